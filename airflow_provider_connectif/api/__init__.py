@@ -1,0 +1,1 @@
+"""The Connectif HTTP API: client, rate limit and errors. Imports no Airflow."""

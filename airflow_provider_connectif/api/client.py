@@ -1,0 +1,276 @@
+"""Connectif over HTTP: one method an endpoint, one pooled session, an exception for every bad answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from airflow_provider_connectif import __version__
+from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status, error_class
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
+
+DEFAULT_CONNECT_TIMEOUT_S = 5.0
+DEFAULT_READ_TIMEOUT_S = 30.0
+_LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
+_CHUNK = 64 * 1024
+
+# Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
+_TRANSPORT_ERRORS = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A 2xx answer.
+
+    :param status: HTTP status code.
+    :param body: the decoded JSON, or ``None`` where the body was not asked for.
+    """
+
+    status: int
+    body: Any = None
+
+
+class ConnectifClient:
+    """Connectif's API for one key.
+
+    Requests are paced by :class:`Quota`; a 429 is raised, not waited out, so that the caller can put its
+    request back: the next request waits. Nothing is sent twice by the client itself. Safe to share by threads.
+
+    :param key: the API key; sent to ``base_url`` and nowhere else: redirects are not followed.
+    :param base_url: as :func:`airflow_provider_connectif.api.credentials.base_url` gives it.
+    :param connect_timeout: seconds until a connection must stand (default 5).
+    :param read_timeout: seconds until the server must answer, and between two parts of an answer (default 30).
+    :param quota: the pacing; by default 100 requests a minute until the server's headers tell more.
+    :param verify: ``True``, ``False``, or the path of a CA bundle.
+    :param connections: connections kept open; as many as threads use the client at once.
+    """
+
+    def __init__(
+        self,
+        key: ApiKey,
+        base_url: str = DEFAULT_BASE_URL,
+        *,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT_S,
+        read_timeout: float = DEFAULT_READ_TIMEOUT_S,
+        quota: Quota | None = None,
+        verify: bool | str = True,
+        connections: int = 8,
+    ) -> None:
+        self.base_url = base_url
+        self.quota = quota or Quota()
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._session = _session(key, base_url, verify, connections)
+
+    def patch_contact(self, email: str, patch: Mapping[str, Any]) -> Answer:
+        """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
+
+        :param email: the contact key, sent percent-encoded whole.
+        :param patch: JSON-ready values by property id. The custom fields of an account are documented for this
+            path only, not for the newer ``/contacts/email/{email}``.
+        :return: status 200 (updated) or 201 (created). Source: API reference, "patch-contact".
+        :raises ConnectifHttpError: the subclass of the status.
+        :raises NoAnswerError: no complete answer; the contact may or may not have been changed.
+        :raises QuotaClosed: told to stop while waiting for the window.
+        """
+        return self._request("PATCH", f"/contacts/{_segment(email)}", body=patch)
+
+    def patch_contact_by_external_id(self, external_id: str, patch: Mapping[str, Any]) -> Answer:
+        """``PATCH /contacts/external-id/{externalId}``: as :meth:`patch_contact`, keyed by the store's own id.
+
+        :param external_id: at most 50 characters (API reference, resource "ContactPatchByEmail").
+        :param patch: as in :meth:`patch_contact`. Whether this path takes custom fields is not documented.
+        """
+        return self._request("PATCH", f"/contacts/external-id/{_segment(external_id)}", body=patch)
+
+    def get_contact(self, email: str) -> Mapping[str, Any]:
+        """``GET /contacts/{email}``: the contact's properties; :class:`NotFoundError` if there is none."""
+        return self._get_object(f"/contacts/{_segment(email)}")
+
+    def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any]:
+        """``GET /contacts/external-id/{externalId}``, as :meth:`get_contact`."""
+        return self._get_object(f"/contacts/external-id/{_segment(external_id)}")
+
+    def get_store(self) -> Mapping[str, Any]:
+        """``GET /store/``: what is known of the account; needs the scope "Store: Read"."""
+        return self._get_object("/store/")
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._session.close()
+
+    def _get_object(self, path: str) -> Mapping[str, Any]:
+        body = self._request("GET", path, read_body=True).body
+        if not isinstance(body, Mapping):
+            raise NoAnswerError("the answer was not a JSON object")
+        return body
+
+    def _request(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, read_body: bool = False
+    ) -> Answer:
+        payload = None if body is None else json.dumps(body, allow_nan=False).encode()
+        permit = self.quota.acquire()
+        signal: RateSignal | None = None
+        status = 0
+        failure = ""
+        try:
+            with self._session.request(
+                method,
+                self.base_url + path,
+                data=payload,
+                headers=None if payload is None else {"Content-Type": "application/json"},
+                timeout=(self._connect_timeout, self._read_timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                status = response.status_code
+                signal = read_rate_headers(response.headers, time.time())
+                content = self._read(response)
+        except _TRANSPORT_ERRORS as error:
+            failure = self._describe(error)
+        finally:
+            self.quota.release(permit, signal, refused=status == 429)
+        # Raised out here, so that the transport's exception, whose text has the contact key in its URL, is
+        # not kept as the context of ours.
+        if failure:
+            raise NoAnswerError(failure)
+        if not 200 <= status < 300:
+            raise _http_error(status, content, signal)
+        return Answer(status, _json(content) if read_body else None)
+
+    def _read(self, response: requests.Response) -> bytes:
+        content = bytearray()
+        deadline = time.monotonic() + 2 * self._read_timeout
+        for chunk in response.iter_content(_CHUNK):
+            content += chunk
+            if len(content) > _LARGEST_BODY:
+                raise requests.ConnectionError(f"answer larger than {_LARGEST_BODY} bytes")
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout
+        return bytes(content)
+
+    def _describe(self, error: Exception) -> str:
+        """Words for a transport error; its own text is not used, since it has the URL and so the contact key."""
+        for kind, words in (
+            (requests.exceptions.ConnectTimeout, f"no connection within {self._connect_timeout:g} s"),
+            (requests.exceptions.SSLError, "the TLS certificate was not accepted"),
+            (requests.exceptions.ProxyError, "the proxy refused or failed"),
+            (requests.exceptions.Timeout, f"no answer within {self._read_timeout:g} s"),
+            (requests.exceptions.ContentDecodingError, "the answer could not be decoded"),
+        ):
+            if isinstance(error, kind):
+                return words
+        causes = repr(error)
+        for mark, words in (
+            ("NewConnectionError", "the connection was refused"),
+            ("NameResolutionError", "the host name was not found"),
+            ("Read timed out", f"no answer within {self._read_timeout:g} s"),
+        ):
+            if mark in causes:
+                return words
+        return "the connection broke"
+
+
+class _KeyAuth(AuthBase):
+    """Sets the header as an auth object: a plain header would give way to an entry of ~/.netrc."""
+
+    def __init__(self, key: ApiKey) -> None:
+        self._authorization = key.authorization
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._authorization
+        return request
+
+
+class _NoContactKeys(logging.Filter):
+    """Takes contact keys out of urllib3's messages, which quote the path of a request."""
+
+    _path = re.compile(r"(/contacts/(?:external-id/)?)[^\s?\"',)]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "/contacts/" in message:
+            record.msg, record.args = self._path.sub(r"\1***", message), ()
+        return True
+
+
+_NO_CONTACT_KEYS = _NoContactKeys()
+
+
+def _session(key: ApiKey, base_url: str, verify: bool | str, connections: int) -> requests.Session:
+    session = requests.Session()
+    # Proxies and CA bundle of the environment are looked up once here and not for each request.
+    settings = session.merge_environment_settings(base_url, {}, None, verify, None)
+    session.trust_env = False
+    session.proxies = settings["proxies"]
+    session.verify = settings["verify"]
+    session.auth = _KeyAuth(key)
+    session.headers.update(
+        {
+            "User-Agent": f"airflow-provider-connectif/{__version__} {requests.utils.default_user_agent()}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # answers are small, and a packed one could hide a huge one
+        }
+    )
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    for name in ("urllib3.connection", "urllib3.connectionpool"):
+        logging.getLogger(name).addFilter(_NO_CONTACT_KEYS)
+    return session
+
+
+def _segment(key: str) -> str:
+    """A contact key as one path segment.
+
+    :raises ValueError: it would not stay one: a URL's ``.`` and ``..`` are resolved away however they are encoded.
+    """
+    if key in ("", ".", ".."):
+        raise ValueError("a contact key that is empty, '.' or '..' cannot be part of a URL")
+    return quote(key, safe="")
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def _http_error(status: int, content: bytes, signal: RateSignal | None) -> ConnectifHttpError:
+    body = _json(content)
+    fields: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    errors = fields.get("validationErrors")
+    return error_class(status)(
+        status,
+        title=_text(fields.get("title")) or describe_status(status),
+        detail=_text(fields.get("detail")),
+        code=_text(fields.get("code")),
+        validation_errors=tuple(e for e in errors if isinstance(e, Mapping)) if isinstance(errors, list) else (),
+        retry_after=signal.retry_after if signal else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

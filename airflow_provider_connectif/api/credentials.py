@@ -1,0 +1,92 @@
+"""The API key and the address that it may be sent to, both checked before any request."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from airflow_provider_connectif.api.errors import ConnectifConfigError
+
+DEFAULT_BASE_URL = "https://api.connectif.cloud"
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A Connectif API key: ``keyId:keySecret``, as Connectif's own page copies it.
+
+    The secret is in no ``repr``. Source: API documentation, guide "Authentication".
+    """
+
+    key_id: str = field(repr=False)
+    secret: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, login: str | None, password: str | None) -> ApiKey:
+        """Take the key from a connection: whole in the password, or the id in login and the secret in password.
+
+        :raises ConnectifConfigError: there is no key, or it cannot be one. The text never quotes it.
+        """
+        if not password:
+            raise ConnectifConfigError("the connection has no API key: store keyId:keySecret as its password")
+        whole = password if not login or password.startswith(f"{login}:") else f"{login}:{password}"
+        if any(not "!" <= character <= "~" for character in whole):
+            raise ConnectifConfigError(
+                "the API key has a space, a line break or another character that no key has: "
+                "copy it again, whole and without surroundings"
+            )
+        key_id, colon, secret = whole.partition(":")
+        if not colon:
+            raise ConnectifConfigError(
+                "the API key has no colon: it is keyId:keySecret, both parts joined, or the id as the "
+                "connection's login and the secret as its password"
+            )
+        if not key_id or not secret:
+            raise ConnectifConfigError("the API key is only half there: it is keyId:keySecret")
+        return cls(key_id, secret)
+
+    @property
+    def authorization(self) -> str:
+        """The value of the ``Authorization`` header."""
+        return f"apiKey {self.key_id}:{self.secret}"
+
+
+def base_url(host: str | None, port: int | None = None) -> str:
+    """The address that paths are appended to, without a trailing slash.
+
+    :param host: a host name or a URL; ``https`` is assumed, the default is ``https://api.connectif.cloud``.
+    :param port: added where ``host`` names none.
+    :raises ConnectifConfigError: plain http to anything but this machine, another scheme, or an address with
+        user, query or fragment.
+    """
+    text = (host or DEFAULT_BASE_URL).strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        named_port = parts.port
+    except ValueError:
+        raise ConnectifConfigError("the connection's host is not a valid address") from None
+    name = parts.hostname
+    if parts.scheme not in ("https", "http") or not name:
+        raise ConnectifConfigError("the connection's host must be a host name, or a URL that starts with https://")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ConnectifConfigError(
+            "the connection's host must be an address only: no user, password, query or fragment"
+        )
+    if parts.scheme == "http" and not _is_loopback(name):
+        raise ConnectifConfigError(
+            f"plain http to {name} would show the API key to the network: use https (http is for this machine only)"
+        )
+    shown = f"[{name}]" if ":" in name else name
+    effective = named_port or port or None
+    if effective and effective != {"https": 443, "http": 80}[parts.scheme]:
+        shown = f"{shown}:{effective}"
+    return f"{parts.scheme}://{shown}{parts.path.rstrip('/')}"
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

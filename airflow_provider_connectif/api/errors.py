@@ -1,0 +1,136 @@
+"""What can go wrong between this process and Connectif.
+
+The text of every exception here is safe to log: it never holds the API key, a contact key, the body that was
+sent or words of the server. What the server said is kept in attributes, for code that knows which values of
+the row to take out of it before it shows them to anyone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+_ERROR_CODE = re.compile(r"E\d{4}")
+
+
+class ConnectifError(Exception):
+    """Base of all errors of this package's API client."""
+
+
+class ConnectifConfigError(ConnectifError, ValueError):
+    """The connection cannot be used as it is (key, host or an extra); nothing was sent."""
+
+
+class QuotaClosed(ConnectifError):
+    """The run was told to stop while a request waited for its turn; nothing was sent."""
+
+
+class NoAnswerError(ConnectifError):
+    """No complete HTTP answer arrived; the request may or may not have been carried out.
+
+    :param what: what happened, in words without a URL, such as ``read timed out after 30 s``.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class ConnectifHttpError(ConnectifError):
+    """Connectif answered with something other than 2xx.
+
+    All but ``status`` is optional: the API documents no body for 401 and 429, and a proxy may answer in HTML.
+
+    :param status: HTTP status code.
+    :param title: the body's ``title``, for example ``Bad Request``.
+    :param detail: the body's ``detail``; may quote the values that were sent.
+    :param code: the body's ``code``, ``E`` and four digits, documented for 400 only.
+    :param validation_errors: the body's ``validationErrors`` (422): mappings with ``name``, ``path`` (a JSON
+        pointer) and ``reason``, each of them optional.
+    :param retry_after: seconds of the ``Retry-After`` header, if it was there.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        *,
+        title: str | None = None,
+        detail: str | None = None,
+        code: str | None = None,
+        validation_errors: tuple[Mapping[str, Any], ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.code = code if code and _ERROR_CODE.fullmatch(code) else None
+        self.validation_errors = validation_errors
+        self.retry_after = retry_after
+        super().__init__(describe_status(status, self.code))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments do not survive the default pickling of exceptions.
+        return (_rebuild, (type(self), self.__dict__))
+
+
+class RedirectError(ConnectifHttpError):
+    """3xx: redirects are not followed, since the key must not travel to another host."""
+
+
+class BadRequestError(ConnectifHttpError):
+    """400: malformed JSON, a bad e-mail, or a full queue (codes E0301, E0401)."""
+
+
+class UnauthorizedError(ConnectifHttpError):
+    """401: the API key is wrong."""
+
+
+class ForbiddenError(ConnectifHttpError):
+    """403: the key lacks a scope, or the account is blocked; the status does not tell which."""
+
+
+class NotFoundError(ConnectifHttpError):
+    """404."""
+
+
+class UnprocessableEntityError(ConnectifHttpError):
+    """422: values do not fit; see ``validation_errors``."""
+
+
+class TooManyRequestsError(ConnectifHttpError):
+    """429: the account's requests for this window are used up."""
+
+
+class ServerError(ConnectifHttpError):
+    """5xx."""
+
+
+_CLASS_OF_STATUS: dict[int, type[ConnectifHttpError]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    422: UnprocessableEntityError,
+    429: TooManyRequestsError,
+}
+_CLASS_OF_HUNDRED: dict[int, type[ConnectifHttpError]] = {3: RedirectError, 5: ServerError}
+
+
+def error_class(status: int) -> type[ConnectifHttpError]:
+    """The exception class for an HTTP status outside 2xx."""
+    return _CLASS_OF_STATUS.get(status) or _CLASS_OF_HUNDRED.get(status // 100, ConnectifHttpError)
+
+
+def describe_status(status: int, code: str | None = None) -> str:
+    """``HTTP 422 Unprocessable Entity``, with the API's error code where there is one."""
+    try:
+        phrase = f" {HTTPStatus(status).phrase}"
+    except ValueError:  # a code that HTTP does not register, such as 529
+        phrase = ""
+    return f"HTTP {status}{phrase}" + (f" ({code})" if code else "")
+
+
+def _rebuild(cls: type[ConnectifHttpError], state: dict[str, Any]) -> ConnectifHttpError:
+    return cls(**state)

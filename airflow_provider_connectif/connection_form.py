@@ -1,0 +1,100 @@
+"""The connection's fields, in one table.
+
+Airflow 3.2 and later read the form from the provider info, 2.11 to 3.1 from methods of the hook; both are made
+from this table. Imports nothing but the standard library: Airflow loads it at every start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+CONNECTION_TYPE = "connectif"
+HOOK_NAME = "Connectif"
+HOOK_CLASS = "airflow_provider_connectif.hooks.connectif.ConnectifHook"
+
+
+@dataclass(frozen=True)
+class ExtraField:
+    """A field of the form that is kept in the connection's extra.
+
+    :param name: its key in the extra.
+    :param label: what the form calls it.
+    :param description: the form's help text.
+    :param type: JSON type.
+    :param minimum: smallest number allowed.
+    """
+
+    name: str
+    label: str
+    description: str
+    type: str
+    minimum: float | None = None
+
+
+EXTRA_FIELDS = (
+    ExtraField(
+        "timeout",
+        "Timeout (seconds)",
+        "How long Connectif may take to answer a request; 30 if empty.",
+        "number",
+        minimum=0.1,
+    ),
+    ExtraField(
+        "connect_timeout",
+        "Connect timeout (seconds)",
+        "How long it may take until a connection stands; 5 if empty.",
+        "number",
+        minimum=0.1,
+    ),
+    ExtraField(
+        "requests_per_minute",
+        "Requests per minute",
+        "A cap below the account's 100, to leave room for other integrations; none if empty.",
+        "integer",
+        minimum=1,
+    ),
+    ExtraField(
+        "retries",
+        "Tries per contact",
+        "How often a contact is sent in all when Connectif does not answer or answers 5xx; 5 if empty.",
+        "integer",
+        minimum=1,
+    ),
+    ExtraField(
+        "verify",
+        "TLS verification",
+        "true (if empty), false, or the path of a CA bundle on the workers.",
+        "string",
+    ),
+)
+
+UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["schema"],
+    "relabeling": {"host": "Base URL", "login": "API key id (optional)", "password": "API key"},
+    "placeholders": {
+        "host": "https://api.connectif.cloud",
+        "login": "only if the password holds the secret alone",
+        "password": "keyId:keySecret",
+        "port": "443",
+    },
+}
+"""In the spelling of the provider info; the hook's method spells the keys with underscores."""
+
+
+def conn_fields() -> dict[str, Any]:
+    """The extra fields as the provider info declares them (Airflow 3.2 and later)."""
+    return {field.name: _conn_field(field) for field in EXTRA_FIELDS}
+
+
+def hook_field_behaviour() -> dict[str, Any]:
+    """The form's behaviour as the hook's method returns it (Airflow 2.11 to 3.1)."""
+    return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
+
+
+def _conn_field(field: ExtraField) -> dict[str, Any]:
+    # No defaults: the form would save them into each connection, out of reach of a later default.
+    schema: dict[str, Any] = {"type": [field.type, "null"]}
+    if field.minimum is not None:
+        schema["minimum"] = field.minimum
+    return {"label": field.label, "description": field.description, "schema": schema}

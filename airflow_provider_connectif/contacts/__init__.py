@@ -1,0 +1,1 @@
+"""From rows to delivered contacts: fields, mapping, response policy, delivery, summary. Imports no Airflow."""

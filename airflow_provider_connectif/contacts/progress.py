@@ -1,0 +1,105 @@
+"""What the task log says while rows are delivered, in few lines."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from airflow_provider_connectif.api.quota import Quota, Wait
+from airflow_provider_connectif.contacts.delivery import Outcome
+from airflow_provider_connectif.contacts.summary import Tally
+
+PROGRESS_EVERY_S = 5.0
+_SHORTEST_WAIT_LOGGED_S = 1.5
+_SAME_WAIT_S = 1.0
+_REASONS_LOGGED = 10
+
+
+class Log(Protocol):
+    """What is asked of a logger; Airflow's is not always one of the standard library."""
+
+    def info(self, message: str, /, *args: Any) -> Any:
+        """Log how things go."""
+
+    def warning(self, message: str, /, *args: Any) -> Any:
+        """Log what somebody should look at."""
+
+
+class Progress:
+    """Logs how far a run has come every five seconds, and each wait for a window with the time it ends.
+
+    The lines come from the task's own thread also for a reason of Airflow's: a task whose supervisor was killed
+    lives on until it next logs.
+    """
+
+    def __init__(self, log: Log, tally: Tally, quota: Quota) -> None:
+        self._log = log
+        self._tally = tally
+        self._quota = quota
+        self._started_at = self._last_at = time.monotonic()
+        self._last_wait: Wait | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._started_at
+
+    def tick(self) -> None:
+        """Log what is due; cheap enough to call for each row."""
+        now = time.monotonic()
+        wait = self._quota.wait
+        if wait is not None and wait is not self._last_wait:
+            self._log_wait(wait)
+        if now - self._last_at >= PROGRESS_EVERY_S:
+            self._last_at = now
+            self._log.info("Progress: %s", describe_counts(self._tally, self._quota))
+
+    def log_end(self) -> None:
+        """The account of the whole run, refusals with their reasons and first rows."""
+        self._log.info(
+            "Done in %s: %s; waited %s for the rate limit",
+            describe_seconds(self.duration_s),
+            describe_counts(self._tally, self._quota),
+            describe_seconds(self._quota.waited_s),
+        )
+        reasons = self._tally.top_reasons(_REASONS_LOGGED)
+        if reasons:
+            more = len(self._tally.reasons) - len(reasons)
+            tail = f"\n  and {more:,} more" if more > 0 else ""
+            self._log.warning("Not delivered, and why:\n  %s%s", "\n  ".join(reasons), tail)
+
+    def _log_wait(self, wait: Wait) -> None:
+        last, self._last_wait = self._last_wait, wait
+        seconds = wait.until - time.time()
+        if seconds < _SHORTEST_WAIT_LOGGED_S or (last is not None and abs(last.until - wait.until) < _SAME_WAIT_S):
+            return
+        why = "Connectif answered 429" if wait.refused else "the window's requests are used up"
+        until = datetime.fromtimestamp(wait.until, UTC)
+        self._log.info("Rate limit: %s; waiting %.0f s, until %s", why, seconds, f"{until:%H:%M:%S} UTC")
+
+
+def describe_counts(tally: Tally, quota: Quota) -> str:
+    """The counts of a run in words, the zeros left out but for the rows read and delivered."""
+    outcomes = tally.outcomes
+    parts = [
+        f"{tally.read:,} rows read",
+        f"{tally.delivered:,} delivered ({outcomes[Outcome.CREATED]:,} created, {outcomes[Outcome.UPDATED]:,} updated)",
+    ]
+    for outcome in (Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED, Outcome.UNDELIVERED):
+        if outcomes[outcome]:
+            parts.append(f"{outcomes[outcome]:,} {outcome.value}")
+    unsettled = tally.read - sum(outcomes.values())
+    if unsettled:
+        parts.append(f"{unsettled:,} not sent yet")
+    requests = f"{quota.requests:,} requests"
+    parts.append(f"{requests} ({quota.rate_limited:,} answered 429)" if quota.rate_limited else requests)
+    return ", ".join(parts)
+
+
+def describe_seconds(seconds: float) -> str:
+    """``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

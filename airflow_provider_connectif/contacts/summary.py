@@ -1,0 +1,147 @@
+"""What became of the rows: counts, reasons, and whether the run succeeded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_connectif.contacts.delivery import Outcome
+
+_MOST_REASONS = 20  # in the summary
+_MOST_REASONS_KEPT = 1000  # in memory; a server may phrase each refusal differently
+_MOST_EXAMPLES = 3
+_LARGEST_SUMMARY = 2000  # bytes as JSON; it goes to XCom and so into Airflow's database
+OTHER_REASONS = "other reasons"
+
+BAD_OUTCOMES = (Outcome.INVALID, Outcome.REJECTED)
+"""The outcomes that count against the failure budget."""
+
+
+@dataclass
+class Tally:
+    """Counts rows as they are read and settled. Holds no row: memory does not grow with their number."""
+
+    read: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[int]] = field(default_factory=dict)
+
+    def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = ()) -> None:
+        """Count a row's outcome.
+
+        :param number: the row's number, kept as an example for its reasons.
+        :param reasons: without personal data.
+        """
+        self.outcomes[outcome] += 1
+        for reason in dict.fromkeys(reasons):
+            known = reason in self.reasons or len(self.reasons) < _MOST_REASONS_KEPT
+            shown = reason if known else OTHER_REASONS
+            self.reasons[shown] += 1
+            examples = self.examples.setdefault(shown, [])
+            if len(examples) < _MOST_EXAMPLES:
+                examples.append(number)
+
+    @property
+    def bad(self) -> int:
+        """Rows that count against the failure budget."""
+        return sum(self.outcomes[outcome] for outcome in BAD_OUTCOMES)
+
+    @property
+    def delivered(self) -> int:
+        """Rows that Connectif has accepted."""
+        return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
+
+    def top_reasons(self, most: int) -> list[str]:
+        """The commonest reasons, with their counts and the numbers of the first rows."""
+        shown = []
+        for reason, count in self.reasons.most_common(most):
+            numbers = sorted(self.examples[reason])
+            rows = ", ".join(f"{number:,}" for number in numbers) + (", …" if count > len(numbers) else "")
+            shown.append(f"{count:,} × {reason} (row{'s' if len(numbers) > 1 else ''} {rows})")
+        return shown
+
+
+@dataclass(frozen=True)
+class FailureBudget:
+    """How many invalid and rejected rows a run may have and still succeed.
+
+    :param allowed: a number of rows (int), or a share of the rows read (float from 0 to 1).
+    :raises ValueError: neither.
+    """
+
+    allowed: int | float = 0
+
+    def __post_init__(self) -> None:
+        number = not isinstance(self.allowed, bool) and isinstance(self.allowed, (int, float))
+        if not number or self.allowed < 0 or (isinstance(self.allowed, float) and not self.allowed <= 1):
+            raise ValueError(
+                "failure_budget must be a number of rows (int, 0 or more) or a share of the rows read "
+                f"(float from 0 to 1), not {self.allowed!r}"
+            )
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Every row may fail."""
+        return isinstance(self.allowed, float) and self.allowed >= 1
+
+    def is_exceeded_by(self, tally: Tally) -> bool:
+        """Whether more rows failed than are allowed."""
+        limit = self.allowed * tally.read if isinstance(self.allowed, float) else self.allowed
+        return tally.bad > limit
+
+    def __str__(self) -> str:
+        return f"{self.allowed:.1%} of the rows" if isinstance(self.allowed, float) else f"{self.allowed:,}"
+
+
+def summarise(
+    tally: Tally,
+    *,
+    requests: int,
+    rate_limited: int,
+    waited_s: float,
+    duration_s: float,
+    rejects_path: str | None,
+) -> dict[str, Any]:
+    """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
+
+    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected`` (rows), ``requests`` (HTTP
+        requests, 429 and retries included), ``rate_limited`` (answers 429), ``waited_s`` (seconds held back by a
+        window), ``duration_s``, ``reasons`` (rows by reason, the commonest 20 that fit), ``rejects_path``. Rows
+        read that are in none of the counts were not delivered: the run ended early, or gave up on them.
+    """
+    counts = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED)
+    summary: dict[str, Any] = {
+        "read": tally.read,
+        **{outcome.value: tally.outcomes[outcome] for outcome in counts},
+        "requests": requests,
+        "rate_limited": rate_limited,
+        "waited_s": round(waited_s, 1),
+        "duration_s": round(duration_s, 1),
+        "reasons": {},
+        "rejects_path": rejects_path,
+    }
+    summary["reasons"] = _reasons_that_fit(tally.reasons, _LARGEST_SUMMARY - len(json.dumps(summary)))
+    return summary
+
+
+def empty_summary() -> dict[str, Any]:
+    """The summary of a run that did not begin."""
+    return summarise(Tally(), requests=0, rate_limited=0, waited_s=0.0, duration_s=0.0, rejects_path=None)
+
+
+def _reasons_that_fit(reasons: Mapping[str, int], room: int) -> dict[str, int]:
+    ranked = Counter(reasons).most_common()
+    room -= len(json.dumps({OTHER_REASONS: sum(reasons.values())}))
+    fitting: dict[str, int] = {}
+    for reason, count in ranked[: _MOST_REASONS - (len(ranked) > _MOST_REASONS)]:
+        room -= len(json.dumps({reason: count}))
+        if room < 0:
+            break
+        fitting[reason] = count
+    left_out = sum(count for reason, count in ranked if reason not in fitting)
+    if left_out:
+        fitting[OTHER_REASONS] = fitting.get(OTHER_REASONS, 0) + left_out
+    return fitting

@@ -1,0 +1,26 @@
+"""What Airflow asks of a provider through the entry point ``apache_airflow_provider``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_connectif import __version__, connection_form
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata. Imports nothing heavy and does not raise: Airflow calls it at every start."""
+    return {
+        "package-name": "airflow-provider-connectif",
+        "name": "Connectif",
+        "description": "Contacts from a data warehouse to `Connectif <https://www.connectif.ai/>`__.",
+        "versions": [__version__],
+        "connection-types": [
+            {
+                "connection-type": connection_form.CONNECTION_TYPE,
+                "hook-class-name": connection_form.HOOK_CLASS,
+                "hook-name": connection_form.HOOK_NAME,
+                "ui-field-behaviour": connection_form.UI_FIELD_BEHAVIOUR,
+                "conn-fields": connection_form.conn_fields(),
+            }
+        ],
+    }

@@ -1,0 +1,179 @@
+"""An Airflow connection becomes a Connectif client."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_connectif import connection_form
+from airflow_provider_connectif.api.credentials import ApiKey, base_url
+from airflow_provider_connectif.api.errors import (
+    ConnectifConfigError,
+    ConnectifError,
+    ForbiddenError,
+    UnauthorizedError,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_connectif.api.client import ConnectifClient
+
+T = TypeVar("T")
+
+DEFAULT_TRIES = 5
+
+
+class ConnectifHook(BaseHook):
+    """Holds a connection of type ``connectif``.
+
+    The API key ``keyId:keySecret`` is the connection's password, or its id the login and its secret the
+    password. The host defaults to ``https://api.connectif.cloud``; plain http is for this machine only.
+    Extras, all optional: ``timeout`` (seconds, 30), ``connect_timeout`` (seconds, 5), ``requests_per_minute``
+    (a cap below the account's own), ``retries`` (requests for one contact in all, 5), ``verify`` (``true``,
+    ``false`` or the path of a CA bundle).
+
+    :param connectif_conn_id: the connection's id. It is read when it is needed, never in ``__init__``.
+    """
+
+    conn_name_attr = "connectif_conn_id"
+    default_conn_name = "connectif_default"
+    conn_type = connection_form.CONNECTION_TYPE
+    hook_name = connection_form.HOOK_NAME
+
+    def __init__(self, connectif_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.connectif_conn_id = connectif_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The form's extra fields for Airflow 2.11 to 3.1; later versions read the provider info."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import FloatField, IntegerField, StringField
+        from wtforms.validators import Optional
+
+        kinds = {"number": FloatField, "integer": IntegerField, "string": StringField}
+        return {
+            field.name: kinds[field.type](
+                lazy_gettext(field.label),
+                widget=BS3TextFieldWidget(),
+                description=field.description,
+                validators=[Optional()],
+            )
+            for field in connection_form.EXTRA_FIELDS
+        }
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """The form's labels and placeholders for Airflow 2.11 to 3.1."""
+        return connection_form.hook_field_behaviour()
+
+    def get_conn(self, *, connections: int = 8) -> ConnectifClient:
+        """A client for the connection; nothing is sent yet.
+
+        :param connections: connections kept open, as many as threads will use the client at once.
+        :raises ConnectifConfigError: the key, the host or an extra cannot be used; the text never quotes the key.
+        """
+        # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
+        from airflow_provider_connectif.api.client import (
+            DEFAULT_CONNECT_TIMEOUT_S,
+            DEFAULT_READ_TIMEOUT_S,
+            ConnectifClient,
+        )
+        from airflow_provider_connectif.api.quota import Quota
+
+        connection = self.get_connection(self.connectif_conn_id)
+        extra = _extra(connection)
+        key = ApiKey.parse(connection.login, connection.password)
+        mask_secret(key.secret)
+        mask_secret(key.authorization)
+        return ConnectifClient(
+            key,
+            base_url(connection.host, connection.port),
+            connect_timeout=_extra_number(extra, "connect_timeout") or DEFAULT_CONNECT_TIMEOUT_S,
+            read_timeout=_extra_number(extra, "timeout") or DEFAULT_READ_TIMEOUT_S,
+            quota=Quota(_extra_count(extra, "requests_per_minute")),
+            verify=_verify(extra),
+            connections=connections,
+        )
+
+    @property
+    def tries(self) -> int:
+        """Requests for one contact in all before it is given up on (extra ``retries``, default 5)."""
+        return _extra_count(_extra(self.get_connection(self.connectif_conn_id)), "retries") or DEFAULT_TRIES
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask ``GET /store/`` once, for the connection form's test button.
+
+        :return: whether the key was accepted, and words for a person; they never quote the key.
+        """
+        try:
+            client = self.get_conn(connections=1)
+            try:
+                client.get_store()
+            finally:
+                client.close()
+        except UnauthorizedError:
+            return False, "Connectif refused the API key (401): copy keyId:keySecret again into the password"
+        except ForbiddenError:
+            return False, (
+                "Connectif answered 403: either the API key lacks the scope Store: Read, which this test uses "
+                "(to deliver contacts it needs Contacts: Write), or the account is blocked"
+            )
+        except ConnectifError as error:
+            return False, f"No success: {error}"
+        return True, "Connectif accepted the API key"
+
+
+def _extra(connection: Connection) -> Mapping[str, Any]:
+    try:
+        extra = connection.extra_dejson
+    except ValueError:
+        raise ConnectifConfigError("the connection's extra is not valid JSON") from None
+    return extra if isinstance(extra, Mapping) else {}
+
+
+def _extra_value(extra: Mapping[str, Any], name: str, convert: Callable[[Any], T | None], rule: str) -> T | None:
+    """One extra; the form saves empty fields as null or as empty text."""
+    value = extra.get(name)
+    if value is None or value == "":
+        return None
+    converted = None
+    if not isinstance(value, bool):
+        try:
+            converted = convert(value)
+        except (TypeError, ValueError):
+            converted = None
+    if converted is None:
+        raise ConnectifConfigError(f"the connection's extra {name!r} must be {rule}")
+    return converted
+
+
+def _extra_number(extra: Mapping[str, Any], name: str) -> float | None:
+    def positive(value: Any) -> float | None:
+        number = float(value)
+        return number if 0 < number < math.inf else None
+
+    return _extra_value(extra, name, positive, "a number of seconds above 0")
+
+
+def _extra_count(extra: Mapping[str, Any], name: str) -> int | None:
+    def whole(value: Any) -> int | None:
+        number = float(value)
+        return int(number) if number.is_integer() and number >= 1 else None
+
+    return _extra_value(extra, name, whole, "a whole number, 1 or more")
+
+
+def _verify(extra: Mapping[str, Any]) -> bool | str:
+    value = extra.get("verify")
+    if value is None or value == "":
+        return True
+    words: dict[Any, bool] = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if isinstance(value, bool):
+        return value
+    return words.get(str(value).strip().lower(), str(value))

@@ -1,0 +1,234 @@
+"""Operators that bring rows to Connectif as contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseHook,
+    BaseOperator,
+    ObjectStoragePath,
+    XComArg,
+)
+
+from airflow_provider_connectif.api.errors import ConnectifConfigError
+from airflow_provider_connectif.contacts.fields import KeyKind
+from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError, Nulls
+from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+from airflow_provider_connectif.contacts.summary import FailureBudget
+from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.sources import ReadError, RowsError, RowsSource, SqlSource
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_connectif.contacts.rejects import TextSink
+    from airflow_provider_connectif.contacts.sync import ContactSync
+
+SUMMARY_KEY = "summary"
+_MOST_IN_FLIGHT = 100
+
+# Another try would find the same: Airflow must not retry.
+_FINAL_ERRORS = (ConnectifConfigError, MappingError, RowsError)
+
+
+class ContactPatchOperator(BaseOperator):
+    """Upserts rows as Connectif contacts: ``PATCH /contacts/{email}``, one request a contact.
+
+    Rows come from an upstream task or from SQL, exactly one of the two. Every good row is delivered whatever
+    the others hold; then the task ends green only if no more rows were refused than ``failure_budget`` allows.
+    What became of the rows is the return value, and stands in XCom under ``summary`` also when the task fails
+    (see :func:`airflow_provider_connectif.contacts.summary.summarise`).
+
+    :param rows: an iterable of mappings from column to value, or the output of an upstream task that is one. It
+        is resolved when the task runs and never rendered, so that no personal data lands in Airflow's database
+        through this operator.
+    :param sql: one SELECT, or the name of a ``.sql`` file (templated).
+    :param sql_conn_id: the connection that ``sql`` runs on, of any type with a DbApiHook (templated).
+    :param parameters: parameters of ``sql`` as its driver takes them (templated).
+    :param key: what identifies a contact: ``email`` (default) or ``external_id``.
+    :param key_column: the column that holds it; by default the one named like ``key`` (templated).
+    :param properties: column by property id, such as ``{"_name": "first_name", "tier": "loyalty_tier"}``.
+        Default: each column but the key's is a property id itself.
+    :param nulls: ``omit`` (default) leaves a property whose value is ``None`` as it is at Connectif, ``clear``
+        sends ``null``; what Connectif does with that is not documented.
+    :param on_response: changes to the response policy: an action (``accept``, ``skip``, ``reject``, ``retry``,
+        ``fail``, ``skip_task``) by status (``422``), class of statuses (``"5xx"``), error code (``"E0401"``) or
+        ``"no_answer"``.
+    :param failure_budget: how many refused rows are no failure: a number (int), or a share of the rows read
+        (float from 0 to 1). Default 0.
+    :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
+        written anew by each try. The file is personal data (templated).
+    :param max_in_flight: requests at once, 1 to 100. Default 8.
+    :param connectif_conn_id: the connection of type ``connectif`` (templated).
+    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    """
+
+    template_fields: Sequence[str] = (
+        "sql",
+        "parameters",
+        "sql_conn_id",
+        "connectif_conn_id",
+        "key_column",
+        "rejects_path",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
+    ui_color = "#e3f0ff"
+
+    def __init__(
+        self,
+        *,
+        rows: Any = None,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        key: KeyKind = "email",
+        key_column: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        nulls: Nulls = "omit",
+        on_response: Mapping[int | str, str] | None = None,
+        failure_budget: int | float = 0,
+        rejects_path: str | None = None,
+        max_in_flight: int = 8,
+        connectif_conn_id: str = ConnectifHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (rows is None) == (sql is None):
+            raise ValueError("give exactly one of rows and sql")
+        if sql is not None and sql_conn_id is None:
+            raise ValueError("sql needs sql_conn_id, the connection that it runs on")
+        if (
+            isinstance(max_in_flight, bool)
+            or not isinstance(max_in_flight, int)
+            or not (1 <= max_in_flight <= _MOST_IN_FLIGHT)
+        ):
+            raise ValueError(f"max_in_flight must be a whole number from 1 to {_MOST_IN_FLIGHT}")
+        # Built here only to fail while the DAG is parsed; templated arguments are not rendered yet.
+        ContactMapping(key, key_column, properties, nulls)
+        ResponsePolicy(on_response)
+        FailureBudget(failure_budget)
+        self.rows = rows
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.key = key
+        self.key_column = key_column
+        self.properties = properties
+        self.nulls = nulls
+        self.on_response = on_response
+        self.failure_budget = failure_budget
+        self.rejects_path = rejects_path
+        self.max_in_flight = max_in_flight
+        self.connectif_conn_id = connectif_conn_id
+        self._sync: ContactSync | None = None
+        self._source: RowsSource | SqlSource | None = None
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            # Airflow wires the upstream tasks of templated arguments only.
+            XComArg.apply_upstream_relationship(self, rows)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Deliver the rows.
+
+        :return: the summary.
+        :raises AirflowFailException: over the failure budget, a refused key, a wrong mapping, a wrong
+            connection: another try would end the same way.
+        :raises AirflowException: Connectif or the database failed: another try may succeed.
+        :raises AirflowSkipException: ``on_response`` says so.
+        """
+        from airflow_provider_connectif.contacts.summary import empty_summary
+        from airflow_provider_connectif.contacts.sync import Verdict
+
+        self._sync = None
+        final: str | None = None
+        again: str | None = None
+        try:
+            with self._prepared_sync() as sync:
+                self._source = self._open_source(context)
+                sync.run(self._source)
+        except _FINAL_ERRORS as error:
+            final = str(error)
+        except ReadError as error:
+            again = str(error)
+        finally:
+            summary = self._sync.summary if self._sync else empty_summary()
+            context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+        # Raised here, outside the handlers, so that no driver's error, which may quote a row, is shown as context.
+        verdict, words = self._sync.verdict() if self._sync else (Verdict.SUCCESS, "")
+        if final:
+            raise AirflowFailException(final)
+        if verdict is Verdict.SKIPPED:
+            raise AirflowSkipException(words)
+        if verdict is Verdict.FAILED:
+            raise AirflowFailException(words)
+        if again or verdict is Verdict.TRY_AGAIN:
+            raise AirflowException(". ".join(text for text in (again, words) if text))
+        return summary
+
+    def on_kill(self) -> None:
+        """Stop sending; the requests in flight get a second to end."""
+        if self._sync is not None:
+            # A signal handler: neither of the two takes a lock that the task's own thread may hold.
+            how_far = self._sync.kill()
+            if self._source is not None:
+                self._source.cancel()
+            self.log.warning("Told to stop: %s", how_far)
+
+    @contextmanager
+    def _prepared_sync(self) -> Iterator[ContactSync]:
+        from airflow_provider_connectif.contacts.rejects import Rejects
+        from airflow_provider_connectif.contacts.sync import ContactSync
+
+        mapping = ContactMapping(self.key, self.key_column, self.properties, self.nulls)
+        hook = ConnectifHook(self.connectif_conn_id)
+        with closing(hook.get_conn(connections=self.max_in_flight)) as client, self._open_rejects() as sink:
+            self.log.info(
+                "Delivering %s to %s (%s); at most %d requests at once",
+                "the rows of an upstream task" if self.sql is None else f"the result of sql on {self.sql_conn_id!r}",
+                client.base_url,
+                mapping.describe(),
+                self.max_in_flight,
+            )
+            self._sync = ContactSync(
+                client,
+                mapping,
+                ResponsePolicy(self.on_response),
+                FailureBudget(self.failure_budget),
+                max_in_flight=self.max_in_flight,
+                tries=hook.tries,
+                rejects=Rejects(sink),
+                rejects_path=self.rejects_path,
+                log=self.log,
+            )
+            yield self._sync
+
+    @contextmanager
+    def _open_rejects(self) -> Iterator[TextSink | None]:
+        if self.rejects_path is None:
+            yield None
+            return
+        path = ObjectStoragePath(self.rejects_path)
+        if path.protocol in ("", "file"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with cast(Any, path).open("w", encoding="utf-8") as sink:
+            yield sink
+
+    def _open_source(self, context: Context) -> RowsSource | SqlSource:
+        if self.sql is not None:
+            hook = BaseHook.get_hook(str(self.sql_conn_id))
+            return SqlSource(hook, str(self.sql_conn_id), self.sql, self.parameters)
+        return RowsSource(_resolved(self.rows, context))
+
+
+def _resolved(rows: Any, context: Context) -> Any:
+    if isinstance(rows, XComArg):
+        return rows.resolve(context)
+    if isinstance(rows, (list, tuple)) and any(isinstance(item, XComArg) for item in rows):
+        return [_resolved(item, context) for item in rows]
+    return rows

@@ -1,0 +1,165 @@
+"""``python -m airflow_provider_connectif.sandbox``: the sandbox from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from airflow_provider_connectif.sandbox.catalogue import CatalogueError, catalogue_of, read_definitions
+from airflow_provider_connectif.sandbox.default_fields import CUSTOM_FIELDS, SYSTEM_FIELDS
+from airflow_provider_connectif.sandbox.keys import SCOPES, ApiKey
+from airflow_provider_connectif.sandbox.server import NotLoopbackError, listen, serve
+from airflow_provider_connectif.sandbox.settings import (
+    CUSTOM_FIELD_CHOICES,
+    DEFAULT_API_KEY,
+    DEFAULT_PAGE_SIZE,
+    LINK_CHOICES,
+    NULL_CHOICES,
+    Settings,
+)
+from airflow_provider_connectif.sandbox.window import HEADER_STYLES
+
+_DESCRIPTION = """A local server that behaves like the Connectif API as far as it is known, to develop and
+test DAGs against without touching the contacts of a real account. Listens on the loopback interface only."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a sandbox until SIGINT or SIGTERM. Ends with status 2 when an option cannot be used."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = _settings(options)
+        listener = listen(options.host, options.port)
+    except (CatalogueError, NotLoopbackError, OSError) as error:
+        parser.error(str(error))
+    serve(settings, listener)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    custom = CUSTOM_FIELDS if options.fields is None else read_definitions(options.fields)
+    return Settings(
+        api_keys=tuple(options.api_key or [ApiKey(DEFAULT_API_KEY)]),
+        requests_per_window=options.requests_per_minute,
+        window_seconds=options.window_seconds,
+        header_style=options.headers,
+        blocked=options.blocked,
+        nulls=options.nulls,
+        fields=catalogue_of(SYSTEM_FIELDS, custom),
+        any_fields=options.any_fields,
+        custom_fields=options.custom_fields,
+        page_size=options.page_size,
+        links=options.links,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_connectif.sandbox",
+        description=_DESCRIPTION,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8765, help="port to listen on; 0 picks a free one (%(default)s)")
+    _add_account_options(parser.add_argument_group("account"))
+    _add_contact_options(parser.add_argument_group("contacts and fields"))
+    return parser
+
+
+def _add_account_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--api-key",
+        action="append",
+        type=_api_key,
+        metavar="ID:SECRET[=SCOPES]",
+        help="a key, with every scope or those named; may be given again. "
+        f"Scopes: {', '.join(sorted(SCOPES))}; without the option: {DEFAULT_API_KEY}",
+    )
+    group.add_argument("--blocked", action="store_true", help="answer 403 to everything")
+    group.add_argument(
+        "--requests-per-minute",
+        type=_whole_number,
+        default=100,
+        help="requests in a window; 0: no limit (%(default)s)",
+    )
+    group.add_argument("--window-seconds", type=_seconds, default=60.0, help="length of a window (%(default)g)")
+    group.add_argument(
+        "--headers",
+        choices=sorted(HEADER_STYLES),
+        default="x-epoch",
+        help="how answers tell of the window (%(default)s)",
+    )
+
+
+def _add_contact_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--fields",
+        type=Path,
+        metavar="FILE",
+        help="JSON list of ContactField objects, in place of the custom ones",
+    )
+    strictness = group.add_mutually_exclusive_group()
+    strictness.add_argument(
+        "--strict-fields",
+        dest="any_fields",
+        action="store_false",
+        help="refuse undefined custom fields (this is the default)",
+    )
+    strictness.add_argument("--any-fields", dest="any_fields", action="store_true", help="take undefined custom fields")
+    group.set_defaults(any_fields=False)
+    group.add_argument(
+        "--custom-fields",
+        choices=CUSTOM_FIELD_CHOICES,
+        default="everywhere",
+        help="endpoints that take them (%(default)s)",
+    )
+    group.add_argument(
+        "--nulls", choices=NULL_CHOICES, default="clear", help="what null does to a property (%(default)s)"
+    )
+    group.add_argument(
+        "--page-size",
+        type=_page_size,
+        default=DEFAULT_PAGE_SIZE,
+        help="contact fields on a page (%(default)s)",
+    )
+    group.add_argument(
+        "--links",
+        choices=LINK_CHOICES,
+        default="absolute",
+        help="form of links.next and links.prev (%(default)s)",
+    )
+
+
+def _api_key(text: str) -> ApiKey:
+    try:
+        return ApiKey.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _port(text: str) -> int:
+    return _whole_number(text, most=65535)
+
+
+def _page_size(text: str) -> int:
+    return _whole_number(text, least=1)
+
+
+def _whole_number(text: str, least: int = 0, most: int = 1_000_000_000) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, at most a day")
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

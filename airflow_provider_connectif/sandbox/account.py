@@ -1,0 +1,117 @@
+"""The contacts of the account, found by e-mail or by external id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from airflow_provider_connectif.sandbox.request_log import utc_timestamp
+
+Contact = dict[str, object]
+"""A contact as the API shows it: ``id``, ``_email`` and/or ``_externalId``, system and custom properties."""
+
+_KEY_PROPERTIES = ("_email", "_externalId")
+
+
+class KeyTakenError(Exception):
+    """A contact was to get the e-mail or external id of another one; ``key_property`` says which."""
+
+    def __init__(self, key_property: str) -> None:
+        super().__init__(key_property)
+        self.key_property = key_property
+
+
+class Account:
+    """All contacts in memory, the least recently written first.
+
+    ``defaults`` are the values a new contact starts with. Assumptions: e-mails are the same whatever their
+    case, external ids are not; a contact keeps the spelling of the e-mail it was created with.
+    """
+
+    def __init__(self, defaults: Mapping[str, object]) -> None:
+        self._defaults = dict(defaults)
+        self._contacts: dict[str, Contact] = {}
+        self._ids: dict[tuple[str, str], str] = {}
+        self._created = 0
+
+    def __len__(self) -> int:
+        return len(self._contacts)
+
+    def __iter__(self) -> Iterator[Contact]:
+        return iter(self._contacts.values())
+
+    def latest_first(self) -> Iterator[Contact]:
+        """Return the contacts, the most recently written first."""
+        return reversed(self._contacts.values())
+
+    def find(self, key_property: str, key: str) -> Contact | None:
+        """Return the contact that has this ``_email`` or ``_externalId``, or None."""
+        contact_id = self._ids.get(_index_key(key_property, key))
+        return None if contact_id is None else self._contacts[contact_id]
+
+    def upsert(self, key_property: str, key: str, patch: Mapping[str, object]) -> tuple[Contact, bool]:
+        """Set properties of a contact, creating it when there is none; return it and whether it was created.
+
+        A property whose value is None is removed. Raises KeyTakenError, before anything is changed.
+        """
+        existing = self.find(key_property, key)
+        self._refuse_taken_keys(patch, existing)
+        contact = self._new_contact(key_property, key) if existing is None else existing
+        self._forget_keys(contact)
+        contact.update(patch)
+        for name in [name for name, value in patch.items() if value is None]:
+            del contact[name]
+        contact["_updatedAt"] = utc_timestamp()
+        self._remember(contact)
+        return contact, existing is None
+
+    def delete(self, key_property: str, key: str) -> bool:
+        """Remove a contact and tell whether there was one."""
+        contact = self.find(key_property, key)
+        if contact is None:
+            return False
+        self._forget_keys(contact)
+        del self._contacts[str(contact["id"])]
+        return True
+
+    def clear(self) -> None:
+        """Remove all contacts."""
+        self._contacts.clear()
+        self._ids.clear()
+
+    def _new_contact(self, key_property: str, key: str) -> Contact:
+        self._created += 1
+        # External-ID contacts count as known contacts too, so nothing made here is anonymous.
+        return {
+            "id": f"{self._created:024x}",
+            key_property: key,
+            "_isAnonymous": False,
+            "_createdAt": utc_timestamp(),
+            **self._defaults,
+        }
+
+    def _refuse_taken_keys(self, patch: Mapping[str, object], existing: Contact | None) -> None:
+        for key_property in _KEY_PROPERTIES:
+            key = patch.get(key_property)
+            owner = self.find(key_property, key) if isinstance(key, str) else None
+            if owner is not None and owner is not existing:
+                raise KeyTakenError(key_property)
+
+    def _remember(self, contact: Contact) -> None:
+        contact_id = str(contact["id"])
+        # Taken out and put back, so that the order of the dictionary is the order of writing.
+        self._contacts.pop(contact_id, None)
+        self._contacts[contact_id] = contact
+        for index_key in _index_keys(contact):
+            self._ids[index_key] = contact_id
+
+    def _forget_keys(self, contact: Contact) -> None:
+        for index_key in _index_keys(contact):
+            self._ids.pop(index_key, None)
+
+
+def _index_key(key_property: str, key: str) -> tuple[str, str]:
+    return key_property, key.casefold() if key_property == "_email" else key
+
+
+def _index_keys(contact: Contact) -> list[tuple[str, str]]:
+    return [_index_key(name, str(contact[name])) for name in _KEY_PROPERTIES if name in contact]

@@ -1,0 +1,36 @@
+"""Answers in the shapes that the API documents: plain JSON, HttpError and HttpUnprocessableEntityError."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+
+def json_answer(status: int, content: object) -> Response:
+    """Return ``content`` as JSON, in ASCII so that a lone surrogate can go back as it came."""
+    return Response(json.dumps(content, separators=(",", ":")), status, media_type="application/json")
+
+
+def empty_answer(status: int) -> Response:
+    """Return an answer without a body, as for 401 and 429, to which the documents attach no resource."""
+    return Response(status_code=status)
+
+
+def http_error(status: int, detail: str) -> Response:
+    """Return an HttpError ``{status, title, detail}``: the shape of 400, 403, 404, 413 and 415."""
+    return json_answer(status, {"status": status, "title": HTTPStatus(status).phrase, "detail": detail})
+
+
+def unprocessable(errors: list[dict[str, str]]) -> Response:
+    """Return a 422 with ``validationErrors`` ``[{name, path, reason}]``."""
+    return json_answer(
+        422,
+        {
+            "status": 422,
+            "title": "Unprocessable entity",
+            "detail": "The request has invalid properties",
+            "validationErrors": errors,
+        },
+    )

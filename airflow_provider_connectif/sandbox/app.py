@@ -1,0 +1,148 @@
+"""The ASGI application: lets a request in or not, has it answered, counts it.
+
+A plain ASGI callable and no framework's stack of middleware: routing needs the path as it was sent, and a
+test that sends ten thousand contacts should wait for the client and not for the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from airflow_provider_connectif.sandbox.answers import empty_answer, http_error
+from airflow_provider_connectif.sandbox.control import answer_control
+from airflow_provider_connectif.sandbox.endpoints import MAX_BODY_BYTES, ApiRequest
+from airflow_provider_connectif.sandbox.faults import FaultAction
+from airflow_provider_connectif.sandbox.routes import UNKNOWN_PATH, Route, resolve
+from airflow_provider_connectif.sandbox.state import SandboxState
+from airflow_provider_connectif.sandbox.window import HEADER_STYLES
+
+TRANSPORT = "sandbox.transport"
+"""The name in an ASGI scope's state under which the server puts the connection's asyncio transport."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request had arrived."""
+
+
+class SandboxApp:
+    """One account as an ASGI application; ``stopping`` cuts delays short when the server is to end."""
+
+    def __init__(self, state: SandboxState) -> None:
+        self.state = state
+        self.stopping = asyncio.Event()
+        self._window_headers = HEADER_STYLES[state.settings.header_style]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request. The server is set up to pass on nothing else."""
+        raw_path: bytes = scope["raw_path"]
+        try:
+            body = await _read_body(receive)
+        except ClientGoneError:
+            return
+        if raw_path == b"/" or raw_path.startswith(b"/_sandbox"):
+            query = scope["query_string"].decode("latin-1")
+            own = answer_control(self.state, scope["method"], scope["path"], query, body)
+            await own(scope, receive, send)
+            return
+        route, key = resolve(raw_path)
+        headers = dict(scope["headers"])
+        request = _api_request(scope, headers, key, body)
+        response = await self._answer(route, request, headers.get(b"authorization"))
+        template = UNKNOWN_PATH if route is None else route.template
+        self.state.log.add(request.method, template, None if response is None else response.status_code)
+        if response is None:
+            await _drop_connection(scope, receive)
+        else:
+            await response(scope, receive, send)
+
+    async def _answer(self, route: Route | None, request: ApiRequest, authorization: bytes | None) -> Response | None:
+        """Return the answer to a request, or None when it is to get none."""
+        scopes = self.state.keys.scopes_of(authorization)
+        if scopes is None:
+            # Assumption: a request that belongs to no account counts against no account's window.
+            return empty_answer(401)
+        window = self.state.window.take()
+        window_headers = self._window_headers(window) if window.limit else {}
+        if window.refused:
+            return _with_headers(empty_answer(429), window_headers)
+        template = UNKNOWN_PATH if route is None else route.template
+        action = self.state.faults.action_for(request.method, template, request.key)
+        perform = partial(self._perform, route, request, scopes)
+        response = perform() if action is None else await self._strike(action, perform)
+        return None if response is None else _with_headers(response, window_headers)
+
+    async def _strike(self, action: FaultAction, perform: Callable[[], Response]) -> Response | None:
+        """Carry out a fault; ``perform`` gives the request its normal effect and answer."""
+        performed = perform() if action.apply else None
+        if action.delay_s:
+            await self._pause(action.delay_s)
+        if action.drop:
+            return None
+        if action.status is not None:
+            return Response(action.body, action.status, headers=action.headers)
+        return perform() if performed is None else performed
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _perform(self, route: Route | None, request: ApiRequest, scopes: frozenset[str]) -> Response:
+        if self.state.blocked:
+            return http_error(403, "The account is blocked")
+        if route is None:
+            return http_error(404, "There is no such endpoint")
+        endpoint = route.endpoints.get(request.method)
+        if endpoint is None:
+            # Assumption: 405 is documented nowhere.
+            return http_error(405, f"The endpoint takes {', '.join(route.endpoints)}")
+        if route.scope_for(request.method) not in scopes:
+            return http_error(403, f"The API key lacks the scope {route.scope_for(request.method)}")
+        return endpoint(self.state, request)
+
+
+def _api_request(scope: Scope, headers: Mapping[bytes, bytes], key: str | None, body: bytes | None) -> ApiRequest:
+    return ApiRequest(
+        method=scope["method"],
+        key=key,
+        query=scope["query_string"].decode("latin-1"),
+        content_type=headers.get(b"content-type", b"").decode("latin-1"),
+        body=body,
+        base_url=f"http://{headers.get(b'host', b'').decode('latin-1')}",
+    )
+
+
+def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
+    # A header that a fault has set stays as it is: that is how a test plays an unexpected one.
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return the request's body, or None when it is longer than the sandbox takes. Raises ClientGoneError."""
+    chunks: list[bytes] = []
+    length = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk: bytes = message.get("body", b"")
+        length += len(chunk)
+        if length <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks) if length <= MAX_BODY_BYTES else None
+
+
+async def _drop_connection(scope: Scope, receive: Receive) -> None:
+    scope["state"][TRANSPORT].abort()
+    # Until the server has noticed: returning before would look to it like a forgotten answer.
+    while (await receive())["type"] != "http.disconnect":
+        pass

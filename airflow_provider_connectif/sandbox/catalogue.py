@@ -1,0 +1,152 @@
+"""Definitions of contact fields: what ``GET /contact-fields/`` serves and what a PATCH is checked against."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+FIELD_TYPES = frozenset({"text", "email", "phone", "integer", "decimal", "boolean", "date", "radio", "checkbox"})
+
+# Date, or date and time with optional seconds, fraction and offset. The documents say "ISO 8601" without
+# more; leaving out the week, ordinal and basic forms is an assumption.
+_ISO_8601 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+_MICROSECOND_DIGITS = re.compile(r"(\.[0-9]{6})[0-9]+")
+
+
+class CatalogueError(ValueError):
+    """A field definition, or a file of them, that cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactField:
+    """One property of a contact.
+
+    ``definition`` is the JSON object that the API serves; the other attributes are what checking a value
+    needs from it. Limits are None where the definition has none; ``min_date`` and ``max_date`` are aware
+    datetimes.
+    """
+
+    id: str
+    type: str
+    custom: bool
+    read_only: bool
+    required: bool
+    definition: Mapping[str, object] = field(repr=False)
+    option_ids: frozenset[str] = frozenset()
+    max_length: int | None = None
+    min_value: float | None = None
+    max_value: float | None = None
+    min_date: datetime | None = None
+    max_date: datetime | None = None
+
+    @classmethod
+    def from_definition(cls, definition: Mapping[str, object]) -> ContactField:
+        """Read a ``ContactField`` object of the API (``id``, ``type``, ``readOnly``, ``options``...).
+
+        Only ``id`` and ``type`` must be there; keys that are not known here are served back untouched.
+        Raises CatalogueError.
+        """
+        field_id, field_type = definition.get("id"), definition.get("type")
+        if not isinstance(field_id, str) or not field_id:
+            raise CatalogueError(f"a contact field needs a text id, not {field_id!r}")
+        if not isinstance(field_type, str) or field_type not in FIELD_TYPES:
+            known = ", ".join(sorted(FIELD_TYPES))
+            raise CatalogueError(f"contact field {field_id}: type {field_type!r} is none of {known}")
+        return cls(
+            id=field_id,
+            type=field_type,
+            custom=bool(definition.get("custom", not field_id.startswith("_"))),
+            read_only=bool(definition.get("readOnly", False)),
+            required=bool(definition.get("required", False)),
+            definition=definition,
+            option_ids=_option_ids(field_id, definition.get("options")),
+            max_length=_whole_number(field_id, definition, "maxLength"),
+            min_value=_number(field_id, definition, "minValue"),
+            max_value=_number(field_id, definition, "maxValue"),
+            min_date=_date(field_id, definition, "minDate"),
+            max_date=_date(field_id, definition, "maxDate"),
+        )
+
+    @property
+    def default_value(self) -> object:
+        """The value a new contact gets when the field is required; None where the definition has none."""
+        return self.definition.get("defaultValue")
+
+
+def parse_iso_8601(text: str) -> datetime | None:
+    """Return the aware datetime that ``text`` names, or None when it is no ISO 8601 date or date-time.
+
+    A value without an offset is taken as UTC (assumption; it only matters next to ``minDate`` and
+    ``maxDate``).
+    """
+    if not _ISO_8601.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(_MICROSECOND_DIGITS.sub(r"\1", text))
+    except ValueError:  # the right shape but no such day or hour: 2024-02-30
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def catalogue_of(*groups: Iterable[Mapping[str, object]]) -> dict[str, ContactField]:
+    """Return the fields of all groups by id, in order; a later definition of an id replaces an earlier one.
+
+    Raises CatalogueError.
+    """
+    fields = (ContactField.from_definition(definition) for group in groups for definition in group)
+    return {contact_field.id: contact_field for contact_field in fields}
+
+
+def read_definitions(path: Path) -> list[Mapping[str, object]]:
+    """Read a JSON file that holds a list of ``ContactField`` objects.
+
+    Raises CatalogueError, also when there is no such file.
+    """
+    try:
+        content: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CatalogueError(f"cannot read contact fields from {path}: {error}") from error
+    if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+        raise CatalogueError(f"{path} must hold a JSON list of contact field objects")
+    return content
+
+
+def _option_ids(field_id: str, options: object) -> frozenset[str]:
+    if options is None:
+        return frozenset()
+    if not isinstance(options, list) or not all(
+        isinstance(option, dict) and isinstance(option.get("id"), str) for option in options
+    ):
+        raise CatalogueError(f"contact field {field_id}: options must be a list of objects with a text id")
+    return frozenset(option["id"] for option in options)
+
+
+def _number(field_id: str, definition: Mapping[str, object], name: str) -> float | None:
+    value = definition.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CatalogueError(f"contact field {field_id}: {name} must be a number, not {value!r}")
+    return value
+
+
+def _whole_number(field_id: str, definition: Mapping[str, object], name: str) -> int | None:
+    value = _number(field_id, definition, name)
+    return None if value is None else int(value)
+
+
+def _date(field_id: str, definition: Mapping[str, object], name: str) -> datetime | None:
+    value = definition.get(name)
+    if value is None:
+        return None
+    moment = parse_iso_8601(value) if isinstance(value, str) else None
+    if moment is None:
+        raise CatalogueError(f"contact field {field_id}: {name} must be an ISO 8601 date, not {value!r}")
+    return moment

@@ -1,0 +1,185 @@
+"""What the API's endpoints do, once a request has been let in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from airflow_provider_connectif.sandbox.account import KeyTakenError
+from airflow_provider_connectif.sandbox.answers import empty_answer, http_error, json_answer, unprocessable
+from airflow_provider_connectif.sandbox.state import SandboxState
+from airflow_provider_connectif.sandbox.validation import (
+    PatchRules,
+    is_email,
+    is_external_id,
+    validation_error,
+    validation_errors,
+)
+
+# Assumption: nothing is known of a largest body for JSON. This only keeps the sandbox's memory small.
+MAX_BODY_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """A request as the endpoints see it.
+
+    ``key`` is what stands for the placeholder of the path template, percent-decoded once; None without a
+    placeholder or when the bytes are not UTF-8. ``body`` is None when it was longer than MAX_BODY_BYTES.
+    ``base_url`` is the address the client used, without a slash at the end.
+    """
+
+    method: str
+    key: str | None
+    query: str
+    content_type: str
+    body: bytes | None
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPath:
+    """One of the three ways to name a contact.
+
+    ``key_property`` is what the path holds, ``body_key`` the key property that the endpoint's documented body
+    lists.
+    """
+
+    key_property: str
+    body_key: str | None
+    legacy: bool = False
+
+    def accepts(self, key: str | None) -> bool:
+        """Tell whether ``key`` has the form the path asks for."""
+        if key is None:
+            return False
+        return is_email(key) if self.key_property == "_email" else is_external_id(key)
+
+
+LEGACY = ContactPath("_email", None, legacy=True)
+BY_EMAIL = ContactPath("_email", "_externalId")
+BY_EXTERNAL_ID = ContactPath("_externalId", "_email")
+
+
+def get_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
+    """200 with the contact, 400 for a key that cannot be one, 404 (assumption: the page is not known)."""
+    if request.key is None or not path.accepts(request.key):
+        return _bad_key(path)
+    contact = state.account.find(path.key_property, request.key)
+    return http_error(404, "The contact does not exist") if contact is None else json_answer(200, contact)
+
+
+def delete_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
+    """204 whether there was a contact or not, 400 as for GET.
+
+    The 204 is an assumption, from the documented deletes of other resources.
+    """
+    if request.key is None or not path.accepts(request.key):
+        return _bad_key(path)
+    state.account.delete(path.key_property, request.key)
+    return empty_answer(204)
+
+
+def patch_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
+    """201 or 200 with the contact; 400, 413, 415 or 422 when the request is at fault.
+
+    A request at fault changes nothing: that one bad property refuses the whole patch is an assumption.
+    """
+    if request.content_type.partition(";")[0].strip().lower() != "application/json":
+        return http_error(415, "The content type must be application/json")
+    if request.body is None:
+        return http_error(413, f"The body is longer than {MAX_BODY_BYTES} bytes")
+    if request.key is None or not path.accepts(request.key):
+        return _bad_key(path)
+    try:
+        patch = _json_object(request.body)
+    except BadJsonError as error:
+        return http_error(400, str(error))
+    if errors := validation_errors(patch, _rules(path, state)):
+        return unprocessable(errors)
+    try:
+        contact, created = state.account.upsert(path.key_property, request.key, patch)
+    except KeyTakenError as taken:
+        # Assumption: the documents say that both keys are unique, not how a collision is answered.
+        return unprocessable([validation_error(taken.key_property, "belongs to another contact")])
+    return json_answer(201 if created else 200, contact)
+
+
+def get_store(state: SandboxState, request: ApiRequest) -> Response:
+    """200 with an ``id`` and a ``name`` (assumption: the resource's properties are not known)."""
+    return json_answer(200, {"id": f"{0:024x}", "name": "Connectif sandbox"})
+
+
+def get_contact_field(state: SandboxState, request: ApiRequest) -> Response:
+    """200 with the ContactField, or 404."""
+    contact_field = state.settings.fields.get(request.key) if request.key is not None else None
+    if contact_field is None:
+        return http_error(404, "The contact field does not exist")
+    return json_answer(200, contact_field.definition)
+
+
+def list_contact_fields(state: SandboxState, request: ApiRequest) -> Response:
+    """200 with ``{links: {next?, prev?}, results: [ContactField]}``.
+
+    The query parameters ``page`` (from 1) and ``pageSize`` are an assumption, as is 400 for values that are
+    no numbers from 1 up.
+    """
+    asked = parse_qs(request.query)
+    page, page_size = (
+        _from_one_up(asked.get(name, [str(default)])[-1])
+        for name, default in (("page", 1), ("pageSize", state.settings.page_size))
+    )
+    if page is None or page_size is None:
+        return http_error(400, "page and pageSize must be whole numbers from 1 up")
+    definitions = [contact_field.definition for contact_field in state.settings.fields.values()]
+    first = (page - 1) * page_size
+    base = request.base_url if state.settings.links == "absolute" else ""
+    size = f"&pageSize={page_size}" if "pageSize" in asked else ""
+    links = {}
+    if first + page_size < len(definitions):
+        links["next"] = f"{base}/contact-fields/?page={page + 1}{size}"
+    if page > 1:
+        links["prev"] = f"{base}/contact-fields/?page={page - 1}{size}"
+    return json_answer(200, {"links": links, "results": definitions[first : first + page_size]})
+
+
+class BadJsonError(ValueError):
+    """A body that is no JSON object; the message says in what way."""
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        content: object = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadJsonError("The body is not valid JSON") from error
+    if not isinstance(content, dict):
+        raise BadJsonError("The body must be a JSON object")
+    return content
+
+
+def _refuse_constant(name: str) -> object:
+    # Python reads NaN and Infinity, which JSON does not have.
+    raise ValueError(f"{name} is not JSON")
+
+
+def _rules(path: ContactPath, state: SandboxState) -> PatchRules:
+    settings = state.settings
+    return PatchRules(
+        fields=settings.fields,
+        body_key=path.body_key,
+        any_fields=settings.any_fields,
+        custom_fields=path.legacy or settings.custom_fields == "everywhere",
+        null_clears=settings.nulls == "clear",
+    )
+
+
+def _bad_key(path: ContactPath) -> Response:
+    wanted = "an e-mail address" if path.key_property == "_email" else "an external id of 1 to 50 characters"
+    return http_error(400, f"The path must hold {wanted}")
+
+
+def _from_one_up(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0 else None

@@ -1,0 +1,46 @@
+"""API keys and the scopes they carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SCOPES = frozenset({"contacts:read", "contacts:write", "contacts:delete", "contact-fields:read", "store:read"})
+"""Every scope the sandbox knows, as ``resource:action``: the vendor's names in a spelling of our own."""
+
+_KEY = re.compile(r"(?P<pair>[^\s:=]+:[\x21-\x7e]+?)(?:=(?P<scopes>[a-z-]+:[a-z]+(?:,[a-z-]+:[a-z]+)*))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as the user interface hands it out, ``keyId:keySecret`` in ``pair``, and what it may do."""
+
+    pair: str
+    scopes: frozenset[str] = SCOPES
+
+    @classmethod
+    def parse(cls, text: str) -> ApiKey:
+        """Read ``id:secret`` (every scope) or ``id:secret=contacts:write,store:read``. Raises ValueError."""
+        match = _KEY.fullmatch(text)
+        if match is None:
+            raise ValueError("an API key is written id:secret or id:secret=resource:action,resource:action")
+        if match["scopes"] is None:
+            return cls(match["pair"])
+        scopes = frozenset(match["scopes"].split(","))
+        if not scopes <= SCOPES:
+            unknown, known = ", ".join(sorted(scopes - SCOPES)), ", ".join(sorted(SCOPES))
+            raise ValueError(f"unknown scope {unknown}; the sandbox knows {known}")
+        return cls(match["pair"], scopes)
+
+
+class KeyRing:
+    """The keys of the account, found by the value of the Authorization header."""
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        # The scheme is compared as the documents write it; whether the service ignores its case is not known.
+        self._scopes = {f"apiKey {key.pair}".encode("ascii"): key.scopes for key in keys}
+
+    def scopes_of(self, authorization: bytes | None) -> frozenset[str] | None:
+        """Return the scopes behind a header value, or None when no key fits (401)."""
+        return self._scopes.get(authorization) if authorization is not None else None

@@ -1,0 +1,222 @@
+"""A sandbox in a process of its own, for tests and demonstrations. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from airflow_provider_connectif.sandbox.keys import ApiKey
+
+_PACKAGE = "airflow_provider_connectif.sandbox"
+_IMPORT_ROOT = Path(__file__).resolve().parents[2]
+_STOP_DEADLINE_S = 5.0
+_CONTROL_TIMEOUT_S = 30.0
+
+
+class SandboxError(RuntimeError):
+    """The sandbox did not start, or refused a control request; the message carries its own words."""
+
+
+class SandboxProcess:
+    """A sandbox that runs from ``with`` to the end of the block, on a free loopback port.
+
+    The arguments are the command line's options and mean the same (see ``python -m`` with ``--help``):
+
+    requests_per_minute: requests in a window of ``window_seconds``; 0 for no limit.
+    api_key: one key or several, each ``id:secret`` or ``id:secret=scope,scope``.
+    headers: how answers tell of the window. fields: a JSON file of contact fields.
+    start_deadline_s: how long the start may take, in seconds.
+
+    Raises ValueError for a key that is none, SandboxError when it does not start, and from every method when
+    the sandbox refuses what was asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests_per_minute: int = 100,
+        window_seconds: float = 60.0,
+        api_key: str | Sequence[str] = "sandbox-id:sandbox-secret",
+        headers: str = "x-epoch",
+        nulls: str = "clear",
+        fields: str | Path | None = None,
+        any_fields: bool = False,
+        custom_fields: str = "everywhere",
+        page_size: int = 50,
+        links: str = "absolute",
+        blocked: bool = False,
+        start_deadline_s: float = 30.0,
+    ) -> None:
+        keys = [api_key] if isinstance(api_key, str) else list(api_key)
+        self.api_key = ApiKey.parse(keys[0]).pair
+        self.url = ""
+        self._start_deadline_s = start_deadline_s
+        self._options = [
+            *("--port", "0", "--requests-per-minute", str(requests_per_minute)),
+            *("--window-seconds", str(window_seconds), "--headers", headers, "--nulls", nulls),
+            *("--custom-fields", custom_fields, "--page-size", str(page_size), "--links", links),
+            *(f"--api-key={key}" for key in keys),
+            *(() if fields is None else ("--fields", str(fields))),
+            *(("--any-fields",) if any_fields else ()),
+            *(("--blocked",) if blocked else ()),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+        self._last_log = ""
+        # No proxy of the environment may stand between: the address is this machine's own.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def __enter__(self) -> SandboxProcess:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the process and wait until it takes requests.
+
+        Afterwards ``url`` is its address, without a slash at the end.
+        """
+        # A file and not a pipe: nobody reads along, and a full pipe would stop the server.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(self.stop)
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this package
+                [sys.executable, "-m", _PACKAGE, *self._options],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, "PYTHONPATH": _python_path()},
+            )
+            line = _first_line(self._process, time.monotonic() + self._start_deadline_s)
+            if " on http://" not in line:
+                raise SandboxError(f"the sandbox did not start: {line}{self.log_text()}".rstrip())
+            if_it_fails.pop_all()
+        self.url = line.partition(" on ")[2].split()[0].rstrip("/")
+
+    def stop(self) -> int | None:
+        """End the process and return its exit status, None when it was not running."""
+        if self._process is None:
+            return None
+        process, self._process = self._process, None
+        process.terminate()
+        try:
+            status = process.wait(_STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        self._last_log = self.log_text()
+        if self._errors is not None:
+            self._errors.close()
+        return status
+
+    def log_text(self) -> str:
+        """Return what the server wrote to its standard error until now: nothing, when all is well."""
+        if self._errors is None or self._errors.closed:
+            return self._last_log
+        # Read by position, as the server's own offset in the shared file must not move.
+        return os.pread(self._errors.fileno(), 1_000_000, 0).decode("utf-8", "replace")
+
+    def contacts(self) -> dict[str, dict[str, Any]]:
+        """Return every contact by its e-mail, or by its external id where it has no e-mail."""
+        found = self._control("GET", "contacts")["contacts"]
+        return {str(contact.get("_email") or contact["_externalId"]): contact for contact in found}
+
+    def requests(self) -> dict[str, Any]:
+        """Return ``{total, by_status: {"200": n}, recent: [{time, method, path, status}]}``, 200 at most."""
+        return self._control("GET", "requests")
+
+    def window(self) -> dict[str, Any]:
+        """Return ``{limit, remaining, reset_in_s}`` without using up a request."""
+        return self._control("GET", "window")
+
+    def add_fault(
+        self,
+        action: Mapping[str, object],
+        *,
+        match: Mapping[str, str] | None = None,
+        times: int | None = None,
+        after: int = 0,
+        probability: float = 1.0,
+        seed: int | None = None,
+    ) -> None:
+        """Have requests go wrong.
+
+        action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``;
+        with ``"apply": True`` the request takes effect all the same.
+        match: ``method``, ``path`` (a template such as ``/contacts/{email}``), ``key`` (a regular expression
+        on the decoded key).
+        times: how often (None: always). after: matching requests to leave alone first.
+        probability: from 0 to 1, drawn from ``seed``.
+        """
+        description = {"action": action, "match": match, "times": times, "after": after}
+        self._control("POST", "faults", {**description, "probability": probability, "seed": seed})
+
+    def faults(self) -> list[dict[str, int]]:
+        """Return ``[{seen, struck}]``: how many requests matched each fault and how many it changed."""
+        faults: list[dict[str, int]] = self._control("GET", "faults")["faults"]
+        return faults
+
+    def clear_faults(self) -> None:
+        """Remove all faults."""
+        self._control("DELETE", "faults")
+
+    def set_blocked(self, blocked: bool) -> None:
+        """Block the account, or unblock it."""
+        self._control("POST", "account", {"blocked": blocked})
+
+    def reset(self) -> None:
+        """Empty contacts, log and window; faults stay."""
+        self._control("POST", "reset")
+
+    def _control(self, method: str, name: str, content: object = None) -> dict[str, Any]:
+        body = None if content is None else json.dumps(content).encode()
+        address = f"{self.url}/_sandbox/{name}"
+        request = urllib.request.Request(address, body, method=method)  # noqa: S310 - our own http address
+        try:
+            with self._opener.open(request, timeout=_CONTROL_TIMEOUT_S) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as error:
+            raise SandboxError(f"{method} {name}: {error.read().decode('utf-8', 'replace')}") from error
+        result: dict[str, Any] = json.loads(answer) if answer else {}
+        return result
+
+
+def _python_path() -> str:
+    inherited = os.environ.get("PYTHONPATH")
+    return str(_IMPORT_ROOT) if not inherited else f"{_IMPORT_ROOT}{os.pathsep}{inherited}"
+
+
+def _first_line(process: subprocess.Popen[bytes], deadline: float) -> str:
+    """Return what the process writes up to its first line end, less when it ends before the deadline."""
+    if process.stdout is None:
+        return ""
+    line = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                return f"no answer in time. {line.decode('utf-8', 'replace')}"
+            chunk = os.read(process.stdout.fileno(), 4096)
+            if not chunk:
+                process.wait()
+                break
+            line += chunk
+    return line.decode("utf-8", "replace")

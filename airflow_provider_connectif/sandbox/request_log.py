@@ -1,0 +1,64 @@
+"""What was asked and answered, without anything personal in it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+RECENT_ENTRIES = 200
+
+DROPPED = "dropped"
+"""The name under which ``by_status`` counts connections that were closed without an answer."""
+
+
+def utc_timestamp() -> str:
+    """Return the current time as ISO 8601 in UTC with milliseconds: ``2024-01-31T09:30:00.123Z``."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One request. ``path`` is the template, such as ``/contacts/{email}``, never the key itself.
+
+    ``status`` is None when the connection was closed without an answer.
+    """
+
+    time: str
+    method: str
+    path: str
+    status: int | None
+
+
+class RequestLog:
+    """Counts by status for ever, entries for the last 200 requests."""
+
+    def __init__(self) -> None:
+        self.by_status: Counter[str] = Counter()
+        self._recent: deque[LogEntry] = deque(maxlen=RECENT_ENTRIES)
+
+    @property
+    def total(self) -> int:
+        """The number of requests since the start or the last reset."""
+        return self.by_status.total()
+
+    def add(self, method: str, path: str, status: int | None) -> None:
+        """Count a request; ``status`` None means that it got no answer."""
+        self.by_status[DROPPED if status is None else str(status)] += 1
+        self._recent.append(LogEntry(utc_timestamp(), method, path, status))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.by_status.clear()
+        self._recent.clear()
+
+    def as_json(self) -> dict[str, object]:
+        """Return ``{total, by_status: {"200": n}, recent: [{time, method, path, status}]}``, oldest first."""
+        return {
+            "total": self.total,
+            "by_status": dict(sorted(self.by_status.items())),
+            "recent": [
+                {"time": entry.time, "method": entry.method, "path": entry.path, "status": entry.status}
+                for entry in self._recent
+            ],
+        }

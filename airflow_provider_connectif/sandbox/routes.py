@@ -1,0 +1,94 @@
+"""Which endpoint a path means.
+
+Routing works on the path as it was sent: a server framework decodes it first, and then the ``%2F`` of an
+e-mail or external id looks like a separator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import unquote_to_bytes
+
+from starlette.responses import Response
+
+from airflow_provider_connectif.sandbox.endpoints import (
+    BY_EMAIL,
+    BY_EXTERNAL_ID,
+    LEGACY,
+    ApiRequest,
+    ContactPath,
+    delete_contact,
+    get_contact,
+    get_contact_field,
+    get_store,
+    list_contact_fields,
+    patch_contact,
+)
+from airflow_provider_connectif.sandbox.state import SandboxState
+
+Endpoint = Callable[[SandboxState, ApiRequest], Response]
+
+UNKNOWN_PATH = "(unknown path)"
+"""The template under which requests to no known endpoint are logged."""
+
+SCOPE_ACTIONS: Mapping[str, str] = {"GET": "read", "PATCH": "write", "DELETE": "delete"}
+"""The action half of the scope that a method needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path template, the resource half of the scopes it needs, and its endpoint for each method."""
+
+    template: str
+    resource: str
+    endpoints: Mapping[str, Endpoint]
+
+    def scope_for(self, method: str) -> str:
+        """Return the scope that ``method`` needs here, such as ``contacts:write``."""
+        return f"{self.resource}:{SCOPE_ACTIONS[method]}"
+
+
+def _contact_endpoints(path: ContactPath) -> Mapping[str, Endpoint]:
+    return {
+        "GET": partial(get_contact, path),
+        "PATCH": partial(patch_contact, path),
+        "DELETE": partial(delete_contact, path),
+    }
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("/contacts/{email}", "contacts", _contact_endpoints(LEGACY)),
+    Route("/contacts/email/{email}", "contacts", _contact_endpoints(BY_EMAIL)),
+    Route("/contacts/external-id/{externalId}", "contacts", _contact_endpoints(BY_EXTERNAL_ID)),
+    Route("/contact-fields/", "contact-fields", {"GET": list_contact_fields}),
+    Route("/contact-fields/{id}", "contact-fields", {"GET": get_contact_field}),
+    Route("/store/", "store", {"GET": get_store}),
+)
+"""Every endpoint there is; a path ends with one slash or none."""
+
+# By the path before the placeholder; a template without one is found by its whole path.
+_WITH_KEY = {route.template.rpartition("/")[0]: route for route in ROUTES if route.template.endswith("}")}
+_WITHOUT_KEY = {route.template.rstrip("/"): route for route in ROUTES if route.template.endswith("/")}
+
+
+def resolve(raw_path: bytes) -> tuple[Route | None, str | None]:
+    """Return the route of a path as it was sent and the key in it, percent-decoded exactly once.
+
+    The route is None when there is no such endpoint; the key is None without a placeholder, or when its bytes
+    are not UTF-8. ``+`` stays a plus, as everywhere in a path.
+    """
+    path = raw_path.decode("latin-1").removesuffix("/")
+    if (plain := _WITHOUT_KEY.get(path)) is not None:
+        return plain, None
+    parent, _, segment = path.rpartition("/")
+    route = _WITH_KEY.get(parent) if segment else None
+    return route, None if route is None else _decoded(segment)
+
+
+def _decoded(segment: str) -> str | None:
+    try:
+        return unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,116 @@
+"""Runs the sandbox on a loopback address until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import TextIO
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from airflow_provider_connectif.sandbox.app import TRANSPORT, SandboxApp
+from airflow_provider_connectif.sandbox.settings import Settings
+from airflow_provider_connectif.sandbox.state import SandboxState
+
+_BACKLOG = 512
+
+
+class NotLoopbackError(ValueError):
+    """The sandbox was to listen where others could reach it."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to a loopback ``host`` (address or ``localhost``) and ``port`` (0: a free one).
+
+    Raises NotLoopbackError, and OSError when the port is not free.
+    """
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise NotLoopbackError(f"the host must be localhost or a loopback address, not {host!r}") from None
+    if not address.is_loopback:
+        raise NotLoopbackError(
+            f"the sandbox listens on loopback addresses only, as its control needs no key; {host} is none"
+        )
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without that every answer with
+    # a body waits some 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((str(address), port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.stdout) -> None:
+    """Answer requests on ``listener`` until SIGINT or SIGTERM.
+
+    Prints one line with the address to ``output`` once requests are taken.
+    """
+    for stop_signal in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again after its own orderly end; by then there is nothing left to do.
+        signal.signal(stop_signal, _exit_in_order)
+    app = SandboxApp(SandboxState(settings))
+    config = uvicorn.Config(
+        app,
+        http=_SandboxProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        backlog=_BACKLOG,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    _SandboxServer(config, app, _greeting(settings, listener), output).run(sockets=[listener])
+
+
+class _SandboxProtocol(H11Protocol):
+    """Hands the application the connection's transport, which it needs to close one without an answer."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+
+
+class _SandboxServer(uvicorn.Server):
+    """Says when it listens, and lets delayed answers go when it stops."""
+
+    def __init__(self, config: uvicorn.Config, app: SandboxApp, greeting: str, output: TextIO) -> None:
+        super().__init__(config)
+        self._app = app
+        self._greeting = greeting
+        self._output = output
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._output.write(self._greeting + "\n")
+        self._output.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.stopping.set()
+        await super().shutdown(sockets)
+
+
+def _exit_in_order(signal_number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _greeting(settings: Settings, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown_host = f"[{host}]" if ":" in host else host
+    first, *others = settings.api_keys
+    keys = f"API key {first.pair}" + (f" and {len(others)} more" if others else "")
+    limit = "no request limit"
+    if settings.requests_per_window:
+        limit = f"{settings.requests_per_window} requests per {settings.window_seconds:g} s"
+    return f"Connectif sandbox on http://{shown_host}:{port}/  ({keys}, {limit})"

@@ -1,0 +1,50 @@
+"""What can be chosen about a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airflow_provider_connectif.sandbox.catalogue import ContactField, catalogue_of
+from airflow_provider_connectif.sandbox.default_fields import CUSTOM_FIELDS, SYSTEM_FIELDS
+from airflow_provider_connectif.sandbox.keys import ApiKey
+
+DEFAULT_API_KEY = "sandbox-id:sandbox-secret"
+DEFAULT_PAGE_SIZE = 50
+
+NULL_CHOICES = ("clear", "reject")
+LINK_CHOICES = ("absolute", "relative")
+CUSTOM_FIELD_CHOICES = ("everywhere", "legacy-only")
+
+
+def _default_fields() -> Mapping[str, ContactField]:
+    return catalogue_of(SYSTEM_FIELDS, CUSTOM_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The choices behind one sandbox; each default is what is documented or, failing that, most likely.
+
+    requests_per_window, window_seconds: the account's allowance, documented as 100 a minute; 0 requests: no
+    limit.
+    header_style: a name in ``window.HEADER_STYLES``.
+    blocked: the account is blocked, everything is 403.
+    nulls: what null in a PATCH does, ``clear`` or ``reject`` (undocumented).
+    fields: the definitions by id. any_fields: accept custom ids that have no definition (undocumented).
+    custom_fields: ``legacy-only`` refuses them on ``/contacts/email/`` and ``/contacts/external-id/``, whose
+    documented bodies do not list them.
+    page_size, links: how ``/contact-fields/`` is paged, and whether ``links.next`` is absolute or relative
+    (undocumented).
+    """
+
+    api_keys: tuple[ApiKey, ...] = (ApiKey(DEFAULT_API_KEY),)
+    requests_per_window: int = 100
+    window_seconds: float = 60.0
+    header_style: str = "x-epoch"
+    blocked: bool = False
+    nulls: str = "clear"
+    fields: Mapping[str, ContactField] = field(default_factory=_default_fields)
+    any_fields: bool = False
+    custom_fields: str = "everywhere"
+    page_size: int = DEFAULT_PAGE_SIZE
+    links: str = "absolute"

@@ -1,0 +1,37 @@
+"""Everything one sandbox holds while it runs."""
+
+from __future__ import annotations
+
+from airflow_provider_connectif.sandbox.account import Account
+from airflow_provider_connectif.sandbox.faults import FaultList
+from airflow_provider_connectif.sandbox.keys import KeyRing
+from airflow_provider_connectif.sandbox.request_log import RequestLog
+from airflow_provider_connectif.sandbox.settings import Settings
+from airflow_provider_connectif.sandbox.window import RateWindow
+
+
+class SandboxState:
+    """The account, its keys, the window, the faults and the log; for the event loop's thread only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = KeyRing(settings.api_keys)
+        self.blocked = settings.blocked
+        self.window = RateWindow(settings.requests_per_window, settings.window_seconds)
+        self.faults = FaultList()
+        self.log = RequestLog()
+        # Assumption: a new contact gets the default of every required field, as creating such a field writes
+        # the default to all contacts.
+        self.account = Account(
+            {
+                contact_field.id: contact_field.default_value
+                for contact_field in settings.fields.values()
+                if contact_field.custom and contact_field.required and contact_field.default_value is not None
+            }
+        )
+
+    def reset(self) -> None:
+        """Empty the contacts, the log and the window; faults and the block stay."""
+        self.account.clear()
+        self.log.clear()
+        self.window.clear()

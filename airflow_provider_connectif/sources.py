@@ -1,0 +1,183 @@
+"""Rows from upstream tasks and from SQL, in batches and in constant memory."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any
+
+BATCH_ROWS = 1000
+_QUOTED = re.compile(r"(['\"]).*?\1")
+_EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
+_LONG_NUMBER = re.compile(r"\+?\d(?:[\s.()/-]*\d){4,}")
+_DATA_ERRORS = ("22", "23")  # SQLSTATE classes whose messages quote values: data exception, integrity violation
+
+
+class RowsError(ValueError):
+    """What was given as rows is none; another try would find the same."""
+
+
+class ReadError(Exception):
+    """The database failed while rows were read; another try may succeed."""
+
+
+class RowsSource:
+    """Rows out of memory or XCom: mappings, or lists of mappings as a mapped upstream task hands over.
+
+    :param rows: an iterable of mappings; of lists of mappings (flattened); or one mapping (one row).
+    :raises RowsError: nothing of that kind.
+    """
+
+    columns: Sequence[str] | None = None  # each row may have its own
+
+    def __init__(self, rows: Any) -> None:
+        if rows is None:
+            raise RowsError(
+                "rows is None: the upstream task pushed no XCom. For no rows at all it must push an empty list"
+            )
+        if isinstance(rows, Mapping):
+            rows = [rows]
+        if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
+            raise RowsError(f"rows must be an iterable of mappings, not of type {type(rows).__name__}")
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
+        batch: list[Any] = []
+        first = True
+        for row in _flat(self._rows):
+            if first and not isinstance(row, Mapping):
+                raise RowsError(_not_a_mapping(row))
+            first = False
+            batch.append(row)
+            if len(batch) == BATCH_ROWS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def cancel(self) -> None:
+        """Nothing to cancel."""
+
+
+class SqlSource:
+    """The result of a query, streamed: a server-side cursor where the driver has one.
+
+    :param hook: any DbApiHook.
+    :param conn_id: its connection's id, for messages.
+    :param sql: one statement that returns rows.
+    :param parameters: as the driver's ``execute`` takes them.
+    :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
+    :raises ReadError: from iteration: the database failed. Its message is shown without quoted values.
+    """
+
+    def __init__(
+        self, hook: Any, conn_id: str, sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None = None
+    ) -> None:
+        if not hasattr(hook, "get_conn") or not hasattr(hook, "get_records"):
+            raise RowsError(f"connection {conn_id!r} is no SQL connection: its hook is {type(hook).__name__}")
+        self.columns: Sequence[str] | None = None
+        self._hook = hook
+        self._conn_id = conn_id
+        self._sql = sql
+        self._parameters = parameters
+        self._read = 0
+        self._connection: Any = None
+
+    def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
+        with (
+            _DriverErrors(self),
+            closing(self._hook.get_conn()) as self._connection,
+            closing(_streaming_cursor(self._connection)) as cursor,
+        ):
+            cursor.execute(*((self._sql,) if self._parameters is None else (self._sql, self._parameters)))
+            rows = cursor.fetchmany(BATCH_ROWS)
+            # psycopg2's server-side cursor knows its columns only after the first fetch.
+            if cursor.description is None:
+                raise RowsError("the SQL statement returns no rows: sql must be one SELECT")
+            names = self.columns = [str(column[0]) for column in cursor.description]
+            yield []  # an empty result has columns too, and they are checked with the first batch
+            while rows:
+                self._read += len(rows)
+                yield [row if isinstance(row, Mapping) else dict(zip(names, row, strict=True)) for row in rows]
+                rows = cursor.fetchmany(BATCH_ROWS)
+        self._connection = None
+
+    def cancel(self) -> None:
+        """Interrupt a query that runs, where the driver can; may be called from a signal handler."""
+        for name in ("cancel", "interrupt"):  # psycopg and psycopg2, sqlite3
+            cancel = getattr(self._connection, name, None)
+            if callable(cancel):
+                cancel()
+                return
+
+    def failure(self, error: BaseException) -> str:
+        """A driver's error in words, without the values that it may quote."""
+        text = str(error).strip().partition("\n")[0]
+        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+        if str(state).startswith(_DATA_ERRORS):
+            text = _LONG_NUMBER.sub("***", _QUOTED.sub("***", text))
+        text = _EMAIL.sub("***", text)
+        return f"reading from {self._conn_id!r} failed after {self._read:,} rows: {type(error).__name__}: {text}"
+
+
+class _DriverErrors:
+    """Turns a driver's errors, which may quote a row, into :class:`ReadError`.
+
+    Every driver derives its own from a class called ``Error`` (PEP 249); the standard library has no common one.
+    """
+
+    def __init__(self, source: SqlSource) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and any(base.__name__ == "Error" for base in type(error).__mro__):
+            raise ReadError(self._source.failure(error)) from None
+
+
+def _streaming_cursor(connection: Any) -> Any:
+    """A cursor that leaves the result on the server; a plain one of these drivers would fetch it whole."""
+    driver = type(connection).__module__.partition(".")[0]
+    if driver in ("psycopg", "psycopg2"):
+        return connection.cursor(name=f"connectif_{uuid.uuid4().hex}")
+    if driver == "MySQLdb":
+        from MySQLdb.cursors import SSCursor
+
+        return connection.cursor(SSCursor)
+    if driver == "pymysql":
+        from pymysql.cursors import SSCursor
+
+        return connection.cursor(SSCursor)
+    return connection.cursor()
+
+
+def _flat(rows: Iterable[Any], depth: int = 2) -> Iterator[Any]:
+    """Rows, where an item that is a sequence of rows stands for its rows."""
+    for item in rows:
+        if depth and _is_list(item) and (not len(item) or isinstance(item[0], Mapping) or _is_list(item[0])):
+            yield from _flat(item, depth - 1)
+        else:
+            yield item
+
+
+def _is_list(item: object) -> bool:
+    """A list, or one of Airflow's lazy sequences; a tuple is a row of a driver."""
+    return isinstance(item, Sequence) and not isinstance(item, (str, bytes, bytearray, tuple))
+
+
+def _not_a_mapping(row: object) -> str:
+    kind = type(row).__name__
+    advice = (
+        "a row of values without column names, as SQLExecuteQueryOperator pushes them. Give ContactPatchOperator "
+        "sql= and sql_conn_id= instead, or push mappings of column to value"
+        if isinstance(row, (tuple, list))
+        else "not a mapping of column to value. Push a list of dictionaries (of a DataFrame: to_dict('records'))"
+    )
+    return f"row 1 is a {kind}: {advice}"
