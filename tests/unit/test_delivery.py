@@ -1,0 +1,200 @@
+"""Order, retries and early ends of a delivery. What stands in for HTTP here is the function that sends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from airflow_provider_connectif.api.client import Answer
+from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, error_class
+from airflow_provider_connectif.contacts.delivery import Delivery, Outcome, Settled, Stop, StopKind
+from airflow_provider_connectif.contacts.mapping import Patch
+from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+
+
+class Server:
+    """Answers by the number of the row: statuses in turn, the last one for ever."""
+
+    def __init__(self, statuses: Mapping[int, list[int]] | None = None, latency: float = 0.0) -> None:
+        self.statuses = defaultdict(lambda: [200], statuses or {})
+        self.latency = latency
+        self.closed = False
+        self.lock = threading.Lock()
+        self.seen: list[int] = []
+        self.in_flight: Counter[str] = Counter()
+        self.most_in_flight = 0
+        self.overlaps: list[str] = []
+
+    def send(self, patch: Patch) -> Answer:
+        if self.closed:
+            raise QuotaClosed
+        with self.lock:
+            self.seen.append(patch.number)
+            self.in_flight[patch.key] += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight.total())
+            if self.in_flight[patch.key] > 1:
+                self.overlaps.append(patch.key)
+            turns = self.statuses[patch.number]
+            status = turns.pop(0) if len(turns) > 1 else turns[0]
+        time.sleep(self.latency)
+        with self.lock:
+            self.in_flight[patch.key] -= 1
+        if status == 0:
+            raise NoAnswerError("no answer within 30 s")
+        if status >= 300:
+            raise error_class(status)(status)
+        return Answer(status)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def deliver(
+    server: Server,
+    keys: list[str],
+    *,
+    on_response: Mapping[int | str, str] | None = None,
+    max_in_flight: int = 4,
+    tries: int = 3,
+    then: Callable[[Delivery], None] = lambda _: None,
+) -> tuple[dict[int, Settled], Stop | None]:
+    settled: list[Settled] = []
+    delivery = Delivery(
+        server.send, server.close, ResponsePolicy(on_response), max_in_flight=max_in_flight, tries=tries
+    )
+
+    def collect() -> None:
+        settled.extend(delivery.collect())
+
+    with delivery:
+        for number, key in enumerate(keys, 1):
+            if not delivery.submit(Patch(number, key, {}, {}), collect):
+                break
+        then(delivery)
+        delivery.drain(collect)
+    collect()
+    assert len({one.patch.number for one in settled}) == len(settled)
+    return {one.patch.number: one for one in settled}, delivery.stop
+
+
+def test_created_and_updated_are_told_apart() -> None:
+    settled, stop = deliver(Server({2: [201]}), ["a", "b", "c"])
+    assert stop is None
+    assert [settled[n].outcome for n in (1, 2, 3)] == [Outcome.UPDATED, Outcome.CREATED, Outcome.UPDATED]
+
+
+def test_rows_of_one_key_keep_their_order_and_never_overlap() -> None:
+    keys = [("Ana@example.com", "ana@EXAMPLE.com", "b", "c")[n % 4] for n in range(80)]
+    server = Server({5: [500, 500, 200], 9: [429, 200]}, latency=0.001)
+    settled, stop = deliver(server, keys, max_in_flight=8)
+    assert stop is None
+    assert len(settled) == 80
+    assert not server.overlaps
+    for members in ({0, 1}, {2}, {3}):  # the first two differ in case only
+        first_seen = list(dict.fromkeys(n for n in server.seen if (n - 1) % 4 in members))
+        assert first_seen == sorted(first_seen)
+
+
+def test_no_more_than_max_in_flight() -> None:
+    server = Server(latency=0.005)
+    deliver(server, [f"k{n}" for n in range(60)], max_in_flight=5)
+    assert server.most_in_flight == 5
+
+
+def test_429_is_waited_for_and_not_counted_as_a_try() -> None:
+    settled, stop = deliver(Server({1: [429] * 10 + [200]}), ["a"], tries=2)
+    assert (settled[1].outcome, settled[1].tries, stop) == (Outcome.UPDATED, 1, None)
+
+
+def test_a_retry_gets_through() -> None:
+    settled, stop = deliver(Server({1: [503, 0, 201]}), ["a"], tries=3)
+    assert (settled[1].outcome, settled[1].tries, stop) == (Outcome.CREATED, 3, None)
+
+
+def test_a_row_that_only_ever_fails_does_not_hold_up_the_others() -> None:
+    settled, stop = deliver(Server({1: [500]}, latency=0.05), [f"k{n}" for n in range(100)], tries=3)
+    assert stop is None
+    assert settled[1].outcome is Outcome.UNDELIVERED
+    assert Counter(one.outcome for one in settled.values())[Outcome.UPDATED] == 99
+
+
+def test_a_server_that_never_answers_ends_the_run() -> None:
+    server = Server({n: [0] for n in range(1, 200)})
+    settled, stop = deliver(server, [f"k{n}" for n in range(100)], tries=2, max_in_flight=3)
+    assert stop is not None
+    assert stop.kind is StopKind.NOT_ANSWERING
+    assert all(one.outcome is Outcome.UNDELIVERED for one in settled.values())
+    assert max(Counter(server.seen).values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "action", "kind"),
+    [(401, "fail", StopKind.FAIL), (403, "fail", StopKind.FAIL), (404, "skip_task", StopKind.SKIP_TASK)],
+)
+def test_an_answer_that_ends_the_run_lets_nothing_further_go(status: int, action: str, kind: StopKind) -> None:
+    server = Server({50: [status]}, latency=0.01)
+    settled, stop = deliver(server, [f"k{n}" for n in range(200)], on_response={status: action}, max_in_flight=4)
+    assert stop is not None
+    assert stop.kind is kind
+    assert len(server.seen) - server.seen.index(50) - 1 <= 4
+    assert settled[50].outcome is Outcome.UNDELIVERED
+    assert len(settled) == len(server.seen)  # the requests in flight have ended and are accounted for
+
+
+@pytest.mark.parametrize(("rejected", "stops"), [(range(1, 201), True), (range(2, 201), False), (range(1, 20), False)])
+def test_twenty_refusals_from_the_start_end_the_run(rejected: range, stops: bool) -> None:
+    server = Server({n: [422] for n in rejected})
+    settled, stop = deliver(server, [f"k{n}" for n in range(200)], max_in_flight=1)
+    assert (stop is not None and stop.kind is StopKind.ALL_REJECTED) is stops
+    assert len(settled) == (20 if stops else 200)
+
+
+def test_a_skip_is_no_refusal() -> None:
+    server = Server({n: [422] for n in range(1, 101)})
+    settled, stop = deliver(server, [f"k{n}" for n in range(100)], on_response={422: "skip"})
+    assert stop is None
+    assert {one.outcome for one in settled.values()} == {Outcome.SKIPPED}
+
+
+def test_a_kill_ends_the_run_within_a_moment_though_requests_hang() -> None:
+    started = time.monotonic()
+    _, stop = deliver(Server(latency=20), ["a", "b"], then=lambda delivery: delivery.kill())
+    assert stop == Stop(StopKind.KILLED)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_ours_ends_the_run_instead_of_hanging_it() -> None:
+    class Broken(Server):
+        def send(self, patch: Patch) -> Answer:
+            raise ZeroDivisionError
+
+    _, stop = deliver(Broken(), [f"k{n}" for n in range(1000)])
+    assert stop == Stop(StopKind.CRASHED)
+
+
+def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:
+    gate = threading.Event()
+
+    class Gated(Server):
+        def send(self, patch: Patch) -> Answer:
+            gate.wait(10)
+            return super().send(patch)
+
+    server = Gated()
+    delivery = Delivery(server.send, server.close, ResponsePolicy(), max_in_flight=4, tries=1)
+    taken = 0
+
+    def while_waiting() -> None:
+        gate.set()  # only once submit has to wait
+
+    with delivery:
+        while not gate.is_set():
+            delivery.submit(Patch(taken, f"k{taken}", {}, {}), while_waiting)
+            taken += 1
+            assert taken < 1000
+        delivery.drain(lambda: None)

@@ -1,0 +1,129 @@
+"""From a row to a patch, or to every reason why it cannot be one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.contacts.fields import READ_ONLY
+from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, MappingError
+
+
+def patch(mapping: ContactMapping, row: Any) -> tuple[str, dict[str, Any]]:
+    made = mapping.patch(1, row)
+    return made.key, dict(made.properties)
+
+
+def test_properties_are_read_from_their_columns() -> None:
+    mapping = ContactMapping(properties={"_name": "first_name", "tier": "loyalty_tier", "_points": "points"})
+    row = {"email": "ana@example.com", "first_name": "Ana", "loyalty_tier": "gold", "points": "12", "other": object()}
+    assert patch(mapping, row) == ("ana@example.com", {"_name": "Ana", "tier": "gold", "_points": 12})
+
+
+def test_without_properties_each_column_is_one() -> None:
+    row = {"email": "ana@example.com", "_name": "Ana", "tier": "gold"}
+    assert patch(ContactMapping(), row) == ("ana@example.com", {"_name": "Ana", "tier": "gold"})
+
+
+def test_rows_may_differ_in_their_columns() -> None:
+    mapping = ContactMapping()
+    assert patch(mapping, {"email": "a@example.com", "_name": "Ana"})[1] == {"_name": "Ana"}
+    assert patch(mapping, {"email": "a@example.com", "tier": "gold"})[1] == {"tier": "gold"}
+
+
+@pytest.mark.parametrize(
+    ("nulls", "expected"), [("omit", {"tier": "gold"}), ("clear", {"_name": None, "tier": "gold"})]
+)
+def test_none_is_left_out_or_sent(nulls: Any, expected: dict[str, Any]) -> None:
+    row = {"email": "a@example.com", "_name": None, "tier": "gold"}
+    assert patch(ContactMapping(nulls=nulls), row)[1] == expected
+
+
+def test_by_external_id_the_e_mail_is_a_property() -> None:
+    mapping = ContactMapping(key="external_id", key_column="id", properties={"_email": "mail"})
+    assert patch(mapping, {"id": 17, "mail": "ana@example.com"}) == ("17", {"_email": "ana@example.com"})
+
+
+def test_a_contact_with_nothing_but_its_key_is_a_patch() -> None:
+    assert patch(ContactMapping(properties={}), {"email": "a@example.com"}) == ("a@example.com", {})
+
+
+def test_a_bad_row_names_every_column_and_rule_and_no_value() -> None:
+    mapping = ContactMapping(properties={"_mobilePhone": "mobile", "_points": "points", "_name": "first_name"})
+    with pytest.raises(InvalidRow) as invalid:
+        mapping.patch(7, {"email": "not-an-email", "mobile": "600 123 456", "points": "seven"})
+    assert invalid.value.reasons == (
+        'column "email" must be an e-mail address: local part, @ and domain, without spaces',
+        'column "mobile" (_mobilePhone) must be an international phone number: + and the country code first',
+        'column "points" (_points) must be a whole number, and this text is none',
+        'column "first_name" (_name) is missing',
+    )
+    assert not any(value in str(invalid.value) for value in ("not-an-email", "600", "seven"))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({}, 'column "email" is missing, and it is the contact key'),
+        ({"email": None}, 'column "email" is empty, and it is the contact key'),
+        ({"email": "a@example.com", "_nmae": "x"}, 'column "_nmae" is no property of Connectif\'s'),
+        ({"email": "a@example.com", "_createdAt": "x"}, 'column "_createdAt" is read-only'),
+        ({"email": "a@example.com", 7: "x"}, "a column's name is not text"),
+        (("a@example.com", "Ana"), "the row is no mapping of columns to values but a tuple"),
+        (None, "the row is no mapping"),
+    ],
+)
+def test_a_row_that_no_mapping_fits(row: Any, reason: str) -> None:
+    with pytest.raises(InvalidRow) as invalid:
+        ContactMapping().patch(1, row)
+    assert reason in str(invalid.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"properties": {"_email": "mail"}}, "_email is the contact key here"),
+        ({"properties": {"_externalId": "id"}}, "_externalId cannot be set in a patch by e-mail"),
+        ({"key": "external_id", "properties": {"_externalId": "id"}}, "_externalId is the contact key here"),
+        ({"properties": {"_surnme": "s"}}, r'_surnme is no property .* \(did you mean "_surname"\?\)'),
+        ({"properties": {"_surnme": "s", "_clv": "c"}}, "_surnme .*; _clv is read-only"),
+        ({"properties": {"_name": 7}}, "must both be text"),
+        ({"properties": ["_name"]}, "must be a dict"),
+        ({"key": "phone"}, "key must be one of email, external_id"),
+        ({"nulls": "keep"}, "nulls must be one of omit, clear"),
+    ],
+)
+def test_a_mapping_that_cannot_work_is_refused_at_once(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(MappingError, match=words):
+        ContactMapping(**arguments)
+
+
+@pytest.mark.parametrize("property_id", sorted(READ_ONLY))
+def test_read_only_properties_are_refused(property_id: str) -> None:
+    """API document, 3.3."""
+    with pytest.raises(MappingError, match="read-only"):
+        ContactMapping(properties={property_id: "column"})
+
+
+@pytest.mark.parametrize(
+    ("mapping", "columns", "words"),
+    [
+        (ContactMapping(properties={"_name": "name"}), ["EMAIL", "NAME"], r'"email" is missing \(did you mean "EMAIL"'),
+        (ContactMapping(properties={"_name": "name"}), ["email", "name", "name"], 'column "name" stands 2 times'),
+        (ContactMapping(), ["email", "_nmae", "id"], r'"_nmae" is no property.*"_name".*; column "id" is read-only'),
+    ],
+)
+def test_columns_are_checked_before_the_first_row(mapping: ContactMapping, columns: list[str], words: str) -> None:
+    with pytest.raises(MappingError, match=words):
+        mapping.check_columns(columns)
+
+
+def test_a_column_that_nobody_uses_may_stand_twice() -> None:
+    ContactMapping(properties={"_name": "name"}).check_columns(["email", "name", "id", "id"])
+
+
+def test_a_patch_is_json() -> None:
+    row = {"email": "a@example.com", "n": 1.5, "l": {"b", "a"}, "t": "🎉"}
+    assert json.dumps(patch(ContactMapping(), row)[1], allow_nan=False)

@@ -1,0 +1,96 @@
+"""What the server says of a refusal is shown without the row's values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
+
+MAPPING = ContactMapping(properties={"_name": "first_name", "_mobilePhone": "mobile", "tier": "tier", "tags": "tags"})
+ROW = {
+    "email": "ana.garcia@example.com",
+    "first_name": "Ana María",
+    "mobile": "+34 600 123 456",
+    "tier": "gold",
+    "tags": ["sports", "Wolfsburg"],
+    "note": "Secret Street",
+}
+PATCH = MAPPING.patch(17, ROW)
+
+
+def reasons(status: int, **body: Any) -> tuple[str, ...]:
+    return public_reasons(error_class(status)(status, **body), PATCH, MAPPING)
+
+
+def test_a_validation_error_names_property_column_and_rule() -> None:
+    said = reasons(422, validation_errors=({"name": "_mobilePhone", "path": "/_mobilePhone", "reason": "not mobile"},))
+    assert said == ('HTTP 422 _mobilePhone (column "mobile"): not mobile',)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"path": "/tier", "reason": "unknown option"}, "HTTP 422 tier: unknown option"),
+        ({"name": "tier"}, "HTTP 422 tier: no reason given"),
+        ({"path": "/ana.garcia@example.com", "reason": "bad"}, "HTTP 422 no property named: bad"),
+        ({}, "HTTP 422 no property named: no reason given"),
+        ({"path": None, "reason": {"a": 1}}, "HTTP 422 no property named: {'a': 1}"),
+    ],
+)
+def test_every_part_of_a_validation_error_may_be_missing(entry: dict[str, Any], said: str) -> None:
+    assert reasons(422, validation_errors=(entry,)) == (said,)
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "ana.garcia@example.com",
+        "ANA.GARCIA@EXAMPLE.COM",
+        "ana.garcia%40example.com",
+        "other.person@example.org",
+        "Ana María",
+        "ana maría",
+        "María",
+        "+34600123456",
+        "34 600 123 456",
+        "600-123-456",
+        "Secret Street",
+        "Wolfsburg",
+    ],
+)
+def test_values_that_the_server_quotes_are_taken_out(quoted: str) -> None:
+    for said in (
+        reasons(422, validation_errors=({"path": "/_name", "reason": f"the value '{quoted}' is wrong"},)),
+        reasons(400, detail=f"contact {quoted}: cannot be changed"),
+        reasons(409, title=quoted),
+    ):
+        assert quoted.casefold() not in said[0].casefold()
+        assert said[0].startswith("HTTP 4")
+    assert "is wrong" in reasons(422, validation_errors=({"reason": f"the value '{quoted}' is wrong"},))[0]
+
+
+def test_property_ids_stay() -> None:
+    assert reasons(400, detail="_mobilePhone is no mobile") == ("HTTP 400 Bad Request: _mobilePhone is no mobile",)
+
+
+def test_without_a_body_the_status_speaks() -> None:
+    assert reasons(404) == ("HTTP 404 Not Found",)
+    assert reasons(400, code="E0103") == ("HTTP 400 Bad Request (E0103)",)
+
+
+def test_a_long_reason_is_cut() -> None:
+    assert len(reasons(400, detail="x y " * 10_000)[0]) <= 140
+
+
+def test_no_answer() -> None:
+    assert public_reasons(NoAnswerError("no answer within 30 s"), PATCH, MAPPING) == ("no answer within 30 s",)
+
+
+def test_the_rejects_file_gets_it_as_it_came() -> None:
+    entry = {"path": "/_name", "reason": "Ana María is wrong"}
+    error = error_class(422)(422, title="Unprocessable", detail="sorry, Ana", validation_errors=(entry,))
+    assert raw_reasons(error) == [entry, "sorry, Ana"]

@@ -1,0 +1,104 @@
+"""The response policy: the table of the design, row by row, and an author's changes to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "action"),
+    [
+        (200, None, "accept"),
+        (201, None, "accept"),
+        (204, None, "accept"),
+        (302, None, "fail"),
+        (400, None, "reject"),
+        (400, "E0103", "reject"),
+        (400, "E0301", "retry"),
+        (400, "E0401", "retry"),
+        (401, None, "fail"),
+        (403, None, "fail"),
+        (404, None, "reject"),
+        (409, None, "reject"),
+        (413, None, "fail"),
+        (415, None, "fail"),
+        (418, None, "reject"),
+        (422, None, "reject"),
+        (429, None, "wait"),
+        (500, None, "retry"),
+        (503, None, "retry"),
+        (599, None, "retry"),
+        (101, None, "fail"),
+        (999, None, "fail"),
+    ],
+)
+def test_the_default_table(status: int, code: str | None, action: str) -> None:
+    assert ResponsePolicy().for_status(status, code).value == action
+
+
+def test_no_answer_is_a_row_of_its_own() -> None:
+    error = NoAnswerError("no answer within 30 s")
+    assert ResponsePolicy().for_error(error) is Action.RETRY
+    assert ResponsePolicy({"no_answer": "reject"}).for_error(error) is Action.REJECT
+
+
+@pytest.mark.parametrize(
+    ("on_response", "status", "code", "action"),
+    [
+        ({422: "skip"}, 422, None, "skip"),
+        ({"422": "skip"}, 422, None, "skip"),
+        ({"5xx": "fail"}, 503, None, "fail"),
+        ({"5xx": "fail", 503: "retry"}, 503, None, "retry"),
+        ({"4xx": "skip"}, 422, None, "skip"),
+        ({"4xx": "skip"}, 401, None, "fail"),
+        ({"4xx": "skip"}, 403, None, "fail"),
+        ({"4xx": "skip"}, 429, None, "wait"),
+        ({401: "skip_task", 403: "reject", 429: "fail"}, 401, None, "skip_task"),
+        ({401: "skip_task", 403: "reject", 429: "fail"}, 403, None, "reject"),
+        ({401: "skip_task", 403: "reject", 429: "fail"}, 429, None, "fail"),
+        ({"E0401": "reject"}, 400, "E0401", "reject"),
+        ({400: "skip"}, 400, "E0401", "skip"),
+        ({404: "accept"}, 404, None, "accept"),
+        ({201: "skip"}, 201, None, "skip"),
+    ],
+)
+def test_an_author_changes_rows(on_response: dict[int | str, str], status: int, code: str | None, action: str) -> None:
+    assert ResponsePolicy(on_response).for_status(status, code).value == action
+
+
+@pytest.mark.parametrize(
+    ("on_response", "words"),
+    [
+        ({"42x": "skip"}, "'42x' is no status"),
+        ({700: "skip"}, "700 is no status"),
+        ({True: "skip"}, "True is no status"),
+        ({422: "ignore"}, "'ignore' for 422 is not one of accept, skip"),
+        ({422: "wait"}, "'wait' for 422"),
+        ([422], "must be a dict"),
+    ],
+)
+def test_a_change_that_cannot_work_is_refused(on_response: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ResponsePolicy(on_response)
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(ValueError, match=r"'42x'.*'drop'"):
+        ResponsePolicy({"42x": "skip", 422: "drop"})
+
+
+def test_the_text_of_an_error_holds_nothing_that_the_server_said() -> None:
+    error = error_class(422)(
+        422,
+        title="ana@example.com",
+        detail="ana@example.com is taken",
+        code="ana",
+        validation_errors=({"reason": "ana@example.com"},),
+    )
+    assert str(error) == "HTTP 422 Unprocessable Entity"
+    assert error.detail == "ana@example.com is taken"

@@ -1,0 +1,98 @@
+"""Counts, reasons and the failure budget."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.contacts.delivery import Outcome
+from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, empty_summary, summarise
+
+
+def tally(read: int = 0, **counts: int) -> Tally:
+    made = Tally(read=read)
+    for name, count in counts.items():
+        for number in range(1, count + 1):
+            made.count(Outcome(name), number)
+    return made
+
+
+def summary(of: Tally, **changes: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "requests": 5,
+        "rate_limited": 1,
+        "waited_s": 12.345,
+        "duration_s": 20.04,
+        "rejects_path": None,
+        **changes,
+    }
+    return summarise(of, **arguments)
+
+
+def test_the_summary_has_exactly_these_keys() -> None:
+    made = tally(6, created=1, updated=2, invalid=1)
+    made.count(Outcome.REJECTED, 6, ["HTTP 422 tier: unknown option"])
+    assert summary(made, rejects_path="s3://bucket/rejects.jsonl") == {
+        "read": 6,
+        "created": 1,
+        "updated": 2,
+        "skipped": 0,
+        "invalid": 1,
+        "rejected": 1,
+        "requests": 5,
+        "rate_limited": 1,
+        "waited_s": 12.3,
+        "duration_s": 20.0,
+        "reasons": {"HTTP 422 tier: unknown option": 1},
+        "rejects_path": "s3://bucket/rejects.jsonl",
+    }
+    assert empty_summary().keys() == summary(made).keys()
+
+
+@pytest.mark.parametrize("distinct", [0, 1, 20, 21, 5000])
+@pytest.mark.parametrize("reason", ["r{}", "an überlong reason {} " * 6])
+def test_the_summary_stays_small_and_its_reasons_add_up(distinct: int, reason: str) -> None:
+    made = tally(distinct)
+    for number in range(distinct):
+        made.count(Outcome.INVALID, number, [reason.replace("{}", str(number))[:140]])
+    small = summary(made, rejects_path="file:///" + "x" * 200)
+    assert len(json.dumps(small)) < 2048
+    assert len(small["reasons"]) <= 20
+    assert sum(small["reasons"].values()) == distinct
+
+
+def test_the_commonest_reasons_come_first_with_their_first_rows() -> None:
+    made = tally()
+    for number in (3, 17, 40, 41):
+        made.count(Outcome.INVALID, number, ["blank key", "blank key"])
+    made.count(Outcome.REJECTED, 1200, ["HTTP 404 Not Found"])
+    assert made.top_reasons(5) == ["4 × blank key (rows 3, 17, 40, …)", "1 × HTTP 404 Not Found (row 1,200)"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "read", "invalid", "rejected", "exceeded"),
+    [
+        (0, 10, 0, 0, False),
+        (0, 10, 1, 0, True),
+        (0, 10, 0, 1, True),
+        (2, 10, 1, 1, False),
+        (2, 10, 2, 1, True),
+        (0.2, 10, 1, 1, False),
+        (0.2, 10, 2, 1, True),
+        (0.0, 10, 1, 0, True),
+        (1.0, 10, 10, 0, False),
+        (0.5, 0, 0, 0, False),
+    ],
+)
+def test_the_failure_budget_counts_invalid_and_rejected(
+    allowed: float, read: int, invalid: int, rejected: int, exceeded: bool
+) -> None:
+    assert FailureBudget(allowed).is_exceeded_by(tally(read, invalid=invalid, rejected=rejected)) is exceeded
+
+
+@pytest.mark.parametrize("allowed", [-1, -0.1, 1.5, True, "3", None, float("nan")])
+def test_what_is_no_budget(allowed: Any) -> None:
+    with pytest.raises(ValueError, match="failure_budget must be"):
+        FailureBudget(allowed)
