@@ -26,6 +26,7 @@ from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_he
 
 DEFAULT_CONNECT_TIMEOUT_S = 5.0
 DEFAULT_READ_TIMEOUT_S = 30.0
+DEFAULT_TRIES = 5
 _LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
 _CHUNK = 64 * 1024
 
@@ -60,6 +61,7 @@ class ConnectifClient:
     :param base_url: as :func:`airflow_provider_connectif.api.credentials.base_url` gives it.
     :param connect_timeout: seconds until a connection must stand (default 5).
     :param read_timeout: seconds until the server must answer, and between two parts of an answer (default 30).
+    :param tries: how often a caller should send one request in all (default 5); the client sends each once.
     :param quota: the pacing; by default 100 requests a minute until the server's headers tell more.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
     :param connections: connections kept open; as many as threads use the client at once.
@@ -72,11 +74,13 @@ class ConnectifClient:
         *,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT_S,
         read_timeout: float = DEFAULT_READ_TIMEOUT_S,
+        tries: int = DEFAULT_TRIES,
         quota: Quota | None = None,
         verify: bool | str = True,
         connections: int = 8,
     ) -> None:
         self.base_url = base_url
+        self.tries = tries
         self.quota = quota or Quota()
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout

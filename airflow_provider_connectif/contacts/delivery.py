@@ -14,11 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from airflow_provider_connectif.api.client import Answer
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed, describe_status
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.contacts.mapping import Patch
+from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
 
 POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
@@ -26,58 +26,9 @@ _HURRY_S = 1.0  # what the requests in flight get when the task is killed or bre
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 30.0
 _REJECTIONS_THAT_STOP = 20
+_LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
 _ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
-
-Error = ConnectifHttpError | NoAnswerError
-
-
-class Outcome(StrEnum):
-    """What became of one row."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    SKIPPED = "skipped"
-    INVALID = "invalid"
-    REJECTED = "rejected"
-    UNDELIVERED = "undelivered"
-
-
-class StopKind(StrEnum):
-    """Why a run ended before its last row."""
-
-    FAIL = "fail"
-    SKIP_TASK = "skip_task"
-    ALL_REJECTED = "all_rejected"
-    NOT_ANSWERING = "not_answering"
-    KILLED = "killed"
-    CRASHED = "crashed"
-
-
-@dataclass(frozen=True)
-class Stop:
-    """An early end.
-
-    :param kind: why.
-    :param error: the answer that led to it, if one did.
-    """
-
-    kind: StopKind
-    error: Error | None = None
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A row whose outcome is known.
-
-    :param error: the last answer, where it was not a 2xx.
-    :param tries: requests that were answered, or timed out, for this row; 429 not counted.
-    """
-
-    patch: Patch
-    outcome: Outcome
-    error: Error | None
-    tries: int
 
 
 @dataclass
@@ -121,6 +72,7 @@ class Delivery:
         self._work_there = threading.Condition(lock)  # for the threads that send
         self._progress = threading.Condition(lock)  # for the thread that submits
         self._ready: deque[_Job] = deque()
+        self._due: deque[_Job] = deque()  # whose delay is over; they go before rows not tried yet
         self._delayed: list[tuple[float, int, _Job]] = []
         self._behind: dict[str, deque[_Job]] = {}  # rows that wait for an earlier one of their key, by key
         self._sequence = itertools.count()
@@ -130,6 +82,8 @@ class Delivery:
         self._answers = 0
         self._rejections = 0
         self._last_alive_at = -1.0
+        self._failures_in_a_row = 0
+        self._silence = max(_LEAST_SILENCE, max_in_flight)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -148,6 +102,8 @@ class Delivery:
         hurried = exc_type is not None or self._killed
         if hurried:
             self._close_quota()
+        with self._work_there:
+            self._work_there.notify_all()
         deadline = time.monotonic() + _HURRY_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()) if hurried else None)
@@ -219,10 +175,13 @@ class Delivery:
             while not (self._closing or self._killed or self._stop):
                 now = time.monotonic()
                 while self._delayed and self._delayed[0][0] <= now:
-                    self._ready.append(heapq.heappop(self._delayed)[2])
-                if self._ready:
+                    self._due.append(heapq.heappop(self._delayed)[2])
+                # While nothing gets through, fresh rows stay back: to try each of them once would take long and
+                # spend the account's requests before the first row has used up its tries.
+                jobs = self._due or (self._ready if self._failures_in_a_row < self._silence else None)
+                if jobs:
                     self._in_flight += 1
-                    return self._ready.popleft()
+                    return jobs.popleft()
                 due_in = self._delayed[0][0] - now if self._delayed else POLL_S
                 self._work_there.wait(min(due_in, POLL_S))
         return None
@@ -249,7 +208,7 @@ class Delivery:
 
     def _apply(self, action: Action, job: _Job, status: int, error: Error | None) -> None:
         if action is Action.WAIT:
-            self._ready.appendleft(job)
+            self._due.appendleft(job)
             self._work_there.notify()
             return
         job.tries += 1
@@ -257,6 +216,9 @@ class Delivery:
             self._retry(job, error)
             return
         self._last_alive_at = time.monotonic()
+        if self._failures_in_a_row >= self._silence:
+            self._work_there.notify_all()
+        self._failures_in_a_row = 0
         if action in (Action.FAIL, Action.SKIP_TASK):
             self._settle(job, Outcome.UNDELIVERED, error)
             self._end(Stop(StopKind(action.value), error))
@@ -271,6 +233,7 @@ class Delivery:
             self._end(Stop(StopKind.ALL_REJECTED, error))
 
     def _retry(self, job: _Job, error: Error | None) -> None:
+        self._failures_in_a_row += 1
         if job.tries < self._tries:
             asked = error.retry_after if isinstance(error, ConnectifHttpError) and error.retry_after else 0.0
             grown = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (job.tries - 1)) * random.uniform(0.5, 1.5)
@@ -304,8 +267,3 @@ _OUTCOMES: dict[Action, Outcome] = {
     Action.SKIP: Outcome.SKIPPED,
     Action.REJECT: Outcome.REJECTED,
 }
-
-
-def describe_error(error: Error) -> str:
-    """An answer in words that are safe to log."""
-    return error.what if isinstance(error, NoAnswerError) else describe_status(error.status, error.code)

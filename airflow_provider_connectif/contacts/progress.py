@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.quota import Quota, Wait
-from airflow_provider_connectif.contacts.delivery import Outcome
+from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.summary import Tally
 
 PROGRESS_EVERY_S = 5.0
@@ -83,7 +83,7 @@ def describe_counts(tally: Tally, quota: Quota) -> str:
     """The counts of a run in words, the zeros left out but for the rows read and delivered."""
     outcomes = tally.outcomes
     parts = [
-        f"{tally.read:,} rows read",
+        f"{plural(tally.read, 'row')} read",
         f"{tally.delivered:,} delivered ({outcomes[Outcome.CREATED]:,} created, {outcomes[Outcome.UPDATED]:,} updated)",
     ]
     for outcome in (Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED, Outcome.UNDELIVERED):
@@ -92,9 +92,14 @@ def describe_counts(tally: Tally, quota: Quota) -> str:
     unsettled = tally.read - sum(outcomes.values())
     if unsettled:
         parts.append(f"{unsettled:,} not sent yet")
-    requests = f"{quota.requests:,} requests"
+    requests = plural(quota.requests, "request")
     parts.append(f"{requests} ({quota.rate_limited:,} answered 429)" if quota.rate_limited else requests)
     return ", ".join(parts)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 row``, ``1,000 rows``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def describe_seconds(seconds: float) -> str:

@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
-from airflow_provider_connectif.contacts.delivery import Outcome
+from airflow_provider_connectif.contacts.outcomes import Outcome
 
 _MOST_REASONS = 20  # in the summary
 _MOST_REASONS_KEPT = 1000  # in memory; a server may phrase each refusal differently
@@ -89,11 +90,13 @@ class FailureBudget:
 
     def is_exceeded_by(self, tally: Tally) -> bool:
         """Whether more rows failed than are allowed."""
-        limit = self.allowed * tally.read if isinstance(self.allowed, float) else self.allowed
-        return tally.bad > limit
+        if isinstance(self.allowed, int):
+            return tally.bad > self.allowed
+        # In floats, 29 % of 100 would be a little less than 29.
+        return tally.bad > Fraction(str(self.allowed)) * tally.read
 
     def __str__(self) -> str:
-        return f"{self.allowed:.1%} of the rows" if isinstance(self.allowed, float) else f"{self.allowed:,}"
+        return f"{self.allowed * 100:g} % of them" if isinstance(self.allowed, float) else f"{self.allowed:,}"
 
 
 def summarise(

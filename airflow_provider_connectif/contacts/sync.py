@@ -9,17 +9,10 @@ from typing import Any, Protocol
 from airflow_provider_connectif.api.client import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.contacts.delivery import (
-    Delivery,
-    Error,
-    Outcome,
-    Settled,
-    Stop,
-    StopKind,
-    describe_error,
-)
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, MappingError, Patch, Row
-from airflow_provider_connectif.contacts.progress import Log, Progress, describe_counts
+from airflow_provider_connectif.contacts.delivery import Delivery
+from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Row
+from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
+from airflow_provider_connectif.contacts.progress import Log, Progress, describe_counts, plural
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
@@ -43,6 +36,7 @@ class Client(Protocol):
     """What a sync needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
 
     quota: Quota
+    tries: int
 
     def patch_contact(self, email: str, patch: Any) -> Answer:
         """Send one patch."""
@@ -70,7 +64,6 @@ class ContactSync:
     :param policy: what answers lead to.
     :param budget: how many bad rows are too many.
     :param max_in_flight: requests at once.
-    :param tries: requests for one row in all.
     :param rejects: where refused rows are written.
     :param rejects_path: its name, for the summary.
     :param log: where progress is told.
@@ -84,7 +77,6 @@ class ContactSync:
         budget: FailureBudget,
         *,
         max_in_flight: int,
-        tries: int,
         rejects: Rejects,
         rejects_path: str | None,
         log: Log,
@@ -102,7 +94,7 @@ class ContactSync:
             client.quota.close,
             policy,
             max_in_flight=max_in_flight,
-            tries=tries,
+            tries=client.tries,
             stop_when_all_rejected=not budget.is_unlimited,
         )
 
@@ -153,7 +145,7 @@ class ContactSync:
         if stop is not None:
             verdict, words = _stop_verdict(stop)
         elif undelivered:
-            verdict, words = Verdict.TRY_AGAIN, f"{undelivered:,} rows were given up on after every try"
+            verdict, words = Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
         elif self._budget.is_exceeded_by(self._tally):
             verdict = Verdict.FAILED
             words = f"{self._tally.bad:,} of {self._tally.read:,} rows were refused, and {self._budget} may be"
@@ -242,6 +234,3 @@ def _stop_verdict(stop: Stop) -> tuple[Verdict, str]:
 
 def _answer(error: Error | None) -> str:
     return "a 2xx" if error is None else describe_error(error)
-
-
-__all__ = ["Client", "ContactSync", "MappingError", "Patch", "Source", "Verdict"]

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_TRIES = 5
-
 
 class ConnectifHook(BaseHook):
     """Holds a connection of type ``connectif``.
@@ -82,6 +80,7 @@ class ConnectifHook(BaseHook):
         from airflow_provider_connectif.api.client import (
             DEFAULT_CONNECT_TIMEOUT_S,
             DEFAULT_READ_TIMEOUT_S,
+            DEFAULT_TRIES,
             ConnectifClient,
         )
         from airflow_provider_connectif.api.quota import Quota
@@ -96,15 +95,11 @@ class ConnectifHook(BaseHook):
             base_url(connection.host, connection.port),
             connect_timeout=_extra_number(extra, "connect_timeout") or DEFAULT_CONNECT_TIMEOUT_S,
             read_timeout=_extra_number(extra, "timeout") or DEFAULT_READ_TIMEOUT_S,
+            tries=_extra_count(extra, "retries") or DEFAULT_TRIES,
             quota=Quota(_extra_count(extra, "requests_per_minute")),
             verify=_verify(extra),
             connections=connections,
         )
-
-    @property
-    def tries(self) -> int:
-        """Requests for one contact in all before it is given up on (extra ``retries``, default 5)."""
-        return _extra_count(_extra(self.get_connection(self.connectif_conn_id)), "retries") or DEFAULT_TRIES
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask ``GET /store/`` once, for the connection form's test button.

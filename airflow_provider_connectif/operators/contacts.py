@@ -186,8 +186,8 @@ class ContactPatchOperator(BaseOperator):
         from airflow_provider_connectif.contacts.sync import ContactSync
 
         mapping = ContactMapping(self.key, self.key_column, self.properties, self.nulls)
-        hook = ConnectifHook(self.connectif_conn_id)
-        with closing(hook.get_conn(connections=self.max_in_flight)) as client, self._open_rejects() as sink:
+        client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self.max_in_flight)
+        with closing(client), self._open_rejects() as sink:
             self.log.info(
                 "Delivering %s to %s (%s); at most %d requests at once",
                 "the rows of an upstream task" if self.sql is None else f"the result of sql on {self.sql_conn_id!r}",
@@ -201,7 +201,6 @@ class ContactPatchOperator(BaseOperator):
                 ResponsePolicy(self.on_response),
                 FailureBudget(self.failure_budget),
                 max_in_flight=self.max_in_flight,
-                tries=hook.tries,
                 rejects=Rejects(sink),
                 rejects_path=self.rejects_path,
                 log=self.log,

@@ -124,9 +124,7 @@ def test_what_the_form_leaves_empty_is_the_default(connection: Callable[..., Non
     """Airflow's form saves each empty field as null (and older ones as empty text)."""
     extra = {"timeout": None, "connect_timeout": "", "requests_per_minute": None, "retries": None, "verify": ""}
     connection("connectif_default", conn_type="connectif", password=KEY, extra=extra)
-    hook = ConnectifHook()
-    hook.get_conn()
-    assert hook.tries == 5
+    assert ConnectifHook().get_conn().tries == 5
 
 
 @responses.activate

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.delivery import Outcome
+from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, empty_summary, summarise
 
 
@@ -83,6 +83,8 @@ def test_the_commonest_reasons_come_first_with_their_first_rows() -> None:
         (0.2, 10, 2, 1, True),
         (0.0, 10, 1, 0, True),
         (1.0, 10, 10, 0, False),
+        (0.29, 100, 29, 0, False),
+        (0.29, 100, 30, 0, True),
         (0.5, 0, 0, 0, False),
     ],
 )

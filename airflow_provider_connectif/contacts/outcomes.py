@@ -1,0 +1,64 @@
+"""What becomes of a row, and what ends a run early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
+from airflow_provider_connectif.contacts.mapping import Patch
+
+Error = ConnectifHttpError | NoAnswerError
+
+
+class Outcome(StrEnum):
+    """What became of one row."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    SKIPPED = "skipped"
+    INVALID = "invalid"
+    REJECTED = "rejected"
+    UNDELIVERED = "undelivered"
+
+
+class StopKind(StrEnum):
+    """Why a run ended before its last row."""
+
+    FAIL = "fail"
+    SKIP_TASK = "skip_task"
+    ALL_REJECTED = "all_rejected"
+    NOT_ANSWERING = "not_answering"
+    KILLED = "killed"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """An early end.
+
+    :param kind: why.
+    :param error: the answer that led to it, if one did.
+    """
+
+    kind: StopKind
+    error: Error | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A row whose outcome is known.
+
+    :param error: the last answer, where it was not a 2xx.
+    :param tries: requests that were answered, or timed out, for this row; 429 not counted.
+    """
+
+    patch: Patch
+    outcome: Outcome
+    error: Error | None
+    tries: int
+
+
+def describe_error(error: Error) -> str:
+    """An answer in words that are safe to log."""
+    return error.what if isinstance(error, NoAnswerError) else describe_status(error.status, error.code)
