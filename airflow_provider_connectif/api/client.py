@@ -60,7 +60,7 @@ class ConnectifClient:
     :param key: the API key; sent to ``base_url`` and nowhere else: redirects are not followed.
     :param base_url: as :func:`airflow_provider_connectif.api.credentials.base_url` gives it.
     :param connect_timeout: seconds until a connection must stand (default 5).
-    :param read_timeout: seconds until the server must answer, and between two parts of an answer (default 30).
+    :param read_timeout: seconds until the server must answer, and then until its answer is complete (default 30).
     :param tries: how often a caller should send one request in all (default 5); the client sends each once.
     :param quota: the pacing; by default 100 requests a minute until the server's headers tell more.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
@@ -132,8 +132,8 @@ class ConnectifClient:
     def _request(
         self, method: str, path: str, *, body: Mapping[str, Any] | None = None, read_body: bool = False
     ) -> Answer:
-        payload = None if body is None else json.dumps(body, allow_nan=False).encode()
-        permit = self.quota.acquire()
+        payload = None if body is None else json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+        sent_at = self.quota.acquire()
         signal: RateSignal | None = None
         status = 0
         failure = ""
@@ -153,7 +153,7 @@ class ConnectifClient:
         except _TRANSPORT_ERRORS as error:
             failure = self._describe(error)
         finally:
-            self.quota.release(permit, signal, refused=status == 429)
+            self.quota.release(sent_at, signal, refused=status == 429)
         # Raised out here, so that the transport's exception, whose text has the contact key in its URL, is
         # not kept as the context of ours.
         if failure:
@@ -164,8 +164,9 @@ class ConnectifClient:
 
     def _read(self, response: requests.Response) -> bytes:
         content = bytearray()
-        deadline = time.monotonic() + 2 * self._read_timeout
-        for chunk in response.iter_content(_CHUNK):
+        deadline = time.monotonic() + self._read_timeout
+        # Part by part as it arrives: a plain read would wait for the whole of an answer that trickles in.
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
             content += chunk
             if len(content) > _LARGEST_BODY:
                 raise requests.ConnectionError(f"answer larger than {_LARGEST_BODY} bytes")

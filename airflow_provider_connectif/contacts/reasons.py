@@ -7,10 +7,13 @@ they go only into the rejects file, which holds the row anyway.
 
 from __future__ import annotations
 
+import html
+import itertools
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import unquote
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Patch
@@ -21,6 +24,10 @@ _EMAIL = re.compile(r"[^\s@\"'<>(),;:]+(?:@|%40)[^\s@\"'<>(),;:]+")
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s.()/-]*\d){4,}")
 _WORD = re.compile(r"\w+")
 _SHORTEST_WORD = 3
+_MOST_WORDS = 2000  # of one row; what the server quotes is shorter than that
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_MOST_ENCODINGS = 3
+_MOST_BITS = 1024
 
 
 def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, mapping: ContactMapping) -> tuple[str, ...]:
@@ -63,16 +70,17 @@ class _Concealer:
     """Replaces a row's values in a text."""
 
     def __init__(self, patch: Patch) -> None:
-        values = {patch.key, quote(patch.key, safe=""), *_texts(patch.properties.values()), *_texts(patch.row.values())}
-        words = {word for value in values for word in _WORD.findall(value) if len(word) >= _SHORTEST_WORD}
-        known = sorted((value for value in values | words if value.strip()), key=len, reverse=True)
+        values = {patch.key, *_texts(patch.properties.values()), *_texts(patch.row.values())}
+        words = {word for value in values for word in _words(value)}
+        short = {value for value in values if value.strip() and len(value) <= 4 * _LONGEST}
+        known = sorted(short | words, key=len, reverse=True)
         # Property ids and columns are no personal data, and without them a reason says little.
         public = {name.casefold() for name in (*patch.properties, *map(str, patch.row))}
         alternatives = [re.escape(value) for value in known if value.casefold() not in public]
         self._known = re.compile(rf"(?<!\w)(?:{'|'.join(alternatives)})(?!\w)", re.IGNORECASE) if alternatives else None
 
     def __call__(self, said: str) -> str:
-        shown = _EMAIL.sub("***", " ".join(said[: 4 * _LONGEST].split()))
+        shown = _EMAIL.sub("***", " ".join(_decoded(said[: 4 * _LONGEST]).split()))
         if self._known:
             shown = self._known.sub("***", shown)
         return _LONG_NUMBER.sub("***", shown)
@@ -80,13 +88,33 @@ class _Concealer:
 
 def _texts(values: Iterable[Any]) -> Iterator[str]:
     for value in values:
-        if isinstance(value, bool) or value is None:
+        if value is None or isinstance(value, bool):
             continue
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            continue  # Python refuses to print it, so no server has seen it
         if isinstance(value, (list, tuple, set, frozenset)):
             yield from _texts(value)
-        elif len(text := str(value)) <= 4 * _LONGEST:
+        else:
+            text = unicodedata.normalize("NFC", str(value))
             yield text
             yield text.strip()
+
+
+def _words(value: str) -> Iterator[str]:
+    """The words of a value, since a server may quote a part of it."""
+    for match in itertools.islice(_WORD.finditer(value), _MOST_WORDS):
+        if len(match.group()) >= _SHORTEST_WORD:
+            yield match.group()
+
+
+def _decoded(said: str) -> str:
+    """A text whose quotations are no longer encoded as in a URL, HTML or JSON, so that they are found."""
+    for _ in range(_MOST_ENCODINGS):
+        plain = _ESCAPE.sub(lambda escape: chr(int(escape.group(1), 16)), html.unescape(unquote(said)))
+        if plain == said:
+            break
+        said = plain
+    return unicodedata.normalize("NFC", said)
 
 
 def _shorten(text: str) -> str:

@@ -35,7 +35,7 @@ def test_a_request_is_as_the_api_documents_it(hook: ConnectifHook) -> None:
     assert request.headers["Authorization"] == f"apiKey {KEY}"
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["User-Agent"].startswith(f"airflow-provider-connectif/{__version__}")
-    assert b'"_name": "\\u00c1\\u00e9"' in request.body
+    assert '"_name": "Áé"'.encode() in request.body
 
 
 @responses.activate

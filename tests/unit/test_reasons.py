@@ -18,6 +18,7 @@ ROW = {
     "tier": "gold",
     "tags": ["sports", "Wolfsburg"],
     "note": "Secret Street",
+    "history": "thoroughfare " + "lorem ipsum " * 200,
 }
 PATCH = MAPPING.patch(17, ROW)
 
@@ -60,6 +61,12 @@ def test_every_part_of_a_validation_error_may_be_missing(entry: dict[str, Any], 
         "600-123-456",
         "Secret Street",
         "Wolfsburg",
+        "ana.garcia%2540example.com",
+        "Ana%20Mar%C3%ADa",
+        "Ana Mar\\u00eda",
+        "Ana Mar&iacute;a",
+        "Ana Mari\u0301a",
+        "thoroughfare",
     ],
 )
 def test_values_that_the_server_quotes_are_taken_out(quoted: str) -> None:

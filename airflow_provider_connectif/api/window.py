@@ -1,0 +1,185 @@
+"""When the next request may leave: the rules, without threads and without a clock of their own.
+
+Two gates hold a request back. The *window* gate believes the server: what it says is left, less what is on
+its way. The *pace* gate counts this process's own requests over any 60 seconds, from their answers on, since
+the server counted them at some time before: it holds the connection's
+``requests_per_minute`` and, as long as the server has told nothing, the documented 100.
+
+The first request of each window goes alone, as a probe: its answer tells whether the window is open and what
+is left of it, so that a window misjudged by a moment costs one 429 and not one for each thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from airflow_provider_connectif.api.rate_headers import RateSignal
+
+DOCUMENTED_REQUESTS_PER_MINUTE = 100  # for a whole account; help centre, article 360014605220
+WINDOW_S = 60.0
+_PROBE_PATIENCE_S = 2.0  # a probe that hangs must not hold back the others for its whole timeout
+_EARLY_S = 0.02  # never leave exactly at the edge of a window
+_WHOLE_SECOND_S = 1.0  # what a reset told in whole seconds can be short by
+_SAME_WINDOW_S = {True: 1.1, False: 0.2}  # between two tellings of one reset, in whole seconds or not
+
+
+@dataclass(frozen=True)
+class Leave:
+    """When the next request may leave.
+
+    :param at: a time on the caller's clock; infinity: not before another answer has arrived.
+    :param waits_for_window: it is a window that holds the request back, and not an answer on its way.
+    """
+
+    at: float
+    waits_for_window: bool
+
+
+class RequestWindow:
+    """What is known of the account's window. All times are seconds on one clock of the caller's.
+
+    :param cap: requests a minute that are never exceeded; also the allowance where the server tells none.
+    """
+
+    def __init__(self, cap: int | None = None) -> None:
+        self._cap = cap
+        self._answered_at: deque[float] = deque()
+        self._in_flight = 0
+        self._told = False
+        self._limit: int | None = None
+        self._opened_at = -math.inf
+        self._remaining: int | None = None
+        self._reset_at: float | None = None  # at the latest
+        self._reset_from = -math.inf  # at the earliest, by the same telling
+        self._blocked_until = -math.inf
+        self._probing = True
+        self._probe_left_at = -math.inf
+        self._margin = _EARLY_S
+
+    @property
+    def requests_per_minute(self) -> int:
+        """What can be counted on, as far as is known."""
+        if self._limit is None:
+            return self._cap or DOCUMENTED_REQUESTS_PER_MINUTE
+        return min(self._limit, self._cap or self._limit)
+
+    @property
+    def was_refused(self) -> bool:
+        """The last word of the server was 429."""
+        return self._blocked_until > -math.inf
+
+    def next_leave(self, now: float) -> Leave:
+        """When the next request may leave."""
+        if now < self._blocked_until:
+            return Leave(self._blocked_until, True)
+        if self._remaining is not None and now >= self._closes_at() + self._margin:
+            self._await_probe()
+        paced = self._pace_leaves_at(now)
+        if paced > now:
+            return Leave(paced, True)
+        if self._probing:
+            return Leave(now if now >= self._probe_left_at + _PROBE_PATIENCE_S else math.inf, False)
+        if self._remaining is None or self._remaining > self._in_flight:
+            return Leave(now, False)
+        if self._remaining > 0:
+            return Leave(math.inf, False)
+        return Leave(self._closes_at() + self._margin, True)
+
+    def leave(self, now: float) -> None:
+        """A request leaves."""
+        self._in_flight += 1
+        if self._probing:
+            self._probe_left_at = now
+
+    def unanswered(self, now: float) -> None:
+        """A request ended without an answer; the server may have counted it."""
+        self._ended(now)
+        self._probe_left_at = -math.inf
+
+    def answered(self, signal: RateSignal, sent_at: float, now: float) -> None:
+        """A request that left at ``sent_at`` was answered, and not with 429."""
+        self._ended(now)
+        if self._probing:
+            self._opened_at = now
+        if signal.limit is not None:
+            self._limit = signal.limit
+        if signal.remaining is None:
+            self._count_untold()
+        else:
+            self._told = True
+            self._learn(signal.remaining, signal, sent_at, now)
+        if now >= self._blocked_until:
+            self._probing = False
+            self._blocked_until = -math.inf
+
+    def refused(self, signal: RateSignal, now: float, jitter: float = 0.0) -> None:
+        """A request was answered with 429.
+
+        :param jitter: seconds added where the server does not say how long to wait, so that tasks spread out.
+        """
+        self._ended(now)
+        if signal.limit is not None:
+            self._limit = signal.limit
+        told = signal.retry_after if signal.retry_after is not None else signal.reset_after
+        if told is None:
+            wait = WINDOW_S + jitter
+        else:
+            whole = signal.reset_is_whole if signal.retry_after is None else told == int(told)
+            if whole and told < _WHOLE_SECOND_S:
+                # Refused, and yet nothing to wait for: the server rounds its seconds down.
+                self._margin = _WHOLE_SECOND_S
+            wait = told + (self._margin if whole else _EARLY_S)
+        self._blocked_until = max(self._blocked_until, now + wait)
+        self._await_probe()
+
+    def _ended(self, now: float) -> None:
+        self._in_flight -= 1
+        self._answered_at.append(now)
+
+    def _await_probe(self) -> None:
+        self._remaining = None
+        self._reset_at = None
+        self._probing = True
+        self._probe_left_at = -math.inf
+
+    def _closes_at(self) -> float:
+        return self._reset_at if self._reset_at is not None else self._opened_at + WINDOW_S
+
+    def _pace_leaves_at(self, now: float) -> float:
+        pace = self._cap if self._cap is not None else None if self._told else DOCUMENTED_REQUESTS_PER_MINUTE
+        if pace is None:
+            self._answered_at.clear()
+            return now
+        answered = self._answered_at
+        while answered and answered[0] <= now - WINDOW_S:
+            answered.popleft()
+        surplus = len(answered) + self._in_flight - pace
+        if surplus < 0:
+            return now
+        return answered[surplus] + WINDOW_S if surplus < len(answered) else math.inf
+
+    def _learn(self, remaining: int, signal: RateSignal, sent_at: float, now: float) -> None:
+        if signal.reset_after is None:
+            self._remaining = remaining if self._remaining is None else min(self._remaining, remaining)
+            return
+        # The server counted the seconds from some moment between sending and answer.
+        told_from, told_at = sent_at + signal.reset_after, now + signal.reset_after
+        tolerance = _SAME_WINDOW_S[signal.reset_is_whole]
+        if self._remaining is None or self._reset_at is None or told_from > self._reset_at + tolerance:
+            # The first telling of a window, or of one that opened earlier than was said.
+            self._remaining, self._reset_from, self._reset_at = remaining, told_from, told_at
+        elif told_at >= self._reset_from - tolerance:  # else a late answer out of a window that is gone
+            self._remaining = min(self._remaining, remaining)
+            # Of tellings rounded to seconds the latest one is never early by more than a part of a second.
+            closer = max if signal.reset_is_whole else min
+            self._reset_from = closer(self._reset_from, told_from)
+            self._reset_at = closer(self._reset_at, told_at)
+
+    def _count_untold(self) -> None:
+        """An answer without headers, from a server that does send them on others."""
+        if self._remaining is not None:
+            self._remaining = max(0, self._remaining - 1)
+        elif self._told:
+            self._remaining = max(0, (self._limit or DOCUMENTED_REQUESTS_PER_MINUTE) - 1)
