@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -20,7 +20,13 @@ from requests.auth import AuthBase
 
 from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status, error_class
+from airflow_provider_connectif.api.errors import (
+    ConnectifHttpError,
+    MalformedAnswerError,
+    NoAnswerError,
+    describe_status,
+    error_class,
+)
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
 
@@ -29,6 +35,7 @@ DEFAULT_READ_TIMEOUT_S = 30.0
 DEFAULT_TRIES = 5
 _LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
 _CHUNK = 64 * 1024
+_MOST_PAGES = 100
 
 # Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
 _TRANSPORT_ERRORS = (
@@ -115,6 +122,34 @@ class ConnectifClient:
         """``GET /contacts/external-id/{externalId}``, as :meth:`get_contact`."""
         return self._get_object(f"/contacts/external-id/{_segment(external_id)}")
 
+    def list_contact_fields(self) -> list[Mapping[str, Any]]:
+        """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
+
+        Pages are followed by ``links.next`` as it stands, since the parameters of paging are not documented.
+
+        :return: ``ContactField`` objects, as they came.
+        :raises MalformedAnswerError: an answer without ``results``; a next page on another host, seen before, or
+            beyond the hundredth.
+        """
+        found: list[Mapping[str, Any]] = []
+        path = "/contact-fields/"
+        seen = {path}
+        for _ in range(_MOST_PAGES):
+            page = self._get_object(path)
+            results = page.get("results")
+            if not isinstance(results, list):
+                raise MalformedAnswerError("the answer has no list of results")
+            found += [entry for entry in results if isinstance(entry, Mapping)]
+            links = page.get("links")
+            link = links.get("next") if isinstance(links, Mapping) else None
+            if not link:
+                return found
+            path = _next_path(self.base_url, path, link)
+            if path in seen:
+                raise MalformedAnswerError("the pages go round in a circle")
+            seen.add(path)
+        raise MalformedAnswerError(f"more than {_MOST_PAGES} pages")
+
     def get_store(self) -> Mapping[str, Any]:
         """``GET /store/``: what is known of the account; needs the scope "Store: Read"."""
         return self._get_object("/store/")
@@ -126,7 +161,7 @@ class ConnectifClient:
     def _get_object(self, path: str) -> Mapping[str, Any]:
         body = self._request("GET", path, read_body=True).body
         if not isinstance(body, Mapping):
-            raise NoAnswerError("the answer was not a JSON object")
+            raise MalformedAnswerError("the answer is not a JSON object")
         return body
 
     def _request(
@@ -254,6 +289,26 @@ def _segment(key: str) -> str:
     if key in ("", ".", ".."):
         raise ValueError("a contact key that is empty, '.' or '..' cannot be part of a URL")
     return quote(key, safe="")
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    try:
+        port = url.port
+    except ValueError:
+        port = -1
+    return url.scheme, url.hostname, port or {"https": 443, "http": 80}.get(url.scheme)
+
+
+def _next_path(base_url: str, path: str, link: object) -> str:
+    """A page's link as a path below the base URL: the key goes to no other host."""
+    target = urlsplit(urljoin(base_url + path, link)) if isinstance(link, str) else None
+    base = urlsplit(base_url)
+    if target is None or _origin(target) != _origin(base):
+        raise MalformedAnswerError("the next page is on another host")
+    whole = target._replace(scheme="", netloc="", fragment="").geturl()
+    if not whole.startswith(f"{base.path}/"):
+        raise MalformedAnswerError("the next page is outside the base URL")
+    return whole.removeprefix(base.path)
 
 
 def _json(content: bytes) -> Any:

@@ -38,6 +38,10 @@ class NoAnswerError(ConnectifError):
         self.what = what
 
 
+class MalformedAnswerError(ConnectifError):
+    """A 2xx answer whose body is not what the API documents."""
+
+
 class ConnectifHttpError(ConnectifError):
     """Connectif answered with something other than 2xx.
 

@@ -1,19 +1,22 @@
-"""What Connectif knows of a contact's properties: the system fields, their types and allowed values.
+"""Field definitions: what Connectif knows of a contact's properties.
 
-Source of the table: API reference, resources "ContactPatch" and "Contact" (``PATCH /contacts/{email}``).
-Custom fields are the account's own; their values are sent by the JSON type that the documentation gives for
-each kind of custom field (see :mod:`airflow_provider_connectif.contacts.coercion`).
+One type of table for system and custom fields: built in for the system fields, read from the account
+(``GET /contact-fields/``) or given by the author for the others. Source of the built-in rows: API reference,
+resources "ContactPatch" and "Contact"; of the definitions' shape: resource "ContactField".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, get_args
 
-FieldType = Literal["text", "email", "phone", "integer", "date", "radio"]
+FieldType = Literal["text", "email", "phone", "integer", "decimal", "boolean", "date", "radio", "checkbox"]
 KeyKind = Literal["email", "external_id"]
+
+Option = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,67 @@ class Field:
     """One property of a contact.
 
     :param id: the property id, a key of the patch.
-    :param type: which rule of coercion applies.
-    :param options: the allowed values of a ``radio`` field.
+    :param type: which rule applies; a type that is not known here leaves the value to Connectif.
+    :param options: id and label of each option (radio, checkbox).
+    :param max_length: characters at most (text).
+    :param min_value: smallest number (integer, decimal).
+    :param max_value: largest number.
+    :param min_date: earliest date, UTC ISO 8601 (date).
+    :param max_date: latest date.
+    :param calling_code: digits of the country code for national numbers, such as ``34`` (phone).
+    :param read_only: its value cannot be set.
+    :param required: it always holds a value; never cleared.
+    :param custom: made by the account, not a system field.
     """
 
     id: str
-    type: FieldType
-    options: tuple[str, ...] = ()
+    type: str
+    options: tuple[Option, ...] = ()
+    max_length: int | None = None
+    min_value: float | None = None
+    max_value: float | None = None
+    min_date: str | None = None
+    max_date: str | None = None
+    calling_code: str | None = None
+    read_only: bool = False
+    required: bool = False
+    custom: bool = False
+
+    @property
+    def can_be_cleared(self) -> bool:
+        """Whether ``null`` may be sent: boolean, checkbox and required fields always hold a value."""
+        return not self.required and self.type not in ("boolean", "checkbox")
+
+    @classmethod
+    def from_api(cls, definition: Mapping[str, Any]) -> Field:
+        """A ``ContactField`` of the API; every part but ``id`` and ``type`` may be missing.
+
+        :raises ValueError: it has no id or no type.
+        """
+        field_id, kind = definition.get("id"), definition.get("type")
+        if not isinstance(field_id, str) or not field_id or not isinstance(kind, str):
+            raise ValueError("a field definition needs an id and a type, both text")
+        return cls(
+            id=field_id,
+            type=kind,
+            options=_options(definition.get("options")),
+            max_length=_whole(definition.get("maxLength")),
+            min_value=_number(definition.get("minValue")),
+            max_value=_number(definition.get("maxValue")),
+            min_date=_text(definition.get("minDate")),
+            max_date=_text(definition.get("maxDate")),
+            calling_code=_digits(definition.get("defaultCountryCode")),
+            read_only=definition.get("readOnly") is True,
+            required=definition.get("required") is True,
+            custom=definition.get("custom") is True,
+        )
 
 
-_SUBSCRIPTION = ("subscribed", "unsubscribed", "none")
+def _plain_options(*ids: str) -> tuple[Option, ...]:
+    return tuple((option_id, None) for option_id in ids)
+
+
+_SUBSCRIPTION = _plain_options("subscribed", "unsubscribed", "none")
 
 SYSTEM_FIELDS: Mapping[str, Field] = MappingProxyType(
     {
@@ -39,9 +93,9 @@ SYSTEM_FIELDS: Mapping[str, Field] = MappingProxyType(
             Field("_name", "text"),
             Field("_surname", "text"),
             Field("_birthdate", "date"),
-            Field("_emailStatus", "radio", ("active", "bounced", "paused", "banned")),
+            Field("_emailStatus", "radio", _plain_options("active", "bounced", "paused", "banned")),
             Field("_mobilePhone", "phone"),
-            Field("_mobilePhoneStatus", "radio", ("active", "bounced", "paused")),
+            Field("_mobilePhoneStatus", "radio", _plain_options("active", "bounced", "paused")),
             Field("_newsletterSubscriptionStatus", "radio", _SUBSCRIPTION),
             Field("_smsSubscriptionStatus", "radio", _SUBSCRIPTION),
             Field("_points", "integer"),
@@ -90,26 +144,102 @@ READ_ONLY = frozenset(
 )
 
 
-def writable_system_fields(key: KeyKind) -> Mapping[str, Field]:
-    """The system fields that a patch for this kind of contact key may set."""
-    return {**SYSTEM_FIELDS, **KEY_FIELDS[key]}
+class FieldTable:
+    """The definitions that a run checks against.
 
-
-def why_not_writable(property_id: str, key: KeyKind) -> str | None:
-    """Why a property cannot be in a patch, in words, or ``None`` if it can.
-
-    An id without a leading ``_`` is taken for a custom field's.
+    :param key: the kind of contact key; it decides whether ``_email`` is writable.
+    :param definitions: the account's fields by id. ``None``: custom fields are not known, any id without a
+        leading underscore is taken for one, and its values are sent by their own type.
     """
-    if property_id == "_email" and key == "email":
-        return "is the contact key here, and cannot be set in a patch by e-mail"
-    if property_id == "_externalId":
-        return (
-            "cannot be set in a patch by e-mail: the API does not document it there"
-            if key == "email"
-            else "is the contact key here, and cannot be set in a patch by external id"
-        )
-    if property_id in READ_ONLY:
-        return "is read-only"
-    if property_id.startswith("_") and property_id not in writable_system_fields(key):
-        return "is no property of Connectif's (only system properties start with an underscore)"
-    return None if property_id else "is empty"
+
+    def __init__(self, key: KeyKind, definitions: Iterable[Field] | None = None) -> None:
+        self._key = key
+        self.knows_custom_fields = definitions is not None
+        fields = {**SYSTEM_FIELDS, **KEY_FIELDS[key]}
+        for field in definitions or ():
+            built_in = SYSTEM_FIELDS.get(field.id)
+            if built_in is not None and not field.options:
+                # The statuses' values are documented with the patch, wherever else they are listed.
+                field = replace(field, options=built_in.options)
+            fields[field.id] = field
+        self._fields = fields
+
+    def get(self, property_id: str) -> Field | None:
+        """A property's definition; ``None`` for a custom field that is not known."""
+        return self._fields.get(property_id)
+
+    def fault(self, property_id: str) -> str | None:
+        """Why a property cannot be in a patch, in words, with the nearest id that can; ``None`` if it can."""
+        if property_id == "_email" and self._key == "email":
+            return "is the contact key here, and cannot be set in a patch by e-mail"
+        if property_id == "_externalId":
+            return (
+                "cannot be set in a patch by e-mail: the API does not document it there"
+                if self._key == "email"
+                else "is the contact key here, and cannot be set in a patch by external id"
+            )
+        field = self._fields.get(property_id)
+        if property_id in READ_ONLY or (field is not None and field.read_only):
+            return "is read-only"
+        if field is None and (property_id.startswith("_") or not property_id):
+            known = "no property of Connectif's (only system properties start with an underscore)"
+            return f"is {known}{did_you_mean(property_id, self._writable())}"
+        if field is None and self.knows_custom_fields:
+            return f"is no field of this account{did_you_mean(property_id, self._writable())}"
+        return None
+
+    def _writable(self) -> list[str]:
+        return [f.id for f in self._fields.values() if not f.read_only and f.id not in READ_ONLY]
+
+
+def fields_of_author(fields: Mapping[str, Any]) -> list[Field]:
+    """Definitions that an author gives: by id, a type's name or a ``ContactField`` of the API.
+
+    ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``
+
+    :raises ValueError: names every definition that is none.
+    """
+    made, faults = [], []
+    for field_id, definition in fields.items():
+        shape = {"type": definition} if isinstance(definition, str) else definition
+        if not isinstance(shape, Mapping) or shape.get("type") not in get_args(FieldType):
+            faults.append(f"{field_id!r} needs a type out of {', '.join(get_args(FieldType))}")
+        elif not isinstance(field_id, str) or not field_id:
+            faults.append(f"{field_id!r} is no property id")
+        else:
+            made.append(Field.from_api({**shape, "id": field_id}))
+    if faults:
+        raise ValueError("fields: " + "; ".join(faults))
+    return made
+
+
+def did_you_mean(name: str, known: Iterable[Any]) -> str:
+    """The nearest known name as a question, or nothing."""
+    by_folded = {str(candidate).casefold(): str(candidate) for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
+    return f' (did you mean "{by_folded[close[0]]}"?)' if close else ""
+
+
+def _options(value: Any) -> tuple[Option, ...]:
+    if not isinstance(value, list):
+        return ()
+    given = [option if isinstance(option, Mapping) else {"id": option} for option in value]
+    return tuple((str(option["id"]), _text(option.get("label"))) for option in given if option.get("id") is not None)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _digits(value: Any) -> str | None:
+    digits = str(value).lstrip("+") if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    return digits if digits.isascii() and digits.isdigit() else None

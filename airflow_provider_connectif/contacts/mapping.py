@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from airflow_provider_connectif.contacts import coercion
-from airflow_provider_connectif.contacts.coercion import Coercer, JsonValue, Unfit
-from airflow_provider_connectif.contacts.fields import KeyKind, why_not_writable, writable_system_fields
+from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
+from airflow_provider_connectif.contacts.rules import Coercer, JsonValue, Unfit, addresses, coercer, kind
 
 Nulls = Literal["omit", "clear"]
 Row = Mapping[str, Any]
 
-_KEY_COERCERS: dict[KeyKind, Coercer] = {"email": coercion.email, "external_id": coercion.external_id}
+_KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
 _MOST_PLANS = 1000  # sets of columns remembered; rows out of JSON may have a set each
 
 
@@ -30,14 +27,11 @@ class InvalidRow(Exception):
         self.reasons = tuple(reasons)
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(NamedTuple):
     """The properties to set for one contact.
 
-    :param number: the row's number in the source, from 1.
-    :param key: the contact key, e-mail or external id.
-    :param properties: JSON-ready values by property id.
-    :param row: the row as it came.
+    ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
+    ``properties``: JSON-ready values by property id. ``row``: the row as it came.
     """
 
     number: int
@@ -46,13 +40,13 @@ class Patch:
     row: Row
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """One property of a patch: where its value comes from and how it gets its form."""
 
     property_id: str
     column: str
     coerce: Coercer
+    clears: bool
 
     @property
     def place(self) -> str:
@@ -66,8 +60,11 @@ class ContactMapping:
     :param key_column: the column of the key; by default the one named like it.
     :param properties: column by property id. ``None``: every column but the key's is a property id itself.
     :param nulls: ``omit`` leaves out a property whose value is ``None``, so that Connectif keeps what it has;
-        ``clear`` sends ``null``. What Connectif does with ``null`` is not documented.
-    :raises MappingError: a property that no patch can set, or an argument of a wrong kind.
+        ``clear`` sends ``null``, but for boolean, checkbox and required fields, which always hold a value. What
+        Connectif does with ``null`` is not documented.
+    :param default_region: two letters, such as ``ES``, for phone numbers without a country code.
+    :param definitions: the account's fields. ``None``: custom values are sent by their own type.
+    :raises MappingError: an argument of a wrong kind.
     """
 
     def __init__(
@@ -76,6 +73,9 @@ class ContactMapping:
         key_column: str | None = None,
         properties: Mapping[str, str] | None = None,
         nulls: Nulls = "omit",
+        *,
+        default_region: str | None = None,
+        definitions: Iterable[Field] | None = None,
     ) -> None:
         if key not in get_args(KeyKind):
             raise MappingError(f"key must be one of {', '.join(get_args(KeyKind))}, not {key!r}")
@@ -83,34 +83,46 @@ class ContactMapping:
             raise MappingError(f"nulls must be one of {', '.join(get_args(Nulls))}, not {nulls!r}")
         self.key = key
         self.key_column = key_column or key
-        self.properties = _checked_properties(properties, key)
+        self.properties = _checked_properties(properties)
         self.nulls = nulls
+        self.default_region = _checked_region(default_region)
+        self.fields = FieldTable(key, definitions)
         self._key_coercer = _KEY_COERCERS[key]
-        self._fields = writable_system_fields(key)
         self._steps = None if self.properties is None else [self._step(p, c) for p, c in self.properties.items()]
         self._plans: dict[tuple[str, ...], list[_Step] | InvalidRow] = {}
 
-    def check_columns(self, columns: Sequence[str]) -> None:
-        """Check the columns of a source before anything of it is sent.
+    def with_definitions(self, definitions: Iterable[Field]) -> ContactMapping:
+        """The same mapping, checked against the account's fields."""
+        return ContactMapping(
+            self.key,
+            self.key_column,
+            self.properties,
+            self.nulls,
+            default_region=self.default_region,
+            definitions=definitions,
+        )
 
-        :raises MappingError: columns that are missing, stand twice, or are no writable property; names them all.
+    @property
+    def needs_definitions(self) -> bool:
+        """Whether custom fields are, or may be, among the properties."""
+        return self.properties is None or any(self.fields.get(property_id) is None for property_id in self.properties)
+
+    def check(self, columns: Sequence[Any] | None = None) -> None:
+        """Check the mapping before anything is sent.
+
+        :param columns: those of the source, where they are known.
+        :raises MappingError: properties that cannot be set, columns that are missing or stand twice; names every
+            fault, with the nearest known name.
         """
-        needed = [self.key_column, *(step.column for step in self._steps or ())]
         faults = [
-            f'column "{column}" is missing{_nearest(column, columns)}'
-            for column in dict.fromkeys(needed)
-            if column not in columns
+            f"{property_id} {why}" for property_id in self.properties or () if (why := self.fields.fault(property_id))
         ]
-        used = columns if self._steps is None else needed
-        faults += [
-            f'column "{column}" stands {columns.count(column)} times in the result: give each its own name'
-            for column in dict.fromkeys(used)
-            if columns.count(column) > 1
-        ]
-        if self._steps is None:
-            faults += self._column_faults(columns)
+        if columns is not None:
+            faults += self._missing_or_double(columns)
+            if self._steps is None:
+                faults += self._column_faults(columns)
         if faults:
-            raise MappingError(_all_of("the columns do not fit the mapping", faults))
+            raise MappingError("the mapping does not fit: " + "; ".join(faults))
 
     def patch(self, number: int, row: Row) -> Patch:
         """Map one row.
@@ -118,34 +130,20 @@ class ContactMapping:
         :raises InvalidRow: values that do not fit, each with column and rule.
         """
         if not isinstance(row, Mapping):
-            raise InvalidRow([f"the row is no mapping of columns to values but {coercion.kind(row)}"])
+            raise InvalidRow([f"the row is no mapping of columns to values but {kind(row)}"])
         steps = self._steps if self._steps is not None else self._plan(tuple(row))
-        reasons: list[str] = []
-        key = ""
-        try:
-            value = row[self.key_column]
-            if value is None:
-                raise Unfit("is empty, and it is the contact key")
-            key = str(self._key_coercer(value))
-        except KeyError:
-            reasons.append(f'column "{self.key_column}" is missing, and it is the contact key')
-        except Unfit as unfit:
-            reasons.append(f'column "{self.key_column}" {unfit}')
         properties: dict[str, JsonValue] = {}
-        for step in steps:
-            try:
-                value = row[step.column]
+        try:
+            key = self._key_coercer(row[self.key_column])
+            for property_id, column, coerce, clears in steps:
+                value = row[column]
                 if value is not None:
-                    properties[step.property_id] = step.coerce(value)
-                elif self.nulls == "clear":
-                    properties[step.property_id] = None
-            except KeyError:
-                reasons.append(f"{step.place} is missing")
-            except Unfit as unfit:
-                reasons.append(f"{step.place} {unfit}")
-        if reasons:
-            raise InvalidRow(reasons)
-        return Patch(number, key, properties, row)
+                    properties[property_id] = coerce(value)
+                elif clears:
+                    properties[property_id] = None
+        except (KeyError, Unfit):
+            raise InvalidRow(self._reasons(row, steps)) from None
+        return Patch(number, str(key), properties, row)
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""
@@ -156,9 +154,26 @@ class ContactMapping:
         what = "each column a property" if self.properties is None else ", ".join(self.properties) or "no properties"
         return f'key {self.key} from column "{self.key_column}"; {what}'
 
+    def _reasons(self, row: Row, steps: Sequence[_Step]) -> list[str]:
+        """Everything that is wrong with a row; the second look that only bad rows get."""
+        reasons = []
+        if self.key_column not in row:
+            reasons.append(f'column "{self.key_column}" is missing, and it is the contact key')
+        elif row[self.key_column] is None:
+            reasons.append(f'column "{self.key_column}" is empty, and it is the contact key')
+        elif rule := _broken_rule(self._key_coercer, row[self.key_column]):
+            reasons.append(f'column "{self.key_column}" {rule}')
+        for step in steps:
+            if step.column not in row:
+                reasons.append(f"{step.place} is missing")
+            elif row[step.column] is not None and (rule := _broken_rule(step.coerce, row[step.column])):
+                reasons.append(f"{step.place} {rule}")
+        return reasons
+
     def _step(self, property_id: str, column: str) -> _Step:
-        field = self._fields.get(property_id)
-        return _Step(property_id, column, coercion.custom if field is None else coercion.coercer(field))
+        field = self.fields.get(property_id)
+        clears = self.nulls == "clear" and (field is None or field.can_be_cleared)
+        return _Step(property_id, column, coercer(field, self.default_region), clears)
 
     def _plan(self, columns: tuple[str, ...]) -> list[_Step]:
         plan = self._plans.get(columns)
@@ -171,37 +186,55 @@ class ContactMapping:
             raise InvalidRow(plan.reasons)
         return plan
 
+    def _missing_or_double(self, columns: Sequence[Any]) -> list[str]:
+        needed = dict.fromkeys([self.key_column, *(step.column for step in self._steps or ())])
+        used = columns if self._steps is None else needed
+        return [
+            f'column "{column}" is missing{did_you_mean(column, columns)}' for column in needed if column not in columns
+        ] + [
+            f'column "{column}" stands {columns.count(column)} times in the result: give each its own name'
+            for column in dict.fromkeys(used)
+            if columns.count(column) > 1
+        ]
+
     def _column_faults(self, columns: Iterable[Any]) -> list[str]:
         faults = []
         for column in columns:
             if not isinstance(column, str):
                 faults.append("a column's name is not text")
-            elif column != self.key_column and (why := why_not_writable(column, self.key)):
-                faults.append(f'column "{column}" {why}{_nearest(column, self._fields)}')
+            elif column != self.key_column and (why := self.fields.fault(column)):
+                faults.append(f'column "{column}" {why}')
         return faults
 
 
-def _checked_properties(properties: Any, key: KeyKind) -> dict[str, str] | None:
+def _broken_rule(coerce: Coercer, value: Any) -> str | None:
+    try:
+        coerce(value)
+    except Unfit as unfit:
+        return str(unfit)
+    return None
+
+
+def _checked_properties(properties: Any) -> dict[str, str] | None:
     if properties is None:
         return None
     if not isinstance(properties, Mapping):
         raise MappingError('properties must be a dict of column by property id, such as {"_name": "first_name"}')
-    faults = []
-    for property_id, column in properties.items():
-        if not isinstance(property_id, str) or not isinstance(column, str) or not column:
-            faults.append(f"{property_id!r}: property id and column must both be text")
-        elif why := why_not_writable(property_id, key):
-            faults.append(f"{property_id} {why}{_nearest(property_id, writable_system_fields(key))}")
+    faults = [
+        f"{property_id!r}: property id and column must both be text"
+        for property_id, column in properties.items()
+        if not isinstance(property_id, str) or not isinstance(column, str) or not property_id or not column
+    ]
     if faults:
-        raise MappingError(_all_of("properties cannot be sent", faults))
+        raise MappingError("properties: " + "; ".join(faults))
     return dict(properties)
 
 
-def _nearest(name: str, known: Iterable[Any]) -> str:
-    by_folded = {str(candidate).casefold(): str(candidate) for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
-    return f' (did you mean "{by_folded[close[0]]}"?)' if close else ""
+def _checked_region(region: str | None) -> str | None:
+    if region is None:
+        return None
+    import phonenumbers
 
-
-def _all_of(title: str, faults: Sequence[str]) -> str:
-    return f"{title}: " + "; ".join(faults)
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        raise MappingError(f"default_region must be a country's two letters in capitals, such as 'ES', not {region!r}")
+    return region

@@ -63,6 +63,10 @@ class Progress:
             describe_counts(self._tally, self._quota),
             describe_seconds(self._quota.waited_s),
         )
+        self.log_reasons()
+
+    def log_reasons(self) -> None:
+        """The refusals by reason, with their first rows."""
         reasons = self._tally.top_reasons(_REASONS_LOGGED)
         if reasons:
             more = len(self._tally.reasons) - len(reasons)

@@ -107,9 +107,11 @@ def summarise(
     waited_s: float,
     duration_s: float,
     rejects_path: str | None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
 
+    :param more: entries of one kind of run only.
     :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected`` (rows), ``requests`` (HTTP
         requests, 429 and retries included), ``rate_limited`` (answers 429), ``waited_s`` (seconds held back by a
         window), ``duration_s``, ``reasons`` (rows by reason, the commonest 20 that fit), ``rejects_path``. Rows
@@ -125,6 +127,7 @@ def summarise(
         "duration_s": round(duration_s, 1),
         "reasons": {},
         "rejects_path": rejects_path,
+        **(more or {}),
     }
     summary["reasons"] = _reasons_that_fit(tally.reasons, _LARGEST_SUMMARY - len(json.dumps(summary)))
     return summary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import (
@@ -17,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_connectif.api.errors import ConnectifConfigError
-from airflow_provider_connectif.contacts.fields import KeyKind
+from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError, Nulls
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.summary import FailureBudget
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_connectif.contacts.rejects import TextSink
-    from airflow_provider_connectif.contacts.sync import ContactSync
+    from airflow_provider_connectif.contacts.run import FieldsMode, Run
 
 SUMMARY_KEY = "summary"
 _MOST_IN_FLIGHT = 100
@@ -57,6 +58,14 @@ class ContactPatchOperator(BaseOperator):
         Default: each column but the key's is a property id itself.
     :param nulls: ``omit`` (default) leaves a property whose value is ``None`` as it is at Connectif, ``clear``
         sends ``null``; what Connectif does with that is not documented.
+    :param fields: what properties are checked against: ``live`` (default), the account's own definitions, read once
+        a run where custom fields are among the properties; ``builtin``, the system fields only, custom values sent
+        by their own type; or definitions that you give, by property id: a type (``"text"``) or a ``ContactField``
+        of the API. With a key that may not read definitions ``live`` warns and goes on as ``builtin``.
+    :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such
+        numbers are refused, but for custom fields that have a country code of their own.
+    :param check_only: read, map and check every row and send no contact; the summary then has ``check_only``,
+        ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``.
     :param on_response: changes to the response policy: an action (``accept``, ``skip``, ``reject``, ``retry``,
         ``fail``, ``skip_task``) by status (``422``), class of statuses (``"5xx"``), error code (``"E0401"``) or
         ``"no_answer"``.
@@ -92,6 +101,9 @@ class ContactPatchOperator(BaseOperator):
         key_column: str | None = None,
         properties: Mapping[str, str] | None = None,
         nulls: Nulls = "omit",
+        fields: FieldsMode | Mapping[str, Any] = "live",
+        default_region: str | None = None,
+        check_only: bool = False,
         on_response: Mapping[int | str, str] | None = None,
         failure_budget: int | float = 0,
         rejects_path: str | None = None,
@@ -111,7 +123,14 @@ class ContactPatchOperator(BaseOperator):
         ):
             raise ValueError(f"max_in_flight must be a whole number from 1 to {_MOST_IN_FLIGHT}")
         # Built here only to fail while the DAG is parsed; templated arguments are not rendered yet.
-        ContactMapping(key, key_column, properties, nulls)
+        ContactMapping(
+            key,
+            key_column,
+            properties,
+            nulls,
+            default_region=default_region,
+            definitions=_authors_definitions(fields),
+        ).check()
         ResponsePolicy(on_response)
         FailureBudget(failure_budget)
         self.rows = rows
@@ -122,19 +141,22 @@ class ContactPatchOperator(BaseOperator):
         self.key_column = key_column
         self.properties = properties
         self.nulls = nulls
+        self.fields = fields
+        self.default_region = default_region
+        self.check_only = check_only
         self.on_response = on_response
         self.failure_budget = failure_budget
         self.rejects_path = rejects_path
         self.max_in_flight = max_in_flight
         self.connectif_conn_id = connectif_conn_id
-        self._sync: ContactSync | None = None
+        self._run: Run | None = None
         self._source: RowsSource | SqlSource | None = None
         if not getattr(self, "_BaseOperator__from_mapped", False):
             # Airflow wires the upstream tasks of templated arguments only.
             XComArg.apply_upstream_relationship(self, rows)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Deliver the rows.
+        """Deliver the rows, or only check them.
 
         :return: the summary.
         :raises AirflowFailException: over the failure budget, a refused key, a wrong mapping, a wrong
@@ -143,24 +165,44 @@ class ContactPatchOperator(BaseOperator):
         :raises AirflowSkipException: ``on_response`` says so.
         """
         from airflow_provider_connectif.contacts.summary import empty_summary
-        from airflow_provider_connectif.contacts.sync import Verdict
 
-        self._sync = None
-        final: str | None = None
-        again: str | None = None
+        self._run = None
         try:
-            with self._prepared_sync() as sync:
-                self._source = self._open_source(context)
-                sync.run(self._source)
-        except _FINAL_ERRORS as error:
-            final = str(error)
-        except ReadError as error:
-            again = str(error)
+            final, again = self._carry_out(context, check_only=self.check_only)
         finally:
-            summary = self._sync.summary if self._sync else empty_summary()
+            summary = self._run.summary if self._run else empty_summary()
             context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
-        # Raised here, outside the handlers, so that no driver's error, which may quote a row, is shown as context.
-        verdict, words = self._sync.verdict() if self._sync else (Verdict.SUCCESS, "")
+        self._raise_unless_successful(final, again)
+        return summary
+
+    def dry_run(self) -> None:
+        """Check every row and send no contact: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
+
+        :raises AirflowException: as :meth:`execute` would, for what a check can tell.
+        """
+        if _has_xcom_arg(self.rows):
+            self.log.warning("The rows come from an upstream task, which a dry run cannot ask: use check_only=True")
+            return
+        self._run = None
+        self._raise_unless_successful(*self._carry_out({}, check_only=True))
+
+    def _carry_out(self, context: Any, *, check_only: bool) -> tuple[str | None, str | None]:
+        """Run; returns what failed for good and what another try may mend."""
+        try:
+            with self._prepared_run(check_only) as run:
+                self._source = self._open_source(context)
+                run.run(self._source)
+        except _FINAL_ERRORS as error:
+            return str(error), None
+        except ReadError as error:
+            return None, str(error)
+        return None, None
+
+    def _raise_unless_successful(self, final: str | None, again: str | None) -> None:
+        # Outside the handlers, so that no driver's error, which may quote a row, is shown as context.
+        from airflow_provider_connectif.contacts.run import Verdict
+
+        verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
         if final:
             raise AirflowFailException(final)
         if verdict is Verdict.SKIPPED:
@@ -169,43 +211,52 @@ class ContactPatchOperator(BaseOperator):
             raise AirflowFailException(words)
         if again or verdict is Verdict.TRY_AGAIN:
             raise AirflowException(". ".join(text for text in (again, words) if text))
-        return summary
 
     def on_kill(self) -> None:
         """Stop sending; the requests in flight get a second to end."""
-        if self._sync is not None:
+        if self._run is not None:
             # A signal handler: neither of the two takes a lock that the task's own thread may hold.
-            how_far = self._sync.kill()
+            how_far = self._run.kill()
             if self._source is not None:
                 self._source.cancel()
             self.log.warning("Told to stop: %s", how_far)
 
     @contextmanager
-    def _prepared_sync(self) -> Iterator[ContactSync]:
+    def _prepared_run(self, check_only: bool) -> Iterator[Run]:
+        from airflow_provider_connectif.contacts.preflight import ContactCheck
         from airflow_provider_connectif.contacts.rejects import Rejects
         from airflow_provider_connectif.contacts.sync import ContactSync
 
-        mapping = ContactMapping(self.key, self.key_column, self.properties, self.nulls)
+        mapping = ContactMapping(
+            self.key,
+            self.key_column,
+            self.properties,
+            self.nulls,
+            default_region=self.default_region,
+            definitions=_authors_definitions(self.fields),
+        )
         client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self.max_in_flight)
         with closing(client), self._open_rejects() as sink:
             self.log.info(
-                "Delivering %s to %s (%s); at most %d requests at once",
+                "%s %s to %s (%s); at most %d requests at once",
+                "Checking, without sending," if check_only else "Delivering",
                 "the rows of an upstream task" if self.sql is None else f"the result of sql on {self.sql_conn_id!r}",
                 client.base_url,
                 mapping.describe(),
                 self.max_in_flight,
             )
-            self._sync = ContactSync(
+            make = ContactCheck if check_only else partial(ContactSync, max_in_flight=self.max_in_flight)
+            self._run = make(
                 client,
                 mapping,
                 ResponsePolicy(self.on_response),
                 FailureBudget(self.failure_budget),
-                max_in_flight=self.max_in_flight,
+                live_fields=self.fields == "live",
                 rejects=Rejects(sink),
                 rejects_path=self.rejects_path,
                 log=self.log,
             )
-            yield self._sync
+            yield self._run
 
     @contextmanager
     def _open_rejects(self) -> Iterator[TextSink | None]:
@@ -218,16 +269,28 @@ class ContactPatchOperator(BaseOperator):
         with cast(Any, path).open("w", encoding="utf-8") as sink:
             yield sink
 
-    def _open_source(self, context: Context) -> RowsSource | SqlSource:
+    def _open_source(self, context: Any) -> RowsSource | SqlSource:
         if self.sql is not None:
             hook = BaseHook.get_hook(str(self.sql_conn_id))
             return SqlSource(hook, str(self.sql_conn_id), self.sql, self.parameters)
         return RowsSource(_resolved(self.rows, context))
 
 
-def _resolved(rows: Any, context: Context) -> Any:
+def _authors_definitions(fields: Any) -> list[Field] | None:
+    if fields in ("live", "builtin"):
+        return None
+    if not isinstance(fields, Mapping):
+        raise ValueError("fields must be 'live', 'builtin' or a dict of definitions by property id")
+    return fields_of_author(fields)
+
+
+def _has_xcom_arg(rows: Any) -> bool:
+    return isinstance(rows, XComArg) or (
+        isinstance(rows, (list, tuple)) and any(isinstance(item, XComArg) for item in rows)
+    )
+
+
+def _resolved(rows: Any, context: Any) -> Any:
     if isinstance(rows, XComArg):
         return rows.resolve(context)
-    if isinstance(rows, (list, tuple)) and any(isinstance(item, XComArg) for item in rows):
-        return [_resolved(item, context) for item in rows]
-    return rows
+    return [_resolved(item, context) for item in rows] if _has_xcom_arg(rows) else rows

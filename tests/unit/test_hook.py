@@ -137,7 +137,7 @@ def test_what_the_form_leaves_empty_is_the_default(connection: Callable[..., Non
         ({"status": 429}, False, "HTTP 429"),
         ({"status": 502, "body": "<html>"}, False, "HTTP 502"),
         ({"body": requests.ConnectionError("x")}, False, "the connection broke"),
-        ({"status": 200, "body": "<html>"}, False, "not a JSON object"),
+        ({"status": 200, "body": "<html>"}, False, "is not a JSON object"),
     ],
 )
 def test_the_test_button_tells_a_bad_key_from_a_missing_scope(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.fields import READ_ONLY
+from airflow_provider_connectif.contacts.fields import READ_ONLY, Field, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, MappingError
 
 
@@ -55,8 +55,9 @@ def test_a_bad_row_names_every_column_and_rule_and_no_value() -> None:
     with pytest.raises(InvalidRow) as invalid:
         mapping.patch(7, {"email": "not-an-email", "mobile": "600 123 456", "points": "seven"})
     assert invalid.value.reasons == (
-        'column "email" must be an e-mail address: local part, @ and domain, without spaces',
-        'column "mobile" (_mobilePhone) must be an international phone number: + and the country code first',
+        'column "email" must be an e-mail address: an email address must have an @-sign',
+        'column "mobile" (_mobilePhone) must be an international phone number: + and the country code first, '
+        "or set default_region",
         'column "points" (_points) must be a whole number, and this text is none',
         'column "first_name" (_name) is missing',
     )
@@ -97,14 +98,14 @@ def test_a_row_that_no_mapping_fits(row: Any, reason: str) -> None:
 )
 def test_a_mapping_that_cannot_work_is_refused_at_once(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(MappingError, match=words):
-        ContactMapping(**arguments)
+        ContactMapping(**arguments).check()
 
 
 @pytest.mark.parametrize("property_id", sorted(READ_ONLY))
 def test_read_only_properties_are_refused(property_id: str) -> None:
     """API document, 3.3."""
     with pytest.raises(MappingError, match="read-only"):
-        ContactMapping(properties={property_id: "column"})
+        ContactMapping(properties={property_id: "column"}).check()
 
 
 @pytest.mark.parametrize(
@@ -117,11 +118,86 @@ def test_read_only_properties_are_refused(property_id: str) -> None:
 )
 def test_columns_are_checked_before_the_first_row(mapping: ContactMapping, columns: list[str], words: str) -> None:
     with pytest.raises(MappingError, match=words):
-        mapping.check_columns(columns)
+        mapping.check(columns)
 
 
 def test_a_column_that_nobody_uses_may_stand_twice() -> None:
-    ContactMapping(properties={"_name": "name"}).check_columns(["email", "name", "id", "id"])
+    ContactMapping(properties={"_name": "name"}).check(["email", "name", "id", "id"])
+
+
+TIER = {"id": "tier", "type": "radio", "custom": True, "options": [{"id": "gold", "label": "Gold"}]}
+CATALOGUE = [
+    TIER,
+    {"id": "city", "type": "text", "custom": True, "maxLength": 5},
+    {"id": "score", "type": "decimal", "custom": True, "readOnly": True},
+    {"id": "vip", "type": "boolean", "custom": True, "required": True},
+    {"id": "_name", "type": "text", "maxLength": 3},
+    {"id": "_emailStatus", "type": "radio"},
+    {"id": "new", "type": "hologram"},
+]
+LIVE = [Field.from_api(definition) for definition in CATALOGUE]
+
+
+def test_with_definitions_custom_fields_are_typed() -> None:
+    mapping = ContactMapping(properties={"tier": "t", "new": "n", "_emailStatus": "s"}).with_definitions(LIVE)
+    row = {"email": "a@example.com", "t": "GOLD", "n": 7, "s": "active"}
+    assert patch(mapping, row)[1] == {"tier": "gold", "new": 7, "_emailStatus": "active"}
+    with pytest.raises(InvalidRow, match=r"must be one of gold"):
+        mapping.patch(1, {**row, "t": "lead"})
+
+
+def test_the_accounts_limits_hold_for_system_fields_too() -> None:
+    mapping = ContactMapping(properties={"_name": "n"}, definitions=LIVE)
+    with pytest.raises(InvalidRow, match="at most 3 characters"):
+        mapping.patch(1, {"email": "a@example.com", "n": "Anna"})
+
+
+def test_with_definitions_all_faults_are_one_message() -> None:
+    properties = {"citty": "city", "score": "score", "_surnme": "last", "vip": "missing", "tier": "tier"}
+    with pytest.raises(MappingError) as fault:
+        ContactMapping(properties=properties).with_definitions(LIVE).check(["email", "city", "score", "last", "tier"])
+    for words in (
+        'citty is no field of this account (did you mean "city"?)',
+        "score is read-only",
+        "_surnme is no property of Connectif's",
+        '(did you mean "_surname"?)',
+        'column "missing" is missing',
+    ):
+        assert words in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("properties", "needed"),
+    [({"_name": "n"}, False), ({"_name": "n", "tier": "t"}, True), (None, True), ({}, False)],
+)
+def test_definitions_are_needed_for_custom_fields_only(properties: Any, needed: bool) -> None:
+    assert ContactMapping(properties=properties).needs_definitions is needed
+
+
+def test_null_is_never_sent_to_a_field_that_always_holds_a_value() -> None:
+    """API document, 7 and 10: boolean and checkbox fields are always required."""
+    mapping = ContactMapping(properties={"vip": "v", "city": "c"}, nulls="clear", definitions=LIVE)
+    assert patch(mapping, {"email": "a@example.com", "v": None, "c": None})[1] == {"city": None}
+
+
+@pytest.mark.parametrize("region", ["es", "XX", "Spain", ""])
+def test_a_region_that_is_none_is_refused(region: str) -> None:
+    with pytest.raises(MappingError, match="default_region"):
+        ContactMapping(default_region=region)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"a": "texts"}, "'a' needs a type out of"), ({"a": {"maxLength": 5}}, "'a' needs"), ({7: "text"}, "7 is no")],
+)
+def test_definitions_of_an_author_are_checked(fields: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fields_of_author(fields)
+
+
+def test_definitions_of_an_author_may_be_short() -> None:
+    short, long = fields_of_author({"city": "text", "tier": {"type": "radio", "options": ["gold"]}})
+    assert (short.type, long.options) == ("text", (("gold", None),))
 
 
 def test_a_patch_is_json() -> None:

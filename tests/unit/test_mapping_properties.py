@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS
+from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
 
 SCALARS = st.one_of(
@@ -47,6 +47,25 @@ EMAIL_MAPPING = ContactMapping(properties={p: p for p in COLUMNS[1:]})
 EXTERNAL_ID_MAPPING = ContactMapping(key="external_id", properties={"_email": "email", "_name": "_name"}, nulls="clear")
 
 
+DEFINITIONS = fields_of_author(
+    {
+        "text": {"type": "text", "maxLength": 10},
+        "email": "email",
+        "phone": {"type": "phone", "defaultCountryCode": "34"},
+        "integer": {"type": "integer", "minValue": -10, "maxValue": 10**6},
+        "decimal": {"type": "decimal", "minValue": -1e9},
+        "boolean": "boolean",
+        "date": {"type": "date", "minDate": "1900-01-01T00:00:00Z"},
+        "radio": {"type": "radio", "options": [{"id": "a", "label": "A"}, {"id": "7", "label": "Seven"}]},
+        "checkbox": {"type": "checkbox", "options": [{"id": "a", "label": "A"}, {"id": "7", "label": "Seven"}]},
+    }
+)
+TYPED_MAPPINGS = [
+    ContactMapping(properties={field.id: "value"}, definitions=DEFINITIONS, default_region="ES")
+    for field in DEFINITIONS
+]
+
+
 def check(mapping: ContactMapping, row: dict[Any, Any]) -> None:
     try:
         patch = mapping.patch(1, row)
@@ -74,6 +93,13 @@ def test_one_value_with_a_good_key(value: Any, name: Any) -> None:
     for property_id in COLUMNS[1:]:
         check(ContactMapping(properties={property_id: "c"}), {"email": "ana@example.com", "c": value})
     check(EXTERNAL_ID_MAPPING, {"external_id": value, "email": "ana@example.com", "_name": name})
+
+
+@settings(max_examples=600, deadline=None)
+@given(VALUES)
+def test_any_value_for_any_type_of_field(value: Any) -> None:
+    for mapping in TYPED_MAPPINGS:
+        check(mapping, {"email": "ana@example.com", "value": value})
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,0 +1,100 @@
+"""A run that only looks: every row is read, mapped and checked, and no contact is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from array import array
+from typing import Any
+
+from airflow_provider_connectif.contacts.mapping import Patch
+from airflow_provider_connectif.contacts.progress import describe_seconds, plural
+from airflow_provider_connectif.contacts.run import Run, Source
+
+_EXAMPLES = 3
+_PARTITIONS = 256
+_LETTER = re.compile(r"[^\W\d_]")
+_DIGIT = re.compile(r"\d")
+_LONGEST_MASKED = 60
+
+
+class ContactCheck(Run):
+    """Checks the rows of a source as a delivery would; the only requests are those for field definitions."""
+
+    def __init__(self, *arguments: Any, **named_arguments: Any) -> None:
+        super().__init__(*arguments, **named_arguments)
+        self._keys = _KeyCounter()
+        self._examples: list[Patch] = []
+
+    def _process(self, source: Source) -> None:
+        for patch in self._patches(source):
+            self._keys.add(patch.key.casefold())
+            if len(self._examples) < _EXAMPLES:
+                self._examples.append(patch)
+
+    def _more_in_summary(self) -> dict[str, Any]:
+        return {
+            "check_only": True,
+            "valid": self._keys.count,
+            "duplicates": self._keys.duplicates,
+            "run_requests": self._keys.count,
+            "run_duration_s": self._run_duration_s,
+        }
+
+    @property
+    def _run_duration_s(self) -> float:
+        """At best: full windows are used up at once, so the last one takes no time to speak of."""
+        windows = math.ceil(self._keys.count / self._client.quota.requests_per_minute)
+        return max(0, windows - 1) * 60.0
+
+    def _log_end(self) -> None:
+        self._log.info(
+            "Checked %s in %s, no contact sent: %d can be sent, %d are invalid; %s more than once",
+            plural(self._tally.read, "row"),
+            describe_seconds(self._progress.duration_s),
+            self._keys.count,
+            self._tally.bad,
+            "1 row has a key that stands"
+            if self._keys.duplicates == 1
+            else f"{self._keys.duplicates} rows have keys that stand",
+        )
+        self._log.info(
+            "A run takes %s, so at %s at least %s",
+            plural(self._keys.count, "request"),
+            f"{self._client.quota.requests_per_minute:,} a minute",
+            describe_seconds(self._run_duration_s),
+        )
+        for patch in self._examples:
+            masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
+            self._log.info("Example, row %d, values masked: %s", patch.number, json.dumps(masked, ensure_ascii=False))
+        self._progress.log_reasons()
+
+
+class _KeyCounter:
+    """Counts keys that stand more than once, in eight bytes a key rather than a set of them all."""
+
+    def __init__(self) -> None:
+        self._digests = [array("Q") for _ in range(_PARTITIONS)]
+        self.count = 0
+
+    def add(self, key: str) -> None:
+        digest = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+        self._digests[digest % _PARTITIONS].append(digest)
+        self.count += 1
+
+    @property
+    def duplicates(self) -> int:
+        """Rows whose key an earlier row had."""
+        return sum(len(partition) - len(set(partition)) for partition in self._digests)
+
+
+def masked_value(value: Any) -> Any:
+    """The form of a value without the value: letters as ``x``, digits as ``9``."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [masked_value(item) for item in value[:_EXAMPLES]]
+    text = value if isinstance(value, str) else json.dumps(value)
+    return _DIGIT.sub("9", _LETTER.sub("x", text))[:_LONGEST_MASKED]

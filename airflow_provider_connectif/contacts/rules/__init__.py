@@ -1,0 +1,109 @@
+"""The rules of the nine field types, a row each: what is accepted, what is sent, what is refused.
+
+The types and their limits: API reference, resources "ContactField" and "ContactPatch". The table in
+``docs/field-types.md`` is made from :data:`RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+from airflow_provider_connectif.contacts.fields import Field, FieldType
+from airflow_provider_connectif.contacts.rules import addresses, dates, numbers, options, texts
+from airflow_provider_connectif.contacts.rules.base import Coercer, JsonValue, Unfit, kind
+
+__all__ = ["RULES", "Coercer", "JsonValue", "Rule", "Unfit", "coercer", "kind"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One type of field.
+
+    :param accepted: what a column may hold.
+    :param sent: the JSON that is sent.
+    :param refused: what makes a row invalid.
+    :param make: makes the coercer of a field, given the operator's ``default_region``.
+    """
+
+    accepted: str
+    sent: str
+    refused: str
+    make: Callable[[Field, str | None], Coercer]
+
+
+RULES: Mapping[FieldType, Rule] = MappingProxyType(
+    {
+        "text": Rule(
+            "text; numbers and UUIDs",
+            "the text as it is; a number's shortest exact text, without an exponent",
+            "more than `maxLength` characters; blank where the field is required; lone surrogates",
+            lambda field, _: texts.text(field.max_length, required=field.required),
+        ),
+        "email": Rule(
+            "text",
+            "trimmed; an internationalised domain in its ASCII form",
+            "what is no address by syntax; more than 254 characters",
+            lambda field, _: addresses.email,
+        ),
+        "phone": Rule(
+            "text: digits, and `+`, spaces, dots, dashes, slashes, brackets",
+            "E.164, such as `+34600123456`",
+            "a length that the country does not use; letters and extensions; a national number without a region "
+            "(the field's `defaultCountryCode`, or `default_region`)",
+            lambda field, region: addresses.phone(None if field.calling_code else region, field.calling_code),
+        ),
+        "integer": Rule(
+            "whole numbers: int, float, Decimal, numeric text",
+            "integer",
+            "decimals; bool; beyond `minValue`, `maxValue` or 64 bits",
+            lambda field, _: numbers.integer(field.min_value, field.max_value),
+        ),
+        "decimal": Rule(
+            "int, float, Decimal, numeric text with a dot",
+            "number",
+            "NaN, infinity, bool; more digits than a double holds; beyond `minValue` or `maxValue`",
+            lambda field, _: numbers.decimal(field.min_value, field.max_value),
+        ),
+        "boolean": Rule(
+            "bool; 0 and 1; `true` `false` `t` `f` `yes` `no` `y` `n` `1` `0` in any case",
+            "boolean",
+            "anything else",
+            lambda field, _: numbers.boolean,
+        ),
+        "date": Rule(
+            "date, datetime, ISO 8601 text",
+            "`YYYY-MM-DD`; a moment with its offset, naive ones as UTC; `_birthdate` without its offset, "
+            "so that the day of the calendar stays",
+            "other texts, such as `17/05/1990`; before `minDate` or after `maxDate`",
+            lambda field, _: dates.iso_date(
+                dates.bound(field.min_date), dates.bound(field.max_date), calendar_day=field.id == "_birthdate"
+            ),
+        ),
+        "radio": Rule(
+            "an option's id; its label in any case, where only one option has it",
+            "the option's id",
+            "anything else; an id in another case",
+            lambda field, _: options.radio(field.options),
+        ),
+        "checkbox": Rule(
+            "list, tuple, set; a JSON or PostgreSQL array as text; ids or labels joined by `|`",
+            "array of option ids, each once, in their order",
+            "options that the field does not have; blank text",
+            lambda field, _: options.checkbox(field.options),
+        ),
+    }
+)
+
+
+def coercer(field: Field | None, default_region: str | None = None) -> Coercer:
+    """The function that brings values into a field's form.
+
+    :param field: the definition; ``None``, or one of a type that is not known here: by the value's own type.
+    :param default_region: two letters, such as ``ES``, for phone numbers without a country code.
+    """
+    if field is None or field.type not in RULES:
+        return texts.by_value
+    return RULES[cast(FieldType, field.type)].make(field, default_region)

@@ -1,0 +1,160 @@
+"""E-mail addresses, phone numbers and external ids.
+
+Well-formed E.164 and plain ASCII e-mails take a fast path with the same verdict as the library's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, valid_text
+from airflow_provider_connectif.contacts.rules.numbers import shortest_text
+
+LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+LONGEST_EXTERNAL_ID = 50  # API reference, resource "ContactPatchByEmail"
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PLAIN_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+([A-Za-z]{{2,24}})")
+# Top-level domains that the library looks at more closely.
+_SPECIAL_TOP_LEVEL = frozenset({"arpa", "local", "localhost", "invalid", "onion", "test", "example", "alt", "internal"})
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_LONGEST_PHONE = 100
+# Digits between white space, dots, slashes, brackets, and hyphens and dashes, also those that cannot be seen.
+_PHONE_TEXT = re.compile(r"\+?(?=\D*\d)[\s\d.()/\[\]{}\-\u00ad\u200b\u2010-\u2015\u2212]+")
+_INVISIBLE = re.compile(r"[\u00ad\u200b]")
+
+_IMPOSSIBLE = {
+    1: "its country code is none",
+    2: "it is too short for its country",
+    3: "it is too long for its country",
+    4: "it lacks its area code",
+    5: "it has a length that its country does not use",
+}
+"""Words for the values of phonenumbers' ``ValidationResult``."""
+
+
+def email(value: Any) -> str:
+    """An e-mail address, trimmed; an internationalised domain in its ASCII form. Syntax only, no DNS."""
+    if not isinstance(value, str):
+        raise Unfit(f"must be an e-mail address, not {kind(value)}")
+    address = value.strip()
+    plain = _PLAIN_EMAIL.fullmatch(address) if len(address) <= LONGEST_EMAIL else None
+    if plain and "--" not in address and plain.group(1).lower() not in _SPECIAL_TOP_LEVEL:
+        return address if type(address) is str else str.__str__(address)
+    return _checked_email(valid_text(address))
+
+
+def _checked_email(address: str) -> str:
+    if not address:
+        raise Unfit("must be an e-mail address, and this text is blank")
+    if len(address) > LONGEST_EMAIL:
+        raise Unfit(f"must be an e-mail address: at most {LONGEST_EMAIL} characters")
+    from email_validator import EmailSyntaxError, validate_email
+
+    try:
+        checked = validate_email(
+            address,
+            check_deliverability=False,
+            globally_deliverable=True,
+            test_environment=True,
+            allow_quoted_local=True,
+        )
+    except EmailSyntaxError as fault:
+        raise Unfit(f"must be an e-mail address: {_without_quotations(str(fault))}") from None
+    local, _, domain = address.rpartition("@")
+    return address if domain.isascii() else f"{local}@{checked.ascii_domain}"
+
+
+def _without_quotations(fault: str) -> str:
+    """The library's words; what it quotes are characters of the address."""
+    words = re.sub(r"['\"‘’“”].*['\"‘’“”]", "…", fault.splitlines()[0])
+    return words[:1].lower() + words[1:].rstrip(".")[:90]
+
+
+def external_id(value: Any) -> str:
+    """A contact's external id, trimmed, at most 50 characters; whole numbers and UUIDs become their text."""
+    if not isinstance(value, str):
+        text = None if isinstance(value, bool) else shortest_text(value)
+        if text is None or "." in text:
+            raise Unfit(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
+        value = text
+    identifier = valid_text(value).strip()
+    if not identifier or identifier in (".", ".."):
+        raise Unfit("must be an external id, and this text is blank or only dots")
+    if len(identifier) > LONGEST_EXTERNAL_ID:
+        raise Unfit(f"must be an external id: at most {LONGEST_EXTERNAL_ID} characters")
+    if not identifier.isprintable():
+        raise Unfit("must be an external id, and has a control character")
+    return identifier
+
+
+def phone(region: str | None = None, calling_code: str | None = None) -> Coercer:
+    """E.164, from international numbers and, where a region is known, from national ones.
+
+    A number need only be possible: of a length that its country uses. Source of the form: help centre, article
+    360014589899 (stored as E.164, always with a leading ``+``).
+
+    :param region: two letters, such as ``ES``, for numbers without a country code.
+    :param calling_code: digits of a country code, such as ``34``; used where there is no ``region``.
+    """
+    # Whether an E.164 number is possible depends on its length and its first digits alone.
+    possible: dict[tuple[str, int], bool] = {}
+
+    def coerce(value: Any) -> str:
+        if not isinstance(value, str):
+            raise Unfit(f"must be a phone number as text, not {kind(value)}")
+        if _E164.fullmatch(value):
+            shape = (value[1:5], len(value))
+            if shape not in possible:
+                possible[shape] = _is_unchanged_and_possible(value)
+            if possible[shape]:
+                return value if type(value) is str else str.__str__(value)
+        return _parsed_phone(value, region, calling_code)
+
+    return coerce
+
+
+def _is_unchanged_and_possible(e164: str) -> bool:
+    """Whether every number of this length and these first digits may be sent as it is."""
+    import phonenumbers
+
+    number = phonenumbers.parse(e164, None) if _has_known_code(e164) else None
+    if number is None or not phonenumbers.is_possible_number(number):
+        return False
+    national = e164[1 + len(str(number.country_code)) :]
+    # A trunk prefix after the country code is what the library takes out; only it knows where that is right.
+    return not national.startswith("0") and phonenumbers.format_number(number, 0) == e164
+
+
+def _has_known_code(e164: str) -> bool:
+    import phonenumbers
+
+    return any(int(e164[1:end]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for end in (2, 3, 4))
+
+
+def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> str:
+    if not value.strip():
+        raise Unfit("must be a phone number, and this text is blank")
+    if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(value.strip()):
+        raise Unfit("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
+    import phonenumbers
+
+    if region is None and calling_code:
+        region = phonenumbers.region_code_for_country_code(int(calling_code))
+    text = _INVISIBLE.sub("", value.strip())
+    if region is None and not text.startswith("+"):
+        raise Unfit("must be an international phone number: + and the country code first, or set default_region")
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        raise Unfit("must be a phone number: no country has such a one") from None
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+        raise Unfit(f"must be a possible phone number: {_IMPOSSIBLE.get(reason, 'its length is wrong')}")
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if not _E164.fullmatch(e164):
+        raise Unfit("must be a phone number of at most 15 digits (E.164)")
+    return e164

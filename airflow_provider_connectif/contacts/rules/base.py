@@ -1,0 +1,42 @@
+"""What all rules share: the exception, and helpers for values of any driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+JsonValue = bool | int | float | str | list[str] | None
+Coercer = Callable[[Any], JsonValue]
+"""Brings a value into the JSON form that the API documents, or raises :class:`Unfit`."""
+
+
+class Unfit(Exception):
+    """A value does not fit. The text is the rule that it broke, never the value: reasons are logged."""
+
+
+def kind(value: Any) -> str:
+    """A value's type in words; unlike the value it says nothing about a person."""
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"[:40]
+
+
+def plain(value: Any) -> Any:
+    """NumPy's scalars as Python's own; anything else as it is."""
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return value.item()
+    return value
+
+
+def valid_text(value: str) -> str:
+    """Text as it is, if UTF-8 can hold it."""
+    # A str subclass, such as an enumeration, may print as something else than it holds.
+    exact = value if type(value) is str else str.__str__(value)
+    if not exact.isascii() and any("\ud800" <= character <= "\udfff" for character in exact):
+        raise Unfit("has a character that is not valid Unicode (a lone surrogate)")
+    return exact
+
+
+def number_text(number: float | Decimal) -> str:
+    """A bound of a field, for a rule's words."""
+    return f"{number:g}" if isinstance(number, float) else str(number)

@@ -1,0 +1,119 @@
+"""Dates and moments, as ISO 8601."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from typing import Any
+
+import pendulum
+from pendulum.parsing.exceptions import ParserError
+
+from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, plain
+
+_DAY_LENGTH = len("YYYY-MM-DD")
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,30})?")
+_MINUTE = timedelta(minutes=1)
+
+
+def iso_date(
+    minimum: datetime | None = None, maximum: datetime | None = None, *, calendar_day: bool = False
+) -> Coercer:
+    """ISO 8601: a date as ``YYYY-MM-DD``; a moment with its offset, ``Z`` for UTC, naive ones as UTC.
+
+    The offset is kept rather than converted, so that a moment at midnight stays on its calendar day.
+
+    :param minimum: the earliest moment; a date counts as its midnight in UTC.
+    :param maximum: the latest.
+    :param calendar_day: the field means a day of the calendar, as a birthday does: a moment's offset is dropped,
+        since a server that converts to UTC would move it to the day before or after.
+    """
+
+    def coerce(value: Any) -> str:
+        day = _day_or_moment(value)
+        if isinstance(day, datetime):
+            text = _without_offset(day) if calendar_day else _iso_moment(day)
+        else:
+            text = day.isoformat()
+        if minimum is not None or maximum is not None:
+            moment = _instant(day)
+            if minimum is not None and moment < minimum:
+                raise Unfit(f"must not be before {minimum.date().isoformat()}")
+            if maximum is not None and moment > maximum:
+                raise Unfit(f"must not be after {maximum.date().isoformat()}")
+        return text
+
+    return coerce
+
+
+def bound(text: str | None) -> datetime | None:
+    """A field's ``minDate`` or ``maxDate`` (UTC ISO 8601); ``None`` where there is none that can be read."""
+    if not text:
+        return None
+    try:
+        return _instant(_day_or_moment(text))
+    except Unfit:
+        return None
+
+
+def _day_or_moment(value: Any) -> date:
+    if type(value) is date:
+        return value
+    value = plain(value)
+    if isinstance(value, datetime):
+        if value != value:  # pandas' NaT calls itself a datetime
+            raise Unfit("must be a date, not NaT: make missing values None")
+        return value
+    if isinstance(value, date):
+        return value
+    if isinstance(value, str):
+        return _parsed(value.strip())
+    raise Unfit(f"must be a date or an ISO 8601 text, not {kind(value)}")
+
+
+def _parsed(text: str) -> date:
+    if not _ISO_DATE.fullmatch(text):
+        raise Unfit("must be an ISO 8601 date such as 1990-05-17, and this text is none")
+    if len(text) == _DAY_LENGTH:
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise Unfit("must be an ISO 8601 date such as 1990-05-17, and this is no day of the calendar") from None
+    try:
+        moment = pendulum.parse(text, exact=True, tz=None)
+    except (ParserError, ValueError, OverflowError):
+        moment = None
+    if not isinstance(moment, datetime):
+        raise Unfit("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, and this text is none")
+    return moment
+
+
+def _offset(moment: datetime) -> timedelta:
+    """The offset in whole minutes: local mean time, of before 1900, has seconds, which ISO 8601 has not."""
+    offset = moment.utcoffset() or timedelta()
+    return offset - offset % _MINUTE
+
+
+def _bare(moment: datetime) -> datetime:
+    """Rebuilt from its parts: subclasses (pandas, pendulum) print more digits, or an offset with seconds."""
+    return datetime(
+        moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond
+    )
+
+
+def _without_offset(moment: datetime) -> str:
+    return f"{_bare(moment).isoformat()}Z"
+
+
+def _iso_moment(moment: datetime) -> str:
+    offset = _offset(moment)
+    return _bare(moment).replace(tzinfo=timezone(offset)).isoformat() if offset else _without_offset(moment)
+
+
+def _instant(day: date) -> datetime:
+    if not isinstance(day, datetime):
+        return datetime.combine(day, time(), UTC)
+    try:
+        return (_bare(day) - _offset(day)).replace(tzinfo=UTC)
+    except OverflowError:  # the first or last hours that there are
+        return _bare(day).replace(tzinfo=UTC)

@@ -1,0 +1,70 @@
+"""Text, and custom values whose field is not known."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from airflow_provider_connectif.contacts.rules.base import Coercer, JsonValue, Unfit, kind, plain, valid_text
+from airflow_provider_connectif.contacts.rules.dates import iso_date
+from airflow_provider_connectif.contacts.rules.numbers import exact_number, json_number, shortest_text
+
+_iso_date = iso_date()
+
+
+def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
+    """Text as it is; numbers and UUIDs as their shortest exact text.
+
+    :param max_length: characters at most.
+    :param required: the field must not be empty.
+    """
+
+    def coerce(value: Any) -> str:
+        if isinstance(value, str):
+            exact = value if type(value) is str and value.isascii() else valid_text(value)
+        else:
+            written = shortest_text(value)
+            if written is None:
+                raise Unfit(f"must be text or a number, not {kind(value)}")
+            exact = written
+        if max_length is not None and len(exact) > max_length:
+            raise Unfit(f"must be at most {max_length} characters long")
+        if required and not exact:
+            raise Unfit("must not be blank: the field is required")
+        return exact
+
+    return coerce
+
+
+def by_value(value: Any) -> JsonValue:
+    """A custom field's value by the type that the value has, where the field's own type is not known.
+
+    bool → boolean · int → integer · float, Decimal → number · str, UUID → string · date, datetime → ISO 8601
+    string · list, tuple, set of str → array. Source: API reference, resource "ContactPatch", ``<key>``.
+    """
+    if type(value) is str and value.isascii():
+        return value
+    value = plain(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return valid_text(value)
+    number = exact_number(value)
+    if number is not None:
+        return json_number(number)
+    if isinstance(value, date):  # and datetime, its subclass
+        return _iso_date(value)
+    if isinstance(value, (list, tuple)):
+        return [_option(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_option(item) for item in value)
+    written = shortest_text(value)
+    if written is None:
+        raise Unfit(f"must be text, a number, a boolean, a date or a list of text, not {kind(value)}")
+    return written
+
+
+def _option(item: Any) -> str:
+    if not isinstance(item, str):
+        raise Unfit(f"must be a list of text, and has {kind(item)} in it")
+    return valid_text(item)

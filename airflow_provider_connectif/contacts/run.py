@@ -1,0 +1,248 @@
+"""What all runs over rows have in common: reading and mapping them, the account of them, and how it ends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from airflow_provider_connectif.api.client import Answer
+from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
+from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch, Row
+from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Stop, StopKind, describe_error
+from airflow_provider_connectif.contacts.progress import Log, Progress, describe_counts, plural
+from airflow_provider_connectif.contacts.rejects import Rejects
+from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, summarise
+
+_REASONS_IN_FAILURE = 3
+
+FieldsMode = Literal["live", "builtin"]
+
+
+class Source(Protocol):
+    """Rows in batches.
+
+    ``columns`` are known once iteration has begun, and ``None`` where each row may have its own.
+    """
+
+    columns: Sequence[str] | None
+
+    def __iter__(self) -> Iterator[Sequence[Row]]: ...
+
+
+class Client(Protocol):
+    """What a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
+
+    quota: Quota
+    tries: int
+
+    def list_contact_fields(self) -> list[Mapping[str, Any]]:
+        """All field definitions."""
+
+    def patch_contact(self, email: str, patch: Any) -> Answer:
+        """Send one patch."""
+
+    def patch_contact_by_external_id(self, external_id: str, patch: Any) -> Answer:
+        """Send one patch."""
+
+
+class Verdict(StrEnum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    """For good: to run it again unchanged would end the same way."""
+    TRY_AGAIN = "try_again"
+    """Failed, and another try may well succeed."""
+
+
+class Run(ABC):
+    """A run over the rows of a source.
+
+    :param client: paces itself by its quota.
+    :param mapping: how rows become patches.
+    :param policy: what answers lead to.
+    :param budget: how many bad rows are too many.
+    :param live_fields: check against the account's own field definitions, read once where something needs them.
+    :param rejects: where refused rows are written.
+    :param rejects_path: its name, for the summary.
+    :param log: where progress is told.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        mapping: ContactMapping,
+        policy: ResponsePolicy,
+        budget: FailureBudget,
+        *,
+        live_fields: bool,
+        rejects: Rejects,
+        rejects_path: str | None,
+        log: Log,
+    ) -> None:
+        self._client = client
+        self._mapping = mapping
+        self._policy = policy
+        self._budget = budget
+        self._live_fields = live_fields
+        self._rejects = rejects
+        self._rejects_path = rejects_path
+        self._log = log
+        self._tally = Tally()
+        self._progress = Progress(log, self._tally, client.quota)
+        self._own_stop: Stop | None = None
+        self._killed = False
+
+    def run(self, source: Source) -> None:
+        """Read every row, or as many as it takes to know that the run must end early.
+
+        :raises MappingError: the mapping does not fit the fields or the columns; nothing was sent.
+        """
+        try:
+            self._read_definitions()
+            if not self.stop:
+                self._process(source)
+        finally:
+            self._rejects.flush()
+            self._log_end()
+
+    def kill(self) -> str:
+        """Stop now; safe in a signal handler.
+
+        :return: how far the run came.
+        """
+        self._killed = True
+        self._client.quota.close()
+        return describe_counts(self._tally, self._client.quota)
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why the run ends early, if it does."""
+        return Stop(StopKind.KILLED) if self._killed else self._own_stop
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run so far; see :func:`airflow_provider_connectif.contacts.summary.summarise`."""
+        return summarise(
+            self._tally,
+            requests=self._client.quota.requests,
+            rate_limited=self._client.quota.rate_limited,
+            waited_s=self._client.quota.waited_s,
+            duration_s=self._progress.duration_s,
+            rejects_path=self._rejects_path,
+            more=self._more_in_summary(),
+        )
+
+    def verdict(self) -> tuple[Verdict, str]:
+        """How the run ended, and in words why, with counts and the commonest reasons."""
+        undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
+        if self.stop is not None:
+            verdict, words = _stop_verdict(self.stop)
+        elif undelivered:
+            verdict, words = Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
+        elif self._budget.is_exceeded_by(self._tally):
+            verdict = Verdict.FAILED
+            words = f"{self._tally.bad:,} of {plural(self._tally.read, 'row')} refused, and {self._budget} may be"
+        else:
+            return Verdict.SUCCESS, ""
+        reasons = "; ".join(self._tally.top_reasons(_REASONS_IN_FAILURE))
+        account = describe_counts(self._tally, self._client.quota)
+        return verdict, f"{words}. {account}" + (f". Commonest reasons: {reasons}" if reasons else "")
+
+    @abstractmethod
+    def _process(self, source: Source) -> None:
+        """Do what the run is for with the patches of a source."""
+
+    @abstractmethod
+    def _log_end(self) -> None:
+        """Tell the end in the log."""
+
+    def _more_in_summary(self) -> dict[str, Any]:
+        return {}
+
+    def _patches(self, source: Source) -> Iterator[Patch]:
+        """The good rows' patches; bad rows are counted and written as they come."""
+        checked = False
+        for batch in source:
+            if not checked:
+                self._check_columns(source, batch)
+                checked = True
+            for row in batch:
+                self._tally.read += 1
+                try:
+                    yield self._mapping.patch(self._tally.read, row)
+                except InvalidRow as invalid:
+                    self._count_invalid(self._tally.read, row, invalid)
+                if self.stop:
+                    return
+                self._progress.tick()
+        if not checked:
+            self._mapping.check()
+
+    def _read_definitions(self) -> None:
+        if not self._live_fields or not self._mapping.needs_definitions:
+            return
+        try:
+            found = fetch_definitions(self._client, self._policy, self._log, lambda: self.stop is not None)
+        except QuotaClosed:
+            return
+        except DefinitionsError as failure:
+            is_key = isinstance(failure.error, ConnectifHttpError) and failure.error.status == 401
+            self._own_stop = Stop(StopKind.FAIL if is_key else StopKind.NOT_ANSWERING, failure.error)
+            return
+        if found is not None:
+            self._mapping = self._mapping.with_definitions(found)
+
+    def _check_columns(self, source: Source, batch: Sequence[Row]) -> None:
+        columns: Sequence[Any] | None = source.columns
+        if columns is None and self._mapping.properties is None and batch:
+            # Without a mapping the first row's columns say what the author means to send.
+            columns = list(batch[0])
+        self._mapping.check(columns)
+
+    def _count_invalid(self, number: int, row: Row, invalid: InvalidRow) -> None:
+        self._tally.count(Outcome.INVALID, number, invalid.reasons)
+        key = row.get(self._mapping.key_column) if isinstance(row, Mapping) else None
+        self._rejects.write(number, key, Outcome.INVALID.value, None, invalid.reasons, row)
+
+
+_STATUS_WORDS: dict[int, str] = {
+    401: "Connectif refused the API key (401): check the connection's password, which must be keyId:keySecret",
+    403: (
+        "Connectif answered 403: either the API key lacks the scope Contacts: Write, or the account is blocked; "
+        "the answer does not tell which"
+    ),
+    413: "Connectif answered 413, request too large: a fault of this provider, please report it",
+    415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
+}
+
+_STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
+    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this answer: {answer}"),
+    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this answer: {answer}"),
+    StopKind.ALL_REJECTED: (
+        Verdict.FAILED,
+        "The first answers were all refusals, so the mapping is wrong rather than the rows; stopped at once",
+    ),
+    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not answer as it should: {answer}, after every try"),
+    StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
+    StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
+}
+
+
+def _stop_verdict(stop: Stop) -> tuple[Verdict, str]:
+    verdict, words = _STOP_VERDICTS[stop.kind]
+    if stop.kind is StopKind.FAIL and isinstance(stop.error, ConnectifHttpError):
+        if stop.error.status // 100 == 3:
+            return verdict, f"Connectif answered {describe_error(stop.error)}: check the connection's host"
+        return verdict, _STATUS_WORDS.get(stop.error.status, words.format(answer=_answer(stop.error)))
+    return verdict, words.format(answer=_answer(stop.error))
+
+
+def _answer(error: Error | None) -> str:
+    return "a 2xx" if error is None else describe_error(error)

@@ -1,0 +1,43 @@
+"""Check all rows in one task; send them in the next only when the check is clean.
+
+The check reads every row, brings it into the form that the account's fields want, and sends no contact: a value
+that Connectif would refuse costs none of the account's 100 requests a minute. It fails when more rows are bad than
+`failure_budget` allows, and then nothing is sent. Its log tells which columns break which rule, and how long the
+run would take.
+
+Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+
+CONTACTS = {
+    "sql": "SELECT email, first_name, last_name, phone, loyalty_tier FROM customers",
+    "sql_conn_id": "warehouse",
+    "properties": {
+        "_name": "first_name",
+        "_surname": "last_name",
+        "_mobilePhone": "phone",
+        "loyalty_tier": "loyalty_tier",
+    },
+    "default_region": "ES",
+    "failure_budget": 0.2,
+}
+
+with DAG(
+    dag_id="contacts_checked_first",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    doc_md=__doc__,
+    tags=["connectif", "example"],
+):
+    check = ContactPatchOperator(task_id="check", check_only=True, **CONTACTS)
+    send = ContactPatchOperator(task_id="send", **CONTACTS)
+    check >> send

@@ -1,0 +1,85 @@
+"""Write docs/field-types.md from the code's own tables, or check that it is up to date (--check)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, Field
+from airflow_provider_connectif.contacts.rules import RULES
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "field-types.md"
+
+_INTRODUCTION = """\
+# Field types
+
+What a column may hold for each type of field, what is sent, and what makes a row `invalid`. A row that is invalid is
+counted with column and rule, written to `rejects_path`, and costs no request. This page is made from the code's own
+table by `tools/field_types_page.py`; a test holds the two together.
+
+The type of a custom field comes from the account (`GET /contact-fields/`) with `fields="live"`, or from you with
+`fields={"loyalty_tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}`. With
+`fields="builtin"`, or where the key may not read definitions, a custom value is sent by its own type: bool as boolean,
+int, float and Decimal as number, text and UUID as string, date and datetime as ISO 8601, list, tuple and set of text as
+array.
+
+`None` is left out (`nulls="omit"`) or sent as `null` (`nulls="clear"`). `null` is never sent to boolean, checkbox and
+required fields, which always hold a value.
+"""
+
+_KEYS = """\
+## Contact keys
+
+| key | accepted | sent |
+| --- | --- | --- |
+| `email` | as type email | the address, in the path |
+| `external_id` | text, whole numbers, UUIDs; at most 50 characters | trimmed text, in the path |
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    rules = [_row(name, rule.accepted, rule.sent, rule.refused) for name, rule in RULES.items()]
+    system = [_row(f"`{field.id}`", field.type, _options(field)) for field in SYSTEM_FIELDS.values()]
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            "## Types",
+            "",
+            "| type | accepted | sent | refused |",
+            "| --- | --- | --- | --- |",
+            *rules,
+            "",
+            "## System fields",
+            "",
+            "| property | type | allowed values |",
+            "| --- | --- | --- |",
+            *system,
+            '| `_email` (with `key="external_id"`) | email | |',
+            "",
+            _KEYS,
+        ]
+    )
+
+
+def _options(field: Field) -> str:
+    return " ".join(f"`{option_id}`" for option_id, _ in field.options)
+
+
+def _row(*cells: str) -> str:
+    """A row of a table; a vertical bar within a cell would end it."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def main() -> int:
+    """Write the page, or compare it."""
+    if "--check" in sys.argv[1:]:
+        current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
+        sys.stdout.write("docs/field-types.md is up to date\n" if current else "run tools/field_types_page.py\n")
+        return 0 if current else 1
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
