@@ -8,6 +8,7 @@ resources "ContactPatch" and "Contact"; of the definitions' shape: resource "Con
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -17,6 +18,7 @@ FieldType = Literal["text", "email", "phone", "integer", "decimal", "boolean", "
 KeyKind = Literal["email", "external_id"]
 
 Option = tuple[str, str | None]
+_LONGEST_CALLING_CODE = 3
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,11 @@ class FieldTable:
         """A property's definition; ``None`` for a custom field that is not known."""
         return self._fields.get(property_id)
 
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all fields that are known."""
+        return sorted(self._fields)
+
     def fault(self, property_id: str) -> str | None:
         """Why a property cannot be in a patch, in words, with the nearest id that can; ``None`` if it can."""
         if property_id == "_email" and self._key == "email":
@@ -232,7 +239,8 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) else None
 
 
 def _whole(value: Any) -> int | None:
@@ -241,5 +249,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _digits(value: Any) -> str | None:
-    digits = str(value).lstrip("+") if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    return digits if digits.isascii() and digits.isdigit() else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if 0 < value < 1000 else ""
+    digits = value.strip().lstrip("+").removeprefix("00") if isinstance(value, str) else ""
+    return digits if digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_CALLING_CODE else None

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.rules import Coercer, JsonValue, Unfit, addresses, coercer, kind
+from airflow_provider_connectif.contacts.rules.base import is_missing
 
 Nulls = Literal["omit", "clear"]
 Row = Mapping[str, Any]
@@ -27,17 +28,27 @@ class InvalidRow(Exception):
         self.reasons = tuple(reasons)
 
 
+class Digests(NamedTuple):
+    """What a patch stands for in the journal: the row it came from, what is sent, and the mapping between."""
+
+    row: str
+    patch: str
+    mapping: str
+
+
 class Patch(NamedTuple):
     """The properties to set for one contact.
 
     ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
-    ``properties``: JSON-ready values by property id. ``row``: the row as it came.
+    ``properties``: JSON-ready values by property id. ``row``: the row as it came. ``digests``: what the journal
+    is to know of it, where there is one.
     """
 
     number: int
     key: str
     properties: Mapping[str, JsonValue]
     row: Row
+    digests: Digests | None = None
 
 
 class _Step(NamedTuple):
@@ -145,6 +156,17 @@ class ContactMapping:
             raise InvalidRow(self._reasons(row, steps)) from None
         return Patch(number, str(key), properties, row)
 
+    def key_of(self, row: Row) -> str | None:
+        """A row's contact key, or ``None`` where it has none that is valid."""
+        try:
+            return str(self._key_coercer(row[self.key_column]))
+        except (KeyError, TypeError, Unfit):
+            return None
+
+    def same_contact(self, key: str) -> str:
+        """One form for all spellings of a key that may be one contact: e-mails regardless of case."""
+        return key.casefold() if self.key == "email" else key
+
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""
         return (self.properties or {}).get(property_id)
@@ -211,6 +233,10 @@ def _broken_rule(coerce: Coercer, value: Any) -> str | None:
     try:
         coerce(value)
     except Unfit as unfit:
+        if is_missing(value):
+            return "is NaN, a missing value: make it None (df.astype(object).where(df.notna(), None))"
+        if isinstance(value, str) and not value.strip():
+            return "is blank text: make it NULL where there is no value"
         return str(unfit)
     return None
 

@@ -12,7 +12,7 @@ Error = ConnectifHttpError | NoAnswerError
 
 
 class Outcome(StrEnum):
-    """What became of one row."""
+    """What became of one row; the last two with a journal only: nothing to send, or refused before as it is."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -20,6 +20,8 @@ class Outcome(StrEnum):
     INVALID = "invalid"
     REJECTED = "rejected"
     UNDELIVERED = "undelivered"
+    UNCHANGED = "unchanged"
+    HELD = "held"
 
 
 class StopKind(StrEnum):
@@ -31,6 +33,17 @@ class StopKind(StrEnum):
     NOT_ANSWERING = "not_answering"
     KILLED = "killed"
     CRASHED = "crashed"
+
+
+class JournalError(Exception):
+    """The journal's database failed, or belongs to a newer version; the text has no contact key in it.
+
+    :param final: another try would find the same.
+    """
+
+    def __init__(self, words: str, *, final: bool = False) -> None:
+        super().__init__(words)
+        self.final = final
 
 
 @dataclass(frozen=True)

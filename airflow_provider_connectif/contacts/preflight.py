@@ -61,10 +61,10 @@ class ContactCheck(Run):
             else f"{self._keys.duplicates} rows have keys that stand",
         )
         self._log.info(
-            "A run takes %s, so at %s at least %s",
+            "A run takes %s: at %s a minute %s",
             plural(self._keys.count, "request"),
-            f"{self._client.quota.requests_per_minute:,} a minute",
-            describe_seconds(self._run_duration_s),
+            f"{self._client.quota.requests_per_minute:,}",
+            f"at least {describe_seconds(self._run_duration_s)}" if self._run_duration_s else "less than a minute",
         )
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}

@@ -71,7 +71,7 @@ class Progress:
         if reasons:
             more = len(self._tally.reasons) - len(reasons)
             tail = f"\n  and {more:,} more" if more > 0 else ""
-            self._log.warning("Not delivered, and why:\n  %s%s", "\n  ".join(reasons), tail)
+            self._log.warning("Refused, and why:\n  %s%s", "\n  ".join(reasons), tail)
 
     def _log_wait(self, wait: Wait) -> None:
         last, self._last_wait = self._last_wait, wait
@@ -90,7 +90,14 @@ def describe_counts(tally: Tally, quota: Quota) -> str:
         f"{plural(tally.read, 'row')} read",
         f"{tally.delivered:,} delivered ({outcomes[Outcome.CREATED]:,} created, {outcomes[Outcome.UPDATED]:,} updated)",
     ]
-    for outcome in (Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED, Outcome.UNDELIVERED):
+    for outcome in (
+        Outcome.UNCHANGED,
+        Outcome.HELD,
+        Outcome.SKIPPED,
+        Outcome.INVALID,
+        Outcome.REJECTED,
+        Outcome.UNDELIVERED,
+    ):
         if outcomes[outcome]:
             parts.append(f"{outcomes[outcome]:,} {outcome.value}")
     unsettled = tally.read - sum(outcomes.values())

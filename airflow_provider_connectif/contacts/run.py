@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_connectif.api.client import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch, Row
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Stop, StopKind, describe_error
@@ -17,6 +18,9 @@ from airflow_provider_connectif.contacts.progress import Log, Progress, describe
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, summarise
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.journal import Journal
 
 _REASONS_IN_FAILURE = 3
 
@@ -72,6 +76,9 @@ class Run(ABC):
     :param rejects: where refused rows are written.
     :param rejects_path: its name, for the summary.
     :param log: where progress is told.
+    :param journal: what Connectif has acknowledged; rows that did not change since are not sent.
+    :param full_refresh: with a journal: send every row all the same.
+    :param retry_rejected: with a journal: send rows again that were refused as they are.
     """
 
     def __init__(
@@ -85,6 +92,9 @@ class Run(ABC):
         rejects: Rejects,
         rejects_path: str | None,
         log: Log,
+        journal: Journal | None = None,
+        full_refresh: bool = False,
+        retry_rejected: bool = False,
     ) -> None:
         self._client = client
         self._mapping = mapping
@@ -96,6 +106,10 @@ class Run(ABC):
         self._log = log
         self._tally = Tally()
         self._progress = Progress(log, self._tally, client.quota)
+        self._journal = journal
+        self._full_refresh = full_refresh
+        self._retry_rejected = retry_rejected
+        self._changes: Changes | None = None
         self._own_stop: Stop | None = None
         self._killed = False
 
@@ -103,14 +117,27 @@ class Run(ABC):
         """Read every row, or as many as it takes to know that the run must end early.
 
         :raises MappingError: the mapping does not fit the fields or the columns; nothing was sent.
+        :raises JournalError: the journal's database failed; what it did not take in is sent again by the next try.
         """
         try:
+            self._open_journal()
             self._read_definitions()
+            if self._journal is not None:
+                self._changes = Changes(
+                    self._journal,
+                    self._mapping,
+                    full_refresh=self._full_refresh,
+                    retry_rejected=self._retry_rejected,
+                )
             if not self.stop:
                 self._process(source)
         finally:
-            self._rejects.flush()
-            self._log_end()
+            try:
+                if self._journal is not None:
+                    self._journal.close()
+            finally:
+                self._rejects.flush()
+                self._log_end()
 
     def kill(self) -> str:
         """Stop now; safe in a signal handler.
@@ -136,7 +163,7 @@ class Run(ABC):
             waited_s=self._client.quota.waited_s,
             duration_s=self._progress.duration_s,
             rejects_path=self._rejects_path,
-            more=self._more_in_summary(),
+            more={**self._journal_summary(), **self._more_in_summary()},
         )
 
     def verdict(self) -> tuple[Verdict, str]:
@@ -173,17 +200,51 @@ class Run(ABC):
             if not checked:
                 self._check_columns(source, batch)
                 checked = True
-            for row in batch:
+            known: Sequence[Seen | None] = self._changes.look_up(batch) if self._changes else [None] * len(batch)
+            for row, seen in zip(batch, known, strict=True):
                 self._tally.read += 1
-                try:
-                    yield self._mapping.patch(self._tally.read, row)
-                except InvalidRow as invalid:
-                    self._count_invalid(self._tally.read, row, invalid)
+                patch = self._patch_to_send(self._tally.read, row, seen)
+                if patch is not None:
+                    yield patch
                 if self.stop:
                     return
                 self._progress.tick()
+            if self._journal is not None:
+                self._journal.commit_if_due()
         if not checked:
             self._mapping.check()
+
+    def _patch_to_send(self, number: int, row: Row, seen: Seen | None) -> Patch | None:
+        """The patch of a row; ``None`` where there is nothing to send, which is counted."""
+        if self._changes is not None and seen is not None:
+            outcome = self._changes.settled_already(seen)
+            if outcome is not None:
+                self._tally.count(outcome, number)
+                return None
+        try:
+            patch = self._mapping.patch(number, row)
+        except InvalidRow as invalid:
+            self._count_invalid(number, row, invalid)
+            return None
+        if self._changes is None or seen is None:
+            return patch
+        to_send = self._changes.to_send(seen, patch)
+        if to_send is None:
+            self._tally.count(Outcome.UNCHANGED, number)
+        return to_send
+
+    def _journal_summary(self) -> dict[str, Any]:
+        if self._journal is None:
+            return {}
+        return {
+            "unchanged": self._tally.outcomes[Outcome.UNCHANGED],
+            "held": self._tally.outcomes[Outcome.HELD],
+            "remapped": self._changes.remapped if self._changes else 0,
+        }
+
+    def _open_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.open(lambda: self.stop is not None, self._log.info)
 
     def _read_definitions(self) -> None:
         if not self._live_fields or not self._mapping.needs_definitions:

@@ -49,25 +49,30 @@ class ContactSync(Run):
                         break
                 self._delivery.drain(self._tick)
         finally:
-            self._tick()
+            self._collect()
 
     def _log_end(self) -> None:
         self._progress.log_end()
 
     def _tick(self) -> None:
+        self._collect()
+        if self._journal is not None:
+            self._journal.commit_if_due()
+        self._progress.tick()
+
+    def _collect(self) -> None:
         for settled in self._delivery.collect():
             self._account(settled)
-        self._progress.tick()
 
     def _account(self, settled: Settled) -> None:
         patch, error = settled.patch, settled.error
-        if error is None:
-            self._tally.count(settled.outcome, patch.number)
-            return
-        reasons = public_reasons(error, patch, self._mapping)
+        reasons = () if error is None else public_reasons(error, patch, self._mapping)
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             reasons = tuple(f"{reason}, {settled.tries} times" for reason in reasons)
         self._tally.count(settled.outcome, patch.number, reasons)
-        if settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
+        if self._changes is not None:
+            status = error.status if isinstance(error, ConnectifHttpError) else None
+            self._changes.settle(settled, reasons, status)
+        if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             status = error.status if isinstance(error, ConnectifHttpError) else None
             self._rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)

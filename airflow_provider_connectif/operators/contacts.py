@@ -20,9 +20,12 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_connectif.api.errors import ConnectifConfigError
 from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError, Nulls
+from airflow_provider_connectif.contacts.outcomes import JournalError
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+from airflow_provider_connectif.contacts.rules import Unfit, numbers
 from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.sources import ReadError, RowsError, RowsSource, SqlSource
 
 if TYPE_CHECKING:
@@ -66,6 +69,16 @@ class ContactPatchOperator(BaseOperator):
         numbers are refused, but for custom fields that have a country code of their own.
     :param check_only: read, map and check every row and send no contact; the summary then has ``check_only``,
         ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``.
+    :param journal_conn_id: a PostgreSQL, MySQL or SQLite connection where the journal is kept: what Connectif has
+        acknowledged, contact by contact. Then only rows that changed are sent, a killed task goes on where it stopped,
+        and refused rows wait until they change. Default: no journal (templated).
+    :param sync_id: names one stream of rows to one account in the journal (templated).
+    :param journal_table: the name of the journal's table, created at first use.
+    :param journal_schema: its schema; by default the connection's own.
+    :param journal_key: ``plain`` (default), or ``sha256``: contact keys are written as HMAC-SHA256 with the secret
+        ``connectif_journal_secret`` of the journal connection's extra.
+    :param full_refresh: with a journal: send every row, changed or not (templated).
+    :param retry_rejected: with a journal: send rows again that were refused as they are.
     :param on_response: changes to the response policy: an action (``accept``, ``skip``, ``reject``, ``retry``,
         ``fail``, ``skip_task``) by status (``422``), class of statuses (``"5xx"``), error code (``"E0401"``) or
         ``"no_answer"``.
@@ -85,6 +98,9 @@ class ContactPatchOperator(BaseOperator):
         "connectif_conn_id",
         "key_column",
         "rejects_path",
+        "journal_conn_id",
+        "sync_id",
+        "full_refresh",
     )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
@@ -104,6 +120,13 @@ class ContactPatchOperator(BaseOperator):
         fields: FieldsMode | Mapping[str, Any] = "live",
         default_region: str | None = None,
         check_only: bool = False,
+        journal_conn_id: str | None = None,
+        sync_id: str = "{{ dag.dag_id }}.{{ task.task_id }}",
+        journal_table: str = "connectif_journal",
+        journal_schema: str | None = None,
+        journal_key: JournalKey = "plain",
+        full_refresh: bool | str = False,
+        retry_rejected: bool = False,
         on_response: Mapping[int | str, str] | None = None,
         failure_budget: int | float = 0,
         rejects_path: str | None = None,
@@ -133,6 +156,7 @@ class ContactPatchOperator(BaseOperator):
         ).check()
         ResponsePolicy(on_response)
         FailureBudget(failure_budget)
+        JournalConnection(journal_conn_id, sync_id, journal_table, journal_schema, journal_key)
         self.rows = rows
         self.sql = sql
         self.sql_conn_id = sql_conn_id
@@ -144,6 +168,13 @@ class ContactPatchOperator(BaseOperator):
         self.fields = fields
         self.default_region = default_region
         self.check_only = check_only
+        self.journal_conn_id = journal_conn_id
+        self.sync_id = sync_id
+        self.journal_table = journal_table
+        self.journal_schema = journal_schema
+        self.journal_key = journal_key
+        self.full_refresh = full_refresh
+        self.retry_rejected = retry_rejected
         self.on_response = on_response
         self.failure_budget = failure_budget
         self.rejects_path = rejects_path
@@ -189,11 +220,13 @@ class ContactPatchOperator(BaseOperator):
     def _carry_out(self, context: Any, *, check_only: bool) -> tuple[str | None, str | None]:
         """Run; returns what failed for good and what another try may mend."""
         try:
-            with self._prepared_run(check_only) as run:
+            with self._prepared_run(context, check_only) as run:
                 self._source = self._open_source(context)
                 run.run(self._source)
         except _FINAL_ERRORS as error:
             return str(error), None
+        except JournalError as error:
+            return (str(error), None) if error.final else (None, str(error))
         except ReadError as error:
             return None, str(error)
         return None, None
@@ -222,7 +255,7 @@ class ContactPatchOperator(BaseOperator):
             self.log.warning("Told to stop: %s", how_far)
 
     @contextmanager
-    def _prepared_run(self, check_only: bool) -> Iterator[Run]:
+    def _prepared_run(self, context: Any, check_only: bool) -> Iterator[Run]:
         from airflow_provider_connectif.contacts.preflight import ContactCheck
         from airflow_provider_connectif.contacts.rejects import Rejects
         from airflow_provider_connectif.contacts.sync import ContactSync
@@ -235,8 +268,11 @@ class ContactPatchOperator(BaseOperator):
             default_region=self.default_region,
             definitions=_authors_definitions(self.fields),
         )
+        journal = JournalConnection(
+            self.journal_conn_id, self.sync_id, self.journal_table, self.journal_schema, self.journal_key
+        )
         client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self.max_in_flight)
-        with closing(client), self._open_rejects() as sink:
+        with closing(client), journal.open(context, read_only=check_only) as opened, self._open_rejects() as sink:
             self.log.info(
                 "%s %s to %s (%s); at most %d requests at once",
                 "Checking, without sending," if check_only else "Delivering",
@@ -255,6 +291,9 @@ class ContactPatchOperator(BaseOperator):
                 rejects=Rejects(sink),
                 rejects_path=self.rejects_path,
                 log=self.log,
+                journal=opened,
+                full_refresh=_is_true(self.full_refresh),
+                retry_rejected=self.retry_rejected,
             )
             yield self._run
 
@@ -282,6 +321,14 @@ def _authors_definitions(fields: Any) -> list[Field] | None:
     if not isinstance(fields, Mapping):
         raise ValueError("fields must be 'live', 'builtin' or a dict of definitions by property id")
     return fields_of_author(fields)
+
+
+def _is_true(value: bool | str) -> bool:
+    """A switch that may come out of a template as text."""
+    try:
+        return numbers.boolean(value)
+    except Unfit as unfit:
+        raise MappingError(f"full_refresh {unfit}") from None
 
 
 def _has_xcom_arg(rows: Any) -> bool:

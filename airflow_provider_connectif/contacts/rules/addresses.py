@@ -77,7 +77,7 @@ def _without_quotations(fault: str) -> str:
 def external_id(value: Any) -> str:
     """A contact's external id, trimmed, at most 50 characters; whole numbers and UUIDs become their text."""
     if not isinstance(value, str):
-        text = None if isinstance(value, bool) else shortest_text(value)
+        text = shortest_text(value)
         if text is None or "." in text:
             raise Unfit(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
         value = text
@@ -101,38 +101,43 @@ def phone(region: str | None = None, calling_code: str | None = None) -> Coercer
     :param calling_code: digits of a country code, such as ``34``; used where there is no ``region``.
     """
     # Whether an E.164 number is possible depends on its length and its first digits alone.
-    possible: dict[tuple[str, int], bool] = {}
+    shapes: dict[tuple[str, int], re.Pattern[str] | None] = {}
 
     def coerce(value: Any) -> str:
         if not isinstance(value, str):
             raise Unfit(f"must be a phone number as text, not {kind(value)}")
         if _E164.fullmatch(value):
             shape = (value[1:5], len(value))
-            if shape not in possible:
-                possible[shape] = _is_unchanged_and_possible(value)
-            if possible[shape]:
+            if shape not in shapes:
+                shapes[shape] = _unchanged(value)
+            unchanged = shapes[shape]
+            if unchanged is not None and unchanged.match(value):
                 return value if type(value) is str else str.__str__(value)
         return _parsed_phone(value, region, calling_code)
 
     return coerce
 
 
-def _is_unchanged_and_possible(e164: str) -> bool:
-    """Whether every number of this length and these first digits may be sent as it is."""
+def _unchanged(e164: str) -> re.Pattern[str] | None:
+    """A pattern of the numbers of this length and these first digits that the library would leave as they are.
+
+    Those are the possible ones whose national part does not begin with what the country's rule takes for a prefix.
+    """
     import phonenumbers
 
-    number = phonenumbers.parse(e164, None) if _has_known_code(e164) else None
-    if number is None or not phonenumbers.is_possible_number(number):
-        return False
-    national = e164[1 + len(str(number.country_code)) :]
-    # A trunk prefix after the country code is what the library takes out; only it knows where that is right.
-    return not national.startswith("0") and phonenumbers.format_number(number, 0) == e164
-
-
-def _has_known_code(e164: str) -> bool:
-    import phonenumbers
-
-    return any(int(e164[1:end]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for end in (2, 3, 4))
+    code = next(
+        (e164[1:end] for end in (2, 3, 4) if int(e164[1:end]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), None
+    )
+    if code is None:
+        return None
+    number = phonenumbers.PhoneNumber(country_code=int(code), national_number=int(e164[1 + len(code) :]))
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None
+    region = phonenumbers.region_code_for_country_code(int(code))
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
+    prefix = metadata.national_prefix_for_parsing if metadata else None
+    leading_zero = "(?!0)"  # an integer would lose it; the library knows where it belongs
+    return re.compile(rf"\+{code}{leading_zero}" + (f"(?!{prefix})" if prefix else ""))
 
 
 def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> str:
@@ -148,9 +153,12 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> s
     if region is None and not text.startswith("+"):
         raise Unfit("must be an international phone number: + and the country code first, or set default_region")
     try:
-        number = phonenumbers.parse(text, region)
+        number = phonenumbers.parse(text, region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
         raise Unfit("must be a phone number: no country has such a one") from None
+    dialled = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_IDD
+    if re.sub(r"\D", "", text).startswith("00") and "+" not in text and number.country_code_source != dialled:
+        raise Unfit("must be a phone number: write + instead of 00, which this region does not dial")
     reason = phonenumbers.is_possible_number_with_reason(number)
     if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise Unfit(f"must be a possible phone number: {_IMPOSSIBLE.get(reason, 'its length is wrong')}")

@@ -23,9 +23,19 @@ def kind(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """NumPy's scalars as Python's own; anything else as it is."""
-    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return value.item()
-    return value
+    if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
+        return value
+    code = value.dtype.kind
+    if code == "M":  # in nanoseconds, as pandas has them, item() would be a bare integer
+        return value.astype("datetime64[us]").item()
+    return value if code == "m" else value.item()
+
+
+def is_missing(value: Any) -> bool:
+    """NaN, NaT and NA: how pandas and NumPy say that there is no value."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and value != value
 
 
 def valid_text(value: str) -> str:

@@ -73,7 +73,7 @@ def _day_or_moment(value: Any) -> date:
 
 def _parsed(text: str) -> date:
     if not _ISO_DATE.fullmatch(text):
-        raise Unfit("must be an ISO 8601 date such as 1990-05-17, and this text is none")
+        raise Unfit("must be an ISO 8601 date such as 1990-05-17, and this text is not one")
     if len(text) == _DAY_LENGTH:
         try:
             return date.fromisoformat(text)
@@ -84,7 +84,7 @@ def _parsed(text: str) -> date:
     except (ParserError, ValueError, OverflowError):
         moment = None
     if not isinstance(moment, datetime):
-        raise Unfit("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, and this text is none")
+        raise Unfit("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, and this text is not one")
     return moment
 
 

@@ -15,27 +15,28 @@ from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind,
 _LARGEST_INTEGER = 2**63 - 1  # beyond that, readers of JSON disagree on what they read
 _NUMERIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _LONGEST_NUMERIC = 400
+_MOST_BITS = 1024
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
 
 
 def exact_number(value: Any) -> int | Decimal | None:
-    """A number without loss: a whole one of Python's integers as int, any other as Decimal; ``None`` if it is none.
+    """A number without loss: one of Python's integers as int, any other as Decimal; ``None`` if it is none.
 
-    :raises Unfit: NaN, infinity, or an integer beyond 64 bits.
+    :raises Unfit: NaN or infinity.
     """
     value = plain(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, numbers.Integral):
-        whole = int(value)
-        if abs(whole) > _LARGEST_INTEGER:
-            raise Unfit("must be a number within 64 bits")
-        return whole
+        return int(value)
     if isinstance(value, Fraction):
-        value = float(value)
+        return value.numerator if value.denominator == 1 else None
     if isinstance(value, numbers.Real) and not isinstance(value, Decimal):
-        double = float(value)
+        try:
+            double = float(value)
+        except OverflowError:
+            double = math.inf
         if not math.isfinite(double):
             raise Unfit("must be a number, not NaN or infinity")
         return Decimal(repr(double))
@@ -54,8 +55,12 @@ def shortest_text(value: Any) -> str | None:
     if isinstance(value, UUID):
         return str(value)
     number = exact_number(value)
-    if number is None or isinstance(number, int):
-        return None if number is None else str(number)
+    if number is None:
+        return None
+    if isinstance(number, int):
+        if number.bit_length() > _MOST_BITS:
+            raise Unfit("must be text, and this number has hundreds of digits")
+        return str(number)
     if abs(number.adjusted()) > _LONGEST_NUMERIC:  # beyond any double
         raise Unfit("must be text, and this number has hundreds of digits")
     if not number:
@@ -68,17 +73,17 @@ def numeric_text(value: str, what: str) -> Decimal:
     """The number that a text spells, with a dot and no thousands separators."""
     stripped = value.strip()
     if len(stripped) > _LONGEST_NUMERIC or not _NUMERIC.fullmatch(stripped):
-        raise Unfit(f"must be {what}, and this text is none")
+        raise Unfit(f"must be {what}, and this text is not one")
     return Decimal(stripped)
 
 
 def json_number(number: int | Decimal) -> int | float:
     """A number as JSON readers hold it: whole ones as integers, others as doubles, nothing rounded in silence."""
-    if isinstance(number, int):
-        return number
     whole = _whole(number)
     if whole is not None:
         return whole
+    if isinstance(number, int):
+        raise Unfit("must be a number within 64 bits")
     double = float(number)
     if not math.isfinite(double):
         raise Unfit("must be a number that a double can hold (up to 1.8e308)")
@@ -121,7 +126,7 @@ def boolean(value: Any) -> bool:
         word = value.strip().casefold()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
-        raise Unfit("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, and this text is none")
+        raise Unfit("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, and this text is not one")
     value = plain(value)
     if isinstance(value, bool):
         return value
@@ -139,15 +144,16 @@ def _number_from(value: Any, rule: str) -> int | Decimal:
 
 
 def _whole_from(value: Any, rule: str) -> int:
-    number = _number_from(value, rule)
-    whole = number if isinstance(number, int) else _whole(number)
+    whole = _whole(_number_from(value, rule))
     if whole is None:
         raise Unfit(f"must be {rule} within 64 bits, without decimals")
     return whole
 
 
-def _whole(number: Decimal) -> int | None:
-    """A Decimal as an integer of 64 bits, if it is one; huge exponents are not written out first."""
+def _whole(number: int | Decimal) -> int | None:
+    """A number as an integer of 64 bits, if it is one; huge exponents are not written out first."""
+    if isinstance(number, int):
+        return number if abs(number) <= _LARGEST_INTEGER else None
     if number.adjusted() > 19 or number != number.to_integral_value():
         return None
     whole = int(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +12,9 @@ from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind,
 from airflow_provider_connectif.contacts.rules.numbers import shortest_text
 
 _MOST_OPTIONS_NAMED = 5
-_POSTGRES_ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}\\]*[^",{}\\\s]|))\s*(,|$)')
+_LONGEST_LIST = 50_000  # characters; the API allows 120 options with ids of 150
+# Possessive throughout, so that no text makes it go back and forth.
+_POSTGRES_ITEM = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"|([^",{}\\]*+))\s*+(,|$)', re.DOTALL)
 
 Option = tuple[str, str | None]
 """An option's id and, where it has one, its label."""
@@ -33,13 +35,17 @@ def checkbox(options: Iterable[Option]) -> Coercer:
 
     From a list, tuple or set, from text that is a JSON or PostgreSQL array, or ids or labels joined by ``|``.
     """
-    find = _finder(tuple(options), "must be a list out of {}")
+    known = tuple(options)
+    order = [option_id for option_id, _ in known]
+    find = _finder(known, "must be a list out of {}")
 
     def coerce(value: Any) -> list[str]:
+        if isinstance(value, (set, frozenset)):
+            found = {find(item) for item in value}
+            # A set has no order, and a patch should not differ from run to run.
+            return [option for option in order if option in found] or sorted(found)
         if isinstance(value, str):
             items = _split(value, find)
-        elif isinstance(value, (set, frozenset)):
-            items = sorted(value, key=str)  # a set has no order, and a patch should not differ from run to run
         elif isinstance(value, (list, tuple)):
             items = list(value)
         else:
@@ -51,12 +57,13 @@ def checkbox(options: Iterable[Option]) -> Coercer:
 
 def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
     ids = frozenset(option_id for option_id, _ in options)
-    labels = Counter(label.strip().casefold() for _, label in options if label)
-    by_label = {
-        label.strip().casefold(): option_id
-        for option_id, label in options
-        if label and labels[label.strip().casefold()] == 1
-    }
+    folded_ids = {_folded(option_id) for option_id in ids}
+    ids_of_label: dict[str, set[str]] = {}
+    for option_id, label in options:
+        folded = _folded(label or "")
+        if folded and (folded not in folded_ids or folded == _folded(option_id)):
+            ids_of_label.setdefault(folded, set()).add(option_id)
+    by_label = {folded: next(iter(found)) for folded, found in ids_of_label.items() if len(found) == 1}
     named = ", ".join(option_id for option_id, _ in options[:_MOST_OPTIONS_NAMED])
     words = rule.format(f"{named}, … ({len(options)} options)" if len(options) > _MOST_OPTIONS_NAMED else named)
 
@@ -68,9 +75,10 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
             value = text
         if not options:  # a definition without options: Connectif must judge
             return valid_text(value)
-        if value in ids:
-            return str(value)
-        found = by_label.get(value.strip().casefold())
+        stripped = value.strip()  # columns of fixed length are padded
+        if value in ids or stripped in ids:
+            return str(value) if value in ids else str(stripped)
+        found = by_label.get(_folded(value))
         if found is None:
             raise Unfit(words)
         return found
@@ -78,8 +86,15 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
     return find
 
 
+def _folded(label: str) -> str:
+    """One form for all spellings of a label."""
+    return unicodedata.normalize("NFC", label).strip().casefold()
+
+
 def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
     stripped = text.strip()
+    if len(stripped) > _LONGEST_LIST:
+        raise Unfit(f"must be a list of options, and this text has more than {_LONGEST_LIST} characters")
     if not stripped:
         raise Unfit("must be a list of options, and this text is blank: for none of them give an empty list")
     try:
@@ -109,7 +124,7 @@ def _postgres_array(text: str) -> list[Any]:
     position = 0
     while text.strip():
         match = _POSTGRES_ITEM.match(text, position)
-        quoted, bare = match.group(1, 2) if match else (None, None)
+        quoted, bare = (match.group(1), (match.group(2) or "").strip()) if match else (None, "")
         if match is None or (quoted is None and (not bare or bare.upper() == "NULL")):
             raise Unfit("must be a list of options, and this text is no PostgreSQL array without NULL")
         items.append(bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))

@@ -1,0 +1,83 @@
+"""An Airflow connection becomes a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_connectif.contacts.outcomes import JournalError
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.journal import Journal
+
+JournalKey = Literal["plain", "sha256"]
+SECRET_EXTRA = "connectif_journal_secret"  # noqa: S105 - the name of an extra, not a secret
+
+
+@dataclass(frozen=True)
+class JournalConnection:
+    """Where an operator keeps its journal.
+
+    :param conn_id: a connection whose hook gives a SQLAlchemy engine; ``None``: no journal.
+    :param sync_id: names one stream of rows to one account.
+    :param table: the name of the table.
+    :param schema: its schema, if not the connection's default.
+    :param key: how contact keys are written.
+    :raises ValueError: an argument that cannot work.
+    """
+
+    conn_id: str | None
+    sync_id: str
+    table: str
+    schema: str | None
+    key: JournalKey
+
+    def __post_init__(self) -> None:
+        if self.key not in get_args(JournalKey):
+            raise ValueError(f"journal_key must be one of {', '.join(get_args(JournalKey))}, not {self.key!r}")
+        if self.conn_id is not None and not (self.sync_id and self.table):
+            raise ValueError("a journal needs a sync_id and a journal_table")
+
+    @contextmanager
+    def open(self, context: Any, *, read_only: bool) -> Iterator[Journal | None]:
+        """The journal of this connection, or ``None``; its pool is closed at the end.
+
+        :param context: the task's; its run is who writes.
+        :raises JournalError: the connection cannot hold a journal.
+        """
+        if self.conn_id is None:
+            yield None
+            return
+        # SQLAlchemy is loaded where a journal is used, not when a DAG is parsed.
+        import sqlalchemy
+
+        from airflow_provider_connectif.contacts.journal import Journal, JournalSettings
+
+        hook = BaseHook.get_hook(self.conn_id)
+        if not hasattr(hook, "get_sqlalchemy_engine"):
+            raise JournalError(f"connection {self.conn_id!r} is no SQL connection", final=True)
+        url = hook.get_sqlalchemy_engine().url.difference_update_query([SECRET_EXTRA])
+        # One connection is enough for one thread; a lost one is noticed before it is used.
+        engine = sqlalchemy.create_engine(url, pool_size=1, pool_pre_ping=True, hide_parameters=True)
+        settings = JournalSettings(
+            self.sync_id, str(context.get("run_id", "")), self.table, self.schema, self._secret()
+        )
+        try:
+            yield Journal(engine, settings, read_only=read_only)
+        finally:
+            engine.dispose()
+
+    def _secret(self) -> bytes | None:
+        if self.key == "plain":
+            return None
+        secret = BaseHook.get_connection(str(self.conn_id)).extra_dejson.get(SECRET_EXTRA)
+        if not isinstance(secret, str) or not secret:
+            raise JournalError(
+                f"journal_key='sha256' needs a secret: {SECRET_EXTRA!r} in the extra of connection {self.conn_id!r}",
+                final=True,
+            )
+        return secret.encode()
