@@ -23,8 +23,9 @@ The type of a custom field comes from the account (`GET /contact-fields/`) with 
 int, float and Decimal as number, text and UUID as string, date and datetime as ISO 8601, list, tuple and set of text as
 array.
 
-`None` is left out (`nulls="omit"`) or sent as `null` (`nulls="clear"`). `null` is never sent to boolean, checkbox and
-required fields, which always hold a value.
+`None` and empty lists are left out (`nulls="omit"`) or sent as `null` and `[]` (`nulls="clear"`). `null` is never sent
+to boolean, checkbox and required fields, which always hold a value. National phone numbers take the field's own country
+code, as the account has set it, or `default_region`, which comes first for `_mobilePhone`.
 """
 
 _KEYS = """\

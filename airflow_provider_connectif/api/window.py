@@ -124,7 +124,8 @@ class RequestWindow:
             self._limit = signal.limit
         told = signal.retry_after if signal.retry_after is not None else signal.reset_after
         if told is None:
-            wait = WINDOW_S + jitter
+            known = self._reset_at is not None and self._reset_at > now
+            wait = self._closes_at() - now + self._margin if known else WINDOW_S + jitter
         else:
             whole = signal.reset_is_whole if signal.retry_after is None else told == int(told)
             if whole and told < _WHOLE_SECOND_S:

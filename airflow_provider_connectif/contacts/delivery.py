@@ -27,6 +27,7 @@ _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 30.0
 _REJECTIONS_THAT_STOP = 20
 _LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
+_FAILURES_THAT_STOP = 20  # without one answer in between; more where more are in flight
 _ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
 
@@ -84,6 +85,8 @@ class Delivery:
         self._last_alive_at = -1.0
         self._failures_in_a_row = 0
         self._silence = max(_LEAST_SILENCE, max_in_flight)
+        self._fresh_allowed = 0
+        self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -176,14 +179,28 @@ class Delivery:
                 now = time.monotonic()
                 while self._delayed and self._delayed[0][0] <= now:
                     self._due.append(heapq.heappop(self._delayed)[2])
-                # While nothing gets through, fresh rows stay back: to try each of them once would take long and
-                # spend the account's requests before the first row has used up its tries.
-                jobs = self._due or (self._ready if self._failures_in_a_row < self._silence else None)
-                if jobs:
+                job = self._due.popleft() if self._due else self._fresh_job()
+                if job is not None:
                     self._in_flight += 1
-                    return jobs.popleft()
+                    return job
                 due_in = self._delayed[0][0] - now if self._delayed else POLL_S
                 self._work_there.wait(min(due_in, POLL_S))
+        return None
+
+    def _fresh_job(self) -> _Job | None:
+        """A row not tried yet, if one may go.
+
+        While nothing gets through, most of them stay back: to try each once would take long and spend the account's
+        requests before the first row has used up its tries. One goes for each retry that failed, from the far end,
+        so that good rows behind a run of bad ones are found.
+        """
+        if not self._ready:
+            return None
+        if self._failures_in_a_row < self._silence:
+            return self._ready.popleft()
+        if self._fresh_allowed or not self._delayed:
+            self._fresh_allowed = max(0, self._fresh_allowed - 1)
+            return self._ready.pop()
         return None
 
     def _attempt(self, job: _Job) -> None:
@@ -218,7 +235,7 @@ class Delivery:
         self._last_alive_at = time.monotonic()
         if self._failures_in_a_row >= self._silence:
             self._work_there.notify_all()
-        self._failures_in_a_row = 0
+        self._failures_in_a_row = self._fresh_allowed = 0
         if action in (Action.FAIL, Action.SKIP_TASK):
             self._settle(job, Outcome.UNDELIVERED, error)
             self._end(Stop(StopKind(action.value), error))
@@ -234,6 +251,7 @@ class Delivery:
 
     def _retry(self, job: _Job, error: Error | None) -> None:
         self._failures_in_a_row += 1
+        self._fresh_allowed += job.tries > 1
         if job.tries < self._tries:
             asked = error.retry_after if isinstance(error, ConnectifHttpError) and error.retry_after else 0.0
             grown = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (job.tries - 1)) * random.uniform(0.5, 1.5)
@@ -242,7 +260,7 @@ class Delivery:
         self._settle(job, Outcome.UNDELIVERED, error)
         # A row that only ever meets errors is one row's trouble as long as others get through meanwhile;
         # when none did, Connectif is not there, and to go on would only wear out every row in turn.
-        if self._last_alive_at < job.first_try_at:
+        if self._last_alive_at < job.first_try_at and self._failures_in_a_row >= self._failures_that_stop:
             self._end(Stop(StopKind.NOT_ANSWERING, error))
 
     def _settle(self, job: _Job, outcome: Outcome, error: Error | None) -> None:

@@ -11,6 +11,8 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -73,8 +75,8 @@ class Field:
             max_length=_whole(definition.get("maxLength")),
             min_value=_number(definition.get("minValue")),
             max_value=_number(definition.get("maxValue")),
-            min_date=_text(definition.get("minDate")),
-            max_date=_text(definition.get("maxDate")),
+            min_date=_date(definition.get("minDate")),
+            max_date=_date(definition.get("maxDate")),
             calling_code=_digits(definition.get("defaultCountryCode")),
             read_only=definition.get("readOnly") is True,
             required=definition.get("required") is True,
@@ -160,9 +162,11 @@ class FieldTable:
         fields = {**SYSTEM_FIELDS, **KEY_FIELDS[key]}
         for field in definitions or ():
             built_in = SYSTEM_FIELDS.get(field.id)
-            if built_in is not None and not field.options:
-                # The statuses' values are documented with the patch, wherever else they are listed.
-                field = replace(field, options=built_in.options)
+            if built_in is not None:
+                # Type and statuses are documented with the patch; the account adds its limits.
+                field = replace(field, type=built_in.type, options=field.options or built_in.options)
+            elif field.id in KEY_FIELDS[key]:
+                field = KEY_FIELDS[key][field.id]  # read-only with the other kind of key
             fields[field.id] = field
         self._fields = fields
 
@@ -202,22 +206,53 @@ class FieldTable:
 def fields_of_author(fields: Mapping[str, Any]) -> list[Field]:
     """Definitions that an author gives: by id, a type's name or a ``ContactField`` of the API.
 
-    ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``
+    ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``. Options may also be
+    plain ids, or labels by id.
 
-    :raises ValueError: names every definition that is none.
+    :raises ValueError: names every definition that is none, and every part that is not understood.
     """
     made, faults = [], []
     for field_id, definition in fields.items():
         shape = {"type": definition} if isinstance(definition, str) else definition
-        if not isinstance(shape, Mapping) or shape.get("type") not in get_args(FieldType):
-            faults.append(f"{field_id!r} needs a type out of {', '.join(get_args(FieldType))}")
-        elif not isinstance(field_id, str) or not field_id:
+        if not isinstance(field_id, str) or not field_id:
             faults.append(f"{field_id!r} is no property id")
+        elif not isinstance(shape, Mapping) or shape.get("type") not in get_args(FieldType):
+            faults.append(f"{field_id!r} needs a type out of {', '.join(get_args(FieldType))}")
         else:
-            made.append(Field.from_api({**shape, "id": field_id}))
+            field = Field.from_api({**shape, "id": field_id})
+            faults += [f"{field_id!r}: {fault}" for fault in _misunderstood(shape, field)]
+            made.append(field)
     if faults:
         raise ValueError("fields: " + "; ".join(faults))
     return made
+
+
+_PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "options": "options",
+        "maxLength": "max_length",
+        "minValue": "min_value",
+        "maxValue": "max_value",
+        "minDate": "min_date",
+        "maxDate": "max_date",
+        "defaultCountryCode": "calling_code",
+    }
+)
+_OTHER_PARTS = ("id", "name", "type", "custom", "readOnly", "required", "defaultValue", "status")
+
+
+def _misunderstood(shape: Mapping[str, Any], field: Field) -> list[str]:
+    """What an author wrote and would not be checked."""
+    known = (*_PARTS, *_OTHER_PARTS)
+    faults = [
+        f"{part!r} is no part of a definition{did_you_mean(str(part), known)}" for part in shape if part not in known
+    ]
+    for part, attribute in _PARTS.items():
+        if shape.get(part) is not None and getattr(field, attribute) in (None, ()):
+            faults.append(f"{part} cannot be read")
+    if field.type in ("radio", "checkbox") and not field.options:
+        faults.append("options are missing")
+    return faults
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
@@ -228,7 +263,9 @@ def did_you_mean(name: str, known: Iterable[Any]) -> str:
 
 
 def _options(value: Any) -> tuple[Option, ...]:
-    if not isinstance(value, list):
+    if isinstance(value, Mapping):
+        return tuple((str(option_id), _text(label)) for option_id, label in value.items())
+    if not isinstance(value, (list, tuple)):
         return ()
     given = [option if isinstance(option, Mapping) else {"id": option} for option in value]
     return tuple((str(option["id"]), _text(option.get("label"))) for option in given if option.get("id") is not None)
@@ -238,18 +275,28 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _date(value: Any) -> str | None:
+    return value.isoformat() if isinstance(value, date) else _text(value)
+
+
 def _number(value: Any) -> float | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) else None
+    """A number, also where it is written as text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
+        return None
+    try:
+        number = value if isinstance(value, int) else float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _whole(value: Any) -> int | None:
     number = _number(value)
-    return None if number is None else int(number)
+    return int(number) if number is not None and number >= 0 else None
 
 
 def _digits(value: Any) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if 0 < value < 1000 else ""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(int(value)) if 0 < value < 1000 else ""
     digits = value.strip().lstrip("+").removeprefix("00") if isinstance(value, str) else ""
     return digits if digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_CALLING_CODE else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -70,9 +71,9 @@ class ContactMapping:
     :param key: what identifies a contact: ``email`` or ``external_id``.
     :param key_column: the column of the key; by default the one named like it.
     :param properties: column by property id. ``None``: every column but the key's is a property id itself.
-    :param nulls: ``omit`` leaves out a property whose value is ``None``, so that Connectif keeps what it has;
-        ``clear`` sends ``null``, but for boolean, checkbox and required fields, which always hold a value. What
-        Connectif does with ``null`` is not documented.
+    :param nulls: ``omit`` leaves out a property whose value is ``None`` or an empty list, so that Connectif keeps
+        what it has; ``clear`` sends ``null`` (but for boolean, checkbox and required fields, which always hold a
+        value) and ``[]``. What Connectif does with either is not documented.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code.
     :param definitions: the account's fields. ``None``: custom values are sent by their own type.
     :raises MappingError: an argument of a wrong kind.
@@ -115,8 +116,11 @@ class ContactMapping:
 
     @property
     def needs_definitions(self) -> bool:
-        """Whether custom fields are, or may be, among the properties."""
-        return self.properties is None or any(self.fields.get(property_id) is None for property_id in self.properties)
+        """Whether the account's fields decide: on custom fields, and on phone numbers without a country code."""
+        if self.properties is None:
+            return True
+        fields = [self.fields.get(property_id) for property_id in self.properties]
+        return any(field is None or (field.type == "phone" and self.default_region is None) for field in fields)
 
     def check(self, columns: Sequence[Any] | None = None) -> None:
         """Check the mapping before anything is sent.
@@ -149,7 +153,9 @@ class ContactMapping:
             for property_id, column, coerce, clears in steps:
                 value = row[column]
                 if value is not None:
-                    properties[property_id] = coerce(value)
+                    coerced = coerce(value)
+                    if coerced or coerced != [] or self.nulls == "clear":
+                        properties[property_id] = coerced
                 elif clears:
                     properties[property_id] = None
         except (KeyError, Unfit):
@@ -165,7 +171,9 @@ class ContactMapping:
 
     def same_contact(self, key: str) -> str:
         """One form for all spellings of a key that may be one contact: e-mails regardless of case."""
-        return key.casefold() if self.key == "email" else key
+        if self.key != "email":
+            return key
+        return key.lower() if key.isascii() else unicodedata.normalize("NFC", key).casefold()
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""

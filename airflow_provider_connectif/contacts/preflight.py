@@ -15,8 +15,8 @@ from airflow_provider_connectif.contacts.run import Run, Source
 
 _EXAMPLES = 3
 _PARTITIONS = 256
-_LETTER = re.compile(r"[^\W\d_]")
 _DIGIT = re.compile(r"\d")
+_NOT_PUNCTUATION = re.compile(r"[A-Za-z]|[^\x00-\x7f]")
 _LONGEST_MASKED = 60
 
 
@@ -30,7 +30,7 @@ class ContactCheck(Run):
 
     def _process(self, source: Source) -> None:
         for patch in self._patches(source):
-            self._keys.add(patch.key.casefold())
+            self._keys.add(self._mapping.same_contact(patch.key))
             if len(self._examples) < _EXAMPLES:
                 self._examples.append(patch)
 
@@ -97,4 +97,4 @@ def masked_value(value: Any) -> Any:
     if isinstance(value, list):
         return [masked_value(item) for item in value[:_EXAMPLES]]
     text = value if isinstance(value, str) else json.dumps(value)
-    return _DIGIT.sub("9", _LETTER.sub("x", text))[:_LONGEST_MASKED]
+    return _NOT_PUNCTUATION.sub("x", _DIGIT.sub("9", text))[:_LONGEST_MASKED]

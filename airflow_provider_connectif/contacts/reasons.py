@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Patch
+from airflow_provider_connectif.contacts.rules.base import safe_text
 
 _LONGEST = 140
 _MOST_ERRORS = 5
@@ -27,7 +28,7 @@ _SHORTEST_WORD = 3
 _MOST_WORDS = 2000  # of one row; what the server quotes is shorter than that
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _MOST_ENCODINGS = 3
-_MOST_BITS = 1024
+_DEEPEST = 3
 
 
 def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, mapping: ContactMapping) -> tuple[str, ...]:
@@ -86,16 +87,15 @@ class _Concealer:
         return _LONG_NUMBER.sub("***", shown)
 
 
-def _texts(values: Iterable[Any]) -> Iterator[str]:
+def _texts(values: Iterable[Any], depth: int = 0) -> Iterator[str]:
     for value in values:
         if value is None or isinstance(value, bool):
             continue
-        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            continue  # Python refuses to print it, so no server has seen it
         if isinstance(value, (list, tuple, set, frozenset)):
-            yield from _texts(value)
+            if depth < _DEEPEST:
+                yield from _texts(value, depth + 1)
         else:
-            text = unicodedata.normalize("NFC", str(value))
+            text = unicodedata.normalize("NFC", safe_text(value))
             yield text
             yield text.strip()
 
@@ -118,4 +118,4 @@ def _decoded(said: str) -> str:
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -7,7 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-_MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
+from airflow_provider_connectif.contacts.rules.base import MOST_BITS, safe_text
+
+_DEEPEST = 20  # levels of nesting that are written out
 
 
 class TextSink(Protocol):
@@ -62,17 +64,15 @@ class Rejects:
             self._sink.flush()
 
 
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        return hex(value)
-    if value is None or isinstance(value, (bool, int)):
+def _jsonable(value: Any, depth: int = 0) -> Any:
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and value.bit_length() <= MOST_BITS):
         return value
-    if isinstance(value, str):
-        return str.__str__(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)) and depth >= _DEEPEST:
+        return f"<{type(value).__name__}>"
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {safe_text(key): _jsonable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_jsonable(item) for item in value]
-    return str(value)
+        return [_jsonable(item, depth + 1) for item in value]
+    return safe_text(value)

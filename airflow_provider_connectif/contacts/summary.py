@@ -60,8 +60,8 @@ class Tally:
         shown = []
         for reason, count in self.reasons.most_common(most):
             numbers = sorted(self.examples[reason])
-            rows = ", ".join(f"{number:,}" for number in numbers) + (", …" if count > len(numbers) else "")
-            shown.append(f"{count:,} × {reason} (row{'s' if len(numbers) > 1 else ''} {rows})")
+            rows = ", ".join(f"{number:,}" for number in numbers) + (", ..." if count > len(numbers) else "")
+            shown.append(f"{count:,} x {reason} (row{'s' if len(numbers) > 1 else ''} {rows})")
         return shown
 
 

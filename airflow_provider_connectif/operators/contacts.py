@@ -59,8 +59,8 @@ class ContactPatchOperator(BaseOperator):
     :param key_column: the column that holds it; by default the one named like ``key`` (templated).
     :param properties: column by property id, such as ``{"_name": "first_name", "tier": "loyalty_tier"}``.
         Default: each column but the key's is a property id itself.
-    :param nulls: ``omit`` (default) leaves a property whose value is ``None`` as it is at Connectif, ``clear``
-        sends ``null``; what Connectif does with that is not documented.
+    :param nulls: ``omit`` (default) leaves a property whose value is ``None`` or an empty list as it is at Connectif,
+        ``clear`` sends ``null`` or ``[]``; what Connectif does with these is not documented.
     :param fields: what properties are checked against: ``live`` (default), the account's own definitions, read once
         a run where custom fields are among the properties; ``builtin``, the system fields only, custom values sent
         by their own type; or definitions that you give, by property id: a type (``"text"``) or a ``ContactField``

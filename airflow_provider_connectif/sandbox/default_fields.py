@@ -22,7 +22,7 @@ _WRITABLE_SYSTEM: tuple[tuple[str, str, str, Mapping[str, object]], ...] = (
     ("_name", "Name", "text", {}),
     ("_surname", "Surname", "text", {}),
     ("_birthdate", "Birthdate", "date", {}),
-    ("_mobilePhone", "Mobile phone", "phone", {"defaultCountryCode": "34"}),
+    ("_mobilePhone", "Mobile phone", "phone", {}),
     ("_points", "Points", "integer", {}),
     ("_emailStatus", "Email status", "radio", {"options": [*_CHANNEL_STATUSES, *_options("banned")]}),
     ("_mobilePhoneStatus", "Mobile phone status", "radio", {"options": _CHANNEL_STATUSES}),

@@ -41,6 +41,11 @@ def test_none_is_left_out_or_sent(nulls: Any, expected: dict[str, Any]) -> None:
     assert patch(ContactMapping(nulls=nulls), row)[1] == expected
 
 
+@pytest.mark.parametrize(("nulls", "expected"), [("omit", {}), ("clear", {"tags": []})])
+def test_an_empty_list_is_left_out_or_sent(nulls: Any, expected: dict[str, Any]) -> None:
+    assert patch(ContactMapping(nulls=nulls), {"email": "a@example.com", "tags": []})[1] == expected
+
+
 def test_by_external_id_the_e_mail_is_a_property() -> None:
     mapping = ContactMapping(key="external_id", key_column="id", properties={"_email": "mail"})
     assert patch(mapping, {"id": 17, "mail": "ana@example.com"}) == ("17", {"_email": "ana@example.com"})
@@ -168,7 +173,13 @@ def test_with_definitions_all_faults_are_one_message() -> None:
 
 @pytest.mark.parametrize(
     ("properties", "needed"),
-    [({"_name": "n"}, False), ({"_name": "n", "tier": "t"}, True), (None, True), ({}, False)],
+    [
+        ({"_name": "n"}, False),
+        ({"_name": "n", "tier": "t"}, True),
+        ({"_mobilePhone": "m"}, True),  # the account may have a country code for national numbers
+        (None, True),
+        ({}, False),
+    ],
 )
 def test_definitions_are_needed_for_custom_fields_only(properties: Any, needed: bool) -> None:
     assert ContactMapping(properties=properties).needs_definitions is needed

@@ -68,7 +68,7 @@ def test_the_commonest_reasons_come_first_with_their_first_rows() -> None:
     for number in (3, 17, 40, 41):
         made.count(Outcome.INVALID, number, ["blank key", "blank key"])
     made.count(Outcome.REJECTED, 1200, ["HTTP 404 Not Found"])
-    assert made.top_reasons(5) == ["4 × blank key (rows 3, 17, 40, …)", "1 × HTTP 404 Not Found (row 1,200)"]
+    assert made.top_reasons(5) == ["4 x blank key (rows 3, 17, 40, ...)", "1 x HTTP 404 Not Found (row 1,200)"]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
-from airflow_provider_connectif.contacts.fields import Field, FieldType
+from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, Field, FieldType
 from airflow_provider_connectif.contacts.rules import addresses, dates, numbers, options, texts
 from airflow_provider_connectif.contacts.rules.base import Coercer, JsonValue, Unfit, kind
 
 __all__ = ["RULES", "Coercer", "JsonValue", "Rule", "Unfit", "coercer", "kind"]
+
+
+def _phone(field: Field, region: str | None) -> Coercer:
+    """For a custom field its own country code comes first, for a system field what the author says."""
+    if region is not None and field.id in SYSTEM_FIELDS:
+        return addresses.phone(region)
+    return addresses.phone(region, field.calling_code)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
         "text": Rule(
             "text; numbers and UUIDs",
             "the text as it is; a number's shortest exact text, without an exponent",
-            "more than `maxLength` characters; blank where the field is required; lone surrogates",
+            "more than `maxLength` characters, or 100,000 where there is none; blank where the field is required; "
+            "lone surrogates",
             lambda field, _: texts.text(field.max_length, required=field.required),
         ),
         "email": Rule(
@@ -53,7 +61,7 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             "E.164, such as `+34600123456`",
             "a length that the country does not use; letters and extensions; a national number without a region "
             "(the field's `defaultCountryCode`, or `default_region`)",
-            lambda field, region: addresses.phone(None if field.calling_code else region, field.calling_code),
+            _phone,
         ),
         "integer": Rule(
             "whole numbers: int, float, Decimal, numeric text",

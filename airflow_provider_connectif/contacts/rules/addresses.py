@@ -24,6 +24,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST_PHONE = 100
 # Digits between white space, dots, slashes, brackets, and hyphens and dashes, also those that cannot be seen.
 _PHONE_TEXT = re.compile(r"\+?(?=\D*\d)[\s\d.()/\[\]{}\-\u00ad\u200b\u2010-\u2015\u2212]+")
+_NO_COUNTRY = "001"  # what the library calls the codes that belong to no country, such as 800
 _INVISIBLE = re.compile(r"[\u00ad\u200b]")
 
 _IMPOSSIBLE = {
@@ -70,7 +71,7 @@ def _checked_email(address: str) -> str:
 
 def _without_quotations(fault: str) -> str:
     """The library's words; what it quotes are characters of the address."""
-    words = re.sub(r"['\"‘’“”].*['\"‘’“”]", "…", fault.splitlines()[0])
+    words = re.sub(r"['\"‘’“”].*['\"‘’“”]", "...", fault.splitlines()[0])
     return words[:1].lower() + words[1:].rstrip(".")[:90]
 
 
@@ -98,7 +99,7 @@ def phone(region: str | None = None, calling_code: str | None = None) -> Coercer
     360014589899 (stored as E.164, always with a leading ``+``).
 
     :param region: two letters, such as ``ES``, for numbers without a country code.
-    :param calling_code: digits of a country code, such as ``34``; used where there is no ``region``.
+    :param calling_code: digits of a country code, such as ``34``; where there is such a one it comes before ``region``.
     """
     # Whether an E.164 number is possible depends on its length and its first digits alone.
     shapes: dict[tuple[str, int], re.Pattern[str] | None] = {}
@@ -147,9 +148,11 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> s
         raise Unfit("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
     import phonenumbers
 
-    if region is None and calling_code:
-        region = phonenumbers.region_code_for_country_code(int(calling_code))
     text = _INVISIBLE.sub("", value.strip())
+    if calling_code and int(calling_code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+        region = phonenumbers.region_code_for_country_code(int(calling_code))
+        if region == _NO_COUNTRY and not text.startswith("+"):
+            text = f"+{calling_code}{text}"
     if region is None and not text.startswith("+"):
         raise Unfit("must be an international phone number: + and the country code first, or set default_region")
     try:

@@ -31,6 +31,21 @@ def plain(value: Any) -> Any:
     return value if code == "m" else value.item()
 
 
+MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
+
+
+def safe_text(value: Any) -> str:
+    """A value's text, whatever its class does when it is asked for it."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return hex(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a class of somebody else's, which may raise anything
+        return f"<{type(value).__name__}>"
+
+
 def is_missing(value: Any) -> bool:
     """NaN, NaT and NA: how pandas and NumPy say that there is no value."""
     if type(value).__name__ in ("NAType", "NaTType"):
@@ -49,4 +64,4 @@ def valid_text(value: str) -> str:
 
 def number_text(number: float | Decimal) -> str:
     """A bound of a field, for a rule's words."""
-    return f"{number:g}" if isinstance(number, float) else str(number)
+    return format(Decimal(repr(number)), "f") if isinstance(number, float) else str(number)

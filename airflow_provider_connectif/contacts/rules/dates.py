@@ -36,11 +36,11 @@ def iso_date(
         else:
             text = day.isoformat()
         if minimum is not None or maximum is not None:
-            moment = _instant(day)
+            moment = _instant(_bare(day) if calendar_day and isinstance(day, datetime) else day)
             if minimum is not None and moment < minimum:
-                raise Unfit(f"must not be before {minimum.date().isoformat()}")
+                raise Unfit(f"must not be before {_bound_text(minimum)}")
             if maximum is not None and moment > maximum:
-                raise Unfit(f"must not be after {maximum.date().isoformat()}")
+                raise Unfit(f"must not be after {_bound_text(maximum)}")
         return text
 
     return coerce
@@ -54,6 +54,10 @@ def bound(text: str | None) -> datetime | None:
         return _instant(_day_or_moment(text))
     except Unfit:
         return None
+
+
+def _bound_text(moment: datetime) -> str:
+    return _without_offset(moment) if moment.time() != time() else f"{moment.date().isoformat()}, midnight UTC"
 
 
 def _day_or_moment(value: Any) -> date:

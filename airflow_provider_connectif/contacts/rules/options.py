@@ -43,8 +43,8 @@ def checkbox(options: Iterable[Option]) -> Coercer:
         if isinstance(value, (set, frozenset)):
             found = {find(item) for item in value}
             # A set has no order, and a patch should not differ from run to run.
-            return [option for option in order if option in found] or sorted(found)
-        if isinstance(value, str):
+            items = [option for option in order if option in found] or sorted(found)
+        elif isinstance(value, str):
             items = _split(value, find)
         elif isinstance(value, (list, tuple)):
             items = list(value)
@@ -65,7 +65,7 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
             ids_of_label.setdefault(folded, set()).add(option_id)
     by_label = {folded: next(iter(found)) for folded, found in ids_of_label.items() if len(found) == 1}
     named = ", ".join(option_id for option_id, _ in options[:_MOST_OPTIONS_NAMED])
-    words = rule.format(f"{named}, … ({len(options)} options)" if len(options) > _MOST_OPTIONS_NAMED else named)
+    words = rule.format(f"{named}, ... ({len(options)} options)" if len(options) > _MOST_OPTIONS_NAMED else named)
 
     def find(value: Any) -> str:
         if type(value) is not str:
@@ -105,7 +105,10 @@ def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
         return _json_array(stripped)
     if stripped.startswith("{") and stripped.endswith("}"):
         return _postgres_array(stripped[1:-1])
-    return [part.strip() for part in stripped.split("|") if part.strip()]
+    parts = [part.strip() for part in stripped.split("|") if part.strip()]
+    if not parts:
+        raise Unfit("must be a list of options, and this text has separators only")
+    return parts
 
 
 def _json_array(text: str) -> list[Any]:

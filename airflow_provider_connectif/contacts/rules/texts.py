@@ -9,6 +9,10 @@ from airflow_provider_connectif.contacts.rules.base import Coercer, JsonValue, U
 from airflow_provider_connectif.contacts.rules.dates import iso_date
 from airflow_provider_connectif.contacts.rules.numbers import exact_number, json_number, shortest_text
 
+# Of a custom field the API allows 5,000 at most, of a system field nothing is said. A text of megabytes would be
+# refused as a request, and by whatever stands between.
+_LONGEST_TEXT = 100_000
+
 _iso_date = iso_date()
 
 
@@ -18,6 +22,7 @@ def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
     :param max_length: characters at most.
     :param required: the field must not be empty.
     """
+    longest = _LONGEST_TEXT if max_length is None else max_length
 
     def coerce(value: Any) -> str:
         if isinstance(value, str):
@@ -27,13 +32,16 @@ def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
             if written is None:
                 raise Unfit(f"must be text or a number, not {kind(value)}")
             exact = written
-        if max_length is not None and len(exact) > max_length:
-            raise Unfit(f"must be at most {max_length} characters long")
+        if len(exact) > longest:
+            raise Unfit(f"must be at most {longest:,} characters long")
         if required and not exact:
             raise Unfit("must not be blank: the field is required")
         return exact
 
     return coerce
+
+
+_any_text = text()
 
 
 def by_value(value: Any) -> JsonValue:
@@ -42,13 +50,11 @@ def by_value(value: Any) -> JsonValue:
     bool → boolean · int → integer · float, Decimal → number · str, UUID → string · date, datetime → ISO 8601
     string · list, tuple, set of str → array. Source: API reference, resource "ContactPatch", ``<key>``.
     """
-    if type(value) is str and value.isascii():
-        return value
+    if isinstance(value, str):
+        return _any_text(value)
     value = plain(value)
     if isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return valid_text(value)
     number = exact_number(value)
     if number is not None:
         return json_number(number)

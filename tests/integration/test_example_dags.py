@@ -1,0 +1,179 @@
+"""The example DAGs parse cleanly, and run as they are: a real Airflow, the sandbox, the demo's warehouse."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.sandbox import SandboxProcess
+from demo import checks, warehouse
+from demo.flaws import REFUSALS
+from demo.warehouse import Row
+from tests.support.airflow_runs import task_states, xcom
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
+DAG_IDS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def bag(airflow_db: None) -> Any:
+    """All examples, parsed as Airflow's DAG processor does; its warnings are kept in ``bag.parse_warnings``."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = DagBag(dag_folder=str(EXAMPLES))
+    # DagBag takes warnings to itself, as texts; what it lets through is in ``caught``.
+    captured = [text for texts in found.captured_warnings.values() for text in texts]
+    found.parse_warnings = captured + [str(warning) for warning in caught]
+    return found
+
+
+@pytest.fixture
+def run_example(
+    bag: Any,
+    run_dag: Callable[..., Any],
+    sandbox: SandboxProcess,
+    connection: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], Any]:
+    """Run an example by its DAG id against the sandbox and the demo's warehouse; returns the DagRun."""
+    warehouse.create(tmp_path / "warehouse.db")
+    connection("warehouse", conn_type="sqlite", host=str(tmp_path / "warehouse.db"))
+    monkeypatch.setenv("AIRFLOW_VAR_CONNECTIF_REJECTS", str(tmp_path / "rejects"))
+    for refusal in REFUSALS:
+        sandbox.add_fault(**refusal)
+
+    def run(dag_id: str) -> Any:
+        dag = bag.dags[dag_id]
+        for task in dag.tasks:  # to fail at once, and not after the minutes until the next try
+            task.retries = 0
+        return run_dag(dag)
+
+    return run
+
+
+def seen_through(mapping: Mapping[str, str], rows: Iterable[Row]) -> list[Row]:
+    """The rows as a mapping (column by property) sees them: other properties are not sent, other flaws not met."""
+    columns = {"email", *mapping.values()}
+    return [
+        Row(
+            values=row.values,
+            email=row.email,
+            properties={name: value for name, value in row.properties.items() if name in mapping},
+            flaw=row.flaw if row.flaw and row.flaw.column in columns else None,
+        )
+        for row in rows
+    ]
+
+
+def test_there_are_examples() -> None:
+    assert len(DAG_IDS) >= 4
+
+
+def test_every_example_is_one_dag_named_like_its_file(bag: Any) -> None:
+    assert bag.import_errors == {}
+    assert sorted(bag.dags) == DAG_IDS
+
+
+def test_no_example_uses_anything_deprecated(bag: Any) -> None:
+    assert [text for text in bag.parse_warnings if "connectif" in text or "example_dags" in text] == []
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_every_example_is_fit_to_be_copied(bag: Any, dag_id: str) -> None:
+    dag = bag.dags[dag_id]
+    assert dag.catchup is False
+    assert dag.doc_md
+    assert dag.default_args["retries"] >= 1
+    assert dag.default_args["retry_delay"].total_seconds() >= 60
+
+
+def test_from_sql(run_example: Callable[[str], Any], sandbox: SandboxProcess, tmp_path: Path) -> None:
+    dag_run = run_example("contacts_from_sql")
+
+    customers = warehouse.customers()
+    assert task_states(dag_run) == {"deliver_customers": "success"}
+    assert checks.held(sandbox.contacts()) == checks.expected(customers)
+    summary = xcom(dag_run, "deliver_customers")
+    assert summary["invalid"] == warehouse.flaws(customers, "invalid")
+    assert summary["rejected"] == warehouse.flaws(customers, "rejected")
+    (rejects,) = (tmp_path / "rejects").iterdir()
+    numbers = [json.loads(line)["row_number"] for line in rejects.read_text("utf-8").splitlines()]
+    assert sorted(numbers) == [n for n, row in enumerate(customers, 1) if row.flaw]
+
+
+def test_from_upstream_task(
+    run_example: Callable[[str], Any],
+    sandbox: SandboxProcess,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dag_run = run_example("contacts_from_upstream_task")
+
+    answers = warehouse.answers()
+    assert task_states(dag_run) == {"read_survey": "success", "deliver_answers": "success"}
+    assert checks.held(sandbox.contacts()) == checks.expected(answers)
+    logged = "".join((*capfd.readouterr(), caplog.text))  # Airflow 3 writes to stdout itself, 2 through logging
+    assert "Delivering the rows of an upstream task" in logged
+    assert [row.email for row in answers if row.email in logged] == [], "the task's log holds personal data"
+
+
+def test_mapped_over_partitions(run_example: Callable[[str], Any], sandbox: SandboxProcess, tmp_path: Path) -> None:
+    dag_run = run_example("contacts_mapped_over_partitions")
+
+    mapping = {"_name": "first_name", "_surname": "last_name", "_points": "points"}
+    customers = seen_through(mapping, warehouse.customers())
+    states = task_states(dag_run)
+    assert states == {f"deliver_region[{index}]": "success" for index in range(len(warehouse.REGIONS))}
+    assert checks.held(sandbox.contacts()) == checks.expected(customers)
+    summaries = [xcom(dag_run, "deliver_region", map_index=index) for index in range(len(states))]
+    assert sum(summary["read"] for summary in summaries) == len(customers)
+    assert all(summary["read"] > 0 for summary in summaries)
+    rejects = [path.read_text("utf-8").splitlines() for path in (tmp_path / "rejects").iterdir()]
+    assert len(rejects) == len(states), "each task has its own file"
+    assert sum(map(len, rejects)) == sum(row.flaw is not None for row in customers)
+
+
+def test_skip_on_codes(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
+    dag_run = run_example("contacts_skip_on_codes")
+
+    selected = [row for row in warehouse.customers() if "@" in (row.values["email"] or "")]
+    customers = seen_through({"_newsletterSubscriptionStatus": "newsletter"}, selected)
+    assert task_states(dag_run) == {"deliver_newsletter": "success"}
+    assert checks.held(sandbox.contacts()) == checks.expected(customers)
+    summary = xcom(dag_run, "deliver_newsletter")
+    assert summary["skipped"] == warehouse.flaws(customers, "rejected") > 0
+    assert summary["rejected"] == 0
+    assert summary["invalid"] == warehouse.flaws(customers, "invalid")
+
+
+def test_skip_on_codes_when_the_account_is_blocked(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
+    sandbox.set_blocked(True)
+    try:
+        dag_run = run_example("contacts_skip_on_codes")
+    finally:
+        sandbox.set_blocked(False)
+
+    assert task_states(dag_run) == {"deliver_newsletter": "skipped"}
+    assert sandbox.contacts() == {}
+
+
+def test_checked_first(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
+    dag_run = run_example("contacts_checked_first")
+
+    mapping = {"_name": "first_name", "_surname": "last_name", "_mobilePhone": "phone", "loyalty_tier": "loyalty_tier"}
+    customers = seen_through(mapping, warehouse.customers())
+    assert task_states(dag_run) == {"check": "success", "send": "success"}
+    assert checks.held(sandbox.contacts()) == checks.expected(customers)
+    assert xcom(dag_run, "check")["check_only"] is True
+    assert xcom(dag_run, "check")["invalid"] == xcom(dag_run, "send")["invalid"]
