@@ -53,19 +53,17 @@ class JournalConnection:
             yield None
             return
         # SQLAlchemy is loaded where a journal is used, not when a DAG is parsed.
-        import sqlalchemy
-
         from airflow_provider_connectif.contacts.journal import Journal, JournalSettings
+        from airflow_provider_connectif.contacts.journal_tables import LONGEST_NAME
 
         hook = BaseHook.get_hook(self.conn_id)
         if not hasattr(hook, "get_sqlalchemy_engine"):
             raise JournalError(f"connection {self.conn_id!r} is no SQL connection", final=True)
-        url = hook.get_sqlalchemy_engine().url.difference_update_query([SECRET_EXTRA])
-        # One connection is enough for one thread; a lost one is noticed before it is used.
-        engine = sqlalchemy.create_engine(url, pool_size=1, pool_pre_ping=True, hide_parameters=True)
-        settings = JournalSettings(
-            self.sync_id, str(context.get("run_id", "")), self.table, self.schema, self._secret()
-        )
+        run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
+        if max(len(self.sync_id), len(run)) > LONGEST_NAME:
+            raise JournalError(f"sync_id and run_id may have {LONGEST_NAME} characters at most", final=True)
+        engine = _engine(hook)
+        settings = JournalSettings(self.sync_id, run, self.table, self.schema, self._secret())
         try:
             yield Journal(engine, settings, read_only=read_only)
         finally:
@@ -81,3 +79,31 @@ class JournalConnection:
                 final=True,
             )
         return secret.encode()
+
+
+def _engine(hook: Any) -> Any:
+    """An engine like the hook's own, but for the secret, and with what the hook's connection asks of the driver."""
+    import sqlalchemy
+    from sqlalchemy.pool import QueuePool
+
+    url = hook.get_sqlalchemy_engine().url
+    connect_args: dict[str, Any] = {}
+    if url.get_backend_name() == "sqlite":
+        url = url.set(query={})  # the hook puts the extra there
+        connect_args = {"check_same_thread": False, "timeout": 30}
+    else:
+        url = url.difference_update_query([SECRET_EXTRA])
+        if url.get_backend_name() == "postgresql":
+            ignored = {*getattr(hook, "ignored_extra_options", ()), SECRET_EXTRA, "cursor", "sqlalchemy_query"}
+            extra = hook.get_connection(hook.get_conn_id()).extra_dejson
+            connect_args = {name: value for name, value in extra.items() if name not in ignored}
+    # One connection for the task's thread, one for the thread that keeps its claim.
+    return sqlalchemy.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=2,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args=connect_args,
+    )

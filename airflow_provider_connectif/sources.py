@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any
 
 BATCH_ROWS = 1000
-_QUOTED = re.compile(r"(['\"]).*?\1")
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
-_LONG_NUMBER = re.compile(r"\+?\d(?:[\s.()/-]*\d){4,}")
-_DATA_ERRORS = ("22", "23")  # SQLSTATE classes whose messages quote values: data exception, integrity violation
+# SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
+# authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
+_TELLING_STATES = ("08", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
+_TELLING_DRIVERS = ("psycopg", "psycopg2", "sqlite3")  # where an error without a state is one of the connection
 
 
 class RowsError(ValueError):
@@ -70,7 +71,8 @@ class SqlSource:
     :param sql: one statement that returns rows.
     :param parameters: as the driver's ``execute`` takes them.
     :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
-    :raises ReadError: from iteration: the database failed. Its message is shown without quoted values.
+    :raises ReadError: from iteration: the database failed. Its message is shown where it speaks of objects and not
+        of rows.
     """
 
     def __init__(
@@ -115,12 +117,13 @@ class SqlSource:
 
     def failure(self, error: BaseException) -> str:
         """A driver's error in words, without the values that it may quote."""
-        text = str(error).strip().partition("\n")[0]
-        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
-        if str(state).startswith(_DATA_ERRORS):
-            text = _LONG_NUMBER.sub("***", _QUOTED.sub("***", text))
-        text = _EMAIL.sub("***", text)
-        return f"reading from {self._conn_id!r} failed after {self._read:,} rows: {type(error).__name__}: {text}"
+        state = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
+        driver = type(error).__module__.partition(".")[0]
+        kind = type(error).__name__ + (f" (SQLSTATE {state})" if state else "")
+        words = f"reading from {self._conn_id!r} failed after {self._read:,} rows: {kind}"
+        if state.startswith(_TELLING_STATES) or (not state and driver in _TELLING_DRIVERS):
+            words += f": {_EMAIL.sub('***', str(error).strip().partition(chr(10))[0])}"
+        return words
 
 
 class _DriverErrors:

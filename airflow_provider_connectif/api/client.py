@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -36,6 +36,7 @@ DEFAULT_TRIES = 5
 _LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
 _CHUNK = 64 * 1024
 _MOST_PAGES = 100
+_SHORTEST_SECRET = 4  # shorter ones would be found in half of all words
 
 # Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
 _TRANSPORT_ERRORS = (
@@ -92,6 +93,7 @@ class ConnectifClient:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._session = _session(key, base_url, verify, connections)
+        self._without_key = _KeyScrubber(key)
 
     def patch_contact(self, email: str, patch: Mapping[str, Any]) -> Answer:
         """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
@@ -194,7 +196,7 @@ class ConnectifClient:
         if failure:
             raise NoAnswerError(failure)
         if not 200 <= status < 300:
-            raise _http_error(status, content, signal)
+            raise _http_error(status, content, signal, self._without_key)
         return Answer(status, _json(content) if read_body else None)
 
     def _read(self, response: requests.Response) -> bytes:
@@ -240,6 +242,29 @@ class _KeyAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self._authorization
         return request
+
+
+class _KeyScrubber:
+    """Takes the API key out of what a server says: a gateway may quote the header that it refuses."""
+
+    def __init__(self, key: ApiKey) -> None:
+        parts = (f"{key.key_id}:{key.secret}", key.secret, key.key_id)
+        known = {spelling for part in parts for spelling in (part, quote(part, safe=""))}
+        longest_first = sorted(
+            (spelling for spelling in known if len(spelling) >= _SHORTEST_SECRET), key=len, reverse=True
+        )
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def __call__(self, said: Any) -> Any:
+        if self._known is None:
+            return said
+        if isinstance(said, str):
+            return self._known.sub("***", said)
+        if isinstance(said, list):
+            return [self(part) for part in said]
+        if isinstance(said, Mapping):
+            return {self(name): self(part) for name, part in said.items()}
+        return said
 
 
 class _NoContactKeys(logging.Filter):
@@ -318,8 +343,10 @@ def _json(content: bytes) -> Any:
         return None
 
 
-def _http_error(status: int, content: bytes, signal: RateSignal | None) -> ConnectifHttpError:
-    body = _json(content)
+def _http_error(
+    status: int, content: bytes, signal: RateSignal | None, without_key: Callable[[Any], Any]
+) -> ConnectifHttpError:
+    body = without_key(_json(content))
     fields: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     errors = fields.get("validationErrors")
     return error_class(status)(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,7 +49,7 @@ class Changes:
         keys = [self._journal_key(row) for row in batch]
         lines = self._journal.lines(key for key in dict.fromkeys(keys) if key is not None)
         return [
-            Seen(key, self._digest_of(row) if key is not None else "", lines.get(key) if key is not None else None)
+            Seen(key, self._row_digest(row) if key is not None else "", lines.get(key) if key is not None else None)
             for key, row in zip(keys, batch, strict=True)
         ]
 
@@ -59,7 +60,9 @@ class Changes:
         sent = self._last_sent.get(seen.key)
         if sent is not None:
             return Outcome.UNCHANGED if sent.row == seen.row_digest else None
-        if seen.line is None or self._full_refresh:
+        if seen.line is None:
+            return None
+        if self._full_refresh and seen.line.run_id != self._journal.run_id:
             return None
         if seen.line.row_digest == seen.row_digest:
             return Outcome.UNCHANGED
@@ -77,6 +80,8 @@ class Changes:
                 self._journal.confirm(key, digests)
                 return None
             self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
+        if self._journal.read_only:
+            return patch
         self._last_sent[key] = digests
         self._in_flight[key] = self._in_flight.get(key, 0) + 1
         return patch._replace(digests=digests)
@@ -94,6 +99,12 @@ class Changes:
             self._journal.acknowledge(key, digests)
         elif settled.outcome is Outcome.REJECTED:
             self._journal.reject(key, digests.row, status, "; ".join(reasons))
+
+    def _row_digest(self, row: Row) -> str:
+        try:
+            return self._digest_of(row)
+        except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text
+            return secrets.token_hex(16)  # equals nothing, so the row is looked at closely
 
     def _journal_key(self, row: Row) -> str | None:
         key = self._mapping.key_of(row)

@@ -40,7 +40,7 @@ def row_digester(mapping: ContactMapping) -> Callable[[Mapping[str, Any]], str]:
     columns = None if mapping.properties is None else tuple(mapping.properties.values())
 
     def digest(row: Mapping[str, Any]) -> str:
-        values = [*row.items()] if columns is None else [row.get(column) for column in columns]
+        values = [*row.items()] if columns is None else [row.get(column, ...) for column in columns]
         text = repr(values).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=seed, digest_size=_SIZE).hexdigest()
 

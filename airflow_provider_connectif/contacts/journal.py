@@ -8,7 +8,7 @@ and what was rejected waits until it changes. No value is kept, only digests.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -17,14 +17,14 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, VERSION, JournalTables
+from airflow_provider_connectif.contacts.lease import Lease
 from airflow_provider_connectif.contacts.mapping import Digests
 from airflow_provider_connectif.contacts.outcomes import JournalError
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
-LEASE_S = 60.0
-_RENEW_EVERY_S = 15.0
 _TRIES_TO_CREATE = 5
+_TRIES_BEFORE_TELLING = 10
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
 
 _ACKNOWLEDGED = (
@@ -45,6 +45,7 @@ class Line(NamedTuple):
     patch_digest: str | None
     mapping_digest: str | None
     refused_digest: str | None
+    run_id: str | None
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,16 @@ class Journal:
     def __init__(self, engine: sa.Engine, settings: JournalSettings, *, read_only: bool = False) -> None:
         self._engine = engine
         self._settings = settings
-        self._read_only = read_only
+        self.read_only = read_only
+        self.run_id = settings.run_id
         self._tables = JournalTables(settings.table, settings.schema)
         self._written_key = key_digester(settings.key_secret)
-        self._generation = 0
+        self._lease = Lease(engine, self._tables.syncs, settings.sync_id, settings.run_id)
+        self._is_there = True
         self._acknowledged: dict[str, dict[str, Any]] = {}
         self._confirmed: dict[str, dict[str, Any]] = {}
         self._rejected: dict[str, dict[str, Any]] = {}
         self._oldest_at: float | None = None
-        self._renewed_at = 0.0
-        self._holds_lease = False
         lines = self._tables.lines
         self._select = sa.select(
             lines.c.contact_key,
@@ -95,6 +96,7 @@ class Journal:
             lines.c.patch_digest,
             lines.c.mapping_digest,
             lines.c.refused_digest,
+            lines.c.run_id,
         ).where(lines.c.sync_id == settings.sync_id, lines.c.contact_key.in_(sa.bindparam("keys", expanding=True)))
 
     def open(self, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
@@ -104,26 +106,26 @@ class Journal:
         :param tell: is told, once, that it waits.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
-        self._guarded(self._create)
-        if self._read_only:
+        self._guarded(self._create, final_kind=sa.exc.ProgrammingError)
+        if self.read_only:
             return
-        told = False
-        while not stopped() and not self._guarded(self._take_lease):
-            if not told:
+        tries = 0
+        while not stopped() and not self._guarded(self._lease.take):
+            tries += 1
+            if tries == _TRIES_BEFORE_TELLING:
                 tell(f"Another run of sync {self._settings.sync_id!r} is under way: waiting until it ends")
-                told = True
-            time.sleep(1.0)  # a look a second at one row; the other run may take hours
+            time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
 
     def lines(self, keys: Iterable[str]) -> dict[str, Line]:
         """The lines of these contacts, by key; contacts without one are left out."""
         by_written = {self._written_key(key): key for key in keys}
-        if not by_written:
+        if not by_written or not self._is_there:
             return {}
 
         def read() -> dict[str, Line]:
             with self._engine.connect() as connection:
                 found = connection.execute(self._select, {"keys": list(by_written)})
-                return {by_written[row[0]]: Line(*row[1:]) for row in found}
+                return {by_written[row[0]]: Line(*row[1:]) for row in found if row[0] in by_written}
 
         lines: dict[str, Line] = self._guarded(read)
         for key in by_written.values():
@@ -179,14 +181,14 @@ class Journal:
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
         if gathered >= COMMIT_LINES or len(self._confirmed) >= _MOST_CONFIRMED or age >= COMMIT_EVERY_S:
             self.commit()
-        if self._holds_lease and time.monotonic() - self._renewed_at >= _RENEW_EVERY_S:
-            self._guarded(self._renew_lease)
 
     def commit(self) -> None:
         """Write what has gathered.
 
         :raises JournalError: the database failed; the contacts are sent again by the next try.
         """
+        if self._lease.is_lost:
+            raise JournalError(f"another run has taken over sync {self._settings.sync_id!r}: this one stops")
         if self._oldest_at is not None:
             self._guarded(self._write_gathered)
         for gathered in (self._acknowledged, self._confirmed, self._rejected):
@@ -195,14 +197,14 @@ class Journal:
 
     def close(self) -> None:
         """Write what has gathered and let the next run begin."""
-        self.commit()
-        if self._holds_lease:
-            self._holds_lease = False
-            self._guarded(self._release_lease)
+        try:
+            self.commit()
+        finally:
+            self._guarded(self._lease.release)
 
     def _overlay_gathered(self, lines: dict[str, Line], key: str) -> None:
         """What is not written yet is newer than what the database has."""
-        line = lines.get(key, Line(None, None, None, None))
+        line = lines.get(key, Line(None, None, None, None, None))
         for gathered in (self._confirmed, self._acknowledged, self._rejected):
             if key in gathered:
                 known = {name: value for name, value in gathered[key].items() if name in Line._fields}
@@ -210,13 +212,13 @@ class Journal:
                 lines[key] = line
 
     def _write(self, gathered: dict[str, dict[str, Any]], key: str, **values: Any) -> None:
-        if self._read_only:
+        if self.read_only:
             return
         gathered[key] = {
             "sync_id": self._settings.sync_id,
             "contact_key": self._written_key(key),
             "run_id": self._settings.run_id,
-            "generation": self._generation,
+            "generation": self._lease.generation,
             **values,
         }
         if self._oldest_at is None:
@@ -236,82 +238,55 @@ class Journal:
                     connection.execute(self._tables.upsert(dialect, list(columns)), ordered)
 
     def _create(self) -> None:
-        meta = self._tables.meta
-        version = VERSION
+        version = self._version()
+        if version is None and self.read_only:
+            self._is_there = False
+            return
         for attempt in range(_TRIES_TO_CREATE):
+            if version is not None:
+                break
             try:
-                self._tables.upsert(self._engine.dialect.name, ["state"])
                 self._tables.metadata.create_all(self._engine)
                 with self._engine.begin() as connection:
-                    found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
-                    if found is None:
-                        connection.execute(meta.insert().values(name="version", value=VERSION))
-                    version = VERSION if found is None else int(found)
-                break
-            except sa.exc.DBAPIError:  # a task beside this one was creating them at the same moment
+                    connection.execute(self._tables.meta.insert().values(name="version", value=VERSION))
+            except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError):
+                # A task beside this one may be creating them at the same moment; what stays is told.
                 if attempt == _TRIES_TO_CREATE - 1:
                     raise
                 time.sleep(0.2 * (attempt + 1))
-        if version > VERSION:
+            version = self._version()
+        if version is not None and version > VERSION:
             raise JournalError(
                 f"the journal {self._settings.table!r} has version {version}, this provider knows up to {VERSION}: "
                 "update the provider, or name another table",
                 final=True,
             )
 
-    def _take_lease(self) -> bool:
-        syncs, now = self._tables.syncs, time.time()
-        mine = syncs.c.sync_id == self._settings.sync_id
-        same_run = syncs.c.run_id == self._settings.run_id
-        is_free = sa.or_(same_run, syncs.c.holders <= 0, syncs.c.lease_until < now)
-        taken: Mapping[str, Any] = {
-            "generation": syncs.c.generation + 1,
-            "holders": sa.case((same_run, syncs.c.holders + 1), else_=1),
-            "run_id": self._settings.run_id,
-            "lease_until": now + LEASE_S,
-        }
-        first = {"sync_id": self._settings.sync_id, "generation": 0, "run_id": "", "holders": 0, "lease_until": 0.0}
-        with self._engine.begin() as connection:
-            # MySQL assigns from left to right: holders are counted before the run is overwritten.
-            update = sa.update(syncs).where(mine, is_free).ordered_values(*taken.items())
-            if not connection.execute(update).rowcount:
-                if connection.execute(sa.select(syncs.c.sync_id).where(mine)).first() is not None:
-                    return False
-                try:
-                    connection.execute(syncs.insert().values(**first))
-                except sa.exc.IntegrityError:  # a task beside this one was first
-                    return False
-                connection.execute(update)
-            self._generation = connection.execute(sa.select(syncs.c.generation).where(mine)).scalar_one()
-        self._holds_lease = True
-        self._renewed_at = time.monotonic()
-        return True
+    def _version(self) -> int | None:
+        """The version of the tables, ``None`` where there are none yet."""
+        self._tables.upsert(self._engine.dialect.name, ["state"])  # raises for a dialect that is not known
+        meta = self._tables.meta
+        if not sa.inspect(self._engine).has_table(meta.name, schema=meta.schema):
+            return None
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
+        return None if found is None else int(found)
 
-    def _renew_lease(self) -> None:
-        syncs = self._tables.syncs
-        mine = sa.and_(syncs.c.sync_id == self._settings.sync_id, syncs.c.run_id == self._settings.run_id)
-        with self._engine.begin() as connection:
-            update = sa.update(syncs).where(mine).values(lease_until=time.time() + LEASE_S)
-            renewed = connection.execute(update).rowcount
-        if not renewed:
-            raise JournalError(f"another run has taken over sync {self._settings.sync_id!r}: this one stops")
-        self._renewed_at = time.monotonic()
+    def _guarded(self, action: Callable[[], Any], final_kind: type[Exception] | None = None) -> Any:
+        """Do something with the database; its errors quote parameters, and those are contact keys.
 
-    def _release_lease(self) -> None:
-        syncs = self._tables.syncs
-        mine = sa.and_(syncs.c.sync_id == self._settings.sync_id, syncs.c.run_id == self._settings.run_id)
-        with self._engine.begin() as connection:
-            connection.execute(sa.update(syncs).where(mine).values(holders=syncs.c.holders - 1))
-
-    def _guarded(self, action: Callable[[], Any]) -> Any:
-        """Do something with the database; its errors quote parameters, and those are contact keys."""
-        words = ""
+        :param final_kind: errors that another try would meet again.
+        """
         try:
             return action()
         except sa.exc.SQLAlchemyError as error:
             cause = getattr(error, "orig", None)
             state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
             words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
+            is_final = final_kind is not None and isinstance(error, final_kind)
         except ValueError as fault:
-            raise JournalError(str(fault), final=True) from None
+            words, is_final = str(fault), True
+        if is_final:
+            where = f"{self._settings.schema}.{self._settings.table}" if self._settings.schema else self._settings.table
+            raise JournalError(f"the journal {where!r} cannot be used or created ({words})", final=True)
         raise JournalError(f"the journal's database failed ({words}): what it did not take in is sent again")

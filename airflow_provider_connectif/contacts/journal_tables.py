@@ -8,10 +8,18 @@ from typing import Any
 import sqlalchemy as sa
 
 VERSION = 1
-_LONGEST_NAME = 250
+LONGEST_NAME = 250
 _LONGEST_KEY = 320
 _LONGEST_DIGEST = 32
 LONGEST_REASON = 500
+
+
+def _exact(length: int) -> Any:
+    """Text that is compared letter by letter; MySQL's default comparison ignores case and accents."""
+    from sqlalchemy.dialects import mysql
+
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.String(length).with_variant(exact, "mysql").with_variant(exact, "mariadb")
 
 
 class JournalTables:
@@ -26,8 +34,8 @@ class JournalTables:
         self.lines = sa.Table(
             name,
             self.metadata,
-            sa.Column("sync_id", sa.String(_LONGEST_NAME), primary_key=True),
-            sa.Column("contact_key", sa.String(_LONGEST_KEY), primary_key=True),
+            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
+            sa.Column("contact_key", _exact(_LONGEST_KEY), primary_key=True),
             sa.Column("state", sa.String(12), nullable=False),
             sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
@@ -37,15 +45,15 @@ class JournalTables:
             sa.Column("refused_at", sa.DateTime(timezone=True)),
             sa.Column("status_code", sa.Integer),
             sa.Column("reason", sa.String(LONGEST_REASON)),
-            sa.Column("run_id", sa.String(_LONGEST_NAME), nullable=False),
+            sa.Column("run_id", sa.String(LONGEST_NAME), nullable=False),
             sa.Column("generation", sa.Integer, nullable=False),
         )
         self.syncs = sa.Table(
             f"{name}_syncs",
             self.metadata,
-            sa.Column("sync_id", sa.String(_LONGEST_NAME), primary_key=True),
+            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
             sa.Column("generation", sa.Integer, nullable=False),
-            sa.Column("run_id", sa.String(_LONGEST_NAME), nullable=False),
+            sa.Column("run_id", sa.String(LONGEST_NAME), nullable=False),
             sa.Column("holders", sa.Integer, nullable=False),
             sa.Column("lease_until", sa.Float, nullable=False),
         )

@@ -74,7 +74,8 @@ class _Concealer:
         values = {patch.key, *_texts(patch.properties.values()), *_texts(patch.row.values())}
         words = {word for value in values for word in _words(value)}
         short = {value for value in values if value.strip() and len(value) <= 4 * _LONGEST}
-        known = sorted(short | words, key=len, reverse=True)
+        spellings = {spelling for value in short | words for spelling in (value, value.upper(), value.casefold())}
+        known = sorted(spellings, key=len, reverse=True)
         # Property ids and columns are no personal data, and without them a reason says little.
         public = {name.casefold() for name in (*patch.properties, *map(str, patch.row))}
         alternatives = [re.escape(value) for value in known if value.casefold() not in public]
@@ -118,4 +119,6 @@ def _decoded(said: str) -> str:
 
 
 def _shorten(text: str) -> str:
+    # Control characters and lone surrogates are no words, and neither logs nor databases take all of them.
+    text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -190,6 +190,11 @@ class Run(ABC):
     def _log_end(self) -> None:
         """Tell the end in the log."""
 
+    def _end_batch(self) -> None:
+        """Between two batches: what is known so far is written down before the source is asked for more."""
+        if self._journal is not None:
+            self._journal.commit_if_due()
+
     def _more_in_summary(self) -> dict[str, Any]:
         return {}
 
@@ -209,8 +214,7 @@ class Run(ABC):
                 if self.stop:
                     return
                 self._progress.tick()
-            if self._journal is not None:
-                self._journal.commit_if_due()
+            self._end_batch()
         if not checked:
             self._mapping.check()
 

@@ -47,6 +47,7 @@ class ContactSync(Run):
                 for patch in self._patches(source):
                     if not self._delivery.submit(patch, self._tick):
                         break
+                    self._tick()
                 self._delivery.drain(self._tick)
         finally:
             self._collect()
@@ -54,15 +55,24 @@ class ContactSync(Run):
     def _log_end(self) -> None:
         self._progress.log_end()
 
-    def _tick(self) -> None:
-        self._collect()
+    def _end_batch(self) -> None:
         if self._journal is not None:
-            self._journal.commit_if_due()
+            # A source may be silent for long, and what is acknowledged meanwhile could not be written down.
+            self._delivery.drain(self._tick)
+            self._collect()
+            self._journal.commit()
+
+    def _tick(self) -> None:
+        self._collect(commit=True)
         self._progress.tick()
 
-    def _collect(self) -> None:
+    def _collect(self, *, commit: bool = False) -> None:
         for settled in self._delivery.collect():
             self._account(settled)
+            if commit and self._journal is not None:
+                self._journal.commit_if_due()
+        if commit and self._journal is not None:
+            self._journal.commit_if_due()
 
     def _account(self, settled: Settled) -> None:
         patch, error = settled.patch, settled.error
