@@ -75,6 +75,8 @@ class Changes:
         key = seen.key or ""
         digests = Digests(seen.row_digest, patch_digest(patch.properties), self._mapping_digest)
         sent, line = self._last_sent.get(key), seen.line
+        if sent is not None and sent.patch == digests.patch:
+            return None
         if sent is None and line is not None and not self._full_refresh:
             if line.patch_digest == digests.patch:
                 self._journal.confirm(key, digests)
@@ -85,6 +87,10 @@ class Changes:
         self._last_sent[key] = digests
         self._in_flight[key] = self._in_flight.get(key, 0) + 1
         return patch._replace(digests=digests)
+
+    def before_sending(self, seen: Sequence[Seen]) -> None:
+        """Mark what the journal says of these contacts as in doubt until their answers are here."""
+        self._journal.doubt({s.key for s in seen if s.key is not None and s.line is not None and s.line.patch_digest})
 
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:
         """Write down what became of a patch. What failed leaves no mark, so that it differs next time by itself."""

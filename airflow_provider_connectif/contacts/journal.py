@@ -113,7 +113,10 @@ class Journal:
         while not stopped() and not self._guarded(self._lease.take):
             tries += 1
             if tries == _TRIES_BEFORE_TELLING:
-                tell(f"Another run of sync {self._settings.sync_id!r} is under way: waiting until it ends")
+                tell(
+                    f"Another run of sync {self._settings.sync_id!r} is under way, or was killed less than a minute "
+                    "ago: waiting until it ends"
+                )
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
 
     def lines(self, keys: Iterable[str]) -> dict[str, Line]:
@@ -131,6 +134,28 @@ class Journal:
         for key in by_written.values():
             self._overlay_gathered(lines, key)
         return lines
+
+    def doubt(self, keys: Iterable[str]) -> None:
+        """Patches of these contacts are about to be sent: until the answer is here, what Connectif holds is not known.
+
+        Without this mark a row that changes, whose answer is lost, and that changes back would be taken for unchanged.
+        """
+        lines = self._tables.lines
+        written = [self._written_key(key) for key in keys]
+        if not written or self.read_only:
+            return
+        of_these = sa.and_(lines.c.sync_id == self._settings.sync_id, lines.c.contact_key.in_(written))
+
+        def clear() -> None:
+            with self._engine.begin() as connection:
+                connection.execute(
+                    sa.update(lines)
+                    .where(of_these, lines.c.generation <= self._lease.generation)
+                    .values(row_digest=None, patch_digest=None)
+                )
+
+        self.commit()
+        self._guarded(clear)
 
     def acknowledge(self, key: str, digests: Digests) -> None:
         """Connectif has accepted a patch, or holds the same already."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,30 +66,35 @@ class JournalTables:
     def upsert(self, dialect: str, columns: list[str]) -> Any:
         """Insert lines, or set these columns of existing ones, but never those of a newer generation.
 
+        An older try that comes late with another patch than the newer one's leaves a doubt: it is not known which
+        reached Connectif last. Then the digests are cleared, and the next run sends the contact once more.
+
         :raises ValueError: the dialect is none of PostgreSQL, SQLite, MySQL and MariaDB.
         """
+        from sqlalchemy.dialects import mysql, postgresql, sqlite
+
         if dialect in ("postgresql", "sqlite"):
-            return self._on_conflict(dialect, columns)
+            insert: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](self.lines)
+            return insert.on_conflict_do_update(
+                index_elements=["sync_id", "contact_key"], set_=self._set(columns, insert.excluded)
+            )
         if dialect in ("mysql", "mariadb"):
-            return self._on_duplicate_key(columns)
+            insert = mysql.insert(self.lines)
+            # MySQL assigns from left to right: what the others are compared with comes last.
+            last = ("row_digest", "patch_digest", "generation")
+            values = sorted(
+                self._set(columns, insert.inserted).items(),
+                key=lambda item: last.index(item[0]) if item[0] in last else -1,
+            )
+            return insert.on_duplicate_key_update(values)
         raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
 
-    def _on_conflict(self, dialect: str, columns: list[str]) -> Any:
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        insert: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](self.lines)
-        return insert.on_conflict_do_update(
-            index_elements=["sync_id", "contact_key"],
-            set_={column: insert.excluded[column] for column in columns},
-            where=self.lines.c.generation <= insert.excluded.generation,
-        )
-
-    def _on_duplicate_key(self, columns: list[str]) -> Any:
-        from sqlalchemy.dialects import mysql
-
-        insert = mysql.insert(self.lines)
-        newer = self.lines.c.generation <= insert.inserted.generation
-        values: Mapping[str, Any] = {c: sa.func.if_(newer, insert.inserted[c], self.lines.c[c]) for c in columns}
-        # MySQL assigns from left to right, so the generation that the others are compared with comes last.
-        ordered = sorted(values.items(), key=lambda item: item[0] == "generation")
-        return insert.on_duplicate_key_update(ordered)
+    def _set(self, columns: list[str], new: Any) -> dict[str, Any]:
+        old = self.lines.c
+        is_newer = old.generation <= new.generation
+        values: dict[str, Any] = {c: sa.case((is_newer, new[c]), else_=old[c]) for c in columns}
+        if "patch_digest" in columns:
+            agree = old.patch_digest == new.patch_digest
+            for column in ("row_digest", "patch_digest"):
+                values[column] = sa.case((is_newer, new[column]), (agree, old[column]), else_=sa.null())
+        return values

@@ -53,7 +53,8 @@ class Lease:
             if not connection.execute(update).rowcount:
                 if connection.execute(sa.select(syncs.c.sync_id).where(of_sync)).first() is None:
                     self._insert(connection)
-                return False
+                if not connection.execute(update).rowcount:
+                    return False
             self.generation = connection.execute(sa.select(syncs.c.generation).where(of_sync)).scalar_one()
         self._keeper = threading.Thread(target=self._keep, name="connectif-lease", daemon=True)
         self._keeper.start()

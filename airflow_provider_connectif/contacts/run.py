@@ -205,18 +205,35 @@ class Run(ABC):
             if not checked:
                 self._check_columns(source, batch)
                 checked = True
-            known: Sequence[Seen | None] = self._changes.look_up(batch) if self._changes else [None] * len(batch)
-            for row, seen in zip(batch, known, strict=True):
-                self._tally.read += 1
-                patch = self._patch_to_send(self._tally.read, row, seen)
-                if patch is not None:
-                    yield patch
+            for patch in self._patches_of(batch):
+                yield patch
                 if self.stop:
                     return
-                self._progress.tick()
+            if self.stop:
+                return
             self._end_batch()
         if not checked:
             self._mapping.check()
+
+    def _patches_of(self, batch: Sequence[Row]) -> Iterator[Patch]:
+        if self._changes is None:
+            for row in batch:
+                self._tally.read += 1
+                patch = self._patch_to_send(self._tally.read, row, None)
+                self._progress.tick()
+                if patch is not None:
+                    yield patch
+            return
+        to_send: list[tuple[Seen, Patch]] = []
+        for row, seen in zip(batch, self._changes.look_up(batch), strict=True):
+            self._tally.read += 1
+            patch = self._patch_to_send(self._tally.read, row, seen)
+            self._progress.tick()
+            if patch is not None:
+                to_send.append((seen, patch))
+        self._changes.before_sending([seen for seen, _ in to_send])
+        for _, patch in to_send:
+            yield patch
 
     def _patch_to_send(self, number: int, row: Row, seen: Seen | None) -> Patch | None:
         """The patch of a row; ``None`` where there is nothing to send, which is counted."""

@@ -58,12 +58,15 @@ def sync_dag(dag: Any) -> None:
     if version == (3, 0):
         from airflow.models.dag import DAG
         from airflow.models.serialized_dag import SerializedDagModel
+        from airflow.serialization.serialized_objects import SerializedDAG
 
         with create_session() as session:
             if not session.get(DagBundleModel, "testing"):
                 session.add(DagBundleModel(name="testing"))
                 session.commit()
-            DAG.bulk_write_to_db("testing", None, [dag], session=session)
+            # What DAG files make is the SDK's class there, and the scheduler's one is wanted.
+            scheduled = SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+            DAG.bulk_write_to_db("testing", None, [scheduled], session=session)
             SerializedDagModel.write_dag(dag, bundle_name="testing", session=session)
         return
     from airflow.dag_processing.collection import update_dag_parsing_results_in_db
