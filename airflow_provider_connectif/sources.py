@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any
 
@@ -87,13 +87,19 @@ class SqlSource:
         self._parameters = parameters
         self._read = 0
         self._connection: Any = None
+        self._is_cancelled = False
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        with (
-            _DriverErrors(self),
-            closing(self._hook.get_conn()) as self._connection,
-            closing(_streaming_cursor(self._connection)) as cursor,
-        ):
+        with _DriverErrors(self), closing(self._hook.get_conn()) as self._connection:
+            try:
+                yield from self._batches()
+            finally:
+                self._connection = None
+
+    def _batches(self) -> Iterator[Sequence[Mapping[str, Any]]]:
+        with closing(_streaming_cursor(self._connection)) as cursor:
+            if self._is_cancelled:  # before there was a query to interrupt
+                return
             cursor.execute(*((self._sql,) if self._parameters is None else (self._sql, self._parameters)))
             rows = cursor.fetchmany(BATCH_ROWS)
             # psycopg2's server-side cursor knows its columns only after the first fetch.
@@ -105,14 +111,15 @@ class SqlSource:
                 self._read += len(rows)
                 yield [row if isinstance(row, Mapping) else dict(zip(names, row, strict=True)) for row in rows]
                 rows = cursor.fetchmany(BATCH_ROWS)
-        self._connection = None
 
     def cancel(self) -> None:
         """Interrupt a query that runs, where the driver can; may be called from a signal handler."""
+        self._is_cancelled = True
         for name in ("cancel", "interrupt"):  # psycopg and psycopg2, sqlite3
             cancel = getattr(self._connection, name, None)
             if callable(cancel):
-                cancel()
+                with suppress(Exception):  # the drivers' own; the task ends anyway, if a little later
+                    cancel()
                 return
 
     def failure(self, error: BaseException) -> str:

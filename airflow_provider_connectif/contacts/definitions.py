@@ -6,12 +6,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import (
+    ConnectifError,
     ConnectifHttpError,
     MalformedAnswerError,
     NoAnswerError,
+    QuotaClosed,
     TooManyRequestsError,
 )
 from airflow_provider_connectif.contacts.fields import Field
@@ -54,7 +57,7 @@ def fetch_definitions(
     tries = 0
     while True:
         try:
-            return _fields(client.list_contact_fields())
+            return _fields(_unless_stopped(client.list_contact_fields, stopped))
         except TooManyRequestsError:
             continue  # the next request waits for the window; never counts as a try
         except MalformedAnswerError as error:
@@ -72,6 +75,25 @@ def fetch_definitions(
                 raise DefinitionsError(error) from None
             log.warning("Field definitions cannot be read (%s): %s", error, _UNCHECKED)
             return None
+
+
+def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callable[[], bool]) -> list[Mapping[str, Any]]:
+    """Ask in a thread of its own, so that a task that is killed does not wait for an answer that may not come."""
+    answer: Future[list[Mapping[str, Any]]] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except ConnectifError as error:
+            answer.set_exception(error)
+
+    thread = threading.Thread(target=run, name="connectif-fields", daemon=True)
+    thread.start()
+    while thread.is_alive() and not stopped():
+        thread.join(_POLL_S)
+    if not answer.done():
+        raise QuotaClosed("the run was told to stop")
+    return answer.result()
 
 
 def _fields(definitions: list[Mapping[str, Any]]) -> list[Field]:

@@ -249,10 +249,9 @@ class ContactPatchOperator(BaseOperator):
         """Stop sending; the requests in flight get a second to end."""
         if self._run is not None:
             # A signal handler: neither of the two takes a lock that the task's own thread may hold.
-            how_far = self._run.kill()
+            self.log.warning("Told to stop: %s", self._run.kill())
             if self._source is not None:
                 self._source.cancel()
-            self.log.warning("Told to stop: %s", how_far)
 
     @contextmanager
     def _prepared_run(self, context: Any, check_only: bool) -> Iterator[Run]:
