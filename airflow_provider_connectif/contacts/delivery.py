@@ -51,6 +51,8 @@ class Delivery:
     :param policy: what each answer leads to.
     :param max_in_flight: requests at once, 1 or more.
     :param tries: requests for one row in all, before it is undelivered.
+    :param unwritten: how many answers that were collected are not written down yet.
+    :param most_unwritten: no further request goes while so many answers are not written down; ``None``: no such limit.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Delivery:
         max_in_flight: int,
         tries: int,
         stop_when_all_rejected: bool = True,
+        unwritten: Callable[[], int] = lambda: 0,
+        most_unwritten: int | None = None,
     ) -> None:
         self._send = send
         self._close_quota = close_quota
@@ -84,6 +88,8 @@ class Delivery:
         self._rejections = 0
         self._last_alive_at = -1.0
         self._failures_in_a_row = 0
+        self._unwritten = unwritten
+        self._most_unwritten = most_unwritten
         self._silence = max(_LEAST_SILENCE, max_in_flight)
         self._fresh_allowed = 0
         self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
@@ -145,6 +151,11 @@ class Delivery:
                 self._progress.wait(POLL_S)
             while_waiting()
 
+    def written(self) -> None:
+        """Answers were written down: sending may go on where it waited for that."""
+        with self._work_there:
+            self._work_there.notify_all()
+
     def collect(self) -> list[Settled]:
         """Rows settled since the last call."""
         with self._progress:
@@ -179,13 +190,25 @@ class Delivery:
                 now = time.monotonic()
                 while self._delayed and self._delayed[0][0] <= now:
                     self._due.append(heapq.heappop(self._delayed)[2])
-                job = self._due.popleft() if self._due else self._fresh_job()
+                job = (
+                    None if self._is_behind_with_writing() else self._due.popleft() if self._due else self._fresh_job()
+                )
                 if job is not None:
                     self._in_flight += 1
                     return job
                 due_in = self._delayed[0][0] - now if self._delayed else POLL_S
                 self._work_there.wait(min(due_in, POLL_S))
         return None
+
+    def _next_job(self) -> _Job | None:
+        return self._due.popleft() if self._due else self._fresh_job()
+
+    def _is_behind_with_writing(self) -> bool:
+        """Whether more answers than may be lost at once are on their way or not written down."""
+        if self._most_unwritten is None:
+            return False
+        open_answers = self._in_flight + len(self._settled) + self._unwritten()
+        return open_answers >= self._most_unwritten + len(self._threads)
 
     def _fresh_job(self) -> _Job | None:
         """A row not tried yet, if one may go.

@@ -189,7 +189,7 @@ class Journal:
         )
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str) -> None:
-        """Connectif has refused a row; what it had acknowledged before still stands."""
+        """Connectif has refused a row."""
         self._write(
             self._rejected,
             key,
@@ -200,11 +200,20 @@ class Journal:
             reason=reason[:LONGEST_REASON],
         )
 
+    @property
+    def commit_lines(self) -> int:
+        """Answers that are written at once."""
+        return COMMIT_LINES
+
+    @property
+    def unwritten(self) -> int:
+        """Answers that are not written yet."""
+        return len(self._acknowledged) + len(self._rejected)
+
     def commit_if_due(self) -> None:
         """Write what has gathered, when it is enough or old enough."""
-        gathered = len(self._acknowledged) + len(self._rejected)
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
-        if gathered >= COMMIT_LINES or len(self._confirmed) >= _MOST_CONFIRMED or age >= COMMIT_EVERY_S:
+        if self.unwritten >= COMMIT_LINES or len(self._confirmed) >= _MOST_CONFIRMED or age >= COMMIT_EVERY_S:
             self.commit()
 
     def commit(self) -> None:

@@ -29,6 +29,8 @@ class ContactSync(Run):
             max_in_flight=max_in_flight,
             tries=client.tries,
             stop_when_all_rejected=not self._budget.is_unlimited,
+            unwritten=self._unwritten,
+            most_unwritten=None if self._journal is None else self._journal.commit_lines,
         )
 
     def kill(self) -> str:
@@ -61,6 +63,7 @@ class ContactSync(Run):
             self._delivery.drain(self._tick)
             self._collect()
             self._journal.commit()
+            self._delivery.written()
 
     def _tick(self) -> None:
         self._collect(commit=True)
@@ -73,6 +76,10 @@ class ContactSync(Run):
                 self._journal.commit_if_due()
         if commit and self._journal is not None:
             self._journal.commit_if_due()
+            self._delivery.written()
+
+    def _unwritten(self) -> int:
+        return 0 if self._journal is None else self._journal.unwritten
 
     def _account(self, settled: Settled) -> None:
         patch, error = settled.patch, settled.error

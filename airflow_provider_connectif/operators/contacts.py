@@ -182,6 +182,7 @@ class ContactPatchOperator(BaseOperator):
         self.connectif_conn_id = connectif_conn_id
         self._run: Run | None = None
         self._source: RowsSource | SqlSource | None = None
+        self._is_killed = False
         if not getattr(self, "_BaseOperator__from_mapped", False):
             # Airflow wires the upstream tasks of templated arguments only.
             XComArg.apply_upstream_relationship(self, rows)
@@ -198,6 +199,8 @@ class ContactPatchOperator(BaseOperator):
         from airflow_provider_connectif.contacts.summary import empty_summary
 
         self._run = None
+        self._source = None
+        self._is_killed = False
         try:
             final, again = self._carry_out(context, check_only=self.check_only)
         finally:
@@ -222,6 +225,9 @@ class ContactPatchOperator(BaseOperator):
         try:
             with self._prepared_run(context, check_only) as run:
                 self._source = self._open_source(context)
+                if self._is_killed:  # while the run or its source was being made
+                    run.kill()
+                    self._source.cancel()
                 run.run(self._source)
         except _FINAL_ERRORS as error:
             return str(error), None
@@ -247,6 +253,7 @@ class ContactPatchOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Stop sending; the requests in flight get a second to end."""
+        self._is_killed = True  # for what is not there yet
         if self._run is not None:
             # A signal handler: neither of the two takes a lock that the task's own thread may hold.
             self.log.warning("Told to stop: %s", self._run.kill())
