@@ -190,9 +190,7 @@ class Delivery:
                 now = time.monotonic()
                 while self._delayed and self._delayed[0][0] <= now:
                     self._due.append(heapq.heappop(self._delayed)[2])
-                job = (
-                    None if self._is_behind_with_writing() else self._due.popleft() if self._due else self._fresh_job()
-                )
+                job = None if self._is_behind_with_writing() else self._next_job()
                 if job is not None:
                     self._in_flight += 1
                     return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
@@ -20,6 +21,7 @@ class ContactSync(Run):
 
     def __init__(self, *arguments: Any, max_in_flight: int, **named_arguments: Any) -> None:
         super().__init__(*arguments, **named_arguments)
+        self._handed_over: deque[Settled] = deque()
         client = self._client
         send = client.patch_contact if self._mapping.key == "email" else client.patch_contact_by_external_id
         self._delivery = Delivery(
@@ -70,8 +72,9 @@ class ContactSync(Run):
         self._progress.tick()
 
     def _collect(self, *, commit: bool = False) -> None:
-        for settled in self._delivery.collect():
-            self._account(settled)
+        self._handed_over.extend(self._delivery.collect())
+        while self._handed_over:
+            self._account(self._handed_over.popleft())
             if commit and self._journal is not None:
                 self._journal.commit_if_due()
         if commit and self._journal is not None:
@@ -79,7 +82,7 @@ class ContactSync(Run):
             self._delivery.written()
 
     def _unwritten(self) -> int:
-        return 0 if self._journal is None else self._journal.unwritten
+        return len(self._handed_over) + (0 if self._journal is None else self._journal.unwritten)
 
     def _account(self, settled: Settled) -> None:
         patch, error = settled.patch, settled.error
