@@ -14,6 +14,7 @@ Nulls = Literal["omit", "clear"]
 Row = Mapping[str, Any]
 
 _KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
+_LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 _MOST_PLANS = 1000  # sets of columns remembered; rows out of JSON may have a set each
 
 
@@ -232,7 +233,11 @@ class ContactMapping:
         for column in columns:
             if not isinstance(column, str):
                 faults.append("a column's name is not text")
-            elif column != self.key_column and (why := self.fields.fault(column)):
+            elif column == self.key_column:
+                continue
+            elif len(column) > _LONGEST_ID or not column.isprintable():
+                faults.append(f"a column's name has unprintable characters, or more than {_LONGEST_ID}")
+            elif why := self.fields.fault(column):
                 faults.append(f'column "{column}" {why}')
         return faults
 

@@ -69,7 +69,7 @@ class ContactCheck(Run):
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
             self._log.info("Example, row %d, values masked: %s", patch.number, json.dumps(masked, ensure_ascii=False))
-        self._progress.log_reasons()
+        self._progress.log_reasons(len(self._tally.reasons))
 
 
 class _KeyCounter:

@@ -65,9 +65,9 @@ class Progress:
         )
         self.log_reasons()
 
-    def log_reasons(self) -> None:
+    def log_reasons(self, most: int = _REASONS_LOGGED) -> None:
         """The refusals by reason, with their first rows."""
-        reasons = self._tally.top_reasons(_REASONS_LOGGED)
+        reasons = self._tally.top_reasons(most)
         if reasons:
             more = len(self._tally.reasons) - len(reasons)
             tail = f"\n  and {more:,} more" if more > 0 else ""

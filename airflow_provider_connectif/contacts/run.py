@@ -283,9 +283,11 @@ class Run(ABC):
 
     def _check_columns(self, source: Source, batch: Sequence[Row]) -> None:
         columns: Sequence[Any] | None = source.columns
-        if columns is None and self._mapping.properties is None and batch:
-            # Without a mapping the first row's columns say what the author means to send.
-            columns = list(batch[0])
+        if columns is None and batch:
+            # Without a mapping the first row's columns say what the author means to send; with one, a column that
+            # none of the first rows has is a fault of the mapping rather than of every row.
+            rows = batch[:1] if self._mapping.properties is None else [row for row in batch if isinstance(row, Mapping)]
+            columns = list(dict.fromkeys(column for row in rows for column in row))
         self._mapping.check(columns)
 
     def _count_invalid(self, number: int, row: Row, invalid: InvalidRow) -> None:

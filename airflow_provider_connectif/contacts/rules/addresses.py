@@ -23,9 +23,10 @@ _SPECIAL_TOP_LEVEL = frozenset({"arpa", "local", "localhost", "invalid", "onion"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST_PHONE = 100
 # Digits between white space, dots, slashes, brackets, and hyphens and dashes, also those that cannot be seen.
-_PHONE_TEXT = re.compile(r"\+?(?=\D*\d)[\s\d.()/\[\]{}\-\u00ad\u200b\u2010-\u2015\u2212]+")
+_PHONE_TEXT = re.compile(r"\+?(?=\D*\d)[\s\d.()/\[\]{}\-\u2010-\u2015\u2212]+")
 _NO_COUNTRY = "001"  # what the library calls the codes that belong to no country, such as 800
-_INVISIBLE = re.compile(r"[\u00ad\u200b]")
+# Soft hyphens, and the marks of width and direction that come along when a number is copied.
+_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 _IMPOSSIBLE = {
     1: "its country code is none",
@@ -71,7 +72,7 @@ def _checked_email(address: str) -> str:
 
 def _without_quotations(fault: str) -> str:
     """The library's words; what it quotes are characters of the address."""
-    words = re.sub(r"['\"‘’“”].*['\"‘’“”]", "...", fault.splitlines()[0])
+    words = re.sub(r"['\"‘’“”].*['\"‘’“”]", "***", fault.splitlines()[0])
     return words[:1].lower() + words[1:].rstrip(".")[:90]
 
 
@@ -142,13 +143,13 @@ def _unchanged(e164: str) -> re.Pattern[str] | None:
 
 
 def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> str:
+    text = _INVISIBLE.sub("", value[: _LONGEST_PHONE + 1]).strip()
     if not value.strip():
         raise Unfit("must be a phone number, and this text is blank")
-    if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(value.strip()):
+    if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(text):
         raise Unfit("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
     import phonenumbers
 
-    text = _INVISIBLE.sub("", value.strip())
     if calling_code and int(calling_code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
         region = phonenumbers.region_code_for_country_code(int(calling_code))
         if region == _NO_COUNTRY and not text.startswith("+"):
@@ -167,5 +168,18 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> s
         raise Unfit(f"must be a possible phone number: {_IMPOSSIBLE.get(reason, 'its length is wrong')}")
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     if not _E164.fullmatch(e164):
-        raise Unfit("must be a phone number of at most 15 digits (E.164)")
+        raise Unfit("must be a phone number of 7 to 15 digits (E.164)")
+    if not _is_left_alone(e164):
+        raise Unfit("must be a phone number, and this one has zeros too many after its country code")
     return e164
+
+
+def _is_left_alone(e164: str) -> bool:
+    """Whether the library reads a number as it stands: it takes out one trunk prefix at a time."""
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(e164)
+    except phonenumbers.NumberParseException:
+        return False
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) == e164

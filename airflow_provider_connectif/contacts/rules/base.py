@@ -25,10 +25,10 @@ def plain(value: Any) -> Any:
     """NumPy's scalars as Python's own; anything else as it is."""
     if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
-    code = value.dtype.kind
-    if code == "M":  # in nanoseconds, as pandas has them, item() would be a bare integer
-        return value.astype("datetime64[us]").item()
-    return value if code == "m" else value.item()
+    exact = value.item()
+    if value.dtype.kind in "mM" and isinstance(exact, int):  # in nanoseconds, as pandas has them
+        return value.astype(f"{value.dtype.kind}8[us]").item()
+    return exact
 
 
 MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
@@ -50,6 +50,8 @@ def is_missing(value: Any) -> bool:
     """NaN, NaT and NA: how pandas and NumPy say that there is no value."""
     if type(value).__name__ in ("NAType", "NaTType"):
         return True
+    if type(value).__name__ in ("datetime64", "timedelta64"):
+        return bool(value != value)
     return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and value != value
 
 

@@ -1,0 +1,42 @@
+"""Fixtures of the tests against the strict server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run, run_operator
+
+FAST = 1_000_000
+"""``requests_per_minute`` for a server that sends no headers to pace by."""
+
+
+@pytest.fixture(scope="session")
+def _strict_process() -> Iterator[StrictServer]:
+    with StrictServer() as server:
+        yield server
+
+
+@pytest.fixture
+def strict(_strict_process: StrictServer, connection: Callable[..., None]) -> Iterator[StrictServer]:
+    """An empty strict server, fresh for each test, and the connection ``connectif_default`` to it, without pace.
+
+    The test fails at its end if the server saw anything that the API's documents do not allow.
+    """
+    _strict_process.reset()
+    connection("connectif_default", **_strict_process.connection(requests_per_minute=FAST, timeout=5))
+    yield _strict_process
+    _strict_process.check()
+
+
+@pytest.fixture
+def run(airflow_db: None) -> Callable[..., Run]:
+    """Run a ContactPatchOperator in a task context that only has an XCom: quick, for many variants."""
+
+    def _run(**arguments: Any) -> Run:
+        return run_operator(**arguments)
+
+    return _run

@@ -1,0 +1,164 @@
+"""The journal's database: what is in it, what is asked of it, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.contacts.journal_tables import VERSION
+from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.strict_server import StrictServer
+
+ANA, BEA = {"email": "ana@example.com", "visits": 1}, {"email": "bea@example.com", "visits": 1}
+
+
+@pytest.fixture(params=DATABASES)
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database(request.param, request)
+
+
+def test_lines_are_what_the_page_says(journal: JournalDatabase, strict: StrictServer) -> None:
+    run = deliver("night", rows=[ANA])
+    assert run.summary["created"] == 1
+    ((key, state, reason, run_id),) = journal.query("select contact_key, state, reason, run_id from connectif_journal")
+    assert (key, state, reason) == ("ana@example.com", "acknowledged", None)
+    assert "night" in run_id
+
+
+def test_a_batch_is_looked_up_by_one_query(
+    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    database = journal_database("postgres", request)
+    rows = [{"email": f"user{n}@example.com", "visits": n} for n in range(3000)]
+    deliver("first", rows=rows)
+    database.query("alter database postgres set log_statement = 'all'")
+    try:
+        assert deliver("again", rows=rows).summary["unchanged"] == 3000
+    finally:
+        database.query("alter database postgres reset log_statement")
+    ((directory,),) = database.query("show data_directory")
+    lookups = (Path(directory) / "log").read_text().count("row_digest")
+    assert lookups == 3  # batches of 1,000
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_with_sha256_the_journal_holds_no_email(
+    kind: str, request: pytest.FixtureRequest, strict: StrictServer
+) -> None:
+    database = journal_database(kind, request, connectif_journal_secret="a secret & more = 1")
+    said = {
+        "validationErrors": [{"path": "/visits", "reason": "KEY is known, ana%40example.com, <ana&#64;example.com>"}]
+    }
+    strict.update(faults=[{"keys": ["ana@example.com"], "status": 422, "json": said}])
+    arguments: dict[str, Any] = {"rows": [ANA, BEA], "journal_key": "sha256"}
+
+    deliver("night 1", **arguments)
+    second = deliver("night 2", **arguments)
+
+    assert (second.summary["held"], second.summary["unchanged"], second.summary["requests"]) == (1, 1, 0)
+    held = database.text()
+    for personal in ("ana", "bea", "@", "example"):
+        assert personal not in held.replace("unchanged", "")
+    if kind == "sqlite":
+        assert b"example" not in (request.getfixturevalue("tmp_path") / "journal.db").read_bytes()
+
+
+def test_another_secret_knows_no_contact(
+    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    for secret in ("one", "two"):
+        journal_database("sqlite", request, connectif_journal_secret=secret)
+        assert deliver("night", rows=[ANA], journal_key="sha256").summary["requests"] == 1
+
+
+# What is done to the database, with which arguments, and what the failure says.
+UNUSABLE: dict[str, tuple[list[str], dict[str, Any], str, str]] = {
+    "made by a newer version": (
+        [f"update connectif_journal_meta set value = {VERSION + 1}"],
+        {},
+        "failed",
+        f"has version {VERSION + 1}, this provider knows up to {VERSION}",
+    ),
+    "no secret": ([], {"journal_key": "sha256"}, "failed", "connectif_journal_secret"),
+    "a line is refused": (
+        ["drop table connectif_journal", "create table connectif_journal as select 1 as other"],
+        {},
+        "up_for_retry",
+        "the journal's database failed",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_journal_that_cannot_be_used_fails_the_task_in_words_and_sends_nothing(
+    case: str, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    statements, arguments, state, words = UNUSABLE[case]
+    deliver("first", rows=[BEA])
+    before = strict.received
+    for statement in statements:
+        journal.query(statement)
+
+    run = deliver("night", rows=[ANA], **arguments)
+
+    assert strict.received == before
+    assert words in str(run.error)
+    assert run.state == state
+
+
+def test_what_the_database_says_of_a_contact_is_told_to_nobody(
+    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = journal_database("postgres", request)
+    deliver("first", rows=[BEA])
+    database.query("alter table connectif_journal add constraint c check (contact_key <> 'ana@example.com')")
+
+    run = deliver("night", rows=[ANA])
+
+    assert run.state == "up_for_retry"
+    assert "SQLSTATE 23514" in str(run.error)
+    told = "".join(traceback.format_exception(run.error)) + capsys.readouterr().out
+    assert "ana@" not in told
+
+
+NAMES = {
+    "plain": ("journal", None),
+    "capitals": ("Journal", "Sync"),
+    "quotes and worse": ('j"; drop -- %s', 'a "schema"%'),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_table_and_schema_have_the_names_that_they_were_given(
+    case: str, request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    database = journal_database("postgres", request)
+    table, schema = NAMES[case]
+    quoted = '"' + (schema or "public").replace('"', '""') + '"'
+    database.query(f"drop schema if exists {quoted} cascade")
+    database.query(f"create schema {quoted}")
+    for requests in (1, 0):
+        run = deliver("night", rows=[ANA], journal_table=table, journal_schema=schema)
+        assert run.summary["requests"] == requests
+    tables = database.query(
+        "select table_name from information_schema.tables where table_schema = " + _text(schema or "public")
+    )
+    assert {name for (name,) in tables} == {table, f"{table}_syncs", f"{table}_meta"}
+    database.query(f"drop schema {quoted} cascade")
+    database.query("create schema if not exists public")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def test_a_schema_that_is_not_there_is_named(
+    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    journal_database("postgres", request)
+    run = deliver("night", rows=[ANA], journal_schema="nowhere")
+    assert (run.state, strict.received) == ("failed", 0)
+    assert "nowhere" in str(run.error)

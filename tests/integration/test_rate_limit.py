@@ -1,0 +1,133 @@
+"""The account's window, in every form in which a server may tell of it: used up, never overrun, shared by tasks.
+
+Windows are short here; ``benchmarks/rate_limit.py`` does the same with the real hundred a minute. The runs go in
+parallel, each against a server of its own, because almost all of their time is waiting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run, run_operator
+
+LIMIT = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """One account and the tasks that deliver to it.
+
+    :param settings: of the server.
+    :param rows: of each task.
+    :param idle_s: the longest that a new window may lie unused: what the server's telling is short by.
+    :param refusals: 429s in one window that are no waste, because nothing could be known before.
+    """
+
+    settings: dict[str, Any]
+    rows: int = 101
+    tasks: int = 1
+    idle_s: float = 0.4
+    refusals: int = 1
+
+
+FIRST = {"limit": LIMIT, "window_s": 1.6}
+CLOCK = {"limit": LIMIT, "window_s": 2.0, "window_from": "clock"}
+FOUR = {"rows": 48, "tasks": 4, "refusals": 4 * 8}
+CASES: dict[str, Case] = {
+    "seconds, rounded down": Case(FIRST | {"headers": "floor"}, idle_s=1.2),
+    "seconds, rounded up": Case(FIRST | {"headers": "ceil"}, idle_s=1.2),
+    "seconds with a fraction": Case(FIRST | {"headers": "fraction"}),
+    "seconds, on every second answer": Case(
+        FIRST | {"headers": "fraction", "headers_every": 2, "retry_after": "seconds"}, idle_s=1.2
+    ),
+    "epoch, window on the clock": Case(CLOCK | {"headers": "epoch"}, rows=85),
+    "epoch, the server's clock ahead": Case(CLOCK | {"headers": "epoch", "clock_ahead_s": 100}, rows=85, idle_s=1.2),
+    "only Retry-After, in seconds": Case(
+        FIRST | {"headers": "none", "retry_after": "seconds"}, rows=55, idle_s=1.2, refusals=8
+    ),
+    "only Retry-After, as a date": Case(
+        FIRST | {"headers": "none", "retry_after": "date"}, rows=55, idle_s=2.2, refusals=8
+    ),
+    "four tasks, seconds rounded down": Case(FIRST | {"limit": 2 * LIMIT, "headers": "floor"}, idle_s=1.2, **FOUR),
+    "four tasks, seconds with a fraction": Case(FIRST | {"limit": 2 * LIMIT, "headers": "fraction"}, **FOUR),
+    "four tasks, epoch": Case(CLOCK | {"limit": 2 * LIMIT, "headers": "epoch"}, **FOUR),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is left of a case when all of its tasks have ended."""
+
+    runs: list[Run]
+    contacts: int
+    windows: list[dict[str, Any]]
+    violations: list[str]
+
+
+@pytest.fixture(scope="module")
+def results(airflow_db: None) -> Iterator[dict[str, Result]]:
+    """All cases, run at the same time."""
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(64) as pool:
+        servers = {}
+        for number, (name, case) in enumerate(CASES.items()):
+            servers[name] = stack.enter_context(StrictServer(fields_a_page=100, **case.settings))
+            patch.setenv(f"AIRFLOW_CONN_CASE{number}", json.dumps(servers[name].connection()))
+        runs = {
+            name: [pool.submit(_deliver, f"case{number}", task, case.rows) for task in range(case.tasks)]
+            for number, (name, case) in enumerate(CASES.items())
+        }
+        yield {
+            name: Result(
+                [run.result() for run in runs[name]],
+                len(servers[name].contacts),
+                servers[name].windows,
+                servers[name].violations,
+            )
+            for name in CASES
+        }
+
+
+def _deliver(conn_id: str, task: int, count: int) -> Run:
+    rows = [{"email": f"task{task}-row{n}@example.com", "visits": n} for n in range(count)]
+    return run_operator(rows=rows, connectif_conn_id=conn_id)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_row_is_lost_and_none_fails_for_the_limit(name: str, results: dict[str, Result]) -> None:
+    case, result = CASES[name], results[name]
+    assert [run.state for run in result.runs] == ["success"] * case.tasks
+    assert result.contacts == case.rows * case.tasks
+    assert result.violations == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_allowance_is_used_and_hardly_ever_overrun(name: str, results: dict[str, Result]) -> None:
+    case, result = CASES[name], results[name]
+    # The last window holds what was left, and one on the clock may be nearly over when the first request comes.
+    full = result.windows[case.settings.get("window_from") == "clock" : -1]
+    assert len(full) >= 2
+    allowance = case.settings["limit"] * len(full)
+    assert sum(window["allowed"] for window in full) >= 0.97 * allowance
+    assert max(window["refused"] for window in result.windows) <= case.refusals
+    idle = [later["starts"] - earlier["ends"] for earlier, later in pairwise(result.windows)]
+    assert max(idle) <= case.idle_s
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_summary_tells_of_the_waiting(name: str, results: dict[str, Result]) -> None:
+    result = results[name]
+    refused = sum(window["refused"] for window in result.windows)
+    allowed = sum(window["allowed"] for window in result.windows)
+    assert sum(run.summary["rate_limited"] for run in result.runs) == refused
+    assert sum(run.summary["requests"] for run in result.runs) == allowed + refused
+    longest = max(run.summary["duration_s"] for run in result.runs)
+    assert all(0 < run.summary["waited_s"] <= longest + 0.1 for run in result.runs)

@@ -1,0 +1,139 @@
+"""Journals in real databases, runs of a DAG that keep one, and processes that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.strict_server import until
+from tests.support.task_runs import Run, run_operator
+
+DATABASES = ("sqlite", "postgres")
+
+
+class JournalDatabase:
+    """An empty database and the connection to it, looked at from outside.
+
+    :param conn_id: the Airflow connection.
+    :param query: runs SQL and returns its rows.
+    """
+
+    def __init__(self, conn_id: str, query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self.conn_id = conn_id
+        self.query = query
+
+    def acknowledged(self) -> set[str]:
+        """The contact keys that the journal calls acknowledged."""
+        return {key for (key,) in self.query("select contact_key from connectif_journal where state = 'acknowledged'")}
+
+    def text(self) -> str:
+        """Everything that the journal's tables hold, as text."""
+        tables = ("connectif_journal", "connectif_journal_syncs", "connectif_journal_meta")
+        return "\n".join(repr(row) for table in tables for row in self.query(f"select * from {table}"))
+
+
+def journal_database(kind: str, request: pytest.FixtureRequest, **extra: Any) -> JournalDatabase:
+    """A journal's database of one of :data:`DATABASES`; ``extra`` goes into its connection."""
+    if kind == "postgres":
+        postgres = request.getfixturevalue("postgres")
+        fields = json.loads(os.environ["AIRFLOW_CONN_POSTGRES"])
+        request.getfixturevalue("connection")("journal", **fields, extra=extra)
+        return JournalDatabase("journal", lambda sql: _rows_of_postgres(postgres, sql))
+    path = request.getfixturevalue("tmp_path") / "journal.db"
+    request.getfixturevalue("connection")("journal", conn_type="sqlite", host=str(path), extra=extra)
+    return JournalDatabase("journal", lambda sql: _rows_of_sqlite(path, sql))
+
+
+def _rows_of_postgres(postgres: Any, sql: str) -> list[tuple[Any, ...]]:
+    cursor = postgres.execute(sql)
+    return cursor.fetchall() if cursor.description else []
+
+
+def _rows_of_sqlite(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
+        return database.execute(sql).fetchall()
+
+
+def deliver(run_id: str, before: Callable[[Any], None] | None = None, **arguments: Any) -> Run:
+    """Run the operator as a task of one DAG run, with the journal in the connection ``journal``."""
+
+    def in_dag_run(operator: Any) -> None:
+        execute = operator.execute
+        operator.execute = lambda context: execute({**context, "run_id": run_id, "dag": SimpleNamespace(dag_id="dag")})
+        if before is not None:
+            before(operator)
+
+    journal = {"journal_conn_id": "journal", "sync_id": "nightly", "fields": "builtin"}
+    return run_operator(before=in_dag_run, **(journal | arguments))
+
+
+class Process:
+    """A task in a process of its own; forked, since to import Airflow again would take longer than the test.
+
+    :param directory: where it writes its output and its end; it must be there.
+    """
+
+    def __init__(self, directory: Path, run_id: str, **arguments: Any) -> None:
+        self._end = directory / f"{run_id}.{os.urandom(4).hex()}"
+        self._ended = False
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._deliver(run_id, arguments)
+
+    def _deliver(self, run_id: str, arguments: dict[str, Any]) -> None:
+        code = 1
+        try:
+            output = os.open(self._end.with_suffix(".log"), os.O_WRONLY | os.O_CREAT)
+            # Also what pytest has put in the place of the standard streams, which loggers hold on to.
+            for number in {1, 2, sys.stdout.fileno(), sys.stderr.fileno()}:
+                os.dup2(output, number)
+            run = deliver(run_id, before=_end_at_sigterm, **arguments)
+            self._end.write_text(json.dumps([run.state, run.summary, str(run.error or "")]))
+            code = 0
+        except BaseException:  # noqa: BLE001 - whatever it is, it must end here and be told
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            os._exit(code)
+
+    def has_ended(self) -> bool:
+        self._ended = self._ended or os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
+        return self._ended
+
+    def says(self, words: str) -> bool:
+        """Whether its log has these words."""
+        log = self._end.with_suffix(".log")
+        return log.exists() and words in log.read_text(errors="replace")
+
+    def wait_until_it_says(self, words: str) -> None:
+        """Wait for words in its log, while it lives."""
+        until(lambda: self.says(words) or self.has_ended())
+        assert self.says(words), self._end.with_suffix(".log").read_text(errors="replace")
+
+    def kill(self, signal_number: int = signal.SIGKILL) -> None:
+        """Send a signal and wait for the end; one that has ended already is no error."""
+        if not self.has_ended():
+            os.kill(self.pid, signal_number)
+            until(self.has_ended)
+
+    def end(self, within_s: float = 30.0) -> Run:
+        """Wait until it has ended by itself; how it ended."""
+        until(self.has_ended, within_s)
+        assert self._end.exists(), self._end.with_suffix(".log").read_text(errors="replace")
+        state, summary, error = json.loads(self._end.read_text())
+        return Run(state, summary, RuntimeError(error) if error else None)
+
+
+def _end_at_sigterm(operator: Any) -> None:
+    """What Airflow's task runner does with the signal."""
+    signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())

@@ -1,0 +1,200 @@
+"""The account behind :class:`tests.support.strict_server.StrictServer`: window, contacts, faults, log, judgement."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+from tests.support import strict_rules as rules
+
+# What a careful client of these documents has reason to send.
+_KNOWN_HEADERS = {
+    *("host", "user-agent", "accept", "accept-encoding", "connection"),
+    *("content-type", "content-length", "authorization"),
+}
+
+
+class Account:
+    """Settings, window, contacts, faults and the log of everything that came in."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.__dict__.update(settings)
+        self.log: list[dict[str, Any]] = []
+        self.violations: list[str] = []
+        self.contacts: dict[str, dict[str, Any]] = {}
+        self.windows: list[dict[str, float]] = []
+        self.requests = 0  # of any kind
+        self.received = 0  # contact requests, also those that a window refuses
+        self.passed = 0  # contact requests that a window let pass
+        self.attempts: dict[str, int] = {}
+        self.in_flight: dict[str, int] = {}
+
+    def report(self) -> dict[str, Any]:
+        names = ("log", "violations", "contacts", "windows", "requests", "received")
+        return {name: getattr(self, name) for name in names} | {"in_flight": sum(self.in_flight.values())}
+
+    def count_in_window(self) -> bool:
+        """Count a request; whether the window still allows it."""
+        if not self.limit:
+            return True
+        now = time.time() + self.clock_ahead_s
+        window = self.windows[-1] if self.windows else None
+        if window is None or now >= window["ends"]:
+            starts = now - now % self.window_s if self.window_from == "clock" else now
+            window = {"starts": starts, "ends": starts + self.window_s, "allowed": 0, "refused": 0}
+            self.windows.append(window)
+        allowed = window["allowed"] < self.limit
+        window["allowed" if allowed else "refused"] += 1
+        return allowed
+
+    def rate_headers(self, refused: bool) -> dict[str, str]:
+        if not self.windows or not self.limit:
+            return {}
+        window = self.windows[-1]
+        ends, left = window["ends"], max(0.0, window["ends"] - time.time() - self.clock_ahead_s)
+        headers = {}
+        if self.headers != "none" and self.requests % self.headers_every == 0:
+            reset = {
+                "floor": str(math.floor(left)),
+                "ceil": str(math.ceil(left)),
+                "fraction": f"{left:.3f}",
+                "epoch": str(math.floor(ends)),
+            }[self.headers]
+            prefix = "X-RateLimit" if self.headers == "epoch" else "RateLimit"
+            remaining = max(0, self.limit - int(window["allowed"]))
+            headers = {f"{prefix}-Limit": self.limit, f"{prefix}-Remaining": remaining, f"{prefix}-Reset": reset}
+        if refused and self.retry_after == "seconds":
+            headers["Retry-After"] = math.ceil(left)
+        if refused and self.retry_after == "date":
+            headers["Retry-After"] = formatdate(math.ceil(ends), usegmt=True)
+        return {name: str(value) for name, value in headers.items()}
+
+    def fault_for(self, key: str) -> dict[str, Any]:
+        """The first fault that fits a request which the window let pass."""
+        self.passed += 1
+        attempt = self.attempts[key] = self.attempts.get(key, 0) + 1
+        for fault in self.faults:
+            first, last = fault.get("nth") or (1, math.inf)
+            if (
+                key in fault.get("keys", (key,))
+                and attempt <= fault.get("attempts", math.inf)
+                and first <= self.passed <= (last or math.inf)
+                and fault.get("times", 1) > 0
+            ):
+                if "times" in fault:
+                    fault["times"] -= 1
+                return fault
+        return {}
+
+
+def judge(
+    account: Account, method: bytes, target: bytes, headers: dict[str, str], content: bytes
+) -> tuple[dict[str, Any], int, dict[str, Any], bytes]:
+    """Judge one request; the log's entry, the status, the fault and the body of the answer."""
+    entry: dict[str, Any] = {"t": time.time(), "method": method.decode(), "target": target.decode("latin-1")}
+    if account.keep_log:
+        account.log.append(entry)
+    wrong = _header_faults(method, headers)
+    status, fault, answer = _decide(account, method, target, headers, content, entry, wrong)
+    account.violations += [f"{text} ({entry['method']} {entry.get('by', '')})" for text in wrong]
+    entry["status"] = 0 if any(fault.get(kind) for kind in ("hang", "drop", "half", "trickle_s")) else status
+    account.received += "/contacts/" in entry["target"]
+    return entry, status, fault, answer
+
+
+def _decide(
+    account: Account,
+    method: bytes,
+    target: bytes,
+    headers: dict[str, str],
+    content: bytes,
+    entry: dict[str, Any],
+    wrong: list[str],
+) -> tuple[int, dict[str, Any], bytes]:
+    if headers.get("authorization") != f"apiKey {account.api_key}":
+        return 401, {}, b""
+    if not account.count_in_window():
+        return 429, {}, b""
+    if target.startswith(b"/contact-fields/"):
+        return _field_page(account, method, target, wrong)
+    by, segment = "email", target.removeprefix(b"/contacts/")
+    if segment.startswith(b"external-id/"):
+        by, segment = "external_id", segment.removeprefix(b"external-id/")
+    if method != b"PATCH" or not target.startswith(b"/contacts/") or b"/" in segment:
+        wrong.append("no documented endpoint")
+        return 404, {}, _error(404)
+    key, faults = rules.decoded_segment(segment)
+    wrong += faults
+    entry.update(key=key, by=by, order_key=f"{by}:{key.casefold()}")
+    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        wrong.append("content type is not application/json")
+        return 415, {}, _error(415)
+    body, faults = rules.parsed_object(content)
+    wrong += faults
+    entry["body"] = body
+    fault = account.fault_for(key)
+    if fault.get("hang") == "before" or fault.get("drop") == "before":
+        return 0, fault, b""
+    if fault.get("status", 200) >= 300:
+        return fault["status"], fault, _fault_content(fault, key, content)
+    if body is None or (by == "email" and not rules.is_email(key)):
+        return 400, {}, _error(400)
+    errors = rules.property_errors(body, by)
+    if errors:
+        return 422, {}, _error(422, validationErrors=errors)
+    created = key not in account.contacts
+    if account.keep_contacts:
+        account.contacts.setdefault(key, {}).update(body)
+    status = fault.get("status") or (201 if created else 200)
+    return status, fault, b"" if status == 204 else b'{"id": "5f0000000000000000000000"}'
+
+
+def _field_page(account: Account, method: bytes, target: bytes, wrong: list[str]) -> tuple[int, dict[str, Any], bytes]:
+    """``GET /contact-fields/`` in pages; how a page is named is nobody's business but the server's."""
+    if method != b"GET":
+        wrong.append("no documented endpoint")
+        return 404, {}, _error(404)
+    if account.fields_fault:
+        status = account.fields_fault.get("status", 0)
+        return status, account.fields_fault, _fault_content(account.fields_fault, "", b"") if status else b""
+    first = int(target.partition(b"?after=")[2] or 0)
+    last = first + account.fields_a_page
+    links = {"next": f"/contact-fields/?after={last}"} if last < len(rules.FIELDS) else {}
+    return 200, {}, json.dumps({"links": links, "results": rules.FIELDS[first:last]}).encode()
+
+
+def _header_faults(method: bytes, headers: dict[str, str]) -> list[str]:
+    wrong = [f"header {name} has no place here" for name in headers if name not in _KNOWN_HEADERS]
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    if scheme != "apiKey" or key.count(":") < 1 or " " in key:
+        wrong.append("Authorization is not of the form apiKey {keyId}:{keySecret}")
+    if "host" not in headers:
+        wrong.append("no Host header")
+    return wrong
+
+
+def _fault_content(fault: dict[str, Any], key: str, content: bytes) -> bytes:
+    """The body of a fault; ``KEY`` and ``BODY`` in it stand for what was sent."""
+    if "text" in fault:
+        text = fault["text"]
+    elif "json" in fault:
+        text = json.dumps({"status": fault["status"], "title": phrase(fault["status"])} | fault["json"])
+    else:  # no resource is documented for 401 and 429, and a gateway's 5xx has none of the API's
+        return b"" if fault["status"] in (401, 429) or fault["status"] >= 500 else _error(fault["status"])
+    sent = json.dumps(content.decode())[1:-1]
+    return text.replace("KEY", key).replace("BODY", sent).encode()
+
+
+def _error(status: int, **more: Any) -> bytes:
+    return json.dumps({"status": status, "title": phrase(status), "detail": "Strictly no.", **more}).encode()
+
+
+def phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"

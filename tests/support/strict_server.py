@@ -1,0 +1,150 @@
+"""A server that knows Connectif from the API's documents only: the tests' second opinion.
+
+It shares no code with the package and none with the sandbox, takes nothing on trust, and remembers everything:
+what came in, in which order, and what should never have come in at all.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+API_KEY = "strict-key-id:strict-key-secret"
+ROOT = Path(__file__).parents[2]
+
+DEFAULTS: dict[str, Any] = {
+    "api_key": API_KEY,
+    "limit": 0,  # requests a window allows; 0 for no limit, and then no headers either
+    "window_s": 60.0,
+    "window_from": "first",  # a window begins with its first request, or on the "clock"
+    "headers": "floor",  # whole seconds "floor" or "ceil", "fraction", "epoch" (X-RateLimit-*), or "none"
+    "headers_every": 1,  # 2: on every second answer only
+    "retry_after": None,  # on a 429: "seconds", HTTP "date", or nothing
+    "clock_ahead_s": 0.0,  # of the server, against the client
+    "delay_s": 0.0,
+    "fields_a_page": 7,
+    "fields_fault": None,  # what is done to every GET /contact-fields/
+    "faults": [],
+    "keep_log": True,
+    "keep_contacts": True,
+}
+"""Settings. ``faults`` is a list of mappings, of which the first that fits a request is carried out.
+
+Which requests: ``keys`` (contact keys), ``attempts`` (the first n requests of each key), ``nth`` (first and last,
+counted over the requests that the window let pass; ``None`` for no end), ``times`` (how often in all).
+What happens: ``status`` with ``json`` (over the documented body) or ``text`` and ``content_type``, ``headers``;
+``drop`` or ``hang``, each ``"before"`` or ``"after"`` the contact is changed; ``half`` an answer; ``trickle_s``
+between the bytes of a body; ``delay_s``. ``KEY`` and ``BODY`` in a body stand for what was sent.
+"""
+
+
+class StrictServer:
+    """The server in a process of its own; a context manager whose end fails on violations.
+
+    :param settings: changes to :data:`DEFAULTS`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+
+    def __enter__(self) -> StrictServer:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.strict_http"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.url = f"http://127.0.0.1:{int(self._line())}"
+        self.reset(**self._settings)
+        return self
+
+    def __exit__(self, exc_type: object, *_: object) -> None:
+        try:
+            if exc_type is None:
+                self.check()
+        finally:
+            assert self._process.stdin
+            self._process.stdin.close()
+            self._process.wait(10)
+
+    def reset(self, **settings: Any) -> None:
+        """Begin anew, as empty as at first, with these changes to the defaults."""
+        unknown = settings.keys() - DEFAULTS.keys()
+        if unknown:
+            raise TypeError(f"no settings of the strict server: {sorted(unknown)}")
+        self._ask("reset", DEFAULTS | settings)
+
+    def update(self, **settings: Any) -> None:
+        """Change settings and keep everything else."""
+        self._ask("update", settings)
+
+    def check(self) -> None:
+        """Fail on what no client may send."""
+        assert self.violations == []
+
+    def connection(self, **extra: Any) -> dict[str, Any]:
+        """The fields of an Airflow connection to this server."""
+        return {"conn_type": "connectif", "host": self.url, "password": API_KEY, "extra": extra}
+
+    @property
+    def violations(self) -> list[str]:
+        """What was against the documents, once each."""
+        return sorted(set(self._ask("report")["violations"]))
+
+    @property
+    def contacts(self) -> dict[str, dict[str, Any]]:
+        """The end state: properties by contact key."""
+        return self._ask("report")["contacts"]
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """All requests in the order of their coming: ``t``, ``key``, ``by``, ``body``, ``status`` (0: no answer)."""
+        return self._ask("report")["log"]
+
+    @property
+    def windows(self) -> list[dict[str, Any]]:
+        """All windows: ``starts``, ``ends`` (on the server's clock), ``allowed`` and ``refused`` requests."""
+        return self._ask("report")["windows"]
+
+    @property
+    def requests(self) -> int:
+        """Requests of any kind so far."""
+        return self._ask("count")["requests"]
+
+    @property
+    def received(self) -> int:
+        """Contact requests so far, also those that a window refused."""
+        return self._ask("count")["received"]
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have no answer yet and whose connection stands."""
+        return self._ask("count")["in_flight"]
+
+    def _ask(self, command: str, settings: dict[str, Any] | None = None) -> Any:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps([command, settings or {}]) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the strict server ended; its traceback is in the output above")
+        return line
+
+
+def until(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """Poll until a condition is true and return what it gave; fail when it is not in time."""
+    deadline = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.01)
+    return value

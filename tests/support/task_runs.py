@@ -1,0 +1,96 @@
+"""Tasks run for a test: through Airflow's own ``dag.test()``, or only the operator where variants are many."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.airflow_runs import task_states, xcom
+
+_names = itertools.count(1)
+
+
+class FakeTI:
+    """The one thing that the operator asks of a task instance."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep what was pushed."""
+        self.pushed[key] = value
+
+
+@dataclass
+class Run:
+    """How a task ended.
+
+    :param state: as Airflow calls it.
+    :param summary: what stands in XCom.
+    :param error: what the task raised; only where the operator ran alone.
+    """
+
+    state: str
+    summary: dict[str, Any]
+    error: BaseException | None = None
+    returned: Any = None
+    dag_run: Any = field(default=None, repr=False)
+
+
+def run_operator(before: Callable[[Any], None] | None = None, **arguments: Any) -> Run:
+    """Run the operator alone; its exceptions become the states that Airflow makes of them.
+
+    :param before: called with the operator before it runs.
+    """
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+    from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+
+    operator = ContactPatchOperator(task_id="patch", **arguments)
+    if before is not None:
+        before(operator)
+    ti = FakeTI()
+    state, error, returned = "success", None, None
+    try:
+        returned = operator.execute({"ti": ti})
+    except AirflowFailException as failure:
+        state, error = "failed", failure
+    except AirflowSkipException as skip:
+        state, error = "skipped", skip
+    except AirflowException as failure:
+        state, error = "up_for_retry", failure
+    return Run(state, ti.pushed["summary"], error, returned)
+
+
+def run_in_airflow(
+    run_dag: Callable[..., Any],
+    upstream: Callable[..., Any] | None = None,
+    *,
+    retries: int = 1,
+    with_follower: bool = False,
+    **arguments: Any,
+) -> Run:
+    """Run a DAG of one operator, or of a task and the operator on its output, in Airflow itself.
+
+    The operator has one retry: ``failed`` after a single try means that Airflow was told not to try again, and
+    two tries that it would have gone on trying.
+    """
+    from airflow.providers.common.compat.sdk import DAG, task
+
+    from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+
+    with DAG(f"patch_{next(_names)}", schedule=None) as dag:
+        if upstream is not None:
+            arguments["rows"] = task(upstream, task_id="rows", show_return_value_in_logs=False)()
+        patch = ContactPatchOperator(task_id="patch", retries=retries, retry_delay=0, **arguments)
+        if with_follower:
+            patch >> task(lambda: None, task_id="follower")()
+    dag_run = run_dag(dag)
+    (ti,) = (ti for ti in dag_run.get_task_instances() if ti.task_id == "patch")
+    state = task_states(dag_run)["patch"]
+    if state == "failed" and ti.try_number > 1:
+        state = "up_for_retry"
+    returned = xcom(dag_run, "patch")
+    return Run(state, xcom(dag_run, "patch", "summary"), None, returned, dag_run)
