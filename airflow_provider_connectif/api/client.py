@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
-from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
@@ -29,6 +23,7 @@ from airflow_provider_connectif.api.errors import (
 )
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
+from airflow_provider_connectif.api.session import KeyScrubber, open_session
 
 DEFAULT_CONNECT_TIMEOUT_S = 5.0
 DEFAULT_READ_TIMEOUT_S = 30.0
@@ -36,7 +31,6 @@ DEFAULT_TRIES = 5
 _LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
 _CHUNK = 64 * 1024
 _MOST_PAGES = 100
-_SHORTEST_SECRET = 4  # shorter ones would be found in half of all words
 
 # Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
 _TRANSPORT_ERRORS = (
@@ -92,8 +86,8 @@ class ConnectifClient:
         self.quota = quota or Quota()
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        self._session = _session(key, base_url, verify, connections)
-        self._without_key = _KeyScrubber(key)
+        self._session = open_session(key, base_url, verify, connections)
+        self._without_key = KeyScrubber(key)
 
     def patch_contact(self, email: str, patch: Mapping[str, Any]) -> Answer:
         """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
@@ -231,79 +225,6 @@ class ConnectifClient:
             if mark in causes:
                 return words
         return "the connection broke"
-
-
-class _KeyAuth(AuthBase):
-    """Sets the header as an auth object: a plain header would give way to an entry of ~/.netrc."""
-
-    def __init__(self, key: ApiKey) -> None:
-        self._authorization = key.authorization
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._authorization
-        return request
-
-
-class _KeyScrubber:
-    """Takes the API key out of what a server says: a gateway may quote the header that it refuses."""
-
-    def __init__(self, key: ApiKey) -> None:
-        parts = (f"{key.key_id}:{key.secret}", key.secret, key.key_id)
-        known = {spelling for part in parts for spelling in (part, quote(part, safe=""))}
-        longest_first = sorted(
-            (spelling for spelling in known if len(spelling) >= _SHORTEST_SECRET), key=len, reverse=True
-        )
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-
-    def __call__(self, said: Any) -> Any:
-        if self._known is None:
-            return said
-        if isinstance(said, str):
-            return self._known.sub("***", said)
-        if isinstance(said, list):
-            return [self(part) for part in said]
-        if isinstance(said, Mapping):
-            return {self(name): self(part) for name, part in said.items()}
-        return said
-
-
-class _NoContactKeys(logging.Filter):
-    """Takes contact keys out of urllib3's messages, which quote the path of a request."""
-
-    _path = re.compile(r"(/contacts/(?:external-id/)?)[^\s?\"',)]+")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if "/contacts/" in message:
-            record.msg, record.args = self._path.sub(r"\1***", message), ()
-        return True
-
-
-_NO_CONTACT_KEYS = _NoContactKeys()
-
-
-def _session(key: ApiKey, base_url: str, verify: bool | str, connections: int) -> requests.Session:
-    session = requests.Session()
-    # Proxies and CA bundle of the environment are looked up once here and not for each request.
-    settings = session.merge_environment_settings(base_url, {}, None, verify, None)
-    session.trust_env = False
-    session.proxies = settings["proxies"]
-    session.verify = settings["verify"]
-    session.auth = _KeyAuth(key)
-    session.headers.update(
-        {
-            "User-Agent": f"airflow-provider-connectif/{__version__} {requests.utils.default_user_agent()}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # answers are small, and a packed one could hide a huge one
-        }
-    )
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    for name in ("urllib3.connection", "urllib3.connectionpool"):
-        logging.getLogger(name).addFilter(_NO_CONTACT_KEYS)
-    return session
 
 
 def _segment(key: str) -> str:

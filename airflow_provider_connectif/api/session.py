@@ -1,0 +1,94 @@
+"""The HTTP session of one key, and what keeps keys and contacts out of everybody's words."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from airflow_provider_connectif import __version__
+from airflow_provider_connectif.api.credentials import ApiKey
+
+_SHORTEST_SECRET = 4  # shorter ones would be found in half of all words
+
+
+class _KeyAuth(AuthBase):
+    """Sets the header as an auth object: a plain header would give way to an entry of ~/.netrc."""
+
+    def __init__(self, key: ApiKey) -> None:
+        self._authorization = key.authorization
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._authorization
+        return request
+
+
+class KeyScrubber:
+    """Takes the API key out of what a server says: a gateway may quote the header that it refuses."""
+
+    def __init__(self, key: ApiKey) -> None:
+        parts = (f"{key.key_id}:{key.secret}", key.secret, key.key_id)
+        known = {spelling for part in parts for spelling in (part, quote(part, safe=""))}
+        longest_first = sorted(
+            (spelling for spelling in known if len(spelling) >= _SHORTEST_SECRET), key=len, reverse=True
+        )
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def __call__(self, said: Any) -> Any:
+        """The same, text for text, without the key."""
+        if self._known is None:
+            return said
+        if isinstance(said, str):
+            return self._known.sub("***", said)
+        if isinstance(said, list):
+            return [self(part) for part in said]
+        if isinstance(said, Mapping):
+            return {self(name): self(part) for name, part in said.items()}
+        return said
+
+
+class _NoContactKeys(logging.Filter):
+    """Takes contact keys out of urllib3's messages, which quote the path of a request."""
+
+    _path = re.compile(r"(/contacts/(?:external-id/)?)[^\s?\"',)]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "/contacts/" in message:
+            record.msg, record.args = self._path.sub(r"\1***", message), ()
+        return True
+
+
+_NO_CONTACT_KEYS = _NoContactKeys()
+
+
+def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: int) -> requests.Session:
+    """A pooled session that sends the key to one address, and neither cookies nor its own retries."""
+    session = requests.Session()
+    # Proxies and CA bundle of the environment are looked up once here and not for each request.
+    settings = session.merge_environment_settings(base_url, {}, None, verify, None)
+    session.trust_env = False
+    session.proxies = settings["proxies"]
+    session.verify = settings["verify"]
+    session.auth = _KeyAuth(key)
+    session.headers.update(
+        {
+            "User-Agent": f"airflow-provider-connectif/{__version__} {requests.utils.default_user_agent()}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # answers are small, and a packed one could hide a huge one
+        }
+    )
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    for name in ("urllib3.connection", "urllib3.connectionpool"):
+        logging.getLogger(name).addFilter(_NO_CONTACT_KEYS)
+    return session
