@@ -84,7 +84,7 @@ def change_some(database: Any, rows: int) -> int:
     changed = round(rows * SHARE)
     step = rows // changed
     return database.execute(
-        f"update contacts set visits = -1 where id % {step} = 0 and id <= {step * changed}"
+        f"update contacts set visits = visits + 1 where id % {step} = 0 and id <= {step * changed}"
     ).rowcount
 
 

@@ -105,7 +105,13 @@ NIGHTS: dict[str, list[Night]] = {
     ],
     "a column goes missing": [
         Night([row("ana", v=1, t=None)], ["ana"], options={"properties": {"visits": "v", "tier": "t"}}),
-        Night([row("ana", v=1)], [], {"invalid": 1}, [], "failed", {"properties": {"visits": "v", "tier": "t"}}),
+        Night(
+            [row("ana", v=1), row("eva", v=1, t=None)],  # missing in one row: that row's fault and not the mapping's
+            ["eva"],
+            {"invalid": 1},
+            state="failed",
+            options={"properties": {"visits": "v", "tier": "t"}},
+        ),
     ],
     "a mapping of which some rows see nothing": [
         Night(
