@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import re
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -10,6 +12,8 @@ from types import TracebackType
 from typing import Any
 
 BATCH_ROWS = 1000
+_POLL_S = 0.25  # how soon a stop is noticed
+_END = object()
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
 # SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
 # authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
@@ -90,11 +94,40 @@ class SqlSource:
         self._is_cancelled = False
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        with _DriverErrors(self), closing(self._hook.get_conn()) as self._connection:
-            try:
-                yield from self._batches()
-            finally:
-                self._connection = None
+        # Read in a thread of its own: some drivers hold signals back in the thread that waits for a query, and a task
+        # that is killed must notice.
+        batches: queue.Queue[Any] = queue.Queue(maxsize=1)
+        is_over = threading.Event()
+        threading.Thread(target=self._read_into, args=(batches, is_over), name="connectif-sql", daemon=True).start()
+        try:
+            while True:
+                try:
+                    batch = batches.get(timeout=_POLL_S)
+                except queue.Empty:
+                    if self._is_cancelled:
+                        return
+                    continue
+                if batch is _END:
+                    return
+                if isinstance(batch, Exception):
+                    raise batch
+                yield batch
+        finally:
+            is_over.set()
+
+    def _read_into(self, batches: queue.Queue[Any], is_over: threading.Event) -> None:
+        last: Any = _END
+        try:
+            with _DriverErrors(self), closing(self._hook.get_conn()) as self._connection:
+                try:
+                    for batch in self._batches():
+                        if not _put(batches, batch, is_over):
+                            return
+                finally:
+                    self._connection = None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the task's thread
+            last = error
+        _put(batches, last, is_over)
 
     def _batches(self) -> Iterator[Sequence[Mapping[str, Any]]]:
         with closing(_streaming_cursor(self._connection)) as cursor:
@@ -150,6 +183,15 @@ class _DriverErrors:
     ) -> None:
         if error is not None and any(base.__name__ == "Error" for base in type(error).__mro__):
             raise ReadError(self._source.failure(error)) from None
+
+
+def _put(batches: queue.Queue[Any], batch: Any, is_over: threading.Event) -> bool:
+    """Hand over a batch; ``False`` when nobody waits for it any more."""
+    while not is_over.is_set():
+        with suppress(queue.Full):
+            batches.put(batch, timeout=_POLL_S)
+            return True
+    return False
 
 
 def _streaming_cursor(connection: Any) -> Any:

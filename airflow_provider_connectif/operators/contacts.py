@@ -200,7 +200,6 @@ class ContactPatchOperator(BaseOperator):
 
         self._run = None
         self._source = None
-        self._is_killed = False
         try:
             final, again = self._carry_out(context, check_only=self.check_only)
         finally:

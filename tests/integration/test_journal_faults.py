@@ -1,6 +1,6 @@
 """A sync that is killed, or whose databases and servers go away, goes on where it stopped and loses nothing.
 
-The kill loop is scaled for CI; by hand: ``CONNECTIF_KILLS=20 CONNECTIF_CONTACTS=5000 pytest -k killed_again``.
+The kill loop is scaled for CI; by hand: ``CONNECTIF_KILLS=20 CONNECTIF_CONTACTS=5000 pytest -s -k 'killed_again or goes_away'``.
 """
 
 from __future__ import annotations
@@ -172,12 +172,12 @@ def test_when_the_journals_database_goes_away_the_retry_goes_on(
     with psycopg.connect(own_postgres.get_uri()) as database:
         deliver("first night", rows=[])  # makes the tables
     ends = []
-    for part in range(1, 4):
+    for part in range(1, KILLS + 1):
         process = Process(tmp_path, "night", rows=source)
-        goal = part * CONTACTS // 4
+        goal = part * CONTACTS // (KILLS + 1)
         until(lambda goal=goal, process=process: strict.received >= goal or process.has_ended(), within_s=60)
         trouble(own_postgres)
-        ends.append(process.end())
+        ends.append(process.end(60))
     ends.append(deliver("night", rows=source))
 
     for end in ends:
@@ -187,6 +187,7 @@ def test_when_the_journals_database_goes_away_the_retry_goes_on(
     assert ends[-1].state == "success"
     assert has(strict, source)
     assert strict.received <= CONTACTS + sent_twice_at_most(len(ends))
+    print(f"{KILLS} times, {CONTACTS} contacts: {strict.received} requests, {[end.state for end in ends]}")
     with psycopg.connect(own_postgres.get_uri()) as database:
         (lines,) = database.execute("select count(*) from connectif_journal where state = 'acknowledged'").fetchone()
     assert lines == CONTACTS
