@@ -98,7 +98,7 @@ def _engine(hook: Any) -> Any:
             extra = hook.get_connection(hook.get_conn_id()).extra_dejson
             connect_args = {name: value for name, value in extra.items() if name not in ignored}
     # One connection for the task's thread, one for the thread that keeps its claim.
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         url,
         poolclass=QueuePool,
         pool_size=2,
@@ -107,3 +107,7 @@ def _engine(hook: Any) -> Any:
         hide_parameters=True,
         connect_args=connect_args,
     )
+    if url.get_backend_name() == "sqlite":
+        # So that a source that is being read from the same file does not lock the journal out.
+        sqlalchemy.event.listen(engine, "connect", lambda connection, _: connection.execute("pragma journal_mode=wal"))
+    return engine

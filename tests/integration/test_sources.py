@@ -116,6 +116,7 @@ def test_rows_arrive_in_every_form_that_airflow_hands_over(
 
 
 def test_rows_are_neither_rendered_nor_serialized(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
+    import airflow
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.utils.session import create_session
@@ -128,7 +129,7 @@ def test_rows_are_neither_rendered_nor_serialized(strict: StrictServer, run_dag:
         serialized = session.scalars(
             select(SerializedDagModel).where(SerializedDagModel.dag_id == dag_run.dag_id)
         ).all()
-        assert serialized
+        assert serialized or airflow.__version__ < "3"  # whose dag.test() writes neither
         assert "example.com" not in json.dumps([rendered, [dag.data for dag in serialized]])
 
 
