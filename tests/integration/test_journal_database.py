@@ -63,7 +63,9 @@ def test_with_sha256_the_journal_holds_no_email(
     for personal in ("ana", "bea", "@", "example"):
         assert personal not in held.replace("unchanged", "")
     if kind == "sqlite":
-        assert b"example" not in (request.getfixturevalue("tmp_path") / "journal.db").read_bytes()
+        files = list(request.getfixturevalue("tmp_path").glob("journal.db*"))
+        assert files
+        assert not any(b"example" in file.read_bytes() for file in files)
 
 
 def test_another_secret_knows_no_contact(
@@ -162,3 +164,27 @@ def test_a_schema_that_is_not_there_is_named(
     run = deliver("night", rows=[ANA], journal_schema="nowhere")
     assert (run.state, strict.received) == ("failed", 0)
     assert "nowhere" in str(run.error)
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_warehouse_and_journal_may_be_one_database(
+    kind: str, request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    database = journal_database(kind, request)
+    database.query("create table contacts (email varchar(50), visits integer)")
+    numbers = "with recursive n(n) as (select 1 union all select n + 1 from n where n < 2500)"
+    database.query(f"insert into contacts {numbers} select 'user' || n || '@example.com', n from n")
+    for requests in (2500, 0):
+        run = deliver("night", sql="select * from contacts", sql_conn_id="journal")
+        assert (run.state, run.summary["requests"]) == ("success", requests)
+
+
+def test_what_the_connection_asks_of_the_driver_holds_for_the_journal(
+    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    database = journal_database("postgres", request, options="-c search_path=elsewhere")
+    database.query("drop schema if exists elsewhere cascade")
+    database.query("create schema elsewhere")
+    assert deliver("night", rows=[ANA]).state == "success"
+    assert database.query("select contact_key from elsewhere.connectif_journal") == [("ana@example.com",)]
+    database.query("drop schema elsewhere cascade")
