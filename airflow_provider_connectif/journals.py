@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -27,6 +28,7 @@ class JournalConnection:
     :param table: the name of the table.
     :param schema: its schema, if not the connection's default.
     :param key: how contact keys are written.
+    :param plan_retention: how long pending patches are kept that nobody comes back for.
     :raises ValueError: an argument that cannot work.
     """
 
@@ -35,6 +37,7 @@ class JournalConnection:
     table: str
     schema: str | None
     key: JournalKey
+    plan_retention: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
         if self.key not in get_args(JournalKey):
@@ -43,10 +46,11 @@ class JournalConnection:
             raise ValueError("a journal needs a sync_id and a journal_table")
 
     @contextmanager
-    def open(self, context: Any, *, read_only: bool) -> Iterator[Journal | None]:
+    def open(self, context: Any, *, read_only: bool, keeps_rows: bool = False) -> Iterator[Journal | None]:
         """The journal of this connection, or ``None``; its pool is closed at the end.
 
         :param context: the task's; its run is who writes.
+        :param keeps_rows: whether pending patches are kept with their rows.
         :raises JournalError: the connection cannot hold a journal.
         """
         if self.conn_id is None:
@@ -63,7 +67,16 @@ class JournalConnection:
         if max(len(self.sync_id), len(run)) > LONGEST_NAME:
             raise JournalError(f"sync_id and run_id may have {LONGEST_NAME} characters at most", final=True)
         engine = _engine(hook)
-        settings = JournalSettings(self.sync_id, run, self.table, self.schema, self._secret())
+        settings = JournalSettings(
+            self.sync_id,
+            run,
+            self.table,
+            self.schema,
+            self._secret(),
+            task=_task(context.get("ti")),
+            keeps_rows=keeps_rows,
+            plan_retention_s=self.plan_retention.total_seconds(),
+        )
         try:
             yield Journal(engine, settings, read_only=read_only)
         finally:
@@ -79,6 +92,11 @@ class JournalConnection:
                 final=True,
             )
         return secret.encode()
+
+
+def _task(ti: Any) -> str:
+    """What tells a task from the others of its run, a mapped one by its index."""
+    return f"{getattr(ti, 'task_id', '')}[{getattr(ti, 'map_index', -1)}]"
 
 
 def _engine(hook: Any) -> Any:
@@ -97,11 +115,11 @@ def _engine(hook: Any) -> Any:
             ignored = {*getattr(hook, "ignored_extra_options", ()), SECRET_EXTRA, "cursor", "sqlalchemy_query"}
             extra = hook.get_connection(hook.get_conn_id()).extra_dejson
             connect_args = {name: value for name, value in extra.items() if name not in ignored}
-    # One connection for the task's thread, one for the thread that keeps its claim.
+    # The task's thread reads on one connection and writes on another, and a thread keeps its claim on a third.
     engine = sqlalchemy.create_engine(
         url,
         poolclass=QueuePool,
-        pool_size=2,
+        pool_size=3,
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,

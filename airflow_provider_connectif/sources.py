@@ -11,6 +11,8 @@ from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any
 
+from airflow_provider_connectif.contacts.rows import RowBatch
+
 BATCH_ROWS = 1000
 _POLL_S = 0.25  # how soon a stop is noticed
 _END = object()
@@ -142,7 +144,8 @@ class SqlSource:
             yield []  # an empty result has columns too, and they are checked with the first batch
             while rows:
                 self._read += len(rows)
-                yield [row if isinstance(row, Mapping) else dict(zip(names, row, strict=True)) for row in rows]
+                # Some connections ask their driver for rows that are mappings already.
+                yield rows if isinstance(rows[0], Mapping) else RowBatch(names, rows)
                 rows = cursor.fetchmany(BATCH_ROWS)
 
     def cancel(self) -> None:

@@ -43,12 +43,9 @@ SELECT = "select * from contacts where id <= {rows}"
 def deliver(run_id: str, rows: int, **arguments: Any) -> Run:
     """Run the operator as a task of one DAG run."""
 
-    def in_dag_run(operator: Any) -> None:
-        execute = operator.execute
-        operator.execute = lambda context: execute({**context, "run_id": run_id, "dag": SimpleNamespace(dag_id="dag")})
-
     source = {"sql": SELECT.format(rows=rows), "sql_conn_id": "postgres", "properties": PROPERTIES}
-    run = run_operator(before=in_dag_run, **source, fields="builtin", sync_id="nightly", max_in_flight=16, **arguments)
+    context = {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}
+    run = run_operator(context=context, **source, fields="builtin", sync_id="nightly", max_in_flight=16, **arguments)
     assert run.state == "success", run.error
     return run
 
@@ -63,12 +60,12 @@ def batches(rows: int) -> Any:
 
 def fill(database: Any, rows: int) -> None:
     """What the journal holds after all rows were delivered; that itself would take a while."""
-    from airflow_provider_connectif.contacts.digests import mapping_digest, patch_digest, row_digester
+    from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
     from airflow_provider_connectif.contacts.mapping import ContactMapping
 
     deliver("the first", 0, journal_conn_id="postgres")  # makes the tables
     mapping = ContactMapping(properties=PROPERTIES)
-    row_digest, digest_of_mapping = row_digester(mapping), mapping_digest(mapping)
+    row_digest, digest_of_mapping = RowDigester(mapping), mapping_digest(mapping)
     columns = "sync_id, contact_key, state, row_digest, patch_digest, mapping_digest, run_id, generation"
     with database.cursor().copy(f"copy connectif_journal ({columns}) from stdin") as copy:
         for batch in batches(rows):

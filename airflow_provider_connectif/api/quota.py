@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
@@ -93,6 +95,23 @@ class Quota:
             else:
                 self._window.answered(signal, sent_at, now)
             self._changed.notify_all()
+
+    def remember(self, until: float) -> dict[str, Any]:
+        """What a later process must know to go on within the same allowance; JSON-ready.
+
+        :param until: when that will be allowed to send, in seconds since the epoch.
+        """
+        with self._changed:
+            ahead = time.time() - time.monotonic()
+            answered_at = [round(at + ahead, 3) for at in self._window.answered_at]
+            return {"until": until, "limit": self._window.limit, "answered_at": answered_at}
+
+    def recall(self, remembered: Mapping[str, Any]) -> None:
+        """Go on as an earlier process would have; see :meth:`remember`."""
+        with self._changed:
+            ahead = time.time() - time.monotonic()
+            answered_at = [at - ahead for at in remembered["answered_at"]]
+            self._window.recall(remembered["limit"], remembered["until"] - ahead, answered_at)
 
     def close(self) -> None:
         """Let no further request go. Takes no lock, so that a signal handler may call it."""

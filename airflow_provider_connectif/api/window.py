@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airflow_provider_connectif.api.rate_headers import RateSignal
@@ -57,6 +58,7 @@ class RequestWindow:
         self._probing = True
         self._probe_left_at = -math.inf
         self._margin = _EARLY_S
+        self._refused = False
 
     @property
     def requests_per_minute(self) -> int:
@@ -68,7 +70,7 @@ class RequestWindow:
     @property
     def was_refused(self) -> bool:
         """The last word of the server was 429."""
-        return self._blocked_until > -math.inf
+        return self._refused
 
     def next_leave(self, now: float) -> Leave:
         """When the next request may leave."""
@@ -113,6 +115,23 @@ class RequestWindow:
         if now >= self._blocked_until:
             self._probing = False
             self._blocked_until = -math.inf
+            self._refused = False
+
+    @property
+    def limit(self) -> int | None:
+        """Requests that a window allows, as the server told."""
+        return self._limit
+
+    def recall(self, limit: int | None, blocked_until: float, answered_at: Iterable[float]) -> None:
+        """What an earlier process has learnt: nothing leaves before a moment, and these requests count."""
+        self._limit = limit
+        self._blocked_until = max(self._blocked_until, blocked_until)
+        self._answered_at.extend(answered_at)
+
+    @property
+    def answered_at(self) -> tuple[float, ...]:
+        """Requests that the pace still counts, by their answers; none where the server's word is enough."""
+        return tuple(self._answered_at)
 
     def refused(self, signal: RateSignal, now: float, jitter: float = 0.0) -> None:
         """A request was answered with 429.
@@ -132,6 +151,7 @@ class RequestWindow:
                 # Refused, and yet nothing to wait for: the server rounds its seconds down.
                 self._margin = _WHOLE_SECOND_S
             wait = told + (self._margin if whole else _EARLY_S)
+        self._refused = True
         self._blocked_until = max(self._blocked_until, now + wait)
         self._await_probe()
 

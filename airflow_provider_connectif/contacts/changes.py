@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_connectif.contacts.digests import mapping_digest, patch_digest, row_digester
-from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch, Row
+from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
+from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled
+from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal, Line
+
+_ANOTHER = ""  # the digest of no row
 
 
 class Seen(NamedTuple):
@@ -22,6 +25,13 @@ class Seen(NamedTuple):
     line: Line | None
 
 
+class LookedUp(NamedTuple):
+    """A batch by the journal: how many rows are unchanged at a glance, and the others with their place in the batch."""
+
+    unchanged: int
+    others: list[tuple[int, Seen]]
+
+
 class Changes:
     """Decides by the journal, row by row, and writes down what became of those that were sent.
 
@@ -29,29 +39,57 @@ class Changes:
     :param mapping: with the definitions that the run checks against.
     :param full_refresh: send every row, changed or not.
     :param retry_rejected: send rows again that were refused as they are.
+    :param remapped: what an earlier process of the run has counted.
     """
 
-    def __init__(self, journal: Journal, mapping: ContactMapping, *, full_refresh: bool, retry_rejected: bool) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        mapping: ContactMapping,
+        *,
+        full_refresh: bool,
+        retry_rejected: bool,
+        remapped: int = 0,
+    ) -> None:
         self._journal = journal
         self._mapping = mapping
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
         self._mapping_digest = mapping_digest(mapping)
-        self._digest_of = row_digester(mapping)
+        self._digester = RowDigester(mapping)
         self._last_sent: dict[str, Digests] = {}
         self._in_flight: dict[str, int] = {}
-        self.remapped = 0
+        self.remapped = remapped
 
-    def look_up(self, batch: Sequence[Row]) -> list[Seen]:
-        """What the journal knows of a batch's contacts, by one query."""
+    def look_up(self, batch: Sequence[Row]) -> LookedUp:
+        """What the journal knows of a batch's contacts.
+
+        Keys are looked up as they stand in the rows: where the journal has just that key and just that row, it was
+        checked on the day it was sent.
+        """
         # What was sent and is settled stands in the journal, or soon will; only the rest must be remembered.
         self._last_sent = {key: sent for key, sent in self._last_sent.items() if key in self._in_flight}
-        keys = [self._journal_key(row) for row in batch]
-        lines = self._journal.lines(key for key in dict.fromkeys(keys) if key is not None)
-        return [
-            Seen(key, self._row_digest(row) if key is not None else "", lines.get(key) if key is not None else None)
-            for key, row in zip(keys, batch, strict=True)
-        ]
+        keys: list[str | None] = self._plain_keys(batch)
+        digests = self._row_digests(batch)
+        asked = dict(zip(keys, digests, strict=True))
+        nameless = asked.pop(None, None) is not None
+        if self._full_refresh:
+            asked = dict.fromkeys(asked, _ANOTHER)
+        elif nameless or len(asked) < len(keys):
+            asked |= dict.fromkeys(_twice(keys), _ANOTHER)
+        lines = self._journal.differing(asked)  # type: ignore[arg-type]
+        if not lines and not nameless and not self._last_sent:
+            return LookedUp(len(batch), [])
+        spelled = self._other_spellings(batch, keys, lines)
+        others = []
+        for place, key in enumerate(keys):
+            if place in spelled:
+                key = spelled[place]
+            elif key not in lines and key not in self._last_sent:
+                continue
+            line = lines.get(key) if key is not None else None
+            others.append((place, Seen(key, digests[place] if key is not None else "", line)))
+        return LookedUp(len(batch) - len(others), others)
 
     def settled_already(self, seen: Seen) -> Outcome | None:
         """What is known of a row before any of its values is looked at closely."""
@@ -97,21 +135,71 @@ class Changes:
         digests = settled.patch.digests
         if digests is None:
             return
+        self.forget(settled.patch)
         key = self._mapping.same_contact(settled.patch.key)
-        self._in_flight[key] -= 1
-        if not self._in_flight[key]:
-            del self._in_flight[key]
         if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
             self._journal.acknowledge(key, digests)
         elif settled.outcome is Outcome.REJECTED:
             self._journal.reject(key, digests.row, status, "; ".join(reasons))
+        if settled.patch.is_planned:
+            self._journal.settle_planned(settled.patch.number)
+
+    def forget(self, patch: Patch) -> None:
+        """A patch is on its way no longer: it is settled, or was put off."""
+        key = self._mapping.same_contact(patch.key)
+        if key in self._in_flight:
+            self._in_flight[key] -= 1
+            if not self._in_flight[key]:
+                del self._in_flight[key]
+
+    def _other_spellings(
+        self, batch: Sequence[Row], keys: Sequence[str | None], lines: dict[str, Line | None]
+    ) -> dict[int, str | None]:
+        """The proper keys of rows by place, where they are not what stands in the row; adds their lines."""
+        unknown = [place for place, key in enumerate(keys) if key is None or (key in lines and lines[key] is None)]
+        spelled = {place: key for place in unknown if (key := self._journal_key(batch[place])) != keys[place]}
+        proper = {key for key in spelled.values() if key is not None}
+        lines |= self._journal.differing(dict.fromkeys(proper, _ANOTHER))
+        return spelled
+
+    def _plain_keys(self, batch: Sequence[Row]) -> list[str | None]:
+        """Keys in the form of the journal, by their looks alone; ``None`` for those that need a closer one."""
+        column = self._mapping.key_column
+        values: list[Any]
+        if isinstance(batch, RowBatch):
+            position = batch.position(column)
+            values = [None] * len(batch) if position is None else [row[position] for row in batch.values]
+        else:
+            values = [row.get(column) if isinstance(row, Mapping) else None for row in batch]
+        is_email = self._mapping.key == "email"
+        # Whatever it is, it goes into a query: nothing that cannot be printed, and no NUL, which PostgreSQL refuses.
+        return [
+            (value.lower() if is_email else value)
+            if type(value) is str and value.isprintable() and (value.isascii() or not is_email)
+            else None
+            for value in values
+        ]
+
+    def _row_digests(self, batch: Sequence[Row]) -> list[str]:
+        if isinstance(batch, RowBatch):
+            try:
+                return self._digester.of_batch(batch)
+            except Exception:  # noqa: BLE001 - as below; then one by one, to find the row
+                return [self._row_digest(row) for row in batch]
+        return [self._row_digest(row) for row in batch]
 
     def _row_digest(self, row: Row) -> str:
         try:
-            return self._digest_of(row)
+            return self._digester(row)
         except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text
             return secrets.token_hex(16)  # equals nothing, so the row is looked at closely
 
     def _journal_key(self, row: Row) -> str | None:
         key = self._mapping.key_of(row)
         return None if key is None else self._mapping.same_contact(key)
+
+
+def _twice(keys: Collection[str | None]) -> set[str]:
+    """The keys that stand more than once."""
+    seen: set[str | None] = set()
+    return {key for key in keys if key is not None and (key in seen or seen.add(key))}  # type: ignore[func-returns-value]

@@ -134,22 +134,50 @@ class Delivery:
         :return: whether it was taken; ``False`` once the run ends early.
         """
         while not self.stop:
-            with self._progress:
-                if self._unsettled < self._ahead:
-                    self._take_in(_Job(patch, patch.key.casefold()))
-                    return True
-                self._progress.wait(POLL_S)
+            if self.offer(patch):
+                return True
             while_waiting()
         return False
 
-    def drain(self, while_waiting: Callable[[], None]) -> None:
-        """Wait until every row is settled, or, once the run ends early, the requests in flight have ended."""
+    def offer(self, patch: Patch) -> bool:
+        """Hand over a patch if there is room for it within a moment; whether it was taken."""
+        with self._progress:
+            if self._unsettled >= self._ahead:
+                self._progress.wait(POLL_S)
+            if self._unsettled >= self._ahead or self.stop:
+                return False
+            self._take_in(_Job(patch, patch.key.casefold()))
+            return True
+
+    def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Wait until every row is settled, or, once the run ends early, the requests in flight have ended.
+
+        :param is_enough: whether to wait no longer, asked as often as ``while_waiting`` is called.
+        """
         while not self._killed:
             with self._progress:
                 if not self._unsettled or (self._stop and not self._in_flight):
                     return
                 self._progress.wait(POLL_S)
             while_waiting()
+            if is_enough():
+                return
+
+    def count_before(self, accepted: int, rejected: int) -> None:
+        """Count what Connectif answered to an earlier process of the run."""
+        self._answers, self._rejections = accepted + rejected, rejected
+
+    def end(self, kind: StopKind) -> None:
+        """Send nothing more; what is in flight comes to its end, what waits stays with :meth:`unsent`."""
+        with self._progress:
+            self._end(Stop(kind))
+
+    def unsent(self) -> list[Patch]:
+        """The patches that were taken and not settled when the run ended early, in the order of their rows."""
+        with self._progress:
+            jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
+            jobs += [job for behind in self._behind.values() for job in behind]
+        return sorted((job.patch for job in jobs), key=lambda patch: patch.number)
 
     def written(self) -> None:
         """Answers were written down: sending may go on where it waited for that."""
@@ -234,6 +262,7 @@ class Delivery:
         except QuotaClosed:
             with self._progress:
                 self._in_flight -= 1
+                self._due.appendleft(job)
                 self._progress.notify()
             return
         except (ConnectifHttpError, NoAnswerError) as failure:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
 _RULES_VERSION = b"1"  # to be raised when a rule changes what is sent; then every row is looked at once more
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
+
+Values = Sequence[Any]
 
 
 def mapping_digest(mapping: ContactMapping) -> str:
@@ -30,21 +34,48 @@ def mapping_digest(mapping: ContactMapping) -> str:
     ).hexdigest()
 
 
-def row_digester(mapping: ContactMapping) -> Callable[[Mapping[str, Any]], str]:
-    """A function that digests the columns of a row that the mapping uses, before any of them is looked at closely.
+class RowDigester:
+    """Digests the columns of a row that a mapping uses, before any of their values is looked at closely.
 
     Two rows of the same digest are sent alike. The reverse need not hold: a driver that hands over the same value
     in another type changes the digest, and then the patch decides.
+
+    :param mapping: with the definitions that the run checks against.
     """
-    seed = bytes.fromhex(mapping_digest(mapping))
-    columns = None if mapping.properties is None else tuple(mapping.properties.values())
 
-    def digest(row: Mapping[str, Any]) -> str:
-        values = [*row.items()] if columns is None else [row.get(column, ...) for column in columns]
-        text = repr(values).encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, key=seed, digest_size=_SIZE).hexdigest()
+    def __init__(self, mapping: ContactMapping) -> None:
+        self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping)), digest_size=_SIZE)
+        self._columns = None if mapping.properties is None else tuple(mapping.properties.values())
 
-    return digest
+    def __call__(self, row: Row) -> str:
+        """The digest of one row.
+
+        :raises Exception: whatever a value's class raises when it is asked for its text.
+        """
+        if self._columns is None:
+            return self._digest(f"{tuple(row)}{tuple(row.values())}")
+        return self._digest(repr(tuple([row.get(column, ...) for column in self._columns])))
+
+    def of_batch(self, batch: RowBatch) -> list[str]:
+        """The digests of a batch, equal to those of its rows one by one."""
+        if self._columns is None:
+            names = repr(batch.columns)
+            return [self._digest(f"{names}{tuple(values)}") for values in batch.values]
+        pick = _picker([batch.position(column) for column in self._columns])
+        return [self._digest(repr(pick(values))) for values in batch.values]
+
+    def _digest(self, text: str) -> str:
+        digest = self._seed.copy()
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ...]]:
+    """A function that takes the values at some positions out of a row; ``...`` stands for a missing one."""
+    known = [position for position in positions if position is not None]
+    if len(known) == len(positions) > 1:
+        return itemgetter(*known)
+    return lambda values: tuple([... if position is None else values[position] for position in positions])
 
 
 def patch_digest(properties: Mapping[str, Any]) -> str:
@@ -57,4 +88,4 @@ def key_digester(secret: bytes | None) -> Callable[[str], str]:
     """How a contact key is written into the journal: as it is, or as HMAC-SHA256 with a secret."""
     if secret is None:
         return lambda key: key
-    return lambda key: hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()
+    return lambda key: hmac.digest(secret, key.encode(), "sha256").hex()

@@ -8,7 +8,7 @@ and what was rejected waits until it changes. No value is kept, only digests.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.digests import key_digester
-from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, VERSION, JournalTables
+from airflow_provider_connectif.contacts.journal_database import JournalDatabase
+from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, key_parameter
 from airflow_provider_connectif.contacts.lease import Lease
 from airflow_provider_connectif.contacts.mapping import Digests
 from airflow_provider_connectif.contacts.outcomes import JournalError
+from airflow_provider_connectif.contacts.plan import Plan
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
-_TRIES_TO_CREATE = 5
 _TRIES_BEFORE_TELLING = 10
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
 
@@ -54,9 +55,12 @@ class JournalSettings:
 
     :param sync_id: names one stream of rows to one account; lines of different syncs do not touch.
     :param run_id: the run that writes; another run of the same sync waits until this one has ended.
-    :param table: the name of the table; two more are called after it.
+    :param table: the name of the table; the others are called after it.
     :param schema: its schema, if not the connection's default.
     :param key_secret: write keys as HMAC-SHA256 with this secret; ``None`` writes them as they are.
+    :param task: tells the tasks of the run apart.
+    :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
+    :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
     """
 
     sync_id: str
@@ -64,6 +68,9 @@ class JournalSettings:
     table: str = "connectif_journal"
     schema: str | None = None
     key_secret: bytes | None = None
+    task: str = ""
+    keeps_rows: bool = False
+    plan_retention_s: float = 7 * 86400.0
 
 
 class Journal:
@@ -77,40 +84,45 @@ class Journal:
     """
 
     def __init__(self, engine: sa.Engine, settings: JournalSettings, *, read_only: bool = False) -> None:
-        self._engine = engine
+        self._database = JournalDatabase(engine, settings.table, settings.schema)
         self._settings = settings
         self.read_only = read_only
         self.run_id = settings.run_id
-        self._tables = JournalTables(settings.table, settings.schema)
+        self._tables = self._database.tables
         self._written_key = key_digester(settings.key_secret)
-        self._lease = Lease(engine, self._tables.syncs, settings.sync_id, settings.run_id)
+        self._lease = Lease(engine, self._tables, settings.sync_id, settings.run_id, settings.task)
         self._is_there = True
         self._acknowledged: dict[str, dict[str, Any]] = {}
         self._confirmed: dict[str, dict[str, Any]] = {}
         self._rejected: dict[str, dict[str, Any]] = {}
+        self._settled: list[int] = []
         self._oldest_at: float | None = None
-        lines = self._tables.lines
-        self._select = sa.select(
-            lines.c.contact_key,
-            lines.c.row_digest,
-            lines.c.patch_digest,
-            lines.c.mapping_digest,
-            lines.c.refused_digest,
-            lines.c.run_id,
-        ).where(lines.c.sync_id == settings.sync_id, lines.c.contact_key.in_(sa.bindparam("keys", expanding=True)))
+        self.plan = Plan(
+            self._database,
+            settings.sync_id,
+            settings.run_id,
+            settings.task,
+            key_secret=settings.key_secret,
+            keeps_rows=settings.keeps_rows,
+            retention_s=settings.plan_retention_s,
+        )
+        self._select = self._tables.lines_of(self._database.dialect, ["contact_key", *Line._fields])
 
-    def open(self, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
+    def open(self, stopped: Callable[[], bool], tell: Callable[[str], None], *, comes_back: bool = False) -> None:
         """Create the tables at first use, and wait until no other run of this sync is under way.
+
+        Plans that this run does not come back to are deleted.
 
         :param stopped: whether the run was told to stop while it waits.
         :param tell: is told, once, that it waits.
+        :param comes_back: the task was deferred, and its plan is to be gone on with.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
-        self._guarded(self._create, final_kind=sa.exc.ProgrammingError)
+        self._is_there = self._database.create(read_only=self.read_only)
         if self.read_only:
             return
         tries = 0
-        while not stopped() and not self._guarded(self._lease.take):
+        while not stopped() and not self._database.guarded(self._lease.take):
             tries += 1
             if tries == _TRIES_BEFORE_TELLING:
                 tell(
@@ -118,21 +130,31 @@ class Journal:
                     "ago: waiting until it ends"
                 )
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
+        if not stopped() and not comes_back:
+            self.plan.sweep()
 
-    def lines(self, keys: Iterable[str]) -> dict[str, Line]:
-        """The lines of these contacts, by key; contacts without one are left out."""
-        by_written = {self._written_key(key): key for key in keys}
-        if not by_written or not self._is_there:
-            return {}
+    def differing(self, digests: Mapping[str, str]) -> dict[str, Line | None]:
+        """The contacts whose acknowledged row is another one, by one query, each with its line if it has one.
 
-        def read() -> dict[str, Line]:
-            with self._engine.connect() as connection:
-                found = connection.execute(self._select, {"keys": list(by_written)})
-                return {by_written[row[0]]: Line(*row[1:]) for row in found if row[0] in by_written}
-
-        lines: dict[str, Line] = self._guarded(read)
-        for key in by_written.values():
-            self._overlay_gathered(lines, key)
+        :param digests: of the rows as they are now, by contact key.
+        """
+        if not digests or not self._is_there:
+            return dict.fromkeys(digests)
+        asked: Mapping[str, str] = digests
+        keys: dict[str, str] | None = None
+        if self._settings.key_secret is not None:
+            keys = {self._written_key(key): key for key in digests}
+            asked = {written: digests[key] for written, key in keys.items()}
+        parameters = {"sync_id": self._settings.sync_id, "keys": key_parameter(self._database.dialect, asked)}
+        found = self._database.read(lambda connection: connection.execute(self._select, parameters).fetchall())
+        differing = {key for key, _ in asked.items() - {(row[0], row[1]) for row in found}}
+        lines: dict[str, Line | None] = dict.fromkeys(differing)
+        if differing:
+            lines |= {row[0]: Line(*row[1:]) for row in found if row[0] in differing}
+        if keys is not None:
+            lines = {keys[written]: line for written, line in lines.items()}
+        if self._oldest_at is not None:
+            self._overlay_gathered(lines, digests)
         return lines
 
     def doubt(self, keys: Iterable[str]) -> None:
@@ -145,17 +167,13 @@ class Journal:
         if not written or self.read_only:
             return
         of_these = sa.and_(lines.c.sync_id == self._settings.sync_id, lines.c.contact_key.in_(written))
-
-        def clear() -> None:
-            with self._engine.begin() as connection:
-                connection.execute(
-                    sa.update(lines)
-                    .where(of_these, lines.c.generation <= self._lease.generation)
-                    .values(row_digest=None, patch_digest=None)
-                )
-
+        clear = (
+            sa.update(lines)
+            .where(of_these, lines.c.generation <= self._lease.generation)
+            .values(row_digest=None, patch_digest=None)
+        )
         self.commit()
-        self._guarded(clear)
+        self._database.write(lambda connection: connection.execute(clear))
 
     def acknowledge(self, key: str, digests: Digests) -> None:
         """Connectif has accepted a patch, or holds the same already."""
@@ -200,6 +218,11 @@ class Journal:
             reason=reason[:LONGEST_REASON],
         )
 
+    def settle_planned(self, number: int) -> None:
+        """The outcome of a planned row is known: its patch is pending no longer."""
+        self._settled.append(number)
+        self._begin_gathering()
+
     @property
     def commit_lines(self) -> int:
         """Answers that are written at once."""
@@ -222,28 +245,44 @@ class Journal:
         :raises JournalError: the database failed; the contacts are sent again by the next try.
         """
         if self._lease.is_lost:
-            raise JournalError(f"another run has taken over sync {self._settings.sync_id!r}: this one stops")
+            raise JournalError(
+                f"another run, or another try of this task, has taken over sync {self._settings.sync_id!r}: "
+                "this one stops"
+            )
         if self._oldest_at is not None:
-            self._guarded(self._write_gathered)
-        for gathered in (self._acknowledged, self._confirmed, self._rejected):
+            self._database.write(self._write_gathered)
+        for gathered in (self._acknowledged, self._confirmed, self._rejected, self._settled):
             gathered.clear()
         self._oldest_at = None
+
+    def park(self, state: Mapping[str, Any], until: float) -> None:
+        """Write what has gathered and how far the run is, and leave with the claim to the sync.
+
+        :param until: when the task means to come back, in seconds since the epoch.
+        """
+        self.commit()
+        self.plan.save(state)
+        self._database.guarded(lambda: self._lease.park(until))
+        self._database.close()
 
     def close(self) -> None:
         """Write what has gathered and let the next run begin."""
         try:
             self.commit()
+            if not self.read_only:
+                self.plan.drop()
         finally:
-            self._guarded(self._lease.release)
+            try:
+                self._database.guarded(self._lease.release)
+            finally:
+                self._database.close()
 
-    def _overlay_gathered(self, lines: dict[str, Line], key: str) -> None:
+    def _overlay_gathered(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
         """What is not written yet is newer than what the database has."""
-        line = lines.get(key, Line(None, None, None, None, None))
         for gathered in (self._confirmed, self._acknowledged, self._rejected):
-            if key in gathered:
+            for key in gathered.keys() & keys:
                 known = {name: value for name, value in gathered[key].items() if name in Line._fields}
-                line = line._replace(**known)
-                lines[key] = line
+                lines[key] = (lines.get(key) or Line(None, None, None, None, None))._replace(**known)
 
     def _write(self, gathered: dict[str, dict[str, Any]], key: str, **values: Any) -> None:
         if self.read_only:
@@ -255,72 +294,21 @@ class Journal:
             "generation": self._lease.generation,
             **values,
         }
+        self._begin_gathering()
+
+    def _begin_gathering(self) -> None:
         if self._oldest_at is None:
             self._oldest_at = time.monotonic()
 
-    def _write_gathered(self) -> None:
-        dialect = self._engine.dialect.name
-        with self._engine.begin() as connection:
-            for gathered, columns in (
-                (self._confirmed, _CONFIRMED),
-                (self._acknowledged, _ACKNOWLEDGED),
-                (self._rejected, _REJECTED),
-            ):
-                if gathered:
-                    # In one order everywhere, so that two tasks never lock each other out.
-                    ordered = sorted(gathered.values(), key=lambda line: str(line["contact_key"]))
-                    connection.execute(self._tables.upsert(dialect, list(columns)), ordered)
-
-    def _create(self) -> None:
-        version = self._version()
-        if version is None and self.read_only:
-            self._is_there = False
-            return
-        for attempt in range(_TRIES_TO_CREATE):
-            if version is not None:
-                break
-            try:
-                self._tables.metadata.create_all(self._engine)
-                with self._engine.begin() as connection:
-                    connection.execute(self._tables.meta.insert().values(name="version", value=VERSION))
-            except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError):
-                # A task beside this one may be creating them at the same moment; what stays is told.
-                if attempt == _TRIES_TO_CREATE - 1:
-                    raise
-                time.sleep(0.2 * (attempt + 1))
-            version = self._version()
-        if version is not None and version > VERSION:
-            raise JournalError(
-                f"the journal {self._settings.table!r} has version {version}, this provider knows up to {VERSION}: "
-                "update the provider, or name another table",
-                final=True,
-            )
-
-    def _version(self) -> int | None:
-        """The version of the tables, ``None`` where there are none yet."""
-        self._tables.upsert(self._engine.dialect.name, ["state"])  # raises for a dialect that is not known
-        meta = self._tables.meta
-        if not sa.inspect(self._engine).has_table(meta.name, schema=meta.schema):
-            return None
-        with self._engine.connect() as connection:
-            found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
-        return None if found is None else int(found)
-
-    def _guarded(self, action: Callable[[], Any], final_kind: type[Exception] | None = None) -> Any:
-        """Do something with the database; its errors quote parameters, and those are contact keys.
-
-        :param final_kind: errors that another try would meet again.
-        """
-        try:
-            return action()
-        except sa.exc.SQLAlchemyError as error:
-            cause = getattr(error, "orig", None)
-            state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-            words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
-            is_final = final_kind is not None and isinstance(error, final_kind)
-        except ValueError as fault:
-            words, is_final = str(fault), True
-        if is_final:
-            where = f"{self._settings.schema}.{self._settings.table}" if self._settings.schema else self._settings.table
-            raise JournalError(f"the journal {where!r} cannot be used or created ({words})", final=True)
-        raise JournalError(f"the journal's database failed ({words}): what it did not take in is sent again")
+    def _write_gathered(self, connection: sa.Connection) -> None:
+        for gathered, columns in (
+            (self._confirmed, _CONFIRMED),
+            (self._acknowledged, _ACKNOWLEDGED),
+            (self._rejected, _REJECTED),
+        ):
+            if gathered:
+                # In one order everywhere, so that two tasks never lock each other out.
+                ordered = sorted(gathered.values(), key=lambda line: str(line["contact_key"]))
+                connection.execute(self._tables.upsert(self._database.dialect, list(columns)), ordered)
+        if self._settled:
+            self.plan.settle(connection, self._settled)

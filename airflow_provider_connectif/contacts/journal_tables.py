@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 1
+VERSION = 2
 LONGEST_NAME = 250
 _LONGEST_KEY = 320
 _LONGEST_DIGEST = 32
 LONGEST_REASON = 500
+_KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
 
 
 def _exact(length: int) -> Any:
@@ -19,6 +23,13 @@ def _exact(length: int) -> Any:
 
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return sa.String(length).with_variant(exact, "mysql").with_variant(exact, "mariadb")
+
+
+def _long_text() -> Any:
+    """Text of any length; MySQL's plain one ends at 64 KiB."""
+    from sqlalchemy.dialects import mysql
+
+    return sa.Text().with_variant(mysql.LONGTEXT(), "mysql").with_variant(mysql.LONGTEXT(), "mariadb")
 
 
 class JournalTables:
@@ -52,15 +63,46 @@ class JournalTables:
             self.metadata,
             sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
             sa.Column("generation", sa.Integer, nullable=False),
-            sa.Column("run_id", sa.String(LONGEST_NAME), nullable=False),
-            sa.Column("holders", sa.Integer, nullable=False),
-            sa.Column("lease_until", sa.Float, nullable=False),
+        )
+        # Which tasks of which run are at work on a sync, or mean to come back to it.
+        self.claims = sa.Table(
+            f"{name}_claims",
+            self.metadata,
+            sa.Column("holder", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("sync_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("lease_until", sa.Float(53), nullable=False),
         )
         self.meta = sa.Table(
             f"{name}_meta",
             self.metadata,
             sa.Column("name", sa.String(20), primary_key=True),
             sa.Column("value", sa.Integer, nullable=False),
+        )
+
+        # What a run has still to send while no process works at it.
+        self.plans = sa.Table(
+            f"{name}_plans",
+            self.metadata,
+            sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("sync_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("kept_until", sa.Float(53), nullable=False),
+            sa.Column("state", _long_text(), nullable=False),
+        )
+        self.pending = sa.Table(
+            f"{name}_pending",
+            self.metadata,
+            sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column("file", sa.Integer),
+            sa.Column("contact_key", _exact(_LONGEST_KEY), nullable=False),
+            sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("mapping_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("payload", _long_text()),
         )
 
     def upsert(self, dialect: str, columns: list[str]) -> Any:
@@ -89,6 +131,21 @@ class JournalTables:
             return insert.on_duplicate_key_update(values)
         raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
 
+    def lines_of(self, dialect: str, columns: list[str]) -> Any:
+        """Select lines by ``sync_id`` and ``keys``, as :func:`key_parameter` packs them."""
+        lines = self.lines.c
+        if dialect == "postgresql":
+            unpacked: Any = sa.func.string_to_array(sa.bindparam("keys", type_=sa.String), _KEY_SEPARATOR)
+            among: Any = lines.contact_key == sa.any_(unpacked)
+        elif dialect == "sqlite":
+            unpacked = sa.func.json_each(sa.bindparam("keys", type_=sa.String)).table_valued("value")
+            among = lines.contact_key.in_(sa.select(unpacked.c.value))
+        else:
+            among = lines.contact_key.in_(sa.bindparam("keys", expanding=True))
+        return sa.select(*(lines[column] for column in columns)).where(
+            lines.sync_id == sa.bindparam("sync_id", type_=sa.String), among
+        )
+
     def _set(self, columns: list[str], new: Any) -> dict[str, Any]:
         old = self.lines.c
         is_newer = old.generation <= new.generation
@@ -98,3 +155,24 @@ class JournalTables:
             for column in ("row_digest", "patch_digest"):
                 values[column] = sa.case((is_newer, new[column]), (agree, old[column]), else_=sa.null())
         return values
+
+
+def key_parameter(dialect: str, keys: Collection[str]) -> Any:
+    """A list of keys as the ``keys`` of :meth:`JournalTables.lines_of`: one text where a dialect can unpack it.
+
+    A thousand parameters would cost more than the look-up.
+    """
+    if dialect == "postgresql":
+        return _KEY_SEPARATOR.join(keys)
+    return json.dumps(list(keys)) if dialect == "sqlite" else list(keys)
+
+
+def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
+    """A claim is a task's own, and what is pending is kept."""
+    tables.metadata.create_all(connection, tables=[tables.claims, tables.plans, tables.pending])
+    for column in ("run_id", "holders", "lease_until"):
+        connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s DROP COLUMN {column}").against(tables.syncs))
+
+
+MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType({2: _from_1_to_2})
+"""What brings the tables of the version before up to a version."""

@@ -4,88 +4,108 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+import uuid
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.contacts.journal_tables import JournalTables
+
 LEASE_S = 60.0
+PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
 _RENEW_EVERY_S = 15.0
 
 
 class Lease:
-    """A run's claim to a sync. It ends with the run, or a minute after the last task of it that lived.
+    """A task's claim to a sync, which holds off other runs. The tasks of one run hold a claim each.
+
+    A claim ends with its task, or a minute after a task that was killed, or ten minutes after the moment at which a
+    parked task meant to come back. A new try of a task takes over the claim of the one before.
 
     A thread renews it, since the task's own thread may wait for long: for a query, or for a window.
 
     :param engine: of the journal's database.
-    :param syncs: the table of syncs.
+    :param tables: the journal's.
     :param sync_id: which sync.
-    :param run_id: which run; its tasks share the claim.
+    :param run_id: which run.
+    :param task: which of its tasks.
     """
 
-    def __init__(self, engine: sa.Engine, syncs: sa.Table, sync_id: str, run_id: str) -> None:
+    def __init__(self, engine: sa.Engine, tables: JournalTables, sync_id: str, run_id: str, task: str) -> None:
         self._engine = engine
-        self._syncs = syncs
+        self._syncs, self._claims = tables.syncs, tables.claims
         self._sync_id = sync_id
         self._run_id = run_id
-        self._mine = sa.and_(syncs.c.sync_id == sync_id, syncs.c.run_id == run_id)
+        self._task = task
+        self._holder = uuid.uuid4().hex
+        claims = self._claims.c
+        self._mine = sa.and_(claims.sync_id == sync_id, claims.holder == self._holder)
         self._ended = threading.Event()
         self._keeper: threading.Thread | None = None
         self.generation = 0
         self.is_lost = False
 
     def take(self) -> bool:
-        """Try to get the claim; ``generation`` then tells this task from all that had it before."""
-        syncs, now = self._syncs, time.time()
-        of_sync = syncs.c.sync_id == self._sync_id
-        same_run = syncs.c.run_id == self._run_id
-        is_free = sa.or_(same_run, syncs.c.holders <= 0, syncs.c.lease_until < now)
-        taken: Mapping[str, Any] = {
-            "generation": syncs.c.generation + 1,
-            "holders": sa.case((same_run, syncs.c.holders + 1), else_=1),
-            "run_id": self._run_id,
-            "lease_until": now + LEASE_S,
-        }
-        # MySQL assigns from left to right: holders are counted before the run is overwritten.
-        update = sa.update(syncs).where(of_sync, is_free).ordered_values(*taken.items())
+        """Try to get the claim; ``generation`` then tells this process from all that had one before."""
+        claims, now = self._claims.c, time.time()
+        of_sync = claims.sync_id == self._sync_id
+        of_another_run = sa.and_(of_sync, claims.run_id != self._run_id)
+        of_this_task = sa.and_(of_sync, claims.run_id == self._run_id, claims.task == self._task)
         with self._engine.begin() as connection:
-            if not connection.execute(update).rowcount:
-                if connection.execute(sa.select(syncs.c.sync_id).where(of_sync)).first() is None:
-                    self._insert(connection)
-                if not connection.execute(update).rowcount:
-                    return False
-            self.generation = connection.execute(sa.select(syncs.c.generation).where(of_sync)).scalar_one()
+            generation = self._next_generation(connection)
+            alive = sa.select(claims.holder).where(of_another_run, claims.lease_until > now).limit(1)
+            if connection.execute(alive).first() is not None:
+                return False
+            connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
+            claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
+            connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
+        self.generation = generation
         self._keeper = threading.Thread(target=self._keep, name="connectif-lease", daemon=True)
         self._keeper.start()
         return True
 
+    def park(self, until: float) -> None:
+        """Leave with the claim, to come back at a moment in seconds since the epoch."""
+        if self._stop_keeping():
+            with self._engine.begin() as connection:
+                parked = sa.update(self._claims).where(self._mine).values(lease_until=until + PARKED_S)
+                connection.execute(parked)
+
     def release(self) -> None:
         """Give the claim back."""
+        if self._stop_keeping():
+            with self._engine.begin() as connection:
+                connection.execute(sa.delete(self._claims).where(self._mine))
+
+    def _stop_keeping(self) -> bool:
+        """End the thread; whether there is a claim."""
         if self._keeper is None:
-            return
+            return False
         self._ended.set()
         self._keeper.join()
         self._keeper = None
-        if not self.is_lost:
-            with self._engine.begin() as connection:
-                connection.execute(sa.update(self._syncs).where(self._mine).values(holders=self._syncs.c.holders - 1))
+        return not self.is_lost
 
-    def _insert(self, connection: sa.Connection) -> None:
-        first = {"sync_id": self._sync_id, "generation": 0, "run_id": "", "holders": 0, "lease_until": 0.0}
-        try:
-            with connection.begin_nested():
-                connection.execute(self._syncs.insert().values(**first))
-        except sa.exc.IntegrityError:
-            return  # a task beside this one was first
+    def _next_generation(self, connection: sa.Connection) -> int:
+        """Count one up, which also locks the sync's line until the transaction ends."""
+        syncs = self._syncs
+        update = sa.update(syncs).where(syncs.c.sync_id == self._sync_id).values(generation=syncs.c.generation + 1)
+        if not connection.execute(update).rowcount:
+            try:
+                with connection.begin_nested():
+                    connection.execute(sa.insert(syncs), {"sync_id": self._sync_id, "generation": 0})
+            except sa.exc.IntegrityError:
+                pass  # a task beside this one was first
+            connection.execute(update)
+        query = sa.select(syncs.c.generation).where(syncs.c.sync_id == self._sync_id)
+        return int(connection.execute(query).scalar_one())
 
     def _keep(self) -> None:
         until = time.monotonic() + LEASE_S
         while not self._ended.wait(_RENEW_EVERY_S):
             try:
                 with self._engine.begin() as connection:
-                    update = sa.update(self._syncs).where(self._mine).values(lease_until=time.time() + LEASE_S)
-                    self.is_lost = not connection.execute(update).rowcount
+                    renewed = sa.update(self._claims).where(self._mine).values(lease_until=time.time() + LEASE_S)
+                    self.is_lost = not connection.execute(renewed).rowcount
                 until = time.monotonic() + LEASE_S
             except sa.exc.SQLAlchemyError:
                 # Once more before it is too late; the task's own thread tells what is wrong with the database.

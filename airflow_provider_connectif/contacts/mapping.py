@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
+from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.rules import Coercer, JsonValue, Unfit, addresses, coercer, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 
 Nulls = Literal["omit", "clear"]
-Row = Mapping[str, Any]
 
 _KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
@@ -43,7 +43,7 @@ class Patch(NamedTuple):
 
     ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
     ``properties``: JSON-ready values by property id. ``row``: the row as it came. ``digests``: what the journal
-    is to know of it, where there is one.
+    is to know of it, where there is one. ``is_planned``: it stands in the run's plan until it is settled.
     """
 
     number: int
@@ -51,6 +51,7 @@ class Patch(NamedTuple):
     properties: Mapping[str, JsonValue]
     row: Row
     digests: Digests | None = None
+    is_planned: bool = False
 
 
 class _Step(NamedTuple):

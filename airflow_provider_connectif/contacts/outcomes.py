@@ -33,6 +33,8 @@ class StopKind(StrEnum):
     NOT_ANSWERING = "not_answering"
     KILLED = "killed"
     CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    DEFERRED = "deferred"
 
 
 class JournalError(Exception):

@@ -53,7 +53,7 @@ class ContactCheck(Run):
         self._log.info(
             "Checked %s in %s, no contact sent: %d can be sent, %d are invalid; %s more than once",
             plural(self._tally.read, "row"),
-            describe_seconds(self._progress.duration_s),
+            describe_seconds(self._effort.duration_s),
             self._keys.count,
             self._tally.bad,
             "1 row has a key that stands"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.quota import Quota, Wait
+from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.summary import Tally
 
@@ -33,17 +34,13 @@ class Progress:
     lives on until it next logs.
     """
 
-    def __init__(self, log: Log, tally: Tally, quota: Quota) -> None:
+    def __init__(self, log: Log, tally: Tally, quota: Quota, effort: Effort) -> None:
         self._log = log
         self._tally = tally
         self._quota = quota
-        self._started_at = self._last_at = time.monotonic()
+        self._effort = effort
+        self._last_at = time.monotonic()
         self._last_wait: Wait | None = None
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self._started_at
 
     def tick(self) -> None:
         """Log what is due; cheap enough to call for each row."""
@@ -53,15 +50,15 @@ class Progress:
             self._log_wait(wait)
         if now - self._last_at >= PROGRESS_EVERY_S:
             self._last_at = now
-            self._log.info("Progress: %s", describe_counts(self._tally, self._quota))
+            self._log.info("Progress: %s", describe_counts(self._tally, self._effort))
 
     def log_end(self) -> None:
         """The account of the whole run, refusals with their reasons and first rows."""
         self._log.info(
             "Done in %s: %s; waited %s for the rate limit",
-            describe_seconds(self.duration_s),
-            describe_counts(self._tally, self._quota),
-            describe_seconds(self._quota.waited_s),
+            describe_seconds(self._effort.duration_s),
+            describe_counts(self._tally, self._effort),
+            describe_seconds(self._effort.waited_s),
         )
         self.log_reasons()
 
@@ -79,11 +76,10 @@ class Progress:
         if seconds < _SHORTEST_WAIT_LOGGED_S or (last is not None and abs(last.until - wait.until) < _SAME_WAIT_S):
             return
         why = "Connectif answered 429" if wait.refused else "the window's requests are used up"
-        until = datetime.fromtimestamp(wait.until, UTC)
-        self._log.info("Rate limit: %s; waiting %.0f s, until %s", why, seconds, f"{until:%H:%M:%S} UTC")
+        self._log.info("Rate limit: %s; waiting %.0f s, until %s", why, seconds, clock(wait.until))
 
 
-def describe_counts(tally: Tally, quota: Quota) -> str:
+def describe_counts(tally: Tally, effort: Effort) -> str:
     """The counts of a run in words, the zeros left out but for the rows read and delivered."""
     outcomes = tally.outcomes
     parts = [
@@ -103,9 +99,14 @@ def describe_counts(tally: Tally, quota: Quota) -> str:
     unsettled = tally.read - sum(outcomes.values())
     if unsettled:
         parts.append(f"{unsettled:,} not sent yet")
-    requests = plural(quota.requests, "request")
-    parts.append(f"{requests} ({quota.rate_limited:,} answered 429)" if quota.rate_limited else requests)
+    requests = plural(effort.requests, "request")
+    parts.append(f"{requests} ({effort.rate_limited:,} answered 429)" if effort.rate_limited else requests)
     return ", ".join(parts)
+
+
+def clock(moment: float) -> str:
+    """A moment in seconds since the epoch as ``12:30:00 UTC``."""
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S} UTC"
 
 
 def plural(count: int, noun: str) -> str:

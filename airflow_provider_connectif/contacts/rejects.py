@@ -49,11 +49,11 @@ class Rejects:
             return
         line = {
             "row_number": number,
-            "key": _jsonable(key),
+            "key": jsonable(key),
             "outcome": outcome,
             "status": status,
             "reasons": list(reasons),
-            "row": _jsonable(row),
+            "row": jsonable(row),
         }
         # ASCII only, so that a lone surrogate, one of the reasons to be here, can be written at all.
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
@@ -64,7 +64,8 @@ class Rejects:
             self._sink.flush()
 
 
-def _jsonable(value: Any, depth: int = 0) -> Any:
+def jsonable(value: Any, depth: int = 0) -> Any:
+    """A value of a row in a form that JSON knows; what it does not know becomes text."""
     if value is None or isinstance(value, bool) or (isinstance(value, int) and value.bit_length() <= MOST_BITS):
         return value
     if isinstance(value, float):
@@ -72,7 +73,7 @@ def _jsonable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (Mapping, list, tuple, set, frozenset)) and depth >= _DEEPEST:
         return f"<{type(value).__name__}>"
     if isinstance(value, Mapping):
-        return {safe_text(key): _jsonable(item, depth + 1) for key, item in value.items()}
+        return {safe_text(key): jsonable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_jsonable(item, depth + 1) for item in value]
+        return [jsonable(item, depth + 1) for item in value]
     return safe_text(value)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_connectif.api.client import Answer
@@ -12,12 +11,15 @@ from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClose
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch, Row
-from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Stop, StopKind, describe_error
+from airflow_provider_connectif.contacts.effort import Effort
+from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
+from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.contacts.progress import Log, Progress, describe_counts, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, summarise
+from airflow_provider_connectif.contacts.verdict import Verdict, stop_verdict
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
@@ -52,17 +54,6 @@ class Client(Protocol):
 
     def patch_contact_by_external_id(self, external_id: str, patch: Any) -> Answer:
         """Send one patch."""
-
-
-class Verdict(StrEnum):
-    """How a run ended."""
-
-    SUCCESS = "success"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    """For good: to run it again unchanged would end the same way."""
-    TRY_AGAIN = "try_again"
-    """Failed, and another try may well succeed."""
 
 
 class Run(ABC):
@@ -105,7 +96,8 @@ class Run(ABC):
         self._rejects_path = rejects_path
         self._log = log
         self._tally = Tally()
-        self._progress = Progress(log, self._tally, client.quota)
+        self._effort = Effort(client.quota)
+        self._progress = Progress(log, self._tally, client.quota, self._effort)
         self._journal = journal
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
@@ -113,28 +105,20 @@ class Run(ABC):
         self._own_stop: Stop | None = None
         self._killed = False
 
-    def run(self, source: Source) -> None:
+    def run(self, open_source: Callable[[], Source]) -> None:
         """Read every row, or as many as it takes to know that the run must end early.
 
+        :param open_source: called once the rows are wanted.
         :raises MappingError: the mapping does not fit the fields or the columns; nothing was sent.
         :raises JournalError: the journal's database failed; what it did not take in is sent again by the next try.
         """
         try:
             self._open_journal()
-            self._read_definitions()
-            if self._journal is not None:
-                self._changes = Changes(
-                    self._journal,
-                    self._mapping,
-                    full_refresh=self._full_refresh,
-                    retry_rejected=self._retry_rejected,
-                )
             if not self.stop:
-                self._process(source)
+                self._work(open_source)
         finally:
             try:
-                if self._journal is not None:
-                    self._journal.close()
+                self._close_journal()
             finally:
                 self._rejects.flush()
                 self._log_end()
@@ -146,7 +130,7 @@ class Run(ABC):
         """
         self._killed = True
         self._client.quota.close()
-        return describe_counts(self._tally, self._client.quota)
+        return describe_counts(self._tally, self._effort)
 
     @property
     def stop(self) -> Stop | None:
@@ -158,10 +142,7 @@ class Run(ABC):
         """The run so far; see :func:`airflow_provider_connectif.contacts.summary.summarise`."""
         return summarise(
             self._tally,
-            requests=self._client.quota.requests,
-            rate_limited=self._client.quota.rate_limited,
-            waited_s=self._client.quota.waited_s,
-            duration_s=self._progress.duration_s,
+            effort=self._effort,
             rejects_path=self._rejects_path,
             more={**self._journal_summary(), **self._more_in_summary()},
         )
@@ -170,7 +151,7 @@ class Run(ABC):
         """How the run ended, and in words why, with counts and the commonest reasons."""
         undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
         if self.stop is not None:
-            verdict, words = _stop_verdict(self.stop)
+            verdict, words = stop_verdict(self.stop)
         elif undelivered:
             verdict, words = Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
         elif self._budget.is_exceeded_by(self._tally):
@@ -179,8 +160,26 @@ class Run(ABC):
         else:
             return Verdict.SUCCESS, ""
         reasons = "; ".join(self._tally.top_reasons(_REASONS_IN_FAILURE))
-        account = describe_counts(self._tally, self._client.quota)
+        account = describe_counts(self._tally, self._effort)
         return verdict, f"{words}. {account}" + (f". Commonest reasons: {reasons}" if reasons else "")
+
+    def _work(self, open_source: Callable[[], Source]) -> None:
+        """The whole way of the rows, from the account's definitions on."""
+        self._read_definitions()
+        self._changes = self._made_changes()
+        if not self.stop:
+            self._process(open_source())
+
+    def _made_changes(self, remapped: int = 0) -> Changes | None:
+        if self._journal is None:
+            return None
+        return Changes(
+            self._journal,
+            self._mapping,
+            full_refresh=self._full_refresh,
+            retry_rejected=self._retry_rejected,
+            remapped=remapped,
+        )
 
     @abstractmethod
     def _process(self, source: Source) -> None:
@@ -225,9 +224,13 @@ class Run(ABC):
                     yield patch
             return
         to_send: list[tuple[Seen, Patch]] = []
-        for row, seen in zip(batch, self._changes.look_up(batch), strict=True):
-            self._tally.read += 1
-            patch = self._patch_to_send(self._tally.read, row, seen)
+        looked_up = self._changes.look_up(batch)
+        first = self._tally.read + 1
+        self._tally.read += len(batch)
+        self._tally.outcomes[Outcome.UNCHANGED] += looked_up.unchanged
+        self._progress.tick()
+        for place, seen in looked_up.others:
+            patch = self._patch_to_send(first + place, batch[place], seen)
             self._progress.tick()
             if patch is not None:
                 to_send.append((seen, patch))
@@ -265,13 +268,21 @@ class Run(ABC):
 
     def _open_journal(self) -> None:
         if self._journal is not None:
-            self._journal.open(lambda: self.stop is not None, self._log.info)
+            self._journal.open(self._is_to_stop, self._log.info)
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    def _is_to_stop(self) -> bool:
+        """Asked several times a second while something is waited for."""
+        return self.stop is not None
 
     def _read_definitions(self) -> None:
         if not self._live_fields or not self._mapping.needs_definitions:
             return
         try:
-            found = fetch_definitions(self._client, self._policy, self._log, lambda: self.stop is not None)
+            found = fetch_definitions(self._client, self._policy, self._log, self._is_to_stop)
         except QuotaClosed:
             return
         except DefinitionsError as failure:
@@ -294,39 +305,3 @@ class Run(ABC):
         self._tally.count(Outcome.INVALID, number, invalid.reasons)
         key = row.get(self._mapping.key_column) if isinstance(row, Mapping) else None
         self._rejects.write(number, key, Outcome.INVALID.value, None, invalid.reasons, row)
-
-
-_STATUS_WORDS: dict[int, str] = {
-    401: "Connectif refused the API key (401): check the connection's password, which must be keyId:keySecret",
-    403: (
-        "Connectif answered 403: either the API key lacks the scope Contacts: Write, or the account is blocked; "
-        "the answer does not tell which"
-    ),
-    413: "Connectif answered 413, request too large: a fault of this provider, please report it",
-    415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
-}
-
-_STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
-    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this answer: {answer}"),
-    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this answer: {answer}"),
-    StopKind.ALL_REJECTED: (
-        Verdict.FAILED,
-        "The first answers were all refusals, so the mapping is wrong rather than the rows; stopped at once",
-    ),
-    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not answer as it should: {answer}, after every try"),
-    StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
-    StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
-}
-
-
-def _stop_verdict(stop: Stop) -> tuple[Verdict, str]:
-    verdict, words = _STOP_VERDICTS[stop.kind]
-    if stop.kind is StopKind.FAIL and isinstance(stop.error, ConnectifHttpError):
-        if stop.error.status // 100 == 3:
-            return verdict, f"Connectif answered {describe_error(stop.error)}: check the connection's host"
-        return verdict, _STATUS_WORDS.get(stop.error.status, words.format(answer=_answer(stop.error)))
-    return verdict, words.format(answer=_answer(stop.error))
-
-
-def _answer(error: Error | None) -> str:
-    return "a 2xx" if error is None else describe_error(error)

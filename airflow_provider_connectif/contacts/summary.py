@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.outcomes import Outcome
 
 _MOST_REASONS = 20  # in the summary
 _MOST_REASONS_KEPT = 1000  # in memory; a server may phrase each refusal differently
 _MOST_EXAMPLES = 3
+_MOST_REASONS_CARRIED = 200  # over a deferral
 _LARGEST_SUMMARY = 2000  # bytes as JSON; it goes to XCom and so into Airflow's database
 OTHER_REASONS = "other reasons"
 
@@ -44,6 +46,24 @@ class Tally:
             examples = self.examples.setdefault(shown, [])
             if len(examples) < _MOST_EXAMPLES:
                 examples.append(number)
+
+    def as_state(self) -> dict[str, Any]:
+        """JSON-ready, for the process that goes on after a deferral; of the reasons, the commonest ones."""
+        reasons = dict(self.reasons.most_common(_MOST_REASONS_CARRIED))
+        if left_out := self.reasons.total() - sum(reasons.values()):
+            reasons[OTHER_REASONS] = reasons.get(OTHER_REASONS, 0) + left_out
+        return {
+            "read": self.read,
+            "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
+            "reasons": {reason: [count, self.examples.get(reason, [])] for reason, count in reasons.items()},
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Count from where an earlier process stopped."""
+        self.read = int(state["read"])
+        self.outcomes = Counter({Outcome(name): int(count) for name, count in state["outcomes"].items()})
+        self.reasons = Counter({reason: int(count) for reason, (count, _) in state["reasons"].items()})
+        self.examples = {reason: list(numbers) for reason, (_, numbers) in state["reasons"].items()}
 
     @property
     def bad(self) -> int:
@@ -102,10 +122,7 @@ class FailureBudget:
 def summarise(
     tally: Tally,
     *,
-    requests: int,
-    rate_limited: int,
-    waited_s: float,
-    duration_s: float,
+    effort: Effort | None,
     rejects_path: str | None,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -121,10 +138,10 @@ def summarise(
     summary: dict[str, Any] = {
         "read": tally.read,
         **{outcome.value: tally.outcomes[outcome] for outcome in counts},
-        "requests": requests,
-        "rate_limited": rate_limited,
-        "waited_s": round(waited_s, 1),
-        "duration_s": round(duration_s, 1),
+        "requests": effort.requests if effort else 0,
+        "rate_limited": effort.rate_limited if effort else 0,
+        "waited_s": round(effort.waited_s, 1) if effort else 0.0,
+        "duration_s": round(effort.duration_s, 1) if effort else 0.0,
         "reasons": {},
         "rejects_path": rejects_path,
         **(more or {}),
@@ -135,7 +152,7 @@ def summarise(
 
 def empty_summary() -> dict[str, Any]:
     """The summary of a run that did not begin."""
-    return summarise(Tally(), requests=0, rate_limited=0, waited_s=0.0, duration_s=0.0, rejects_path=None)
+    return summarise(Tally(), effort=None, rejects_path=None)
 
 
 def _reasons_that_fit(reasons: Mapping[str, int], room: int) -> dict[str, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.contacts.delivery import Delivery
+from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.contacts.run import Run, Source
@@ -46,15 +48,22 @@ class ContactSync(Run):
         return super().stop or self._delivery.stop
 
     def _process(self, source: Source) -> None:
+        self._deliver(lambda: self._send(self._patches(source)))
+
+    def _deliver(self, send: Callable[[], None]) -> None:
+        """Hand over patches, and wait until what can be settled is settled and accounted for."""
         try:
             with self._delivery:
-                for patch in self._patches(source):
-                    if not self._delivery.submit(patch, self._tick):
-                        break
-                    self._tick()
+                send()
                 self._delivery.drain(self._tick)
         finally:
             self._collect()
+
+    def _send(self, patches: Iterable[Patch]) -> None:
+        for patch in patches:
+            if not self._delivery.submit(patch, self._tick):
+                return
+            self._tick()
 
     def _log_end(self) -> None:
         self._progress.log_end()
@@ -63,6 +72,10 @@ class ContactSync(Run):
         if self._journal is not None:
             # A source may be silent for long, and what is acknowledged meanwhile could not be written down.
             self._delivery.drain(self._tick)
+            self._write_down()
+
+    def _write_down(self) -> None:
+        if self._journal is not None:
             self._collect()
             self._journal.commit()
             self._delivery.written()
@@ -90,9 +103,8 @@ class ContactSync(Run):
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             reasons = tuple(f"{reason}, {settled.tries} times" for reason in reasons)
         self._tally.count(settled.outcome, patch.number, reasons)
+        status = error.status if isinstance(error, ConnectifHttpError) else None
         if self._changes is not None:
-            status = error.status if isinstance(error, ConnectifHttpError) else None
             self._changes.settle(settled, reasons, status)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
-            status = error.status if isinstance(error, ConnectifHttpError) else None
             self._rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.contacts.journal_tables import VERSION
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import DATABASES, TABLES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
 ANA, BEA = {"email": "ana@example.com", "visits": 1}, {"email": "bea@example.com", "visits": 1}
@@ -148,7 +148,7 @@ def test_table_and_schema_have_the_names_that_they_were_given(
     tables = database.query(
         "select table_name from information_schema.tables where table_schema = " + _text(schema or "public")
     )
-    assert {name for (name,) in tables} == {table, f"{table}_syncs", f"{table}_meta"}
+    assert {name for (name,) in tables} == {name.replace("connectif_journal", table, 1) for name in TABLES}
     database.query(f"drop schema {quoted} cascade")
     database.query("create schema if not exists public")
 

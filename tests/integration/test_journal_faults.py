@@ -197,7 +197,7 @@ def test_four_tasks_at_once_create_one_journal_and_deliver_everything_once(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process]
 ) -> None:
     quarter = CONTACTS // 4
-    processes = [start("night", rows=rows(quarter, n * quarter)) for n in range(4)]
+    processes = [start("night", map_index=n, rows=rows(quarter, n * quarter)) for n in range(4)]
     assert [process.end(60).state for process in processes] == ["success"] * 4
     assert set(Counter(entry["key"] for entry in strict.log).values()) == {1}
     assert has(strict, rows(4 * quarter))
@@ -253,7 +253,7 @@ def test_a_run_that_waits_for_its_source_keeps_its_claim(
     first.wait_until_it_says("Delivering")
     second = start("second night", rows=rows(1, visits=2))
     second.wait_until_it_says("is under way")
-    ((ends_at,),) = journal.query("select lease_until from connectif_journal_syncs")
+    ((ends_at,),) = journal.query("select lease_until from connectif_journal_claims where run_id = 'dag/first night'")
     until(lambda: time.time() > ends_at + 0.5)  # the claim would have ended
 
     assert not second.has_ended()

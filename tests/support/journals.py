@@ -20,6 +20,10 @@ from tests.support.strict_server import until
 from tests.support.task_runs import Run, run_operator
 
 DATABASES = ("sqlite", "postgres")
+TABLES = (
+    "connectif_journal",
+    *(f"connectif_journal_{name}" for name in ("syncs", "claims", "plans", "pending", "meta")),
+)
 
 
 class JournalDatabase:
@@ -39,8 +43,12 @@ class JournalDatabase:
 
     def text(self) -> str:
         """Everything that the journal's tables hold, as text."""
-        tables = ("connectif_journal", "connectif_journal_syncs", "connectif_journal_meta")
-        return "\n".join(repr(row) for table in tables for row in self.query(f"select * from {table}"))
+        return "\n".join(repr(row) for table in TABLES for row in self.query(f"select * from {table}"))
+
+    def pending(self) -> int:
+        """How many patches the journal's database holds for somebody to send."""
+        ((count,),) = self.query("select count(*) from connectif_journal_pending")
+        return count
 
 
 def journal_database(kind: str, request: pytest.FixtureRequest, **extra: Any) -> JournalDatabase:
@@ -68,14 +76,9 @@ def _rows_of_sqlite(path: Path, sql: str) -> list[tuple[Any, ...]]:
 def deliver(run_id: str, before: Callable[[Any], None] | None = None, **arguments: Any) -> Run:
     """Run the operator as a task of one DAG run, with the journal in the connection ``journal``."""
 
-    def in_dag_run(operator: Any) -> None:
-        execute = operator.execute
-        operator.execute = lambda context: execute({**context, "run_id": run_id, "dag": SimpleNamespace(dag_id="dag")})
-        if before is not None:
-            before(operator)
-
     journal = {"journal_conn_id": "journal", "sync_id": "nightly", "fields": "builtin"}
-    return run_operator(before=in_dag_run, **(journal | arguments))
+    context = {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}
+    return run_operator(before=before, context=context, **(journal | arguments))
 
 
 class Process:

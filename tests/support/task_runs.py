@@ -15,7 +15,8 @@ _names = itertools.count(1)
 class FakeTI:
     """The one thing that the operator asks of a task instance."""
 
-    def __init__(self) -> None:
+    def __init__(self, map_index: int = -1) -> None:
+        self.task_id, self.map_index = "patch", map_index
         self.pushed: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
@@ -39,22 +40,39 @@ class Run:
     dag_run: Any = field(default=None, repr=False)
 
 
-def run_operator(before: Callable[[Any], None] | None = None, **arguments: Any) -> Run:
+def run_operator(
+    before: Callable[[Any], None] | None = None,
+    *,
+    map_index: int = -1,
+    method: str = "execute",
+    context: dict[str, Any] | None = None,
+    **arguments: Any,
+) -> Run:
     """Run the operator alone; its exceptions become the states that Airflow makes of them.
 
     :param before: called with the operator before it runs.
+    :param method: ``execute``, or what a deferral has named.
+    :param context: what the task's context has beside its instance.
     """
-    from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+    from airflow.providers.common.compat.sdk import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSkipException,
+        TaskDeferred,
+    )
 
     from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 
     operator = ContactPatchOperator(task_id="patch", **arguments)
     if before is not None:
         before(operator)
-    ti = FakeTI()
-    state, error, returned = "success", None, None
+    ti = FakeTI(map_index)
+    error: BaseException | None = None
+    state, returned = "success", None
     try:
-        returned = operator.execute({"ti": ti})
+        returned = getattr(operator, method)({"ti": ti, **(context or {})})
+    except TaskDeferred as deferral:
+        state, error = "deferred", deferral
     except AirflowFailException as failure:
         state, error = "failed", failure
     except AirflowSkipException as skip:

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
-from airflow_provider_connectif.contacts.digests import key_digester, mapping_digest, patch_digest, row_digester
+from airflow_provider_connectif.contacts.digests import RowDigester, key_digester, mapping_digest, patch_digest
 from airflow_provider_connectif.contacts.fields import fields_of_author
 from airflow_provider_connectif.contacts.journal_tables import JournalTables
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -66,19 +66,19 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
 @pytest.mark.parametrize("case", ROWS)
 def test_rows_of_one_digest_are_sent_alike(case: str) -> None:
     one, other, same = ROWS[case]
-    digest = row_digester(MAPPED)
+    digest = RowDigester(MAPPED)
     assert (digest(one) == digest(other)) is same
 
 
 def test_without_a_mapping_every_column_counts() -> None:
-    digest = row_digester(OPEN)
+    digest = RowDigester(OPEN)
     rows = [{"email": "a@example.com"}, {"email": "a@example.com", "tier": None}, {"email": "a@example.com", "tier": 1}]
     assert len({digest(row) for row in rows}) == 3
 
 
 def test_a_row_that_cannot_be_printed_raises_and_is_not_taken_for_another() -> None:
     with pytest.raises(ValueError, match="digits"):
-        row_digester(MAPPED)({"a": 10**5000, "b": 1})
+        RowDigester(MAPPED)({"a": 10**5000, "b": 1})
 
 
 # Two patches, and whether they are one to Connectif.
@@ -125,7 +125,7 @@ def test_mappings(case: str) -> None:
     assert (mapping_digest(mapping(**changes)) != mapping_digest(mapping())) is differs
     row = {"a": "x", "b": "x", "email": "a@example.com", "mail": "a@example.com"}
     if changes.get("properties", "") is not None:
-        same_row = row_digester(mapping(**changes))(row) == row_digester(mapping())(row)
+        same_row = RowDigester(mapping(**changes))(row) == RowDigester(mapping())(row)
         assert same_row is not differs
 
 
@@ -141,7 +141,7 @@ mapping = ContactMapping(properties={"tags": "a"}, definitions=fields)
 row = {"email": "a@example.com", "a": {str(n) for n in range(40)}}
 plain = {"email": "a@example.com", "a": ["1", "2"]}
 patch = mapping.patch(1, row)
-print(json.dumps([mapping_digest(mapping), row_digester(mapping)(plain), patch_digest(patch.properties)]))
+print(json.dumps([mapping_digest(mapping), RowDigester(mapping)(plain), patch_digest(patch.properties)]))
 """
     outputs = {
         subprocess.check_output([sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, text=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, empty_summary, summarise
 
@@ -20,15 +23,10 @@ def tally(read: int = 0, **counts: int) -> Tally:
 
 
 def summary(of: Tally, **changes: Any) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "requests": 5,
-        "rate_limited": 1,
-        "waited_s": 12.345,
-        "duration_s": 20.04,
-        "rejects_path": None,
-        **changes,
-    }
-    return summarise(of, **arguments)
+    now, effort = time.time(), Effort(Quota())
+    counts = {"requests": 5, "rate_limited": 1, "deferrals": 0}
+    effort.go_on({**counts, "waited_s": 12.3, "started_at": now - 20.0, "deferred_at": now})
+    return summarise(of, **({"effort": effort, "rejects_path": None} | changes))
 
 
 def test_the_summary_has_exactly_these_keys() -> None:

@@ -1,0 +1,179 @@
+"""A delivery that gives its worker back while it waits for a window.
+
+What is left to send is put into the plan of the journal's database, so that the process that goes on needs neither
+the source nor the field definitions: it sends what the plan holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.contacts.progress import clock, describe_seconds, plural
+from airflow_provider_connectif.contacts.run import Source
+from airflow_provider_connectif.contacts.sync import ContactSync
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.journal import Journal
+    from airflow_provider_connectif.contacts.mapping import Patch
+
+
+@dataclass(frozen=True)
+class DeferralRules:
+    """When a delivery gives its worker back.
+
+    :param after_s: a window that is further away than this, in seconds, is waited for without a worker.
+    :param comes_back: the task was deferred before, and goes on with its plan.
+    :param time_limit_s: seconds that the run may take in all, those in which it was deferred included.
+    """
+
+    after_s: float
+    comes_back: bool = False
+    time_limit_s: float | None = None
+
+
+class DeferrableSync(ContactSync):
+    """Delivers the rows of a source, and says when it had better wait without a worker.
+
+    It has then left everything behind that is needed to go on, and ``deferred_until`` is set.
+
+    :param deferral: when to defer.
+    :param arguments: as of :class:`airflow_provider_connectif.contacts.run.Run`; with a journal.
+    """
+
+    _journal: Journal
+
+    def __init__(self, *arguments: Any, deferral: DeferralRules, **named_arguments: Any) -> None:
+        super().__init__(*arguments, **named_arguments)
+        self._rules = deferral
+        self._is_reading = False
+        self._is_read = False  # to its end
+        self._is_planning = False  # the rest of the source goes into the plan, since the window is far away
+        self._window_opens_at = 0.0
+        self._pending = ""
+
+    @property
+    def deferred_until(self) -> float | None:
+        """When the task is to come back, in seconds since the epoch, if it has to."""
+        return self._window_opens_at if self.stop == Stop(StopKind.DEFERRED) else None
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds that are left of the time that the run may take."""
+        limit = self._rules.time_limit_s
+        return None if limit is None else max(0.0, limit - self._effort.duration_s)
+
+    def _open_journal(self) -> None:
+        self._journal.open(self._is_to_stop, self._log.info, comes_back=self._rules.comes_back)
+
+    def _work(self, open_source: Callable[[], Source]) -> None:
+        state = self._journal.plan.load() if self._rules.comes_back else None
+        if state is None:
+            super()._work(open_source)
+            return
+        self._effort.go_on(state["effort"])
+        self._client.quota.recall(state["quota"])
+        if not state["is_read"]:
+            super()._work(open_source)
+            return
+        self._tally.go_on(state["tally"])
+        self._changes = self._made_changes(remapped=state["remapped"])
+        self._delivery.count_before(self._tally.delivered, self._tally.outcomes[Outcome.REJECTED])
+        self._is_read = True
+        self._log.info("Going on after waiting for the rate limit: %s", self._left())
+        self._deliver(self._send_planned)
+
+    def _process(self, source: Source) -> None:
+        def send() -> None:
+            self._is_reading = True
+            for patch in self._patches(source):
+                if not self._send_or_plan(patch):
+                    return
+                self._tick()
+            self._is_reading = False
+            self._is_read = self.stop is None
+            self._send_planned()
+
+        self._deliver(send)
+
+    def _send_or_plan(self, patch: Patch) -> bool:
+        """Whether there is more to be done; what cannot be sent soon is put into the plan, and what follows it too."""
+        while not (self._is_planning or self._delivery.offer(patch)):
+            if self.stop:
+                return False
+            self._tick()
+        if self._is_planning:
+            self._put_off([patch])
+        return True
+
+    def _send_planned(self) -> None:
+        for batch in self._journal.plan.patches():
+            self._send(batch)
+            if self.stop:
+                return
+
+    def _put_off(self, patches: list[Patch]) -> None:
+        self._journal.plan.add(patches, self._mapping.same_contact)
+        for patch in patches:
+            if self._changes is not None:
+                self._changes.forget(patch)
+
+    def _end_batch(self) -> None:
+        if not self._is_planning:
+            self._delivery.drain(self._tick, lambda: self._is_planning)
+        self._write_down()
+
+    def _tick(self) -> None:
+        super()._tick()
+        self._look_at_the_clock()
+
+    def _is_to_stop(self) -> bool:
+        self._look_at_the_clock()
+        return super()._is_to_stop()
+
+    def _look_at_the_clock(self) -> None:
+        if self.time_left_s == 0.0:
+            self._delivery.end(StopKind.TIMED_OUT)
+        wait = self._client.quota.wait
+        if wait is None or self.stop or wait.until - time.time() <= self._rules.after_s:
+            return
+        if self._is_reading:
+            self._is_planning = True  # it is read to its end first, so that it need not be read again
+            return
+        self._window_opens_at = wait.until
+        self._delivery.end(StopKind.DEFERRED)
+
+    def _close_journal(self) -> None:
+        until = self.deferred_until
+        if until is None:
+            super()._close_journal()
+            return
+        self._put_off([patch for patch in self._delivery.unsent() if not patch.is_planned])
+        state = {
+            "is_read": self._is_read,
+            "tally": self._tally.as_state(),
+            "effort": self._effort.as_state(),
+            "quota": self._client.quota.remember(until),
+            "remapped": self._changes.remapped if self._changes else 0,
+        }
+        self._pending = self._left()
+        self._journal.park(state, until)
+
+    def _log_end(self) -> None:
+        if self.deferred_until is None:
+            super()._log_end()
+            return
+        until = clock(self.deferred_until)
+        self._log.info("Rate limit: deferred until %s, without a worker; %s", until, self._pending)
+
+    def _more_in_summary(self) -> dict[str, Any]:
+        return {"deferrals": self._effort.deferrals}
+
+    def _left(self) -> str:
+        """How much is pending, and how long that takes by the allowance."""
+        pending = self._journal.plan.count()
+        minutes = pending / self._client.quota.requests_per_minute
+        return f"{plural(pending, 'contact')} pending, about {describe_seconds(60.0 * minutes)} left"

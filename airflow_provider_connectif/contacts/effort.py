@@ -1,0 +1,66 @@
+"""What a run has cost, over all the processes that have worked at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_connectif.api.quota import Quota
+
+_COUNTS = ("requests", "rate_limited", "deferrals")
+
+
+class Effort:
+    """Requests and time of a run; a run that was deferred goes on counting where it stopped.
+
+    :param quota: of this process.
+    """
+
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+        self._before = dict.fromkeys(_COUNTS, 0)
+        self._waited_before_s = 0.0
+        self.started_at = time.time()
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests, 429 and retries included."""
+        return self._before["requests"] + self._quota.requests
+
+    @property
+    def rate_limited(self) -> int:
+        """Answers 429."""
+        return self._before["rate_limited"] + self._quota.rate_limited
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds held back by a window, on a worker or deferred."""
+        return self._waited_before_s + self._quota.waited_s
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the run's first process began."""
+        return max(0.0, time.time() - self.started_at)
+
+    @property
+    def deferrals(self) -> int:
+        """How often the run has given its worker back."""
+        return self._before["deferrals"]
+
+    def as_state(self) -> dict[str, Any]:
+        """JSON-ready, for the process that goes on after a deferral."""
+        return {
+            "requests": self.requests,
+            "rate_limited": self.rate_limited,
+            "deferrals": self.deferrals + 1,
+            "waited_s": self.waited_s,
+            "started_at": self.started_at,
+            "deferred_at": time.time(),
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Count from where an earlier process stopped."""
+        self._before = {name: int(state[name]) for name in _COUNTS}
+        self._waited_before_s = float(state["waited_s"]) + max(0.0, time.time() - float(state["deferred_at"]))
+        self.started_at = float(state["started_at"])

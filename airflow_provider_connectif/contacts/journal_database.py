@@ -1,0 +1,145 @@
+"""The journal's database: its connections, its tables at first use and from version to version, its errors in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.contacts.journal_tables import MIGRATIONS, VERSION, JournalTables
+from airflow_provider_connectif.contacts.outcomes import JournalError
+
+T = TypeVar("T")
+
+_TRIES_TO_CREATE = 5
+
+
+class JournalDatabase:
+    """Where a journal is kept.
+
+    Every error of the database becomes a :class:`JournalError` without the values that drivers quote, since those
+    are contact keys.
+
+    :param engine: a SQLAlchemy engine of PostgreSQL, SQLite, MySQL or MariaDB.
+    :param table: the name of the table of lines; the others are called after it.
+    :param schema: its schema, if not the connection's default.
+    """
+
+    def __init__(self, engine: sa.Engine, table: str, schema: str | None = None) -> None:
+        self.engine = engine
+        self.tables = JournalTables(table, schema)
+        self._name = f"{schema}.{table}" if schema else table
+        self._reader: sa.Connection | None = None
+
+    @property
+    def dialect(self) -> str:
+        """SQLAlchemy's name of the kind of database."""
+        return self.engine.dialect.name
+
+    def create(self, *, read_only: bool = False) -> bool:
+        """Create the tables at first use, and bring those of an older version up to this one.
+
+        :param read_only: change nothing.
+        :return: whether the tables are there.
+        :raises JournalError: the database failed, or the tables were made by a newer version.
+        """
+        return self.guarded(lambda: self._create(read_only), final_kind=sa.exc.ProgrammingError)
+
+    def read(self, action: Callable[[sa.Connection], T]) -> T:
+        """Ask something, on a connection that is kept for that: a transaction a question would cost more than it."""
+        return self.guarded(lambda: self._read(action))
+
+    def write(self, action: Callable[[sa.Connection], T]) -> T:
+        """Do something in one transaction."""
+
+        def transaction() -> T:
+            with self.engine.begin() as connection:
+                return action(connection)
+
+        return self.guarded(transaction)
+
+    def guarded(self, action: Callable[[], T], final_kind: type[Exception] | None = None) -> T:
+        """Do something with the database, and say what went wrong without quoting what was asked.
+
+        :param final_kind: errors that another try would meet again.
+        """
+        try:
+            return action()
+        except sa.exc.SQLAlchemyError as error:
+            cause = getattr(error, "orig", None)
+            state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+            words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
+            is_final = final_kind is not None and isinstance(error, final_kind)
+        except ValueError as fault:
+            words, is_final = str(fault), True
+        # Raised out here, so that the driver's error is not kept as the context of ours.
+        if is_final:
+            raise JournalError(f"the journal {self._name!r} cannot be used or created ({words})", final=True)
+        raise JournalError(f"the journal's database failed ({words}): what it did not take in is sent again")
+
+    def close(self) -> None:
+        """Give back the connection that is kept."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            self.guarded(reader.close)
+
+    def _read(self, action: Callable[[sa.Connection], T]) -> T:
+        was_there = self._reader is not None
+        try:
+            return action(self._connected())
+        except sa.exc.DBAPIError as error:
+            self._reader = None
+            if not (was_there and error.connection_invalidated):
+                raise
+        # Only the connection had gone, perhaps long ago.
+        return action(self._connected())
+
+    def _connected(self) -> sa.Connection:
+        if self._reader is None:
+            self._reader = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return self._reader
+
+    def _create(self, read_only: bool) -> bool:
+        version = self._version()
+        for attempt in range(_TRIES_TO_CREATE):
+            if read_only or (version is not None and version >= VERSION):
+                break
+            try:
+                self._migrate(version)
+            except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError):
+                # A task beside this one may be at it at the same moment; what stays is told.
+                if attempt == _TRIES_TO_CREATE - 1:
+                    raise
+                time.sleep(0.2 * (attempt + 1))
+            version = self._version()
+        if version is not None and version > VERSION:
+            raise JournalError(
+                f"the journal {self._name!r} has version {version}, this provider knows up to {VERSION}: "
+                "update the provider, or name another table",
+                final=True,
+            )
+        return version is not None
+
+    def _migrate(self, version: int | None) -> None:
+        meta = self.tables.meta
+        if version is None:
+            self.tables.metadata.create_all(self.engine)
+            with self.engine.begin() as connection:
+                connection.execute(meta.insert().values(name="version", value=VERSION))
+            return
+        for to_version in range(version + 1, VERSION + 1):
+            with self.engine.begin() as connection:
+                MIGRATIONS[to_version](self.tables, connection)
+                connection.execute(sa.update(meta).where(meta.c.name == "version").values(value=to_version))
+
+    def _version(self) -> int | None:
+        """The version of the tables, ``None`` where there are none yet."""
+        self.tables.upsert(self.dialect, ["state"])  # raises for a dialect that is not known
+        meta = self.tables.meta
+        if not sa.inspect(self.engine).has_table(meta.name, schema=meta.schema):
+            return None
+        with self.engine.connect() as connection:
+            found: Any = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
+        return None if found is None else int(found)

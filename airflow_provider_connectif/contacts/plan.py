@@ -1,0 +1,199 @@
+"""What a task has still to send while no process works at it: kept in the journal's database, row by row.
+
+Patches are personal data. A plan holds them only while they are pending: a line goes in the transaction that
+writes down what became of it, and a plan with its task, a newer run of its sync, or its retention.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.contacts.digests import key_digester
+from airflow_provider_connectif.contacts.journal_database import JournalDatabase
+from airflow_provider_connectif.contacts.mapping import Digests, Patch
+from airflow_provider_connectif.contacts.outcomes import JournalError
+from airflow_provider_connectif.contacts.rejects import jsonable
+
+_LINES_AT_ONCE = 1000
+
+
+class Plan:
+    """The pending patches of one task of one run.
+
+    :param database: the journal's.
+    :param sync_id: the stream of rows that the task delivers.
+    :param run_id: the run.
+    :param task: tells the tasks of a run apart.
+    :param key_secret: where the journal keeps no contact key in clear: patches are encrypted with a key made of it.
+    :param keeps_rows: whether rows are kept beside their patches, for a file of refused rows.
+    :param retention_s: seconds after which a plan that nobody came back for may be deleted by any run.
+    """
+
+    def __init__(
+        self,
+        database: JournalDatabase,
+        sync_id: str,
+        run_id: str,
+        task: str,
+        *,
+        key_secret: bytes | None,
+        keeps_rows: bool,
+        retention_s: float,
+    ) -> None:
+        self._database = database
+        self._plans, self._pending = database.tables.plans, database.tables.pending
+        self._sync_id, self._run_id, self._task = sync_id, run_id, task
+        self._written_key = key_digester(key_secret)
+        self._fernet = None if key_secret is None else _fernet(key_secret)
+        self._keeps_rows = keeps_rows
+        self._retention_s = retention_s
+        self._gathered: list[dict[str, Any]] = []
+        self._plan_id: str | None = None
+
+    @property
+    def _is_mine(self) -> Any:
+        plans = self._plans.c
+        return sa.and_(plans.sync_id == self._sync_id, plans.run_id == self._run_id, plans.task == self._task)
+
+    def load(self) -> dict[str, Any] | None:
+        """What the process before this one has saved, or ``None`` where no plan was left."""
+        query = sa.select(self._plans.c.plan_id, self._plans.c.state).where(self._is_mine)
+        found = self._database.read(lambda connection: connection.execute(query).first())
+        if found is None:
+            return None
+        self._plan_id = found.plan_id
+        state: dict[str, Any] = json.loads(found.state)
+        return state
+
+    def sweep(self) -> None:
+        """Delete what earlier tries of this task and other runs of the sync have left, and what is too old anywhere."""
+        plans = self._plans.c
+        is_other_run = sa.and_(plans.sync_id == self._sync_id, plans.run_id != self._run_id)
+        self._delete(sa.or_(self._is_mine, is_other_run, plans.kept_until < time.time()))
+        self._plan_id = None
+
+    def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
+        """Put patches off; they are written a thousand at once, and the rest by :meth:`save`.
+
+        :param same_contact: the journal's form of a contact key.
+        """
+        for patch in patches:
+            row, sent, mapping = patch.digests or Digests("", "", "")
+            self._gathered.append(
+                {
+                    "number": patch.number,
+                    "contact_key": self._written_key(same_contact(patch.key)),
+                    "row_digest": row,
+                    "patch_digest": sent,
+                    "mapping_digest": mapping,
+                    "payload": self._packed(patch),
+                }
+            )
+            if len(self._gathered) >= _LINES_AT_ONCE:
+                self._write_gathered()
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write down what was put off, and how far the run is."""
+        self._write_gathered()
+        values = {"state": json.dumps(state), "kept_until": time.time() + self._retention_s}
+        update = sa.update(self._plans).where(self._plans.c.plan_id == self._made()).values(**values)
+        self._database.write(lambda connection: connection.execute(update))
+
+    def count(self) -> int:
+        """How many patches are pending."""
+        self._write_gathered()
+        if self._plan_id is None:
+            return 0
+        query = sa.select(sa.func.count()).where(self._pending.c.plan_id == self._plan_id)
+        return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
+
+    def patches(self) -> Iterator[Sequence[Patch]]:
+        """The pending patches in the order of their rows, in batches."""
+        self._write_gathered()
+        pending, last = self._pending.c, 0
+        while self._plan_id is not None:
+            after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
+            query = sa.select(self._pending).where(after).order_by(pending.number).limit(_LINES_AT_ONCE)
+            lines = self._database.read(lambda connection, query=query: connection.execute(query).fetchall())  # type: ignore[misc]
+            if not lines:
+                return
+            last = lines[-1].number
+            yield [self._unpacked(line) for line in lines]
+
+    def settle(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
+        """Take out rows whose outcome is known, in the transaction that writes it down."""
+        pending = self._pending.c
+        of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(numbers))
+        connection.execute(sa.delete(self._pending).where(of_these))
+
+    def drop(self) -> None:
+        """The task has ended: nothing of it stays."""
+        self._gathered.clear()
+        if self._plan_id is not None:
+            self._delete(self._plans.c.plan_id == self._plan_id)
+            self._plan_id = None
+
+    def _made(self) -> str:
+        """The plan's id; a new one for each try, so that what an older one still does touches it not."""
+        if self._plan_id is None:
+            made = uuid.uuid4().hex
+            values: dict[str, Any] = {
+                "plan_id": made,
+                "sync_id": self._sync_id,
+                "run_id": self._run_id,
+                "task": self._task,
+            }
+            values |= {"kept_until": time.time() + self._retention_s, "state": "{}"}
+            self._database.write(lambda connection: connection.execute(sa.insert(self._plans), values))
+            self._plan_id = made
+        return self._plan_id
+
+    def _write_gathered(self) -> None:
+        if not self._gathered:
+            return
+        plan_id = self._made()
+        lines = [{"plan_id": plan_id, **line} for line in self._gathered]
+        self._database.write(lambda connection: connection.execute(sa.insert(self._pending), lines))
+        self._gathered.clear()
+
+    def _delete(self, which: Any) -> None:
+        def delete(connection: sa.Connection) -> None:
+            ids = [row.plan_id for row in connection.execute(sa.select(self._plans.c.plan_id).where(which))]
+            if ids:
+                connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
+                connection.execute(sa.delete(self._plans).where(self._plans.c.plan_id.in_(ids)))
+
+        self._database.write(delete)
+
+    def _packed(self, patch: Patch) -> str:
+        row = jsonable(patch.row) if self._keeps_rows else None
+        text = json.dumps([patch.key, patch.properties, row])
+        return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
+
+    def _unpacked(self, line: Any) -> Patch:
+        text = line.payload
+        if self._fernet is not None:
+            from cryptography.fernet import InvalidToken
+
+            try:
+                text = self._fernet.decrypt(text)
+            except InvalidToken:
+                raise JournalError("the plan was written with another secret: clear the task", final=True) from None
+        key, properties, row = json.loads(text)
+        digests = Digests(line.row_digest, line.patch_digest, line.mapping_digest)
+        return Patch(line.number, key, properties, row or {}, digests, is_planned=True)
+
+
+def _fernet(secret: bytes) -> Any:
+    from cryptography.fernet import Fernet
+
+    key = hashlib.blake2b(secret, digest_size=32, person=b"connectif-plan").digest()
+    return Fernet(base64.urlsafe_b64encode(key))

@@ -1,0 +1,60 @@
+"""How a run ends, in words that say what to do about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.contacts.outcomes import Error, Stop, StopKind, describe_error
+
+
+class Verdict(StrEnum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    """For good: to run it again unchanged would end the same way."""
+    TRY_AGAIN = "try_again"
+    """Failed, and another try may well succeed."""
+
+
+_STATUS_WORDS: dict[int, str] = {
+    401: "Connectif refused the API key (401): check the connection's password, which must be keyId:keySecret",
+    403: (
+        "Connectif answered 403: either the API key lacks the scope Contacts: Write, or the account is blocked; "
+        "the answer does not tell which"
+    ),
+    413: "Connectif answered 413, request too large: a fault of this provider, please report it",
+    415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
+}
+
+_STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
+    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this answer: {answer}"),
+    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this answer: {answer}"),
+    StopKind.ALL_REJECTED: (
+        Verdict.FAILED,
+        "The first answers were all refusals, so the mapping is wrong rather than the rows; stopped at once",
+    ),
+    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not answer as it should: {answer}, after every try"),
+    StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
+    StopKind.TIMED_OUT: (
+        Verdict.TRY_AGAIN,
+        "execution_timeout is over, the time in which the task was deferred included",
+    ),
+    StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
+}
+
+
+def stop_verdict(stop: Stop) -> tuple[Verdict, str]:
+    """How a run ends that stopped before its last row, and in words why."""
+    verdict, words = _STOP_VERDICTS[stop.kind]
+    if stop.kind is StopKind.FAIL and isinstance(stop.error, ConnectifHttpError):
+        if stop.error.status // 100 == 3:
+            return verdict, f"Connectif answered {describe_error(stop.error)}: check the connection's host"
+        return verdict, _STATUS_WORDS.get(stop.error.status, words.format(answer=_answer(stop.error)))
+    return verdict, words.format(answer=_answer(stop.error))
+
+
+def _answer(error: Error | None) -> str:
+    return "a 2xx" if error is None else describe_error(error)

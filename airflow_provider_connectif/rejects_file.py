@@ -1,0 +1,60 @@
+"""The file of refused rows, at any path that Airflow's object storage takes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from typing import Any, cast
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+_IN_MEMORY = 1024 * 1024
+
+
+class RejectsFile:
+    """An open text file; a context manager.
+
+    :param path: where it is, with its protocol (``s3://...``), if it is not a local one.
+    :param goes_on: keep what an earlier process of the same try has written, instead of writing it anew.
+    """
+
+    def __init__(self, path: str, *, goes_on: bool = False) -> None:
+        self._path = ObjectStoragePath(path)
+        self._is_local = self._path.protocol in ("", "file")
+        self._goes_on = goes_on
+        self._file: Any = None
+
+    def __enter__(self) -> RejectsFile:
+        if not self._goes_on:
+            self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, text: str, /) -> None:
+        """Append text."""
+        if self._file is None:
+            self._open()
+        self._file.write(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, as far as the kind of file allows before it is closed."""
+        if self._file is not None:
+            self._file.flush()
+
+    def _open(self) -> None:
+        path = cast(Any, self._path)
+        if self._is_local:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a" if self._goes_on else "w", encoding="utf-8")
+            return
+        # Most object stores cannot append: what is there is written once more.
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as earlier:
+            if self._goes_on and path.exists():
+                with path.open("r", encoding="utf-8") as file:
+                    shutil.copyfileobj(file, earlier)
+                earlier.seek(0)
+            self._file = path.open("w", encoding="utf-8")
+            shutil.copyfileobj(earlier, self._file)

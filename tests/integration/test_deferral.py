@@ -1,0 +1,331 @@
+"""A delivery gives its worker back while it waits for a window, and each process goes on where the last one stopped.
+
+Here each process is an operator of its own, as the worker makes one from the DAG; a real scheduler and triggerer do
+the same in the end-to-end tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.contacts import lease
+from tests.support.airflow_runs import task_states, xcom
+from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.strict_server import StrictServer, until
+from tests.support.task_runs import Run
+
+LIMIT, WINDOW_S = 20, 3.0
+DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.5)}
+
+
+@pytest.fixture(params=DATABASES)
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database(request.param, request)
+
+
+@pytest.fixture(autouse=True)
+def small_windows(strict: StrictServer, connection: Callable[..., None]) -> None:
+    connection("connectif_default", **strict.connection(timeout=5))
+    strict.reset(limit=LIMIT, window_s=WINDOW_S, headers="fraction")
+
+
+def rows(count: int, visits: int = 0) -> list[dict[str, Any]]:
+    return [{"email": f"user{n}@example.com", "visits": visits + n} for n in range(count)]
+
+
+def wait_as_the_triggerer(run: Run) -> None:
+    """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it."""
+    from airflow.sdk.module_loading import import_string
+
+    path, kwargs = run.error.trigger.serialize()  # type: ignore[union-attr]
+    trigger = import_string(path)(**json.loads(json.dumps(kwargs)))
+
+    async def wait() -> list[Any]:
+        return [event async for event in trigger.run()]
+
+    assert len(asyncio.run(wait())) == 1
+
+
+def deliver_to_the_end(
+    run_id: str = "night", between: Callable[[int], None] = lambda _: None, **arguments: Any
+) -> list[Run]:
+    """Deliver over as many deferrals as it takes; the runs of all processes."""
+    runs = [deliver(run_id, **(DEFERRABLE | arguments))]
+    while runs[-1].state == "deferred":
+        assert len(runs) < 20
+        between(len(runs))
+        wait_as_the_triggerer(runs[-1])
+        method = runs[-1].error.method_name  # type: ignore[union-attr]
+        # What only the first process may need is taken away from the others.
+        later = {"rows": _never(), **{name: value for name, value in arguments.items() if name != "rows"}}
+        runs.append(deliver(run_id, method=method, **(DEFERRABLE | later)))
+    return runs
+
+
+def _never() -> Iterator[dict[str, Any]]:
+    raise AssertionError("the source was read a second time")
+    yield {}
+
+
+def sent(strict: StrictServer) -> Counter[str]:
+    """How often each contact was sent; what a window refused is not counted."""
+    return Counter(entry["key"] for entry in strict.log if entry["status"] != 429)
+
+
+def test_each_process_sends_what_the_window_allows_and_the_source_is_read_once(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    pending = []
+    runs = deliver_to_the_end(rows=rows(70), between=lambda _: pending.append(journal.pending()))
+
+    assert [run.state for run in runs] == ["deferred"] * 3 + ["success"]
+    assert pending == [50, 30, 10]
+    assert strict.contacts == {row["email"]: {"visits": row["visits"]} for row in rows(70)}
+    assert set(sent(strict).values()) == {1}
+    assert strict.requests == 70
+    summary = runs[-1].summary
+    assert (summary["read"], summary["created"], summary["requests"]) == (70, 70, 70)
+    assert summary["deferrals"] == 3
+    assert summary["duration_s"] >= 3 * WINDOW_S - 0.5
+    assert journal.pending() == 0
+    assert journal.query("select count(*) from connectif_journal_plans") == [(0,)]
+    assert deliver("next night", rows=rows(70)).summary["unchanged"] == 70
+
+
+def test_a_source_larger_than_what_is_kept_in_memory_is_read_to_its_end_before_the_worker_is_given_back(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.update(window_s=30.0)  # one window is all that this run sees
+    run = deliver("night", rows=rows(3000), **DEFERRABLE)
+
+    assert run.state == "deferred"
+    assert run.summary["read"] == 3000
+    assert run.summary["created"] == LIMIT
+    assert journal.pending() == 3000 - LIMIT
+    assert len(journal.acknowledged()) == LIMIT
+
+
+def test_few_rows_need_no_deferral(journal: JournalDatabase, strict: StrictServer) -> None:
+    (run,) = deliver_to_the_end(rows=rows(LIMIT))
+    assert run.state == "success"
+    assert run.summary["deferrals"] == 0
+
+
+def test_a_window_that_is_near_is_waited_for(journal: JournalDatabase, strict: StrictServer) -> None:
+    (run,) = deliver_to_the_end(rows=rows(50), defer_after=timedelta(seconds=10))
+    assert run.state == "success"
+    assert run.summary["waited_s"] > WINDOW_S
+
+
+def test_what_is_refused_is_counted_and_written_over_all_processes(
+    journal: JournalDatabase, strict: StrictServer, tmp_path: Path
+) -> None:
+    refused = [f"user{n}@example.com" for n in (3, 30, 55)]
+    strict.update(faults=[{"keys": refused, "status": 422}])
+    path = tmp_path / "rejects.jsonl"
+    source = [*rows(58), {"email": "nobody", "visits": 1}]
+
+    runs = deliver_to_the_end(rows=source, rejects_path=str(path), failure_budget=3)
+
+    summary = runs[-1].summary
+    assert (summary["created"], summary["rejected"], summary["invalid"]) == (55, 3, 1)
+    assert runs[-1].state == "failed"  # four refused, and three may be
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sorted(line["row_number"] for line in written) == [4, 31, 56, 59]
+    assert {line["row"]["email"] for line in written} == {*refused, "nobody"}
+    assert journal.pending() == 0
+
+
+def test_refusals_in_a_later_window_do_not_look_like_a_wrong_mapping(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.update(faults=[{"keys": [f"user{n}@example.com" for n in range(20, 45)], "status": 422}])
+    runs = deliver_to_the_end(rows=rows(60), failure_budget=25)
+    assert runs[-1].state == "success"
+    assert runs[-1].summary["created"] == 35
+
+
+def test_a_refused_key_in_a_later_window_ends_the_task_and_the_plan(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    runs = deliver_to_the_end(
+        rows=rows(60), between=lambda _: strict.update(faults=[{"nth": [21, None], "status": 401}])
+    )
+    assert [run.state for run in runs] == ["deferred", "failed"]
+    assert journal.pending() == 0
+
+
+def test_rows_of_one_contact_keep_their_order(journal: JournalDatabase, strict: StrictServer) -> None:
+    source = [row for n in range(25) for row in ({"email": f"u{n}@example.com", "visits": 1},)]
+    source += [{"email": f"u{n}@example.com", "visits": 2} for n in range(25)]
+    runs = deliver_to_the_end(rows=source)
+    assert runs[-1].state == "success"
+    assert {contact["visits"] for contact in strict.contacts.values()} == {2}
+
+
+def test_a_process_that_is_killed_between_windows_or_in_them_loses_nothing(
+    journal: JournalDatabase, strict: StrictServer, tmp_path: Path
+) -> None:
+    strict.update(delay_s=0.02)
+    process = Process(tmp_path, "night", rows=rows(70), **DEFERRABLE)
+    assert process.end().state == "deferred"
+    wait_until_window_opens(strict)
+    second = Process(tmp_path, "night", method="execute_complete", rows=rows(70), **DEFERRABLE)
+    until(lambda: strict.received > LIMIT + 3)
+    second.kill()
+
+    # Airflow's retry begins anew: it reads the source, and the journal knows what was acknowledged.
+    runs = deliver_to_the_end(rows=rows(70))
+
+    assert runs[-1].state == "success"
+    assert len(strict.contacts) == 70
+    assert sum(sent(strict).values()) <= 70 + 8 + 50
+    assert journal.pending() == 0
+
+
+def wait_until_window_opens(strict: StrictServer) -> None:
+    until(lambda: time.time() > strict.windows[-1]["ends"])
+
+
+def test_a_plan_that_is_gone_is_made_again(journal: JournalDatabase, strict: StrictServer) -> None:
+    first = deliver("night", rows=rows(30), **DEFERRABLE)
+    assert first.state == "deferred"
+    for table in ("connectif_journal_pending", "connectif_journal_plans"):
+        journal.query(f"delete from {table}")
+    wait_as_the_triggerer(first)
+
+    run = deliver("night", method="execute_complete", rows=rows(30), **DEFERRABLE)
+
+    assert run.state == "success"
+    assert set(sent(strict).values()) == {1}
+
+
+def test_a_newer_run_waits_for_a_deferred_one_and_then_takes_the_place_of_its_plan(
+    journal: JournalDatabase, strict: StrictServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "PARKED_S", 2.0)
+    assert deliver("night", rows=rows(30), **DEFERRABLE).state == "deferred"
+    newer = Process(tmp_path, "next night", rows=rows(30, visits=1))
+    newer.wait_until_it_says("is under way")
+    assert journal.pending() == 10
+
+    assert newer.end().state == "success"  # nobody came back for the other
+    assert journal.pending() == 0
+    assert {entry["body"]["visits"] - int(entry["key"][4:].partition("@")[0]) for entry in strict.log[20:]} == {1}
+
+
+def test_what_nobody_comes_back_for_is_deleted_after_its_retention(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    run = deliver("night", rows=rows(30), plan_retention=timedelta(seconds=0.1), **DEFERRABLE)
+    assert (run.state, journal.pending()) == ("deferred", 10)
+    until(lambda: time.time() > strict.windows[-1]["ends"])
+    assert deliver("another", sync_id="another", rows=rows(1)).state == "success"
+    assert journal.pending() == 0
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_with_sha256_pending_patches_are_encrypted(
+    kind: str, request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    database = journal_database(kind, request, connectif_journal_secret="a secret & more = 1")
+    source = [{"email": f"ana{n}@example.com", "_name": f"Zwölf{n}"} for n in range(30)]
+    held: list[str] = []
+    runs = deliver_to_the_end(rows=source, journal_key="sha256", between=lambda _: held.append(database.text()))
+
+    assert runs[-1].state == "success"
+    assert len(strict.contacts) == 30
+    assert "pending" not in held[0]
+    for personal in ("ana", "@", "example", "Zw"):
+        assert personal not in held[0]
+    if kind == "sqlite":
+        files = list(request.getfixturevalue("tmp_path").glob("journal.db*"))
+        assert files
+        assert not any(b"example" in file.read_bytes() for file in files)
+
+
+def test_what_the_task_may_take_is_counted_over_its_deferrals(journal: JournalDatabase, strict: StrictServer) -> None:
+    limit = timedelta(seconds=2 * WINDOW_S + 1)
+    runs = deliver_to_the_end(rows=rows(200), execution_timeout=limit)
+    assert runs[-1].state in ("up_for_retry", "deferred")
+    assert all(run.error.timeout <= limit for run in runs if run.state == "deferred")  # type: ignore[union-attr]
+    if runs[-1].state == "up_for_retry":
+        assert "execution_timeout" in str(runs[-1].error)
+    assert strict.requests <= 4 * LIMIT
+
+
+def test_a_window_that_others_have_used_up_is_waited_for_before_the_fields_are_read(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    others = deliver("others", sync_id="others", rows=rows(LIMIT))
+    assert others.state == "success"
+    runs = [deliver("night", rows=[{"email": "ana@example.com", "tier": "a"}], fields="live", **DEFERRABLE)]
+    assert runs[0].state == "deferred"
+    wait_as_the_triggerer(runs[0])
+    again = {"rows": [{"email": "ana@example.com", "tier": "a"}], "fields": "live"}
+    runs.append(deliver("night", method="execute_complete", **(DEFERRABLE | again)))
+    assert runs[1].state in ("success", "deferred")
+
+
+def test_a_cap_of_the_connection_holds_over_deferrals_too(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    strict.reset(limit=0)
+    connection("connectif_default", **strict.connection(requests_per_minute=10, timeout=5))
+    first = deliver("night", rows=rows(15), **DEFERRABLE)
+    assert (first.state, strict.received) == ("deferred", 10)
+    assert first.error.trigger.until > time.time() + 50  # type: ignore[union-attr]
+    # A process that is there too early waits as well.
+    second = deliver("night", method="execute_complete", rows=rows(15), **DEFERRABLE)
+    assert (second.state, strict.received) == ("deferred", 10)
+
+
+def test_the_log_tells_what_is_pending_and_how_long_it_takes(
+    journal: JournalDatabase, strict: StrictServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    deliver_to_the_end(rows=rows(50))
+    said = capfd.readouterr().out.splitlines()
+    deferred = [line for line in said if "deferred until" in line]
+    assert "30 contacts pending, about 1 min 30 s left" in deferred[0]
+    assert "10 contacts pending, about 30.0 s left" in deferred[1]
+    assert any("Going on after waiting for the rate limit: 30 contacts pending" in line for line in said)
+    assert not any("@example.com" in line for line in said)
+
+
+def test_without_a_journal_it_says_what_is_missing() -> None:
+    from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+
+    with pytest.raises(ValueError, match="deferrable=True needs journal_conn_id"):
+        ContactPatchOperator(task_id="patch", rows=[], deferrable=True)
+
+
+def test_airflows_own_default_is_no_fault_without_a_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    assert ContactPatchOperator(task_id="patch", rows=[]).deferrable is True
+    assert ContactPatchOperator(task_id="patch", rows=[], deferrable=False).deferrable is False
+
+
+def test_a_dag_run_defers_and_goes_on(
+    journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]
+) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
+    from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+
+    with DAG(f"deferrable_{journal.conn_id}_{time.time_ns()}", schedule=None) as dag:
+        ContactPatchOperator(task_id="patch", rows=rows(50), fields="builtin", journal_conn_id="journal", **DEFERRABLE)
+    dag_run = run_dag(dag)
+    assert task_states(dag_run) == {"patch": "success"}
+    assert xcom(dag_run, "patch", "summary")["created"] == 50
+    assert set(sent(strict).values()) == {1}
