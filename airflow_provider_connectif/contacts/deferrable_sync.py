@@ -159,6 +159,7 @@ class DeferrableSync(ContactSync):
             "quota": self._client.quota.remember(until),
             "remapped": self._changes.remapped if self._changes else 0,
         }
+        self._journal.commit()  # so that what is settled is pending no longer
         self._pending = self._left()
         self._journal.park(state, until)
 
