@@ -26,10 +26,6 @@ OPTION_SEPARATOR = "|"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?=T|\Z)")
 
 
-def _text(value: str) -> str:
-    return value
-
-
 def _decimal(value: float) -> str:
     """A double's shortest exact text, without an exponent."""
     text = repr(value)
@@ -54,7 +50,7 @@ def _options(value: list[str]) -> str:
 
 BY_VALUE: Mapping[type, Cell] = MappingProxyType(
     {
-        str: _text,
+        str: str,
         bool: lambda value: "true" if value else "false",
         int: str,
         float: _decimal,
@@ -70,6 +66,8 @@ def by_value(value: Any) -> str:
 
     :raises Unfit: it is of no JSON-ready type, or of one that a cell cannot carry.
     """
+    if type(value) is str:  # nearly always
+        return value
     write = BY_VALUE.get(type(value))
     if write is None:
         raise Unfit(f"must be text, a number, a boolean or a list of text, not {kind(value)}")

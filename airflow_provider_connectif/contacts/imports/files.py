@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from array import array
@@ -20,7 +21,7 @@ __all__ = ["MAX_FILE_BYTES", "ImportFile", "ImportFiles", "ImportSet", "checked_
 MAX_FILE_BYTES = 48_000_000
 """Below the 50 MB that Connectif takes (API reference, "Create import"), whatever it takes a megabyte for."""
 
-_MOST_HELD_BYTES = 4_000_000  # of lines and notes together, before they are written to their files
+_MOST_HELD_BYTES = 2_000_000  # of lines and notes together, before they are written to their files
 _MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have an order each
 
 
@@ -90,8 +91,9 @@ class ImportFiles:
     (``None``, empty text or list) are left out and counted; what they would clear, only a PATCH may.
 
     Of several rows of one contact only the last is imported, also where they hold different columns and so would
-    stand in different files: by PATCH such rows add up, here the last one speaks for the contact. In what order
-    Connectif works off the files is not defined, and so none of them may depend on another.
+    stand in different files: by PATCH such rows add up, here the last one speaks for the contact. A row that is
+    refused supersedes none. In what order Connectif works off the files is not defined, and so none of them may
+    depend on another.
 
     The same rows make byte-identical files. Memory does not grow with rows, but by about a kilobyte with each set
     of columns. It is all personal data, in a folder that only this user can read.
@@ -134,7 +136,8 @@ class ImportFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.folder)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
 
     def add(self, patch: Patch) -> None:
         """Write one row.
@@ -165,7 +168,7 @@ class ImportFiles:
             self._write_out()
 
     def close(self) -> ImportSet:
-        """Finish the files: what is held is written, and rows that later ones supersede are taken out."""
+        """Finish the files: what is held is written, and rows that later ones supersede are taken out. Once only."""
         self._write_out()
         superseded: dict[int, array[int]] = self._last_rows.superseded()
         for number in sorted(superseded):

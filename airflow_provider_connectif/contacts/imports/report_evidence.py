@@ -82,7 +82,8 @@ def line_of(cell: str, reading: Literal[0, 1, 2]) -> int | None:
 
 
 def _first_records(report: Path, delimiter: str) -> list[tuple[str, ...]]:
-    found, cells = [], 0
+    found: list[tuple[str, ...]] = []
+    cells = 0
     for record in itertools.islice(records(report, delimiter), _SAMPLE):
         cells += len(record)
         if found and cells > _MOST_CELLS:
