@@ -43,7 +43,7 @@ DEFINITIONS = fields_of_author(
 MAPPING = ContactMapping(properties=PROPERTIES, definitions=DEFINITIONS)
 
 
-def rows() -> list[dict[str, Any]]:
+def rows(count: int = ROWS) -> list[dict[str, Any]]:
     return [
         {
             "email": f"person.{n}@example.com",
@@ -58,7 +58,7 @@ def rows() -> list[dict[str, Any]]:
             "vip": n % 2 == 0,
             "tier": "gold",
         }
-        for n in range(ROWS)
+        for n in range(count)
     ]
 
 

@@ -1,0 +1,116 @@
+"""What a patch's values look like in a CSV cell of an import.
+
+Source of the forms: help centre, articles 360020966799 and 360014217640 (dates ``yyyy-mm-dd``, checkbox options joined
+by ``|``, option ids, integers without leading zeros, phones without spaces). Not stated for contacts are decimals and
+booleans; products are documented with a dot and with ``true`` and ``false``, so that is what is written.
+
+A cell that begins with ``=``, ``+``, ``-`` or ``@`` is written as it is, although a spreadsheet would take it for a
+formula: the file is data that Connectif reads, and an apostrophe in front would become part of the contact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from airflow_provider_connectif.contacts.fields import Field, FieldType
+from airflow_provider_connectif.contacts.rules.base import Unfit, kind
+
+Cell = Callable[[Any], str]
+"""Writes one JSON-ready value; a value that is blank becomes the empty text. Raises :class:`Unfit`."""
+
+OPTION_SEPARATOR = "|"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?=T|\Z)")
+
+
+def _decimal(value: float) -> str:
+    """A double's shortest exact text, without an exponent."""
+    text = repr(value)
+    if not text[-1].isdigit():
+        raise Unfit("must be a number, not NaN or infinity")
+    if not value:
+        return "0"  # also for minus zero
+    return format(Decimal(text), "f") if "e" in text else text
+
+
+def _options(value: list[str]) -> str:
+    """Option ids joined. One that holds the separator would be read as two."""
+    for option in value:
+        if not isinstance(option, str) or not option:
+            raise Unfit("must be a list of option ids, and has one that is blank or no text")
+        if OPTION_SEPARATOR in option:
+            raise Unfit(
+                f'cannot be imported: an option id has a "{OPTION_SEPARATOR}" in it, which separates options in a CSV'
+            )
+    return OPTION_SEPARATOR.join(value)
+
+
+BY_VALUE: Mapping[type, Cell] = MappingProxyType(
+    {
+        str: str,
+        bool: lambda value: "true" if value else "false",
+        int: str,
+        float: _decimal,
+        list: _options,
+        type(None): lambda value: "",
+    }
+)
+"""The form by a value's own type, which the rules of mapping have made one of JSON's."""
+
+
+def by_value(value: Any) -> str:
+    """A value in the form that its own type has.
+
+    :raises Unfit: it is of no JSON-ready type, or of one that a cell cannot carry.
+    """
+    if type(value) is str:  # nearly always
+        return value
+    write = BY_VALUE.get(type(value))
+    if write is None:
+        raise Unfit(f"must be text, a number, a boolean or a list of text, not {kind(value)}")
+    return write(value)
+
+
+def _day(value: Any) -> str:
+    """The day as it is written, whatever the offset of a moment: an import knows days only.
+
+    A moment keeps its own calendar day, as it does by PATCH for ``_birthdate``; it is not converted to UTC.
+    """
+    if value is None:
+        return ""
+    day = _DAY.match(value) if type(value) is str else None
+    if day is None:
+        raise Unfit("must be a date such as 1990-05-17")
+    return day.group()
+
+
+def _phone(value: Any) -> str:
+    text = by_value(value)
+    return text if text.isascii() and " " not in text else "".join(text.split())
+
+
+FORMS: Mapping[FieldType, Cell] = MappingProxyType(
+    {
+        "text": by_value,
+        "email": by_value,
+        "phone": _phone,
+        "integer": by_value,
+        "decimal": by_value,
+        "boolean": by_value,
+        "date": _day,
+        "radio": by_value,
+        "checkbox": by_value,
+    }
+)
+"""The form of each type of field."""
+
+
+def cell_of(field: Field | None) -> Cell:
+    """The function that writes a field's cells.
+
+    :param field: the definition; ``None``, or one of a type that is not known here: by the value's own type.
+    """
+    return by_value if field is None else FORMS.get(field.type, by_value)  # type: ignore[call-overload]

@@ -1,0 +1,133 @@
+"""From streamed rows to checked files for the bulk import: rows a second, memory, and what a bare csv.writer takes.
+
+    python -m benchmarks.import_files [rows]
+
+So many rows (default 1,000,000) of ten properties, made one by one as a source would hand them over, go through mapping
+and checks into files with their ledgers; the time of making the rows is measured and taken off. The peer is Python's
+``csv.writer`` on ready-made strings, in the same process. Each case is a process of its own: as it is, with 1 % of the
+contacts coming twice, with patches kept for delivery by PATCH, and with the digests of a journal (without a goal: they
+cost as much as by PATCH).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_connectif.contacts.digests import mapping_digest, patch_digest, row_digester
+from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet
+from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
+from benchmarks.common import Figures
+from benchmarks.journal import resident_mb
+from benchmarks.mapping import MAPPING, rows
+
+ROWS = 1_000_000
+CASES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "1 % duplicates": {"every": 100},
+    "with patches kept": {"keep_properties": True},
+    "with a journal's digests": {"digests": True},
+}
+
+
+def stream(count: int, every: int) -> Iterator[dict[str, Any]]:
+    """Rows one by one; each so manyth one is about the contact before it."""
+    samples = rows(1000)
+    for n in range(count):
+        who = n - 1 if every and n % every == every - 1 else n
+        yield {**samples[n % 1000], "email": f"user{who}@example.com", "points": n, "surname": f"García {n}"}
+
+
+def with_digests(mapping: ContactMapping) -> Any:
+    row_digest, digest = row_digester(mapping), mapping_digest(mapping)
+
+    def add(row: dict[str, Any], patch: Patch) -> Patch:
+        return patch._replace(digests=Digests(row_digest(row), patch_digest(patch.properties), digest))
+
+    return add
+
+
+def written(folder: Path, count: int, every: int, keep_properties: bool, digests: bool) -> tuple[ImportSet, float]:
+    """The files, and the seconds that they took."""
+    add_digests = with_digests(MAPPING) if digests else None
+    began_at = time.perf_counter()
+    with ImportFiles(folder, MAPPING, keep_properties=keep_properties) as files:
+        for number, row in enumerate(stream(count, every), 1):
+            patch = MAPPING.patch(number, row)
+            files.add(patch if add_digests is None else add_digests(row, patch))
+        made = files.close()
+        return made, time.perf_counter() - began_at
+
+
+def bare_writer_s(path: Path, count: int) -> float:
+    """Seconds that csv.writer takes for as many rows that are text already."""
+    lines = [[str(value) for value in MAPPING.patch(1, row).properties.values()] for row in stream(1000, 0)]
+    keyed = [[f"user{n}@example.com", *line] for n, line in enumerate(lines)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        began_at = time.perf_counter()
+        write = csv.writer(file).writerow
+        for n in range(count):
+            write(keyed[n % 1000])
+        return time.perf_counter() - began_at
+
+
+def child(case: str, count: int) -> None:
+    settings = {"every": 0, "keep_properties": False, "digests": False, **CASES[case]}
+    for row in stream(2000, 0):
+        MAPPING.patch(1, row)  # loads what is loaded when first used
+    with tempfile.TemporaryDirectory() as folder:
+        start_mb = resident_mb()
+        began_at = time.perf_counter()
+        for _ in stream(count, settings["every"]):
+            pass
+        making_s = time.perf_counter() - began_at
+        cpu_s = time.process_time()
+        made, took_s = written(Path(folder) / "files", count, **settings)
+        cpu_s = time.process_time() - cpu_s - making_s
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        figures = {
+            "rows_s": count / (took_s - making_s),
+            "cpu_rows_s": count / cpu_s,
+            "bare_rows_s": count / bare_writer_s(Path(folder) / "bare.csv", count),
+            "above_mb": peak_mb - start_mb,
+            "files": len(made.files),
+            "lost": count - made.rows - made.duplicates,
+            "duplicates": made.duplicates,
+        }
+    print(json.dumps(figures))
+
+
+def main(count: int) -> int:
+    figures = Figures()
+    for case in CASES:
+        command = [sys.executable, "-m", "benchmarks.import_files", str(count), case]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        run = json.loads(output.splitlines()[-1])
+        print(f"{count:,} rows of ten properties, {case}")
+        figures.show(
+            "  mapped, checked and written", run["rows_s"], "rows/s", least=None if "digests" in case else 30_000
+        )
+        figures.show("  the same by the time of the processor alone", run["cpu_rows_s"], "rows/s")
+        figures.show("  a bare csv.writer on ready-made strings", run["bare_rows_s"], "rows/s")
+        figures.show("  times the bare writer's time", run["bare_rows_s"] / run["rows_s"], "times")
+        figures.show("  memory above the start", run["above_mb"], "MB", most=80)
+        figures.show("  files", run["files"], "", most=4 if count <= ROWS else None)
+        figures.show("  rows lost", run["lost"], "", most=0)
+        figures.show("  duplicates", run["duplicates"], "")
+    return figures.exit_code()
+
+
+if __name__ == "__main__":
+    rows_wanted = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    if len(sys.argv) > 2:
+        child(sys.argv[2], rows_wanted)
+    else:
+        sys.exit(main(rows_wanted))
