@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from airflow_provider_connectif.api.client import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch, Row
