@@ -200,7 +200,6 @@ def _number(pattern: re.Pattern[str], kind: Callable[[str], float]) -> Callable[
     def make(field: dict[str, Any], zero: bool) -> Check:
         least, most = field.get("minValue", float("-inf")), field.get("maxValue", float("inf"))
 
-        @lru_cache(100_000)
         def check(cell: str) -> float:
             if pattern.fullmatch(cell) is None or (pattern is _INTEGER and cell == "0" and not zero):
                 raise CellError("must be a number without leading zeros")
