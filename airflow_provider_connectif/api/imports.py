@@ -21,13 +21,14 @@ from airflow_provider_connectif.api.errors import MalformedAnswerError, QuotaClo
 from airflow_provider_connectif.api.transport import Timeouts, Transport
 
 DEFAULT_UPLOAD_TIMEOUT_S = 600.0
+STALL_S = 30.0
+"""Seconds for the connection to stand, and then for each part of a file, some 16 KB, to be taken by the network."""
 
 OPEN_STATUSES = frozenset({"queued", "inProgress"})
 """The documented states of an import that is not over."""
 FINAL_STATUSES = frozenset({"finished", "error", "cancelled"})
 """The documented states of an import that is over. ``cancelled`` comes from the app; the API cannot cancel."""
 
-_STALL_S = 30.0  # for one part of a file, some 16 KB, to be taken by the network
 _MOST_IMPORT_PAGES = 1000
 
 
@@ -146,7 +147,7 @@ class ImportEndpoints:
                 body=_Upload(parts, self._upload_timeout, lambda: self._transport.quota.closed),
                 content_type=parts.content_type,
                 read_body=True,
-                timeouts=Timeouts(connect=_STALL_S, read=self._upload_timeout),
+                timeouts=Timeouts(connect=STALL_S, read=self._upload_timeout),
             )
         return Import.parse(answer.body)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api import imports
 from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.errors import (
@@ -203,6 +205,23 @@ def test_sending_has_a_deadline(large_file: Path) -> None:
 
     with serving(script) as server, pytest.raises(NoAnswerError):
         upload(client_of(server, upload_timeout=0.5), large_file)
+
+
+def test_another_side_that_stops_reading_is_given_up_on(large_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "STALL_S", 0.3)
+    over = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.take(MEGABYTE, keep=False)
+        over.wait(10)
+
+    with serving(script) as server:
+        client = client_of(server)
+        began = time.monotonic()
+        with pytest.raises(NoAnswerError):
+            upload(client, large_file)
+        assert time.monotonic() - began < 5
+        over.set()
 
 
 def test_a_closed_quota_ends_the_sending_and_no_import_can_come_of_it(large_file: Path) -> None:
