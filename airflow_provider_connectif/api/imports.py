@@ -58,7 +58,7 @@ class Import:
     total: int | None = None
     success: int | None = None
     errors: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

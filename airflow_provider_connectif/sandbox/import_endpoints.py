@@ -57,7 +57,7 @@ def _read_form(upload: Upload) -> _Form:
     if texts.get("type") != "contacts":
         # Products and coupons are documented too; the sandbox has none.
         errors.append(validation_error("type", "must be contacts"))
-    if len(delimiter) != 1 or delimiter in '"\r\n':
+    if len(delimiter) != 1 or delimiter == '"' or not (delimiter.isprintable() or delimiter == "\t"):
         errors.append(validation_error("delimiter", "must be one character"))
     for name in ("overrideExisting", "updateOnlyEmptyFields"):
         if texts.get(name, "false") not in _FLAGS:

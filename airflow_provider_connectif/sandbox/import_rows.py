@@ -12,8 +12,9 @@ from airflow_provider_connectif.sandbox.catalogue import ContactField
 from airflow_provider_connectif.sandbox.validation import CHECKS, KEY_PROPERTIES, is_email, is_external_id
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INTEGER = re.compile(r"-?[1-9][0-9]*|0")
-_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+# Assumption: numbers of more digits are refused. The documents name no largest one.
+_INTEGER = re.compile(r"-?[1-9][0-9]{0,18}|0")
+_DECIMAL = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?")
 _NATIONAL_PHONE = re.compile(r"[0-9]+")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,18 @@ def test_a_connection_breaks_where_it_is_meant_to(
     assert len(account.ask().json()["results"]) == accepted
     assert [upload["status"] for upload in server.uploads] == [0]
     assert account.upload(TWO).status_code == 201
+
+
+def test_an_upload_that_the_client_breaks_off_is_in_the_log(server: StrictServer) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    head = f"POST /imports/ HTTP/1.1\r\nHost: x\r\nAuthorization: apiKey {API_KEY}\r\nContent-Length: 1000\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as wire:
+        wire.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b".encode())
+        until(lambda: server.uploads_begun == 1)
+        assert server.uploads == []
+    (upload,) = until(lambda: server.uploads)
+    assert (upload["status"], upload["received"]) == (0, 0)
+    assert server.violations == []
 
 
 @pytest.mark.parametrize("on", ["POST", "GET", "LIST", "DELETE"])

@@ -17,8 +17,8 @@ from tests.support.strict_rules import FIELDS, is_email
 
 KEY_COLUMNS = ("_externalId", "_email")  # the first that is there has priority
 _FIELDS = {field["id"]: field for field in FIELDS}
-_INTEGER = re.compile(r"-?[1-9][0-9]*|0")
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_INTEGER = re.compile(r"-?[1-9][0-9]{0,18}|0")
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PHONE = re.compile(r"(\+[1-9])?[0-9]{6,14}")
 

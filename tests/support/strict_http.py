@@ -41,6 +41,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.all.discard(self)
+        if self.upload is not None:
+            self.break_off(self.upload)
         self.land()
 
     def data_received(self, data: bytes) -> None:
@@ -91,9 +93,6 @@ class Connection(asyncio.Protocol):
         assert self.head
         fault, sent = self.upload_fault, int(self.head[2]["content-length"]) - self.left
         if fault.get("drop") == "during" and sent >= fault.get("at_bytes", 1):
-            upload.path.unlink()
-            entry = {"t": time.time(), "method": "POST", "target": "/imports/", "status": 0, "received": sent}
-            self.account.log.append(entry)
             self.transport.abort()
             return False
         upload.feed(part)
@@ -102,6 +101,13 @@ class Connection(asyncio.Protocol):
             loop = asyncio.get_running_loop()
             loop.call_later(len(part) / fault["bytes_per_s"], self.transport.resume_reading)
         return True
+
+    def break_off(self, upload: Upload) -> None:
+        """Log an upload that never came whole."""
+        upload.close()
+        self.upload = None
+        entry = {"t": time.time(), "method": "POST", "target": "/imports/", "status": 0, "received": upload.size}
+        self.account.log.append(entry)
 
     def respond(self, content: bytes) -> None:
         assert self.head
@@ -209,7 +215,12 @@ def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
         return dict(account.contacts.items())
     elif command == "dump":
         return account.contacts.dump(Path(settings["path"]))
-    return {"requests": account.requests, "received": account.received, "in_flight": sum(account.in_flight.values())}
+    counts = {
+        "requests": account.requests,
+        "received": account.received,
+        "uploads_begun": account.imports.counts["POST"],
+    }
+    return counts | {"in_flight": sum(account.in_flight.values())}
 
 
 async def main() -> None:

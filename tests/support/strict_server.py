@@ -115,10 +115,15 @@ class StrictServer:
     def uploads(self) -> list[dict[str, Any]]:
         """All uploads of files to import, from the log.
 
-        ``t``, ``status`` (0: no answer); once the body had come also ``sha256``, ``size``, ``file_name``, ``options``
-        (as words); where it was accepted also ``import_id`` and ``total``.
+        ``t``, ``status`` (0: no answer), ``received`` bytes of a file that never came whole; once the body had come
+        ``sha256``, ``size``, ``file_name``, ``options`` (as words); where it was accepted ``import_id``, ``total``.
         """
         return [entry for entry in self.log if (entry["method"], entry["target"]) == ("POST", "/imports/")]
+
+    @property
+    def uploads_begun(self) -> int:
+        """Uploads of which at least the head has come."""
+        return self._ask("count")["uploads_begun"]
 
     @property
     def log(self) -> list[dict[str, Any]]:
