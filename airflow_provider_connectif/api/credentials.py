@@ -72,7 +72,7 @@ def base_url(host: str | None, port: int | None = None) -> str:
         raise ConnectifConfigError(
             "the connection's host must be an address only: no user, password, query or fragment"
         )
-    if parts.scheme == "http" and not _is_loopback(name):
+    if parts.scheme == "http" and not is_loopback(name):
         raise ConnectifConfigError(
             f"plain http to {name} would show the API key to the network: use https (http is for this machine only)"
         )
@@ -83,7 +83,8 @@ def base_url(host: str | None, port: int | None = None) -> str:
     return f"{parts.scheme}://{shown}{parts.path.rstrip('/')}"
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Whether a host name is this machine: ``localhost``, or an address that no packet leaves it by."""
     if name == "localhost":
         return True
     try:

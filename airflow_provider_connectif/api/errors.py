@@ -42,6 +42,28 @@ class MalformedAnswerError(ConnectifError):
     """A 2xx answer whose body is not what the API documents."""
 
 
+class ErrorReportError(ConnectifError):
+    """The error report of an import could not be fetched; no text of it has the address, which may be signed.
+
+    :param what: what happened, in words.
+    :param status: the HTTP status of the answer; 0 where it is not the status that is wrong.
+    """
+
+    def __init__(self, what: str, status: int = 0) -> None:
+        super().__init__(what)
+        self.what = what
+        self.status = status
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the address was refused (4xx but 429), so that a fresh one may help: ask for the import again.
+
+        How long an address is valid is not documented, and stores answer one that has expired with 403, some
+        with 400, 404 or 410.
+        """
+        return 400 <= self.status < 500 and self.status != 429
+
+
 class ConnectifHttpError(ConnectifError):
     """Connectif answered with something other than 2xx.
 

@@ -118,6 +118,11 @@ class Quota:
         self._closed = True
 
     @property
+    def closed(self) -> bool:
+        """Whether the run was told to stop."""
+        return self._closed
+
+    @property
     def requests_per_minute(self) -> int:
         """The allowance that can be counted on, as far as is known."""
         return self._window.requests_per_minute

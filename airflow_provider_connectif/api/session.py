@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import requests
@@ -54,35 +56,60 @@ class KeyScrubber:
         return said
 
 
-class _NoContactKeys(logging.Filter):
-    """Takes contact keys out of urllib3's messages, which quote the path of a request."""
+class _NoSecretPaths(logging.Filter):
+    """Takes contact keys and signed addresses out of urllib3's messages, which quote the path of a request."""
 
     _path = re.compile(r"(/contacts/(?:external-id/)?)[^\s?\"',)]+")
+    hidden: ClassVar[Counter[str]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if "/contacts/" in message:
-            record.msg, record.args = self._path.sub(r"\1***", message), ()
+        shown = self._path.sub(r"\1***", message) if "/contacts/" in message else message
+        for path in tuple(self.hidden):
+            shown = shown.replace(path, "/***")
+        if shown != message:
+            record.msg, record.args = shown, ()
         return True
 
 
-_NO_CONTACT_KEYS = _NoContactKeys()
+_NO_SECRET_PATHS = _NoSecretPaths()
+
+
+@contextmanager
+def hidden_in_logs(path: str) -> Iterator[None]:
+    """Keep a request's path and query out of urllib3's messages for as long as the block lasts."""
+    spellings = {path, requests.utils.requote_uri(path)} - {"", "/"}
+    hidden = _NO_SECRET_PATHS.hidden
+    hidden.update(spellings)
+    try:
+        yield
+    finally:
+        hidden.subtract(spellings)
+        for spelling in spellings:
+            if hidden[spelling] <= 0:
+                del hidden[spelling]
 
 
 def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: int) -> requests.Session:
     """A pooled session that sends the key to one address, and neither cookies nor its own retries."""
+    session = open_keyless_session(base_url, verify, connections)
+    session.auth = _KeyAuth(key)
+    session.headers["Accept"] = "application/json"
+    return session
+
+
+def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> requests.Session:
+    """The same without a key: no credentials of any kind, also none of ``~/.netrc``."""
     session = requests.Session()
     # Proxies and CA bundle of the environment are looked up once here and not for each request.
-    settings = session.merge_environment_settings(base_url, {}, None, verify, None)
+    settings = session.merge_environment_settings(url, {}, None, verify, None)
     session.trust_env = False
     session.proxies = settings["proxies"]
     session.verify = settings["verify"]
-    session.auth = _KeyAuth(key)
     session.headers.update(
         {
             "User-Agent": f"airflow-provider-connectif/{__version__} {requests.utils.default_user_agent()}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # answers are small, and a packed one could hide a huge one
+            "Accept-Encoding": "identity",  # a packed answer could hide a huge one
         }
     )
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -90,5 +117,5 @@ def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: in
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     for name in ("urllib3.connection", "urllib3.connectionpool"):
-        logging.getLogger(name).addFilter(_NO_CONTACT_KEYS)
+        logging.getLogger(name).addFilter(_NO_SECRET_PATHS)
     return session

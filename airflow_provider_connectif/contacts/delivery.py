@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from airflow_provider_connectif.api.client import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
+from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy

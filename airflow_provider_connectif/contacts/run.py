@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from airflow_provider_connectif.api.client import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.effort import Effort

@@ -8,6 +8,9 @@ of a real account. Start it by hand with ``python -m airflow_provider_connectif.
     with SandboxProcess(requests_per_minute=0) as sandbox:
         ...  # send requests to sandbox.url with sandbox.api_key, then look at sandbox.contacts()
 
+It takes contacts one by one and as files to import: a queue of ten, states over time, error reports. Files are
+worked off into memory, at some ten thousand rows a second.
+
 What the API's documents say is done as they say; where they are silent the sandbox has to choose, and the
 choice is called an *assumption* in the docstring or comment next to it. The sandbox shares no code with the
 client of this package, so that it can be an independent judge of it.

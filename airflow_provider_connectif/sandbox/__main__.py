@@ -15,6 +15,9 @@ from airflow_provider_connectif.sandbox.settings import (
     CUSTOM_FIELD_CHOICES,
     DEFAULT_API_KEY,
     DEFAULT_PAGE_SIZE,
+    DEFAULT_QUEUE_SECONDS,
+    DEFAULT_REPORT_SECONDS,
+    DEFAULT_ROWS_PER_SECOND,
     LINK_CHOICES,
     NULL_CHOICES,
     Settings,
@@ -51,6 +54,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         custom_fields=options.custom_fields,
         page_size=options.page_size,
         links=options.links,
+        import_rows_per_second=options.import_rows_per_second,
+        import_queue_seconds=options.import_queue_seconds,
+        report_seconds=options.report_seconds,
     )
 
 
@@ -63,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, default=8765, help="port to listen on; 0 picks a free one (%(default)s)")
     _add_account_options(parser.add_argument_group("account"))
     _add_contact_options(parser.add_argument_group("contacts and fields"))
+    _add_import_options(parser.add_argument_group("imports"))
     return parser
 
 
@@ -130,6 +137,27 @@ def _add_contact_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_import_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--import-rows-per-second",
+        type=_whole_number,
+        default=DEFAULT_ROWS_PER_SECOND,
+        help="how fast an import is worked off; 0: as fast as possible (%(default)s)",
+    )
+    group.add_argument(
+        "--import-queue-seconds",
+        type=_seconds_or_none,
+        default=DEFAULT_QUEUE_SECONDS,
+        help="how long an import is queued at least (%(default)g)",
+    )
+    group.add_argument(
+        "--report-seconds",
+        type=_seconds,
+        default=DEFAULT_REPORT_SECONDS,
+        help="how long an address of an error report is valid (%(default)g)",
+    )
+
+
 def _api_key(text: str) -> ApiKey:
     try:
         return ApiKey.parse(text)
@@ -149,6 +177,10 @@ def _whole_number(text: str, least: int = 0, most: int = 1_000_000_000) -> int:
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
     return int(text)
+
+
+def _seconds_or_none(text: str) -> float:
+    return 0.0 if text in ("0", "0.0") else _seconds(text)
 
 
 def _seconds(text: str) -> float:

@@ -18,9 +18,10 @@ def empty_answer(status: int) -> Response:
     return Response(status_code=status)
 
 
-def http_error(status: int, detail: str) -> Response:
-    """Return an HttpError ``{status, title, detail}``: the shape of 400, 403, 404, 413 and 415."""
-    return json_answer(status, {"status": status, "title": HTTPStatus(status).phrase, "detail": detail})
+def http_error(status: int, detail: str, code: str | None = None) -> Response:
+    """Return an HttpError ``{status, title, detail, code?}``: the shape of 400, 403, 404, 413 and 415."""
+    content = {"status": status, "title": HTTPStatus(status).phrase, "detail": detail}
+    return json_answer(status, content if code is None else content | {"code": code})
 
 
 def unprocessable(errors: list[dict[str, str]]) -> Response:

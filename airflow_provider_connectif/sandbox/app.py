@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from airflow_provider_connectif.sandbox.answers import empty_answer, http_error
 from airflow_provider_connectif.sandbox.control import answer_control
 from airflow_provider_connectif.sandbox.endpoints import MAX_BODY_BYTES, ApiRequest
+from airflow_provider_connectif.sandbox.errors import ClientGoneError
 from airflow_provider_connectif.sandbox.faults import FaultAction
+from airflow_provider_connectif.sandbox.import_endpoints import REPORT_PATH, get_error_report
 from airflow_provider_connectif.sandbox.routes import UNKNOWN_PATH, Route, resolve
 from airflow_provider_connectif.sandbox.state import SandboxState
+from airflow_provider_connectif.sandbox.uploads import Upload, read_upload
 from airflow_provider_connectif.sandbox.window import HEADER_STYLES
 
 TRANSPORT = "sandbox.transport"
 """The name in an ASGI scope's state under which the server puts the connection's asyncio transport."""
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before its request had arrived."""
 
 
 class SandboxApp:
@@ -40,8 +41,14 @@ class SandboxApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request. The server is set up to pass on nothing else."""
         raw_path: bytes = scope["raw_path"]
+        route, key = resolve(raw_path)
+        body: bytes | None = b""
+        upload: Upload | None = None
         try:
-            body = await _read_body(receive)
+            if route is not None and route.template == "/imports/" and _is_multipart(scope):
+                upload = await read_upload(Headers(scope=scope), receive)
+            else:
+                body = await _read_body(receive)
         except ClientGoneError:
             return
         if raw_path == b"/" or raw_path.startswith(b"/_sandbox"):
@@ -49,11 +56,13 @@ class SandboxApp:
             own = answer_control(self.state, scope["method"], scope["path"], query, body)
             await own(scope, receive, send)
             return
-        route, key = resolve(raw_path)
         headers = dict(scope["headers"])
-        request = _api_request(scope, headers, key, body)
-        response = await self._answer(route, request, headers.get(b"authorization"))
+        request = _api_request(scope, headers, key, body, upload)
         template = UNKNOWN_PATH if route is None else route.template
+        if template == REPORT_PATH:
+            response = await self._answer_report(request, headers.get(b"authorization"))
+        else:
+            response = await self._answer(route, request, headers.get(b"authorization"))
         self.state.log.add(request.method, template, None if response is None else response.status_code)
         if response is None:
             await _drop_connection(scope, receive)
@@ -72,9 +81,17 @@ class SandboxApp:
             return _with_headers(empty_answer(429), window_headers)
         template = UNKNOWN_PATH if route is None else route.template
         action = self.state.faults.action_for(request.method, template, request.key)
+        if action is not None and action.fate is not None:
+            request = replace(request, fate=action.fate)
         perform = partial(self._perform, route, request, scopes)
         response = perform() if action is None else await self._strike(action, perform)
         return None if response is None else _with_headers(response, window_headers)
+
+    async def _answer_report(self, request: ApiRequest, authorization: bytes | None) -> Response | None:
+        """As _answer, for what is no part of the API: no key, no window, but faults."""
+        action = self.state.faults.action_for(request.method, REPORT_PATH, request.key)
+        perform = partial(get_error_report, self.state, request, authorization)
+        return perform() if action is None else await self._strike(action, perform)
 
     async def _strike(self, action: FaultAction, perform: Callable[[], Response]) -> Response | None:
         """Carry out a fault; ``perform`` gives the request its normal effect and answer."""
@@ -107,7 +124,14 @@ class SandboxApp:
         return endpoint(self.state, request)
 
 
-def _api_request(scope: Scope, headers: Mapping[bytes, bytes], key: str | None, body: bytes | None) -> ApiRequest:
+def _is_multipart(scope: Scope) -> bool:
+    kind = Headers(scope=scope).get("content-type", "").partition(";")[0]
+    return scope["method"] == "POST" and kind.strip().lower() == "multipart/form-data"
+
+
+def _api_request(
+    scope: Scope, headers: Mapping[bytes, bytes], key: str | None, body: bytes | None, upload: Upload | None
+) -> ApiRequest:
     return ApiRequest(
         method=scope["method"],
         key=key,
@@ -115,6 +139,7 @@ def _api_request(scope: Scope, headers: Mapping[bytes, bytes], key: str | None, 
         content_type=headers.get(b"content-type", b"").decode("latin-1"),
         body=body,
         base_url=f"http://{headers.get(b'host', b'').decode('latin-1')}",
+        upload=upload,
     )
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from airflow_provider_connectif.sandbox.answers import empty_answer, http_error, json_answer
 from airflow_provider_connectif.sandbox.faults import FaultError, parse_fault
+from airflow_provider_connectif.sandbox.import_list import QUEUE_LENGTH, QUEUED, ImportFate, ImportOptions
 from airflow_provider_connectif.sandbox.page import overview_page
 from airflow_provider_connectif.sandbox.state import SandboxState
 
@@ -80,6 +81,25 @@ def _clear_faults(state: SandboxState, query: str, body: bytes) -> Response:
     return empty_answer(204)
 
 
+def _imports(state: SandboxState, query: str, body: bytes) -> Response:
+    return json_answer(200, {"imports": [one.as_json() for one in state.imports.latest_first()]})
+
+
+def _queue_imports(state: SandboxState, query: str, body: bytes) -> Response:
+    content = _json(body)
+    count = content.get("queued") if isinstance(content, dict) else None
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= QUEUE_LENGTH:
+        raise ControlError(f'the body must be {{"queued": n}}, n from 1 to {QUEUE_LENGTH}')
+    for _ in range(count):
+        state.imports.add(None, ImportOptions(), ImportFate(stuck=QUEUED), origin="app")
+    return empty_answer(204)
+
+
+def _release_imports(state: SandboxState, query: str, body: bytes) -> Response:
+    state.imports.release()
+    return empty_answer(204)
+
+
 def _reset(state: SandboxState, query: str, body: bytes) -> Response:
     state.reset()
     return empty_answer(204)
@@ -117,6 +137,8 @@ CONTROLS: Mapping[str, Mapping[str, Callable[[SandboxState, str, bytes], Respons
     "/_sandbox/requests": {"GET": _requests},
     "/_sandbox/window": {"GET": _window},
     "/_sandbox/faults": {"GET": _faults, "POST": _add_fault, "DELETE": _clear_faults},
+    "/_sandbox/imports": {"GET": _imports, "POST": _queue_imports},
+    "/_sandbox/imports/release": {"POST": _release_imports},
     "/_sandbox/reset": {"POST": _reset},
     "/_sandbox/account": {"POST": _set_account},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -10,7 +11,9 @@ from starlette.responses import Response
 
 from airflow_provider_connectif.sandbox.account import KeyTakenError
 from airflow_provider_connectif.sandbox.answers import empty_answer, http_error, json_answer, unprocessable
+from airflow_provider_connectif.sandbox.import_list import ImportFate
 from airflow_provider_connectif.sandbox.state import SandboxState
+from airflow_provider_connectif.sandbox.uploads import Upload
 from airflow_provider_connectif.sandbox.validation import (
     PatchRules,
     is_email,
@@ -29,7 +32,8 @@ class ApiRequest:
 
     ``key`` is what stands for the placeholder of the path template, percent-decoded once; None without a
     placeholder or when the bytes are not UTF-8. ``body`` is None when it was longer than MAX_BODY_BYTES.
-    ``base_url`` is the address the client used, without a slash at the end.
+    ``base_url`` is the address the client used, without a slash at the end. ``upload`` is the body where a
+    file is expected, None when it could not be read; ``fate`` is what a fault has in mind for a new import.
     """
 
     method: str
@@ -38,6 +42,8 @@ class ApiRequest:
     content_type: str
     body: bytes | None
     base_url: str
+    upload: Upload | None = None
+    fate: ImportFate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +128,41 @@ def get_contact_field(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def list_contact_fields(state: SandboxState, request: ApiRequest) -> Response:
-    """200 with ``{links: {next?, prev?}, results: [ContactField]}``.
+    """200 with ``{links: {next?, prev?}, results: [ContactField]}``."""
+    asked = asked_page(state, request)
+    if asked is None:
+        return http_error(400, "page and pageSize must be whole numbers from 1 up")
+    definitions = [contact_field.definition for contact_field in state.settings.fields.values()]
+    return page_of(state, request, "/contact-fields/", definitions, asked)
 
-    The query parameters ``page`` (from 1) and ``pageSize`` are an assumption, as is 400 for values that are
-    no numbers from 1 up.
+
+def asked_page(state: SandboxState, request: ApiRequest) -> tuple[int, int] | None:
+    """Return the page that is asked for and its size; None (400) when either is no number from 1 up.
+
+    The query parameters ``page`` (from 1) and ``pageSize`` are an assumption, as is 400.
     """
     asked = parse_qs(request.query)
     page, page_size = (
         _from_one_up(asked.get(name, [str(default)])[-1])
         for name, default in (("page", 1), ("pageSize", state.settings.page_size))
     )
-    if page is None or page_size is None:
-        return http_error(400, "page and pageSize must be whole numbers from 1 up")
-    definitions = [contact_field.definition for contact_field in state.settings.fields.values()]
+    return None if page is None or page_size is None else (page, page_size)
+
+
+def page_of(
+    state: SandboxState, request: ApiRequest, path: str, entries: Sequence[object], asked: tuple[int, int]
+) -> Response:
+    """200 with one page of a list, and links to its neighbours."""
+    page, page_size = asked
     first = (page - 1) * page_size
     base = request.base_url if state.settings.links == "absolute" else ""
-    size = f"&pageSize={page_size}" if "pageSize" in asked else ""
+    size = f"&pageSize={page_size}" if "pageSize" in parse_qs(request.query) else ""
     links = {}
-    if first + page_size < len(definitions):
-        links["next"] = f"{base}/contact-fields/?page={page + 1}{size}"
+    if first + page_size < len(entries):
+        links["next"] = f"{base}{path}?page={page + 1}{size}"
     if page > 1:
-        links["prev"] = f"{base}/contact-fields/?page={page - 1}{size}"
-    return json_answer(200, {"links": links, "results": definitions[first : first + page_size]})
+        links["prev"] = f"{base}{path}?page={page - 1}{size}"
+    return json_answer(200, {"links": links, "results": entries[first : first + page_size]})
 
 
 class BadJsonError(ValueError):

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airflow_provider_connectif.sandbox.import_list import FINISHED, IN_PROGRESS, QUEUED, ImportFate
+
 # What frames the answer is the server's to write: a fault that named it could not be sent at all.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -26,7 +28,8 @@ class FaultAction:
 
     ``delay_s`` seconds pass first. Then the connection closes (``drop``), or ``status`` with ``body`` and
     ``headers`` is the answer, or, with neither, the request is answered as usual. With ``apply`` the request
-    takes its effect before all of that, as when an acknowledgement is lost on the way back.
+    takes its effect before all of that, as when an acknowledgement is lost on the way back. ``fate`` is what
+    becomes of the import that the request creates.
     """
 
     status: int | None = None
@@ -35,6 +38,7 @@ class FaultAction:
     delay_s: float = 0.0
     drop: bool = False
     apply: bool = False
+    fate: ImportFate | None = None
 
 
 @dataclass(slots=True)
@@ -104,7 +108,7 @@ class FaultList:
 def parse_fault(description: object) -> Fault:
     """Read ``{match: {method, path, key}, action: {...}, times, after, probability, seed}``.
 
-    Only ``action`` must be there, with a ``status``, a ``delay_s`` or ``drop``. Raises FaultError.
+    Only ``action`` must be there, with a ``status``, a ``delay_s``, ``drop`` or ``import``. Raises FaultError.
     """
     fault = _Reader(description, "fault", {"match", "action", "times", "after", "probability", "seed"})
     match = _Reader(fault.values.get("match") or {}, "match", {"method", "path", "key"})
@@ -123,7 +127,7 @@ def parse_fault(description: object) -> Fault:
 
 
 def _parse_action(description: object) -> FaultAction:
-    reader = _Reader(description, "action", {"status", "body", "headers", "delay_s", "drop", "apply"})
+    reader = _Reader(description, "action", {"status", "body", "headers", "delay_s", "drop", "apply", "import"})
     action = FaultAction(
         status=reader.whole("status"),
         body=reader.text("body") or "",
@@ -131,11 +135,12 @@ def _parse_action(description: object) -> FaultAction:
         delay_s=reader.number("delay_s", 0.0, MAX_DELAY_S) or 0.0,
         drop=reader.flag("drop"),
         apply=reader.flag("apply"),
+        fate=_parse_fate(reader.values.get("import")),
     )
     if action.drop and action.status is not None:
         raise FaultError("action: drop and status exclude each other")
-    if not action.drop and action.status is None and not action.delay_s:
-        raise FaultError("action: needs a status, a delay_s or drop")
+    if not action.drop and action.status is None and not action.delay_s and action.fate is None:
+        raise FaultError("action: needs a status, a delay_s, drop or import")
     if action.status is not None and not 200 <= action.status <= 599:
         raise FaultError("action: status must be between 200 and 599")
     if action.status is None and (action.body or action.headers):
@@ -143,6 +148,18 @@ def _parse_action(description: object) -> FaultAction:
     if action.status in _BODILESS and action.body:
         raise FaultError(f"action: an answer {action.status} has no body")
     return action
+
+
+def _parse_fate(description: object) -> ImportFate | None:
+    if description is None:
+        return None
+    reader = _Reader(description, "import", {"stuck", "end", "after_rows"})
+    stuck, end = reader.text("stuck"), reader.text("end")
+    if stuck not in (None, QUEUED, IN_PROGRESS):
+        raise FaultError(f"import: stuck must be {QUEUED} or {IN_PROGRESS}")
+    if stuck is None and end is None:
+        raise FaultError("import: needs stuck or end")
+    return ImportFate(stuck, FINISHED if end is None else end, reader.whole("after_rows"))
 
 
 def _parse_headers(headers: object) -> Mapping[str, str]:

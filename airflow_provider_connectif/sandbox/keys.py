@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SCOPES = frozenset({"contacts:read", "contacts:write", "contacts:delete", "contact-fields:read", "store:read"})
+SCOPES = frozenset(
+    {
+        *("contacts:read", "contacts:write", "contacts:delete"),
+        *("imports:read", "imports:write", "imports:delete"),
+        *("contact-fields:read", "store:read"),
+    }
+)
 """Every scope the sandbox knows, as ``resource:action``: the vendor's names in a spelling of our own."""
 
 _KEY = re.compile(r"(?P<pair>[^\s:=]+:[\x21-\x7e]+?)(?:=(?P<scopes>[a-z-]+:[a-z]+(?:,[a-z-]+:[a-z]+)*))?", re.ASCII)

@@ -8,10 +8,12 @@ from html import escape
 from itertools import islice
 
 from airflow_provider_connectif.sandbox.account import Contact
+from airflow_provider_connectif.sandbox.import_list import Import
 from airflow_provider_connectif.sandbox.page_style import STYLE
 from airflow_provider_connectif.sandbox.state import SandboxState
 
 SHOWN_CONTACTS = 50
+SHOWN_IMPORTS = 20
 REFRESH_S = 2
 
 _LONGEST_VALUE = 120
@@ -40,6 +42,7 @@ def overview_page(state: SandboxState) -> str:
 <main>
 {_window_section(state)}
 {_requests_section(state)}
+{_imports_section(state)}
 {_contacts_section(state)}
 </main>
 </body>
@@ -75,6 +78,23 @@ def _requests_section(state: SandboxState) -> str:
     head = '<tr><th scope="col">Status</th><th scope="col">Requests</th><td></td></tr>'
     content = _table(head, rows) if rows else "<p>No request has come in yet.</p>"
     return _section("requests", "Requests by status", content)
+
+
+def _imports_section(state: SandboxState) -> str:
+    rows = "".join(_import_row(one) for one in islice(state.imports.latest_first(), SHOWN_IMPORTS))
+    names = ("Import", "Status", "Rows", "Taken", "Refused", "UTC")
+    head = "<tr>" + "".join(f'<th scope="col">{name}</th>' for name in names) + "</tr>"
+    content = _table(head, rows) if rows else "<p>No file has arrived yet.</p>"
+    return _section("imports", "Imports", content)
+
+
+def _import_row(one: Import) -> str:
+    numbers = "".join(f"<td class=number>{number:,}</td>" for number in (one.total, one.success, one.errors))
+    created = one.times["createdAt"]
+    return (
+        f'<tr><th scope="row">{escape(one.id.lstrip("0"))} ({escape(one.origin)})</th><td>{_shown(one.status)}</td>'
+        f'{numbers}<td><time datetime="{escape(created)}">{escape(created[11:19])}</time></td></tr>'
+    )
 
 
 def _contacts_section(state: SandboxState) -> str:

@@ -17,7 +17,7 @@ h2{margin:0 0 .5rem;font-size:.95rem;font-weight:600;color:var(--quiet)}
 p{margin:0 0 .5rem;color:var(--quiet)}
 main{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}
 section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1rem;min-width:0}
-.contacts{grid-column:1/-1;overflow-x:auto}
+.contacts,.imports{grid-column:1/-1;overflow-x:auto}
 .figure{font-size:1.9rem;font-weight:600;line-height:1.2;color:var(--text)}
 .figure small{font-size:.95rem;font-weight:400;color:var(--quiet)}
 .bar{height:.6rem;border-radius:.3rem;background:var(--track);overflow:hidden;margin:.2rem 0 .5rem}

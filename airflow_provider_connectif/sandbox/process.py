@@ -37,6 +37,8 @@ class SandboxProcess:
     requests_per_minute: requests in a window of ``window_seconds``; 0 for no limit.
     api_key: one key or several, each ``id:secret`` or ``id:secret=scope,scope``.
     headers: how answers tell of the window. fields: a JSON file of contact fields.
+    import_rows_per_second, import_queue_seconds: how fast imports are worked off, and how long they are queued.
+    report_seconds: how long an address of an error report is valid.
     start_deadline_s: how long the start may take, in seconds.
 
     Raises ValueError for a key that is none, SandboxError when it does not start, and from every method when
@@ -57,6 +59,9 @@ class SandboxProcess:
         page_size: int = 50,
         links: str = "absolute",
         blocked: bool = False,
+        import_rows_per_second: int = 0,
+        import_queue_seconds: float = 0.0,
+        report_seconds: float = 6000.0,
         start_deadline_s: float = 30.0,
     ) -> None:
         keys = [api_key] if isinstance(api_key, str) else list(api_key)
@@ -67,6 +72,8 @@ class SandboxProcess:
             *("--port", "0", "--requests-per-minute", str(requests_per_minute)),
             *("--window-seconds", str(window_seconds), "--headers", headers, "--nulls", nulls),
             *("--custom-fields", custom_fields, "--page-size", str(page_size), "--links", links),
+            *("--import-rows-per-second", str(import_rows_per_second)),
+            *("--import-queue-seconds", str(import_queue_seconds), "--report-seconds", str(report_seconds)),
             *(f"--api-key={key}" for key in keys),
             *(() if fields is None else ("--fields", str(fields))),
             *(("--any-fields",) if any_fields else ()),
@@ -160,7 +167,9 @@ class SandboxProcess:
         """Have requests go wrong.
 
         action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``;
-        with ``"apply": True`` the request takes effect all the same.
+        with ``"apply": True`` the request takes effect all the same. For ``POST /imports/`` also
+        ``{"import": {...}}``, what becomes of the import: ``stuck`` in ``queued`` or ``inProgress`` (see
+        ``release_imports``), or its ``end``: ``error``, ``cancelled`` or another word, ``after_rows`` rows.
         match: ``method``, ``path`` (a template such as ``/contacts/{email}``), ``key`` (a regular expression
         on the decoded key).
         times: how often (None: always). after: matching requests to leave alone first.
@@ -178,12 +187,25 @@ class SandboxProcess:
         """Remove all faults."""
         self._control("DELETE", "faults")
 
+    def imports(self) -> list[dict[str, Any]]:
+        """Return every import as the API shows it, the latest first."""
+        imports: list[dict[str, Any]] = self._control("GET", "imports")["imports"]
+        return imports
+
+    def queue_imports(self, count: int) -> None:
+        """Put imports into the queue that the app has started, as a marketer may; they stay until released."""
+        self._control("POST", "imports", {"queued": count})
+
+    def release_imports(self) -> None:
+        """Let imports go on that are stuck on request."""
+        self._control("POST", "imports/release")
+
     def set_blocked(self, blocked: bool) -> None:
         """Block the account, or unblock it."""
         self._control("POST", "account", {"blocked": blocked})
 
     def reset(self) -> None:
-        """Empty contacts, log and window; faults stay."""
+        """Empty contacts, imports, log and window; faults stay."""
         self._control("POST", "reset")
 
     def _control(self, method: str, name: str, content: object = None) -> dict[str, Any]:

@@ -26,6 +26,13 @@ from airflow_provider_connectif.sandbox.endpoints import (
     list_contact_fields,
     patch_contact,
 )
+from airflow_provider_connectif.sandbox.import_endpoints import (
+    REPORT_PATH,
+    create_import,
+    delete_import,
+    get_import,
+    list_imports,
+)
 from airflow_provider_connectif.sandbox.state import SandboxState
 
 Endpoint = Callable[[SandboxState, ApiRequest], Response]
@@ -33,7 +40,7 @@ Endpoint = Callable[[SandboxState, ApiRequest], Response]
 UNKNOWN_PATH = "(unknown path)"
 """The template under which requests to no known endpoint are logged."""
 
-SCOPE_ACTIONS: Mapping[str, str] = {"GET": "read", "PATCH": "write", "DELETE": "delete"}
+SCOPE_ACTIONS: Mapping[str, str] = {"GET": "read", "PATCH": "write", "POST": "write", "DELETE": "delete"}
 """The action half of the scope that a method needs."""
 
 
@@ -64,6 +71,8 @@ ROUTES: tuple[Route, ...] = (
     Route("/contacts/external-id/{externalId}", "contacts", _contact_endpoints(BY_EXTERNAL_ID)),
     Route("/contact-fields/", "contact-fields", {"GET": list_contact_fields}),
     Route("/contact-fields/{id}", "contact-fields", {"GET": get_contact_field}),
+    Route("/imports/", "imports", {"GET": list_imports, "POST": create_import}),
+    Route("/imports/{id}", "imports", {"GET": get_import, "DELETE": delete_import}),
     Route("/store/", "store", {"GET": get_store}),
 )
 """Every endpoint there is; a path ends with one slash or none."""
@@ -71,6 +80,11 @@ ROUTES: tuple[Route, ...] = (
 # By the path before the placeholder; a template without one is found by its whole path.
 _WITH_KEY = {route.template.rpartition("/")[0]: route for route in ROUTES if route.template.endswith("}")}
 _WITHOUT_KEY = {route.template.rstrip("/"): route for route in ROUTES if route.template.endswith("/")}
+
+
+# No endpoint of the API, and so in no table of them; found here because a path is routed once.
+_REPORTS = Route(REPORT_PATH, "error-reports", {})
+_WITH_KEY[REPORT_PATH.rpartition("/")[0]] = _REPORTS
 
 
 def resolve(raw_path: bytes) -> tuple[Route | None, str | None]:

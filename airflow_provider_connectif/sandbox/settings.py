@@ -11,6 +11,9 @@ from airflow_provider_connectif.sandbox.keys import ApiKey
 
 DEFAULT_API_KEY = "sandbox-id:sandbox-secret"
 DEFAULT_PAGE_SIZE = 50
+DEFAULT_ROWS_PER_SECOND = 20_000
+DEFAULT_QUEUE_SECONDS = 1.0
+DEFAULT_REPORT_SECONDS = 6000.0
 
 NULL_CHOICES = ("clear", "reject")
 LINK_CHOICES = ("absolute", "relative")
@@ -33,8 +36,11 @@ class Settings:
     fields: the definitions by id. any_fields: accept custom ids that have no definition (undocumented).
     custom_fields: ``legacy-only`` refuses them on ``/contacts/email/`` and ``/contacts/external-id/``, whose
     documented bodies do not list them.
-    page_size, links: how ``/contact-fields/`` is paged, and whether ``links.next`` is absolute or relative
+    page_size, links: how lists are paged, and whether ``links.next`` is absolute or relative
     (undocumented).
+    import_rows_per_second: how fast imports are worked off; 0: as fast as possible. import_queue_seconds: how long
+    one is queued at least. report_seconds: how long an address of an error report is valid; undocumented, an export's
+    is for 100 minutes.
     """
 
     api_keys: tuple[ApiKey, ...] = (ApiKey(DEFAULT_API_KEY),)
@@ -48,3 +54,6 @@ class Settings:
     custom_fields: str = "everywhere"
     page_size: int = DEFAULT_PAGE_SIZE
     links: str = "absolute"
+    import_rows_per_second: int = DEFAULT_ROWS_PER_SECOND
+    import_queue_seconds: float = DEFAULT_QUEUE_SECONDS
+    report_seconds: float = DEFAULT_REPORT_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_connectif.sandbox.account import Account
 from airflow_provider_connectif.sandbox.faults import FaultList
+from airflow_provider_connectif.sandbox.import_list import ImportList
 from airflow_provider_connectif.sandbox.keys import KeyRing
 from airflow_provider_connectif.sandbox.request_log import RequestLog
 from airflow_provider_connectif.sandbox.settings import Settings
@@ -30,8 +31,11 @@ class SandboxState:
             }
         )
 
+        self.imports = ImportList(settings, self.account)
+
     def reset(self) -> None:
-        """Empty the contacts, the log and the window; faults and the block stay."""
+        """Empty the contacts, the imports, the log and the window; faults and the block stay."""
+        self.imports.clear()
         self.account.clear()
         self.log.clear()
         self.window.clear()

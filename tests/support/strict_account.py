@@ -7,9 +7,14 @@ import math
 import time
 from email.utils import formatdate
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
+from tests.support import strict_import_endpoints as endpoints
 from tests.support import strict_rules as rules
+from tests.support.strict_contacts import Contacts, overwrite
+from tests.support.strict_imports import Imports, open_folder
+from tests.support.strict_uploads import Upload
 
 # What a careful client of these documents has reason to send.
 _KNOWN_HEADERS = {
@@ -25,7 +30,10 @@ class Account:
         self.__dict__.update(settings)
         self.log: list[dict[str, Any]] = []
         self.violations: list[str] = []
-        self.contacts: dict[str, dict[str, Any]] = {}
+        self._folder = open_folder()
+        self.folder = Path(self._folder.name)
+        self.contacts = Contacts(self.folder)
+        self.imports = Imports(self, self.folder)
         self.windows: list[dict[str, float]] = []
         self.requests = 0  # of any kind
         self.received = 0  # contact requests, also those that a window refuses
@@ -34,8 +42,14 @@ class Account:
         self.in_flight: dict[str, int] = {}
 
     def report(self) -> dict[str, Any]:
-        names = ("log", "violations", "contacts", "windows", "requests", "received")
+        """Everything but the contacts, which may be too many to be told."""
+        names = ("log", "violations", "windows", "requests", "received")
         return {name: getattr(self, name) for name in names} | {"in_flight": sum(self.in_flight.values())}
+
+    def close(self) -> None:
+        self.imports.close()
+        self.contacts.close()
+        self._folder.cleanup()
 
     def count_in_window(self) -> bool:
         """Count a request; whether the window still allows it."""
@@ -92,18 +106,53 @@ class Account:
 
 
 def judge(
-    account: Account, method: bytes, target: bytes, headers: dict[str, str], content: bytes
+    account: Account,
+    method: bytes,
+    target: bytes,
+    headers: dict[str, str],
+    content: bytes,
+    upload: tuple[Upload, dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], int, dict[str, Any], bytes]:
-    """Judge one request; the log's entry, the status, the fault and the body of the answer."""
+    """Judge one request; the log's entry, the status, the fault and the body of the answer.
+
+    :param upload: in place of the content, with the fault that was found for it.
+    """
     entry: dict[str, Any] = {"t": time.time(), "method": method.decode(), "target": target.decode("latin-1")}
     if account.keep_log:
         account.log.append(entry)
     wrong = _header_faults(method, headers)
-    status, fault, answer = _decide(account, method, target, headers, content, entry, wrong)
+    if not _is_let_in(account, headers):
+        status, fault, answer = 401, {}, b""
+    elif not account.count_in_window():
+        status, fault, answer = 429, {}, b""
+    elif target.startswith(b"/imports/"):
+        status, fault, answer = _about_imports(account, method, target, upload, entry, wrong)
+    else:
+        status, fault, answer = _decide(account, method, target, headers, content, entry, wrong)
     account.violations += [f"{text} ({entry['method']} {entry.get('by', '')})" for text in wrong]
     entry["status"] = 0 if any(fault.get(kind) for kind in ("hang", "drop", "half", "trickle_s")) else status
     account.received += "/contacts/" in entry["target"]
     return entry, status, fault, answer
+
+
+def _is_let_in(account: Account, headers: dict[str, str]) -> bool:
+    return headers.get("authorization") == f"apiKey {account.api_key}"
+
+
+def _about_imports(
+    account: Account,
+    method: bytes,
+    target: bytes,
+    upload: tuple[Upload, dict[str, Any]] | None,
+    entry: dict[str, Any],
+    wrong: list[str],
+) -> tuple[int, dict[str, Any], bytes]:
+    if upload is None:
+        status, fault, body = endpoints.judge_question(account.imports, method, target, wrong)
+    else:
+        status, fault, body = endpoints.judge_upload(account.imports, *upload, entry)
+        wrong += entry["violations"]
+    return status, fault, endpoints.body_of(status, body, fault, _error)
 
 
 def _decide(
@@ -115,10 +164,6 @@ def _decide(
     entry: dict[str, Any],
     wrong: list[str],
 ) -> tuple[int, dict[str, Any], bytes]:
-    if headers.get("authorization") != f"apiKey {account.api_key}":
-        return 401, {}, b""
-    if not account.count_in_window():
-        return 429, {}, b""
     if target.startswith(b"/contact-fields/"):
         return _field_page(account, method, target, wrong)
     by, segment = "email", target.removeprefix(b"/contacts/")
@@ -148,7 +193,7 @@ def _decide(
         return 422, {}, _error(422, validationErrors=errors)
     created = key not in account.contacts
     if account.keep_contacts:
-        account.contacts.setdefault(key, {}).update(body)
+        account.contacts.change([(key, body)], overwrite)
     status = fault.get("status") or (201 if created else 200)
     return status, fault, b"" if status == 204 else b'{"id": "5f0000000000000000000000"}'
 

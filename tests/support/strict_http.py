@@ -10,9 +10,15 @@ import json
 import sys
 import time
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.support.strict_account import Account, judge, phrase
+from tests.support.strict_import_endpoints import judge_report
+from tests.support.strict_uploads import Upload
+
+Head = tuple[bytes, bytes, dict[str, str]]
+"""Method, target and headers."""
 
 
 class Connection(asyncio.Protocol):
@@ -23,7 +29,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.buffer = bytearray()
+        self.buffer = bytearray()  # a head that is arriving, or a body
+        self.head: Head | None = None
+        self.left = 0  # bytes of the body that are still to come
+        self.upload: Upload | None = None  # which takes the body
+        self.upload_fault: dict[str, Any] = {}
         self.key = ""  # of the request that is being answered
         self.asked = self.account
         self.busy = False
@@ -31,16 +41,36 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.all.discard(self)
+        if self.upload is not None:
+            self.break_off(self.upload)
         self.land()
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
         if self.busy:
+            self.buffer += data
             self.account.violations.append("a request was sent before the answer to the one before")
             return
-        head, separator, rest = bytes(self.buffer).partition(b"\r\n\r\n")
-        if not separator:
+        if self.head is None:
+            self.buffer += data
+            head, separator, rest = bytes(self.buffer).partition(b"\r\n\r\n")
+            if not separator:
+                return
+            data = rest
+            self.buffer.clear()
+            self.head = self.read_head(head)
+            self.left = int(self.head[2].get("content-length", 0))
+            self.begin_body()
+        part, over = data[: self.left], data[self.left :]
+        self.left -= len(part)
+        if self.upload is None:
+            self.buffer += part
+        elif not self.feed(self.upload, part):
             return
+        if not self.left:
+            content, self.buffer = bytes(self.buffer), bytearray(over)
+            self.respond(content)
+
+    def read_head(self, head: bytes) -> Head:
         lines = head.split(b"\r\n")
         method, target, _ = lines[0].split(b" ")
         headers: dict[str, str] = {}
@@ -49,24 +79,61 @@ class Connection(asyncio.Protocol):
             if name.lower() in headers:
                 self.account.violations.append(f"header {name} stands twice")
             headers[name.lower()] = value.strip()
-        length = int(headers.get("content-length", 0))
-        if len(rest) < length:
-            return
-        self.buffer = bytearray(rest[length:])
+        return method, target, headers
+
+    def begin_body(self) -> None:
+        assert self.head
+        method, target, headers = self.head
+        if (method, target) == (b"POST", b"/imports/"):
+            self.upload = Upload(headers.get("content-type", ""), self.account.folder)
+            self.upload_fault = self.account.imports.fault_for("POST")
+
+    def feed(self, upload: Upload, part: bytes) -> bool:
+        """Whether the upload goes on: it may be meant to break, or to be slow."""
+        assert self.head
+        fault, sent = self.upload_fault, int(self.head[2]["content-length"]) - self.left
+        if fault.get("drop") == "during" and sent >= fault.get("at_bytes", 1):
+            self.transport.abort()
+            return False
+        upload.feed(part)
+        if "bytes_per_s" in fault and self.left:
+            self.transport.pause_reading()
+            loop = asyncio.get_running_loop()
+            loop.call_later(len(part) / fault["bytes_per_s"], self.transport.resume_reading)
+        return True
+
+    def break_off(self, upload: Upload) -> None:
+        """Log an upload that never came whole."""
+        upload.close()
+        self.upload = None
+        entry = {"t": time.time(), "method": "POST", "target": "/imports/", "status": 0, "received": upload.size}
+        self.account.log.append(entry)
+
+    def respond(self, content: bytes) -> None:
+        assert self.head
         self.busy = True
-        self.account.requests += 1
         self.asked = account = self.account
-        entry, status, fault, content = judge(account, method, target, headers, rest[:length])
+        status, fault, answer = self.judge(*self.head, content)
+        self.head = self.upload = None
+        delay = fault.get("delay_s", account.delay_s)
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self.answer, status, fault, answer)
+        else:
+            self.answer(status, fault, answer)
+
+    def judge(
+        self, method: bytes, target: bytes, headers: dict[str, str], content: bytes
+    ) -> tuple[int, dict[str, Any], bytes]:
+        account = self.account
+        account.requests += 1
+        upload = None if self.upload is None else (self.upload, self.upload_fault)
+        entry, status, fault, answer = judge(account, method, target, headers, content, upload)
         self.key = entry.get("order_key", "")
         if self.key:
             account.in_flight[self.key] = account.in_flight.get(self.key, 0) + 1
             if account.in_flight[self.key] > 1:
                 account.violations.append("two requests of one contact key were in flight together")
-        delay = fault.get("delay_s", account.delay_s)
-        if delay:
-            asyncio.get_running_loop().call_later(delay, self.answer, status, fault, content)
-        else:
-            self.answer(status, fault, content)
+        return status, fault, answer
 
     def answer(self, status: int, fault: dict[str, Any], content: bytes) -> None:
         if fault.get("hang"):
@@ -107,6 +174,21 @@ class Connection(asyncio.Protocol):
             self.key = ""
 
 
+class ReportConnection(Connection):
+    """A connection to the host of error reports, which is another one than the API's."""
+
+    def begin_body(self) -> None:
+        """There is none."""
+
+    def judge(
+        self, method: bytes, target: bytes, headers: dict[str, str], content: bytes
+    ) -> tuple[int, dict[str, Any], bytes]:
+        wrong: list[str] = []
+        status, fault, answer = judge_report(self.account.imports, method, target, headers, wrong)
+        self.account.violations += wrong
+        return status, fault, answer
+
+
 def _head(status: int, headers: dict[str, str], length: int) -> bytes:
     if status != 204:
         headers = headers | {"Content-Length": str(length)}
@@ -115,29 +197,44 @@ def _head(status: int, headers: dict[str, str], length: int) -> bytes:
     return ("\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items())]) + "\r\n\r\n").encode()
 
 
-def control(command: str, settings: dict[str, Any]) -> Any:
-    """``reset`` with settings, ``update`` of some, ``report`` of everything, ``count`` of little."""
+def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
+    """``reset`` with settings, ``update`` of some, ``report``, ``contacts``, ``dump`` to a file, or ``count``."""
     if command == "reset":
         for connection in list(Connection.all):
             connection.transport.abort()
+        if hasattr(Connection, "account"):
+            Connection.account.close()
         Connection.account = Account(settings)
-    elif command == "update":
-        Connection.account.__dict__.update(settings)
-    elif command == "report":
-        return Connection.account.report()
+        Connection.account.imports.report_port = report_port
     account = Connection.account
-    return {"requests": account.requests, "received": account.received, "in_flight": sum(account.in_flight.values())}
+    if command == "update":
+        account.__dict__.update(settings)
+    elif command == "report":
+        return account.report()
+    elif command == "contacts":
+        return dict(account.contacts.items())
+    elif command == "dump":
+        return account.contacts.dump(Path(settings["path"]))
+    counts = {
+        "requests": account.requests,
+        "received": account.received,
+        "uploads_begun": account.imports.counts["POST"],
+    }
+    return counts | {"in_flight": sum(account.in_flight.values())}
 
 
 async def main() -> None:
     """Serve until standard input ends; a line of it is a command, and is answered by a line."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Connection, "127.0.0.1", 0)
+    reports = await loop.create_server(ReportConnection, "127.0.0.1", 0)
+    report_port = reports.sockets[0].getsockname()[1]
     lines = asyncio.StreamReader(limit=2**26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     print(server.sockets[0].getsockname()[1], flush=True)
     while line := await lines.readline():
-        print(json.dumps(control(*json.loads(line))), flush=True)
+        print(json.dumps(control(*json.loads(line), report_port)), flush=True)
+    Connection.account.close()
 
 
 if __name__ == "__main__":

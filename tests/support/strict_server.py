@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.strict_imports import SETTINGS as IMPORT_SETTINGS
+
 API_KEY = "strict-key-id:strict-key-secret"
 ROOT = Path(__file__).parents[2]
 
@@ -32,8 +34,11 @@ DEFAULTS: dict[str, Any] = {
     "faults": [],
     "keep_log": True,
     "keep_contacts": True,
+    **IMPORT_SETTINGS,
 }
-"""Settings. ``faults`` is a list of mappings, of which the first that fits a request is carried out.
+"""Settings; those about imports are explained where they are.
+
+``faults`` is a list of mappings, of which the first that fits a request is carried out.
 
 Which requests: ``keys`` (contact keys), ``attempts`` (the first n requests of each key), ``nth`` (first and last,
 counted over the requests that the window let pass; ``None`` for no end), ``times`` (how often in all).
@@ -100,7 +105,25 @@ class StrictServer:
     @property
     def contacts(self) -> dict[str, dict[str, Any]]:
         """The end state: properties by contact key."""
-        return self._ask("report")["contacts"]
+        return self._ask("contacts")
+
+    def dump_contacts(self, path: Path) -> int:
+        """Write the end state to a file, a JSON line ``[key, properties]`` a contact, sorted by key; how many."""
+        return self._ask("dump", {"path": str(path)})
+
+    @property
+    def uploads(self) -> list[dict[str, Any]]:
+        """All uploads of files to import, from the log.
+
+        ``t``, ``status`` (0: no answer), ``received`` bytes of a file that never came whole; once the body had come
+        ``sha256``, ``size``, ``file_name``, ``options`` (as words); where it was accepted ``import_id``, ``total``.
+        """
+        return [entry for entry in self.log if (entry["method"], entry["target"]) == ("POST", "/imports/")]
+
+    @property
+    def uploads_begun(self) -> int:
+        """Uploads of which at least the head has come."""
+        return self._ask("count")["uploads_begun"]
 
     @property
     def log(self) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from airflow_provider_connectif.api.client import Answer
 from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, error_class
+from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.delivery import Delivery
 from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop, StopKind

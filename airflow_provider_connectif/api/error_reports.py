@@ -1,0 +1,135 @@
+"""The error report of an import: a file at an address of its own, which is no part of the API and gets no key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import BinaryIO
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import requests
+
+from airflow_provider_connectif.api.credentials import is_loopback
+from airflow_provider_connectif.api.errors import ErrorReportError, QuotaClosed, describe_status
+from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
+from airflow_provider_connectif.api.session import hidden_in_logs, open_keyless_session
+from airflow_provider_connectif.api.transport import (
+    CHUNK,
+    TRANSPORT_ERRORS,
+    Timeouts,
+    Transport,
+    describe_failure,
+    origin,
+)
+
+LARGEST_REPORT_BYTES = 256 * 1024 * 1024
+DEFAULT_REPORT_TIMEOUT_S = 300.0
+
+_MOST_REDIRECTS = 3
+_STEP_TIMEOUTS = Timeouts(connect=10.0, read=30.0)
+
+
+def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_bytes: int, timeout: float) -> int:
+    """Write what is at ``url`` to ``sink``, in parts.
+
+    Sent without the API key and without cookies, by a session of its own. https only; plain http is for a report
+    on this machine, and only where the API is on this machine as well. Up to three redirects are followed, each
+    under the same rules: a store may hand the file over from elsewhere, and there is no key that could leak.
+    Requests to the API's own host go through its quota.
+
+    :raises ErrorReportError: the address cannot be used, the answer is no 2xx, too large, too late or broken off.
+    :raises QuotaClosed: told to stop.
+    :raises OSError: ``sink`` cannot be written.
+    """
+    deadline = time.monotonic() + timeout
+    written = 0
+    with closing(_parts(transport, url)) as parts:
+        for part in parts:
+            if transport.quota.closed:
+                raise QuotaClosed("the run was told to stop")
+            if time.monotonic() > deadline:
+                raise ErrorReportError(f"the error report was not complete within {timeout:g} s")
+            written += len(part)
+            if written > max_bytes:
+                raise ErrorReportError(f"the error report is larger than {max_bytes} bytes")
+            sink.write(part)
+    return written
+
+
+def _parts(transport: Transport, url: str) -> Generator[bytes, None, None]:
+    """The content of the report; an empty part for each redirect on the way, so that they count for the deadline."""
+    address, link = transport.base_url + "/", url
+    for _ in range(_MOST_REDIRECTS + 1):
+        target = _checked(address, link, transport.base_url)
+        address = target.geturl()
+        with (
+            hidden_in_logs(target._replace(scheme="", netloc="", fragment="").geturl()),
+            closing(open_keyless_session(address, transport.verify)) as session,
+            _answer(transport, session, target) as response,
+        ):
+            if not response.is_redirect:
+                yield from _content(response)
+                return
+            link = response.headers["location"]
+        yield b""
+    raise ErrorReportError(f"the error report is behind more than {_MOST_REDIRECTS} redirects")
+
+
+def _checked(address: str, link: str, base_url: str) -> SplitResult:
+    """Where a link leads that was found at an address."""
+    try:
+        target = urlsplit(urljoin(address, link))
+        usable = bool(target.hostname) and target.username is None and target.password is None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ErrorReportError("the address of the error report is none, or has a user in it")
+    on_this_machine = is_loopback(target.hostname or "") and is_loopback(urlsplit(base_url).hostname or "")
+    if target.scheme != "https" and not (target.scheme == "http" and on_this_machine):
+        raise ErrorReportError("the address of the error report is not https")
+    return target
+
+
+def _answer(transport: Transport, session: requests.Session, target: SplitResult) -> requests.Response:
+    """The head of an answer that is a success or a redirect."""
+    is_own_host = origin(target) == origin(urlsplit(transport.base_url))
+    sent_at = transport.quota.acquire() if is_own_host else 0.0
+    signal: RateSignal | None = None
+    failure, status = "", 0
+    try:
+        response = session.get(
+            target._replace(fragment="").geturl(),
+            timeout=(_STEP_TIMEOUTS.connect, _STEP_TIMEOUTS.read),
+            allow_redirects=False,
+            stream=True,
+        )
+        status = response.status_code
+        signal = read_rate_headers(response.headers, time.time())
+    except TRANSPORT_ERRORS as error:
+        failure = describe_failure(error, _STEP_TIMEOUTS)
+    finally:
+        if is_own_host:
+            transport.quota.release(sent_at, signal, refused=status == 429)
+    # Raised out here, so that the transport's exception, whose text has the address, is not kept as the context.
+    if failure:
+        raise ErrorReportError(failure)
+    if not (200 <= status < 300 or response.is_redirect):
+        response.close()
+        raise ErrorReportError(describe_status(status), status)
+    return response
+
+
+def _content(response: requests.Response) -> Iterator[bytes]:
+    while True:
+        failure = ""
+        part = b""
+        try:
+            part = response.raw.read1(CHUNK, decode_content=True)
+        except TRANSPORT_ERRORS as error:
+            failure = describe_failure(error, _STEP_TIMEOUTS)
+        if failure:
+            raise ErrorReportError(failure)
+        if not part:
+            return
+        yield part

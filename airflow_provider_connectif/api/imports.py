@@ -1,0 +1,251 @@
+"""The endpoints of the bulk import: one file of up to 50 MB a request, worked off later by Connectif."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from requests_toolbelt.multipart.encoder import MultipartEncoder
+
+from airflow_provider_connectif.api.error_reports import (
+    DEFAULT_REPORT_TIMEOUT_S,
+    LARGEST_REPORT_BYTES,
+    fetch_error_report,
+)
+from airflow_provider_connectif.api.errors import MalformedAnswerError, QuotaClosed
+from airflow_provider_connectif.api.transport import Timeouts, Transport
+
+DEFAULT_UPLOAD_TIMEOUT_S = 600.0
+STALL_S = 30.0
+"""Seconds for the connection to stand, and then for each part of a file, some 16 KB, to be taken by the network."""
+
+OPEN_STATUSES = frozenset({"queued", "inProgress"})
+"""The documented states of an import that is not over."""
+FINAL_STATUSES = frozenset({"finished", "error", "cancelled"})
+"""The documented states of an import that is over. ``cancelled`` comes from the app; the API cannot cancel."""
+
+_MOST_IMPORT_PAGES = 1000
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import as the API shows it. Source: API reference, resource "Import".
+
+    Everything but ``id`` is ``None`` (``options``: empty) where the answer has it not, or not in its documented type.
+
+    :param id: names the import in every other request.
+    :param type: ``contacts``, ``products`` or ``coupons``.
+    :param origin: ``api`` or ``app``: both share one list and one queue.
+    :param status: one of :data:`OPEN_STATUSES` or :data:`FINAL_STATUSES`, or a word that nobody knows yet.
+    :param total: rows in the file.
+    :param success: rows that were taken so far.
+    :param errors: rows that were refused so far.
+    :param options: ``delimiter``, ``overrideExisting``, ``updateOnlyEmptyFields``, ``couponSetId``, as they came.
+    :param created_at: and the other times: aware; one without an offset is taken as UTC.
+    :param error_report_url: where the refused rows can be downloaded; of use when ``errors`` is above 0. May be
+        signed and expire, so it is in no ``repr``; each answer may have another one.
+    """
+
+    id: str
+    type: str | None = None
+    origin: str | None = None
+    status: str | None = None
+    total: int | None = None
+    success: int | None = None
+    errors: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    error_report_url: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, body: object) -> Import:
+        """Read the JSON of an import.
+
+        :raises MalformedAnswerError: it is no object, or has no ``id``.
+        """
+        if not isinstance(body, Mapping):
+            raise MalformedAnswerError("the answer is not a JSON object")
+        import_id = _text(body.get("id"))
+        if not import_id or import_id in (".", ".."):
+            raise MalformedAnswerError("the answer has no id of an import")
+        options = body.get("options")
+        return cls(
+            id=import_id,
+            type=_text(body.get("type")),
+            origin=_text(body.get("origin")),
+            status=_text(body.get("status")),
+            total=_count(body.get("total")),
+            success=_count(body.get("success")),
+            errors=_count(body.get("errors")),
+            options=dict(options) if isinstance(options, Mapping) else {},
+            created_at=_moment(body.get("createdAt")),
+            started_at=_moment(body.get("startedAt")),
+            finished_at=_moment(body.get("finishedAt")),
+            cancelled_at=_moment(body.get("cancelledAt")),
+            error_report_url=_text(body.get("errorReportFileUrl")),
+        )
+
+
+class ImportEndpoints:
+    """The part of :class:`airflow_provider_connectif.api.client.ConnectifClient` that is about imports."""
+
+    def __init__(self, transport: Transport, upload_timeout: float) -> None:
+        self._transport = transport
+        self._upload_timeout = upload_timeout
+
+    def create_import(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        override_existing: bool,
+        update_only_empty_fields: bool,
+        delimiter: str = ",",
+        type: str = "contacts",
+    ) -> Import:
+        """``POST /imports/``: upload a file, read from disk while it is sent; needs "Imports: Write".
+
+        Source: API reference, "create-import". Not to be repeated blindly: each call that arrives is an import.
+        Closing the client's quota ends the sending within a moment, or within 30 seconds where the other side has
+        stopped reading; once all is sent, the answer is still waited for, since it names the import.
+
+        :param file: path of a CSV file in UTF-8, at most 50 MB. Its name is not sent.
+        :param override_existing: change contacts that exist, too.
+        :param update_only_empty_fields: of those, only the properties that are empty. Documented to require
+            ``override_existing``.
+        :param delimiter: between the cells.
+        :param type: ``contacts``; the API also knows ``products`` and ``coupons``.
+        :raises BadRequestError: with code ``E0401`` where ten imports are queued already.
+        :raises ConnectifHttpError: the subclass of any other status; 413 is a file that is too large.
+        :raises NoAnswerError: no complete answer; the import may exist, see :meth:`list_imports`.
+        :raises MalformedAnswerError: accepted, but the answer does not name the import; it exists.
+        :raises QuotaClosed: told to stop before the whole file was sent; there is no import.
+        :raises OSError: the file cannot be opened; nothing was sent.
+        """
+        if update_only_empty_fields and not override_existing:
+            raise ValueError("update_only_empty_fields requires override_existing")
+        with open(file, "rb") as content:
+            parts = MultipartEncoder(
+                {
+                    "type": type,
+                    "delimiter": delimiter,
+                    "overrideExisting": _flag(override_existing),
+                    "updateOnlyEmptyFields": _flag(update_only_empty_fields),
+                    "file": (f"{type}.csv", content, "text/csv"),
+                }
+            )
+            answer = self._transport.request(
+                "POST",
+                "/imports/",
+                body=_Upload(parts, self._upload_timeout, lambda: self._transport.quota.closed),
+                content_type=parts.content_type,
+                read_body=True,
+                timeouts=Timeouts(connect=STALL_S, read=self._upload_timeout),
+            )
+        return Import.parse(answer.body)
+
+    def get_import(self, import_id: str) -> Import:
+        """``GET /imports/{id}``: one import as it stands; :class:`NotFoundError` if there is none.
+
+        Needs "Imports: Read", as :meth:`list_imports` does.
+        """
+        return Import.parse(self._transport.get_object(_path(import_id)))
+
+    def list_imports(self) -> Iterator[Import]:
+        """``GET /imports/``: the account's imports, those of the app too, one by one.
+
+        Each page is a request, sent when the one before is used up: stop early where you can. The order is not
+        documented.
+
+        :raises MalformedAnswerError: as for :meth:`ConnectifClient.list_contact_fields`, with at most 1,000 pages;
+            an entry without an id.
+        """
+        for page in self._transport.pages("/imports/", _MOST_IMPORT_PAGES):
+            for entry in page:
+                yield Import.parse(entry)
+
+    def delete_import(self, import_id: str) -> None:
+        """``DELETE /imports/{id}``: take an import off the list; any 2xx will do. Needs "Imports: Delete".
+
+        Allowed in ``finished`` and ``error`` only (help centre 360020966799); what happens otherwise is not
+        documented.
+        """
+        self._transport.request("DELETE", _path(import_id))
+
+    def download_error_report(
+        self,
+        url: str,
+        sink: BinaryIO,
+        *,
+        max_bytes: int = LARGEST_REPORT_BYTES,
+        timeout: float = DEFAULT_REPORT_TIMEOUT_S,
+    ) -> int:
+        """Write the error report of an import to ``sink``, in parts; see :func:`fetch_error_report`.
+
+        :param url: :attr:`Import.error_report_url`, fresh from :meth:`get_import`.
+        :param sink: gets the report as it is; on an error it may have got a part of it.
+        :param max_bytes: a report that is larger is an error (default 256 MB).
+        :param timeout: seconds for all of it (default 300).
+        :return: bytes written.
+        :raises ErrorReportError: with ``is_refused`` where a fresh address may help.
+        :raises QuotaClosed: told to stop.
+        """
+        return fetch_error_report(self._transport, url, sink, max_bytes=max_bytes, timeout=timeout)
+
+
+class _Upload:
+    """A multipart body that is read as it is sent, looks up whether to stop, and does not go on for ever."""
+
+    def __init__(self, parts: MultipartEncoder, within_s: float, stopped: Callable[[], bool]) -> None:
+        self.len: int = parts.len
+        self._left = self.len
+        self._parts = parts
+        self._within_s = within_s
+        self._deadline: float | None = None
+        self._stopped = stopped
+
+    def read(self, size: int = -1) -> bytes:
+        # Not once all is sent: then there is an import, and only the answer tells which.
+        if self._left > 0:
+            now = time.monotonic()
+            self._deadline = self._deadline or now + self._within_s
+            if self._stopped():
+                raise QuotaClosed("the run was told to stop")
+            if now > self._deadline:
+                raise TimeoutError("the file was not sent in time")
+        part: bytes = self._parts.read(size)
+        self._left -= len(part)
+        return part
+
+
+def _path(import_id: str) -> str:
+    if import_id in ("", ".", ".."):
+        raise ValueError("an import's id that is empty, '.' or '..' cannot be part of a URL")
+    return f"/imports/{quote(import_id, safe='')}"
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

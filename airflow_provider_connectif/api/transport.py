@@ -1,0 +1,262 @@
+"""What every endpoint shares: one request through the quota and its answer, and lists that come in pages."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import requests
+import urllib3.exceptions
+
+from airflow_provider_connectif.api.credentials import ApiKey
+from airflow_provider_connectif.api.errors import (
+    ConnectifHttpError,
+    MalformedAnswerError,
+    NoAnswerError,
+    describe_status,
+    error_class,
+)
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
+from airflow_provider_connectif.api.session import KeyScrubber, open_session
+
+CHUNK = 64 * 1024
+"""Bytes of an answer that are read at once."""
+_LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
+
+# Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
+TRANSPORT_ERRORS = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A 2xx answer.
+
+    :param status: HTTP status code.
+    :param body: the decoded JSON, or ``None`` where the body was not asked for.
+    """
+
+    status: int
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long one request may take, in seconds.
+
+    :param connect: until the connection must stand; where a file is sent, also for any one part of it.
+    :param read: until the server must answer, and then until its answer is complete.
+    """
+
+    connect: float
+    read: float
+
+
+class Body(Protocol):
+    """A body that is read while it is sent, as ``requests`` takes it."""
+
+    @property
+    def len(self) -> int:
+        """Bytes that are still to come."""
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+
+
+class Transport:
+    """Requests with one key to one address, each of them once and in the pace of a quota. Safe to share by threads.
+
+    :param key: sent to ``base_url`` and nowhere else: redirects are not followed.
+    :param timeouts: of a request that names none of its own.
+    :param verify: ``True``, ``False``, or the path of a CA bundle.
+    :param connections: connections kept open.
+    """
+
+    def __init__(
+        self, key: ApiKey, base_url: str, *, timeouts: Timeouts, quota: Quota, verify: bool | str, connections: int
+    ) -> None:
+        self.base_url = base_url
+        self.quota = quota
+        self.verify = verify
+        self._timeouts = timeouts
+        self._session = open_session(key, base_url, verify, connections)
+        self._without_key = KeyScrubber(key)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._session.close()
+
+    def get_object(self, path: str) -> Mapping[str, Any]:
+        """``GET`` a JSON object; :class:`MalformedAnswerError` where the answer is none."""
+        body = self.request("GET", path, read_body=True).body
+        if not isinstance(body, Mapping):
+            raise MalformedAnswerError("the answer is not a JSON object")
+        return body
+
+    def pages(self, path: str, most: int) -> Iterator[list[Any]]:
+        """The ``results`` of a list, a page at a time; a page is asked for when the one before was used up.
+
+        Pages are followed by ``links.next`` as it stands, since the parameters of paging are not documented.
+
+        :param most: pages after which the list is taken for endless.
+        :raises MalformedAnswerError: an answer without ``results``; a next page on another host, seen before, or
+            beyond ``most``.
+        """
+        seen = {path}
+        for _ in range(most):
+            page = self.get_object(path)
+            results = page.get("results")
+            if not isinstance(results, list):
+                raise MalformedAnswerError("the answer has no list of results")
+            yield results
+            links = page.get("links")
+            link = links.get("next") if isinstance(links, Mapping) else None
+            if not link:
+                return
+            path = _next_path(self.base_url, path, link)
+            if path in seen:
+                raise MalformedAnswerError("the pages go round in a circle")
+            seen.add(path)
+        raise MalformedAnswerError(f"more than {most} pages")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | Body | None = None,
+        content_type: str = "application/json",
+        read_body: bool = False,
+        timeouts: Timeouts | None = None,
+    ) -> Answer:
+        """Send one request when the quota allows it, and wait for the whole answer.
+
+        :param path: below the base URL, encoded.
+        :param body: bytes, or a stream whose ``read`` may raise :class:`QuotaClosed` to end the request.
+        :param read_body: decode the answer's JSON; ``Answer.body`` is ``None`` where it is no JSON.
+        :raises ConnectifHttpError: the subclass of the status.
+        :raises NoAnswerError: no complete answer; what was asked may or may not have been done.
+        :raises QuotaClosed: told to stop while waiting for the window; nothing was sent.
+        """
+        patience = timeouts or self._timeouts
+        sent_at = self.quota.acquire()
+        signal: RateSignal | None = None
+        status = 0
+        failure = ""
+        try:
+            with self._session.request(
+                method,
+                self.base_url + path,
+                data=body,
+                headers=None if body is None else {"Content-Type": content_type},
+                timeout=(patience.connect, patience.read),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                status = response.status_code
+                signal = read_rate_headers(response.headers, time.time())
+                content = _read(response, patience.read)
+        except TRANSPORT_ERRORS as error:
+            failure = describe_failure(error, patience)
+        finally:
+            self.quota.release(sent_at, signal, refused=status == 429)
+        # Raised out here, so that the transport's exception, whose text has the contact key in its URL, is
+        # not kept as the context of ours.
+        if failure:
+            raise NoAnswerError(failure)
+        if not 200 <= status < 300:
+            raise _http_error(status, content, signal, self._without_key)
+        return Answer(status, _json(content) if read_body else None)
+
+
+def _read(response: requests.Response, within_s: float) -> bytes:
+    content = bytearray()
+    deadline = time.monotonic() + within_s
+    # Part by part as it arrives: a plain read would wait for the whole of an answer that trickles in.
+    while chunk := response.raw.read1(CHUNK, decode_content=True):
+        content += chunk
+        if len(content) > _LARGEST_BODY:
+            raise requests.ConnectionError(f"answer larger than {_LARGEST_BODY} bytes")
+        if time.monotonic() > deadline:
+            raise requests.ReadTimeout
+    return bytes(content)
+
+
+def describe_failure(error: Exception, timeouts: Timeouts) -> str:
+    """Words for a transport error; its own text is not used, since it has the URL and so the contact key."""
+    for kind, words in (
+        (requests.exceptions.ConnectTimeout, f"no connection within {timeouts.connect:g} s"),
+        (requests.exceptions.SSLError, "the TLS certificate was not accepted"),
+        (requests.exceptions.ProxyError, "the proxy refused or failed"),
+        (requests.exceptions.Timeout, f"no answer within {timeouts.read:g} s"),
+        (requests.exceptions.ContentDecodingError, "the answer could not be decoded"),
+    ):
+        if isinstance(error, kind):
+            return words
+    causes = repr(error)
+    for mark, words in (
+        ("NewConnectionError", "the connection was refused"),
+        ("NameResolutionError", "the host name was not found"),
+        ("Read timed out", f"no answer within {timeouts.read:g} s"),
+    ):
+        if mark in causes:
+            return words
+    return "the connection broke"
+
+
+def origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, the port also where it is the scheme's own."""
+    try:
+        port = url.port
+    except ValueError:
+        port = -1
+    return url.scheme, url.hostname, port or {"https": 443, "http": 80}.get(url.scheme)
+
+
+def _next_path(base_url: str, path: str, link: object) -> str:
+    """A page's link as a path below the base URL: the key goes to no other host."""
+    target = urlsplit(urljoin(base_url + path, link)) if isinstance(link, str) else None
+    base = urlsplit(base_url)
+    if target is None or origin(target) != origin(base):
+        raise MalformedAnswerError("the next page is on another host")
+    whole = target._replace(scheme="", netloc="", fragment="").geturl()
+    if not whole.startswith(f"{base.path}/"):
+        raise MalformedAnswerError("the next page is outside the base URL")
+    return whole.removeprefix(base.path)
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _http_error(
+    status: int, content: bytes, signal: RateSignal | None, without_key: Callable[[Any], Any]
+) -> ConnectifHttpError:
+    body = without_key(_json(content))
+    fields: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    errors = fields.get("validationErrors")
+    return error_class(status)(
+        status,
+        title=_text(fields.get("title")) or describe_status(status),
+        detail=_text(fields.get("detail")),
+        code=_text(fields.get("code")),
+        validation_errors=tuple(e for e in errors if isinstance(e, Mapping)) if isinstance(errors, list) else (),
+        retry_after=signal.retry_after if signal else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,56 @@
+"""The multipart body of an upload, taken apart as it arrives: the file goes to the disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.types import Receive
+
+from airflow_provider_connectif.sandbox.errors import ClientGoneError
+
+# Its words about a broken body would go to the standard error, where only the sandbox's own faults belong.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A form with a file in it; ``file`` is None when there is none of that name."""
+
+    texts: dict[str, str]
+    file: BinaryIO | None = None
+    file_type: str = ""
+    file_bytes: int = 0
+
+
+async def read_upload(headers: Headers, receive: Receive) -> Upload | None:
+    """Return the parts of a multipart body, or None when it is none. Raises ClientGoneError."""
+    form: FormData | None = None
+    stream = _body(receive)
+    with suppress(MultiPartException, KeyError):
+        form = await MultiPartParser(headers, stream, max_files=1, max_fields=20).parse()
+    async for _ in stream:  # what is left of a body that could not be read: the answer waits for its end
+        pass
+    if form is None:
+        return None
+    texts = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        return Upload(texts)
+    kind = (file.content_type or "").partition(";")[0].strip().lower()
+    return Upload(texts, file.file, kind, file.size or 0)
+
+
+async def _body(receive: Receive) -> AsyncGenerator[bytes, None]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
