@@ -177,3 +177,12 @@ def test_checked_first(run_example: Callable[[str], Any], sandbox: SandboxProces
     assert checks.held(sandbox.contacts()) == checks.expected(customers)
     assert xcom(dag_run, "check")["check_only"] is True
     assert xcom(dag_run, "check")["invalid"] == xcom(dag_run, "send")["invalid"]
+
+
+def test_from_a_function(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
+    dag_run = run_example("contacts_from_a_function")
+
+    assert task_states(dag_run) == {"members": "success"}
+    points = {contact["_email"]: contact["_points"] for contact in sandbox.contacts().values()}
+    assert points == {f"member{number}@example.com": number * 10 for number in range(1, 51)}
+    assert xcom(dag_run, "members")["created"] == 50
