@@ -16,6 +16,8 @@ from demo.flaws import REFUSALS
 from demo.warehouse import Row
 from tests.support.airflow_runs import task_states, xcom
 
+pytestmark = pytest.mark.versions
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAG_IDS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
