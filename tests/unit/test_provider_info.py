@@ -73,8 +73,8 @@ def test_airflows_connection_form_has_the_fields() -> None:
     code = (
         "import json; from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService as service; "
         "[form] = [m for m in service.hook_meta_data() if m.connection_type == 'connectif']; "
-        "standard = form.standard_fields; "
-        "print(json.dumps([form.hook_name, list(form.extra_fields), standard.password.title, standard.host.placeholder]))"
+        "fields = form.standard_fields; "
+        "print(json.dumps([form.hook_name, list(form.extra_fields), fields.password.title, fields.host.placeholder]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
