@@ -64,7 +64,7 @@ def test_pausing_in_the_middle(deployment: Deployment, stage: Stage, connectif: 
     assert probe.run()[1] == "success"
     probe.close()
 
-    assert deployment.metadata.task(second)["state"] is None
+    assert deployment.metadata.task(second)["start_date"] is None
     assert len(connectif.contacts()) == COUNT // 2
     assert deployment.metadata.run_state(stage.name, run_id) == "running"
 

@@ -178,7 +178,7 @@ class Deployment:
                 lambda before=before: self.metadata.parsed_at(dag_id) != before,
                 within_s,
                 f"DAG {dag_id} is parsed",
-                lambda: f"{self.metadata.import_errors()}\n{tail(self.components['dag-processor'].log)}",
+                lambda: f"{self.metadata.import_errors()}\n{tail(self.components[self._flavour.parser].log)}",
             )
 
     def retire_dag(self, dag_id: str) -> None:

@@ -19,6 +19,7 @@ class Flavour:
     """How a major version of Airflow is run and spoken to.
 
     :param server: the component that serves the REST API; ``{port}`` is where.
+    :param parser: the component that reads the DAG files.
     :param commands: the arguments of ``airflow`` for each component, in the order in which they are started.
     :param jobs: the job type, in the metadata database, of each component that has one.
     :param health: where the server says that it is well.
@@ -26,30 +27,40 @@ class Flavour:
     """
 
     server: str
+    parser: str
     commands: Mapping[str, str]
     jobs: Mapping[str, str]
     health: str
     api: str
 
 
-_COMMON = {
-    "scheduler": "scheduler --skip-serve-logs",
-    "dag-processor": "dag-processor",
-    "triggerer": "triggerer --skip-serve-logs",
-}
+_SCHEDULER = "scheduler --skip-serve-logs"
+_TRIGGERER = "triggerer --skip-serve-logs"
 _JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 
 FLAVOURS: Mapping[int, Flavour] = {
     2: Flavour(
         server="webserver",
-        commands={"webserver": "webserver --hostname 127.0.0.1 --port {port} --workers 1", **_COMMON},
+        # A DAG processor of its own is a choice there, and on PostgreSQL 2.11's ends at once with an AttributeError.
+        parser="scheduler",
+        commands={
+            "webserver": "webserver --hostname 127.0.0.1 --port {port} --workers 1",
+            "scheduler": _SCHEDULER,
+            "triggerer": _TRIGGERER,
+        },
         jobs=_JOBS,
         health="/health",
         api="/api/v1",
     ),
     3: Flavour(
         server="api-server",
-        commands={"api-server": "api-server --host 127.0.0.1 --port {port} --workers 1", **_COMMON},
+        parser="dag-processor",
+        commands={
+            "api-server": "api-server --host 127.0.0.1 --port {port} --workers 1",
+            "scheduler": _SCHEDULER,
+            "dag-processor": "dag-processor",
+            "triggerer": _TRIGGERER,
+        },
         jobs=_JOBS,
         health="/api/v2/monitor/health",
         api="/api/v2",
@@ -81,7 +92,6 @@ _QUICK = {
     "SCHEDULER__DAG_DIR_LIST_INTERVAL": 1,
     "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": 2,
     "SCHEDULER__PARSING_PROCESSES": 1,
-    "SCHEDULER__STANDALONE_DAG_PROCESSOR": True,
 }
 
 # The webserver of 2.11 lets nobody write without signing in; here only this machine can reach it.
