@@ -12,6 +12,8 @@ from airflow_provider_connectif.contacts.journal_tables import VERSION
 from tests.support.journals import DATABASES, TABLES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
+pytestmark = pytest.mark.versions
+
 ANA, BEA = {"email": "ana@example.com", "visits": 1}, {"email": "bea@example.com", "visits": 1}
 
 
