@@ -29,6 +29,7 @@ e2e-mutations: $(VENV)/installed-dev
 
 # Every supported Airflow and Python, each in a virtual environment below .nox; writes docs/versions.md.
 test-matrix: $(VENV)/installed-dev
+	rm -rf .nox/results
 	$(BIN)/python -m nox --session matrix
 
 lint: $(VENV)/installed-dev
