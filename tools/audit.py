@@ -38,7 +38,7 @@ def main() -> int:
 def judged(report: Sequence[Mapping[str, Any]]) -> tuple[int, list[str]]:
     """The exit status, and what to tell of pip-audit's report."""
     lines = [
-        f"audit: {package['name']} {package['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or '-'}"
+        f"audit: {package['name']} {package['version']}: {found['id']}, mended in {', '.join(found['fix_versions'])}"
         for package in report
         for found in package.get("vulns", ())
     ]

@@ -30,7 +30,7 @@ def lines_of_the_model() -> list[str]:
     return [match.group(1) for match in found if match]
 
 
-def tests_that_exist() -> set[str]:
+def existing_tests() -> set[str]:
     return {
         f"{path.name}::{node.name}"
         for path in HERE.glob("test_*.py")
@@ -43,11 +43,11 @@ def tests_that_exist() -> set[str]:
 def test_each_line_has_its_test_and_each_test_its_line() -> None:
     lines = lines_of_the_model()
     assert len(lines) > 40
-    assert sorted(lines) == sorted(tests_that_exist())
+    assert sorted(lines) == sorted(existing_tests())
 
 
 def test_each_test_has_a_mutation() -> None:
-    assert {mutation.test for mutation in MUTATIONS} == tests_that_exist()
+    assert {mutation.test for mutation in MUTATIONS} == existing_tests()
 
 
 @pytest.mark.slow
