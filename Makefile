@@ -1,4 +1,4 @@
-# make demo, make test, make lint, make docs. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
+# make demo, make test, make lint, make docs, make e2e, make test-matrix. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -7,13 +7,25 @@ BIN := $(VENV)/bin
 # The address of a package index, if any, is pip's own affair.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-matrix lint docs e2e e2e-celery clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# A whole Airflow on PostgreSQL, with the wheel installed in .venv-e2e; some minutes, and a table at the end.
+e2e: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/e2e -m 'not celery'
+
+# The same with two Celery workers; Redis comes as a wheel.
+e2e-celery: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/e2e -m celery
+
+# Every supported Airflow and Python, each in a virtual environment below .nox; writes docs/versions.md.
+test-matrix: $(VENV)/installed-dev
+	$(BIN)/python -m nox --session matrix
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -28,7 +40,7 @@ docs: $(VENV)/installed-docs
 	$(BIN)/python tools/check_site.py
 
 clean:
-	rm -rf $(VENV) .demo dist build site
+	rm -rf $(VENV) .venv-e2e .nox .demo dist build site
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -38,7 +50,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[sql,sandbox]' apache-airflow-providers-sqlite
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-test.txt $(VENV)/installed
 	$(INSTALL) --requirement requirements-dev.txt
 	@touch $@
 

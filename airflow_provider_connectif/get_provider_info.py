@@ -23,4 +23,10 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": connection_form.conn_fields(),
             }
         ],
+        "task-decorators": [
+            {
+                "name": "connectif_patch",
+                "class-name": "airflow_provider_connectif.decorators.contacts.connectif_patch_task",
+            }
+        ],
     }

@@ -12,7 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
 _RAW = re.compile(r":(?:param|return|returns|raises|class|func|meth|mod)\b[^<\n]{0,60}:")
-_DOCUMENTED = {"reference/operators.html": ("operators/contacts.py", "operators/base.py"), "reference/client.html": ("api/client.py",)}  # fmt: skip
+_DOCUMENTED = {
+    "reference/operators.html": ("operators/contacts.py", "operators/base.py"),
+    "reference/client.html": ("api/client.py",),
+}
 
 
 def main() -> int:

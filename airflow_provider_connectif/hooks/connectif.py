@@ -54,10 +54,11 @@ class ConnectifHook(BaseHook):
         """The form's extra fields for Airflow 2.11 to 3.1; later versions read the provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from flask_babel import lazy_gettext
-        from wtforms import FloatField, IntegerField, StringField
+        from wtforms import IntegerField, StringField
         from wtforms.validators import Optional
 
-        kinds = {"number": FloatField, "integer": IntegerField, "string": StringField}
+        # Airflow refuses the whole hook when a field is a FloatField; the hook reads numbers out of text as well.
+        kinds = {"number": StringField, "integer": IntegerField, "string": StringField}
         return {
             field.name: kinds[field.type](
                 lazy_gettext(field.label),

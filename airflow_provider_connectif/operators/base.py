@@ -227,6 +227,9 @@ class ContactsOperator(BaseOperator):
     def _defer(self, run: Run) -> None:
         """Raise ``TaskDeferred`` if the run has to wait without a worker."""
 
+    def _describe_source(self) -> str:
+        return "the rows of an upstream task" if self.sql is None else f"the result of sql on {self.sql_conn_id!r}"
+
     def _describe(self) -> str:
         """What the log says of the delivery beside its source and mapping."""
         return ""
@@ -294,7 +297,7 @@ class ContactsOperator(BaseOperator):
             self.log.info(
                 "%s %s to %s (%s)%s",
                 "Checking, without sending," if check_only else "Delivering",
-                "the rows of an upstream task" if self.sql is None else f"the result of sql on {self.sql_conn_id!r}",
+                self._describe_source(),
                 client.base_url,
                 mapping.describe(),
                 self._describe(),

@@ -13,6 +13,8 @@ from tests.support.airflow_runs import task_states, xcom
 from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture(params=DATABASES)
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:

@@ -12,6 +12,8 @@ from airflow_provider_connectif.contacts.journal_tables import VERSION
 from tests.support.journals import DATABASES, TABLES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
+pytestmark = pytest.mark.versions
+
 ANA, BEA = {"email": "ana@example.com", "visits": 1}, {"email": "bea@example.com", "visits": 1}
 
 
@@ -188,3 +190,44 @@ def test_what_the_connection_asks_of_the_driver_holds_for_the_journal(
     assert deliver("night", rows=[ANA]).state == "success"
     assert database.query("select contact_key from elsewhere.connectif_journal") == [("ana@example.com",)]
     database.query("drop schema elsewhere cascade")
+
+
+# The tables as version 1 made them, and a line of a contact in them.
+VERSION_1 = (
+    """create table connectif_journal (
+        sync_id varchar(250) not null, contact_key varchar(320) not null, state varchar(12) not null,
+        row_digest varchar(32), patch_digest varchar(32), mapping_digest varchar(32), delivered_at timestamp,
+        refused_digest varchar(32), refused_at timestamp, status_code integer, reason varchar(500),
+        run_id varchar(250) not null, generation integer not null, primary key (sync_id, contact_key))""",
+    """create table connectif_journal_syncs (
+        sync_id varchar(250) not null primary key, generation integer not null, run_id varchar(250) not null,
+        holders integer not null, lease_until float not null)""",
+    "create table connectif_journal_meta (name varchar(20) not null primary key, value integer not null)",
+    "insert into connectif_journal_meta values ('version', 1)",
+    "insert into connectif_journal_syncs values ('nightly', 7, 'dag/before', 0, 0)",
+)
+
+
+def test_a_journal_of_version_1_is_brought_up_to_date_and_keeps_what_it_knows(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    deliver("first", rows=[ANA])
+    ((key, row_digest, patch_digest),) = journal.query(
+        "select contact_key, row_digest, patch_digest from connectif_journal"
+    )
+    for table in TABLES:
+        journal.query(f"drop table {table}")
+    for statement in VERSION_1:
+        journal.query(statement)
+    line = f"'nightly', '{key}', 'acknowledged', '{row_digest}', '{patch_digest}', 'dag/before', 7"
+    columns = "sync_id, contact_key, state, row_digest, patch_digest, run_id, generation"
+    journal.query(f"insert into connectif_journal ({columns}) values ({line})")
+
+    assert deliver("check", rows=[ANA, BEA], check_only=True).summary["unchanged"] == 1  # which changes nothing
+    assert journal.query("select value from connectif_journal_meta") == [(1,)]
+    run = deliver("night", rows=[ANA, BEA])
+
+    assert (run.state, run.summary["unchanged"], run.summary["created"]) == ("success", 1, 1)
+    assert journal.query("select value from connectif_journal_meta") == [(VERSION,)]
+    assert journal.query("select sync_id, generation from connectif_journal_syncs") == [("nightly", 8)]
+    assert deliver("next night", rows=[ANA, BEA]).summary["unchanged"] == 2

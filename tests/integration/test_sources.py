@@ -13,6 +13,8 @@ from tests.support.airflow_runs import task_states, xcom
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 
+pytestmark = pytest.mark.versions
+
 _names = itertools.count(1)
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run, run_in_airflow
 
+pytestmark = pytest.mark.versions
+
 SERIES = "select 'user' || n || '@example.com' as email, n as visits from generate_series(1, {}) n order by n"
 
 

@@ -13,6 +13,8 @@ from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.errors import ConnectifConfigError, NoAnswerError, NotFoundError, RedirectError
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 
+pytestmark = pytest.mark.versions
+
 KEY = "key-id:KEYSECRET"
 API = "https://api.connectif.cloud"
 

@@ -1,0 +1,83 @@
+"""``@task.connectif_patch``: a function that makes rows becomes a task that delivers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    SET_DURING_EXECUTION,
+    DecoratedOperator,
+    context_merge,
+    determine_kwargs,
+    task_decorator_factory,
+)
+
+from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.sources import RowsSource, SqlSource
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import TaskDecorator
+
+
+class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
+    """Delivers the rows that a function returns or yields, in the process that makes them.
+
+    No row passes through XCom, and of a generator's rows only a few thousand are in memory at a time. The function is
+    called when the first row is wanted; when a deferred task goes on with its plan, it is not called again.
+
+    :param python_callable: returns an iterable of mappings from column to value, or is a generator of such.
+    :param op_args: positional arguments for it (templated).
+    :param op_kwargs: keyword arguments for it (templated); the task's context is offered as in ``@task``.
+    :param kwargs: as of :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`, but for ``rows``
+        and ``sql``.
+    """
+
+    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *ContactPatchOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **DecoratedOperator.template_fields_renderers,
+        **ContactPatchOperator.template_fields_renderers,
+    }
+    custom_operator_name = "@task.connectif_patch"
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if taken := {"rows", "sql"} & kwargs.keys():
+            raise ValueError(f"@task.connectif_patch takes its rows from the function: leave out {', '.join(taken)}")
+        super().__init__(
+            python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, rows=SET_DURING_EXECUTION, **kwargs
+        )
+
+    def dry_run(self) -> None:
+        """Say that a function is not called outside of a run."""
+        self.log.warning("The rows come from a function, which a dry run does not call: use check_only=True")
+
+    def _open_source(self, context: Any) -> RowsSource | SqlSource:
+        context_merge(context, self.op_kwargs)
+        kwargs = determine_kwargs(self.python_callable, self.op_args, context)
+        self.rows = self.python_callable(*self.op_args, **kwargs)
+        return super()._open_source(context)
+
+    def _describe_source(self) -> str:
+        return f"the rows of {self.python_callable.__name__}()"
+
+
+def connectif_patch_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+    """Make a task of a function that returns or yields rows; what ``@task.connectif_patch`` stands for.
+
+    :param python_callable: the function.
+    :param kwargs: of :class:`ContactPatchDecoratedOperator`.
+    """
+    # Never taken from the function's annotation: that is one of rows, and what the task returns is its summary.
+    return task_decorator_factory(
+        python_callable=python_callable,
+        multiple_outputs=kwargs.pop("multiple_outputs", False),
+        decorated_operator_class=ContactPatchDecoratedOperator,
+        **kwargs,
+    )

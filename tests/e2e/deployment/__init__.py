@@ -1,0 +1,11 @@
+"""A whole Airflow for tests: its components as processes, a PostgreSQL, the sandbox as Connectif."""
+
+from __future__ import annotations
+
+from tests.e2e.deployment.airflow import Deployment
+from tests.e2e.deployment.celery import CeleryDeployment
+from tests.e2e.deployment.connectif import Connectif
+from tests.e2e.deployment.metadata import Stay, TaskKey
+from tests.e2e.deployment.processes import DeploymentError
+
+__all__ = ["CeleryDeployment", "Connectif", "Deployment", "DeploymentError", "Stay", "TaskKey"]

@@ -1,0 +1,78 @@
+"""What a person would do in Airflow's UI, through its REST API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import requests
+
+from tests.e2e.deployment.processes import DeploymentError
+
+_TIMEOUT_S = 60.0
+
+
+class Rest:
+    """Airflow's REST API, version 1 (Airflow 2) or 2 (Airflow 3).
+
+    :param url: the server's address.
+    :param root: the API's root, ``/api/v1`` or ``/api/v2``.
+    """
+
+    def __init__(self, url: str, root: str) -> None:
+        self.url = url
+        self._root = root
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, no .netrc
+        self._has_signed_in = root == "/api/v1"
+
+    def call(self, method: str, path: str, content: Any = None, also: Sequence[int] = ()) -> Any:
+        """Call ``/api/…/path`` and return what it answers, ``None`` for an empty answer.
+
+        :param also: statuses from 400 up that are no error.
+        :raises DeploymentError: an error is answered.
+        """
+        if not self._has_signed_in:
+            token = self._checked(self._session.get(f"{self.url}/auth/token", timeout=_TIMEOUT_S), ())
+            self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
+            self._has_signed_in = True
+        address = f"{self.url}{self._root}/{path}"
+        return self._checked(self._session.request(method, address, json=content, timeout=_TIMEOUT_S), also)
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a run by hand; returns its id."""
+        content: dict[str, Any] = {"conf": dict(conf or {})}
+        if self._root == "/api/v2":
+            content["logical_date"] = None
+        run: Mapping[str, str] = self.call("POST", f"dags/{dag_id}/dagRuns", content)
+        return run["dag_run_id"]
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task of a run, all of its mapped tasks included, whatever its state: it is run again."""
+        content = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": [task_id],
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self.call("POST", f"dags/{dag_id}/clearTaskInstances", content)
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Pause a DAG, or let it go on."""
+        self.call("PATCH", f"dags/{dag_id}?update_mask=is_paused", {"is_paused": paused})
+
+    def define_connection(self, conn_id: str, fields: Mapping[str, Any]) -> None:
+        """Store a connection, in place of one of the same id. ``extra`` may be a dictionary."""
+        content = {"connection_id": conn_id, **fields}
+        if not isinstance(content.get("extra", ""), str):
+            content["extra"] = json.dumps(content["extra"])
+        self.call("DELETE", f"connections/{conn_id}", also=(404,))
+        self.call("POST", "connections", content)
+
+    def _checked(self, response: requests.Response, also: Sequence[int]) -> Any:
+        if response.status_code >= 400 and response.status_code not in also:
+            request = response.request
+            raise DeploymentError(f"{request.method} {request.path_url}: {response.status_code} {response.text[:2000]}")
+        return response.json() if response.content else None
