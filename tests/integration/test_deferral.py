@@ -289,6 +289,17 @@ def test_a_cap_of_the_connection_holds_over_deferrals_too(
     assert (second.state, strict.received) == ("deferred", 10)
 
 
+def test_a_cap_that_the_requests_in_flight_have_used_up_is_no_wait_for_ever(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    strict.reset(limit=0, delay_s=1.0)
+    connection("connectif_default", **strict.connection(requests_per_minute=1, timeout=5))
+    run = deliver("night", rows=rows(3), **DEFERRABLE)
+    assert (run.state, strict.received) == ("deferred", 1)
+    assert run.error.trigger.until < time.time() + 61  # type: ignore[union-attr]
+    assert len(journal.acknowledged()) == 1
+
+
 def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     journal: JournalDatabase, strict: StrictServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
