@@ -29,11 +29,13 @@ TABLES = (
 class JournalDatabase:
     """An empty database and the connection to it, looked at from outside.
 
+    :param kind: one of :data:`DATABASES`.
     :param conn_id: the Airflow connection.
     :param query: runs SQL and returns its rows.
     """
 
-    def __init__(self, conn_id: str, query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    def __init__(self, kind: str, conn_id: str, query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self.kind = kind
         self.conn_id = conn_id
         self.query = query
 
@@ -57,10 +59,10 @@ def journal_database(kind: str, request: pytest.FixtureRequest, **extra: Any) ->
         postgres = request.getfixturevalue("postgres")
         fields = json.loads(os.environ["AIRFLOW_CONN_POSTGRES"])
         request.getfixturevalue("connection")("journal", **fields, extra=extra)
-        return JournalDatabase("journal", lambda sql: _rows_of_postgres(postgres, sql))
+        return JournalDatabase(kind, "journal", lambda sql: _rows_of_postgres(postgres, sql))
     path = request.getfixturevalue("tmp_path") / "journal.db"
     request.getfixturevalue("connection")("journal", conn_type="sqlite", host=str(path), extra=extra)
-    return JournalDatabase("journal", lambda sql: _rows_of_sqlite(path, sql))
+    return JournalDatabase(kind, "journal", lambda sql: _rows_of_sqlite(path, sql))
 
 
 def _rows_of_postgres(postgres: Any, sql: str) -> list[tuple[Any, ...]]:
