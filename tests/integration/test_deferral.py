@@ -44,7 +44,10 @@ def rows(count: int, visits: int = 0) -> list[dict[str, Any]]:
 
 def wait_as_the_triggerer(run: Run) -> None:
     """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it."""
-    from airflow.sdk.module_loading import import_string
+    try:
+        from airflow.sdk.module_loading import import_string
+    except ImportError:  # Airflow 2.11
+        from airflow.utils.module_loading import import_string
 
     path, kwargs = run.error.trigger.serialize()  # type: ignore[union-attr]
     trigger = import_string(path)(**json.loads(json.dumps(kwargs)))
