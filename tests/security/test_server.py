@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import gzip
 import io
+import ipaddress
 import json
 import logging
 import pickle
@@ -235,12 +236,14 @@ def test_a_certificate_of_nobody_is_not_accepted(tmp_path: Path) -> None:
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
+    """A server's settings, with a certificate that is also its own authority: ``server.pem`` in the folder."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -250,6 +253,7 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         .serial_number(1)
         .not_valid_before(now)
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address, x509.DNSName("connectif.example")]), critical=False)
         .sign(key, hashes.SHA256())
     )
     path = folder / "server.pem"
