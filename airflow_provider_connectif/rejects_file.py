@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -39,6 +41,12 @@ class RejectsFile:
             self._open()
         self._file.write(text)
 
+    def begin_anew(self) -> None:
+        """Empty it, whatever an earlier process has written."""
+        self.__exit__()
+        self._goes_on = False
+        self._open()
+
     def flush(self) -> None:
         """Hand on what was written, as far as the kind of file allows before it is closed."""
         if self._file is not None:
@@ -58,3 +66,17 @@ class RejectsFile:
                 earlier.seek(0)
             self._file = path.open("w", encoding="utf-8")
             shutil.copyfileobj(earlier, self._file)
+
+
+@contextmanager
+def report_file(rejects_path: str, import_id: str) -> Iterator[BinaryIO]:
+    """The file beside the rejects in which the error report of an import is kept: ``<rejects_path>.import-<id>.csv``.
+
+    :param import_id: as Connectif gave it; what may not stand in a file's name is replaced.
+    """
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in import_id)
+    path = cast(Any, ObjectStoragePath(f"{rejects_path}.import-{name}.csv"))
+    if path.protocol in ("", "file"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        yield file

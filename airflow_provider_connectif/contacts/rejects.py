@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from airflow_provider_connectif.contacts.rules.base import MOST_BITS, safe_text
 
@@ -20,6 +20,13 @@ class TextSink(Protocol):
 
     def flush(self) -> Any:
         """Hand on what was written."""
+
+
+class GrowingSink(TextSink, Protocol):
+    """A file that may hold what an earlier process has written."""
+
+    def begin_anew(self) -> None:
+        """Empty it."""
 
 
 class Rejects:
@@ -57,6 +64,11 @@ class Rejects:
         }
         # ASCII only, so that a lone surrogate, one of the reasons to be here, can be written at all.
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def begin_anew(self) -> None:
+        """Empty the file of what an earlier process has written; every row is looked at again."""
+        if self._sink is not None:
+            cast(GrowingSink, self._sink).begin_anew()
 
     def flush(self) -> None:
         """Hand what was written to the file, as far as its kind allows before it is closed."""
