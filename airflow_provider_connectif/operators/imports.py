@@ -121,10 +121,12 @@ class ContactImportOperator(ContactsOperator):
         return f"; by import, contacts that exist: {self.on_existing}"
 
     def _memory(self, arguments: Mapping[str, Any], context: Any, carried: Mapping[str, Any] | None) -> Memory:
-        from airflow_provider_connectif.contacts.imports.memory import JournalMemory, NoMemory
+        from airflow_provider_connectif.contacts.imports.memory import ImportState, JournalMemory, NoMemory
 
         if arguments["journal"] is not None:
             return JournalMemory(arguments["journal"])
+        if ImportState.from_json(carried) is None:
+            carried = None
         store = context.get("task_state_store")
         return NoMemory(carried) if store is None else TaskStateMemory(store, carried)
 

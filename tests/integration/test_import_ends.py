@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,16 @@ SHORT = timedelta(seconds=0.6)
 
 def _deferring(**arguments: Any) -> Run:
     return import_over_deferral(**arguments)[-1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Files of personal data are gone, however the task has ended."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(params=["with a worker", "deferred"])
@@ -105,7 +116,7 @@ def test_an_expired_report_is_asked_for_again(
     run = run_import(rows=zero_is_refused(50), rejects_path=str(path), failure_budget=5)
     assert run.state == "success"
     assert (run.summary["rejected"], account(run.summary)) == (5, 50)
-    assert len(list(tmp_path.glob("*.csv"))) == (dead == 2)
+    assert len(list(tmp_path.glob("rejects*.csv"))) == (dead == 2)
 
 
 @pytest.mark.parametrize("at_rows", [0, 30])

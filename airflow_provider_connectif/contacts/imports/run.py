@@ -97,7 +97,7 @@ class ContactImport(ContactSync):
             "tally": self._tally.as_state(),
             "effort": self._effort.as_state(),
             "remapped": self._changes.remapped if self._changes else 0,
-            "deadline": self._waiting.deadline,
+            "timeout_at": self._waiting.timeout_at,
         }
         return self._uploads.state.as_json()
 
@@ -181,7 +181,7 @@ class ContactImport(ContactSync):
         if self._rules.comes_back:
             self._effort.go_on({**run["effort"], "deferred_at": time.time()})
             self._effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
-        self._waiting.begin(run["deadline"] if self._rules.comes_back else None)
+        self._waiting.begin(run["timeout_at"] if self._rules.comes_back else None)
         self._log.info("Going on with what an earlier process has uploaded: %s", self._describe_imports())
         self._wait_and_settle(self._tally)
 

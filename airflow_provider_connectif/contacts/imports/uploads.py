@@ -115,8 +115,10 @@ class Uploads:
             # An import that is found although its upload was not answered is ours like any other.
             one = self._requests.upload(file, sent, save, lambda sent=sent: self._search.unanswered(sent, self.state))  # type: ignore[misc]
             sent.import_id = one.id
+            self.state.is_all_sent = all(file.import_id is not None for file in self.state.files)
             save()
             place = f"{sent.file + 1} of {len(self.state.files)}"
             self._log.info("Import %s: file %s, %s, %.1f MB", one.id, place, plural(sent.rows, "row"), file.size / 1e6)
-        self.state.is_all_sent = True
-        save()
+        if not missing:
+            self.state.is_all_sent = True
+            save()

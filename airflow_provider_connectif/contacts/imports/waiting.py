@@ -31,22 +31,23 @@ class Waiting:
         self._effort = effort
         self._is_stopped = is_stopped
         self._log = log
-        self._deadline = time.time() + rules.timeout_s
+        self.timeout_at = time.time() + rules.timeout_s
+        """When ``timeout_s`` is over, in seconds since the epoch."""
         self._told_at = time.monotonic()
         self.describe: Callable[[], str] = lambda: "waiting"
 
-    def begin(self, deadline: float | None = None) -> None:
+    def begin(self, timeout_at: float | None = None) -> None:
         """From here on ``timeout_s`` counts.
 
-        :param deadline: the one that an earlier process has begun, in seconds since the epoch.
+        :param timeout_at: for a process that goes on with the time of an earlier one.
         """
-        self._deadline = time.time() + self._rules.timeout_s if deadline is None else deadline
+        self.timeout_at = time.time() + self._rules.timeout_s if timeout_at is None else timeout_at
 
     @property
     def deadline(self) -> float:
         """When waiting ends at the latest, in seconds since the epoch."""
         limit = self._rules.time_limit_s
-        return self._deadline if limit is None else min(self._deadline, self._effort.started_at + limit)
+        return self.timeout_at if limit is None else min(self.timeout_at, self._effort.started_at + limit)
 
     def check(self) -> None:
         """Go on, or not.
@@ -58,7 +59,7 @@ class Waiting:
             raise QuotaClosed("the run was told to stop")
         if time.time() < self.deadline:
             return
-        if self.deadline < self._deadline:
+        if self.deadline < self.timeout_at:
             raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
         words = f"The timeout of {describe_seconds(self._rules.timeout_s)} is over; {self.describe()}"
         raise Trouble(Verdict.TRY_AGAIN, words)
