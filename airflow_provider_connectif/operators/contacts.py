@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_connectif.contacts.mapping import Nulls
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.operators.base import ContactsOperator, Start
-from airflow_provider_connectif.operators.imports import ContactImportOperator
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.contacts.run import Run
+    from airflow_provider_connectif.operators.imports import ContactImportOperator
 
 __all__ = ["ContactImportOperator", "ContactPatchOperator"]
 
@@ -103,3 +103,12 @@ class ContactPatchOperator(ContactsOperator):
 
     def _connections(self) -> int:
         return self.max_in_flight
+
+
+def __getattr__(name: str) -> Any:
+    """:class:`ContactImportOperator` stands here too, without a cost for the many DAG files that do not use it."""
+    if name == "ContactImportOperator":
+        from airflow_provider_connectif.operators.imports import ContactImportOperator
+
+        return ContactImportOperator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.operators.base import ContactsOperator, Start
-from airflow_provider_connectif.operators.task_state import TaskStateMemory, has_earlier_tries, run_began_at
 from airflow_provider_connectif.rejects_file import RejectsFile, report_file
 
 if TYPE_CHECKING:
@@ -122,6 +121,7 @@ class ContactImportOperator(ContactsOperator):
 
     def _memory(self, arguments: Mapping[str, Any], context: Any, carried: Mapping[str, Any] | None) -> Memory:
         from airflow_provider_connectif.contacts.imports.memory import ImportState, JournalMemory, NoMemory
+        from airflow_provider_connectif.operators.task_state import TaskStateMemory
 
         if arguments["journal"] is not None:
             return JournalMemory(arguments["journal"])
@@ -132,6 +132,7 @@ class ContactImportOperator(ContactsOperator):
 
     def _rules(self, start: Start, event: Mapping[str, Any]) -> ImportRules:
         from airflow_provider_connectif.contacts.imports.rules import ImportRules
+        from airflow_provider_connectif.operators.task_state import has_earlier_tries, run_began_at
 
         limit = self.execution_timeout if self.deferrable else None
         return ImportRules(
