@@ -117,7 +117,7 @@ class Journal:
 
         :param stopped: whether the run was told to stop while it waits.
         :param tell: is told, once, that it waits.
-        :param comes_back: the task was deferred, and its plan is to be gone on with.
+        :param comes_back: the task has been here before, and its plan is to be gone on with.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
         self._is_there = self._database.create(read_only=self.read_only)
@@ -132,8 +132,8 @@ class Journal:
                     "ago: waiting until it ends"
                 )
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
-        if not stopped() and not comes_back:
-            self.plan.sweep()
+        if not stopped():
+            self.plan.sweep(keeps_mine=comes_back)
 
     def differing(self, digests: Mapping[str, str]) -> dict[str, Line | None]:
         """The contacts whose acknowledged row is another one, by one query, each with its line if it has one.
@@ -211,17 +211,65 @@ class Journal:
             reason=None,
         )
 
-    def reject(self, key: str, row_digest: str, status: int | None, reason: str) -> None:
-        """Connectif has refused a row."""
+    def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
+        """Connectif has refused a row.
+
+        :param is_written: the key is as it stands in the tables already.
+        """
         self._write(
             self._rejected,
             key,
+            contact_key=key if is_written else self._written_key(key),
             state="rejected",
             refused_digest=row_digest,
             refused_at=datetime.now(UTC),
             status_code=status,
             reason=reason[:LONGEST_REASON],
         )
+
+    def acknowledge_file(self, file: int, state: Mapping[str, Any]) -> None:
+        """Connectif has taken a file in, but for the rows that :meth:`Plan.refuse` has named; by one statement.
+
+        :param state: of the run, saved with it.
+        """
+        self.commit()
+        values = {
+            "state": "acknowledged",
+            "delivered_at": datetime.now(UTC),
+            "run_id": self._settings.run_id,
+            "generation": self._lease.generation,
+        }
+        lines, pending = self._tables.lines.c, self._tables.pending.c
+        digests = ("row_digest", "patch_digest", "mapping_digest")
+        selected = [
+            pending[name]
+            if name in digests
+            else sa.literal(values[name], lines[name].type)
+            if name in values
+            else sa.cast(sa.null(), lines[name].type)
+            for name in _ACKNOWLEDGED
+        ]
+        sync_id = sa.literal(self._settings.sync_id, lines.sync_id.type)
+        source = sa.select(sync_id, pending.contact_key, *selected).where(self.plan.acknowledged_rows(file))
+        # In one order everywhere, so that two tasks never lock each other out.
+        statement = self._tables.upsert(
+            self._database.dialect, list(_ACKNOWLEDGED), source.order_by(pending.contact_key)
+        )
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(statement)
+            self.plan.settle_file(connection, file, state)
+
+        self._database.write(write)
+
+    def give_up_file(self, file: int, state: Mapping[str, Any]) -> None:
+        """A file is over of which it is not known what Connectif has taken in: nothing of it is acknowledged."""
+        self.commit()
+        self._database.write(lambda connection: self.plan.settle_file(connection, file, state))
+
+    def written_key(self, key: str) -> str:
+        """A contact key as it stands in the tables."""
+        return self._written_key(key)
 
     def settle_planned(self, number: int) -> None:
         """The outcome of a planned row is known: its patch is pending no longer."""
@@ -270,11 +318,14 @@ class Journal:
             raise taken_over(self._settings.sync_id)
         self._database.close()
 
-    def close(self) -> None:
-        """Write what has gathered and let the next run begin."""
+    def close(self, *, keeps_plan: bool = False) -> None:
+        """Write what has gathered and let the next run begin.
+
+        :param keeps_plan: the next try of the task needs it.
+        """
         try:
             self.commit()
-            if not self.read_only:
+            if not self.read_only and not keeps_plan:
                 self.plan.drop()
         finally:
             try:
@@ -294,7 +345,7 @@ class Journal:
             return
         gathered[key] = {
             "sync_id": self._settings.sync_id,
-            "contact_key": self._written_key(key),
+            "contact_key": values.get("contact_key") or self._written_key(key),
             "run_id": self._settings.run_id,
             "generation": self._lease.generation,
             **values,

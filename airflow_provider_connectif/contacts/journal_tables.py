@@ -105,19 +105,23 @@ class JournalTables:
             sa.Column("payload", _long_text()),
         )
 
-    def upsert(self, dialect: str, columns: list[str]) -> Any:
+    def upsert(self, dialect: str, columns: list[str], source: Any = None) -> Any:
         """Insert lines, or set these columns of existing ones, but never those of a newer generation.
 
         An older try that comes late with another patch than the newer one's leaves a doubt: it is not known which
         reached Connectif last. Then the digests are cleared, and the next run sends the contact once more.
 
+        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, in place of values.
         :raises ValueError: the dialect is none of PostgreSQL, SQLite, MySQL and MariaDB.
         """
         from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+        def filled(insert: Any) -> Any:
+            return insert if source is None else insert.from_select(["sync_id", "contact_key", *columns], source)
+
         if dialect in ("postgresql", "sqlite"):
             insert: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](self.lines)
-            return insert.on_conflict_do_update(
+            return filled(insert).on_conflict_do_update(
                 index_elements=["sync_id", "contact_key"], set_=self._set(columns, insert.excluded)
             )
         if dialect in ("mysql", "mariadb"):
@@ -128,7 +132,7 @@ class JournalTables:
                 self._set(columns, insert.inserted).items(),
                 key=lambda item: last.index(item[0]) if item[0] in last else -1,
             )
-            return insert.on_duplicate_key_update(values)
+            return filled(insert).on_duplicate_key_update(values)
         raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
 
     def lines_of(self, dialect: str, columns: list[str]) -> Any:
