@@ -85,6 +85,14 @@ def masked(text: str) -> str:
     return str(redact(text))
 
 
+def test_a_trigger_holds_a_moment_and_nothing_else() -> None:
+    from airflow_provider_connectif.triggers.window import WindowTrigger
+
+    path, arguments = WindowTrigger(1_800_000_000.0).serialize()
+    assert path == "airflow_provider_connectif.triggers.window.WindowTrigger"
+    assert arguments == {"until": 1_800_000_000.0}
+
+
 def test_a_database_s_words_about_a_row_are_not_told() -> None:
     class Error(Exception):
         """As every driver has one (PEP 249)."""
