@@ -52,6 +52,16 @@ class RejectsFile:
         if self._file is not None:
             self._file.flush()
 
+    def truncate(self, size: int, /) -> None:
+        """Empty the file (size 0), before anything is written: what an earlier process has written is not kept.
+
+        :raises ValueError: another size, or text was written.
+        """
+        if size or self._file is not None:
+            raise ValueError("only an unopened file, and only as a whole")
+        self._goes_on = False
+        self._open()
+
     def _open(self) -> None:
         path = cast(Any, self._path)
         if self._is_local:
