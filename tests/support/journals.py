@@ -120,7 +120,7 @@ class Process:
 
     def __init__(self, directory: Path, run_id: str, run: Callable[..., Run] = deliver, **arguments: Any) -> None:
         self._run = run
-        self._end = directory / f"{run_id}.{os.urandom(4).hex()}"
+        self._end = directory / f"{run_id}-{os.urandom(4).hex()}"
         self._ended = False
         self.pid = os.fork()
         if self.pid == 0:
