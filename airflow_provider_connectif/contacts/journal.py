@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
+from airflow_provider_connectif.contacts.journal_settings import JournalSettings
 from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, key_parameter
 from airflow_provider_connectif.contacts.lease import Lease
 from airflow_provider_connectif.contacts.mapping import Digests
@@ -49,30 +49,6 @@ class Line(NamedTuple):
     run_id: str | None
     status_code: int | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class JournalSettings:
-    """Where a journal is and how it is kept.
-
-    :param sync_id: names one stream of rows to one account; lines of different syncs do not touch.
-    :param run_id: the run that writes; another run of the same sync waits until this one has ended.
-    :param table: the name of the table; the others are called after it.
-    :param schema: its schema, if not the connection's default.
-    :param key_secret: write keys as HMAC-SHA256 with this secret; ``None`` writes them as they are.
-    :param task: tells the tasks of the run apart.
-    :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
-    :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
-    """
-
-    sync_id: str
-    run_id: str
-    table: str = "connectif_journal"
-    schema: str | None = None
-    key_secret: bytes | None = None
-    task: str = ""
-    keeps_rows: bool = False
-    plan_retention_s: float = 7 * 86400.0
 
 
 class Journal:
@@ -234,26 +210,14 @@ class Journal:
         """
         self.commit()
         values = {
+            "sync_id": self._settings.sync_id,
             "state": "acknowledged",
             "delivered_at": datetime.now(UTC),
             "run_id": self._settings.run_id,
             "generation": self._lease.generation,
         }
-        lines, pending = self._tables.lines.c, self._tables.pending.c
-        digests = ("row_digest", "patch_digest", "mapping_digest")
-        selected = [
-            pending[name]
-            if name in digests
-            else sa.literal(values[name], lines[name].type)
-            if name in values
-            else sa.cast(sa.null(), lines[name].type)
-            for name in _ACKNOWLEDGED
-        ]
-        sync_id = sa.literal(self._settings.sync_id, lines.sync_id.type)
-        source = sa.select(sync_id, pending.contact_key, *selected).where(self.plan.acknowledged_rows(file))
-        # In one order everywhere, so that two tasks never lock each other out.
-        statement = self._tables.upsert(
-            self._database.dialect, list(_ACKNOWLEDGED), source.order_by(pending.contact_key)
+        statement = self._tables.acknowledge_pending(
+            self._database.dialect, self.plan.acknowledged_rows(file), list(_ACKNOWLEDGED), values
         )
 
         def write(connection: sa.Connection) -> None:

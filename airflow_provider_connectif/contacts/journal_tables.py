@@ -14,6 +14,7 @@ LONGEST_NAME = 250
 _LONGEST_KEY = 320
 _LONGEST_DIGEST = 32
 LONGEST_REASON = 500
+_DIGESTS = ("row_digest", "patch_digest", "mapping_digest")
 _KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
 
 
@@ -134,6 +135,25 @@ class JournalTables:
             )
             return filled(insert).on_duplicate_key_update(values)
         raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
+
+    def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
+        """Insert or set the lines of pending rows, as :meth:`upsert` does, by one statement.
+
+        :param which: of the pending rows; a contact once at most.
+        :param columns: that are set; the digests are those of the pending rows.
+        :param values: of the other columns, and of ``sync_id``; what is not there becomes ``NULL``.
+        """
+        lines, pending = self.lines.c, self.pending.c
+
+        def selected(column: str) -> Any:
+            if column in _DIGESTS:
+                return pending[column]
+            known = column in values
+            return sa.literal(values[column], lines[column].type) if known else sa.cast(sa.null(), lines[column].type)
+
+        source = sa.select(selected("sync_id"), pending.contact_key, *map(selected, columns)).where(which)
+        # In one order everywhere, so that two tasks never lock each other out.
+        return self.upsert(dialect, columns, source.order_by(pending.contact_key))
 
     def lines_of(self, dialect: str, columns: list[str]) -> Any:
         """Select lines by ``sync_id`` and ``keys``, as :func:`key_parameter` packs them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -65,11 +66,10 @@ def import_rows(run_id: str = "night", *, store: FileStore | None = None, **argu
 
 def event_of(run: Run) -> Any:
     """What the trigger of a deferral says, run as the triggerer does: made anew of what Airflow's database holds."""
-    from airflow.sdk.module_loading import import_string
-
     trigger = run.error.trigger  # type: ignore[union-attr]
     path, kwargs = trigger.serialize()
-    again = import_string(path)(**json.loads(json.dumps(kwargs)))
+    module, _, name = path.rpartition(".")
+    again = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(kwargs)))
 
     async def wait() -> list[Any]:
         return [event async for event in again.run()]
