@@ -84,6 +84,16 @@ def test_what_another_try_has_to_begin_with_is_not_remembered() -> None:
     assert ImportState.from_json(saved) == ImportState([begun, done], ["k"], False, {"tally": 1})
 
 
-@pytest.mark.parametrize("state", [None, {}, {"files": 7}, {"files": [{"x": 1}], "known": []}, {"is_read": True}])
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        {},
+        {"files": 7},
+        {"files": [{"x": 1}], "known": []},
+        {"is_read": True},
+        {"files": [], "known": [], "is_all_sent": True, "run": {}},
+    ],
+)
 def test_what_is_no_state_is_none(state: Any) -> None:
     assert ImportState.from_json(state) is None

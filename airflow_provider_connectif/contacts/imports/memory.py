@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
 
 
+_NEEDED_TO_GO_ON = frozenset({"tally", "effort", "remapped", "timeout_at", "troubles"})
+
+
 @dataclass
 class SentFile:
     """A file that was uploaded, or is about to be.
@@ -57,10 +60,15 @@ class ImportState:
     is_all_sent: bool = False
     run: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_complete(self) -> bool:
+        """Every row has been read and has its import, and none of these has failed as a whole."""
+        return self.is_all_sent and not any(file.is_failed for file in self.files)
+
     def as_json(self) -> dict[str, Any]:
         """For :class:`Memory`; files that another try has to begin with are left out."""
         files = [asdict(file) for file in self.files if file.is_open or file.is_at_connectif]
-        return {"files": files, "known": self.known, "is_all_sent": self.is_all_sent, "run": self.run}
+        return {"files": files, "known": self.known, "is_all_sent": self.is_complete, "run": self.run}
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any] | None) -> ImportState | None:
@@ -68,7 +76,7 @@ class ImportState:
         if not state:
             return None
         try:
-            return cls(
+            found = cls(
                 [SentFile(**file) for file in state["files"]],
                 list(state["known"]),
                 bool(state["is_all_sent"]),
@@ -76,6 +84,7 @@ class ImportState:
             )
         except (KeyError, TypeError, ValueError):
             return None
+        return None if found.is_all_sent and not found.run.keys() >= _NEEDED_TO_GO_ON else found
 
 
 class Memory(Protocol):

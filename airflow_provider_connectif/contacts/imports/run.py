@@ -98,6 +98,8 @@ class ContactImport(ContactSync):
             "effort": self._effort.as_state(),
             "remapped": self._changes.remapped if self._changes else 0,
             "timeout_at": self._waiting.timeout_at,
+            # Of imports that another try imports again it tells itself.
+            "troubles": [trouble.words for trouble in self._troubles if trouble.verdict is Verdict.FAILED],
         }
         return self._uploads.state.as_json()
 
@@ -113,20 +115,16 @@ class ContactImport(ContactSync):
             self._journal.open(self._is_to_stop, self._log.info, comes_back=True)
 
     def _close_journal(self) -> None:
-        if self._is_loaded:
-            self._keep_or_drop_state()
-        if self._journal is None:
-            return
-        if self.is_deferred:
-            self._journal.park(self.state, self.deadline)
-        else:
-            self._journal.close(keeps_plan=not self._is_loaded or self._is_to_be_kept)
-
-    def _keep_or_drop_state(self) -> None:
-        if self.is_deferred or self._is_to_be_kept:
-            self._memory.save(self.state)
-        else:
-            self._memory.drop()
+        try:
+            if self._is_loaded and (self.is_deferred or self._is_to_be_kept):
+                self._save()
+            elif self._is_loaded:
+                self._memory.drop()
+        finally:
+            if self._journal is not None and self.is_deferred:
+                self._journal.park(self.state, self.deadline)
+            elif self._journal is not None:
+                self._journal.close(keeps_plan=not self._is_loaded or self._is_to_be_kept)
 
     @property
     def _is_to_be_kept(self) -> bool:
@@ -165,7 +163,7 @@ class ContactImport(ContactSync):
             self._rows_of,
             self._log,
         )
-        if self._uploads.state.is_all_sent and (self._rules.comes_back or self._journal is not None):
+        if self._is_all_done_but_waiting:
             self._go_on()
             return
         self._rejects.begin_anew()
@@ -173,10 +171,19 @@ class ContactImport(ContactSync):
             self._settle_earlier()
         super()._work(open_source)
 
+    @property
+    def _is_all_done_but_waiting(self) -> bool:
+        state = self._uploads.state
+        if not state.is_complete or self._rules.comes_back:
+            return state.is_complete
+        # What a user clears is to be done again where it was cancelled or could not be accounted for.
+        return self._journal is not None and (self._rules.is_retry or not state.run["troubles"])
+
     def _go_on(self) -> None:
         """Everything was read and uploaded by an earlier process."""
         run = self._uploads.state.run
         self._tally.go_on(run["tally"])
+        self._troubles += [Trouble(Verdict.FAILED, words) for words in run["troubles"]]
         self._changes = self._made_changes(remapped=run["remapped"])
         if self._rules.comes_back:
             self._effort.go_on({**run["effort"], "deferred_at": time.time()})
@@ -260,11 +267,11 @@ class ContactImport(ContactSync):
                 if fate is Fate.WAIT:
                     self._watch.pause(len(waiting))
                     continue
-                trouble = self._settlement.settle(sent, one, fate, tally, lambda: self.state)
+                trouble = self._settlement.trouble(sent, one, fate)
                 if trouble is not None:
                     self._troubles.append(trouble)
+                self._settlement.settle(sent, one, fate, tally, lambda: self.state)
                 self._save()
-                self._waiting.check()
 
     def _rows_of(self, sent: SentFile) -> tuple[ImportFile, bool] | None:
         """The rows of a file, from the disk or from the journal's database, and whether keys are as written there."""

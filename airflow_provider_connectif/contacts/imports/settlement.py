@@ -67,17 +67,15 @@ class Settlement:
 
     def settle(
         self, sent: SentFile, one: Import, fate: Fate, tally: Tally, state: Callable[[], Mapping[str, Any]]
-    ) -> Trouble | None:
+    ) -> None:
         """Settle one import.
 
         :param tally: gets its rows.
         :param state: the run's, as it is to be saved once this import is counted.
-        :return: what keeps the run from success.
         """
-        numbers = Numbers(0, 0, sent.rows, False) if fate is Fate.GONE else numbers_of(one, sent.rows)
+        numbers = _numbers(sent, one, fate)
         is_known = self._count_refused(sent, one, fate, numbers, tally)
         tally.outcomes[Outcome.IMPORTED] += numbers.taken
-        trouble = self._trouble(sent, one, fate, numbers)
         sent.is_settled, sent.is_failed = True, fate in (Fate.BROKEN, Fate.GONE)
         if self._journal is not None:
             write = self._journal.acknowledge_file if is_known else self._journal.give_up_file
@@ -91,7 +89,20 @@ class Settlement:
             f"{numbers.refused:,}",
             f", {numbers.missing:,} neither" if numbers.missing else "",
         )
-        return trouble
+
+    def trouble(self, sent: SentFile, one: Import, fate: Fate) -> Trouble | None:
+        """What keeps the run from success after the end of an import."""
+        numbers = _numbers(sent, one, fate)
+        if fate in TROUBLES:
+            verdict, words = TROUBLES[fate]
+            return Trouble(verdict, words.format(id=one.id, done=numbers.taken + numbers.refused, rows=sent.rows))
+        if not numbers.is_trusted or (numbers.missing and self._rules.on_existing != "keep"):
+            return Trouble(
+                Verdict.FAILED,
+                f"import {one.id} is finished and {numbers.missing:,} of {sent.rows:,} rows could not be accounted "
+                f"for: it says total {one.total}, success {one.success}, errors {one.errors}",
+            )
+        return None
 
     def _count_refused(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers, tally: Tally) -> bool:
         """Count what was not taken; whether it is known of every row of the file what became of it."""
@@ -142,14 +153,6 @@ class Settlement:
             self._journal.commit()
             numbers.clear()
 
-    def _trouble(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers) -> Trouble | None:
-        if fate in TROUBLES:
-            verdict, words = TROUBLES[fate]
-            return Trouble(verdict, words.format(id=one.id, done=numbers.taken + numbers.refused, rows=sent.rows))
-        if not numbers.is_trusted or (numbers.missing and self._rules.on_existing != "keep"):
-            return Trouble(
-                Verdict.FAILED,
-                f"import {one.id} is finished and {numbers.missing:,} of {sent.rows:,} rows could not be accounted "
-                f"for: it says total {one.total}, success {one.success}, errors {one.errors}",
-            )
-        return None
+
+def _numbers(sent: SentFile, one: Import, fate: Fate) -> Numbers:
+    return Numbers(0, 0, sent.rows, False) if fate is Fate.GONE else numbers_of(one, sent.rows)

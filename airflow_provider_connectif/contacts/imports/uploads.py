@@ -74,7 +74,9 @@ class Uploads:
 
     def identify(self, files: Sequence[ImportFile]) -> None:
         """Find out which of the files are at Connectif already, and wait for what else an earlier try has there."""
-        earlier = {sent.digest: sent for sent in self.state.files if sent.is_open or sent.is_at_connectif}
+        # What is over counts for the tries of one end; what a user clears after it is done again.
+        is_retry = self._rules.is_retry
+        earlier = {f.digest: f for f in self.state.files if f.is_open or (is_retry and f.is_at_connectif)}
         self.on_disk = dict(enumerate(files))
         mine = [SentFile(number, file.digest(), file.rows) for number, file in self.on_disk.items()]
         for sent in mine:
