@@ -3,17 +3,23 @@
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
+WORKERS ?= 3
 BIN := $(VENV)/bin
 # The address of a package index, if any, is pip's own affair.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-matrix lint docs e2e e2e-celery e2e-mutations clean
+.PHONY: demo test test-matrix lint docs mutations e2e e2e-celery e2e-mutations clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
 
+# Several processes, since many tests wait: for a window, a state, a killed task.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+# Takes each defence of the threat model out of a copy of the package: its test must fail. Some minutes.
+mutations: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --numprocesses 2 -m mutations tests/security
 
 # A whole Airflow on PostgreSQL, with the wheel installed in .venv-e2e; some minutes, and a table at the end.
 e2e: $(VENV)/installed-dev

@@ -50,7 +50,7 @@ def test_each_test_has_a_mutation() -> None:
     assert {mutation.test for mutation in MUTATIONS} == existing_tests()
 
 
-@pytest.mark.slow
+@pytest.mark.mutations
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[mutation.test.partition("::")[2] for mutation in MUTATIONS])
 def test_without_its_defence_the_test_fails(mutation: Mutation, tmp_path: Path) -> None:
     for name in (PACKAGE, "tests"):
