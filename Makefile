@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The address of a package index, if any, is pip's own affair.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-matrix lint e2e e2e-celery clean
+.PHONY: demo test test-matrix lint e2e e2e-celery e2e-mutations clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -23,8 +23,13 @@ e2e: $(VENV)/installed-dev
 e2e-celery: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/e2e -m celery
 
+# Six ways to break the package, each of which a scenario must notice.
+e2e-mutations: $(VENV)/installed-dev
+	$(BIN)/python -m tests.e2e.mutations
+
 # Every supported Airflow and Python, each in a virtual environment below .nox; writes docs/versions.md.
 test-matrix: $(VENV)/installed-dev
+	rm -rf .nox/results
 	$(BIN)/python -m nox --session matrix
 
 lint: $(VENV)/installed-dev

@@ -20,6 +20,7 @@ from tools import versions_page  # noqa: E402 - a noxfile is no part of a packag
 
 nox.needs_version = ">=2025.2"
 nox.options.error_on_missing_interpreters = True
+nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["matrix"]
 

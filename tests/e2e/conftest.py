@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import Connectif, Deployment
+from tests.e2e.deployment import Connectif, Deployment, ended_by_sigterm
 from tests.e2e.stage import Stage
 
 LONGEST_S = 300
@@ -25,14 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _ended_politely() -> Iterator[None]:
-    """SIGTERM becomes what Ctrl-C is, so that the deployment's processes are ended too."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    yield
-    signal.signal(signal.SIGTERM, before)
+    with ended_by_sigterm():
+        yield
 
 
 @pytest.fixture(scope="session")

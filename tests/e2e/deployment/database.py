@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from tests.e2e.deployment.processes import Component, free_port
@@ -61,6 +62,12 @@ class Database(Component):
         for name in self._names:
             with self.connect("postgres") as connection:
                 connection.execute(f'create database "{name}"')
+
+    def kill(self, *, with_children: bool = True) -> None:
+        """``kill -9`` the server, and wait until its processes, which have sessions of their own, have noticed."""
+        children = psutil.Process(self.pid).children() if self.is_running else []
+        super().kill(with_children=with_children)
+        psutil.wait_procs(children, timeout=10)
 
     def connect(self, name: str) -> psycopg.Connection[Any]:
         """A connection, in autocommit, to a database."""

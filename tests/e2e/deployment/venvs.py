@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDER = ROOT / ".venv-e2e"
+FOLDER = Path(os.environ.get("CONNECTIF_E2E_VENVS", ROOT / ".venv-e2e"))
 NEWEST = "3.3"
 
 CONSTRAINTS: Mapping[str, str] = {NEWEST: "constraints.txt", "2.11": "constraints/airflow-2.11.txt"}
@@ -80,7 +81,7 @@ def _is_stamped(path: Path, digest: str) -> bool:
 @contextmanager
 def _locked() -> Iterator[None]:
     """One process at a time."""
-    FOLDER.mkdir(exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,0 +1,144 @@
+"""Break the package on purpose, one way at a time, and see that a scenario notices: ``make e2e-mutations``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "airflow_provider_connectif"
+
+
+class Mutation(NamedTuple):
+    """One way to break it.
+
+    :param name: what is broken.
+    :param path: the file in the package.
+    :param old: the text, found there once.
+    :param new: what stands there instead.
+    :param scenario: the test that must fail.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    scenario: str
+
+
+MUTATIONS = (
+    Mutation(
+        "acknowledged before it is sent",
+        "contacts/changes.py",
+        "        self._journal.doubt({",
+        "        for s in seen:\n"
+        "            self._journal.acknowledge(s.key, Digests(s.row_digest, '', self._mapping_digest))\n"
+        "        self._journal.doubt({",
+        "test_kill_of_the_task_process",
+    ),
+    Mutation(
+        "acknowledgements are not written down",
+        "contacts/changes.py",
+        "            self._journal.acknowledge(key, digests)\n        elif",
+        "            pass\n        elif",
+        "test_clearing_a_failed_task",
+    ),
+    Mutation(
+        "over the failure budget Airflow may try again",
+        "operators/contacts.py",
+        "            raise AirflowFailException(words)",
+        "            raise AirflowException(words)",
+        "test_over_the_failure_budget",
+    ),
+    Mutation(
+        "skip_task fails",
+        "operators/contacts.py",
+        "            raise AirflowSkipException(words)",
+        "            raise AirflowFailException(words)",
+        "test_skipped_on_a_blocked_account",
+    ),
+    Mutation(
+        "the query is not rendered",
+        "operators/contacts.py",
+        '        "sql",\n        "parameters",',
+        '        "parameters",',
+        "test_catch_up_over_three_intervals",
+    ),
+    Mutation(
+        "tasks of one run shut one another out",
+        "contacts/lease.py",
+        "        same_run = syncs.c.run_id == self._run_id",
+        "        same_run = sa.false()",
+        "test_four_partitions_with_one_journal",
+    ),
+)
+
+
+def main() -> int:
+    """Return 0 if every mutation was noticed."""
+    missed = 0
+    for mutation in MUTATIONS:
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="connectif-mutation-") as folder:
+            copy = _copy(Path(folder))
+            _apply(mutation, copy / PACKAGE / mutation.path)
+            verdict = _verdict(copy, mutation.scenario)
+        missed += verdict != "noticed"
+        line = f"{verdict:<12} {time.monotonic() - begun:5.0f} s  {mutation.name} ({mutation.scenario})"
+        print(line, flush=True)
+    print(f"{len(MUTATIONS) - missed} of {len(MUTATIONS)} mutations noticed")
+    return 1 if missed else 0
+
+
+def _copy(folder: Path) -> Path:
+    """A copy of what git knows here."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    copy = folder / "repository"
+    for name in filter(None, listed.stdout.split("\0")):
+        target = copy / name
+        if not (ROOT / name).is_file():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    return copy
+
+
+def _apply(mutation: Mutation, path: Path) -> None:
+    text = path.read_text("utf-8")
+    if text.count(mutation.old) != 1:
+        raise SystemExit(f"{mutation.name}: {mutation.path} has its text {text.count(mutation.old)} times")
+    path.write_text(text.replace(mutation.old, mutation.new), "utf-8")
+
+
+def _verdict(copy: Path, scenario: str) -> str:
+    """``noticed`` when the scenario failed, ``missed`` when it passed, ``not tried`` when it did not come to run."""
+    result = copy / "result.xml"
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/e2e", "-k", scenario, f"--junitxml={result}"],
+        cwd=copy,
+        # Not the environment that other runs use: a broken wheel is installed in this one.
+        env={**os.environ, "PYTHONPATH": str(copy), "CONNECTIF_E2E_VENVS": str(ROOT / ".venv-e2e" / "mutations")},
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    suite = ElementTree.parse(result).getroot().find("testsuite") if result.exists() else None
+    if suite is None or suite.attrib["tests"] != "1" or suite.attrib["errors"] != "0":
+        return "not tried"
+    return "noticed" if suite.attrib["failures"] == "1" else "missed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
