@@ -1,4 +1,4 @@
-# make demo, make test, make lint, make e2e, make test-matrix. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
+# make demo, make test, make lint, make docs, make e2e, make test-matrix. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The address of a package index, if any, is pip's own affair.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-matrix lint e2e e2e-celery e2e-mutations clean
+.PHONY: demo test test-matrix lint docs e2e e2e-celery e2e-mutations clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -38,9 +38,14 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_wheel.py
+	$(BIN)/python tools/audit.py
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python tools/check_site.py
 
 clean:
-	rm -rf $(VENV) .venv-e2e .nox .demo dist build
+	rm -rf $(VENV) .venv-e2e .nox .demo dist build site
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -52,4 +57,8 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: requirements-dev.txt requirements-test.txt $(VENV)/installed
 	$(INSTALL) --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/installed-docs: requirements-docs.txt constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --requirement requirements-docs.txt
 	@touch $@

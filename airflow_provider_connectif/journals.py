@@ -64,8 +64,9 @@ class JournalConnection:
         if not hasattr(hook, "get_sqlalchemy_engine"):
             raise JournalError(f"connection {self.conn_id!r} is no SQL connection", final=True)
         run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
-        if max(len(self.sync_id), len(run)) > LONGEST_NAME:
-            raise JournalError(f"sync_id and run_id may have {LONGEST_NAME} characters at most", final=True)
+        task = _task(context.get("ti"))
+        if max(len(self.sync_id), len(run), len(task)) > LONGEST_NAME:
+            raise JournalError(f"sync_id, run_id and task_id may have {LONGEST_NAME} characters at most", final=True)
         engine = _engine(hook)
         settings = JournalSettings(
             self.sync_id,
@@ -73,7 +74,7 @@ class JournalConnection:
             self.table,
             self.schema,
             self._secret(),
-            task=_task(context.get("ti")),
+            task=task,
             keeps_rows=keeps_rows,
             plan_retention_s=self.plan_retention.total_seconds(),
         )

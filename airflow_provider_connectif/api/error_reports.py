@@ -19,6 +19,7 @@ from airflow_provider_connectif.api.transport import (
     TRANSPORT_ERRORS,
     Timeouts,
     Transport,
+    check_encoding,
     describe_failure,
     origin,
 )
@@ -125,6 +126,7 @@ def _content(response: requests.Response) -> Iterator[bytes]:
         failure = ""
         part = b""
         try:
+            check_encoding(response)
             part = response.raw.read1(CHUNK, decode_content=True)
         except TRANSPORT_ERRORS as error:
             failure = describe_failure(error, _STEP_TIMEOUTS)

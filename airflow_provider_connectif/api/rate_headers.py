@@ -29,7 +29,7 @@ class RateSignal:
     :param remaining: requests left in the current window.
     :param reset_after: seconds until the next window.
     :param reset_is_whole: the reset came in whole seconds, so the truth is up to a second later.
-    :param retry_after: seconds that the server asks to be left alone.
+    :param retry_after: seconds that the server asks to be left alone; at most an hour, then it is asked again.
     """
 
     limit: int | None = None
@@ -85,9 +85,11 @@ def _retry_after(text: str | None, clock: float) -> float | None:
     """Both forms of RFC 9110, 10.2.3: seconds, or an HTTP date."""
     number = _number(text)
     if number is not None or not text:
-        return _seconds_ahead(number, clock)
-    at = _http_date(text)
-    return None if at is None else max(0.0, at - clock)
+        seconds = _seconds_ahead(number, clock)
+    else:
+        at = _http_date(text)
+        seconds = None if at is None else max(0.0, at - clock)
+    return None if seconds is None else min(seconds, _LONGEST_WINDOW_S)
 
 
 def _server_clock(headers: Mapping[str, str], wall_clock: float) -> float:

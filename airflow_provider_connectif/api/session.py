@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from airflow_provider_connectif import __version__
-from airflow_provider_connectif.api.credentials import ApiKey
+from airflow_provider_connectif.api.connections import Adapter
+from airflow_provider_connectif.api.credentials import ApiKey, is_loopback
 
 _SHORTEST_SECRET = 4  # shorter ones would be found in half of all words
+_DEEPEST = 20  # levels of an answer that are looked at; the documented ones have four
 
 
 class _KeyAuth(AuthBase):
@@ -43,21 +44,27 @@ class KeyScrubber:
         )
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
-    def __call__(self, said: Any) -> Any:
-        """The same, text for text, without the key."""
+    def __call__(self, said: Any, depth: int = 0) -> Any:
+        """The same, text for text, without the key; without what is nested too deep to be looked at."""
+        if depth > _DEEPEST:
+            return None
         if self._known is None:
             return said
         if isinstance(said, str):
             return self._known.sub("***", said)
         if isinstance(said, list):
-            return [self(part) for part in said]
+            return [self(part, depth + 1) for part in said]
         if isinstance(said, Mapping):
-            return {self(name): self(part) for name, part in said.items()}
+            return {self(name): self(part, depth + 1) for name, part in said.items()}
         return said
 
 
 class _NoSecretPaths(logging.Filter):
-    """Takes contact keys and signed addresses out of urllib3's messages, which quote the path of a request."""
+    """Takes contact keys and signed addresses out of urllib3's messages, which quote the path of a request.
+
+    What is wrong with an answer's headers it quotes as well, in a warning with a traceback: these are words of the
+    server, which may repeat the request.
+    """
 
     _path = re.compile(r"(/contacts/(?:external-id/)?)[^\s?\"',)]+")
     hidden: ClassVar[Counter[str]] = Counter()
@@ -67,6 +74,9 @@ class _NoSecretPaths(logging.Filter):
         shown = self._path.sub(r"\1***", message) if "/contacts/" in message else message
         for path in tuple(self.hidden):
             shown = shown.replace(path, "/***")
+        if record.exc_info:
+            shown = shown.partition("): ")[0] + "): ***"
+            record.exc_info, record.exc_text = None, None
         if shown != message:
             record.msg, record.args = shown, ()
         return True
@@ -104,7 +114,8 @@ def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> 
     # Proxies and CA bundle of the environment are looked up once here and not for each request.
     settings = session.merge_environment_settings(url, {}, None, verify, None)
     session.trust_env = False
-    session.proxies = settings["proxies"]
+    # Plain http is for this machine: no proxy of the environment may carry it, and the key, anywhere else.
+    session.proxies = {} if is_loopback(urlsplit(url).hostname or "") else settings["proxies"]
     session.verify = settings["verify"]
     session.headers.update(
         {
@@ -113,7 +124,7 @@ def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> 
         }
     )
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+    adapter = Adapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     for name in ("urllib3.connection", "urllib3.connectionpool"):

@@ -28,6 +28,7 @@ from airflow_provider_connectif.api.session import KeyScrubber, open_session
 CHUNK = 64 * 1024
 """Bytes of an answer that are read at once."""
 _LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
+_ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
 # Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
 TRANSPORT_ERRORS = (
@@ -179,7 +180,20 @@ class Transport:
         return Answer(status, _json(content) if read_body else None)
 
 
+def check_encoding(response: requests.Response) -> None:
+    """Refuse an answer that is packed more than once, or in a way that is not known to unpack in small parts.
+
+    None was asked for. One layer of gzip makes at most a thousand bytes out of one, two make a million: a part of
+    64 KB could become 64 GB before it is counted.
+
+    :raises requests.exceptions.ContentDecodingError: it is packed so.
+    """
+    if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+        raise requests.exceptions.ContentDecodingError("an encoding that was not asked for")
+
+
 def _read(response: requests.Response, within_s: float) -> bytes:
+    check_encoding(response)
     content = bytearray()
     deadline = time.monotonic() + within_s
     # Part by part as it arrives: a plain read would wait for the whole of an answer that trickles in.

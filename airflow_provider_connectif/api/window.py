@@ -80,7 +80,7 @@ class RequestWindow:
             self._await_probe()
         paced = self._pace_leaves_at(now)
         if paced > now:
-            return Leave(paced, True)
+            return Leave(paced, paced < math.inf)
         if self._probing:
             return Leave(now if now >= self._probe_left_at + _PROBE_PATIENCE_S else math.inf, False)
         if self._remaining is None or self._remaining > self._in_flight:

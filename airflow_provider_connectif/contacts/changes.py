@@ -105,7 +105,9 @@ class Changes:
         if seen.line.row_digest == seen.row_digest:
             return Outcome.UNCHANGED
         if seen.line.refused_digest == seen.row_digest and not self._retry_rejected:
-            return Outcome.HELD
+            # What an earlier try of this run has met is a refusal of this run; no other will tell of it.
+            is_of_this_run = seen.line.run_id == self._journal.run_id and not self._journal.read_only
+            return Outcome.REJECTED if is_of_this_run else Outcome.HELD
         return None
 
     def to_send(self, seen: Seen, patch: Patch) -> Patch | None:
@@ -130,6 +132,13 @@ class Changes:
         """Mark what the journal says of these contacts as in doubt until their answers are here."""
         self._journal.doubt({s.key for s in seen if s.key is not None and s.line is not None and s.line.patch_digest})
 
+    def before_sending_planned(self, patches: Sequence[Patch]) -> None:
+        """As :meth:`before_sending`, for patches out of the plan; a contact may have been acknowledged since."""
+        for patch in patches:
+            key = self._mapping.same_contact(patch.key)
+            self._in_flight[key] = self._in_flight.get(key, 0) + 1
+        self._journal.doubt({self._mapping.same_contact(patch.key) for patch in patches})
+
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:
         """Write down what became of a patch. What failed leaves no mark, so that it differs next time by itself."""
         digests = settled.patch.digests
@@ -138,7 +147,8 @@ class Changes:
         self.forget(settled.patch)
         key = self._mapping.same_contact(settled.patch.key)
         if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
-            self._journal.acknowledge(key, digests)
+            # With another patch of the contact on its way, what Connectif holds is in doubt until that is answered.
+            self._journal.acknowledge(key, digests, is_last=key not in self._in_flight)
         elif settled.outcome is Outcome.REJECTED:
             self._journal.reject(key, digests.row, status, "; ".join(reasons))
         if settled.patch.is_planned:

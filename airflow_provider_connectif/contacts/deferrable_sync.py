@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.contacts.outcomes import JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.contacts.progress import clock, describe_seconds, plural
 from airflow_provider_connectif.contacts.run import Source
 from airflow_provider_connectif.contacts.sync import ContactSync
@@ -54,6 +54,7 @@ class DeferrableSync(ContactSync):
         self._is_planning = False  # the rest of the source goes into the plan, since the window is far away
         self._window_opens_at = 0.0
         self._pending = ""
+        self._is_parked = False
 
     @property
     def deferred_until(self) -> float | None:
@@ -71,12 +72,12 @@ class DeferrableSync(ContactSync):
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         state = self._journal.plan.load() if self._rules.comes_back else None
-        if state is None:
-            super()._work(open_source)
-            return
-        self._effort.go_on(state["effort"])
-        self._client.quota.recall(state["quota"])
-        if not state["is_read"]:
+        if state is not None:
+            self._effort.go_on(state["effort"])
+            self._client.quota.recall(state["quota"])
+        if state is None or not state["is_read"]:
+            if self._rules.comes_back:
+                self._rejects.begin_anew()  # every row is looked at again
             super()._work(open_source)
             return
         self._tally.go_on(state["tally"])
@@ -111,6 +112,8 @@ class DeferrableSync(ContactSync):
 
     def _send_planned(self) -> None:
         for batch in self._journal.plan.patches():
+            if self._changes is not None:
+                self._changes.before_sending_planned(batch)
             self._send(batch)
             if self.stop:
                 return
@@ -151,6 +154,17 @@ class DeferrableSync(ContactSync):
         if until is None:
             super()._close_journal()
             return
+        try:
+            self._park(until)
+        except JournalError:
+            super()._close_journal()
+            raise
+        if self.deferred_until is None:  # killed meanwhile: nobody comes back
+            super()._close_journal()
+            return
+        self._is_parked = True
+
+    def _park(self, until: float) -> None:
         self._put_off([patch for patch in self._delivery.unsent() if not patch.is_planned])
         state = {
             "is_read": self._is_read,
@@ -164,10 +178,10 @@ class DeferrableSync(ContactSync):
         self._journal.park(state, until)
 
     def _log_end(self) -> None:
-        if self.deferred_until is None:
+        if not self._is_parked:
             super()._log_end()
             return
-        until = clock(self.deferred_until)
+        until = clock(self._window_opens_at)
         self._log.info("Rate limit: deferred until %s, without a worker; %s", until, self._pending)
 
     def _more_in_summary(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import itertools
 import random
 import threading
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,8 +44,8 @@ class _Job:
 class Delivery:
     """Sends patches; use as a context manager.
 
-    Rows of one contact key keep their order and are never in flight together. E-mails that differ in case only
-    count as one key, since it is not documented whether Connectif tells them apart.
+    Rows of one contact key keep their order and are never in flight together. E-mails that differ in case only, or
+    in how accents are composed, count as one key, since it is not documented whether Connectif tells them apart.
 
     :param send: sends one patch and raises the client's errors; paced by the client's quota.
     :param close_quota: lets no further request go; must be safe in a signal handler.
@@ -146,7 +147,7 @@ class Delivery:
                 self._progress.wait(POLL_S)
             if self._unsettled >= self._ahead or self.stop:
                 return False
-            self._take_in(_Job(patch, patch.key.casefold()))
+            self._take_in(_Job(patch, unicodedata.normalize("NFC", patch.key).casefold()))
             return True
 
     def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:

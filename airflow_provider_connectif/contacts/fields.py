@@ -256,8 +256,11 @@ def _misunderstood(shape: Mapping[str, Any], field: Field) -> list[str]:
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
-    """The nearest known name as a question, or nothing."""
-    by_folded = {str(candidate).casefold(): str(candidate) for candidate in known}
+    """The nearest known name as a question, or nothing.
+
+    Names come from servers and databases: one with a line break in it would forge a line of the log.
+    """
+    by_folded = {str(candidate).casefold(): str(candidate) for candidate in known if str(candidate).isprintable()}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
     return f' (did you mean "{by_folded[close[0]]}"?)' if close else ""
 

@@ -20,7 +20,7 @@ from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, key_parameter
 from airflow_provider_connectif.contacts.lease import Lease
 from airflow_provider_connectif.contacts.mapping import Digests
-from airflow_provider_connectif.contacts.outcomes import JournalError
+from airflow_provider_connectif.contacts.outcomes import taken_over
 from airflow_provider_connectif.contacts.plan import Plan
 
 COMMIT_LINES = 50
@@ -47,6 +47,8 @@ class Line(NamedTuple):
     mapping_digest: str | None
     refused_digest: str | None
     run_id: str | None
+    status_code: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,14 +177,17 @@ class Journal:
         self.commit()
         self._database.write(lambda connection: connection.execute(clear))
 
-    def acknowledge(self, key: str, digests: Digests) -> None:
-        """Connectif has accepted a patch, or holds the same already."""
+    def acknowledge(self, key: str, digests: Digests, *, is_last: bool = True) -> None:
+        """Connectif has accepted a patch.
+
+        :param is_last: no later patch of the contact is on its way, so this is what Connectif holds.
+        """
         self._write(
             self._acknowledged,
             key,
             state="acknowledged",
-            row_digest=digests.row,
-            patch_digest=digests.patch,
+            row_digest=digests.row if is_last else None,
+            patch_digest=digests.patch if is_last else None,
             mapping_digest=digests.mapping,
             delivered_at=datetime.now(UTC),
             refused_digest=None,
@@ -245,10 +250,7 @@ class Journal:
         :raises JournalError: the database failed; the contacts are sent again by the next try.
         """
         if self._lease.is_lost:
-            raise JournalError(
-                f"another run, or another try of this task, has taken over sync {self._settings.sync_id!r}: "
-                "this one stops"
-            )
+            raise taken_over(self._settings.sync_id)
         if self._oldest_at is not None:
             self._database.write(self._write_gathered)
         for gathered in (self._acknowledged, self._confirmed, self._rejected, self._settled):
@@ -259,10 +261,13 @@ class Journal:
         """Write what has gathered and how far the run is, and leave with the claim to the sync.
 
         :param until: when the task means to come back, in seconds since the epoch.
+        :raises JournalError: the database failed, or another try has taken over; then :meth:`close` is the end.
         """
         self.commit()
         self.plan.save(state)
         self._database.guarded(lambda: self._lease.park(until))
+        if self._lease.is_lost:
+            raise taken_over(self._settings.sync_id)
         self._database.close()
 
     def close(self) -> None:

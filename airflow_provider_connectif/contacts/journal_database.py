@@ -14,6 +14,7 @@ from airflow_provider_connectif.contacts.outcomes import JournalError
 T = TypeVar("T")
 
 _TRIES_TO_CREATE = 5
+_FINAL = (sa.exc.ProgrammingError, sa.exc.IdentifierError)  # no such schema, no right to it, a name that is too long
 
 
 class JournalDatabase:
@@ -45,7 +46,7 @@ class JournalDatabase:
         :return: whether the tables are there.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
-        return self.guarded(lambda: self._create(read_only), final_kind=sa.exc.ProgrammingError)
+        return self.guarded(lambda: self._create(read_only), final_kinds=_FINAL)
 
     def read(self, action: Callable[[sa.Connection], T]) -> T:
         """Ask something, on a connection that is kept for that: a transaction a question would cost more than it."""
@@ -60,10 +61,10 @@ class JournalDatabase:
 
         return self.guarded(transaction)
 
-    def guarded(self, action: Callable[[], T], final_kind: type[Exception] | None = None) -> T:
+    def guarded(self, action: Callable[[], T], final_kinds: tuple[type[Exception], ...] = ()) -> T:
         """Do something with the database, and say what went wrong without quoting what was asked.
 
-        :param final_kind: errors that another try would meet again.
+        :param final_kinds: errors that another try would meet again.
         """
         try:
             return action()
@@ -71,7 +72,7 @@ class JournalDatabase:
             cause = getattr(error, "orig", None)
             state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
             words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
-            is_final = final_kind is not None and isinstance(error, final_kind)
+            is_final = isinstance(error, final_kinds)
         except ValueError as fault:
             words, is_final = str(fault), True
         # Raised out here, so that the driver's error is not kept as the context of ours.

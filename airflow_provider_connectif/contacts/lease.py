@@ -41,6 +41,7 @@ class Lease:
         self._mine = sa.and_(claims.sync_id == sync_id, claims.holder == self._holder)
         self._ended = threading.Event()
         self._keeper: threading.Thread | None = None
+        self._is_held = False
         self.generation = 0
         self.is_lost = False
 
@@ -61,29 +62,30 @@ class Lease:
         self.generation = generation
         self._keeper = threading.Thread(target=self._keep, name="connectif-lease", daemon=True)
         self._keeper.start()
+        self._is_held = True
         return True
 
     def park(self, until: float) -> None:
-        """Leave with the claim, to come back at a moment in seconds since the epoch."""
-        if self._stop_keeping():
+        """Leave with the claim, to come back at a moment in seconds since the epoch; ``is_lost`` if it is gone."""
+        self._stop_keeping()
+        if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
                 parked = sa.update(self._claims).where(self._mine).values(lease_until=until + PARKED_S)
-                connection.execute(parked)
+                self.is_lost = not connection.execute(parked).rowcount
 
     def release(self) -> None:
-        """Give the claim back."""
-        if self._stop_keeping():
+        """Give the claim back, also a parked one."""
+        self._stop_keeping()
+        if self._is_held and not self.is_lost:
+            self._is_held = False
             with self._engine.begin() as connection:
                 connection.execute(sa.delete(self._claims).where(self._mine))
 
-    def _stop_keeping(self) -> bool:
-        """End the thread; whether there is a claim."""
-        if self._keeper is None:
-            return False
-        self._ended.set()
-        self._keeper.join()
-        self._keeper = None
-        return not self.is_lost
+    def _stop_keeping(self) -> None:
+        if self._keeper is not None:
+            self._ended.set()
+            self._keeper.join()
+            self._keeper = None
 
     def _next_generation(self, connection: sa.Connection) -> int:
         """Count one up, which also locks the sync's line until the transaction ends."""
@@ -100,6 +102,13 @@ class Lease:
         return int(connection.execute(query).scalar_one())
 
     def _keep(self) -> None:
+        try:
+            self._renew()
+        finally:
+            # Whatever ended the thread: a claim that nobody renews is none.
+            self.is_lost = self.is_lost or not self._ended.is_set()
+
+    def _renew(self) -> None:
         until = time.monotonic() + LEASE_S
         while not self._ended.wait(_RENEW_EVERY_S):
             try:

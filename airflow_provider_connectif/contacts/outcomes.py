@@ -48,6 +48,11 @@ class JournalError(Exception):
         self.final = final
 
 
+def taken_over(sync_id: str) -> JournalError:
+    """What ends a task that finds its claim to a sync, or its plan, in other hands."""
+    return JournalError(f"another run, or another try of this task, has taken over sync {sync_id!r}: this one stops")
+
+
 @dataclass(frozen=True)
 class Stop:
     """An early end.

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.mapping import Digests, Patch
-from airflow_provider_connectif.contacts.outcomes import JournalError
+from airflow_provider_connectif.contacts.outcomes import JournalError, taken_over
 from airflow_provider_connectif.contacts.rejects import jsonable
 
 _LINES_AT_ONCE = 1000
@@ -101,11 +101,13 @@ class Plan:
                 self._write_gathered()
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write down what was put off, and how far the run is."""
+        """Write down what was put off, and how far the run is.
+
+        :raises JournalError: another try has taken over, and with it this plan.
+        """
         self._write_gathered()
-        values = {"state": json.dumps(state), "kept_until": time.time() + self._retention_s}
-        update = sa.update(self._plans).where(self._plans.c.plan_id == self._made()).values(**values)
-        self._database.write(lambda connection: connection.execute(update))
+        self._made()
+        self._database.write(lambda connection: self._keep(connection, state=json.dumps(state)))
 
     def count(self) -> int:
         """How many patches are pending."""
@@ -116,13 +118,17 @@ class Plan:
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def patches(self) -> Iterator[Sequence[Patch]]:
-        """The pending patches in the order of their rows, in batches."""
+        """The pending patches in the order of their rows, in batches.
+
+        :raises JournalError: another try has taken over, and with it this plan.
+        """
         self._write_gathered()
         pending, last = self._pending.c, 0
         while self._plan_id is not None:
             after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
             query = sa.select(self._pending).where(after).order_by(pending.number).limit(_LINES_AT_ONCE)
             lines = self._database.read(lambda connection, query=query: connection.execute(query).fetchall())  # type: ignore[misc]
+            self._database.write(self._keep)  # after the look: lines that were taken away are not at their end
             if not lines:
                 return
             last = lines[-1].number
@@ -140,6 +146,12 @@ class Plan:
         if self._plan_id is not None:
             self._delete(self._plans.c.plan_id == self._plan_id)
             self._plan_id = None
+
+    def _keep(self, connection: sa.Connection, **values: Any) -> None:
+        """Renew the plan's retention. Until the transaction ends nobody takes the plan away."""
+        kept = sa.update(self._plans).where(self._plans.c.plan_id == self._plan_id)
+        if not connection.execute(kept.values(kept_until=time.time() + self._retention_s, **values)).rowcount:
+            raise taken_over(self._sync_id)
 
     def _made(self) -> str:
         """The plan's id; a new one for each try, so that what an older one still does touches it not."""
@@ -161,15 +173,21 @@ class Plan:
             return
         plan_id = self._made()
         lines = [{"plan_id": plan_id, **line} for line in self._gathered]
-        self._database.write(lambda connection: connection.execute(sa.insert(self._pending), lines))
+
+        def write(connection: sa.Connection) -> None:
+            self._keep(connection)  # no line without its plan: nobody would delete it
+            connection.execute(sa.insert(self._pending), lines)
+
+        self._database.write(write)
         self._gathered.clear()
 
     def _delete(self, which: Any) -> None:
         def delete(connection: sa.Connection) -> None:
             ids = [row.plan_id for row in connection.execute(sa.select(self._plans.c.plan_id).where(which))]
             if ids:
-                connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
+                # The plans first, which waits for whoever is writing lines of one of them.
                 connection.execute(sa.delete(self._plans).where(self._plans.c.plan_id.in_(ids)))
+                connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
 
         self._database.write(delete)
 

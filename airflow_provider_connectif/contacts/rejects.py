@@ -21,6 +21,9 @@ class TextSink(Protocol):
     def flush(self) -> Any:
         """Hand on what was written."""
 
+    def truncate(self, size: int, /) -> Any:
+        """Cut off what is beyond a size."""
+
 
 class Rejects:
     """Writes a line for each row that was refused, here or by Connectif, or whose tries were used up.
@@ -57,6 +60,11 @@ class Rejects:
         }
         # ASCII only, so that a lone surrogate, one of the reasons to be here, can be written at all.
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def begin_anew(self) -> None:
+        """Throw away what an earlier process has written, before the first row of this one."""
+        if self._sink is not None:
+            self._sink.truncate(0)
 
     def flush(self) -> None:
         """Hand what was written to the file, as far as its kind allows before it is closed."""

@@ -242,13 +242,16 @@ class Run(ABC):
         """The patch of a row; ``None`` where there is nothing to send, which is counted."""
         if self._changes is not None and seen is not None:
             outcome = self._changes.settled_already(seen)
+            if outcome is Outcome.REJECTED and seen.line is not None:
+                self._refuse(number, row, outcome, seen.line.status_code, [seen.line.reason or "refused"])
+                return None
             if outcome is not None:
                 self._tally.count(outcome, number)
                 return None
         try:
             patch = self._mapping.patch(number, row)
         except InvalidRow as invalid:
-            self._count_invalid(number, row, invalid)
+            self._refuse(number, row, Outcome.INVALID, None, invalid.reasons)
             return None
         if self._changes is None or seen is None:
             return patch
@@ -301,7 +304,8 @@ class Run(ABC):
             columns = list(dict.fromkeys(column for row in rows for column in row))
         self._mapping.check(columns)
 
-    def _count_invalid(self, number: int, row: Row, invalid: InvalidRow) -> None:
-        self._tally.count(Outcome.INVALID, number, invalid.reasons)
+    def _refuse(self, number: int, row: Row, outcome: Outcome, status: int | None, reasons: Sequence[str]) -> None:
+        """Count and write a row that is not sent, for reasons without personal data."""
+        self._tally.count(outcome, number, reasons)
         key = row.get(self._mapping.key_column) if isinstance(row, Mapping) else None
-        self._rejects.write(number, key, Outcome.INVALID.value, None, invalid.reasons, row)
+        self._rejects.write(number, key, outcome.value, status, reasons, row)

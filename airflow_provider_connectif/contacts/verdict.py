@@ -42,6 +42,7 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
         Verdict.TRY_AGAIN,
         "execution_timeout is over, the time in which the task was deferred included",
     ),
+    StopKind.DEFERRED: (Verdict.TRY_AGAIN, "What is left to send could not be kept for a deferral"),
     StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
 }
 

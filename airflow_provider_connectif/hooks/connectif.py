@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# "generic" is what a form offers where the provider is not installed beside the webserver.
+_CONNECTION_TYPES = (connection_form.CONNECTION_TYPE, "generic", "", None)
+
 
 class ConnectifHook(BaseHook):
     """Holds a connection of type ``connectif``.
@@ -75,7 +78,7 @@ class ConnectifHook(BaseHook):
         """A client for the connection; nothing is sent yet.
 
         :param connections: connections kept open, as many as threads will use the client at once.
-        :raises ConnectifConfigError: the key, the host or an extra cannot be used; the text never quotes the key.
+        :raises ConnectifConfigError: type, key, host or an extra cannot be used; the text never quotes the key.
         """
         # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
         from airflow_provider_connectif.api.client import (
@@ -87,6 +90,12 @@ class ConnectifHook(BaseHook):
         from airflow_provider_connectif.api.quota import Quota
 
         connection = self.get_connection(self.connectif_conn_id)
+        if connection.conn_type not in _CONNECTION_TYPES:
+            # The id may come out of a template: another service's password must not be sent to Connectif.
+            raise ConnectifConfigError(
+                f"connection {self.connectif_conn_id!r} is of type {connection.conn_type!r}, not "
+                f"{connection_form.CONNECTION_TYPE!r}: its password is not sent"
+            )
         extra = _extra(connection)
         key = ApiKey.parse(connection.login, connection.password)
         mask_secret(key.secret)

@@ -27,7 +27,7 @@ from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
-from airflow_provider_connectif.rejects_file import RejectsFile
+from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
 from airflow_provider_connectif.sources import ReadError, RowsError, RowsSource, SqlSource
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SUMMARY_KEY = "summary"
 
 # Another try would find the same: Airflow must not retry.
-_FINAL_ERRORS = (ConnectifConfigError, MappingError, RowsError)
+_FINAL_ERRORS = (ConnectifConfigError, MappingError, RejectsPathError, RowsError)
 
 
 class ContactsOperator(BaseOperator):

@@ -44,7 +44,10 @@ def rows(count: int, visits: int = 0) -> list[dict[str, Any]]:
 
 def wait_as_the_triggerer(run: Run) -> None:
     """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it."""
-    from airflow.sdk.module_loading import import_string
+    try:
+        from airflow.sdk.module_loading import import_string
+    except ImportError:  # Airflow 2.11
+        from airflow.utils.module_loading import import_string
 
     path, kwargs = run.error.trigger.serialize()  # type: ignore[union-attr]
     trigger = import_string(path)(**json.loads(json.dumps(kwargs)))
@@ -287,6 +290,17 @@ def test_a_cap_of_the_connection_holds_over_deferrals_too(
     # A process that is there too early waits as well.
     second = deliver("night", method="execute_complete", rows=rows(15), **DEFERRABLE)
     assert (second.state, strict.received) == ("deferred", 10)
+
+
+def test_a_cap_that_the_requests_in_flight_have_used_up_is_no_wait_for_ever(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    strict.reset(limit=0, delay_s=1.0)
+    connection("connectif_default", **strict.connection(requests_per_minute=1, timeout=5))
+    run = deliver("night", rows=rows(3), **DEFERRABLE)
+    assert (run.state, strict.received) == ("deferred", 1)
+    assert run.error.trigger.until < time.time() + 61  # type: ignore[union-attr]
+    assert len(journal.acknowledged()) == 1
 
 
 def test_the_log_tells_what_is_pending_and_how_long_it_takes(

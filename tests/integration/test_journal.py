@@ -161,6 +161,20 @@ NIGHTS: dict[str, list[Night]] = {
         Night([ANA, ANA2, ANA], ["ana", "ana"], {"unchanged": 1}),
         Night([ANA], []),
     ],
+    "a key twice, and the answer to its last row is lost": [
+        Night(
+            [ANA, ANA2],
+            ["ana", "ana"],
+            faults=[{"keys": ["ana@example.com"], "nth": [2, 2], "drop": "after"}],
+            state="up_for_retry",
+        ),
+        Night([ANA], ["ana"]),
+    ],
+    "two spellings of one key": [
+        Night([row("ana", visits=1), {"email": " ANA@example.com ", "visits": 2}], ["ANA", "ana"]),
+        Night([row("ana", visits=2)], [], {"unchanged": 1}),
+        Night([{"email": "Ana@Example.com", "visits": 2}, row("ana", visits=3)], ["ana"], {"unchanged": 1}),
+    ],
     "another sync": [Night([ANA], ["ana"]), Night([ANA], ["ana"], options={"sync_id": "weekly"}), Night([ANA], [])],
     "a check writes nothing": [Night([ANA], [], options={"check_only": True}), Night([ANA], ["ana"])],
     "no rows": [Night([], []), Night([ANA], ["ana"])],

@@ -205,11 +205,17 @@ def test_four_tasks_at_once_create_one_journal_and_deliver_everything_once(
     assert deliver("next night", rows=rows(4 * quarter)).summary["requests"] == 0
 
 
+def claims(journal: JournalDatabase) -> list[str]:
+    """The runs that have a claim."""
+    return [run_id for (run_id,) in journal.query("select run_id from connectif_journal_claims")]
+
+
 def test_another_run_waits_until_the_first_has_ended(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process], tmp_path: Path
 ) -> None:
+    assert deliver("before", rows=[]).state == "success"  # so that the tables are there
     first = start("first night", rows=silent(tmp_path / "gate", after=rows(50, visits=1)))
-    first.wait_until_it_says("Delivering")
+    until(lambda: claims(journal) == ["dag/first night"])
     second = start("second night", rows=rows(50, visits=2))
     impatient = start("third night", rows=rows(50, visits=3))
     for process in (second, impatient):
@@ -249,8 +255,9 @@ def test_a_run_that_waits_for_its_source_keeps_its_claim(
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_S", 1.0)
     monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.2)
+    assert deliver("before", rows=[]).state == "success"  # so that the tables are there
     first = start("first night", rows=silent(tmp_path / "gate", after=rows(1, visits=1)))
-    first.wait_until_it_says("Delivering")
+    until(lambda: claims(journal) == ["dag/first night"])
     second = start("second night", rows=rows(1, visits=2))
     second.wait_until_it_says("is under way")
     ((ends_at,),) = journal.query("select lease_until from connectif_journal_claims where run_id = 'dag/first night'")

@@ -1,4 +1,8 @@
-"""Journals in real databases, runs of a DAG that keep one, and processes that can be killed."""
+"""Journals in real databases, runs of a DAG that keep one, and processes that can be killed.
+
+Also in a MySQL or MariaDB where ``CONNECTIF_MYSQL`` holds the fields of an Airflow connection to one as JSON, its
+``schema`` a database that may be dropped, and ``pymysql`` and Airflow's MySQL provider are installed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,8 @@ import pytest
 from tests.support.strict_server import until
 from tests.support.task_runs import Run, run_operator
 
-DATABASES = ("sqlite", "postgres")
+MYSQL = json.loads(os.environ.get("CONNECTIF_MYSQL", "null"))
+DATABASES = ("sqlite", "postgres", *(["mysql"] if MYSQL else []))
 TABLES = (
     "connectif_journal",
     *(f"connectif_journal_{name}" for name in ("syncs", "claims", "plans", "pending", "meta")),
@@ -29,11 +34,13 @@ TABLES = (
 class JournalDatabase:
     """An empty database and the connection to it, looked at from outside.
 
+    :param kind: one of :data:`DATABASES`.
     :param conn_id: the Airflow connection.
     :param query: runs SQL and returns its rows.
     """
 
-    def __init__(self, conn_id: str, query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    def __init__(self, kind: str, conn_id: str, query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self.kind = kind
         self.conn_id = conn_id
         self.query = query
 
@@ -57,10 +64,14 @@ def journal_database(kind: str, request: pytest.FixtureRequest, **extra: Any) ->
         postgres = request.getfixturevalue("postgres")
         fields = json.loads(os.environ["AIRFLOW_CONN_POSTGRES"])
         request.getfixturevalue("connection")("journal", **fields, extra=extra)
-        return JournalDatabase("journal", lambda sql: _rows_of_postgres(postgres, sql))
+        return JournalDatabase(kind, "journal", lambda sql: _rows_of_postgres(postgres, sql))
+    if kind == "mysql":
+        request.getfixturevalue("connection")("journal", **MYSQL, extra=extra)
+        _rows_of_mysql("drop database if exists {0}; create database {0} character set latin1".format(MYSQL["schema"]))
+        return JournalDatabase(kind, "journal", _rows_of_mysql)
     path = request.getfixturevalue("tmp_path") / "journal.db"
     request.getfixturevalue("connection")("journal", conn_type="sqlite", host=str(path), extra=extra)
-    return JournalDatabase("journal", lambda sql: _rows_of_sqlite(path, sql))
+    return JournalDatabase(kind, "journal", lambda sql: _rows_of_sqlite(path, sql))
 
 
 def _rows_of_postgres(postgres: Any, sql: str) -> list[tuple[Any, ...]]:
@@ -71,6 +82,20 @@ def _rows_of_postgres(postgres: Any, sql: str) -> list[tuple[Any, ...]]:
 def _rows_of_sqlite(path: Path, sql: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
         return database.execute(sql).fetchall()
+
+
+def _rows_of_mysql(sql: str) -> list[tuple[Any, ...]]:
+    import pymysql
+    from pymysql.constants import CLIENT
+
+    where = {"host": MYSQL["host"], "port": MYSQL["port"], "user": MYSQL["login"], "password": MYSQL["password"]}
+    first = None if sql.startswith("drop database") else MYSQL["schema"]
+    with contextlib.closing(
+        pymysql.connect(**where, database=first, autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS)
+    ) as connection:
+        cursor = connection.cursor()
+        cursor.execute(sql)
+        return list(cursor.fetchall())
 
 
 def deliver(run_id: str, before: Callable[[Any], None] | None = None, **arguments: Any) -> Run:

@@ -187,6 +187,13 @@ def test_a_probe_that_hangs_does_not_hold_back_the_others_for_long() -> None:
     assert task.next_leave(2.1).at <= 2.1
 
 
+def test_a_cap_used_up_by_requests_without_an_answer_is_no_wait_for_a_window() -> None:
+    task = RequestWindow(1)
+    task.leave(0.0)
+    leave = task.next_leave(0.1)
+    assert (leave.at, leave.waits_for_window) == (math.inf, False)
+
+
 def test_a_probe_without_an_answer_lets_the_next_one_go() -> None:
     task = RequestWindow()
     task.leave(0.0)

@@ -1,0 +1,70 @@
+"""The client's own connections do what requests' do: over TLS, through a tunnel of a proxy, one for many requests."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_connectif.api.client import ConnectifClient
+from airflow_provider_connectif.api.errors import NoAnswerError
+from airflow_provider_connectif.api.quota import Quota
+from tests.security.hostile import KEY, always, http, serving
+from tests.security.test_server import self_signed
+
+
+def tls_client(url: str, folder: Path, timeout: float = 5.0) -> ConnectifClient:
+    return ConnectifClient(KEY, url, verify=str(folder / "server.pem"), read_timeout=timeout, quota=Quota(1_000_000))
+
+
+def test_tls_with_a_bundle_of_one_s_own(tmp_path: Path) -> None:
+    with serving(always(http(201)), tls=self_signed(tmp_path)) as server:
+        client = tls_client(server.url, tmp_path)
+        assert [client.patch_contact(f"{n}@example.com", {}).status for n in range(3)] == [201] * 3
+        assert len(server.requests) == 3
+
+
+def test_a_head_over_tls_has_a_deadline_too(tmp_path: Path) -> None:
+    def script(connection: socket.socket, _: bytes) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(40):
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                threading.Event().wait(0.05)
+
+    with serving(script, tls=self_signed(tmp_path)) as server, pytest.raises(NoAnswerError, match="no answer within"):
+        tls_client(server.url, tmp_path, timeout=0.5).patch_contact("a@example.com", {})
+
+
+def test_a_proxy_s_tunnel_carries_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    def tunnel(connection: socket.socket, request: bytes) -> None:
+        heads.append(request)
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as onward:
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(onward, connection), daemon=True)
+            back.start()
+            _pump(connection, onward)
+            back.join(5)
+
+    with serving(always(http(201)), tls=self_signed(tmp_path)) as server, serving(tunnel) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "")
+        # By another name than this machine's, which goes by no proxy.
+        client = tls_client("https://connectif.example", tmp_path)
+        assert client.patch_contact("a@example.com", {}).status == 201
+        assert len(server.requests) == 1
+    assert heads[0].startswith(b"CONNECT connectif.example:443 ")
+    assert KEY.secret.encode() not in b"".join(heads)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while part := source.recv(65536):
+            sink.sendall(part)
+        sink.shutdown(socket.SHUT_WR)

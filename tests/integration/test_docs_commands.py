@@ -1,0 +1,114 @@
+"""Every command in README.md and docs/ is run: here, or where ``RUN_ELSEWHERE`` says. One that is new fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from tests.support.airflow_runs import sync_dag
+from tests.support.doc_blocks import BLOCKS, ROOT, RUN_ELSEWHERE, Block, every, kind_of, made_dag
+
+
+def commands(block: Block) -> list[str]:
+    """The commands of a block, without comments."""
+    whole = block.text.replace("\\\n", " ")
+    lines = [re.sub(r"\s+#.*$", "", line).strip() for line in whole.splitlines()]
+    return [line for line in lines if line]
+
+
+def run_shell(command: str, home: Path, **environment: str) -> dict[str, str]:
+    """Run a command as a shell does; its environment afterwards. Fails where it fails."""
+    environ = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        **environment,
+    }
+    script = f"set -eu; {command}\nenv -0 > {shlex.quote(str(home / 'environment'))}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    entries = (home / "environment").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def _exports_a_connection(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "AIRFLOW_CONN_CONNECTIF_DEFAULT"
+    monkeypatch.setenv(name, run_shell(command, home)[name])
+    client = ConnectifHook().get_conn()
+    assert client.base_url == "https://api.connectif.cloud"
+    client.close()
+
+
+def _adds_a_connection(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_shell(command, home)
+    with closing(_metadata()) as database, database:
+        found = database.execute("select conn_type, port from connection where conn_id = 'connectif_default'")
+        assert found.fetchall() == [("connectif", 443)]
+        database.execute("delete from connection where conn_id = 'connectif_default'")
+
+
+def _metadata() -> sqlite3.Connection:
+    """Airflow's database."""
+    return sqlite3.connect(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db")
+
+
+def _starts_a_sandbox(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [sys.executable, *shlex.split(command)[1:], "--port", "0"]  # the last one counts; 8765 may be taken
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as it:
+        try:
+            assert it.stdout is not None
+            assert it.stdout.readline().startswith("Connectif sandbox on http://127.0.0.1:")
+        finally:
+            it.terminate()
+
+
+def _triggers_a_dag(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dag_id = shlex.split(command)[3]
+    (block,) = [block for block in BLOCKS if kind_of(block) == "dag" and f'"{dag_id}"' in block.text]
+    dag = made_dag(block, home)
+    sync_dag(dag)
+    run_shell(command, home)
+    with closing(_metadata()) as database, database:
+        found = database.execute("select conf from dag_run where dag_id = ? order by id desc limit 1", (dag_id,))
+        assert [json.loads(conf) for (conf,) in found] == [{"full_refresh": True}]
+        database.execute("delete from dag_run where dag_id = ?", (dag_id,))
+
+
+# Commands that are run here: how a command begins, and what it must have done.
+RUN_HERE: MappingProxyType[str, Callable[[str, Path, pytest.MonkeyPatch], None]] = MappingProxyType(
+    {
+        "export AIRFLOW_CONN_CONNECTIF_DEFAULT=": _exports_a_connection,
+        "airflow connections add ": _adds_a_connection,
+        "airflow dags trigger ": _triggers_a_dag,
+        "python -m airflow_provider_connectif.sandbox": _starts_a_sandbox,
+    }
+)
+
+
+@every("shell")
+def test_a_command_works(block: Block, airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in commands(block):
+        if command in RUN_ELSEWHERE:
+            for word in command.split()[1:]:
+                if command.startswith("make "):
+                    assert re.search(rf"^(make )?{word}\b", (ROOT / RUN_ELSEWHERE[command]).read_text(), re.MULTILINE)
+            continue
+        (check,) = [check for start, check in RUN_HERE.items() if command.startswith(start)] or [None]
+        assert check is not None, f"{block.place}: nobody runs this: {command}"
+        check(command, tmp_path, monkeypatch)

@@ -1,0 +1,52 @@
+"""Check the built docs site: no docstring is shown raw, and every argument of the operator has its line."""
+
+from __future__ import annotations
+
+import ast
+import html
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "site"
+_RAW = re.compile(r":(?:param|return|returns|raises|class|func|meth|mod)\b[^<\n]{0,60}:")
+_DOCUMENTED = {
+    "reference/operators.html": ("operators/contacts.py", "operators/base.py"),
+    "reference/client.html": ("api/client.py",),
+}
+
+
+def main() -> int:
+    """Return 0 if the site is as it should be."""
+    faults = [*_raw_docstrings(), *_missing_arguments()]
+    pages = len(list(SITE.rglob("*.html")))
+    sys.stdout.write("\n".join(faults or [f"{pages} pages, every argument has its line"]) + "\n")
+    return 1 if faults or not pages else 0
+
+
+def _raw_docstrings() -> Iterator[str]:
+    for page in sorted(SITE.rglob("*.html")):
+        for found in _RAW.findall(page.read_text(encoding="utf-8")):
+            yield f"{page.relative_to(SITE)}: {found} is shown as it stands in the docstring"
+
+
+def _missing_arguments() -> Iterator[str]:
+    for page, modules in _DOCUMENTED.items():
+        shown = html.unescape(re.sub(r"<[^>]+>", "", (SITE / page).read_text(encoding="utf-8")))
+        for module in modules:
+            for name in _arguments(ROOT / "airflow_provider_connectif" / module):
+                if not re.search(rf"^\s*{name}\s*\(", shown, re.MULTILINE):
+                    yield f"{page}: no line for the argument {name}"
+
+
+def _arguments(path: Path) -> set[str]:
+    """The arguments of the constructors in a module."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    made = [node for node in tree if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    return {arg.arg for node in made for arg in (*node.args.args, *node.args.kwonlyargs)} - {"self"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
