@@ -31,7 +31,7 @@ def test_fifty_seeds_have_every_sort_of_night_in_them() -> None:
 
 def test_a_night_is_possible() -> None:
     for night in map(night_of, MANY_SEEDS):
-        assert 0 < night.needed
+        assert night.needed > 0
         assert night.changed <= night.yesterday
         assert [strike.at_share for strike in night.strikes] == sorted(strike.at_share for strike in night.strikes)
         [call] = ast.parse(night.tasks()).body
