@@ -25,7 +25,7 @@ _CLOCK_TOLERANCE_S = 2.0  # ``Date`` has whole seconds, so a smaller difference 
 class RateSignal:
     """One answer's view of the window; each part ``None`` where the answer did not say.
 
-    :param limit: requests that a window allows.
+    :param limit: requests that a window allows, 1 or more.
     :param remaining: requests left in the current window.
     :param reset_after: seconds until the next window.
     :param reset_is_whole: the reset came in whole seconds, so the truth is up to a second later.
@@ -56,7 +56,7 @@ def read_rate_headers(headers: Mapping[str, str], wall_clock: float) -> RateSign
     if reset is not None and reset > _LONGEST_WINDOW_S:
         reset = None
     return RateSignal(
-        limit=None if limit is None else int(limit),
+        limit=int(limit or 0) or None,
         remaining=None if remaining is None else int(remaining),
         reset_after=reset,
         reset_is_whole="." not in (reset_text or ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from airflow_provider_connectif.contacts.outcomes import JournalError
 T = TypeVar("T")
 
 _TRIES_TO_CREATE = 5
+_TRIES_AT_DEADLOCKS = 5
+_DEADLOCKS = ("40P01", "40001", 1213)  # SQLSTATE of PostgreSQL: deadlock, serialization; error of MySQL: deadlock
 _FINAL = (sa.exc.ProgrammingError, sa.exc.IdentifierError)  # no such schema, no right to it, a name that is too long
 
 
@@ -64,13 +67,15 @@ class JournalDatabase:
     def guarded(self, action: Callable[[], T], final_kinds: tuple[type[Exception], ...] = ()) -> T:
         """Do something with the database, and say what went wrong without quoting what was asked.
 
+        It is done again where the database has undone it to end a deadlock: MySQL locks gaps, which no order of
+        statements avoids.
+
         :param final_kinds: errors that another try would meet again.
         """
         try:
-            return action()
+            return self._despite_deadlocks(action)
         except sa.exc.SQLAlchemyError as error:
-            cause = getattr(error, "orig", None)
-            state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+            cause, state = getattr(error, "orig", None), _sqlstate(error)
             words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
             is_final = isinstance(error, final_kinds)
         except ValueError as fault:
@@ -85,6 +90,16 @@ class JournalDatabase:
         reader, self._reader = self._reader, None
         if reader is not None:
             self.guarded(reader.close)
+
+    def _despite_deadlocks(self, action: Callable[[], T]) -> T:
+        for _ in range(_TRIES_AT_DEADLOCKS - 1):
+            try:
+                return action()
+            except sa.exc.OperationalError as error:
+                if _sqlstate(error) not in _DEADLOCKS and _mysql_error(error) not in _DEADLOCKS:
+                    raise
+                time.sleep(random.uniform(0.0, 0.2))
+        return action()
 
     def _read(self, action: Callable[[sa.Connection], T]) -> T:
         was_there = self._reader is not None
@@ -144,3 +159,14 @@ class JournalDatabase:
         with self.engine.connect() as connection:
             found: Any = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
         return None if found is None else int(found)
+
+
+def _sqlstate(error: Exception) -> str | None:
+    cause = getattr(error, "orig", None)
+    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state
+
+
+def _mysql_error(error: Exception) -> Any:
+    """The number that MySQL's drivers give first."""
+    return next(iter(getattr(getattr(error, "orig", None), "args", ())), None)

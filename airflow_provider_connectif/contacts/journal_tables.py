@@ -18,7 +18,7 @@ _KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
 
 
 def _exact(length: int) -> Any:
-    """Text that is compared letter by letter; MySQL's default comparison ignores case and accents."""
+    """Text of any letters, each told from all others; MySQL's defaults may know Latin ones only, and ignore case."""
     from sqlalchemy.dialects import mysql
 
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
@@ -54,8 +54,8 @@ class JournalTables:
             sa.Column("refused_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("refused_at", sa.DateTime(timezone=True)),
             sa.Column("status_code", sa.Integer),
-            sa.Column("reason", sa.String(LONGEST_REASON)),
-            sa.Column("run_id", sa.String(LONGEST_NAME), nullable=False),
+            sa.Column("reason", _exact(LONGEST_REASON)),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
             sa.Column("generation", sa.Integer, nullable=False),
         )
         self.syncs = sa.Table(
@@ -170,7 +170,9 @@ def key_parameter(dialect: str, keys: Collection[str]) -> Any:
 def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
     """A claim is a task's own, and what is pending is kept."""
     tables.metadata.create_all(connection, tables=[tables.claims, tables.plans, tables.pending])
-    for column in ("run_id", "holders", "lease_until"):
+    # MySQL commits each of these by itself, so that a process that was killed may have done a part.
+    left = {column["name"] for column in sa.inspect(connection).get_columns(tables.syncs.name, tables.syncs.schema)}
+    for column in [name for name in ("run_id", "holders", "lease_until") if name in left]:
         connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s DROP COLUMN {column}").against(tables.syncs))
 
 

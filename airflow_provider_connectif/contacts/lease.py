@@ -77,9 +77,9 @@ class Lease:
         """Give the claim back, also a parked one."""
         self._stop_keeping()
         if self._is_held and not self.is_lost:
-            self._is_held = False
             with self._engine.begin() as connection:
                 connection.execute(sa.delete(self._claims).where(self._mine))
+            self._is_held = False
 
     def _stop_keeping(self) -> None:
         if self._keeper is not None:

@@ -304,16 +304,19 @@ def test_a_cap_that_the_requests_in_flight_have_used_up_is_no_wait_for_ever(
 
 
 def test_the_log_tells_what_is_pending_and_how_long_it_takes(
-    journal: JournalDatabase, strict: StrictServer, capfd: pytest.CaptureFixture[str]
+    journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
-    deliver_to_the_end(rows=rows(50))
-    said = capfd.readouterr().out.splitlines()
-    # As Airflow logs to two places here, each line stands twice.
-    deferred = list(dict.fromkeys(line.partition("] ")[2] for line in said if "deferred until" in line))
-    assert "30 contacts pending, about 1 min 30 s left" in deferred[0]
-    assert "10 contacts pending, about 30.0 s left" in deferred[1]
-    assert any("Going on after waiting for the rate limit: 30 contacts pending" in line for line in said)
-    assert not any("@example.com" in line for line in said)
+    first = Process(tmp_path, "night", rows=rows(50), **DEFERRABLE)
+    assert first.end().state == "deferred"
+    wait_until_window_opens(strict)
+    second = Process(tmp_path, "night", method="execute_complete", rows=rows(50), **DEFERRABLE)
+    assert second.end().state == "deferred"
+
+    assert first.says("without a worker; 30 contacts pending, about 1 min 30 s left")
+    assert second.says("Going on after waiting for the rate limit: 30 contacts pending")
+    assert second.says("without a worker; 10 contacts pending, about 30.0 s left")
+    assert not first.says("@example.com")
+    assert not second.says("@example.com")
 
 
 def test_without_a_journal_it_says_what_is_missing() -> None:

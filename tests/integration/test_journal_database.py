@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.contacts.journal_database import JournalDatabase as Database
 from airflow_provider_connectif.contacts.journal_tables import VERSION
 from tests.support.journals import DATABASES, TABLES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
@@ -208,8 +210,9 @@ VERSION_1 = (
 )
 
 
+@pytest.mark.parametrize("half_done", [False, True])
 def test_a_journal_of_version_1_is_brought_up_to_date_and_keeps_what_it_knows(
-    journal: JournalDatabase, strict: StrictServer
+    half_done: bool, journal: JournalDatabase, strict: StrictServer
 ) -> None:
     deliver("first", rows=[ANA])
     ((key, row_digest, patch_digest),) = journal.query(
@@ -222,6 +225,8 @@ def test_a_journal_of_version_1_is_brought_up_to_date_and_keeps_what_it_knows(
     line = f"'nightly', '{key}', 'acknowledged', '{row_digest}', '{patch_digest}', 'dag/before', 7"
     columns = "sync_id, contact_key, state, row_digest, patch_digest, run_id, generation"
     journal.query(f"insert into connectif_journal ({columns}) values ({line})")
+    if half_done:  # by a process that was killed, where statements about tables are committed one by one
+        journal.query("alter table connectif_journal_syncs drop column run_id")
 
     assert deliver("check", rows=[ANA, BEA], check_only=True).summary["unchanged"] == 1  # which changes nothing
     assert journal.query("select value from connectif_journal_meta") == [(1,)]
@@ -231,3 +236,55 @@ def test_a_journal_of_version_1_is_brought_up_to_date_and_keeps_what_it_knows(
     assert journal.query("select value from connectif_journal_meta") == [(VERSION,)]
     assert journal.query("select sync_id, generation from connectif_journal_syncs") == [("nightly", 8)]
     assert deliver("next night", rows=[ANA, BEA]).summary["unchanged"] == 2
+
+
+def test_runs_and_reasons_may_have_any_letters(journal: JournalDatabase, strict: StrictServer) -> None:
+    said = {"validationErrors": [{"path": "/visits", "reason": "不可 🙈\u0000"}]}
+    strict.update(faults=[{"keys": ["ana@example.com"], "status": 422, "json": said}])
+    assert deliver("nächtlich 夜", rows=[ANA, BEA]).state == "failed"
+    ((reason, run_id),) = journal.query("select reason, run_id from connectif_journal where state = 'rejected'")
+    assert (reason.rstrip(), run_id) == ("HTTP 422 visits: 不可 🙈", "dag/nächtlich 夜")
+
+
+def test_what_the_database_undoes_to_end_a_deadlock_is_done_again(
+    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+) -> None:
+    import psycopg
+    import sqlalchemy
+
+    database = journal_database("postgres", request)
+    dsn = request.getfixturevalue("postgres").info.dsn
+    database.query("create table pair (name varchar(1), value integer)")
+    database.query("insert into pair values ('a', 0), ('b', 0)")
+    engine = sqlalchemy.create_engine("postgresql+psycopg2://", creator=lambda: _psycopg2(dsn))
+    locked = threading.Barrier(2, timeout=10)
+    tries = []
+
+    def other() -> None:
+        with psycopg.connect(dsn) as connection:
+            connection.execute("set deadlock_timeout = '1min'")  # so that it is not the one that gives way
+            connection.execute("update pair set value = value + 10 where name = 'b'")
+            locked.wait()
+            connection.execute("update pair set value = value + 10 where name = 'a'")
+
+    def update(connection: sqlalchemy.Connection) -> None:
+        tries.append(1)
+        connection.execute(sqlalchemy.text("update pair set value = value + 1 where name = 'a'"))
+        if len(tries) == 1:
+            locked.wait()
+        connection.execute(sqlalchemy.text("update pair set value = value + 1 where name = 'b'"))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    Database(engine, "journal").write(update)
+    thread.join()
+
+    assert len(tries) == 2
+    assert database.query("select value from pair") == [(11,), (11,)]
+    engine.dispose()
+
+
+def _psycopg2(dsn: str) -> Any:
+    import psycopg2
+
+    return psycopg2.connect(dsn)

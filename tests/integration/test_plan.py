@@ -91,6 +91,21 @@ def test_a_plan_that_is_taken_away_is_no_success(
     assert len(strict.contacts) == 1500
 
 
+def test_mapped_tasks_that_wait_together_have_a_plan_each(journal: JournalDatabase, strict: StrictServer) -> None:
+    source = rows(60)
+    tasks = {index: {"map_index": index, "rows": source[index::2]} for index in (0, 1)}
+    runs = {index: deliver("night", **(DEFERRABLE | task)) for index, task in tasks.items()}
+    assert [run.state for run in runs.values()] == ["deferred"] * 2
+    assert plans(journal) == (2, 60 - LIMIT)
+    while any(run.state == "deferred" for run in runs.values()):
+        for index in [index for index, run in runs.items() if run.state == "deferred"]:
+            runs[index] = come_back(strict, **tasks[index])
+    assert [run.state for run in runs.values()] == ["success"] * 2
+    assert [run.summary["created"] for run in runs.values()] == [30, 30]
+    assert strict.contacts == {row["email"]: {"visits": row["visits"]} for row in source}
+    assert plans(journal) == (0, 0)
+
+
 def test_rejects_are_written_once_where_the_plan_was_gone(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:

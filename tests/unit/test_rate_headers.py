@@ -26,6 +26,7 @@ NOW = 1_800_000_000.0
         ),
         ({"RateLimit-Reset": "17.25"}, RateSignal(reset_after=17.25, reset_is_whole=False)),
         ({"RateLimit-Limit": "100, 100;w=60"}, RateSignal(limit=100)),
+        ({"RateLimit-Limit": "0", "RateLimit-Remaining": "0"}, RateSignal(remaining=0)),
         ({"X-RateLimit-Reset": "1799999999"}, RateSignal(reset_after=0.0)),
         ({"X-RateLimit-Reset": "1800000042000"}, RateSignal(reset_after=42.0)),
         ({"X-RateLimit-Reset": "86400"}, RateSignal()),  # no window of a minute resets tomorrow
