@@ -23,7 +23,7 @@ e2e: $(VENV)/installed-dev
 e2e-celery: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/e2e -m celery
 
-# Six ways to break the package, each of which a scenario must notice.
+# Nine ways to break the package, each of which a scenario or a night must notice.
 e2e-mutations: $(VENV)/installed-dev
 	$(BIN)/python -m tests.e2e.mutations
 

@@ -6,10 +6,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_connectif.contacts.journal import COMMIT_LINES
 from tests.e2e.chaos.victims import VICTIMS
 
-MOST_STRIKES = 3
+STRIKES = {1: 5, 2: 3, 3: 2}
+"""How many deaths a night may have, each with its weight."""
+WRITTEN_AT_ONCE = 50
+"""Acknowledgements, by ``docs/journal.md``."""
 # A property that the sandbox does not know, which is what it refuses a row for; other rows have none of it.
 _PROPERTIES = {"_name": "first_name", "_points": "points", "nobody_knows": "unknown"}
 _SQL = (
@@ -117,7 +119,7 @@ class Night:
     @property
     def lost_by_a_death(self) -> int:
         """How many requests a process that dies may leave to be sent once more, by ``docs/journal.md``."""
-        return self.max_in_flight + COMMIT_LINES
+        return self.max_in_flight + WRITTEN_AT_ONCE
 
     def tasks(self) -> str:
         """The body of its DAG."""
@@ -162,7 +164,8 @@ def night_of(seed: int) -> Night:
 
 def _strikes(seed: int, dice: random.Random) -> Sequence[Strike]:
     victims = list(VICTIMS)
-    shares = sorted(dice.uniform(0.0, 0.8) for _ in range(dice.randint(1, MOST_STRIKES)))
+    [count] = dice.choices(list(STRIKES), list(STRIKES.values()))
+    shares = sorted(dice.uniform(0.0, 0.8) for _ in range(count))
     # Any few seeds in a row have each victim once.
     named = [victims[seed % len(victims)], *(dice.choice(victims) for _ in shares[1:])]
     dice.shuffle(named)
