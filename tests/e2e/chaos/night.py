@@ -18,8 +18,8 @@ _SQL = (
     "select email, first_name, points, case when starts_with(email, 'refused') then 1 end as unknown from {} "
     "order by md5(id::text)"  # so that rows of all sorts come early and late
 )
-RETRIES = 8
-"""Tries that the task has beyond its first: more than a night can take."""
+RETRIES = {8: 4, 0: 1}
+"""What a task may have of them, with weights: more than a night can take, or none, so that it may end red."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Night:
     :param max_in_flight: requests at once.
     :param journal_key: how the journal writes contact keys.
     :param strikes: in the order in which they come.
+    :param retries: of the task.
     """
 
     seed: int
@@ -90,6 +91,7 @@ class Night:
     max_in_flight: int
     journal_key: str
     strikes: Sequence[Strike]
+    retries: int
 
     @property
     def name(self) -> str:
@@ -127,13 +129,16 @@ class Night:
         return (
             f"{kind.operator}(task_id='contacts', journal_conn_id='journal_with_secret', "
             f"journal_key={self.journal_key!r}, failure_budget={self.budget}, max_in_flight={self.max_in_flight}, "
-            f"retries={RETRIES}, retry_delay=timedelta(seconds=1), fields='builtin', {kind.arguments}"
+            f"retries={self.retries}, retry_delay=timedelta(seconds=1), fields='builtin', {kind.arguments}"
             f"**{{**TARGET, 'sql': {_SQL.format(self.name)!r}, 'properties': {_PROPERTIES}}})"
         )
 
     def __str__(self) -> str:
         rows = f"{self.yesterday}+{self.added}, {self.changed} changed, {self.bad} bad"
-        return f"{self.kind}, {self.journal_key}: {rows}" + (" (over budget)" if self.is_over_budget else "")
+        hard = [
+            words for words, is_so in (("over budget", self.is_over_budget), ("no retry", not self.retries)) if is_so
+        ]
+        return f"{self.kind}, {self.journal_key}: {rows}" + (f" ({', '.join(hard)})" if hard else "")
 
 
 def night_of(seed: int) -> Night:
@@ -159,6 +164,7 @@ def night_of(seed: int) -> Night:
         max_in_flight=dice.choice([2, 4, 8]),
         journal_key=dice.choice(["plain", "sha256"]),
         strikes=_strikes(seed, dice),
+        retries=dice.choices(list(RETRIES), list(RETRIES.values()))[0],
     )
 
 

@@ -79,11 +79,13 @@ class Scene:
         self._pending = list(self.night.strikes)
         self._due_at: float | None = None
         self._run()
+        self._pending.clear()
         self._heal(everything=True)
         self.connectif.clear_faults()
         self.init.see_to_it_that_all_is_well()
         if self.states == ["failed"]:
-            self.ledger.mend()
+            if self.night.is_over_budget:
+                self.ledger.mend()
             self._run()
 
     def victims(self) -> str:
@@ -91,9 +93,18 @@ class Scene:
         late = [f"({strike.victim})" for strike in self.night.strikes[len(self.struck) :]]
         return ", ".join([struck.strike.victim for struck in self.struck] + late)
 
+    def told(self, run_id: str) -> str:
+        """What Airflow tells of a run's task: its log, and the audit log's entries, which the UI shows beside it."""
+        entries = self.deployment.metadata.query(
+            "select event, extra from log where dag_id = %s and run_id = %s order by id", (self.night.name, run_id)
+        )
+        return "\n".join(
+            [self.deployment.task_log(self.task(run_id)), *(f"{name}: {extra}" for name, extra in entries)]
+        )
+
     def evidence(self) -> list[str]:
         """What a person who looks for the reason would want to see first."""
-        logs = [self.deployment.task_log(self.task(run_id)) for run_id in self.run_ids]
+        logs = [self.told(run_id) for run_id in self.run_ids]
         stays = [self.deployment.metadata.stays(self.task(run_id)) for run_id in self.run_ids]
         states = ["; ".join(f"{stay.state} (try {stay.try_number})" for stay in stay_of_run) for stay_of_run in stays]
         return [f"runs {self.run_ids} ended {self.states}", *states, *(log[-6000:] for log in logs)]

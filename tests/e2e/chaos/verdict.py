@@ -79,13 +79,12 @@ def _colour_is_true(scene: Scene) -> Iterator[str]:
         return
     if next_run != ["success"]:
         yield f"the next run ended {next_run}"
-    log = scene.deployment.task_log(scene.task(scene.run_ids[0]))
-    causes = {f"{night.bad} of"} if night.is_over_budget else set()
-    causes |= {cause for struck in scene.struck for cause in VICTIMS[struck.strike.victim].true_causes}
-    if night.is_over_budget and f"{night.bad} of {night.rows} rows refused" not in log:
-        yield f"red, and its log does not say that {night.bad} of {night.rows} rows were refused"
-    elif not any(cause in log for cause in causes):
-        yield f"red, and its log gives none of these causes: {', '.join(sorted(causes))}"
+    log = scene.told(scene.run_ids[0])
+    causes = {cause for struck in scene.struck for cause in VICTIMS[struck.strike.victim].true_causes}
+    if night.is_over_budget:
+        causes.add(f"{night.bad} of {night.rows} rows refused")
+    if not any(cause in log for cause in causes):
+        yield f"red, and Airflow gives none of these causes: {', '.join(sorted(causes))}"
 
 
 def _logs_are_discreet(scene: Scene) -> Iterator[str]:

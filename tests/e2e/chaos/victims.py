@@ -26,7 +26,7 @@ class Victim:
     :param strike: makes it die; ``False``: it is not there to die yet.
     :param component: it is this component, that is started again when it is to be back.
     :param faults: it is Connectif, that answers so meanwhile.
-    :param true_causes: what a task's log may say when its end is this victim's fault.
+    :param true_causes: what Airflow may tell of a task when its end is this victim's fault.
     """
 
     away_s: tuple[float, float]
@@ -34,6 +34,10 @@ class Victim:
     component: str | None = None
     faults: Faults = ()
     true_causes: Sequence[str] = field(default=())
+
+
+_FOUND_DEAD = ("heartbeat timeout", "state mismatch")
+_NO_API = ("API_SERVER_ERROR", "ConnectError", "ServerResponseError")
 
 
 def _component(name: str, away_s: tuple[float, float], *true_causes: str) -> Victim:
@@ -64,8 +68,8 @@ def _task(*, with_worker: bool) -> Victim:
                 _kill(victim)
         return True
 
-    # What the supervisor writes last; a task whose worker died as well leaves no last word.
-    return Victim((0.0, 0.0), strike, true_causes=("SIGKILL", "-9"))
+    # The supervisor's last word in the task's log; where it died as well there is none, and the scheduler finds out.
+    return Victim((0.0, 0.0), strike, true_causes=_FOUND_DEAD if with_worker else ("SIGKILL", *_FOUND_DEAD))
 
 
 def _kill(process: psutil.Process) -> None:
@@ -81,9 +85,11 @@ VICTIMS: Mapping[str, Victim] = {
     "task": _task(with_worker=False),
     "task and worker": _task(with_worker=True),
     "triggerer": _component("triggerer", (0.5, 6.0)),
-    "scheduler and workers": _component("scheduler", (0.0, 4.0)),
-    "database": _component("postgres", (0.0, 4.0), "the journal's database failed", "OperationalError"),
-    "api-server": _component("api-server", (0.0, 5.0), "API_SERVER_ERROR", "ConnectError", "ServerResponseError"),
+    "scheduler and workers": _component("scheduler", (0.0, 4.0), *_FOUND_DEAD),
+    "database": _component(
+        "postgres", (0.0, 4.0), "the journal's database failed", "OperationalError", *_NO_API, *_FOUND_DEAD
+    ),
+    "api-server": _component("api-server", (0.0, 5.0), *_NO_API, *_FOUND_DEAD),
     "Connectif is silent": _connectif(
         # No effect later on either, when nobody waits for it any more.
         [{"action": {"delay_s": 2 * CLIENT_TIMEOUT_S, "drop": True}}],
