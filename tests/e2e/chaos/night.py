@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from tests.e2e.chaos.victims import VICTIMS
+from tests.e2e.deployment import Connectif
 
 STRIKES = {1: 5, 2: 3, 3: 2}
 """How many deaths a night may have, each with its weight."""
-WRITTEN_AT_ONCE = 50
-"""Acknowledgements, by ``docs/journal.md``."""
-# A property that the sandbox does not know, which is what it refuses a row for; other rows have none of it.
-_PROPERTIES = {"_name": "first_name", "_points": "points", "nobody_knows": "unknown"}
-_SQL = (
-    "select email, first_name, points, case when starts_with(email, 'refused') then 1 end as unknown from {} "
-    "order by md5(id::text)"  # so that rows of all sorts come early and late
-)
 RETRIES = {8: 4, 0: 1}
 """What a task may have of them, with weights: more than a night can take, or none, so that it may end red."""
+_SQL = (
+    "select email, first_name, points, case when starts_with(email, 'refused') then -1 end as orders from {} "
+    "order by md5(id::text)"  # so that rows of all sorts come early and late
+)
+_PROPERTIES = {"_name": "first_name", "_points": "points", "order_count": "orders"}
+# The sandbox's own definition has a minimum, which is what it refuses rows for.
+_FIELDS = {"order_count": "integer"}
+_PATCH = "max_in_flight={max_in_flight}, "
+# Files of some forty rows, so that there are more than the queue takes.
+_IMPORT = "max_file_bytes=1500, poll_interval=timedelta(seconds=1), timeout=timedelta(minutes=2), "
 
 
 @dataclass(frozen=True)
@@ -38,30 +42,69 @@ class Strike:
     away_s: float
 
 
+def _answered(connectif: Connectif) -> int:
+    answers = connectif.answers()
+    return answers.get("200", 0) + answers.get("201", 0)
+
+
+def _imported(connectif: Connectif) -> int:
+    return sum(found["success"] for found in connectif.imports())
+
+
 @dataclass(frozen=True)
 class Kind:
     """What runs at night.
 
     :param weight: how often, beside the other kinds.
-    :param arguments: of the operator, as Python source with a comma at the end, beside those that all have.
     :param contacts: how many there may be, from and to.
+    :param arguments: of the operator, as Python source with a comma at the end, beside those that all have.
+        ``{max_in_flight}`` in it is the night's.
     :param window: requests a window and its seconds; (0, 0) is no limit.
     :param operator: the operator's class.
+    :param sandbox: more options of the sandbox.
+    :param accepted: how many contacts Connectif has accepted since it was started, each as often as it was.
+    :param written_at_once: acknowledgements that a death may lose beside the requests in flight; ``None``: it loses
+        nothing.
     """
 
     weight: int
-    arguments: str
     contacts: tuple[int, int]
+    arguments: str = _PATCH
     window: tuple[int, float] = (0, 0.0)
     operator: str = "ContactPatchOperator"
+    sandbox: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Callable[[Connectif], int] = _answered
+    written_at_once: int | None = 50
 
+
+_WORKED_OFF = {"import_rows_per_second": 60, "import_queue_seconds": 0.5}
 
 KINDS: Mapping[str, Kind] = {
-    "patch": Kind(3, "", (250, 450)),
-    "patch, windows": Kind(1, "", (130, 220), window=(60, 4.0)),
-    "patch, deferred": Kind(3, "deferrable=True, defer_after=timedelta(seconds=1), ", (130, 220), window=(70, 6.0)),
+    "patch": Kind(3, (250, 450)),
+    "patch, windows": Kind(1, (130, 220), window=(60, 4.0)),
+    "patch, deferred": Kind(
+        3, (130, 220), f"{_PATCH}deferrable=True, defer_after=timedelta(seconds=1), ", window=(70, 6.0)
+    ),
+    "import": Kind(
+        2,
+        (250, 450),
+        _IMPORT,
+        operator="ContactImportOperator",
+        sandbox=_WORKED_OFF,
+        accepted=_imported,
+        written_at_once=None,
+    ),
+    "import, deferred": Kind(
+        2,
+        (250, 450),
+        f"{_IMPORT}deferrable=True, ",
+        operator="ContactImportOperator",
+        sandbox=_WORKED_OFF,
+        accepted=_imported,
+        written_at_once=None,
+    ),
 }
-"""The table of what runs; a bulk import is one line more."""
+"""The table of what runs. What a death may cost is what ``docs/journal.md`` and ``docs/bulk-import.md`` promise."""
 
 
 @dataclass(frozen=True)
@@ -120,16 +163,18 @@ class Night:
 
     @property
     def lost_by_a_death(self) -> int:
-        """How many requests a process that dies may leave to be sent once more, by ``docs/journal.md``."""
-        return self.max_in_flight + WRITTEN_AT_ONCE
+        """How many contacts a process that dies may leave to be sent once more."""
+        written_at_once = KINDS[self.kind].written_at_once
+        return 0 if written_at_once is None else self.max_in_flight + written_at_once
 
     def tasks(self) -> str:
         """The body of its DAG."""
         kind = KINDS[self.kind]
         return (
             f"{kind.operator}(task_id='contacts', journal_conn_id='journal_with_secret', "
-            f"journal_key={self.journal_key!r}, failure_budget={self.budget}, max_in_flight={self.max_in_flight}, "
-            f"retries={self.retries}, retry_delay=timedelta(seconds=1), fields='builtin', {kind.arguments}"
+            f"journal_key={self.journal_key!r}, failure_budget={self.budget}, fields={_FIELDS}, "
+            f"retries={self.retries}, retry_delay=timedelta(seconds=1), "
+            f"{kind.arguments.format(max_in_flight=self.max_in_flight)}"
             f"**{{**TARGET, 'sql': {_SQL.format(self.name)!r}, 'properties': {_PROPERTIES}}})"
         )
 

@@ -62,7 +62,7 @@ class Scene:
         self.stage = Stage(self.deployment, self.night.name)
         window, window_s = KINDS[self.night.kind].window
         limit = {"requests_per_minute": window, "window_seconds": window_s} if window else {}
-        self.connectif = self.stage.connectif(**limit)
+        self.connectif = self.stage.connectif(**limit, **KINDS[self.night.kind].sandbox)
         connection = self.connectif.airflow_connection()
         connection["extra"] = {**connection["extra"], "timeout": CLIENT_TIMEOUT_S}
         self.deployment.rest.define_connection(self.night.name, connection)
