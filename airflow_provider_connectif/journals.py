@@ -57,7 +57,8 @@ class JournalConnection:
             yield None
             return
         # SQLAlchemy is loaded where a journal is used, not when a DAG is parsed.
-        from airflow_provider_connectif.contacts.journal import Journal, JournalSettings
+        from airflow_provider_connectif.contacts.journal import Journal
+        from airflow_provider_connectif.contacts.journal_settings import JournalSettings
         from airflow_provider_connectif.contacts.journal_tables import LONGEST_NAME
 
         hook = BaseHook.get_hook(self.conn_id)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -47,26 +49,21 @@ class RejectsFile:
             self._open()
         self._file.write(text)
 
+    def begin_anew(self) -> None:
+        """Empty it, whatever an earlier process has written."""
+        self.__exit__()
+        self._goes_on = False
+        self._open()
+
     def flush(self) -> None:
         """Hand on what was written, as far as the kind of file allows before it is closed."""
         if self._file is not None:
             self._file.flush()
 
-    def truncate(self, size: int, /) -> None:
-        """Empty the file (size 0), before anything is written: what an earlier process has written is not kept.
-
-        :raises ValueError: another size, or text was written.
-        """
-        if size or self._file is not None:
-            raise ValueError("only an unopened file, and only as a whole")
-        self._goes_on = False
-        self._open()
-
     def _open(self) -> None:
         path = cast(Any, self._path)
         if self._is_local:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path.path, os.O_CREAT | os.O_WRONLY, 0o600))
+            _make_private(path)
             self._file = path.open("a" if self._goes_on else "w", encoding="utf-8")
             return
         # Most object stores cannot append: what is there is written once more.
@@ -77,3 +74,23 @@ class RejectsFile:
                 earlier.seek(0)
             self._file = path.open("w", encoding="utf-8")
             shutil.copyfileobj(earlier, self._file)
+
+
+@contextmanager
+def report_file(rejects_path: str, import_id: str) -> Iterator[BinaryIO]:
+    """The file beside the rejects in which the error report of an import is kept: ``<rejects_path>.import-<id>.csv``.
+
+    :param import_id: as Connectif gave it; what may not stand in a file's name is replaced.
+    """
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in import_id)
+    path = cast(Any, ObjectStoragePath(f"{rejects_path}.import-{name}.csv"))
+    if path.protocol in ("", "file"):
+        _make_private(path)
+    with path.open("wb") as file:
+        yield file
+
+
+def _make_private(path: Any) -> None:
+    """A local file, if it is not there yet, that only its owner may read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path.path, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_connectif.contacts.digests import mapping_digest, patch_digest, row_digester
+from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
 from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
 from benchmarks.common import Figures
@@ -47,7 +47,7 @@ def stream(count: int, every: int) -> Iterator[dict[str, Any]]:
 
 
 def with_digests(mapping: ContactMapping) -> Any:
-    row_digest, digest = row_digester(mapping), mapping_digest(mapping)
+    row_digest, digest = RowDigester(mapping), mapping_digest(mapping)
 
     def add(row: dict[str, Any], patch: Patch) -> Patch:
         return patch._replace(digests=Digests(row_digest(row), patch_digest(patch.properties), digest))

@@ -156,7 +156,7 @@ class ImportEndpoints:
 
         Needs "Imports: Read", as :meth:`list_imports` does.
         """
-        return Import.parse(self._transport.get_object(_path(import_id)))
+        return Import.parse(self._transport.get_object(import_path(import_id)))
 
     def list_imports(self) -> Iterator[Import]:
         """``GET /imports/``: the account's imports, those of the app too, one by one.
@@ -177,7 +177,7 @@ class ImportEndpoints:
         Allowed in ``finished`` and ``error`` only (help centre 360020966799); what happens otherwise is not
         documented.
         """
-        self._transport.request("DELETE", _path(import_id))
+        self._transport.request("DELETE", import_path(import_id))
 
     def download_error_report(
         self,
@@ -225,7 +225,8 @@ class _Upload:
         return part
 
 
-def _path(import_id: str) -> str:
+def import_path(import_id: str) -> str:
+    """The path of one import, below the base URL."""
     if import_id in ("", ".", ".."):
         raise ValueError("an import's id that is empty, '.' or '..' cannot be part of a URL")
     return f"/imports/{quote(import_id, safe='')}"

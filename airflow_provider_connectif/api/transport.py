@@ -27,7 +27,8 @@ from airflow_provider_connectif.api.session import KeyScrubber, open_session
 
 CHUNK = 64 * 1024
 """Bytes of an answer that are read at once."""
-_LARGEST_BODY = 8 * 1024 * 1024  # no documented answer comes near; an endless one must not fill the memory
+LARGEST_BODY = 8 * 1024 * 1024
+"""Bytes of an answer: no documented one comes near, and an endless one must not fill the memory."""
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
 # Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
@@ -176,8 +177,8 @@ class Transport:
         if failure:
             raise NoAnswerError(failure)
         if not 200 <= status < 300:
-            raise _http_error(status, content, signal, self._without_key)
-        return Answer(status, _json(content) if read_body else None)
+            raise http_error(status, content, signal, self._without_key)
+        return Answer(status, decoded_json(content) if read_body else None)
 
 
 def check_encoding(response: requests.Response) -> None:
@@ -199,8 +200,8 @@ def _read(response: requests.Response, within_s: float) -> bytes:
     # Part by part as it arrives: a plain read would wait for the whole of an answer that trickles in.
     while chunk := response.raw.read1(CHUNK, decode_content=True):
         content += chunk
-        if len(content) > _LARGEST_BODY:
-            raise requests.ConnectionError(f"answer larger than {_LARGEST_BODY} bytes")
+        if len(content) > LARGEST_BODY:
+            raise requests.ConnectionError(f"answer larger than {LARGEST_BODY} bytes")
         if time.monotonic() > deadline:
             raise requests.ReadTimeout
     return bytes(content)
@@ -249,17 +250,22 @@ def _next_path(base_url: str, path: str, link: object) -> str:
     return whole.removeprefix(base.path)
 
 
-def _json(content: bytes) -> Any:
+def decoded_json(content: bytes) -> Any:
+    """A body's JSON, or ``None`` where it is none."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         return None
 
 
-def _http_error(
+def http_error(
     status: int, content: bytes, signal: RateSignal | None, without_key: Callable[[Any], Any]
 ) -> ConnectifHttpError:
-    body = without_key(_json(content))
+    """The exception for an answer outside 2xx.
+
+    :param without_key: takes the API key out of what the server said.
+    """
+    body = without_key(decoded_json(content))
     fields: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     errors = fields.get("validationErrors")
     return error_class(status)(

@@ -40,6 +40,9 @@ class Changes:
     :param full_refresh: send every row, changed or not.
     :param retry_rejected: send rows again that were refused as they are.
     :param remapped: what an earlier process of the run has counted.
+    :param way: as of :func:`airflow_provider_connectif.contacts.digests.mapping_digest`.
+    :param settles_later: patches are settled when all were read, and are too many to be remembered until then. Rows of
+        one contact are then told apart within a batch, and beyond it by the doubt that :meth:`before_sending` leaves.
     """
 
     def __init__(
@@ -50,13 +53,17 @@ class Changes:
         full_refresh: bool,
         retry_rejected: bool,
         remapped: int = 0,
+        way: str = "",
+        settles_later: bool = False,
     ) -> None:
         self._journal = journal
         self._mapping = mapping
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
-        self._mapping_digest = mapping_digest(mapping)
-        self._digester = RowDigester(mapping)
+        self._way = way
+        self._settles_later = settles_later
+        self._mapping_digest = mapping_digest(mapping, way)
+        self._digester = RowDigester(mapping, way)
         self._last_sent: dict[str, Digests] = {}
         self._in_flight: dict[str, int] = {}
         self.remapped = remapped
@@ -113,7 +120,7 @@ class Changes:
     def to_send(self, seen: Seen, patch: Patch) -> Patch | None:
         """The patch with its digests, or ``None`` if Connectif holds just that already."""
         key = seen.key or ""
-        digests = Digests(seen.row_digest, patch_digest(patch.properties), self._mapping_digest)
+        digests = Digests(seen.row_digest, patch_digest(patch.properties, self._way), self._mapping_digest)
         sent, line = self._last_sent.get(key), seen.line
         if sent is not None and sent.patch == digests.patch:
             return None
@@ -125,7 +132,8 @@ class Changes:
         if self._journal.read_only:
             return patch
         self._last_sent[key] = digests
-        self._in_flight[key] = self._in_flight.get(key, 0) + 1
+        if not self._settles_later:
+            self._in_flight[key] = self._in_flight.get(key, 0) + 1
         return patch._replace(digests=digests)
 
     def before_sending(self, seen: Sequence[Seen]) -> None:

@@ -18,10 +18,13 @@ _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e
 Values = Sequence[Any]
 
 
-def mapping_digest(mapping: ContactMapping) -> str:
-    """Changes when the mapping, or a field definition that it uses, does."""
+def mapping_digest(mapping: ContactMapping, way: str = "") -> str:
+    """Changes when the mapping, or a field definition that it uses, does.
+
+    :param way: of delivery, where it is one after which Connectif need not hold what was sent.
+    """
     ids = mapping.properties if mapping.properties is not None else mapping.fields.ids
-    parts = (
+    parts: tuple[Any, ...] = (
         mapping.key,
         mapping.key_column,
         None if mapping.properties is None else list(mapping.properties.items()),
@@ -29,6 +32,8 @@ def mapping_digest(mapping: ContactMapping) -> str:
         mapping.default_region,
         [repr(mapping.fields.get(property_id)) for property_id in ids],
     )
+    if way:
+        parts += (way,)
     return hashlib.blake2b(
         repr(parts).encode("utf-8", "surrogatepass"), key=_RULES_VERSION, digest_size=_SIZE
     ).hexdigest()
@@ -41,10 +46,11 @@ class RowDigester:
     in another type changes the digest, and then the patch decides.
 
     :param mapping: with the definitions that the run checks against.
+    :param way: as of :func:`mapping_digest`.
     """
 
-    def __init__(self, mapping: ContactMapping) -> None:
-        self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping)), digest_size=_SIZE)
+    def __init__(self, mapping: ContactMapping, way: str = "") -> None:
+        self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping, way)), digest_size=_SIZE)
         self._columns = None if mapping.properties is None else tuple(mapping.properties.values())
 
     def __call__(self, row: Row) -> str:
@@ -78,10 +84,13 @@ def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ..
     return lambda values: tuple([... if position is None else values[position] for position in positions])
 
 
-def patch_digest(properties: Mapping[str, Any]) -> str:
-    """A digest of what is sent; the order of properties does not matter."""
+def patch_digest(properties: Mapping[str, Any], way: str = "") -> str:
+    """A digest of what is sent; the order of properties does not matter.
+
+    :param way: as of :func:`mapping_digest`.
+    """
     text = json.dumps(properties, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=_SIZE).hexdigest()
+    return hashlib.blake2b(text.encode(), key=way.encode(), digest_size=_SIZE).hexdigest()
 
 
 def key_digester(secret: bytes | None) -> Callable[[str], str]:

@@ -48,6 +48,11 @@ class Effort:
         """How often the run has given its worker back."""
         return self._before["deferrals"]
 
+    def add_requests(self, requests: int, rate_limited: int) -> None:
+        """Count requests that somebody else has made for this run."""
+        self._before["requests"] += requests
+        self._before["rate_limited"] += rate_limited
+
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that goes on after a deferral."""
         return {

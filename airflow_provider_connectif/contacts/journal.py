@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
+from airflow_provider_connectif.contacts.journal_settings import JournalSettings
 from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, key_parameter
 from airflow_provider_connectif.contacts.lease import Lease
 from airflow_provider_connectif.contacts.mapping import Digests
@@ -49,30 +49,6 @@ class Line(NamedTuple):
     run_id: str | None
     status_code: int | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class JournalSettings:
-    """Where a journal is and how it is kept.
-
-    :param sync_id: names one stream of rows to one account; lines of different syncs do not touch.
-    :param run_id: the run that writes; another run of the same sync waits until this one has ended.
-    :param table: the name of the table; the others are called after it.
-    :param schema: its schema, if not the connection's default.
-    :param key_secret: write keys as HMAC-SHA256 with this secret; ``None`` writes them as they are.
-    :param task: tells the tasks of the run apart.
-    :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
-    :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
-    """
-
-    sync_id: str
-    run_id: str
-    table: str = "connectif_journal"
-    schema: str | None = None
-    key_secret: bytes | None = None
-    task: str = ""
-    keeps_rows: bool = False
-    plan_retention_s: float = 7 * 86400.0
 
 
 class Journal:
@@ -117,7 +93,7 @@ class Journal:
 
         :param stopped: whether the run was told to stop while it waits.
         :param tell: is told, once, that it waits.
-        :param comes_back: the task was deferred, and its plan is to be gone on with.
+        :param comes_back: the task has been here before, and its plan is to be gone on with.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
         self._is_there = self._database.create(read_only=self.read_only)
@@ -132,8 +108,8 @@ class Journal:
                     "ago: waiting until it ends"
                 )
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
-        if not stopped() and not comes_back:
-            self.plan.sweep()
+        if not stopped():
+            self.plan.sweep(keeps_mine=comes_back)
 
     def differing(self, digests: Mapping[str, str]) -> dict[str, Line | None]:
         """The contacts whose acknowledged row is another one, by one query, each with its line if it has one.
@@ -211,17 +187,53 @@ class Journal:
             reason=None,
         )
 
-    def reject(self, key: str, row_digest: str, status: int | None, reason: str) -> None:
-        """Connectif has refused a row."""
+    def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
+        """Connectif has refused a row.
+
+        :param is_written: the key is as it stands in the tables already.
+        """
         self._write(
             self._rejected,
             key,
+            contact_key=key if is_written else self._written_key(key),
             state="rejected",
             refused_digest=row_digest,
             refused_at=datetime.now(UTC),
             status_code=status,
             reason=reason[:LONGEST_REASON],
         )
+
+    def acknowledge_file(self, file: int, state: Mapping[str, Any]) -> None:
+        """Connectif has taken a file in, but for the rows that :meth:`Plan.refuse` has named; by one statement.
+
+        :param state: of the run, saved with it.
+        """
+        self.commit()
+        values = {
+            "sync_id": self._settings.sync_id,
+            "state": "acknowledged",
+            "delivered_at": datetime.now(UTC),
+            "run_id": self._settings.run_id,
+            "generation": self._lease.generation,
+        }
+        statement = self._tables.acknowledge_pending(
+            self._database.dialect, self.plan.acknowledged_rows(file), list(_ACKNOWLEDGED), values
+        )
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(statement)
+            self.plan.settle_file(connection, file, state)
+
+        self._database.write(write)
+
+    def give_up_file(self, file: int, state: Mapping[str, Any]) -> None:
+        """A file is over of which it is not known what Connectif has taken in: nothing of it is acknowledged."""
+        self.commit()
+        self._database.write(lambda connection: self.plan.settle_file(connection, file, state))
+
+    def written_key(self, key: str) -> str:
+        """A contact key as it stands in the tables."""
+        return self._written_key(key)
 
     def settle_planned(self, number: int) -> None:
         """The outcome of a planned row is known: its patch is pending no longer."""
@@ -270,11 +282,14 @@ class Journal:
             raise taken_over(self._settings.sync_id)
         self._database.close()
 
-    def close(self) -> None:
-        """Write what has gathered and let the next run begin."""
+    def close(self, *, keeps_plan: bool = False) -> None:
+        """Write what has gathered and let the next run begin.
+
+        :param keeps_plan: the next try of the task needs it.
+        """
         try:
             self.commit()
-            if not self.read_only:
+            if not self.read_only and not keeps_plan:
                 self.plan.drop()
         finally:
             try:
@@ -294,7 +309,7 @@ class Journal:
             return
         gathered[key] = {
             "sync_id": self._settings.sync_id,
-            "contact_key": self._written_key(key),
+            "contact_key": values.get("contact_key") or self._written_key(key),
             "run_id": self._settings.run_id,
             "generation": self._lease.generation,
             **values,

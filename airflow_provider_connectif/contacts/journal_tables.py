@@ -14,6 +14,7 @@ LONGEST_NAME = 250
 _LONGEST_KEY = 320
 _LONGEST_DIGEST = 32
 LONGEST_REASON = 500
+_DIGESTS = ("row_digest", "patch_digest", "mapping_digest")
 _KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
 
 
@@ -105,19 +106,23 @@ class JournalTables:
             sa.Column("payload", _long_text()),
         )
 
-    def upsert(self, dialect: str, columns: list[str]) -> Any:
+    def upsert(self, dialect: str, columns: list[str], source: Any = None) -> Any:
         """Insert lines, or set these columns of existing ones, but never those of a newer generation.
 
         An older try that comes late with another patch than the newer one's leaves a doubt: it is not known which
         reached Connectif last. Then the digests are cleared, and the next run sends the contact once more.
 
+        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, in place of values.
         :raises ValueError: the dialect is none of PostgreSQL, SQLite, MySQL and MariaDB.
         """
         from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+        def filled(insert: Any) -> Any:
+            return insert if source is None else insert.from_select(["sync_id", "contact_key", *columns], source)
+
         if dialect in ("postgresql", "sqlite"):
             insert: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](self.lines)
-            return insert.on_conflict_do_update(
+            return filled(insert).on_conflict_do_update(
                 index_elements=["sync_id", "contact_key"], set_=self._set(columns, insert.excluded)
             )
         if dialect in ("mysql", "mariadb"):
@@ -128,8 +133,27 @@ class JournalTables:
                 self._set(columns, insert.inserted).items(),
                 key=lambda item: last.index(item[0]) if item[0] in last else -1,
             )
-            return insert.on_duplicate_key_update(values)
+            return filled(insert).on_duplicate_key_update(values)
         raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
+
+    def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
+        """Insert or set the lines of pending rows, as :meth:`upsert` does, by one statement.
+
+        :param which: of the pending rows; a contact once at most.
+        :param columns: that are set; the digests are those of the pending rows.
+        :param values: of the other columns, and of ``sync_id``; what is not there becomes ``NULL``.
+        """
+        lines, pending = self.lines.c, self.pending.c
+
+        def selected(column: str) -> Any:
+            if column in _DIGESTS:
+                return pending[column]
+            known = column in values
+            return sa.literal(values[column], lines[column].type) if known else sa.cast(sa.null(), lines[column].type)
+
+        source = sa.select(selected("sync_id"), pending.contact_key, *map(selected, columns)).where(which)
+        # In one order everywhere, so that two tasks never lock each other out.
+        return self.upsert(dialect, columns, source.order_by(pending.contact_key))
 
     def lines_of(self, dialect: str, columns: list[str]) -> Any:
         """Select lines by ``sync_id`` and ``keys``, as :func:`key_parameter` packs them."""

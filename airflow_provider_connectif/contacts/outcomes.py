@@ -12,7 +12,12 @@ Error = ConnectifHttpError | NoAnswerError
 
 
 class Outcome(StrEnum):
-    """What became of one row; the last two with a journal only: nothing to send, or refused before as it is."""
+    """What became of one row.
+
+    ``unchanged`` and ``held`` with a journal only: nothing to send, or refused before as it is. The last three by
+    import only: taken, superseded by a later row of the same contact, and of those that an import with ``keep`` did
+    not take, be it since the contact is there or since the row was refused.
+    """
 
     CREATED = "created"
     UPDATED = "updated"
@@ -22,6 +27,9 @@ class Outcome(StrEnum):
     UNDELIVERED = "undelivered"
     UNCHANGED = "unchanged"
     HELD = "held"
+    IMPORTED = "imported"
+    DUPLICATE = "duplicate"
+    NOT_TAKEN = "not_taken"
 
 
 class StopKind(StrEnum):

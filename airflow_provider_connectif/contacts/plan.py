@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.digests import key_digester
+from airflow_provider_connectif.contacts.imports.ledger import LedgerRow
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.mapping import Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import JournalError, taken_over
 from airflow_provider_connectif.contacts.rejects import jsonable
 
 _LINES_AT_ONCE = 1000
+_ROWS_AT_ONCE = 5000
+
+
+class PendingRow(NamedTuple):
+    """A row of a file to import.
+
+    ``number``: in the source. ``written_key``: the contact key as the journal writes it. ``row_digest``: ``None`` if
+    the row is not to be acknowledged.
+    """
+
+    number: int
+    written_key: str
+    row_digest: str | None
 
 
 class Plan:
@@ -73,11 +88,15 @@ class Plan:
         state: dict[str, Any] = json.loads(found.state)
         return state
 
-    def sweep(self) -> None:
-        """Delete what earlier tries of this task and other runs of the sync have left, and what is too old anywhere."""
+    def sweep(self, *, keeps_mine: bool = False) -> None:
+        """Delete what earlier tries of this task and other runs of the sync have left, and what is too old anywhere.
+
+        :param keeps_mine: leave the plan of this task.
+        """
         plans = self._plans.c
         is_other_run = sa.and_(plans.sync_id == self._sync_id, plans.run_id != self._run_id)
-        self._delete(sa.or_(self._is_mine, is_other_run, plans.kept_until < time.time()))
+        is_to_go = sa.or_(is_other_run, plans.kept_until < time.time())
+        self._delete(sa.and_(is_to_go, sa.not_(self._is_mine)) if keeps_mine else sa.or_(is_to_go, self._is_mine))
         self._plan_id = None
 
     def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
@@ -107,7 +126,67 @@ class Plan:
         """
         self._write_gathered()
         self._made()
-        self._database.write(lambda connection: self._keep(connection, state=json.dumps(state)))
+        self._database.write(lambda connection: self._save(connection, state))
+
+    def add_file(self, file: int, rows: Iterable[LedgerRow]) -> None:
+        """Put off the rows of a file to import, without what is in them; in one transaction.
+
+        :param file: its number. What is pending of it by an earlier process gives way.
+        """
+        plan_id = self._made()
+        lines = (
+            {
+                "plan_id": plan_id,
+                "number": row.number,
+                "file": file,
+                "contact_key": self._written_key(row.key),
+                # An import leaves blank values out, so of such a row Connectif does not hold all that a patch sets.
+                "row_digest": row.digests.row if row.digests and row.complete else None,
+                "patch_digest": row.digests.patch if row.digests else None,
+                "mapping_digest": row.digests.mapping if row.digests else None,
+            }
+            for row in rows
+        )
+
+        def write(connection: sa.Connection) -> None:
+            self._delete_file(connection, file)
+            while batch := list(itertools.islice(lines, _ROWS_AT_ONCE)):
+                connection.execute(sa.insert(self._pending), batch)
+
+        self._database.write(write)
+
+    def file_rows(self, file: int) -> Iterator[PendingRow]:
+        """What is pending of a file, in the order of its lines."""
+        pending, last = self._pending.c, 0
+        columns = (pending.number, pending.contact_key, pending.row_digest)
+        while True:
+            of_file = sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.number > last)
+            query = sa.select(*columns).where(of_file).order_by(pending.number).limit(_ROWS_AT_ONCE)
+            rows = self._database.read(lambda connection, query=query: connection.execute(query).fetchall())  # type: ignore[misc]
+            if not rows:
+                return
+            last = rows[-1].number
+            yield from (PendingRow(*row) for row in rows)
+
+    def refuse(self, numbers: Sequence[int]) -> None:
+        """Rows of files that Connectif has refused: the acknowledgement of their file leaves them out."""
+        pending = self._pending.c
+        for first in range(0, len(numbers), _LINES_AT_ONCE):
+            of_these = sa.and_(
+                pending.plan_id == self._plan_id, pending.number.in_(numbers[first : first + _LINES_AT_ONCE])
+            )
+            clear = sa.update(self._pending).where(of_these).values(row_digest=None)
+            self._database.write(lambda connection, clear=clear: connection.execute(clear))  # type: ignore[misc]
+
+    def acknowledged_rows(self, file: int) -> Any:
+        """Which lines of the table of pending rows are to be acknowledged with their file."""
+        pending = self._pending.c
+        return sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.row_digest.is_not(None))
+
+    def settle_file(self, connection: sa.Connection, file: int, state: Mapping[str, Any]) -> None:
+        """Take a file out that is over, and save how far the run is with it."""
+        self._delete_file(connection, file)
+        self._save(connection, state)
 
     def count(self) -> int:
         """How many patches are pending."""
@@ -152,6 +231,13 @@ class Plan:
         kept = sa.update(self._plans).where(self._plans.c.plan_id == self._plan_id)
         if not connection.execute(kept.values(kept_until=time.time() + self._retention_s, **values)).rowcount:
             raise taken_over(self._sync_id)
+
+    def _save(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
+        self._keep(connection, state=json.dumps(state))
+
+    def _delete_file(self, connection: sa.Connection, file: int) -> None:
+        of_file = sa.and_(self._pending.c.plan_id == self._plan_id, self._pending.c.file == file)
+        connection.execute(sa.delete(self._pending).where(of_file))
 
     def _made(self) -> str:
         """The plan's id; a new one for each try, so that what an older one still does touches it not."""

@@ -34,8 +34,9 @@ class Progress:
     lives on until it next logs.
     """
 
-    def __init__(self, log: Log, tally: Tally, quota: Quota, effort: Effort) -> None:
+    def __init__(self, log: Log, tally: Tally, quota: Quota, effort: Effort, *, by_import: bool = False) -> None:
         self._log = log
+        self._by_import = by_import
         self._tally = tally
         self._quota = quota
         self._effort = effort
@@ -50,14 +51,19 @@ class Progress:
             self._log_wait(wait)
         if now - self._last_at >= PROGRESS_EVERY_S:
             self._last_at = now
-            self._log.info("Progress: %s", describe_counts(self._tally, self._effort))
+            self._log.info("Progress: %s", self.counts)
+
+    @property
+    def counts(self) -> str:
+        """The counts in words."""
+        return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
     def log_end(self) -> None:
         """The account of the whole run, refusals with their reasons and first rows."""
         self._log.info(
             "Done in %s: %s; waited %s for the rate limit",
             describe_seconds(self._effort.duration_s),
-            describe_counts(self._tally, self._effort),
+            self.counts,
             describe_seconds(self._effort.waited_s),
         )
         self.log_reasons()
@@ -79,14 +85,18 @@ class Progress:
         self._log.info("Rate limit: %s; waiting %.0f s, until %s", why, seconds, clock(wait.until))
 
 
-def describe_counts(tally: Tally, effort: Effort) -> str:
+def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) -> str:
     """The counts of a run in words, the zeros left out but for the rows read and delivered."""
     outcomes = tally.outcomes
-    parts = [
-        f"{plural(tally.read, 'row')} read",
-        f"{tally.delivered:,} delivered ({outcomes[Outcome.CREATED]:,} created, {outcomes[Outcome.UPDATED]:,} updated)",
-    ]
+    parts = [f"{plural(tally.read, 'row')} read"]
+    if by_import:
+        parts.append(f"{outcomes[Outcome.IMPORTED]:,} imported")
+    if tally.delivered or not by_import:
+        created, updated = outcomes[Outcome.CREATED], outcomes[Outcome.UPDATED]
+        parts.append(f"{tally.delivered:,} delivered ({created:,} created, {updated:,} updated)")
     for outcome in (
+        Outcome.DUPLICATE,
+        Outcome.NOT_TAKEN,
         Outcome.UNCHANGED,
         Outcome.HELD,
         Outcome.SKIPPED,
@@ -95,10 +105,10 @@ def describe_counts(tally: Tally, effort: Effort) -> str:
         Outcome.UNDELIVERED,
     ):
         if outcomes[outcome]:
-            parts.append(f"{outcomes[outcome]:,} {outcome.value}")
-    unsettled = tally.read - sum(outcomes.values())
+            parts.append(f"{outcomes[outcome]:,} {outcome.value.replace('_', ' ')}")
+    unsettled = tally.read - tally.accounted
     if unsettled:
-        parts.append(f"{unsettled:,} not sent yet")
+        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not sent yet'}")
     requests = plural(effort.requests, "request")
     parts.append(f"{requests} ({effort.rate_limited:,} answered 429)" if effort.rate_limited else requests)
     return ", ".join(parts)

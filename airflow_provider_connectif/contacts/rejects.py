@@ -21,8 +21,8 @@ class TextSink(Protocol):
     def flush(self) -> Any:
         """Hand on what was written."""
 
-    def truncate(self, size: int, /) -> Any:
-        """Cut off what is beyond a size."""
+    def begin_anew(self) -> Any:
+        """Empty it of what an earlier process has written."""
 
 
 class Rejects:
@@ -62,9 +62,9 @@ class Rejects:
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
 
     def begin_anew(self) -> None:
-        """Throw away what an earlier process has written, before the first row of this one."""
+        """Empty the file of what an earlier process has written; every row is looked at again."""
         if self._sink is not None:
-            self._sink.truncate(0)
+            self._sink.begin_anew()
 
     def flush(self) -> None:
         """Hand what was written to the file, as far as its kind allows before it is closed."""

@@ -14,7 +14,7 @@ from airflow_provider_connectif.contacts.definitions import DefinitionsError, fe
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
-from airflow_provider_connectif.contacts.progress import Log, Progress, describe_counts, plural
+from airflow_provider_connectif.contacts.progress import Log, Progress, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.rows import Row
@@ -72,6 +72,9 @@ class Run(ABC):
     :param retry_rejected: with a journal: send rows again that were refused as they are.
     """
 
+    _scope = "Contacts: Write"
+    _by_import = False
+
     def __init__(
         self,
         client: Client,
@@ -97,7 +100,7 @@ class Run(ABC):
         self._log = log
         self._tally = Tally()
         self._effort = Effort(client.quota)
-        self._progress = Progress(log, self._tally, client.quota, self._effort)
+        self._progress = Progress(log, self._tally, client.quota, self._effort, by_import=self._by_import)
         self._journal = journal
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
@@ -130,7 +133,7 @@ class Run(ABC):
         """
         self._killed = True
         self._client.quota.close()
-        return describe_counts(self._tally, self._effort)
+        return self._progress.counts
 
     @property
     def stop(self) -> Stop | None:
@@ -150,8 +153,11 @@ class Run(ABC):
     def verdict(self) -> tuple[Verdict, str]:
         """How the run ended, and in words why, with counts and the commonest reasons."""
         undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
+        trouble = self._trouble()
         if self.stop is not None:
-            verdict, words = stop_verdict(self.stop)
+            verdict, words = stop_verdict(self.stop, self._scope)
+        elif trouble is not None:
+            verdict, words = trouble
         elif undelivered:
             verdict, words = Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
         elif self._budget.is_exceeded_by(self._tally):
@@ -160,7 +166,7 @@ class Run(ABC):
         else:
             return Verdict.SUCCESS, ""
         reasons = "; ".join(self._tally.top_reasons(_REASONS_IN_FAILURE))
-        account = describe_counts(self._tally, self._effort)
+        account = self._progress.counts
         return verdict, f"{words}. {account}" + (f". Commonest reasons: {reasons}" if reasons else "")
 
     def _work(self, open_source: Callable[[], Source]) -> None:
@@ -179,7 +185,12 @@ class Run(ABC):
             full_refresh=self._full_refresh,
             retry_rejected=self._retry_rejected,
             remapped=remapped,
+            **self._delivery_traits(),
         )
+
+    def _delivery_traits(self) -> dict[str, Any]:
+        """What :class:`Changes` has to know of the way of delivery."""
+        return {}
 
     @abstractmethod
     def _process(self, source: Source) -> None:
@@ -188,6 +199,10 @@ class Run(ABC):
     @abstractmethod
     def _log_end(self) -> None:
         """Tell the end in the log."""
+
+    def _trouble(self) -> tuple[Verdict, str] | None:
+        """What keeps a run from success that has come to its end, other than its rows."""
+        return None
 
     def _end_batch(self) -> None:
         """Between two batches: what is known so far is written down before the source is asked for more."""

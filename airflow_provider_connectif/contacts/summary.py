@@ -40,12 +40,24 @@ class Tally:
         """
         self.outcomes[outcome] += 1
         for reason in dict.fromkeys(reasons):
-            known = reason in self.reasons or len(self.reasons) < _MOST_REASONS_KEPT
-            shown = reason if known else OTHER_REASONS
-            self.reasons[shown] += 1
-            examples = self.examples.setdefault(shown, [])
+            examples = self.examples.setdefault(self._add_reason(reason, 1), [])
             if len(examples) < _MOST_EXAMPLES:
                 examples.append(number)
+
+    def count_many(self, outcome: Outcome, rows: int, reason: str | None = None) -> None:
+        """Count the outcome of rows that nobody can tell apart.
+
+        :param reason: without personal data.
+        """
+        self.outcomes[outcome] += rows
+        if reason is not None and rows:
+            self.examples.setdefault(self._add_reason(reason, rows), [])
+
+    def _add_reason(self, reason: str, rows: int) -> str:
+        known = reason in self.reasons or len(self.reasons) < _MOST_REASONS_KEPT
+        shown = reason if known else OTHER_REASONS
+        self.reasons[shown] += rows
+        return shown
 
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that goes on after a deferral; of the reasons, the commonest ones."""
@@ -66,6 +78,11 @@ class Tally:
         self.examples = {reason: list(numbers) for reason, (_, numbers) in state["reasons"].items()}
 
     @property
+    def accounted(self) -> int:
+        """Rows of which it is known what became of them."""
+        return sum(self.outcomes.values())
+
+    @property
     def bad(self) -> int:
         """Rows that count against the failure budget."""
         return sum(self.outcomes[outcome] for outcome in BAD_OUTCOMES)
@@ -81,7 +98,8 @@ class Tally:
         for reason, count in self.reasons.most_common(most):
             numbers = sorted(self.examples[reason])
             rows = ", ".join(f"{number:,}" for number in numbers) + (", ..." if count > len(numbers) else "")
-            shown.append(f"{count:,} x {reason} (row{'s' if len(numbers) > 1 else ''} {rows})")
+            where = f" (row{'s' if len(numbers) > 1 else ''} {rows})" if numbers else ""
+            shown.append(f"{count:,} x {reason}{where}")
         return shown
 
 

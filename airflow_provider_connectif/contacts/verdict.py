@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 _STATUS_WORDS: dict[int, str] = {
     401: "Connectif refused the API key (401): check the connection's password, which must be keyId:keySecret",
     403: (
-        "Connectif answered 403: either the API key lacks the scope Contacts: Write, or the account is blocked; "
+        "Connectif answered 403: either the API key lacks the scope {scope}, or the account is blocked; "
         "the answer does not tell which"
     ),
     413: "Connectif answered 413, request too large: a fault of this provider, please report it",
@@ -47,13 +47,17 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
 }
 
 
-def stop_verdict(stop: Stop) -> tuple[Verdict, str]:
-    """How a run ends that stopped before its last row, and in words why."""
+def stop_verdict(stop: Stop, scope: str) -> tuple[Verdict, str]:
+    """How a run ends that stopped before its last row, and in words why.
+
+    :param scope: what the API key must allow for this kind of run.
+    """
     verdict, words = _STOP_VERDICTS[stop.kind]
     if stop.kind is StopKind.FAIL and isinstance(stop.error, ConnectifHttpError):
         if stop.error.status // 100 == 3:
             return verdict, f"Connectif answered {describe_error(stop.error)}: check the connection's host"
-        return verdict, _STATUS_WORDS.get(stop.error.status, words.format(answer=_answer(stop.error)))
+        words = _STATUS_WORDS.get(stop.error.status, words)
+        return verdict, words.format(answer=_answer(stop.error), scope=scope)
     return verdict, words.format(answer=_answer(stop.error))
 
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -40,6 +40,17 @@ SUMMARY_KEY = "summary"
 
 # Another try would find the same: Airflow must not retry.
 _FINAL_ERRORS = (ConnectifConfigError, MappingError, RejectsPathError, RowsError)
+
+
+class Start(NamedTuple):
+    """How a process of a task begins.
+
+    ``context``: the task's. ``comes_back``: the task was deferred, and goes on. ``event``: then the trigger's.
+    """
+
+    context: Any
+    comes_back: bool = False
+    event: Any = None
 
 
 class ContactsOperator(BaseOperator):
@@ -186,14 +197,14 @@ class ContactsOperator(BaseOperator):
         :raises AirflowSkipException: ``on_response`` says so.
         :raises TaskDeferred: with ``deferrable``: there is nothing to do for a while.
         """
-        return self._carry_out_and_tell(context, check_only=self.check_only)
+        return self._carry_out_and_tell(Start(context), check_only=self.check_only)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Go on after a deferral; ends as :meth:`execute` does.
 
-        :param event: the trigger's. What is left to do stands where the earlier process has left it.
+        :param event: the trigger's.
         """
-        return self._carry_out_and_tell(context, check_only=False, comes_back=True)
+        return self._carry_out_and_tell(Start(context, True, event), check_only=False)
 
     def dry_run(self) -> None:
         """Check every row and send no contact: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
@@ -204,7 +215,7 @@ class ContactsOperator(BaseOperator):
             self.log.warning("The rows come from an upstream task, which a dry run cannot ask: use check_only=True")
             return
         self._run = None
-        self._end(*self._carry_out({}, check_only=True))
+        self._end(*self._carry_out(Start({}), check_only=True))
 
     def on_kill(self) -> None:
         """Stop sending; the requests in flight get a second to end."""
@@ -216,12 +227,21 @@ class ContactsOperator(BaseOperator):
                 self._source.cancel()
 
     @abstractmethod
-    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], comes_back: bool) -> Run:
+    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
         """The run that delivers.
 
         :param arguments: of :class:`airflow_provider_connectif.contacts.run.Run`.
-        :param comes_back: the task was deferred, and goes on.
+        :param start: how this process begins.
         """
+
+    def _made_check(self, client: ConnectifClient, arguments: dict[str, Any]) -> Run:
+        """The run that only checks; arguments as of :meth:`_made_run`."""
+        from airflow_provider_connectif.contacts.preflight import ContactCheck
+
+        return ContactCheck(**arguments)
+
+    def _rejects_file(self, path: str, start: Start) -> RejectsFile:
+        return RejectsFile(path, goes_on=start.comes_back)
 
     @abstractmethod
     def _defer(self, run: Run) -> None:
@@ -238,26 +258,26 @@ class ContactsOperator(BaseOperator):
         """Connections that the client keeps open."""
         return 1
 
-    def _carry_out_and_tell(self, context: Context, *, check_only: bool, comes_back: bool = False) -> dict[str, Any]:
+    def _carry_out_and_tell(self, start: Start, *, check_only: bool) -> dict[str, Any]:
         from airflow_provider_connectif.contacts.summary import empty_summary
 
         self._run = None
         self._source = None
         try:
-            final, again = self._carry_out(context, check_only=check_only, comes_back=comes_back)
+            final, again = self._carry_out(start, check_only=check_only)
         finally:
             summary = self._run.summary if self._run else empty_summary()
-            context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+            start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
         self._end(final, again)
         return summary
 
-    def _carry_out(self, context: Any, *, check_only: bool, comes_back: bool = False) -> tuple[str | None, str | None]:
+    def _carry_out(self, start: Start, *, check_only: bool) -> tuple[str | None, str | None]:
         """Run; returns what failed for good and what another try may mend."""
         try:
-            with self._prepared_run(context, check_only, comes_back) as run:
+            with self._prepared_run(start, check_only) as run:
                 if self._is_killed:  # while the run was being made
                     run.kill()
-                run.run(lambda: self._open_source(context))
+                run.run(lambda: self._open_source(start.context))
         except _FINAL_ERRORS as error:
             return str(error), None
         except JournalError as error:
@@ -283,16 +303,15 @@ class ContactsOperator(BaseOperator):
             raise AirflowException(". ".join(text for text in (again, words) if text))
 
     @contextmanager
-    def _prepared_run(self, context: Any, check_only: bool, comes_back: bool) -> Iterator[Run]:
-        from airflow_provider_connectif.contacts.preflight import ContactCheck
+    def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:
         from airflow_provider_connectif.contacts.rejects import Rejects
         from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 
         mapping = self._mapping()
         client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
-        journal = self._journal().open(context, read_only=check_only, keeps_rows=self.rejects_path is not None)
+        journal = self._journal().open(start.context, read_only=check_only, keeps_rows=self.rejects_path is not None)
         path = self.rejects_path
-        rejects = nullcontext() if path is None else RejectsFile(path, goes_on=comes_back)
+        rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
             self.log.info(
                 "%s %s to %s (%s)%s",
@@ -315,7 +334,8 @@ class ContactsOperator(BaseOperator):
                 "full_refresh": _is_true(self.full_refresh),
                 "retry_rejected": self.retry_rejected,
             }
-            self._run = ContactCheck(**arguments) if check_only else self._made_run(client, arguments, comes_back)
+            made = self._made_check(client, arguments) if check_only else self._made_run(client, arguments, start)
+            self._run = made
             yield self._run
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:

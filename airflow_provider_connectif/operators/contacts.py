@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import Nulls
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
-from airflow_provider_connectif.operators.base import ContactsOperator
+from airflow_provider_connectif.operators.base import ContactsOperator, Start
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.contacts.run import Run
+    from airflow_provider_connectif.operators.imports import ContactImportOperator
+
+__all__ = ["ContactImportOperator", "ContactPatchOperator"]
 
 _MOST_IN_FLIGHT = 100
 _LEAD = timedelta(seconds=2)  # what it takes until a deferred task runs again; it waits for the rest with a worker
@@ -68,7 +71,7 @@ class ContactPatchOperator(ContactsOperator):
         self.max_in_flight = max_in_flight
         self.defer_after = defer_after
 
-    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], comes_back: bool) -> Run:
+    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
         from airflow_provider_connectif.contacts.deferrable_sync import DeferrableSync, DeferralRules
         from airflow_provider_connectif.contacts.sync import ContactSync
 
@@ -79,7 +82,7 @@ class ContactPatchOperator(ContactsOperator):
         limit = self.execution_timeout
         rules = DeferralRules(
             after_s=self.defer_after.total_seconds(),
-            comes_back=comes_back,
+            comes_back=start.comes_back,
             time_limit_s=None if limit is None else limit.total_seconds(),
         )
         return DeferrableSync(max_in_flight=self.max_in_flight, deferral=rules, **arguments)
@@ -100,3 +103,12 @@ class ContactPatchOperator(ContactsOperator):
 
     def _connections(self) -> int:
         return self.max_in_flight
+
+
+def __getattr__(name: str) -> Any:
+    """:class:`ContactImportOperator` stands here too, without a cost for the many DAG files that do not use it."""
+    if name == "ContactImportOperator":
+        from airflow_provider_connectif.operators.imports import ContactImportOperator
+
+        return ContactImportOperator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

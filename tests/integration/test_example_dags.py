@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from demo import checks, warehouse
 from demo.flaws import REFUSALS
 from demo.warehouse import Row
 from tests.support.airflow_runs import task_states, xcom
+from tests.support.import_runs import account
 
 pytestmark = pytest.mark.versions
 
@@ -56,11 +60,13 @@ def run_example(
     for refusal in REFUSALS:
         sandbox.add_fault(**refusal)
 
-    def run(dag_id: str) -> Any:
+    def run(dag_id: str, **conf: Any) -> Any:
         dag = bag.dags[dag_id]
         for task in dag.tasks:  # to fail at once, and not after the minutes until the next try
             task.retries = 0
-        return run_dag(dag)
+            if hasattr(task, "poll_interval"):
+                task.poll_interval = timedelta(seconds=0.2)
+        return run_dag(dag, run_conf=conf)
 
     return run
 
@@ -192,3 +198,32 @@ def test_from_a_function(run_example: Callable[[str], Any], sandbox: SandboxProc
     points = {contact["_email"]: contact["_points"] for contact in sandbox.contacts().values()}
     assert points == {f"member{number}@example.com": number * 10 for number in range(1, 51)}
     assert xcom(dag_run, "members")["created"] == 50
+
+
+def test_first_load_then_nightly(run_example: Callable[..., Any], sandbox: SandboxProcess, tmp_path: Path) -> None:
+    load = run_example("contacts_first_load_then_nightly", load=True)
+
+    assert task_states(load) == {"choose": "success", "load": "success", "nightly": "skipped"}
+    summary = xcom(load, "load")
+    assert summary["imported"] == len(sandbox.contacts()) > 200
+    assert summary["read"] == account(summary)
+    assert sum(one["total"] for one in sandbox.imports()) == summary["imported"]
+    held = {email.lower(): contact for email, contact in checks.held(sandbox.contacts()).items()}
+    good = {row.email.lower(): row for row in warehouse.customers() if not row.flaw}  # the last one of each
+    for email, row in good.items():
+        for name in ("_name", "_surname", "_points"):
+            assert held[email].get(name) == row.properties.get(name)
+
+    with closing(sqlite3.connect(tmp_path / "warehouse.db")) as database, database:
+        changed = [row.values["email"] for row in good.values() if isinstance(row.values["points"], int)][:3]
+        places = ", ".join("?" * len(changed))
+        database.execute(f"update customers set points = points + 1 where email in ({places})", changed)
+    before = sandbox.requests()["total"]
+
+    night = run_example("contacts_first_load_then_nightly", load=False)
+
+    assert task_states(night) == {"choose": "success", "load": "skipped", "nightly": "success"}
+    asked = sandbox.requests()
+    patches = [one for one in asked["recent"][before - asked["total"] :] if one["method"] == "PATCH"]
+    assert len(patches) == xcom(night, "nightly")["updated"] == 3
+    assert xcom(night, "nightly")["unchanged"] >= summary["imported"] - 3

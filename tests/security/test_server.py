@@ -133,6 +133,12 @@ def test_an_answer_that_is_packed_twice_or_oddly_is_not_unpacked(encoding: str) 
         client(server).patch_contact(EMAIL, {})
 
 
+def test_an_error_report_that_is_packed_twice_is_not_unpacked() -> None:
+    answer = always(http(200, gzip.compress(gzip.compress(b"a,b")), "Content-Encoding: gzip, gzip"))
+    with serving(answer) as server, pytest.raises(ErrorReportError, match="could not be decoded"):
+        client(server).download_error_report(f"{server.url}/report.csv", io.BytesIO())
+
+
 @pytest.mark.parametrize("depth", [600, 900, 100_000])
 def test_an_error_that_is_nested_deep_is_an_error_like_others(depth: int) -> None:
     body = b'{"detail": ' + b"[" * depth + b"]" * depth + b"}"

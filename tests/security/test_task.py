@@ -85,6 +85,14 @@ def masked(text: str) -> str:
     return str(redact(text))
 
 
+def test_a_trigger_holds_a_moment_and_nothing_else() -> None:
+    from airflow_provider_connectif.triggers.window import WindowTrigger
+
+    path, arguments = WindowTrigger(1_800_000_000.0).serialize()
+    assert path == "airflow_provider_connectif.triggers.window.WindowTrigger"
+    assert arguments == {"until": 1_800_000_000.0}
+
+
 def test_a_database_s_words_about_a_row_are_not_told() -> None:
     class Error(Exception):
         """As every driver has one (PEP 249)."""
@@ -111,14 +119,19 @@ def test_a_database_s_words_about_a_row_are_not_told() -> None:
 
 
 def test_a_journal_s_statements_are_logged_without_values(
-    connection: Callable[..., None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    connection: Callable[..., None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection("journal", conn_type="sqlite", host=str(tmp_path / "journal.db"))
     from airflow_provider_connectif.contacts.mapping import Digests
     from airflow_provider_connectif.journals import JournalConnection
 
-    caplog.set_level(logging.INFO, "sqlalchemy.engine")
     where = JournalConnection("journal", "sync", "connectif_journal", None, "plain")
+    # Airflow's set-up of logging, which the import has called for, disables the loggers that there are by then.
+    monkeypatch.setattr(logging.getLogger("sqlalchemy.engine.Engine"), "disabled", False)
+    caplog.set_level(logging.INFO, "sqlalchemy.engine")
     with where.open({}, read_only=False) as journal:
         assert journal is not None
         journal.open(lambda: False, lambda _: None)

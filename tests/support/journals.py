@@ -98,11 +98,16 @@ def _rows_of_mysql(sql: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def deliver(run_id: str, before: Callable[[Any], None] | None = None, **arguments: Any) -> Run:
+def deliver(
+    run_id: str,
+    before: Callable[[Any], None] | None = None,
+    more_context: dict[str, Any] | None = None,
+    **arguments: Any,
+) -> Run:
     """Run the operator as a task of one DAG run, with the journal in the connection ``journal``."""
 
     journal = {"journal_conn_id": "journal", "sync_id": "nightly", "fields": "builtin"}
-    context = {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}
+    context = {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag"), **(more_context or {})}
     return run_operator(before=before, context=context, **(journal | arguments))
 
 
@@ -110,10 +115,12 @@ class Process:
     """A task in a process of its own; forked, since to import Airflow again would take longer than the test.
 
     :param directory: where it writes its output and its end; it must be there.
+    :param run: what runs the task, given the run's id and arguments.
     """
 
-    def __init__(self, directory: Path, run_id: str, **arguments: Any) -> None:
-        self._end = directory / f"{run_id}.{os.urandom(4).hex()}"
+    def __init__(self, directory: Path, run_id: str, run: Callable[..., Run] = deliver, **arguments: Any) -> None:
+        self._run = run
+        self._end = directory / f"{run_id}-{os.urandom(4).hex()}"
         self._ended = False
         self.pid = os.fork()
         if self.pid == 0:
@@ -126,7 +133,7 @@ class Process:
             # Also what pytest has put in the place of the standard streams, which loggers hold on to.
             for number in {1, 2, sys.stdout.fileno(), sys.stderr.fileno()}:
                 os.dup2(output, number)
-            run = deliver(run_id, before=_end_at_sigterm, **arguments)
+            run = self._run(run_id, before=_end_at_sigterm, **arguments)
             self._end.write_text(json.dumps([run.state, run.summary, str(run.error or "")]))
             code = 0
         except BaseException:  # noqa: BLE001 - whatever it is, it must end here and be told

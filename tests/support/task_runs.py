@@ -13,10 +13,11 @@ _names = itertools.count(1)
 
 
 class FakeTI:
-    """The one thing that the operator asks of a task instance."""
+    """What the operators ask of a task instance."""
 
-    def __init__(self, map_index: int = -1) -> None:
+    def __init__(self, map_index: int = -1, *, try_number: int = 1, max_tries: int = 0) -> None:
         self.task_id, self.map_index = "patch", map_index
+        self.try_number, self.max_tries = try_number, max_tries
         self.pushed: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
@@ -46,11 +47,17 @@ def run_operator(
     map_index: int = -1,
     method: str = "execute",
     context: dict[str, Any] | None = None,
+    kind: str = "ContactPatchOperator",
+    tries_before: int = 0,
+    event: Any = None,
     **arguments: Any,
 ) -> Run:
     """Run the operator alone; its exceptions become the states that Airflow makes of them.
 
     :param before: called with the operator before it runs.
+    :param kind: the name of the operator's class.
+    :param tries_before: how often the task was tried for the same end.
+    :param event: of the trigger, where ``method`` is what a deferral has named.
     :param method: ``execute``, or what a deferral has named.
     :param context: what the task's context has beside its instance.
     """
@@ -61,16 +68,17 @@ def run_operator(
         TaskDeferred,
     )
 
-    from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+    from airflow_provider_connectif.operators import contacts
 
-    operator = ContactPatchOperator(task_id="patch", **arguments)
+    operator = getattr(contacts, kind)(task_id="patch", **arguments)
     if before is not None:
         before(operator)
-    ti = FakeTI(map_index)
+    ti = FakeTI(map_index, try_number=1 + tries_before, max_tries=operator.retries)
     error: BaseException | None = None
     state, returned = "success", None
     try:
-        returned = getattr(operator, method)({"ti": ti, **(context or {})})
+        more = {} if method == "execute" else {"event": event}
+        returned = getattr(operator, method)({"ti": ti, "task": operator, **(context or {})}, **more)
     except TaskDeferred as deferral:
         state, error = "deferred", deferral
     except AirflowFailException as failure:

@@ -1,0 +1,156 @@
+"""One question of the API asked asynchronously: how an import stands. For the triggerer, which must never block."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+import httpx
+import requests
+
+from airflow_provider_connectif import __version__
+from airflow_provider_connectif.api.credentials import ApiKey
+from airflow_provider_connectif.api.errors import NoAnswerError
+from airflow_provider_connectif.api.imports import Import, import_path
+from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
+from airflow_provider_connectif.api.session import KeyScrubber
+from airflow_provider_connectif.api.transport import LARGEST_BODY, decoded_json, http_error
+from airflow_provider_connectif.api.window import RequestWindow
+
+_quiet = contextvars.ContextVar("connectif_quiet", default=False)
+
+
+class _NoChatter(logging.Filter):
+    """httpx tells of each request at INFO; an import that is waited for over hours would fill the task's log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (_quiet.get() and record.levelno <= logging.INFO)
+
+
+_NO_CHATTER = _NoChatter()
+
+
+class AsyncImports:
+    """``GET /imports/{id}`` for one key; an async context manager.
+
+    Requests keep to the account's window as :class:`airflow_provider_connectif.api.quota.Quota` does: by the server's
+    headers, and before they are known by the documented 100 a minute. Redirects are not followed.
+
+    :param key: sent to ``base_url`` and nowhere else.
+    :param connect_timeout: seconds until a connection must stand.
+    :param read_timeout: seconds until the whole answer must be there.
+    :param requests_per_minute: a cap below the account's.
+    :param verify: ``True``, ``False``, or the path of a CA bundle.
+    """
+
+    def __init__(
+        self,
+        key: ApiKey,
+        base_url: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        requests_per_minute: int | None = None,
+        verify: bool | str = True,
+    ) -> None:
+        self._base_url = base_url
+        self._without_key = KeyScrubber(key)
+        self._window = RequestWindow(requests_per_minute)
+        self._timeout_s = connect_timeout + read_timeout
+        self.requests = 0
+        self.rate_limited = 0
+        self._client = httpx.AsyncClient(
+            headers={
+                "Authorization": key.authorization,
+                "Accept": "application/json",
+                "User-Agent": f"airflow-provider-connectif/{__version__} python-httpx/{httpx.__version__}",
+                "Accept-Encoding": "identity",
+            },
+            timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
+            verify=_verification(base_url, verify),
+        )
+        logging.getLogger("httpx").addFilter(_NO_CHATTER)
+
+    async def __aenter__(self) -> AsyncImports:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def get_import(self, import_id: str) -> Import:
+        """One import as it stands, asked for when the window allows it.
+
+        :raises ConnectifHttpError: the subclass of the status.
+        :raises NoAnswerError: no complete answer.
+        :raises MalformedAnswerError: the answer is no import.
+        """
+        sent_at = await self._leave()
+        signal: RateSignal | None = None
+        status, content, failure = 0, b"", ""
+        try:
+            async with asyncio.timeout(self._timeout_s), self._answer(import_id) as answer:
+                status = answer.status_code
+                signal = read_rate_headers(answer.headers, time.time())
+                async for part in answer.aiter_bytes():
+                    content += part
+                    if len(content) > LARGEST_BODY:
+                        failure = f"answer larger than {LARGEST_BODY} bytes"
+                        break
+        except TimeoutError:
+            failure = f"no answer within {self._timeout_s:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+            failure = "the connection broke, or none could be made"
+        finally:
+            self._land(sent_at, status, signal)
+        # Raised out here, so that no error of the HTTP library, which has the request with the key, is its context.
+        if failure:
+            raise NoAnswerError(failure)
+        if not 200 <= status < 300:
+            raise http_error(status, content, signal, self._without_key)
+        return Import.parse(decoded_json(content))
+
+    @contextlib.asynccontextmanager
+    async def _answer(self, import_id: str) -> AsyncIterator[httpx.Response]:
+        token = _quiet.set(True)
+        try:
+            async with self._client.stream("GET", self._base_url + import_path(import_id)) as answer:
+                yield answer
+        finally:
+            _quiet.reset(token)
+
+    async def _leave(self) -> float:
+        """Wait for leave to send; one request is under way at a time."""
+        while True:
+            now = time.monotonic()
+            leave = self._window.next_leave(now)
+            if leave.at <= now:
+                self._window.leave(now)
+                self.requests += 1
+                return now
+            await asyncio.sleep(min(leave.at - now, 1.0))
+
+    def _land(self, sent_at: float, status: int, signal: RateSignal | None) -> None:
+        now = time.monotonic()
+        if status == 429 and signal is not None:
+            self.rate_limited += 1
+            self._window.refused(signal, now, jitter=random.random())
+        elif signal is None:
+            self._window.unanswered(now)
+        else:
+            self._window.answered(signal, sent_at, now)
+
+
+def _verification(base_url: str, verify: bool | str) -> ssl.SSLContext | bool:
+    """As :func:`airflow_provider_connectif.api.session.open_keyless_session` has it, the environment's bundle too."""
+    found = requests.Session().merge_environment_settings(base_url, {}, None, verify, None)["verify"]
+    return ssl.create_default_context(cafile=found) if isinstance(found, str) else bool(found)

@@ -1,0 +1,59 @@
+"""A run that only looks: files are written and thrown away, nothing is uploaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from airflow_provider_connectif.contacts.imports.files import ImportSet
+from airflow_provider_connectif.contacts.imports.memory import NoMemory
+from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, ImportRules
+from airflow_provider_connectif.contacts.imports.run import ContactImport
+from airflow_provider_connectif.contacts.progress import describe_seconds, plural
+from airflow_provider_connectif.contacts.run import Source
+
+
+class ImportCheck(ContactImport):
+    """Checks the rows of a source as an import would; the only requests are those for field definitions.
+
+    :param arguments: as of :class:`ContactImport`.
+    """
+
+    def __init__(self, *arguments: Any, rules: ImportRules, **named_arguments: Any) -> None:
+        super().__init__(*arguments, rules=rules, memory=NoMemory(), **named_arguments)
+        self._made = ImportSet([], 0, 0, 0)
+
+    def _process(self, source: Source) -> None:
+        with TemporaryDirectory(prefix="connectif-check-") as folder, self._files(Path(folder) / "files") as files:
+            self._write(files, source)
+            if not self.stop:
+                self._made = files.close()
+
+    def _more_in_summary(self) -> dict[str, Any]:
+        return {
+            "check_only": True,
+            "valid": self._made.rows,
+            "duplicates": self._made.duplicates,
+            "files": len(self._made.files),
+        }
+
+    def _log_end(self) -> None:
+        files = len(self._made.files)
+        self._log.info(
+            "Checked %s in %s, nothing uploaded: %s can be imported, in %s; %d are invalid, %d superseded",
+            plural(self._tally.read, "row"),
+            describe_seconds(self._effort.duration_s),
+            plural(self._made.rows, "row"),
+            plural(files, "file"),
+            self._tally.bad,
+            self._made.duplicates,
+        )
+        if files > QUEUE_LENGTH:
+            self._log.warning(
+                "%d sets of filled columns make more files than the queue of %d takes: patch_leftovers=True sends the "
+                "smallest by PATCH",
+                files,
+                QUEUE_LENGTH,
+            )
+        self._progress.log_reasons(len(self._tally.reasons))

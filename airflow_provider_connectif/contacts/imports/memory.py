@@ -1,0 +1,151 @@
+"""What a run remembers of its imports, so that a task that dies finds them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.journal import Journal
+
+
+_NEEDED_TO_GO_ON = frozenset({"tally", "effort", "remapped", "timeout_at", "troubles"})
+
+
+@dataclass
+class SentFile:
+    """A file that was uploaded, or is about to be.
+
+    :param file: its number in this run.
+    :param digest: SHA-256 of its content.
+    :param rows: without the header.
+    :param since: when its upload began, in seconds since the epoch; ``None``: it did not.
+    :param import_id: ``None`` as long as Connectif has not answered the upload.
+    :param is_settled: its import is over and accounted for.
+    :param is_failed: the import failed as a whole; another try imports the file again.
+    """
+
+    file: int
+    digest: str
+    rows: int
+    since: float | None = None
+    import_id: str | None = None
+    is_settled: bool = False
+    is_failed: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """It is, or may be, at Connectif, and is not accounted for."""
+        return not self.is_settled and (self.import_id is not None or self.since is not None)
+
+    @property
+    def is_at_connectif(self) -> bool:
+        """It was uploaded, and nobody has to do it again."""
+        return self.import_id is not None and not self.is_failed
+
+
+@dataclass
+class ImportState:
+    """How far a run is. Small, JSON-ready, and without personal data.
+
+    :param files: those of the run.
+    :param known: imports that look like ours and were there before the first upload.
+    :param is_all_sent: every file is uploaded: no row needs to be read again.
+    :param run: what else is needed to go on.
+    """
+
+    files: list[SentFile] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    is_all_sent: bool = False
+    run: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Every row has been read and has its import, and none of these has failed as a whole."""
+        return self.is_all_sent and not any(file.is_failed for file in self.files)
+
+    def as_json(self) -> dict[str, Any]:
+        """For :class:`Memory`; files that another try has to begin with are left out."""
+        files = [asdict(file) for file in self.files if file.is_open or file.is_at_connectif]
+        return {"files": files, "known": self.known, "is_all_sent": self.is_complete, "run": self.run}
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any] | None) -> ImportState | None:
+        """The state, or ``None`` where nothing was remembered, or nothing that can be read."""
+        if not state:
+            return None
+        try:
+            found = cls(
+                [SentFile(**file) for file in state["files"]],
+                list(state["known"]),
+                bool(state["is_all_sent"]),
+                dict(state["run"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+        return None if found.is_all_sent and not found.run.keys() >= _NEEDED_TO_GO_ON else found
+
+
+class Memory(Protocol):
+    """Where a state is kept from one try of a task to the next.
+
+    ``remembers``: what was saved is there for the next try; what is not there was never uploaded.
+    """
+
+    remembers: bool
+
+    def load(self) -> Mapping[str, Any] | None:
+        """What an earlier process has saved."""
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep a state; in the hands of somebody else when this returns."""
+
+    def drop(self) -> None:
+        """There is nothing to come back to."""
+
+
+class NoMemory:
+    """Nothing is kept: the list of imports is all there is.
+
+    :param carried: what came with the process itself.
+    """
+
+    remembers = False
+
+    def __init__(self, carried: Mapping[str, Any] | None = None) -> None:
+        self._carried = carried
+
+    def load(self) -> Mapping[str, Any] | None:
+        """What was carried."""
+        return self._carried
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep nothing."""
+
+    def drop(self) -> None:
+        """Nothing is there."""
+
+
+class JournalMemory:
+    """The plan in the journal's database, which also holds the rows of the files."""
+
+    remembers = True
+
+    def __init__(self, journal: Journal) -> None:
+        self._plan = journal.plan
+
+    def load(self) -> Mapping[str, Any] | None:
+        """What the plan says; one that was never saved is of no use."""
+        state = self._plan.load()
+        if not state:
+            self._plan.drop()
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Save it with the plan."""
+        self._plan.save(state)
+
+    def drop(self) -> None:
+        """The plan and the rows of its files are no longer needed."""
+        self._plan.drop()

@@ -1,0 +1,350 @@
+"""A run that imports: rows become files, files become imports, and of every row it is known what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.contacts.imports.account import KeepReport, ReportClient, Reports
+from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet, header_faults
+from airflow_provider_connectif.contacts.imports.import_file import ImportFile
+from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES
+from airflow_provider_connectif.contacts.imports.memory import Memory, SentFile
+from airflow_provider_connectif.contacts.imports.pending_file import restored_file
+from airflow_provider_connectif.contacts.imports.requests import ImportClient, ImportRequests, Trouble
+from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, Fate, ImportRules
+from airflow_provider_connectif.contacts.imports.search import Search
+from airflow_provider_connectif.contacts.imports.settlement import Settlement
+from airflow_provider_connectif.contacts.imports.uploads import Uploads
+from airflow_provider_connectif.contacts.imports.waiting import Waiting
+from airflow_provider_connectif.contacts.imports.watch import Watch
+from airflow_provider_connectif.contacts.mapping import InvalidRow, MappingError
+from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.contacts.progress import clock, describe_seconds, plural
+from airflow_provider_connectif.contacts.rows import Row
+from airflow_provider_connectif.contacts.run import Client, Source
+from airflow_provider_connectif.contacts.summary import Tally
+from airflow_provider_connectif.contacts.sync import ContactSync
+from airflow_provider_connectif.contacts.verdict import Verdict
+
+_LEFTOVERS_AT_ONCE = 8
+_MOST_IDS = 20  # in the summary
+
+
+class ImportsClient(Client, ImportClient, ReportClient, Protocol):
+    """What an import needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
+
+
+class ContactImport(ContactSync):
+    """Imports the rows of a source.
+
+    :param rules: how.
+    :param memory: where it is kept which imports there are.
+    :param keep_report: where error reports are kept as they are; ``None``: nowhere.
+    :param arguments: as of :class:`airflow_provider_connectif.contacts.run.Run`.
+    """
+
+    _by_import = True
+
+    def __init__(
+        self,
+        client: ImportsClient,
+        *arguments: Any,
+        rules: ImportRules,
+        memory: Memory,
+        keep_report: KeepReport | None = None,
+        **named_arguments: Any,
+    ) -> None:
+        super().__init__(client, *arguments, max_in_flight=_LEFTOVERS_AT_ONCE, **named_arguments)
+        self._import_client = client
+        self._rules = rules
+        self._memory = memory
+        self._keep_report = keep_report
+        self._is_loaded = False
+        self._troubles: list[Trouble] = []
+        self._waiting = Waiting(rules, self._effort, lambda: self.stop is not None, self._log)
+        self._requests = ImportRequests(client, rules, self._policy, self._waiting.pause, self._log)
+        self._watch = Watch(self._requests, rules, self._waiting, self._log)
+        search = Search(self._requests, rules, self._watch.until_over, self._log)
+        self._uploads = Uploads(self._requests, search, self._watch, rules, memory, self._journal, self._log)
+        self._waiting.describe = self._describe_imports
+        self.is_deferred = False
+        """The task is to wait without a worker, and then to go on."""
+
+    @property
+    def _scope(self) -> str:  # type: ignore[override]
+        return "Imports: Write or Imports: Read" + (", or Contacts: Write" if self._rules.patch_leftovers else "")
+
+    @property
+    def deadline(self) -> float:
+        """When the imports are given up on, in seconds since the epoch."""
+        return self._waiting.deadline
+
+    @property
+    def open_imports(self) -> list[str]:
+        """The imports that are not known to be over, by id."""
+        return [sent.import_id for sent in self._uploads.state.files if sent.is_open and sent.import_id is not None]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a process needs to go on; JSON-ready, without personal data."""
+        self._uploads.state.run = {
+            "tally": self._tally.as_state(),
+            "effort": self._effort.as_state(),
+            "remapped": self._changes.remapped if self._changes else 0,
+            "timeout_at": self._waiting.timeout_at,
+            # Of imports that another try imports again it tells itself.
+            "troubles": [trouble.words for trouble in self._troubles if trouble.verdict is Verdict.FAILED],
+        }
+        return self._uploads.state.as_json()
+
+    def kill(self) -> str:
+        """Stop now; safe in a signal handler. Imports that are under way are left alone."""
+        counts = super().kill()
+        if ids := self.open_imports:
+            counts += f"; imports that go on at Connectif: {', '.join(ids)}"
+        return counts
+
+    def _open_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.open(self._is_to_stop, self._log.info, comes_back=True)
+
+    def _close_journal(self) -> None:
+        try:
+            if self._is_loaded and (self.is_deferred or self._is_to_be_kept):
+                self._save()
+            elif self._is_loaded:
+                self._memory.drop()
+        finally:
+            if self._journal is not None and self.is_deferred:
+                self._journal.park(self.state, self.deadline)
+            elif self._journal is not None:
+                self._journal.close(keeps_plan=not self._is_loaded or self._is_to_be_kept)
+
+    @property
+    def _is_to_be_kept(self) -> bool:
+        """Whether another try has to find the imports of this one."""
+        if any(sent.is_open for sent in self._uploads.state.files):
+            return True
+        # What is settled is in the journal, where there is one.
+        is_there_more = self._journal is None and any(sent.is_at_connectif for sent in self._uploads.state.files)
+        return is_there_more and self.verdict()[0] is Verdict.TRY_AGAIN
+
+    def _work(self, open_source: Callable[[], Source]) -> None:
+        try:
+            with TemporaryDirectory(prefix="connectif-import-") as folder:
+                self._folder = Path(folder)
+                self._begin_or_go_on(open_source)
+        except Trouble as trouble:
+            self._note(trouble)
+        except QuotaClosed:
+            self._own_stop = self.stop or Stop(StopKind.KILLED)
+
+    def _begin_or_go_on(self, open_source: Callable[[], Source]) -> None:
+        self._uploads.recall()
+        self._is_loaded = True
+        self._settlement = Settlement(
+            self._rules,
+            Reports(
+                self._import_client,
+                self._folder,
+                self._same_contact,
+                self._keep_report,
+                self._log,
+                self._waiting.pause,
+            ),
+            self._rejects,
+            self._journal,
+            self._rows_of,
+            self._log,
+        )
+        if self._is_all_done_but_waiting:
+            self._go_on()
+            return
+        self._rejects.begin_anew()
+        if self._journal is not None and self._uploads.state.files:
+            self._settle_earlier()
+        super()._work(open_source)
+
+    @property
+    def _is_all_done_but_waiting(self) -> bool:
+        state = self._uploads.state
+        if not state.is_complete or self._rules.comes_back:
+            return state.is_complete
+        # What a user clears is to be done again where it was cancelled or could not be accounted for.
+        return self._journal is not None and (self._rules.is_retry or not state.run["troubles"])
+
+    def _go_on(self) -> None:
+        """Everything was read and uploaded by an earlier process."""
+        run = self._uploads.state.run
+        self._tally.go_on(run["tally"])
+        self._troubles += [Trouble(Verdict.FAILED, words) for words in run["troubles"]]
+        self._changes = self._made_changes(remapped=run["remapped"])
+        if self._rules.comes_back:
+            self._effort.go_on({**run["effort"], "deferred_at": time.time()})
+            self._effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
+        self._waiting.begin(run["timeout_at"] if self._rules.comes_back else None)
+        self._log.info("Going on with what an earlier process has uploaded: %s", self._describe_imports())
+        self._wait_and_settle(self._tally)
+
+    def _settle_earlier(self) -> None:
+        """An earlier try died before all was uploaded: what it did upload is waited for, and acknowledged."""
+        self._waiting.begin()
+        self._uploads.find_unanswered()
+        self._log.info("An earlier try did not upload everything: %s", self._describe_imports())
+        self._wait_and_settle(Tally())
+        for trouble in self._troubles:
+            self._log.warning("Earlier try: %s", trouble.words)
+        self._troubles.clear()
+        self._uploads.forget()
+
+    def _process(self, source: Source) -> None:
+        with self._files(self._folder / "files") as files:
+            self._write(files, source)
+            if self.stop:
+                return
+            made = files.close()
+            self._tell_files(made)
+            self._tally.count_many(Outcome.DUPLICATE, made.duplicates)
+            self._waiting.begin()
+            to_import = self._without_leftovers(made.files)
+            if not self.stop:
+                self._uploads.identify(to_import)
+                self._upload()
+            if self.stop:
+                return
+            if self._rules.deferrable and self.open_imports and not self._troubles:
+                self.is_deferred = True
+                return
+            self._wait_and_settle(self._tally)
+
+    def _files(self, folder: Path) -> ImportFiles:
+        return ImportFiles(
+            folder,
+            self._mapping,
+            delimiter=self._rules.delimiter,
+            max_file_bytes=self._rules.max_file_bytes,
+            keep_properties=self._rules.patch_leftovers,
+        )
+
+    def _write(self, files: ImportFiles, source: Source) -> None:
+        for patch in self._patches(source):
+            try:
+                files.add(patch)
+            except InvalidRow as invalid:
+                self._refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
+
+    def _without_leftovers(self, files: Sequence[ImportFile]) -> Sequence[ImportFile]:
+        """The files that are imported; what is too much for the queue is delivered by PATCH, if that is wanted."""
+        left = files[QUEUE_LENGTH:] if self._rules.patch_leftovers else []
+        if left:
+            rows = sum(file.rows for file in left)
+            self._log.info("Delivering the smallest files by PATCH: %s", plural(rows, "row"))
+            self._deliver(lambda: self._send(chain.from_iterable(file.patches() for file in left)))
+        return files[: len(files) - len(left)]
+
+    def _upload(self) -> None:
+        try:
+            self._uploads.upload(self._save)
+        except Trouble as trouble:
+            self._note(trouble)  # what was uploaded is settled all the same
+            for sent in self._uploads.state.files:
+                if sent.since is None:
+                    self._tally.count_many(Outcome.UNDELIVERED, sent.rows)
+
+    def _save(self) -> None:
+        self._memory.save(self.state)
+
+    def _wait_and_settle(self, tally: Tally) -> None:
+        while waiting := [sent for sent in self._uploads.state.files if sent.is_open and sent.import_id is not None]:
+            for sent in waiting:
+                one, fate = self._watch.look(str(sent.import_id))
+                if fate is Fate.WAIT:
+                    self._watch.pause(len(waiting))
+                    continue
+                trouble = self._settlement.trouble(sent, one, fate)
+                if trouble is not None:
+                    self._troubles.append(trouble)
+                self._settlement.settle(sent, one, fate, tally, lambda: self.state)
+                self._save()
+
+    def _rows_of(self, sent: SentFile) -> tuple[ImportFile, bool] | None:
+        """The rows of a file, from the disk or from the journal's database, and whether keys are as written there."""
+        file = self._uploads.on_disk.get(sent.file)
+        if file is not None:
+            return file, False
+        if self._journal is None:
+            return None
+        rows = self._journal.plan.file_rows(sent.file)
+        return restored_file(self._folder / "restored", rows, KEY_PROPERTIES[self._mapping.key]), True
+
+    def _same_contact(self, key: str) -> str:
+        """One form for all spellings of a key, as the rows at hand have it."""
+        same = self._mapping.same_contact(key)
+        return same if self._uploads.on_disk or self._journal is None else self._journal.written_key(same)
+
+    def _note(self, trouble: Trouble) -> None:
+        if trouble.is_about_the_key:
+            self._own_stop = Stop(StopKind.FAIL, trouble.error)
+        else:
+            self._troubles.append(trouble)
+
+    def _trouble(self) -> tuple[Verdict, str] | None:
+        if not self._troubles:
+            return None
+        is_final = any(trouble.verdict is Verdict.FAILED for trouble in self._troubles)
+        words = ". ".join(dict.fromkeys(trouble.words for trouble in self._troubles))
+        return (Verdict.FAILED if is_final else Verdict.TRY_AGAIN), words
+
+    def _delivery_traits(self) -> dict[str, Any]:
+        return {"way": self._rules.way, "settles_later": True}
+
+    def _check_columns(self, source: Source, batch: Sequence[Row]) -> None:
+        super()._check_columns(source, batch)
+        mapped = self._mapping.properties
+        columns = (source.columns or ()) if mapped is None else mapped
+        faults = header_faults(self._mapping.fields, [c for c in columns if c != self._mapping.key_column])
+        if faults:
+            raise MappingError("the mapping does not fit an import: " + "; ".join(faults))
+
+    def _tell_files(self, made: ImportSet) -> None:
+        self._log.info(
+            "Read %s in %s: %s in %s of %.1f MB together",
+            plural(self._tally.read, "row"),
+            describe_seconds(self._effort.duration_s),
+            plural(made.rows, "row"),
+            plural(len(made.files), "file"),
+            sum(file.size for file in made.files) / 1e6,
+        )
+        if made.incomplete and self._journal is not None:
+            self._log.info(
+                "%s blank texts, which an import leaves out: the journal does not call them delivered",
+                "1 row has" if made.incomplete == 1 else f"{made.incomplete:,} rows have",
+            )
+
+    def _describe_imports(self) -> str:
+        return self._watch.describe(self._uploads.state.files)
+
+    def _more_in_summary(self) -> dict[str, Any]:
+        outcomes = self._tally.outcomes
+        ids = [sent.import_id for sent in self._uploads.state.files if sent.import_id is not None]
+        more: dict[str, Any] = {"imported": outcomes[Outcome.IMPORTED], "duplicates": outcomes[Outcome.DUPLICATE]}
+        if self._rules.on_existing == "keep":
+            more["not_taken"] = outcomes[Outcome.NOT_TAKEN]
+        return more | {
+            "imports": ids[:_MOST_IDS],
+            "files": len(self._uploads.state.files),
+            "deferrals": self._effort.deferrals,
+        }
+
+    def _log_end(self) -> None:
+        if not self.is_deferred:
+            super()._log_end()
+            return
+        until = clock(self.deadline)
+        self._log.info("Deferred, without a worker, until %s at the latest: %s", until, self._describe_imports())

@@ -1,0 +1,78 @@
+"""Waiting in the run's own thread: for imports, for room in the queue; it ends when the run must end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.contacts.effort import Effort
+from airflow_provider_connectif.contacts.imports.requests import Trouble
+from airflow_provider_connectif.contacts.imports.rules import ImportRules
+from airflow_provider_connectif.contacts.outcomes import Stop, StopKind
+from airflow_provider_connectif.contacts.progress import Log, describe_seconds
+from airflow_provider_connectif.contacts.verdict import Verdict, stop_verdict
+
+_STEP_S = 0.25
+_TELL_EVERY_S = 60.0  # also since a task whose supervisor was killed lives on until it next logs
+
+
+class Waiting:
+    """Waits, and tells now and then for what.
+
+    :param rules: with the time limits.
+    :param effort: of the run, over all its processes.
+    :param is_stopped: whether the run was told to stop.
+    :param log: where it is told.
+    """
+
+    def __init__(self, rules: ImportRules, effort: Effort, is_stopped: Callable[[], bool], log: Log) -> None:
+        self._rules = rules
+        self._effort = effort
+        self._is_stopped = is_stopped
+        self._log = log
+        self.timeout_at = time.time() + rules.timeout_s
+        """When ``timeout_s`` is over, in seconds since the epoch."""
+        self._told_at = time.monotonic()
+        self.describe: Callable[[], str] = lambda: "waiting"
+
+    def begin(self, timeout_at: float | None = None) -> None:
+        """From here on ``timeout_s`` counts.
+
+        :param timeout_at: for a process that goes on with the time of an earlier one.
+        """
+        self.timeout_at = time.time() + self._rules.timeout_s if timeout_at is None else timeout_at
+
+    @property
+    def deadline(self) -> float:
+        """When waiting ends at the latest, in seconds since the epoch."""
+        limit = self._rules.time_limit_s
+        return self.timeout_at if limit is None else min(self.timeout_at, self._effort.started_at + limit)
+
+    def check(self) -> None:
+        """Go on, or not.
+
+        :raises QuotaClosed: the run was told to stop.
+        :raises Trouble: its time is over.
+        """
+        if self._is_stopped():
+            raise QuotaClosed("the run was told to stop")
+        if time.time() < self.deadline:
+            return
+        if self.deadline < self.timeout_at:
+            raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
+        words = f"The timeout of {describe_seconds(self._rules.timeout_s)} is over; {self.describe()}"
+        raise Trouble(Verdict.TRY_AGAIN, words)
+
+    def pause(self, seconds: float) -> None:
+        """Wait for some seconds; see :meth:`check`."""
+        until = time.monotonic() + seconds
+        while True:
+            self.check()
+            now = time.monotonic()
+            if now - self._told_at >= _TELL_EVERY_S:
+                self._told_at = now
+                self._log.info("Waiting: %s", self.describe())
+            if now >= until:
+                return
+            time.sleep(min(_STEP_S, until - now))

@@ -1,0 +1,29 @@
+"""Where a journal is and how it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class JournalSettings:
+    """Where a journal is and how it is kept.
+
+    :param sync_id: names one stream of rows to one account; lines of different syncs do not touch.
+    :param run_id: the run that writes; another run of the same sync waits until this one has ended.
+    :param table: the name of the table; the others are called after it.
+    :param schema: its schema, if not the connection's default.
+    :param key_secret: write keys as HMAC-SHA256 with this secret; ``None`` writes them as they are.
+    :param task: tells the tasks of the run apart.
+    :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
+    :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
+    """
+
+    sync_id: str
+    run_id: str
+    table: str = "connectif_journal"
+    schema: str | None = None
+    key_secret: bytes | None = None
+    task: str = ""
+    keeps_rows: bool = False
+    plan_retention_s: float = 7 * 86400.0

@@ -1,0 +1,168 @@
+"""The operator that brings many rows to Connectif in few requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_connectif.operators.base import ContactsOperator, Start
+from airflow_provider_connectif.rejects_file import RejectsFile, report_file
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.api.client import ConnectifClient
+    from airflow_provider_connectif.contacts.imports.memory import Memory
+    from airflow_provider_connectif.contacts.imports.rules import ImportRules, OnExisting
+    from airflow_provider_connectif.contacts.run import Run
+
+_LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
+_DEFAULT_FILE = 48_000_000
+_LEAST_FILE = 1_000
+_ON_EXISTING = ("update", "fill_empty", "keep")
+_GRACE = timedelta(minutes=1)  # the trigger ends waiting by itself; this is for one that nobody runs
+
+
+class ContactImportOperator(ContactsOperator):
+    """Imports rows as Connectif contacts: CSV files by ``POST /imports/``, hundreds of thousands of rows a request.
+
+    Beside the arguments below it takes those of
+    :class:`airflow_provider_connectif.operators.base.ContactsOperator`. Rows are read, mapped and checked as
+    :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator` does; what is blank is left out, and of
+    several rows of a contact the last one counts. A task that dies finds its imports again and does not upload twice.
+
+    The summary has besides: ``imported``, ``duplicates`` (rows that a later one of the same contact superseded),
+    ``imports`` (ids, the first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
+
+    :param on_existing: what happens to contacts that exist: ``update`` (default) sets what the rows hold,
+        ``fill_empty`` only properties that are empty at Connectif, ``keep`` nothing.
+    :param delimiter: between the cells of a file.
+    :param poll_interval: between two looks at an import, and before a full queue is tried again. Default 20 seconds.
+    :param timeout: from the first upload to the end of the last import, for each try. Default 6 hours: how long
+        imports take is not documented, and a nightly one that takes longer is somebody's business before the next.
+    :param max_file_bytes: every file is smaller. Default 48 MB; Connectif takes 50 MB.
+    :param patch_leftovers: where the sets of filled columns make more files than the queue of ten takes, deliver the
+        smallest by PATCH, a request a contact. Default: they are uploaded once there is room.
+    :param deferrable: wait without a worker once everything is uploaded. Default: ``operators.default_deferrable`` of
+        Airflow's configuration.
+    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_existing: OnExisting = "update",
+        delimiter: str = ",",
+        poll_interval: timedelta = timedelta(seconds=20),
+        timeout: timedelta = timedelta(hours=6),
+        max_file_bytes: int = _DEFAULT_FILE,
+        patch_leftovers: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if on_existing not in _ON_EXISTING:
+            raise ValueError(f"on_existing must be one of {', '.join(_ON_EXISTING)}, not {on_existing!r}")
+        for name, value in (("poll_interval", poll_interval), ("timeout", timeout)):
+            if not isinstance(value, timedelta) or value <= timedelta():
+                raise ValueError(f"{name} must be a timedelta above zero")
+        if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
+            raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
+        if patch_leftovers and on_existing != "update":
+            raise ValueError("patch_leftovers=True needs on_existing='update': a PATCH changes contacts that exist")
+        super().__init__(**kwargs)
+        self.on_existing = on_existing
+        self.delimiter = delimiter
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.max_file_bytes = max_file_bytes
+        self.patch_leftovers = patch_leftovers
+        from airflow_provider_connectif.contacts.imports.layout import checked_delimiter
+
+        checked_delimiter(delimiter)
+
+    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
+        from airflow_provider_connectif.contacts.imports.run import ContactImport
+
+        event = _read_event(start.event)
+        return ContactImport(
+            rules=self._rules(start, event),
+            memory=self._memory(arguments, start.context, event["carried"]),
+            keep_report=None if self.rejects_path is None else partial(report_file, self.rejects_path),
+            **arguments,
+        )
+
+    def _made_check(self, client: ConnectifClient, arguments: dict[str, Any]) -> Run:
+        from airflow_provider_connectif.contacts.imports.check import ImportCheck
+
+        return ImportCheck(rules=self._rules(Start({}), {}), **arguments)
+
+    def _rejects_file(self, path: str, start: Start) -> RejectsFile:
+        return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
+
+    def _defer(self, run: Run) -> None:
+        from airflow_provider_connectif.contacts.imports.run import ContactImport
+
+        if not isinstance(run, ContactImport) or not run.is_deferred:
+            return
+        from airflow_provider_connectif.triggers.imports import ImportTrigger
+
+        trigger = ImportTrigger(
+            self.connectif_conn_id,
+            run.open_imports,
+            self.poll_interval.total_seconds(),
+            run.deadline,
+            None if self.journal_conn_id is not None else run.state,
+        )
+        left = timedelta(seconds=max(0.0, run.deadline - time.time()))
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=left + _GRACE)
+
+    def _describe(self) -> str:
+        return f"; by import, contacts that exist: {self.on_existing}"
+
+    def _memory(self, arguments: Mapping[str, Any], context: Any, carried: Mapping[str, Any] | None) -> Memory:
+        from airflow_provider_connectif.contacts.imports.memory import ImportState, JournalMemory, NoMemory
+        from airflow_provider_connectif.operators.task_state import TaskStateMemory
+
+        if arguments["journal"] is not None:
+            return JournalMemory(arguments["journal"])
+        if ImportState.from_json(carried) is None:
+            carried = None
+        store = context.get("task_state_store")
+        return NoMemory(carried) if store is None else TaskStateMemory(store, carried)
+
+    def _rules(self, start: Start, event: Mapping[str, Any]) -> ImportRules:
+        from airflow_provider_connectif.contacts.imports.rules import ImportRules
+        from airflow_provider_connectif.operators.task_state import has_earlier_tries, run_began_at
+
+        limit = self.execution_timeout if self.deferrable else None
+        return ImportRules(
+            on_existing=self.on_existing,
+            delimiter=self.delimiter,
+            poll_interval_s=self.poll_interval.total_seconds(),
+            timeout_s=self.timeout.total_seconds(),
+            max_file_bytes=self.max_file_bytes,
+            patch_leftovers=self.patch_leftovers,
+            deferrable=self.deferrable,
+            comes_back=start.comes_back,
+            is_retry=start.comes_back or has_earlier_tries(start.context),
+            since=run_began_at(start.context),
+            is_mapped=getattr(start.context.get("ti"), "map_index", -1) >= 0,
+            time_limit_s=None if limit is None else limit.total_seconds(),
+            trigger_requests=event.get("requests", 0),
+            trigger_rate_limited=event.get("rate_limited", 0),
+        )
+
+
+def _read_event(event: object) -> dict[str, Any]:
+    """The payload of a trigger's event, whatever has come: it passed through Airflow's database.
+
+    :return: ``requests`` and ``rate_limited``, numbers that are zero where there is none, and ``carried``, a mapping
+        or ``None``.
+    """
+    payload = event if isinstance(event, Mapping) else {}
+    carried = payload.get("carried")
+    counts = {name: payload.get(name) for name in ("requests", "rate_limited")}
+    return {
+        **{name: value if type(value) is int and value >= 0 else 0 for name, value in counts.items()},
+        "carried": carried if isinstance(carried, Mapping) else None,
+    }

@@ -1,0 +1,59 @@
+"""What Airflow knows of a task beside its arguments: what it may remember, and whether it was tried before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+KEY = "connectif_imports"
+
+
+class TaskStateMemory:
+    """The task state store of Airflow 3.3: it outlives tries, deferrals and processes that are killed.
+
+    It outlives a user's Clear as well, also after success, so whoever has nothing to come back to must drop it.
+
+    :param store: ``context["task_state_store"]``.
+    :param carried: what came with the process itself, which is newer.
+    """
+
+    remembers = True
+
+    def __init__(self, store: Any, carried: Mapping[str, Any] | None = None) -> None:
+        self._store = store
+        self._carried = carried
+
+    def load(self) -> Mapping[str, Any] | None:
+        """What was saved last."""
+        if self._carried is not None:
+            return self._carried
+        state = self._store.get(KEY)
+        return state if isinstance(state, Mapping) else None
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep a state."""
+        self._store.set(KEY, dict(state))
+
+    def drop(self) -> None:
+        """Keep nothing."""
+        self._store.delete(KEY)
+
+
+def has_earlier_tries(context: Mapping[str, Any]) -> bool:
+    """Whether the task was tried before for the same end.
+
+    What a user clears begins anew: Airflow then allows as many retries more as the task has.
+    """
+    ti, task = context.get("ti"), context.get("task")
+    try_number, max_tries = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
+    retries = getattr(task or getattr(ti, "task", None), "retries", None)
+    if not (isinstance(try_number, int) and isinstance(max_tries, int) and isinstance(retries, int)):
+        return False
+    return try_number > max_tries - retries + 1
+
+
+def run_began_at(context: Mapping[str, Any]) -> float:
+    """When the DAG run began, in seconds since the epoch; no earlier try can be older."""
+    start = getattr(context.get("dag_run"), "start_date", None) or getattr(context.get("ti"), "start_date", None)
+    return time.time() if start is None else float(start.timestamp())

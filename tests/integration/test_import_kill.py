@@ -1,0 +1,277 @@
+"""Tasks that die around an upload: the next try finds what is at Connectif, and uploads only what is not."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.import_runs import (
+    FileStore,
+    account,
+    as_contacts,
+    event_of,
+    import_rows,
+    rows,
+    uploaded,
+)
+from tests.support.journals import Process, journal_database
+from tests.support.strict_server import StrictServer, until
+from tests.support.task_runs import Run
+
+ROWS = rows(3000)  # a file of some 100 KB
+MEMORIES = ("sqlite", "postgres", "task state store", "the list only")
+
+
+@pytest.fixture(params=MEMORIES)
+def remembering(request: pytest.FixtureRequest, airflow_db: None, tmp_path: Path) -> dict[str, Any]:
+    """Arguments that give a task one kind of memory."""
+    if request.param in ("sqlite", "postgres"):
+        journal_database(request.param, request)
+        return {"journal_conn_id": "journal"}
+    return {"store": FileStore(tmp_path / "store.json")} if request.param == "task state store" else {}
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(remembering: dict[str, Any], tmp_path: Path) -> Start:
+    return lambda **arguments: Process(tmp_path, "night", import_rows, **(remembering | arguments))
+
+
+@pytest.fixture
+def next_try(remembering: dict[str, Any]) -> Callable[..., Run]:
+    tries = itertools.count(1)
+    return lambda **arguments: import_rows("night", tries_before=next(tries), **(remembering | arguments))
+
+
+def test_killed_after_the_upload(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+    strict.update(import_hold="inProgress")
+    process = start(rows=ROWS)
+    process.wait_until_it_says("file 1 of 1")
+    process.kill()
+    strict.update(import_hold=None)
+
+    run = next_try(rows=ROWS)
+
+    assert run.state == "success", run.error
+    assert len(strict.uploads) == 1
+    assert run.summary["imported"] == account(run.summary) == 3000
+    assert strict.contacts == as_contacts(ROWS)
+
+
+def large_rows() -> list[dict[str, Any]]:
+    """A file of 20 MB, more than the kernel takes in before the other side reads."""
+    return [{**row, "tier": f"{n:05}" * 1000} for n, row in enumerate(rows(4000))]
+
+
+def test_killed_during_the_upload(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+    strict.update(import_faults=[{"times": 1, "bytes_per_s": 2_000_000}])
+    process = start(rows=large_rows())
+    until(lambda: strict.uploads_begun == 1)
+    process.kill()
+    until(lambda: strict.uploads)
+    assert strict.uploads[0]["received"] < 20_000_000
+
+    run = next_try(rows=large_rows())
+
+    assert run.state == "success", run.error
+    assert len(uploaded(strict)) == 1
+    assert strict.contacts == as_contacts(large_rows())
+
+
+def test_killed_when_all_was_on_its_way(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+    strict.update(import_faults=[{"times": 1, "bytes_per_s": 100_000}])
+    process = start(rows=ROWS)
+    until(lambda: strict.uploads_begun == 1)
+    process.kill()
+    until(lambda: strict.uploads)
+
+    run = next_try(rows=ROWS)
+
+    assert run.state == "success", run.error
+    assert len(uploaded(strict)) == 1
+    assert strict.contacts == as_contacts(ROWS)
+
+
+@pytest.mark.parametrize("hang", ["before", "after"])
+def test_killed_between_the_upload_and_its_answer(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run], hang: str
+) -> None:
+    strict.update(import_faults=[{"times": 1, "hang": hang}])
+    process = start(rows=ROWS)
+    until(lambda: strict.uploads)
+    process.kill()
+
+    run = next_try(rows=ROWS)
+
+    assert run.state == "success", run.error
+    assert len(uploaded(strict)) == 1
+    # With a journal the file is settled first, and its rows are then unchanged.
+    assert run.summary["imported"] + run.summary.get("unchanged", 0) == account(run.summary) == 3000
+
+
+def test_killed_among_several_files(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+    strict.update(import_faults=[{"nth": [3, 3], "times": 1, "hang": "after"}], import_run_s=0.3)
+    process = start(rows=ROWS, max_file_bytes=30_000)
+    until(lambda: len(uploaded(strict)) == 3)
+    process.kill()
+
+    run = next_try(rows=ROWS, max_file_bytes=30_000)
+
+    assert run.state == "success", run.error
+    assert account(run.summary) == 3000
+    digests = uploaded(strict)
+    assert len(digests) == len(set(digests)) >= 4
+    assert sum(upload["total"] for upload in strict.uploads) == 3000
+    assert strict.contacts == as_contacts(ROWS)
+
+
+def test_killed_twice(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+    strict.update(import_hold="queued")
+    for tries_before in range(2):
+        process = start(rows=ROWS, tries_before=tries_before)
+        process.wait_until_it_says(("file 1 of 1", "not over")[tries_before] if tries_before == 0 else "000001")
+        process.kill()
+    strict.update(import_hold=None)
+    assert next_try(rows=ROWS).state == "success"
+    assert len(strict.uploads) == 1
+
+
+def test_told_to_stop_it_leaves_imports_alone_and_names_them(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run]
+) -> None:
+    strict.update(import_hold="inProgress")
+    process = start(rows=ROWS)
+    process.wait_until_it_says("file 1 of 1")
+    process.kill(signal.SIGTERM)
+    run = process.end()
+    assert run.state == "up_for_retry"
+    assert process.says(f"imports that go on at Connectif: {run.summary['imports'][0]}")
+    strict.update(import_hold=None)
+    assert next_try(rows=ROWS).state == "success"
+    assert [entry["method"] for entry in strict.log].count("DELETE") == 0
+    assert len(strict.uploads) == 1
+
+
+def test_told_to_stop_during_an_upload_there_is_none(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run]
+) -> None:
+    strict.update(import_faults=[{"times": 1, "bytes_per_s": 2_000_000}])
+    process = start(rows=large_rows())
+    until(lambda: strict.uploads_begun == 1)
+    process.kill(signal.SIGTERM)
+    assert process.end().state == "up_for_retry"
+    assert next_try(rows=large_rows()).state == "success"
+    assert len(uploaded(strict)) == 1
+
+
+def test_rows_that_have_changed_between_two_tries(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run], remembering: dict[str, Any]
+) -> None:
+    strict.update(import_run_s=0.5)
+    process = start(rows=ROWS)
+    process.wait_until_it_says("file 1 of 1")
+    process.kill()
+    newer = [*ROWS[:-1], {**ROWS[-1], "visits": 77}, *rows(1, begin=9000)]
+
+    run = next_try(rows=newer)
+
+    assert run.state == "success", run.error
+    if "journal_conn_id" in remembering:  # all was uploaded, so the try is over with it; the next run has the change
+        assert run.summary["imported"] == 3000
+        assert import_rows("next night", rows=newer, **remembering).summary["imported"] == 2
+    assert strict.contacts == as_contacts(newer)
+    ends = [upload["t"] for upload in strict.uploads]
+    assert len(ends) == 2, [(u.get("total"), u.get("import_id"), u["status"]) for u in strict.uploads]
+    if remembering:  # the list alone does not tell that a file of another length is an older one
+        assert ends[1] - ends[0] >= 0.5  # not before the older rows were worked off
+
+
+def test_killed_while_it_was_deferred_and_went_on(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run]
+) -> None:
+    first = next_try(rows=ROWS, deferrable=True)
+    assert first.state == "deferred"
+    event = event_of(first)
+    strict.update(import_faults=[{"on": "GET", "hang": "before", "times": 1}])
+    before = len(strict.log)
+    process = start(rows=ROWS, deferrable=True, method="execute_complete", event=event, tries_before=1)
+    until(lambda: len(strict.log) > before)
+    process.kill()
+
+    run = next_try(rows=ROWS)
+    assert run.state == "success", run.error
+    assert run.summary["imported"] == 3000
+    assert len(strict.uploads) == 1
+
+
+@pytest.mark.parametrize("event", [None, "nonsense", {"carried": {"files": 7}}, {"carried": None, "requests": "x"}])
+def test_an_event_that_is_none_uploads_nothing_twice(
+    strict: StrictServer, next_try: Callable[..., Run], event: Any
+) -> None:
+    first = next_try(rows=ROWS, deferrable=True)
+    assert first.state == "deferred"
+    run = next_try(rows=ROWS, method="execute_complete", event=event)
+    assert run.state == "success", run.error
+    assert run.summary["imported"] == account(run.summary) == 3000
+    assert len(strict.uploads) == 1
+
+
+def test_after_success_the_same_task_begins_anew(strict: StrictServer, remembering: dict[str, Any]) -> None:
+    """A user's Clear: another try, but the first one for its end."""
+    assert import_rows("night", rows=ROWS, **remembering).state == "success"
+    again = import_rows("night", rows=ROWS, full_refresh="journal_conn_id" in remembering, **remembering)
+    assert again.state == "success"
+    in_journal = "journal_conn_id" in remembering  # a full refresh goes on where the same run has stopped
+    assert len(strict.uploads) == (1 if in_journal else 2)
+
+
+def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
+    strict: StrictServer, remembering: dict[str, Any]
+) -> None:
+    """Mapped tasks whose files have as many rows: the answer to the second upload is lost before it arrived."""
+    other = rows(3000, begin=5000)
+    assert import_rows("night", rows=other, map_index=0, **({**remembering, "store": None})).state == "success"
+    strict.update(import_faults=[{"times": 1, "drop": "before"}])
+    run = import_rows("night", rows=ROWS, map_index=1, **remembering)
+    assert run.state == "success", run.error
+    assert strict.contacts == as_contacts(other) | as_contacts(ROWS)
+
+
+def test_a_mapped_task_doubts_what_others_may_have_uploaded(strict: StrictServer, airflow_db: None) -> None:
+    assert import_rows("night", rows=rows(100, begin=5000), map_index=0).state == "success"
+    run = import_rows("night", rows=rows(100), map_index=1, tries_before=1)
+    assert run.state == "success"
+    assert strict.contacts == as_contacts(rows(100)) | as_contacts(rows(100, begin=5000))
+
+
+def test_more_look_alikes_than_files_are_waited_for_and_the_file_is_uploaded(
+    strict: StrictServer, airflow_db: None
+) -> None:
+    for n in range(2):
+        assert import_rows("another", rows=rows(100, begin=1000 * (n + 1))).state == "success"
+    run = import_rows("night", rows=rows(100), tries_before=1)
+    assert run.state == "success"
+    assert as_contacts(rows(100)).items() <= strict.contacts.items()
+    assert len(strict.uploads) == 3
+
+
+def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering: dict[str, Any]) -> None:
+    strict.update(import_hold="queued")
+    limit = timedelta(seconds=1.5)
+    first = import_rows("night", rows=ROWS, deferrable=True, execution_timeout=limit, **remembering)
+    assert first.state == "deferred"
+    assert first.error.timeout <= limit + timedelta(minutes=1)  # type: ignore[union-attr]
+    event = event_of(first)
+    assert event["why"] == "deadline"
+    arguments = {"deferrable": True, "method": "execute_complete", "event": event, "execution_timeout": limit}
+    run = import_rows("night", rows=ROWS, **(remembering | arguments))
+    assert run.state == "up_for_retry"
+    assert "execution_timeout is over" in str(run.error)

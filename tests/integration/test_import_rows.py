@@ -1,0 +1,249 @@
+"""What arrives of rows: sparse ones, wide ones, hostile ones, and those that no file carries."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.contacts.fields import fields_of_author
+from airflow_provider_connectif.contacts.imports.files import ImportFiles
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from tests.support import rfc4180
+from tests.support.import_runs import account, as_contacts, import_rows
+from tests.support.servers import FAST as WITHOUT_PACE
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run
+
+TYPED = ("_birthdate", "_mobilePhone", "_points", "segment", "spent", "last_visit")
+HOSTILE = (
+    'a "quoted" word',
+    '"',
+    "line\nbreak",
+    "carriage\r\nreturn",
+    "lone\rreturn",
+    "comma, semicolon; pipe| tab\t.",
+    "=1+1",
+    "+CMD|' /C calc'!A0",
+    "-2",
+    "@SUM(A1)",
+    "😀 Ünï ﷽ 漢字",
+    " leading and trailing ",
+    "\ufeffbom",
+    "\\N",
+    "null",
+    "'",
+)
+
+
+def sparse(count: int) -> list[dict[str, Any]]:
+    """Rows of six typed columns, any of which is empty at random."""
+    dice = random.Random(5)
+    full = [
+        {
+            "_birthdate": f"19{50 + n % 50}-0{1 + n % 9}-11",
+            "_mobilePhone": f"+346{n:08}",
+            "_points": n + 1,
+            "segment": "regular",
+            "spent": n / 4,
+            "last_visit": "2026-02-03",
+        }
+        for n in range(count)
+    ]
+    return [
+        {"email": f"u{n}@example.com", **{name: row[name] if dice.random() < 0.5 else None for name in TYPED}}
+        for n, row in enumerate(full)
+    ]
+
+
+@pytest.mark.parametrize("patch_leftovers", [False, True])
+def test_sparse_rows_are_never_refused_for_a_blank(
+    strict: StrictServer, airflow_db: None, patch_leftovers: bool
+) -> None:
+    strict.update(import_workers=2, import_queue_s=0.2)
+    source = sparse(1500)
+    run = import_rows(rows=source, patch_leftovers=patch_leftovers)
+    assert run.state == "success", run.error
+    assert strict.contacts == as_contacts(source)
+    assert account(run.summary) == run.summary["read"] == 1500
+    assert run.summary["rejected"] == 0
+    if patch_leftovers:
+        assert run.summary["files"] == 10
+        assert run.summary["created"] > 0
+    else:
+        assert run.summary["files"] == 64  # each set of filled columns, more than the queue takes at once
+        assert any(upload["status"] == 400 for upload in strict.uploads)
+        assert len(run.summary["imports"]) == 20
+
+
+def test_hostile_values_arrive_as_they_are(strict: StrictServer, airflow_db: None) -> None:
+    source = [
+        {"email": f"u{n}@example.com", "_name": value, "_surname": "x" * (n % 3), "tier": value * 3, "visits": n + 1}
+        for n, value in enumerate(HOSTILE)
+    ]
+    for delimiter in (",", ";", "\t", "|"):
+        strict.reset()
+        run = import_rows(rows=source, delimiter=delimiter)
+        assert run.state == "success", run.error
+        expected = as_contacts(source)
+        for contact in expected.values():
+            if not contact["_surname"]:
+                del contact["_surname"]
+        assert strict.contacts == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("with \0 NUL", "NUL"), ("a lone \ud800 surrogate", "surrogate")],
+)
+def test_what_no_file_carries_is_refused_with_a_reason(
+    strict: StrictServer, airflow_db: None, value: str, why: str
+) -> None:
+    source = [
+        {"email": "a@example.com", "_name": value, "visits": 1},
+        {"email": "b@example.com", "_name": "good", "visits": 2},
+    ]
+    run = import_rows(rows=source, failure_budget=1)
+    assert run.state == "success"
+    assert (run.summary["imported"], run.summary["invalid"]) == (1, 1)
+    assert why in next(iter(run.summary["reasons"]))
+    assert strict.contacts == {"b@example.com": {"_name": "good", "visits": 2}}
+
+
+@pytest.mark.parametrize(
+    "column", [{"tierr": "x"}, {"_createdAt": "2026-01-01"}, {"_externalId": "7"}], ids=["unknown", "read-only", "key"]
+)
+def test_a_column_that_the_account_has_not_ends_the_task_before_anything_is_sent(
+    strict: StrictServer, airflow_db: None, column: dict[str, str]
+) -> None:
+    run = import_rows(rows=[{"email": "a@example.com", **column}])
+    assert run.state == "failed"
+    assert next(iter(column)) in str(run.error)
+    assert strict.uploads == []
+
+
+def test_a_custom_column_that_nobody_knows_of_is_no_guess(strict: StrictServer, airflow_db: None) -> None:
+    run = import_rows(rows=[{"email": "a@example.com", "tier": "x"}], fields="builtin")
+    assert run.state == "failed"
+    assert "an import leaves unknown columns out in silence" in str(run.error)
+    assert strict.uploads == []
+
+
+def test_the_last_row_of_a_contact_counts(strict: StrictServer, airflow_db: None) -> None:
+    source = [
+        {"email": "Ana@example.com", "_name": "first", "visits": 1},
+        {"email": "b@example.com", "_name": "b", "visits": None},
+        {"email": "ana@Example.com", "_name": None, "visits": 2},
+        {"email": "ana@example.com", "_name": "not a number", "visits": "x"},
+    ]
+    run = import_rows(rows=source, failure_budget=1)
+    assert (run.summary["imported"], run.summary["duplicates"], run.summary["invalid"]) == (2, 1, 1)
+    assert {key.lower(): contact for key, contact in strict.contacts.items()} == {
+        "ana@example.com": {"visits": 2},
+        "b@example.com": {"_name": "b"},
+    }
+
+
+def test_by_external_id(strict: StrictServer, airflow_db: None) -> None:
+    source = [{"external_id": f"C/{n} é", "_email": f"u{n}@example.com", "_name": "N"} for n in range(20)]
+    run = import_rows(rows=source, key="external_id")
+    assert run.state == "success", run.error
+    assert strict.contacts == {row["external_id"]: {"_email": row["_email"], "_name": row["_name"]} for row in source}
+
+
+def test_an_arguments_fault_is_told_when_the_dag_is_parsed() -> None:
+    from datetime import timedelta
+
+    from airflow_provider_connectif.operators.imports import ContactImportOperator
+
+    def make(**arguments: Any) -> Callable[[], Any]:
+        return lambda: ContactImportOperator(task_id="load", rows=[], **arguments)
+
+    for arguments in (
+        {"on_existing": "replace"},
+        {"delimiter": ",,"},
+        {"delimiter": '"'},
+        {"poll_interval": timedelta()},
+        {"poll_interval": 20},
+        {"timeout": timedelta(seconds=-1)},
+        {"max_file_bytes": 60_000_000},
+        {"max_file_bytes": True},
+        {"patch_leftovers": True, "on_existing": "keep"},
+    ):
+        with pytest.raises(ValueError):
+            make(**arguments)()
+    with pytest.raises(Exception, match="nulls"):
+        make(nulls="clear")()
+
+
+def test_a_thousand_columns(tmp_path: Path) -> None:
+    """More fields than the strict server has; so the file is read back, by two readers that are not ours."""
+    ids = [f'field "{n}", of many' if n % 7 == 0 else f"field_{n}" for n in range(1000)]
+    mapping = ContactMapping(definitions=fields_of_author(dict.fromkeys(ids, "text")))
+    rows = [
+        {
+            "email": f"u{n}@example.com",
+            **{name: f"{HOSTILE[(n + at) % len(HOSTILE)]}{at}" for at, name in enumerate(ids)},
+        }
+        for n in range(len(HOSTILE))
+    ]
+    with ImportFiles(tmp_path / "files", mapping) as files:
+        for number, row in enumerate(rows, 1):
+            files.add(mapping.patch(number, row))
+        (file,) = files.close().files
+        text = file.path.read_bytes().decode()
+        records = rfc4180.parse(text, ",")
+        with file.path.open(encoding="utf-8", newline="") as stream:
+            assert list(csv.reader(stream, strict=True)) == records
+        read = [dict(zip(records[0], record, strict=True)) for record in records[1:]]
+    assert [{**row, "_email": row["email"]} for row in rows] == [{**row, "email": row["_email"]} for row in read]
+
+
+def test_a_dag_run_imports_and_defers_in_airflow_itself(
+    strict: StrictServer, run_dag: Callable[..., Any], connection: Callable[..., None]
+) -> None:
+    """A stuck import, a timeout, and the next try, which Airflow's own state leads back to it (3.3; else the list)."""
+    from datetime import timedelta
+
+    from airflow.providers.common.compat.sdk import DAG
+
+    from airflow_provider_connectif.operators.contacts import ContactImportOperator
+    from tests.support.airflow_runs import task_states, xcom
+
+    connection("connectif_default", **strict.connection(requests_per_minute=WITHOUT_PACE, timeout=5))
+    strict.update(import_run_s=1.5)
+    source = [{"email": f"u{n}@example.com", "_name": f"N{n}"} for n in range(50)]
+    with DAG("import_and_defer", schedule=None) as dag:
+        for name, deferrable in (("worker", False), ("deferred", True)):
+            ContactImportOperator(
+                task_id=name,
+                rows=[{**row, "email": f"{name}.{row['email']}"} for row in source[: 50 if deferrable else 40]],
+                poll_interval=timedelta(seconds=0.1),
+                timeout=timedelta(seconds=1),
+                deferrable=deferrable,
+                retries=3,
+                retry_delay=timedelta(seconds=0.1),
+            )
+    dag_run = run_dag(dag)
+    assert task_states(dag_run) == {"worker": "success", "deferred": "success"}
+    assert xcom(dag_run, "worker")["imported"] == 40
+    assert xcom(dag_run, "deferred")["imported"] == 50
+    assert all(ti.try_number > 1 for ti in dag_run.get_task_instances())
+    assert len(strict.uploads) == 2
+
+
+def test_nothing_personal_is_told(
+    strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    strict.update(import_zero=False)
+    source = [{"email": f"secret{n}@example.com", "_name": "Zwölfkirchen", "visits": n} for n in range(5)]
+    run: Run = import_rows(rows=[*source, {"email": "no mail", "_name": "Zwölfkirchen", "visits": 1}])
+    assert run.state == "failed"
+    told = "".join((*capfd.readouterr(), caplog.text, str(run.error), repr(run.summary)))
+    assert "Import 0000" in told
+    for personal in ("secret", "Zwölf", "no mail", "strict-key"):
+        assert personal not in told
