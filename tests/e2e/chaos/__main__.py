@@ -54,8 +54,12 @@ def main() -> int:
         journal = deployment.database.airflow_connection("journal")
         journal["extra"] = {"connectif_journal_secret": SECRET}
         deployment.rest.define_connection("journal_with_secret", journal)
-        lines = [_played(deployment, night_of(seed)) for seed in seeds]
-    _print_table(lines)
+        lines: list[Line] = []
+        try:
+            for seed in seeds:
+                lines.append(_played(deployment, night_of(seed)))
+        finally:
+            _print_table(lines)
     violated = [line for line in lines if line.wrong]
     print(f"\n{len(lines) - len(violated)} of {len(lines)} nights as they should be")
     return 1 if violated else 0

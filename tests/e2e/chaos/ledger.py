@@ -115,9 +115,10 @@ class Ledger:
 
     def left_over(self) -> dict[str, int]:
         """Rows of the journal's other tables that should have gone with the run, by table."""
+        plans, mine = "connectif_journal_plans", "sync_id = %(sync)s or sync_id is null"
         counts = {
-            "pending": "select count(*) from connectif_journal_pending",
-            "plans": "select count(*) from connectif_journal_plans",
+            "pending": f"select count(*) from connectif_journal_pending left join {plans} using (plan_id) where {mine}",
+            "plans": f"select count(*) from {plans} where sync_id = %(sync)s",
             "claims": "select count(*) from connectif_journal_claims where sync_id = %(sync)s",
         }
         found = {name: self._deployment.journal(sql, {"sync": self.sync_id})[0][0] for name, sql in counts.items()}
