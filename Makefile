@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # The address of a package index, if any, is pip's own affair.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-matrix lint docs mutations e2e e2e-celery e2e-mutations clean
+.PHONY: demo test test-matrix lint docs mutations e2e e2e-celery e2e-mutations chaos clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -29,9 +29,14 @@ e2e: $(VENV)/installed-dev
 e2e-celery: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/e2e -m celery
 
-# Six ways to break the package, each of which a scenario must notice.
+# Nine ways to break the package, each of which a scenario or a night must notice.
 e2e-mutations: $(VENV)/installed-dev
 	$(BIN)/python -m tests.e2e.mutations
+
+# Nights in which everything dies at random moments; SEED=17 plays one of them again.
+SEEDS ?= 10
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m tests.e2e.chaos $(if $(SEED),$(addprefix --seed ,$(SEED)),--seeds $(SEEDS))
 
 # Every supported Airflow and Python, each in a virtual environment below .nox; writes docs/versions.md.
 test-matrix: $(VENV)/installed-dev

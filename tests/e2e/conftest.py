@@ -75,7 +75,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         report
         for name in ("passed", "failed", "error")
         for report in terminalreporter.stats.get(name, ())
-        if report.when == "call" or report.failed
+        # What could not be collected has said so above.
+        if isinstance(report, pytest.TestReport) and (report.when == "call" or report.failed)
     ]
     if not reports:
         return

@@ -23,7 +23,7 @@ class Mutation(NamedTuple):
     :param path: the file in the package.
     :param old: the text, found there once.
     :param new: what stands there instead.
-    :param scenario: the test that must fail.
+    :param scenario: the test that must fail, or ``SEED=14``: the night that must not be as it should be.
     """
 
     name: str
@@ -78,7 +78,31 @@ MUTATIONS = (
         "        same_run = sa.false()",
         "test_four_partitions_with_one_journal",
     ),
+    Mutation(
+        "a retry forgets what an earlier try was refused",
+        "contacts/changes.py",
+        "return Outcome.REJECTED if is_of_this_run else Outcome.HELD",
+        "return Outcome.HELD",
+        "SEED=101",
+    ),
+    Mutation(
+        "a journal that fails is no failure",
+        "operators/base.py",
+        "            return (str(error), None) if error.final else (None, str(error))",
+        "            return (str(error), None) if error.final else (None, None)",
+        "SEED=14",
+    ),
+    Mutation(
+        "the claim to a sync is kept at the end",
+        "contacts/journal.py",
+        "                self._database.guarded(self._lease.release)",
+        "                pass",
+        "SEED=16",
+    ),
 )
+
+
+_SEED = "SEED="
 
 
 def main() -> int:
@@ -90,7 +114,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="connectif-mutation-") as folder:
             copy = _copy(Path(folder))
             _apply(mutation, copy / PACKAGE / mutation.path)
-            verdict = _verdict(copy, mutation.scenario)
+            look = _verdict_of_a_night if mutation.scenario.startswith(_SEED) else _verdict
+            verdict = look(copy, mutation.scenario)
         missed += verdict != "noticed"
         line = f"{verdict:<12} {time.monotonic() - begun:5.0f} s  {mutation.name} ({mutation.scenario})"
         print(line, flush=True)
@@ -130,8 +155,7 @@ def _verdict(copy: Path, scenario: str) -> str:
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "tests/e2e", "-k", scenario, f"--junitxml={result}"],
         cwd=copy,
-        # Not the environment that other runs use: a broken wheel is installed in this one.
-        env={**os.environ, "PYTHONPATH": str(copy), "CONNECTIF_E2E_VENVS": str(ROOT / ".venv-e2e" / "mutations")},
+        env=_environment(copy),
         stdout=subprocess.DEVNULL,
         check=False,
     )
@@ -139,6 +163,23 @@ def _verdict(copy: Path, scenario: str) -> str:
     if suite is None or suite.attrib["tests"] != "1" or suite.attrib["errors"] != "0":
         return "not tried"
     return "noticed" if suite.attrib["failures"] == "1" else "missed"
+
+
+def _verdict_of_a_night(copy: Path, scenario: str) -> str:
+    """The same of a night of ``make chaos``."""
+    command = [sys.executable, "-m", "tests.e2e.chaos", "--seed", scenario.removeprefix(_SEED)]
+    done = subprocess.run(
+        command, cwd=copy, env=_environment(copy), stdout=subprocess.PIPE, text=True, errors="replace", check=False
+    )
+    if "nights as they should be" not in done.stdout:
+        return "not tried"
+    return "noticed" if done.returncode else "missed"
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    # Not the virtual environment that other runs use: a broken wheel is installed in this one.
+    venvs = ROOT / ".venv-e2e" / "mutations"
+    return {**os.environ, "PYTHONPATH": str(copy), "CONNECTIF_E2E_VENVS": str(venvs)}
 
 
 if __name__ == "__main__":

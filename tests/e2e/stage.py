@@ -15,6 +15,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.operators.imports import ContactImportOperator
 """
 
 

@@ -106,7 +106,7 @@ def test_a_command_works(block: Block, airflow_db: None, tmp_path: Path, monkeyp
     for command in commands(block):
         if command in RUN_ELSEWHERE:
             for word in command.split()[1:]:
-                if command.startswith("make "):
+                if command.startswith("make ") and "=" not in word:
                     assert re.search(rf"^(make )?{word}\b", (ROOT / RUN_ELSEWHERE[command]).read_text(), re.MULTILINE)
             continue
         (check,) = [check for start, check in RUN_HERE.items() if command.startswith(start)] or [None]

@@ -60,10 +60,12 @@ RUN_ELSEWHERE = MappingProxyType(
     {
         "make demo": ".ci/run",
         "make test": ".ci/run",
-        "make test lint": ".ci/run",
+        "make test lint docs": ".ci/run",
+        "make mutations": "Makefile",  # minutes each, or servers of its own
         "make docs": ".ci/run",
-        "make e2e": "Makefile",  # minutes, and servers of its own
+        "make e2e": "Makefile",
         "make e2e-celery": "Makefile",
+        "make chaos SEEDS=50": "Makefile",
         "make test-matrix": "Makefile",
         'pip install "airflow-provider-connectif[sql]"': "Makefile",  # installs the same extra, from here
     }

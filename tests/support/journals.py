@@ -152,7 +152,7 @@ class Process:
 
     def wait_until_it_says(self, words: str) -> None:
         """Wait for words in its log, while it lives."""
-        until(lambda: self.says(words) or self.has_ended())
+        until(lambda: self.says(words) or self.has_ended(), within_s=30)
         assert self.says(words), self._end.with_suffix(".log").read_text(errors="replace")
 
     def kill(self, signal_number: int = signal.SIGKILL) -> None:

@@ -65,4 +65,4 @@ def test_a_message_that_the_code_does_not_have_is_found_out(invented: str) -> No
 def test_every_way_to_end_early_is_on_the_page() -> None:
     page = PAGES[0].read_text(encoding="utf-8")
     words = [words for _, words in verdict._STOP_VERDICTS.values()] + list(verdict._STATUS_WORDS.values())
-    assert [text for text in words if text.replace("{answer}", "...") not in page] == []
+    assert [text for text in words if re.sub(r"{\w+}", "...", text) not in page] == []

@@ -143,6 +143,14 @@ class Deployment:
         except requests.RequestException:
             return False
 
+    def is_well(self, name: str, since: Any) -> bool:
+        """Whether a component runs and has shown a sign of life since a moment, by the database's clock."""
+        if not self.components[name].is_running:
+            return False
+        if name in self._flavour.jobs:
+            return self.metadata.has_beaten(self._flavour.jobs[name], since)
+        return name == self.database.name or self._is_ready(name, since)
+
     # What is there beside Airflow
 
     def connectif(self, conn_id: str = "connectif_default", **options: Any) -> Connectif:

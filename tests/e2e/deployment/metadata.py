@@ -82,6 +82,11 @@ class Metadata:
                  and latest_heartbeat >= start_date"""
         return bool(self.query(sql, (job_type, since)))
 
+    def has_beaten(self, job_type: str, since: datetime) -> bool:
+        """Whether a job of a type has had a heartbeat since then."""
+        sql = "select 1 from job where job_type = %s and state = 'running' and latest_heartbeat >= %s"
+        return bool(self.query(sql, (job_type, since)))
+
     def now(self) -> datetime:
         """The database's clock."""
         [[now]] = self.query("select clock_timestamp()")

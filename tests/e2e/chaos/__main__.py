@@ -1,0 +1,103 @@
+"""Play nights and print what came of them: ``make chaos SEEDS=50``, or ``make chaos SEED=17`` for one again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.e2e.chaos.init import Init
+from tests.e2e.chaos.ledger import SECRET
+from tests.e2e.chaos.night import Night, night_of
+from tests.e2e.chaos.scene import Scene
+from tests.e2e.chaos.verdict import Account, account_of, violations
+from tests.e2e.deployment import Deployment, DeploymentError, ended_by_sigterm
+
+# A task that nobody hears of is taken for dead sooner than in the scenarios, which wait for it less often.
+_OPTIONS = {"SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 10, "WORKERS__MIN_HEARTBEAT_INTERVAL": 2}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of a night."""
+
+    night: Night
+    victims: str
+    account: Account | None
+    seconds: float
+    wrong: list[str]
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Its line in the table."""
+        tries, sent_twice = ("?", "?") if self.account is None else (self.account.tries, self.account.sent_twice)
+        result = "VIOLATED" if self.wrong else "ok"
+        return (
+            *(str(self.night.seed), str(self.night), self.victims, str(tries), str(sent_twice)),
+            *(f"{self.seconds:.0f}", result),
+        )
+
+
+_HEADS = ("seed", "night", "victims", "tries", "sent twice", "seconds", "result")
+
+
+def main() -> int:
+    """Return 0 if everything held after every night."""
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.chaos", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="the nights 1 to N (10)")
+    parser.add_argument("--seed", type=int, action="append", help="this night; may be given several times")
+    asked = parser.parse_args()
+    seeds = asked.seed or range(1, asked.seeds + 1)
+    with ended_by_sigterm(), Deployment(options=_OPTIONS) as deployment:
+        journal = deployment.database.airflow_connection("journal")
+        journal["extra"] = {"connectif_journal_secret": SECRET}
+        deployment.rest.define_connection("journal_with_secret", journal)
+        lines: list[Line] = []
+        try:
+            for seed in seeds:
+                lines.append(_played(deployment, night_of(seed)))
+        finally:
+            _print_table(lines)
+    violated = [line for line in lines if line.wrong]
+    print(f"\n{len(lines) - len(violated)} of {len(lines)} nights as they should be")
+    return 1 if violated else 0
+
+
+def _played(deployment: Deployment, night: Night) -> Line:
+    begun = time.monotonic()
+    scene = Scene(deployment, night, Init(deployment))
+    account = None
+    try:
+        scene.play()
+        account = account_of(scene)
+        wrong = violations(scene)
+    except DeploymentError as error:
+        wrong = [str(error)]
+        scene.init.see_to_it_that_all_is_well()
+    if wrong:
+        wrong = [*wrong, *scene.evidence()]
+    scene.close()
+    line = Line(night, scene.victims(), account, time.monotonic() - begun, wrong)
+    print("  ".join(line.cells), flush=True)
+    for words in wrong:
+        print(f"    seed {night.seed}: {words}", flush=True)
+    if wrong:
+        print(f"    again: make chaos SEED={night.seed}", flush=True)
+    return line
+
+
+def _print_table(lines: Iterable[Line]) -> None:
+    rows = [_HEADS, *(line.cells for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    print()
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

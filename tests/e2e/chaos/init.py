@@ -1,0 +1,86 @@
+"""What an init system does: start again what has ended, and what does not do its work."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import datetime
+
+import psycopg
+
+from tests.e2e.deployment import Deployment, DeploymentError
+
+_AGAIN_AFTER_S = 1.0
+_WELL_WITHIN_S = 45.0
+_POLL_S = 0.2
+
+
+class Init:
+    """Watches over a deployment's components.
+
+    :param deployment: whose.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._kept_down: set[str] = set()
+        self._launched_at: dict[str, float] = {}
+        self.restarts: Counter[str] = Counter()
+        """How often each component was started again though nobody had killed it."""
+
+    def take_down(self, name: str) -> None:
+        """``kill -9`` a component with all that it has started, and keep it down."""
+        self._kept_down.add(name)
+        self._deployment.kill(name)
+
+    def let_up(self, name: str) -> None:
+        """Start a component that was taken down."""
+        if name in self._kept_down:
+            self._kept_down.remove(name)
+            self._launch(name)
+
+    def look(self) -> None:
+        """Start again what has ended by itself, with a moment in between; to be called all the time."""
+        for name, component in self._deployment.components.items():
+            if name in self._kept_down or component.is_running:
+                continue
+            if time.monotonic() - self._launched_at.get(name, 0.0) >= _AGAIN_AFTER_S:
+                self.restarts[name] += 1
+                self._launch(name)
+
+    def see_to_it_that_all_is_well(self) -> None:
+        """Wait until every component does its work; one that lives and does not is killed and started again.
+
+        :raises DeploymentError: one does not, not even then.
+        """
+        for name in list(self._kept_down):
+            self.let_up(name)
+        for is_last in (False, True):
+            ill = self._ill_after(_WELL_WITHIN_S)
+            if not ill:
+                return
+            if is_last:
+                raise DeploymentError(f"{', '.join(ill)}: not well again\n{self._deployment.logs()}")
+            for name in ill:
+                self.restarts[name] += 1
+                self._launch(name)
+
+    def _ill_after(self, seconds: float) -> list[str]:
+        since: datetime | None = None
+        deadline = time.monotonic() + seconds
+        while True:
+            self.look()
+            try:
+                since = since or self._deployment.metadata.now()
+                ill = [name for name in self._deployment.components if not self._deployment.is_well(name, since)]
+            except psycopg.OperationalError:
+                ill = ["postgres"]
+            if not ill or time.monotonic() > deadline:
+                return ill
+            time.sleep(_POLL_S)
+
+    def _launch(self, name: str) -> None:
+        component = self._deployment.components[name]
+        component.kill()  # what it had started and left behind
+        component.launch()
+        self._launched_at[name] = time.monotonic()

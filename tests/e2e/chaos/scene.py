@@ -1,0 +1,195 @@
+"""A night on a deployment: yesterday's peace, tonight's run, what dies meanwhile, and the morning after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import psutil
+import psycopg
+
+from tests.e2e.chaos.init import Init
+from tests.e2e.chaos.ledger import Ledger
+from tests.e2e.chaos.night import KINDS, Night, Strike
+from tests.e2e.chaos.victims import CLIENT_TIMEOUT_S, VICTIMS, Faults
+from tests.e2e.deployment import Deployment, DeploymentError, TaskKey
+from tests.e2e.deployment.airflow import ENDED
+from tests.e2e.stage import Stage
+
+T = TypeVar("T")
+
+_POLL_S = 0.1
+_SAMPLE_EVERY_S = 1.0
+_SENDING_S = 6.0
+"""How long an undisturbed night without a limit would send."""
+_SENDING_IN_A_WINDOW_S = 2.0
+"""How long the requests of a window are being sent where there is a limit."""
+_LONGEST_S = 180.0
+
+
+@dataclass
+class Struck:
+    """A strike that came off."""
+
+    strike: Strike
+    back_at: float
+
+
+@dataclass
+class Scene:
+    """One night as it goes.
+
+    :param deployment: where, and in order; so it is left behind.
+    :param night: what happens.
+    :param init: watches over the deployment.
+    """
+
+    deployment: Deployment
+    night: Night
+    init: Init
+    run_ids: list[str] = field(default_factory=list)
+    """Tonight's run, and the next one if that failed."""
+    states: list[str] = field(default_factory=list)
+    struck: list[Struck] = field(default_factory=list)
+
+    def play(self) -> None:
+        """Play it to its end.
+
+        :raises DeploymentError: something did not come to its end; the deployment may be in any state.
+        """
+        self.stage = Stage(self.deployment, self.night.name)
+        window, window_s = KINDS[self.night.kind].window
+        limit = {"requests_per_minute": window, "window_seconds": window_s} if window else {}
+        self.connectif = self.stage.connectif(**limit, **KINDS[self.night.kind].sandbox)
+        connection = self.connectif.airflow_connection()
+        connection["extra"] = {**connection["extra"], "timeout": CLIENT_TIMEOUT_S}
+        self.deployment.rest.define_connection(self.night.name, connection)
+        self.ledger = Ledger(self.deployment, self.connectif, self.night)
+        self.ledger.write_yesterday(self.stage)
+        self.stage.write_dag(self.night.tasks())
+        if self.night.yesterday:
+            _, state = self.stage.run()
+            if state != "success":
+                raise DeploymentError(f"the quiet run of the evening before ended {state}")
+        self.ledger.write_tonight()
+
+        self.set_faults([])
+        self._pending = list(self.night.strikes)
+        self._due_at: float | None = None
+        self._run()
+        self._pending.clear()
+        self._heal(everything=True)
+        self.connectif.clear_faults()
+        self.init.see_to_it_that_all_is_well()
+        if self.states == ["failed"]:
+            if self.night.is_over_budget:
+                self.ledger.mend()
+            self._run()
+
+    def victims(self) -> str:
+        """Who died, in words, in order; those whose turn came too late are in brackets."""
+        late = [f"({strike.victim})" for strike in self.night.strikes[len(self.struck) :]]
+        return ", ".join([struck.strike.victim for struck in self.struck] + late)
+
+    def told(self, run_id: str) -> str:
+        """What Airflow tells of a run's task: its log, and the audit log's entries, which the UI shows beside it."""
+        entries = self.deployment.metadata.query(
+            "select event, extra from log where dag_id = %s and run_id = %s order by id", (self.night.name, run_id)
+        )
+        return "\n".join(
+            [self.deployment.task_log(self.task(run_id)), *(f"{name}: {extra}" for name, extra in entries)]
+        )
+
+    def evidence(self) -> list[str]:
+        """What a person who looks for the reason would want to see first."""
+        logs = [self.told(run_id) for run_id in self.run_ids]
+        stays = [self.deployment.metadata.stays(self.task(run_id)) for run_id in self.run_ids]
+        states = ["; ".join(f"{stay.state} (try {stay.try_number})" for stay in stay_of_run) for stay_of_run in stays]
+        return [f"runs {self.run_ids} ended {self.states}", *states, *(log[-6000:] for log in logs)]
+
+    def close(self) -> None:
+        """End what runs for this night only."""
+        self.stage.close()
+
+    def task(self, run_id: str) -> TaskKey:
+        """The task of a run."""
+        return self.stage.task(run_id, "contacts")
+
+    def set_faults(self, faults: Faults) -> None:
+        """Let Connectif answer so from now on, and all others as slowly as the night wants it."""
+        self.connectif.clear_faults()
+        for fault in faults:
+            self.connectif.add_fault(**{"seed": self.night.seed, **fault})
+        sending_s, at_once = _SENDING_S, self.night.needed
+        if window := KINDS[self.night.kind].window[0]:
+            sending_s, at_once = _SENDING_IN_A_WINDOW_S, window
+        pace_s = sending_s * self.night.max_in_flight / at_once
+        self.connectif.add_fault({"delay_s": min(pace_s, CLIENT_TIMEOUT_S / 3)})
+
+    def task_process(self) -> psutil.Process | None:
+        """The process of tonight's task, if one runs."""
+        task = self.asked(lambda: self.deployment.metadata.task(self.task(self.run_ids[-1])))
+        if not task or task["state"] != "running" or not task["pid"]:
+            return None
+        owned = (process for component in self.deployment.components.values() for process in component.processes())
+        return next((process for process in owned if process.pid == task["pid"]), None)
+
+    def asked(self, question: Callable[[], T]) -> T | None:
+        """The answer of a database that may be down just now: ``None`` then."""
+        try:
+            return question()
+        except psycopg.OperationalError:
+            return None
+
+    def _run(self) -> None:
+        run_id = self.deployment.trigger(self.night.name)
+        self.run_ids.append(run_id)
+        deadline, sample_at = time.monotonic() + _LONGEST_S, 0.0
+        while (state := self.asked(lambda: self.deployment.metadata.run_state(self.night.name, run_id))) not in ENDED:
+            if time.monotonic() > deadline:
+                raise DeploymentError(
+                    f"the run did not end within {_LONGEST_S:g} s\n{self.deployment.task_log(self.task(run_id))}"
+                    f"\n{self.deployment.logs()}"
+                )
+            self.init.look()
+            self._heal()
+            if self._strikes() or time.monotonic() >= sample_at:
+                self.asked(lambda: self.ledger.compare(run_id))
+                sample_at = time.monotonic() + _SAMPLE_EVERY_S
+            time.sleep(_POLL_S)
+        self.states.append(str(state))
+
+    def _strikes(self) -> bool:
+        """Let the next one die if it is time; whether it was."""
+        if not self._pending:
+            return False
+        strike = self._pending[0]
+        if self._due_at is None and self.ledger.accepted_tonight() >= strike.at_share * self.night.needed:
+            self._due_at = time.monotonic() + strike.after_s
+        if self._due_at is None or time.monotonic() < self._due_at or self._is_away(strike.victim):
+            return False
+        if not VICTIMS[strike.victim].strike(self):
+            return False
+        self.struck.append(Struck(strike, time.monotonic() + strike.away_s))
+        del self._pending[0]
+        self._due_at = None
+        return True
+
+    def _is_away(self, victim: str) -> bool:
+        """Whether it is away already, or another kind of trouble of the same party is on."""
+        kind = VICTIMS[victim]
+        away = [VICTIMS[struck.strike.victim] for struck in self.struck if struck.back_at]
+        return any(other.component == kind.component and bool(other.faults) == bool(kind.faults) for other in away)
+
+    def _heal(self, *, everything: bool = False) -> None:
+        for struck in self.struck:
+            if not struck.back_at or not (everything or time.monotonic() >= struck.back_at):
+                continue
+            struck.back_at = 0.0
+            victim = VICTIMS[struck.strike.victim]
+            if victim.component is not None:
+                self.init.let_up(victim.component)
+            if victim.faults:
+                self.set_faults([])

@@ -1,0 +1,38 @@
+"""The nights of `make chaos`: the same seed is the same night, and few seeds have everything in them."""
+
+from __future__ import annotations
+
+import ast
+
+from tests.e2e.chaos.night import KINDS, night_of
+from tests.e2e.chaos.victims import VICTIMS
+
+CI_SEEDS = range(1, 11)
+MANY_SEEDS = range(1, 51)
+
+
+def test_a_seed_is_always_the_same_night() -> None:
+    assert [night_of(seed) for seed in MANY_SEEDS] == [night_of(seed) for seed in MANY_SEEDS]
+    assert len({str(night_of(seed)) for seed in MANY_SEEDS}) > len(MANY_SEEDS) / 2
+
+
+def test_ten_seeds_have_every_victim_in_them() -> None:
+    assert {strike.victim for seed in CI_SEEDS for strike in night_of(seed).strikes} == set(VICTIMS)
+
+
+def test_fifty_seeds_have_every_sort_of_night_in_them() -> None:
+    nights = [night_of(seed) for seed in MANY_SEEDS]
+    assert {night.kind for night in nights} == set(KINDS)
+    assert {night.journal_key for night in nights} == {"plain", "sha256"}
+    for question in ("is_over_budget", "changed", "added", "invalid", "refused"):
+        assert any(getattr(night, question) for night in nights), question
+    assert {bool(night.yesterday) for night in nights} == {True, False}
+
+
+def test_a_night_is_possible() -> None:
+    for night in map(night_of, MANY_SEEDS):
+        assert night.needed > 0
+        assert night.changed <= night.yesterday
+        assert [strike.at_share for strike in night.strikes] == sorted(strike.at_share for strike in night.strikes)
+        [call] = ast.parse(night.tasks()).body
+        assert isinstance(call, ast.Expr)
