@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 
 # Several processes, since many tests wait: for a window, a state, a killed task.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Takes each defence of the threat model out of a copy of the package: its test must fail. Some minutes.
 mutations: $(VENV)/installed-dev

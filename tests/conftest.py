@@ -6,6 +6,8 @@ import os
 import pathlib
 import tempfile
 
+import pytest
+
 HOME = pathlib.Path(tempfile.mkdtemp(prefix="connectif-tests-"))
 (HOME / "dags").mkdir()
 # Before the first import of Airflow, which reads its settings once.
@@ -20,3 +22,9 @@ os.environ.update(
 )
 
 pytest_plugins = ["tests.support.airflow_runs", "tests.support.servers"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that no process is left alone with it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -76,7 +76,10 @@ def test_every_operator_has_an_example() -> None:
         name
         for module in pkgutil.iter_modules(operators.__path__, f"{operators.__name__}.")
         for name, value in inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
-        if value.__module__ == module.name and name.endswith("Operator") and not inspect.isabstract(value) and name != "ContactsOperator"
+        if value.__module__ == module.name
+        and name.endswith("Operator")
+        and not inspect.isabstract(value)
+        and name != "ContactsOperator"
     ]
     assert names
     assert [name for name in names if f"{name}(" not in examples and f"{name}.partial(" not in examples] == []

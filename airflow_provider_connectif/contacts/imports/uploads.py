@@ -82,6 +82,9 @@ class Uploads:
         for sent in mine:
             if theirs := earlier.pop(sent.digest, None):
                 sent.since, sent.import_id = theirs.since, theirs.import_id
+                if sent.import_id is not None:
+                    place = f"{sent.file + 1} of {len(mine)}"
+                    self._log.info("Import %s: file %s, uploaded by an earlier try", sent.import_id, place)
         others = [sent for sent in earlier.values() if sent.is_open]
         state = ImportState(mine, known=self.state.known)
         for sent in (*mine, *others):
