@@ -37,36 +37,36 @@ MUTATIONS = (
     Mutation(
         "acknowledged before it is sent",
         "contacts/changes.py",
-        "        self._journal.doubt({",
+        "        self._journal.doubt({s.key for s in seen if",
         "        for s in seen:\n"
-        "            self._journal.acknowledge(s.key, Digests(s.row_digest, '', self._mapping_digest))\n"
-        "        self._journal.doubt({",
+        "            self._journal.acknowledge(str(s.key), Digests(s.row_digest, '', self._mapping_digest))\n"
+        "        self._journal.doubt({s.key for s in seen if",
         "test_kill_of_the_task_process",
     ),
     Mutation(
         "acknowledgements are not written down",
         "contacts/changes.py",
-        "            self._journal.acknowledge(key, digests)\n        elif",
-        "            pass\n        elif",
+        "            self._journal.acknowledge(key, digests, is_last=key not in self._in_flight)\n",
+        "            pass\n",
         "test_clearing_a_failed_task",
     ),
     Mutation(
         "over the failure budget Airflow may try again",
-        "operators/contacts.py",
+        "operators/base.py",
         "            raise AirflowFailException(words)",
         "            raise AirflowException(words)",
         "test_over_the_failure_budget",
     ),
     Mutation(
         "skip_task fails",
-        "operators/contacts.py",
+        "operators/base.py",
         "            raise AirflowSkipException(words)",
         "            raise AirflowFailException(words)",
         "test_skipped_on_a_blocked_account",
     ),
     Mutation(
         "the query is not rendered",
-        "operators/contacts.py",
+        "operators/base.py",
         '        "sql",\n        "parameters",',
         '        "parameters",',
         "test_catch_up_over_three_intervals",
@@ -74,8 +74,9 @@ MUTATIONS = (
     Mutation(
         "tasks of one run shut one another out",
         "contacts/lease.py",
-        "        same_run = syncs.c.run_id == self._run_id",
-        "        same_run = sa.false()",
+        "        of_another_run = sa.and_(of_sync, claims.run_id != self._run_id)",
+        "        is_other = sa.or_(claims.run_id != self._run_id, claims.task != self._task)\n"
+        "        of_another_run = sa.and_(of_sync, is_other)",
         "test_four_partitions_with_one_journal",
     ),
     Mutation(
@@ -106,8 +107,9 @@ _SEED = "SEED="
 
 
 def main() -> int:
-    """Try the mutations, or those whose names have the first argument in them; 0 if every one was noticed."""
-    wanted = [mutation for mutation in MUTATIONS if not sys.argv[1:] or sys.argv[1] in mutation.name]
+    """Try the mutations, or those whose line has the first argument in it; 0 if every one was noticed."""
+    word = sys.argv[1] if sys.argv[1:] else ""
+    wanted = [mutation for mutation in MUTATIONS if word in f"{mutation.name} ({mutation.scenario})"]
     missed = 0
     for mutation in wanted:
         begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""The nights of `make chaos`: the same seed is the same night, and few seeds have everything in them."""
+"""The nights of `make chaos`, and the ways to break the package: what is looked at without a deployment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 
 from tests.e2e.chaos.night import KINDS, night_of
 from tests.e2e.chaos.victims import VICTIMS
+from tests.e2e.mutations import MUTATIONS, PACKAGE, ROOT
 
 CI_SEEDS = range(1, 11)
 MANY_SEEDS = range(1, 51)
@@ -36,3 +37,12 @@ def test_a_night_is_possible() -> None:
         assert [strike.at_share for strike in night.strikes] == sorted(strike.at_share for strike in night.strikes)
         [call] = ast.parse(night.tasks()).body
         assert isinstance(call, ast.Expr)
+
+
+def test_every_mutation_finds_its_text_once() -> None:
+    """Whoever changes that text changes the mutation too; `make e2e-mutations` would stop at it."""
+    found = {
+        mutation.name: (ROOT / PACKAGE / mutation.path).read_text("utf-8").count(mutation.old) for mutation in MUTATIONS
+    }
+    assert found == dict.fromkeys(found, 1)
+    assert all(mutation.old != mutation.new for mutation in MUTATIONS)
