@@ -13,6 +13,7 @@ from tests.support.airflow_runs import task_states, xcom
 from tests.support.journals import journal_database
 from tests.support.strict_server import StrictServer
 
+pytestmark = pytest.mark.versions
 _names = itertools.count(1)
 ROWS_AHEAD = 1000 + 256  # a batch, and what is taken in ahead of sending
 

@@ -175,6 +175,7 @@ def test_rows_of_one_contact_keep_their_order(journal: JournalDatabase, strict: 
     assert {contact["visits"] for contact in strict.contacts.values()} == {2}
 
 
+@pytest.mark.versions
 def test_a_process_that_is_killed_between_windows_or_in_them_loses_nothing(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -334,6 +335,7 @@ def test_airflows_own_default_is_no_fault_without_a_journal(monkeypatch: pytest.
     assert ContactPatchOperator(task_id="patch", rows=[], deferrable=False).deferrable is False
 
 
+@pytest.mark.versions
 def test_a_dag_run_defers_and_goes_on(
     journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]
 ) -> None:

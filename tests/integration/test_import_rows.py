@@ -203,6 +203,7 @@ def test_a_thousand_columns(tmp_path: Path) -> None:
     assert [{**row, "_email": row["email"]} for row in rows] == [{**row, "email": row["_email"]} for row in read]
 
 
+@pytest.mark.versions
 def test_a_dag_run_imports_and_defers_in_airflow_itself(
     strict: StrictServer, run_dag: Callable[..., Any], connection: Callable[..., None]
 ) -> None:
