@@ -28,7 +28,7 @@ RESULTS = ROOT / ".nox" / "results"
 DIST = ROOT / ".nox" / "dist"
 
 # The package itself is left out: it has to come from the wheel.
-WITHOUT_THE_PACKAGE = ("benchmarks", "demo", "docs", "example_dags", "tests", "tools")
+WITHOUT_THE_PACKAGE = ("benchmarks", "demo", "docs", "example_dags", "tests", "tools", "docs", ".ci")
 
 
 def _let_pyenv_find_all() -> None:
@@ -71,7 +71,8 @@ def matrix(session: nox.Session, airflow: str) -> None:
     shutil.rmtree(elsewhere, ignore_errors=True)
     for name in WITHOUT_THE_PACKAGE:
         shutil.copytree(ROOT / name, elsewhere / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", elsewhere)
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile"):
+        shutil.copy(ROOT / name, elsewhere)
     session.chdir(elsewhere)
     session.env["PYTHONPATH"] = ""
     session.run("python", "-c", f"import airflow; assert airflow.__version__.startswith('{airflow}.')")
