@@ -28,7 +28,7 @@ RESULTS = ROOT / ".nox" / "results"
 DIST = ROOT / ".nox" / "dist"
 
 # The package itself is left out: it has to come from the wheel.
-WITHOUT_THE_PACKAGE = ("benchmarks", "demo", "docs", "example_dags", "tests", "tools", "docs", ".ci")
+WITHOUT_THE_PACKAGE = ("benchmarks", "demo", "docs", "example_dags", "tests", "tools", ".ci")
 
 
 def _let_pyenv_find_all() -> None:
