@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="the nights 1 to N (10)")
     parser.add_argument("--seed", type=int, action="append", help="this night; may be given several times")
     asked = parser.parse_args()
-    seeds = asked.seed or range(1, asked.seeds + 1)
+    seeds = list(dict.fromkeys(asked.seed or range(1, asked.seeds + 1)))
     with ended_by_sigterm(), Deployment(options=_OPTIONS) as deployment:
         journal = deployment.database.airflow_connection("journal")
         journal["extra"] = {"connectif_journal_secret": SECRET}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 
@@ -13,6 +13,9 @@ from tests.e2e.deployment import Deployment, DeploymentError
 _AGAIN_AFTER_S = 1.0
 _WELL_WITHIN_S = 45.0
 _POLL_S = 0.2
+_PROBED_EVERY_S = 5.0
+_SILENT_S = 20.0
+_STARTS_WITHIN_S = 45.0
 
 
 class Init:
@@ -25,6 +28,7 @@ class Init:
         self._deployment = deployment
         self._kept_down: set[str] = set()
         self._launched_at: dict[str, float] = {}
+        self._probed_at = time.monotonic()
         self.restarts: Counter[str] = Counter()
         """How often each component was started again though nobody had killed it."""
 
@@ -40,11 +44,16 @@ class Init:
             self._launch(name)
 
     def look(self) -> None:
-        """Start again what has ended by itself, with a moment in between; to be called all the time."""
+        """Start again what has ended by itself, or is silent, with a moment in between; to be called all the time."""
         for name, component in self._deployment.components.items():
             if name in self._kept_down or component.is_running:
                 continue
             if time.monotonic() - self._launched_at.get(name, 0.0) >= _AGAIN_AFTER_S:
+                self.restarts[name] += 1
+                self._launch(name)
+        if time.monotonic() - self._probed_at >= _PROBED_EVERY_S:
+            self._probed_at = time.monotonic()
+            for name in self._silent():
                 self.restarts[name] += 1
                 self._launch(name)
 
@@ -64,6 +73,20 @@ class Init:
             for name in ill:
                 self.restarts[name] += 1
                 self._launch(name)
+
+    def _silent(self) -> list[str]:
+        """What lives and has shown no sign of life for long, as a liveness probe finds out.
+
+        A scheduler of Airflow 3.3.2 that has lost its database while a task runs may wait for ever for its executor.
+        """
+        long_ago = time.monotonic() - _STARTS_WITHIN_S
+        running = [name for name in self._deployment.components if name not in self._kept_down]
+        asked = [name for name in running if self._launched_at.get(name, 0.0) < long_ago]
+        try:
+            since = self._deployment.metadata.now() - timedelta(seconds=_SILENT_S)
+            return [name for name in asked if not self._deployment.is_well(name, since)]
+        except psycopg.OperationalError:
+            return []  # nobody can show one
 
     def _ill_after(self, seconds: float) -> list[str]:
         since: datetime | None = None
