@@ -60,18 +60,19 @@ def batches(rows: int) -> Any:
 
 def fill(database: Any, rows: int) -> None:
     """What the journal holds after all rows were delivered; that itself would take a while."""
-    from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
+    from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest, way_to
     from airflow_provider_connectif.contacts.mapping import ContactMapping
 
     deliver("the first", 0, journal_conn_id="postgres")  # makes the tables
     mapping = ContactMapping(properties=PROPERTIES)
-    row_digest, digest_of_mapping = RowDigester(mapping), mapping_digest(mapping)
+    way = way_to(json.loads(os.environ["AIRFLOW_CONN_CONNECTIF_DEFAULT"])["host"])
+    row_digest, digest_of_mapping = RowDigester(mapping, way), mapping_digest(mapping, way)
     columns = "sync_id, contact_key, state, row_digest, patch_digest, mapping_digest, run_id, generation"
     with database.cursor().copy(f"copy connectif_journal ({columns}) from stdin") as copy:
         for batch in batches(rows):
             for row in batch:
                 patch = mapping.patch(1, row)
-                digests = (row_digest(row), patch_digest(patch.properties), digest_of_mapping)
+                digests = (row_digest(row), patch_digest(patch.properties, way), digest_of_mapping)
                 copy.write_row(("nightly", patch.key, "acknowledged", *digests, "dag/the first", 1))
     database.execute("vacuum analyze connectif_journal")
 

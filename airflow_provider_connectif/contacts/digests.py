@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
@@ -16,6 +17,17 @@ _RULES_VERSION = b"1"  # to be raised when a rule changes what is sent; then eve
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
 
 Values = Sequence[Any]
+
+
+def way_to(base_url: str, way: str = "") -> str:
+    """A way of delivery to one host: what another one has acknowledged, such as a sandbox, says nothing of this one.
+
+    :param base_url: where patches are sent to.
+    :param way: as of :func:`mapping_digest`.
+    """
+    if base_url == DEFAULT_BASE_URL:
+        return way
+    return hashlib.blake2b(f"{way} {base_url}".encode(), digest_size=_SIZE).hexdigest()
 
 
 def mapping_digest(mapping: ContactMapping, way: str = "") -> str:

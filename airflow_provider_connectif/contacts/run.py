@@ -11,6 +11,7 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
+from airflow_provider_connectif.contacts.digests import way_to
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
@@ -43,6 +44,7 @@ class Source(Protocol):
 class Client(Protocol):
     """What a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
 
+    base_url: str
     quota: Quota
     tries: int
 
@@ -179,13 +181,15 @@ class Run(ABC):
     def _made_changes(self, remapped: int = 0) -> Changes | None:
         if self._journal is None:
             return None
+        traits = self._delivery_traits()
+        traits["way"] = way_to(self._client.base_url, traits.get("way", ""))
         return Changes(
             self._journal,
             self._mapping,
             full_refresh=self._full_refresh,
             retry_rejected=self._retry_rejected,
             remapped=remapped,
-            **self._delivery_traits(),
+            **traits,
         )
 
     def _delivery_traits(self) -> dict[str, Any]:
@@ -259,6 +263,11 @@ class Run(ABC):
             outcome = self._changes.settled_already(seen)
             if outcome is Outcome.REJECTED and seen.line is not None:
                 self._refuse(number, row, outcome, seen.line.status_code, [seen.line.reason or "refused"])
+                return None
+            if outcome is Outcome.HELD and seen.line is not None:
+                # Still refused as it is: whoever looks into this run's log or rejects must find it there.
+                reasons = [f"held: {seen.line.reason or 'refused'}"]
+                self._refuse(number, row, outcome, seen.line.status_code, reasons)
                 return None
             if outcome is not None:
                 self._tally.count(outcome, number)

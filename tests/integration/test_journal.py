@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,3 +234,29 @@ def test_mapped_tasks_of_a_dag_share_a_journal(
         assert [xcom(dag_run, "patch", "summary", n)["requests"] for n in range(4)] == [requests] * 4
     assert len(strict.contacts) == 100
     assert journal.query("select distinct sync_id from connectif_journal") == [("quarters.patch",)]
+
+
+def test_what_another_host_has_acknowledged_is_not_taken_for_delivered(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    """A DAG that was tried on a sandbox is pointed at another account: every row is sent there, once."""
+    assert deliver("tried", rows=[ANA, BEA]).summary["created"] == 2
+    with StrictServer() as production:
+        connection("connectif_default", **production.connection(requests_per_minute=FAST))
+        assert deliver("first night", rows=[ANA, BEA]).summary["created"] == 2
+        assert deliver("second night", rows=[ANA, BEA]).summary["unchanged"] == 2
+        assert len(production.contacts) == 2
+
+
+def test_a_row_that_is_held_is_told_of_by_every_run(
+    journal: JournalDatabase, strict: StrictServer, tmp_path: Path
+) -> None:
+    strict.update(faults=[refused("ana")])
+    assert deliver("night", rows=[ANA, BEA]).state == "failed"
+    path = tmp_path / "rejects.jsonl"
+    run = deliver("next night", rows=[ANA, BEA], rejects_path=str(path))
+    assert (run.state, run.summary["held"], run.summary["requests"]) == ("success", 1, 0)
+    (line,) = [json.loads(text) for text in path.read_text().splitlines()]
+    assert (line["outcome"], line["status"], line["row_number"]) == ("held", 422, 1)
+    assert list(run.summary["reasons"]) == line["reasons"]
+    assert line["reasons"][0].startswith("held: HTTP 422")
