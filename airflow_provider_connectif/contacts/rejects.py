@@ -29,8 +29,8 @@ class Rejects:
     """Writes a line for each row that was refused, here or by Connectif, or whose tries were used up.
 
     A line: ``row_number`` (from 1), ``key``, ``outcome`` (``invalid``, ``rejected``, ``held`` or ``undelivered``),
-    ``status`` (HTTP status or ``null``), ``reasons`` (as Connectif gave them), ``row`` (as it came; values that JSON does
-    not know are written as text). It is personal data.
+    ``status`` (HTTP status or ``null``), ``reasons`` (as Connectif gave them), ``row`` (as it came; values that JSON
+    does not know are written as text). It is personal data.
 
     :param sink: an open text file, or ``None`` to write nothing.
     """
