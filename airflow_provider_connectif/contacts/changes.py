@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,13 +79,13 @@ class Changes:
         self._last_sent = {key: sent for key, sent in self._last_sent.items() if key in self._in_flight}
         keys: list[str | None] = self._plain_keys(batch)
         digests = self._row_digests(batch)
-        asked = dict(zip(keys, digests, strict=True))
-        nameless = asked.pop(None, None) is not None
+        asked = {key: digest for key, digest in zip(keys, digests, strict=True) if key is not None}
+        nameless = None in keys
         if self._full_refresh:
             asked = dict.fromkeys(asked, _ANOTHER)
         elif nameless or len(asked) < len(keys):
             asked |= dict.fromkeys(_twice(keys), _ANOTHER)
-        lines = self._journal.differing(asked)  # type: ignore[arg-type]
+        lines = self._journal.differing(asked)
         if not lines and not nameless and not self._last_sent:
             return LookedUp(len(batch), [])
         spelled = self._other_spellings(batch, keys, lines)
@@ -219,5 +220,4 @@ class Changes:
 
 def _twice(keys: Collection[str | None]) -> set[str]:
     """The keys that stand more than once."""
-    seen: set[str | None] = set()
-    return {key for key in keys if key is not None and (key in seen or seen.add(key))}  # type: ignore[func-returns-value]
+    return {key for key, count in Counter(keys).items() if key is not None and count > 1}
