@@ -1,12 +1,16 @@
-# make demo, make test, make lint, make docs, make e2e, make test-matrix. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
+# make demo, make test, make lint, make docs, make e2e, make test-matrix. Each creates .venv by itself; nothing is needed
+# but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 WORKERS ?= 3
 BIN := $(VENV)/bin
-# The address of a package index, if any, is pip's own affair.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The address of a package index, if any, is the installer's own affair. uv takes seconds where pip takes a minute; it
+# reads no pip.conf, so where only pip knows the way: make UV=
+UV ?= $(shell command -v uv)
+INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) \
+	--quiet --constraint constraints.txt
 
 .PHONY: demo test test-matrix lint docs mutations e2e e2e-celery e2e-mutations chaos clean
 

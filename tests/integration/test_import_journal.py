@@ -218,13 +218,14 @@ def test_a_file_that_failed_is_imported_by_the_next_try_and_the_others_are_not(
 def test_one_import_fails_and_another_is_stuck(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer, end: str
 ) -> None:
-    strict.update(import_faults=[{"nth": [1, 1], "end": end, "at_rows": 0}], import_workers=1, import_run_s=1.5)
+    strict.update(import_faults=[{"nth": [1, 1], "end": end, "at_rows": 0}, {"nth": [2, 2], "hold": "queued"}])
     source = [*rows(60), *[{**row, "_surname": "x"} for row in rows(40, begin=100)]]
-    run = run_import("night", rows=source, timeout=timedelta(seconds=2))
+    run = run_import("night", rows=source, timeout=timedelta(seconds=4))
     assert run.state == ("up_for_retry" if end == "error" else "failed")
     assert "is over" in str(run.error)
     assert ("ended in error" if end == "error" else "was cancelled") in str(run.error)
     assert run.summary["imported"] == 0
+    strict.update(import_faults_hold=False)
     if end == "cancelled":  # somebody clears the task, and so wants it to be imported
         again = import_rows("night", rows=source, **WITH_JOURNAL)
         assert again.state == "success", again.error
@@ -236,12 +237,13 @@ def test_a_file_that_failed_is_not_forgotten_over_one_that_was_stuck(
     journal: JournalDatabase, strict: StrictServer, memory: str
 ) -> None:
     with_memory = WITH_JOURNAL if memory == "journal" else {}
-    strict.update(import_faults=[{"nth": [1, 1], "end": "error", "at_rows": 0}], import_workers=1, import_run_s=1.5)
+    strict.update(import_faults=[{"nth": [1, 1], "end": "error", "at_rows": 0}, {"nth": [2, 2], "hold": "queued"}])
     source = [*rows(60), *[{**row, "_surname": "x"} for row in rows(40, begin=100)]]
-    run = import_rows("night", rows=source, timeout=timedelta(seconds=2), **with_memory)
+    run = import_rows("night", rows=source, timeout=timedelta(seconds=4), **with_memory)
     assert run.state == "up_for_retry"
     assert (len(strict.uploads), run.summary["imported"]) == (2, 0)
 
+    strict.update(import_faults_hold=False)
     again = import_rows("night", rows=source, tries_before=1, **with_memory)
 
     assert again.state == "success", again.error

@@ -61,7 +61,7 @@ def test_it_fires_at_the_deadline(strict: StrictServer, uploaded: Callable[[], s
     strict.update(import_hold="queued")
     began_at = time.monotonic()
     assert fired(trigger([uploaded()], seconds=0.5))["why"] == "deadline"
-    assert 0.4 < time.monotonic() - began_at < 3
+    assert 0.4 < time.monotonic() - began_at < 10
 
 
 def test_a_server_that_hangs_does_not_keep_it(strict: StrictServer, uploaded: Callable[[], str]) -> None:

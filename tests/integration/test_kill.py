@@ -18,7 +18,8 @@ import pytest
 from tests.support.strict_server import ROOT, StrictServer, until
 from tests.support.task_runs import run_operator
 
-ENDS_WITHIN_S = 3.0
+ENDS_WITHIN_S = 10.0
+"""Far less than what it would take without being ended: queries of 30 s and more, windows and waits of a minute."""
 TASK_IN_AIRFLOW = """
 from airflow.utils import db
 from tests.support.airflow_runs import sync_dag
@@ -211,7 +212,7 @@ def test_a_killed_task_cancels_the_query_that_runs(
     assert took_s < ENDS_WITHIN_S
     assert end["state"] == "up_for_retry"
     assert child.says("Told to stop: 0 rows read")
-    until(lambda: not sessions(warehouse), within_s=2)
+    until(lambda: not sessions(warehouse), within_s=10)
     assert strict.received == 0
 
 
@@ -226,7 +227,7 @@ def test_a_task_killed_between_two_batches_of_a_query_lets_go_of_it(
     took_s, _ = child.terminate()
 
     assert took_s < ENDS_WITHIN_S
-    until(lambda: not sessions(warehouse), within_s=2)
+    until(lambda: not sessions(warehouse), within_s=10)
     assert strict.requests == 20
 
 

@@ -158,7 +158,7 @@ def test_the_databases_session_ends_with_the_task(postgres: Any, strict: StrictS
     for faults in ([], [{"nth": [5, None], "status": 401}]):
         strict.reset(faults=faults)
         run(sql=SERIES.format(1500), sql_conn_id="postgres")
-        until(lambda: postgres.execute(others).fetchone()[0] == 0, within_s=2)
+        until(lambda: postgres.execute(others).fetchone()[0] == 0, within_s=10)
 
 
 def test_a_database_that_fails_in_the_middle_is_worth_another_try(

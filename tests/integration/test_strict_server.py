@@ -234,4 +234,4 @@ def test_it_carries_more_than_the_client_can_send(server: StrictServer) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(ask, "abcd"))
     assert len(server.contacts) == 3000
-    assert time.monotonic() - began_at < 2.0
+    assert time.monotonic() - began_at < 10

