@@ -27,8 +27,9 @@ from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
+from airflow_provider_connectif.read_errors import ReadError
 from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
-from airflow_provider_connectif.sources import ReadError, RowsError, RowsSource, SqlSource
+from airflow_provider_connectif.sources import RowsError, RowsSource, SqlSource
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -191,7 +192,7 @@ class ContactsOperator(BaseOperator):
         """Deliver the rows, or only check them.
 
         :return: the summary.
-        :raises AirflowFailException: over the failure budget, a refused key, a wrong mapping, a wrong
+        :raises AirflowFailException: over the failure budget, a refused key, a wrong mapping, a wrong statement or
             connection: another try would end the same way.
         :raises AirflowException: Connectif or the database failed: another try may succeed.
         :raises AirflowSkipException: ``on_response`` says so.
@@ -280,10 +281,8 @@ class ContactsOperator(BaseOperator):
                 run.run(lambda: self._open_source(start.context))
         except _FINAL_ERRORS as error:
             return str(error), None
-        except JournalError as error:
+        except (JournalError, ReadError) as error:
             return (str(error), None) if error.final else (None, str(error))
-        except ReadError as error:
-            return None, str(error)
         return None, None
 
     def _end(self, final: str | None, again: str | None) -> None:
