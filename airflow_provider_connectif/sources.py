@@ -30,6 +30,7 @@ class RowsSource:
     """
 
     columns: Sequence[str] | None = None  # each row may have its own
+    size: int | None
 
     def __init__(self, rows: Any) -> None:
         if rows is None:
@@ -41,6 +42,7 @@ class RowsSource:
         if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
             raise RowsError(f"rows must be an iterable of mappings, not of type {type(rows).__name__}")
         self._rows = rows
+        self.size = len(rows) if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping) else None
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
         batch: list[Any] = []
@@ -78,6 +80,7 @@ class SqlSource:
         if not hasattr(hook, "get_conn") or not hasattr(hook, "get_records"):
             raise RowsError(f"connection {conn_id!r} is no SQL connection: its hook is {type(hook).__name__}")
         self.columns: Sequence[str] | None = None
+        self.size: int | None = None  # nobody knows it before a streamed result has ended
         self._hook = hook
         self.conn_id = conn_id
         self._sql = sql

@@ -292,6 +292,7 @@ class ContactsOperator(BaseOperator):
         if self._run is not None and not (final or again):
             self._defer(self._run)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
+        words = ". ".join(text for text in (again, words) if text)
         if final:
             raise AirflowFailException(final)
         if verdict is Verdict.SKIPPED:
@@ -299,7 +300,7 @@ class ContactsOperator(BaseOperator):
         if verdict is Verdict.FAILED:
             raise AirflowFailException(words)
         if again or verdict is Verdict.TRY_AGAIN:
-            raise AirflowException(". ".join(text for text in (again, words) if text))
+            raise AirflowException(words)
 
     @contextmanager
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:
@@ -312,14 +313,17 @@ class ContactsOperator(BaseOperator):
         path = self.rejects_path
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
-            self.log.info(
-                "%s %s to %s (%s)%s",
-                "Checking, without sending," if check_only else "Delivering",
-                self._describe_source(),
-                client.base_url,
-                mapping.describe(),
-                self._describe(),
-            )
+            if not start.comes_back:  # a run that goes on says so itself
+                self.log.info(
+                    "%s %s %s %s (%s)%s%s",
+                    "Checking, without sending," if check_only else "Delivering",
+                    self._describe_source(),
+                    "for" if check_only else "to",
+                    client.base_url,
+                    mapping.describe(),
+                    self._describe(),
+                    self._journal().describe(),
+                )
             arguments: dict[str, Any] = {
                 "client": client,
                 "mapping": mapping,
