@@ -45,6 +45,10 @@ class JournalConnection:
         if self.conn_id is not None and not (self.sync_id and self.table):
             raise ValueError("a journal needs a sync_id and a journal_table")
 
+    def describe(self) -> str:
+        """What the log says of it, at the end of a line."""
+        return "" if self.conn_id is None else f"; journal of sync {self.sync_id!r} on {self.conn_id!r}"
+
     @contextmanager
     def open(self, context: Any, *, read_only: bool, keeps_rows: bool = False) -> Iterator[Journal | None]:
         """The journal of this connection, or ``None``; its pool is closed at the end.

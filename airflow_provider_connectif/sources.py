@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,23 +11,15 @@ from types import TracebackType
 from typing import Any
 
 from airflow_provider_connectif.contacts.rows import RowBatch
+from airflow_provider_connectif.read_errors import is_of_a_database, read_error
 
 BATCH_ROWS = 1000
 _POLL_S = 0.25  # how soon a stop is noticed
 _END = object()
-_EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
-# SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
-# authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
-_TELLING_STATES = ("08", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
-_TELLING_DRIVERS = ("psycopg", "psycopg2", "sqlite3")  # where an error without a state is one of the connection
 
 
 class RowsError(ValueError):
     """What was given as rows is none; another try would find the same."""
-
-
-class ReadError(Exception):
-    """The database failed while rows were read; another try may succeed."""
 
 
 class RowsSource:
@@ -39,6 +30,7 @@ class RowsSource:
     """
 
     columns: Sequence[str] | None = None  # each row may have its own
+    size: int | None
 
     def __init__(self, rows: Any) -> None:
         if rows is None:
@@ -50,6 +42,7 @@ class RowsSource:
         if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
             raise RowsError(f"rows must be an iterable of mappings, not of type {type(rows).__name__}")
         self._rows = rows
+        self.size = len(rows) if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping) else None
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
         batch: list[Any] = []
@@ -77,8 +70,8 @@ class SqlSource:
     :param sql: one statement that returns rows.
     :param parameters: as the driver's ``execute`` takes them.
     :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
-    :raises ReadError: from iteration: the database failed. Its message is shown where it speaks of objects and not
-        of rows.
+    :raises ReadError: from iteration: the database failed, or the statement is wrong (``final``). The database's words
+        are told where they speak of objects and not of rows.
     """
 
     def __init__(
@@ -87,11 +80,12 @@ class SqlSource:
         if not hasattr(hook, "get_conn") or not hasattr(hook, "get_records"):
             raise RowsError(f"connection {conn_id!r} is no SQL connection: its hook is {type(hook).__name__}")
         self.columns: Sequence[str] | None = None
+        self.size: int | None = None  # nobody knows it before a streamed result has ended
         self._hook = hook
-        self._conn_id = conn_id
+        self.conn_id = conn_id
         self._sql = sql
         self._parameters = parameters
-        self._read = 0
+        self.rows_read = 0
         self._connection: Any = None
         self._is_cancelled = False
 
@@ -143,7 +137,7 @@ class SqlSource:
             names = self.columns = [str(column[0]) for column in cursor.description]
             yield []  # an empty result has columns too, and they are checked with the first batch
             while rows:
-                self._read += len(rows)
+                self.rows_read += len(rows)
                 # Some connections ask their driver for rows that are mappings already.
                 yield rows if isinstance(rows[0], Mapping) else RowBatch(names, rows)
                 rows = cursor.fetchmany(BATCH_ROWS)
@@ -158,22 +152,9 @@ class SqlSource:
                     cancel()
                 return
 
-    def failure(self, error: BaseException) -> str:
-        """A driver's error in words, without the values that it may quote."""
-        state = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
-        driver = type(error).__module__.partition(".")[0]
-        kind = type(error).__name__ + (f" (SQLSTATE {state})" if state else "")
-        words = f"reading from {self._conn_id!r} failed after {self._read:,} rows: {kind}"
-        if state.startswith(_TELLING_STATES) or (not state and driver in _TELLING_DRIVERS):
-            words += f": {_EMAIL.sub('***', str(error).strip().partition(chr(10))[0])}"
-        return words
-
 
 class _DriverErrors:
-    """Turns a driver's errors, which may quote a row, into :class:`ReadError`.
-
-    Every driver derives its own from a class called ``Error`` (PEP 249); the standard library has no common one.
-    """
+    """Turns a driver's errors, which may quote a row, into :class:`ReadError`."""
 
     def __init__(self, source: SqlSource) -> None:
         self._source = source
@@ -184,8 +165,8 @@ class _DriverErrors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None and any(base.__name__ == "Error" for base in type(error).__mro__):
-            raise ReadError(self._source.failure(error)) from None
+        if error is not None and is_of_a_database(error):
+            raise read_error(error, self._source.conn_id, self._source.rows_read) from None
 
 
 def _put(batches: queue.Queue[Any], batch: Any, is_over: threading.Event) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
-from airflow_provider_connectif.api.window import RequestWindow
+from airflow_provider_connectif.api.window import Cause, RequestWindow
 
 _POLL_S = 0.25  # how soon a waiting thread notices that the run was stopped
 
@@ -25,11 +25,11 @@ class Wait:
     """Requests are held back until a point in time.
 
     :param until: seconds since the epoch.
-    :param refused: the server said 429, rather than that nothing was left.
+    :param cause: why.
     """
 
     until: float
-    refused: bool
+    cause: Cause
 
 
 class Quota:
@@ -68,10 +68,10 @@ class Quota:
                         self._window.leave(now)
                         self.requests += 1
                         return now
-                    if leave.waits_for_window:
-                        self._wait = Wait(time.time() + leave.at - now, self._window.was_refused)
-                    if leave.waits_for_window != held_back:
-                        held_back = leave.waits_for_window
+                    if leave.cause is not None:
+                        self._wait = Wait(time.time() + leave.at - now, leave.cause)
+                    if (leave.cause is not None) != held_back:
+                        held_back = leave.cause is not None
                         self._count_waiting(held_back, now)
                     self._changed.wait(min(leave.at - now, _POLL_S))
             finally:

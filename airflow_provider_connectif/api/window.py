@@ -15,6 +15,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from airflow_provider_connectif.api.rate_headers import RateSignal
 
@@ -26,16 +27,29 @@ _WHOLE_SECOND_S = 1.0  # what a reset told in whole seconds can be short by
 _SAME_WINDOW_S = {True: 1.1, False: 0.2}  # between two tellings of one reset, in whole seconds or not
 
 
+class Cause(StrEnum):
+    """Why a request is held back by a window."""
+
+    USED_UP = "used_up"
+    """The server says that nothing is left."""
+    REFUSED = "refused"
+    """The server's last word was 429."""
+    CAP = "cap"
+    """The cap is reached."""
+    ASSUMED = "assumed"
+    """The server has told nothing, and the documented allowance is reached."""
+
+
 @dataclass(frozen=True)
 class Leave:
     """When the next request may leave.
 
     :param at: a time on the caller's clock; infinity: not before another answer has arrived.
-    :param waits_for_window: it is a window that holds the request back, and not an answer on its way.
+    :param cause: why a window holds the request back; ``None`` where none does, but perhaps an answer on its way.
     """
 
     at: float
-    waits_for_window: bool
+    cause: Cause | None = None
 
 
 class RequestWindow:
@@ -67,27 +81,23 @@ class RequestWindow:
             return self._cap or DOCUMENTED_REQUESTS_PER_MINUTE
         return min(self._limit, self._cap or self._limit)
 
-    @property
-    def was_refused(self) -> bool:
-        """The last word of the server was 429."""
-        return self._refused
-
     def next_leave(self, now: float) -> Leave:
         """When the next request may leave."""
         if now < self._blocked_until:
-            return Leave(self._blocked_until, True)
+            return Leave(self._blocked_until, Cause.REFUSED if self._refused else Cause.USED_UP)
         if self._remaining is not None and now >= self._closes_at() + self._margin:
             self._await_probe()
         paced = self._pace_leaves_at(now)
         if paced > now:
-            return Leave(paced, paced < math.inf)
+            cause = Cause.ASSUMED if self._cap is None else Cause.CAP
+            return Leave(paced, cause if paced < math.inf else None)
         if self._probing:
-            return Leave(now if now >= self._probe_left_at + _PROBE_PATIENCE_S else math.inf, False)
+            return Leave(now if now >= self._probe_left_at + _PROBE_PATIENCE_S else math.inf)
         if self._remaining is None or self._remaining > self._in_flight:
-            return Leave(now, False)
+            return Leave(now)
         if self._remaining > 0:
-            return Leave(math.inf, False)
-        return Leave(self._closes_at() + self._margin, True)
+            return Leave(math.inf)
+        return Leave(self._closes_at() + self._margin, Cause.USED_UP)
 
     def leave(self, now: float) -> None:
         """A request leaves."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
+from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled
 from airflow_provider_connectif.contacts.rows import Row, RowBatch
@@ -41,6 +42,7 @@ class Changes:
     :param full_refresh: send every row, changed or not.
     :param retry_rejected: send rows again that were refused as they are.
     :param remapped: what an earlier process of the run has counted.
+    :param repeated: likewise.
     :param way: as of :func:`airflow_provider_connectif.contacts.digests.mapping_digest`.
     :param settles_later: patches are settled when all were read, and are too many to be remembered until then. Rows of
         one contact are then told apart within a batch, and beyond it by the doubt that :meth:`before_sending` leaves.
@@ -54,6 +56,7 @@ class Changes:
         full_refresh: bool,
         retry_rejected: bool,
         remapped: int = 0,
+        repeated: int = 0,
         way: str = "",
         settles_later: bool = False,
     ) -> None:
@@ -67,7 +70,14 @@ class Changes:
         self._digester = RowDigester(mapping, way)
         self._last_sent: dict[str, Digests] = {}
         self._in_flight: dict[str, int] = {}
+        self._sent_keys = KeyCounter()
+        self._repeated_before = repeated
         self.remapped = remapped
+
+    @property
+    def repeated(self) -> int:
+        """Contacts with several rows that differ, where patches are settled one by one."""
+        return self._repeated_before + self._sent_keys.repeated_keys
 
     def look_up(self, batch: Sequence[Row]) -> LookedUp:
         """What the journal knows of a batch's contacts.
@@ -134,6 +144,7 @@ class Changes:
             return patch
         self._last_sent[key] = digests
         if not self._settles_later:
+            self._sent_keys.add(key)
             self._in_flight[key] = self._in_flight.get(key, 0) + 1
         return patch._replace(digests=digests)
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.outcomes import JournalError, Outcome, Stop, StopKind
-from airflow_provider_connectif.contacts.progress import clock, describe_seconds, plural
+from airflow_provider_connectif.contacts.progress import plural
 from airflow_provider_connectif.contacts.run import Source
 from airflow_provider_connectif.contacts.sync import ContactSync
 
 if TYPE_CHECKING:
+    from airflow_provider_connectif.api.quota import Wait
     from airflow_provider_connectif.contacts.journal import Journal
     from airflow_provider_connectif.contacts.mapping import Patch
 
@@ -52,14 +53,15 @@ class DeferrableSync(ContactSync):
         self._is_reading = False
         self._is_read = False  # to its end
         self._is_planning = False  # the rest of the source goes into the plan, since the window is far away
-        self._window_opens_at = 0.0
-        self._pending = ""
+        self._deferred_for: Wait | None = None
         self._is_parked = False
+        self._progress.longest_wait_s = deferral.after_s
 
     @property
     def deferred_until(self) -> float | None:
         """When the task is to come back, in seconds since the epoch, if it has to."""
-        return self._window_opens_at if self.stop == Stop(StopKind.DEFERRED) else None
+        is_deferred = self.stop == Stop(StopKind.DEFERRED) and self._deferred_for is not None
+        return self._deferred_for.until if is_deferred and self._deferred_for is not None else None
 
     @property
     def time_left_s(self) -> float | None:
@@ -77,14 +79,24 @@ class DeferrableSync(ContactSync):
             self._client.quota.recall(state["quota"])
         if state is None or not state["is_read"]:
             if self._rules.comes_back:
+                self._log.info(
+                    "Going on after waiting for the rate limit: %s the rows are read from the first one",
+                    "what was left to send is not there any more;" if state is None else "now",
+                )
                 self._rejects.begin_anew()  # every row is looked at again
             super()._work(open_source)
             return
         self._tally.go_on(state["tally"])
-        self._changes = self._made_changes(remapped=state["remapped"])
+        self._rejects.lines = state.get("rejects", 0)
+        self._changes = self._made_changes(remapped=state["remapped"], repeated=state.get("repeated", 0))
         self._delivery.count_before(self._tally.delivered, self._tally.outcomes[Outcome.REJECTED])
         self._is_read = True
-        self._log.info("Going on after waiting for the rate limit: %s", self._left())
+        self._progress.rows_to_read = self._tally.read
+        self._log.info(
+            "Going on after waiting for the rate limit: %s pending, %s",
+            plural(self._journal.plan.count(), "contact"),
+            self._progress.describe_left(),
+        )
         self._deliver(self._send_planned)
 
     def _process(self, source: Source) -> None:
@@ -146,7 +158,7 @@ class DeferrableSync(ContactSync):
         if self._is_reading:
             self._is_planning = True  # it is read to its end first, so that it need not be read again
             return
-        self._window_opens_at = wait.until
+        self._deferred_for = wait
         self._delivery.end(StopKind.DEFERRED)
 
     def _close_journal(self) -> None:
@@ -172,23 +184,16 @@ class DeferrableSync(ContactSync):
             "effort": self._effort.as_state(),
             "quota": self._client.quota.remember(until),
             "remapped": self._changes.remapped if self._changes else 0,
+            "repeated": self._changes.repeated if self._changes else 0,
+            "rejects": self._rejects.lines,
         }
-        self._journal.commit()  # so that what is settled is pending no longer
-        self._pending = self._left()
         self._journal.park(state, until)
 
     def _log_end(self) -> None:
-        if not self._is_parked:
+        if self._is_parked and self._deferred_for is not None:
+            self._progress.log_deferral(self._deferred_for)
+        else:
             super()._log_end()
-            return
-        until = clock(self._window_opens_at)
-        self._log.info("Rate limit: deferred until %s, without a worker; %s", until, self._pending)
 
     def _more_in_summary(self) -> dict[str, Any]:
         return {"deferrals": self._effort.deferrals}
-
-    def _left(self) -> str:
-        """How much is pending, and how long that takes by the allowance."""
-        pending = self._journal.plan.count()
-        minutes = pending / self._client.quota.requests_per_minute
-        return f"{plural(pending, 'contact')} pending, about {describe_seconds(60.0 * minutes)} left"

@@ -18,14 +18,16 @@ from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.journal_settings import JournalSettings
 from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, key_parameter
-from airflow_provider_connectif.contacts.lease import Lease
+from airflow_provider_connectif.contacts.lease import Claim, Lease
 from airflow_provider_connectif.contacts.mapping import Digests
 from airflow_provider_connectif.contacts.outcomes import taken_over
 from airflow_provider_connectif.contacts.plan import Plan
+from airflow_provider_connectif.contacts.progress import clock
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
 _TRIES_BEFORE_TELLING = 10
+_TELL_AGAIN_S = 600.0
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
 
 _ACKNOWLEDGED = (
@@ -92,21 +94,20 @@ class Journal:
         Plans that this run does not come back to are deleted.
 
         :param stopped: whether the run was told to stop while it waits.
-        :param tell: is told, once, that it waits.
+        :param tell: is told that it waits, and for whom: at first, when that changes, and every ten minutes.
         :param comes_back: the task has been here before, and its plan is to be gone on with.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
         self._is_there = self._database.create(read_only=self.read_only)
         if self.read_only:
             return
-        tries = 0
-        while not stopped() and not self._database.guarded(self._lease.take):
+        tries, told, told_at = 0, "", 0.0
+        while not stopped() and (claim := self._database.guarded(self._lease.take)) is not None:
             tries += 1
-            if tries == _TRIES_BEFORE_TELLING:
-                tell(
-                    f"Another run of sync {self._settings.sync_id!r} is under way, or was killed less than a minute "
-                    "ago: waiting until it ends"
-                )
+            is_due = str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S
+            if tries >= _TRIES_BEFORE_TELLING and is_due:
+                told, told_at = str(claim), time.monotonic()
+                tell(self._describe_wait(claim))
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
         if not stopped():
             self.plan.sweep(keeps_mine=comes_back)
@@ -296,6 +297,13 @@ class Journal:
                 self._database.guarded(self._lease.release)
             finally:
                 self._database.close()
+
+    def _describe_wait(self, claim: Claim) -> str:
+        return (
+            f"Sync {self._settings.sync_id!r} is held by another run ({claim}"
+            f"{', deferred' if claim.is_parked else ''}): waiting until it ends. Its claim ends by itself at "
+            f"{clock(claim.until)}, unless it is renewed"
+        )
 
     def _overlay_gathered(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
         """What is not written yet is newer than what the database has."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,6 +14,29 @@ from airflow_provider_connectif.contacts.journal_tables import JournalTables
 LEASE_S = 60.0
 PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
 _RENEW_EVERY_S = 15.0
+
+_CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late, whatever the workers' clocks differ by
+
+
+class Claim(NamedTuple):
+    """Who has a sync.
+
+    ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index. ``until``: when the claim ends if
+    nobody renews it, in seconds since the epoch.
+    """
+
+    run_id: str
+    task: str
+    until: float
+
+    def __str__(self) -> str:
+        """The run and its task, with the map index of a mapped one."""
+        return f"{self.run_id}, task {self.task.removesuffix('[-1]')}"
+
+    @property
+    def is_parked(self) -> bool:
+        """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
+        return self.until > time.time() + _CLEARLY_PARKED_S
 
 
 class Lease:
@@ -45,17 +69,23 @@ class Lease:
         self.generation = 0
         self.is_lost = False
 
-    def take(self) -> bool:
-        """Try to get the claim; ``generation`` then tells this process from all that had one before."""
+    def take(self) -> Claim | None:
+        """Try to get the claim; ``generation`` then tells this process from all that had one before.
+
+        :return: another run's claim that holds this one off, the one that ends last; ``None`` if it was got.
+        """
         claims, now = self._claims.c, time.time()
         of_sync = claims.sync_id == self._sync_id
         of_another_run = sa.and_(of_sync, claims.run_id != self._run_id)
         of_this_task = sa.and_(of_sync, claims.run_id == self._run_id, claims.task == self._task)
         with self._engine.begin() as connection:
             generation = self._next_generation(connection)
-            alive = sa.select(claims.holder).where(of_another_run, claims.lease_until > now).limit(1)
-            if connection.execute(alive).first() is not None:
-                return False
+            alive = sa.select(claims.run_id, claims.task, claims.lease_until).where(
+                of_another_run, claims.lease_until > now
+            )
+            other = connection.execute(alive.order_by(claims.lease_until.desc()).limit(1)).first()
+            if other is not None:
+                return Claim(*other)
             connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
             connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
@@ -63,7 +93,7 @@ class Lease:
         self._keeper = threading.Thread(target=self._keep, name="connectif-lease", daemon=True)
         self._keeper.start()
         self._is_held = True
-        return True
+        return None
 
     def park(self, until: float) -> None:
         """Leave with the claim, to come back at a moment in seconds since the epoch; ``is_lost`` if it is gone."""

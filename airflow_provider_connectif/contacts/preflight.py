@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import re
-from array import array
 from typing import Any
 
+from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import Patch
-from airflow_provider_connectif.contacts.progress import describe_seconds, plural
+from airflow_provider_connectif.contacts.progress import describe_seconds, plural, seconds_at_best
 from airflow_provider_connectif.contacts.run import Run, Source
 
 _EXAMPLES = 3
-_PARTITIONS = 256
 _DIGIT = re.compile(r"\d")
 _NOT_PUNCTUATION = re.compile(r"[A-Za-z]|[^\x00-\x7f]")
 _LONGEST_MASKED = 60
@@ -23,9 +20,11 @@ _LONGEST_MASKED = 60
 class ContactCheck(Run):
     """Checks the rows of a source as a delivery would; the only requests are those for field definitions."""
 
+    _reasons_in_failure = 0  # they are what somebody has asked for, and stand in the log, all of them
+
     def __init__(self, *arguments: Any, **named_arguments: Any) -> None:
         super().__init__(*arguments, **named_arguments)
-        self._keys = _KeyCounter()
+        self._keys = KeyCounter()
         self._examples: list[Patch] = []
 
     def _process(self, source: Source) -> None:
@@ -46,19 +45,20 @@ class ContactCheck(Run):
     @property
     def _run_duration_s(self) -> float:
         """At best: full windows are used up at once, so the last one takes no time to speak of."""
-        windows = math.ceil(self._keys.count / self._client.quota.requests_per_minute)
-        return max(0, windows - 1) * 60.0
+        return seconds_at_best(self._keys.count, self._client.quota.requests_per_minute)
 
     def _log_end(self) -> None:
         self._log.info(
-            "Checked %s in %s, no contact sent: %d can be sent, %d are invalid; %s more than once",
+            "%s %s in %s, no contact sent: %s can be sent, %s invalid; %s more than once%s",
+            self._check_words,
             plural(self._tally.read, "row"),
             describe_seconds(self._effort.duration_s),
-            self._keys.count,
-            self._tally.bad,
+            f"{self._keys.count:,}",
+            f"{self._tally.bad:,}",
             "1 row has a key that stands"
             if self._keys.duplicates == 1
-            else f"{self._keys.duplicates} rows have keys that stand",
+            else f"{self._keys.duplicates:,} rows have keys that stand",
+            self._end_notes,
         )
         self._log.info(
             "A run takes %s: at %s a minute %s",
@@ -69,25 +69,7 @@ class ContactCheck(Run):
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
             self._log.info("Example, row %d, values masked: %s", patch.number, json.dumps(masked, ensure_ascii=False))
-        self._progress.log_reasons(len(self._tally.reasons))
-
-
-class _KeyCounter:
-    """Counts keys that stand more than once, in eight bytes a key rather than a set of them all."""
-
-    def __init__(self) -> None:
-        self._digests = [array("Q") for _ in range(_PARTITIONS)]
-        self.count = 0
-
-    def add(self, key: str) -> None:
-        digest = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
-        self._digests[digest % _PARTITIONS].append(digest)
-        self.count += 1
-
-    @property
-    def duplicates(self) -> int:
-        """Rows whose key an earlier row had."""
-        return sum(len(partition) - len(set(partition)) for partition in self._digests)
+        self._progress.log_reasons(0, len(self._tally.reasons))
 
 
 def masked_value(value: Any) -> Any:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.quota import Quota, Wait
+from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.summary import Tally
 
 PROGRESS_EVERY_S = 5.0
+HEARTBEAT_S = 60.0
 _SHORTEST_WAIT_LOGGED_S = 1.5
 _SAME_WAIT_S = 1.0
+_SHORT_S = 1.0
+_WAIT_TOLD_S = 0.05  # what is shown as 0.0 s is none
 _REASONS_LOGGED = 10
+_WINDOW_S = 60.0
+
+_CAUSES: dict[Cause, str] = {
+    Cause.USED_UP: "the window's requests are used up",
+    Cause.REFUSED: "Connectif answered 429",
+    Cause.CAP: "the connection's requests_per_minute, {allowance}, are used up",
+    Cause.ASSUMED: "Connectif tells no allowance, so {allowance} requests a minute are assumed, and they are used up",
+}
+"""Why a window is waited for."""
 
 
 class Log(Protocol):
@@ -28,10 +42,10 @@ class Log(Protocol):
 
 
 class Progress:
-    """Logs how far a run has come every five seconds, and each wait for a window with the time it ends.
+    """Tells how far a run has come: every five seconds while that changes, and when a wait for a window begins.
 
-    The lines come from the task's own thread also for a reason of Airflow's: a task whose supervisor was killed
-    lives on until it next logs.
+    While nothing changes a line a minute remains. The lines come from the task's own thread, and never end for long,
+    also for a reason of Airflow's: a task whose supervisor was killed lives on until it next logs.
     """
 
     def __init__(self, log: Log, tally: Tally, quota: Quota, effort: Effort, *, by_import: bool = False) -> None:
@@ -40,49 +54,95 @@ class Progress:
         self._tally = tally
         self._quota = quota
         self._effort = effort
-        self._last_at = time.monotonic()
+        self._looked_at = self._told_at = time.monotonic()
+        self._told = ""
         self._last_wait: Wait | None = None
+        self.rows_to_read: int | None = None
+        """Rows of the source in all, where that is known."""
+        self.longest_wait_s = math.inf
+        """A wait that ends later than this is not told: the task does not wait for it, but is deferred."""
 
     def tick(self) -> None:
         """Log what is due; cheap enough to call for each row."""
         now = time.monotonic()
         wait = self._quota.wait
-        if wait is not None and wait is not self._last_wait:
-            self._log_wait(wait)
-        if now - self._last_at >= PROGRESS_EVERY_S:
-            self._last_at = now
-            self._log.info("Progress: %s", self.counts)
+        if wait is not None and wait.until - time.time() <= self.longest_wait_s:
+            self._look_at_wait(wait)
+            self._looked_at = now  # nothing changes now, and soon after the wait there is the next one
+        is_silent = now - self._told_at >= HEARTBEAT_S
+        if now - self._looked_at < PROGRESS_EVERY_S and not is_silent:
+            return
+        self._looked_at = now
+        if is_silent or self.counts != self._told:
+            self._tell("Progress: %s", self.counts)
 
     @property
     def counts(self) -> str:
         """The counts in words."""
         return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
-    def log_end(self) -> None:
-        """The account of the whole run, refusals with their reasons and first rows."""
-        self._log.info(
-            "Done in %s: %s; waited %s for the rate limit",
-            describe_seconds(self._effort.duration_s),
+    def describe_left(self, wait_s: float = 0.0) -> str:
+        """How long the rows that are not settled will still take, in words; at best, as others use the account too.
+
+        :param wait_s: seconds until the next window opens.
+        """
+        is_whole = self.rows_to_read is not None
+        rows = (self.rows_to_read if self.rows_to_read is not None else self._tally.read) - self._tally.accounted
+        seconds = wait_s + seconds_at_best(rows, self._quota.requests_per_minute)
+        words = "less than a minute" if seconds < _SHORT_S else f"at least {describe_seconds(seconds)}"
+        return f"{words} left" if is_whole else f"{words} left for the rows read so far"
+
+    def log_end(self, how: str, notes: str, reasons_told: int) -> None:
+        """The account of the whole run, refusals with their reasons and first rows.
+
+        :param how: how it ended, as the beginning of a sentence that goes on with how long it took.
+        :param notes: what stands at the end of the line.
+        :param reasons_told: as of :meth:`log_reasons`.
+        """
+        if self._effort.waited_s >= _WAIT_TOLD_S:
+            notes = f"; waited {describe_seconds(self._effort.waited_s)} for the rate limit{notes}"
+        self._log.info("%s %s: %s%s", how, describe_seconds(self._effort.duration_s), self.counts, notes)
+        self.log_reasons(reasons_told)
+
+    def log_deferral(self, wait: Wait) -> None:
+        """The task gives its worker back."""
+        self._tell(
+            "Rate limit: %s; deferred until %s, without a worker. %s; %s",
+            self._why(wait),
+            clock(wait.until),
             self.counts,
-            describe_seconds(self._effort.waited_s),
+            self.describe_left(max(0.0, wait.until - time.time())),
         )
-        self.log_reasons()
 
-    def log_reasons(self, most: int = _REASONS_LOGGED) -> None:
-        """The refusals by reason, with their first rows."""
-        reasons = self._tally.top_reasons(most)
+    def log_reasons(self, told: int, most: int = _REASONS_LOGGED) -> None:
+        """The refusals by reason, with their first rows.
+
+        :param told: how many of the commonest reasons the task's exception tells.
+        """
+        reasons = self._tally.top_reasons(most, skip=told)
         if reasons:
-            more = len(self._tally.reasons) - len(reasons)
+            more = len(self._tally.reasons) - told - len(reasons)
             tail = f"\n  and {more:,} more" if more > 0 else ""
-            self._log.warning("Refused, and why:\n  %s%s", "\n  ".join(reasons), tail)
+            head = "Refused, beside the commonest reasons below:" if told else "Refused, and why:"
+            self._log.warning("%s\n  %s%s", head, "\n  ".join(reasons), tail)
 
-    def _log_wait(self, wait: Wait) -> None:
+    def _look_at_wait(self, wait: Wait) -> None:
+        if wait is self._last_wait:
+            return
         last, self._last_wait = self._last_wait, wait
         seconds = wait.until - time.time()
         if seconds < _SHORTEST_WAIT_LOGGED_S or (last is not None and abs(last.until - wait.until) < _SAME_WAIT_S):
             return
-        why = "Connectif answered 429" if wait.refused else "the window's requests are used up"
-        self._log.info("Rate limit: %s; waiting %.0f s, until %s", why, seconds, clock(wait.until))
+        account = f". {self.counts}; {self.describe_left(seconds)}" if self._tally.read else ""
+        self._tell("Rate limit: %s; waiting %.0f s, until %s%s", self._why(wait), seconds, clock(wait.until), account)
+
+    def _why(self, wait: Wait) -> str:
+        return _CAUSES[wait.cause].format(allowance=self._quota.requests_per_minute)
+
+    def _tell(self, message: str, *words: Any) -> None:
+        self._log.info(message, *words)
+        self._told_at = time.monotonic()
+        self._told = self.counts
 
 
 def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) -> str:
@@ -93,7 +153,9 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         parts.append(f"{outcomes[Outcome.IMPORTED]:,} imported")
     if tally.delivered or not by_import:
         created, updated = outcomes[Outcome.CREATED], outcomes[Outcome.UPDATED]
-        parts.append(f"{tally.delivered:,} delivered ({created:,} created, {updated:,} updated)")
+        parts.append(f"{tally.delivered:,} delivered")
+        if tally.delivered:
+            parts[-1] += f" ({created:,} created, {updated:,} updated)"
     for outcome in (
         Outcome.DUPLICATE,
         Outcome.NOT_TAKEN,
@@ -105,7 +167,8 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         Outcome.UNDELIVERED,
     ):
         if outcomes[outcome]:
-            parts.append(f"{outcomes[outcome]:,} {outcome.value.replace('_', ' ')}")
+            words = "superseded by a later row" if outcome is Outcome.DUPLICATE else outcome.value.replace("_", " ")
+            parts.append(f"{outcomes[outcome]:,} {words}")
     unsettled = tally.read - tally.accounted
     if unsettled:
         parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not sent yet'}")
@@ -114,9 +177,15 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
     return ", ".join(parts)
 
 
+def seconds_at_best(requests: int, requests_per_minute: int) -> float:
+    """What requests take if each window is used up at once, so that the last one takes no time to speak of."""
+    return max(0, math.ceil(requests / requests_per_minute) - 1) * _WINDOW_S
+
+
 def clock(moment: float) -> str:
-    """A moment in seconds since the epoch as ``12:30:00 UTC``."""
-    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S} UTC"
+    """A moment in seconds since the epoch as ``12:30:00 UTC``, with its date where that is not today's."""
+    then, now = datetime.fromtimestamp(moment, UTC), datetime.now(UTC)
+    return f"{then:%H:%M:%S} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def plural(count: int, noun: str) -> str:
@@ -126,7 +195,10 @@ def plural(count: int, noun: str) -> str:
 
 def describe_seconds(seconds: float) -> str:
     """``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

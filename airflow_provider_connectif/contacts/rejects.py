@@ -37,6 +37,8 @@ class Rejects:
 
     def __init__(self, sink: TextSink | None) -> None:
         self._sink = sink
+        self.lines = 0
+        """How many were written, earlier processes of the run included."""
 
     def write(
         self,
@@ -60,9 +62,11 @@ class Rejects:
         }
         # ASCII only, so that a lone surrogate, one of the reasons to be here, can be written at all.
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
+        self.lines += 1
 
     def begin_anew(self) -> None:
         """Empty the file of what an earlier process has written; every row is looked at again."""
+        self.lines = 0
         if self._sink is not None:
             self._sink.begin_anew()
 

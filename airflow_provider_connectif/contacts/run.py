@@ -20,12 +20,11 @@ from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, summarise
-from airflow_provider_connectif.contacts.verdict import Verdict, stop_verdict
+from airflow_provider_connectif.contacts.verdict import Verdict, describe_end, stop_verdict
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
 
-_REASONS_IN_FAILURE = 3
 
 FieldsMode = Literal["live", "builtin"]
 
@@ -33,10 +32,12 @@ FieldsMode = Literal["live", "builtin"]
 class Source(Protocol):
     """Rows in batches.
 
-    ``columns`` are known once iteration has begun, and ``None`` where each row may have its own.
+    ``columns`` are known once iteration has begun, and ``None`` where each row may have its own. ``size``: how many
+    rows there are, ``None`` where that is known at their end only.
     """
 
     columns: Sequence[str] | None
+    size: int | None
 
     def __iter__(self) -> Iterator[Sequence[Row]]: ...
 
@@ -76,6 +77,7 @@ class Run(ABC):
 
     _scope = "Contacts: Write"
     _by_import = False
+    _reasons_in_failure = 5  # that the task's exception tells; the log has the others
 
     def __init__(
         self,
@@ -109,6 +111,7 @@ class Run(ABC):
         self._changes: Changes | None = None
         self._own_stop: Stop | None = None
         self._killed = False
+        self._is_broken = True  # an error ends the run, until it has come to its end
 
     def run(self, open_source: Callable[[], Source]) -> None:
         """Read every row, or as many as it takes to know that the run must end early.
@@ -121,6 +124,9 @@ class Run(ABC):
             self._open_journal()
             if not self.stop:
                 self._work(open_source)
+            if not (self.stop or self._tally.read):
+                self._log.warning("The source had no rows: is there nothing to deliver, or is its query wrong?")
+            self._is_broken = False
         finally:
             try:
                 self._close_journal()
@@ -153,23 +159,47 @@ class Run(ABC):
         )
 
     def verdict(self) -> tuple[Verdict, str]:
-        """How the run ended, and in words why, with counts and the commonest reasons."""
+        """How the run ended, and in words why, with the commonest reasons of refusals."""
+        verdict, words = self._ended()
+        reasons = "; ".join(self._tally.top_reasons(self._reasons_in_verdict))
+        return verdict, words + (f". Commonest reasons: {reasons}" if reasons else "")
+
+    @property
+    def _reasons_in_verdict(self) -> int:
+        """How many reasons the task's exception tells: none where another error ends it."""
+        return 0 if self._is_broken or self._ended()[0] is Verdict.SUCCESS else self._reasons_in_failure
+
+    def _ended(self) -> tuple[Verdict, str]:
         undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
         trouble = self._trouble()
         if self.stop is not None:
-            verdict, words = stop_verdict(self.stop, self._scope)
-        elif trouble is not None:
-            verdict, words = trouble
-        elif undelivered:
-            verdict, words = Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
-        elif self._budget.is_exceeded_by(self._tally):
-            verdict = Verdict.FAILED
-            words = f"{self._tally.bad:,} of {plural(self._tally.read, 'row')} refused, and {self._budget} may be"
-        else:
-            return Verdict.SUCCESS, ""
-        reasons = "; ".join(self._tally.top_reasons(_REASONS_IN_FAILURE))
-        account = self._progress.counts
-        return verdict, f"{words}. {account}" + (f". Commonest reasons: {reasons}" if reasons else "")
+            return stop_verdict(self.stop, self._scope)
+        if trouble is not None:
+            return trouble
+        if undelivered:
+            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
+        if self._budget.is_exceeded_by(self._tally):
+            read = plural(self._tally.read, "row")
+            return Verdict.FAILED, f"{self._tally.bad:,} of {read} refused, and {self._budget} may be"
+        return Verdict.SUCCESS, ""
+
+    @property
+    def _end_words(self) -> str:
+        """How the run ended, as the beginning of a line."""
+        return "Failed after" if self._is_broken else describe_end(self._ended()[0], self.stop)
+
+    @property
+    def _check_words(self) -> str:
+        """As :attr:`_end_words`, for a run that only looks."""
+        return "Stopped early, checked" if self._is_broken or self.stop else "Checked"
+
+    @property
+    def _end_notes(self) -> str:
+        """What else is to be known at the end of a line: the failure budget, and where refused rows are."""
+        notes = [self._budget.describe_use(self._tally)]
+        if self._rejects.lines:
+            notes.append(f"refused rows are in {self._rejects_path!r}")
+        return "".join(f"; {note}" for note in notes if note)
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         """The whole way of the rows, from the account's definitions on."""
@@ -178,7 +208,7 @@ class Run(ABC):
         if not self.stop:
             self._process(open_source())
 
-    def _made_changes(self, remapped: int = 0) -> Changes | None:
+    def _made_changes(self, remapped: int = 0, repeated: int = 0) -> Changes | None:
         if self._journal is None:
             return None
         traits = self._delivery_traits()
@@ -189,6 +219,7 @@ class Run(ABC):
             full_refresh=self._full_refresh,
             retry_rejected=self._retry_rejected,
             remapped=remapped,
+            repeated=repeated,
             **traits,
         )
 
@@ -219,6 +250,7 @@ class Run(ABC):
     def _patches(self, source: Source) -> Iterator[Patch]:
         """The good rows' patches; bad rows are counted and written as they come."""
         checked = False
+        self._progress.rows_to_read = source.size
         for batch in source:
             if not checked:
                 self._check_columns(source, batch)
@@ -232,6 +264,7 @@ class Run(ABC):
             self._end_batch()
         if not checked:
             self._mapping.check()
+        self._progress.rows_to_read = self._tally.read
 
     def _patches_of(self, batch: Sequence[Row]) -> Iterator[Patch]:
         if self._changes is None:
@@ -305,11 +338,15 @@ class Run(ABC):
         """Asked several times a second while something is waited for."""
         return self.stop is not None
 
+    def _is_to_stop_while_waiting(self) -> bool:
+        self._progress.tick()
+        return self._is_to_stop()
+
     def _read_definitions(self) -> None:
         if not self._live_fields or not self._mapping.needs_definitions:
             return
         try:
-            found = fetch_definitions(self._client, self._policy, self._log, self._is_to_stop)
+            found = fetch_definitions(self._client, self._policy, self._log, self._is_to_stop_while_waiting)
         except QuotaClosed:
             return
         except DefinitionsError as failure:

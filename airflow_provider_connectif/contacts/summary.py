@@ -92,10 +92,13 @@ class Tally:
         """Rows that Connectif has accepted."""
         return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
 
-    def top_reasons(self, most: int) -> list[str]:
-        """The commonest reasons, with their counts and the numbers of the first rows."""
+    def top_reasons(self, most: int, skip: int = 0) -> list[str]:
+        """The commonest reasons, with their counts and the numbers of the first rows.
+
+        :param skip: leave out so many of the commonest ones.
+        """
         shown = []
-        for reason, count in self.reasons.most_common(most):
+        for reason, count in self.reasons.most_common(skip + most)[skip:]:
             numbers = sorted(self.examples[reason])
             rows = ", ".join(f"{number:,}" for number in numbers) + (", ..." if count > len(numbers) else "")
             where = f" (row{'s' if len(numbers) > 1 else ''} {rows})" if numbers else ""
@@ -128,12 +131,23 @@ class FailureBudget:
 
     def is_exceeded_by(self, tally: Tally) -> bool:
         """Whether more rows failed than are allowed."""
-        if isinstance(self.allowed, int):
-            return tally.bad > self.allowed
+        return tally.bad > self.rows_of(tally)
+
+    def describe_use(self, tally: Tally) -> str:
+        """How much of it is used, in words; empty where nothing is allowed and nothing was used."""
+        if not (self.allowed or tally.bad):
+            return ""
+        share = f", {self.allowed * 100:g} % of the rows read" if isinstance(self.allowed, float) else ""
+        return f"failure_budget: {tally.bad:,} used of {self.rows_of(tally):,}{share}"
+
+    def rows_of(self, tally: Tally) -> int:
+        """How many of the rows read may be refused."""
         # In floats, 29 % of 100 would be a little less than 29.
-        return tally.bad > Fraction(str(self.allowed)) * tally.read
+        return self.allowed if isinstance(self.allowed, int) else int(Fraction(str(self.allowed)) * tally.read)
 
     def __str__(self) -> str:
+        if not self.allowed:
+            return "none"
         return f"{self.allowed * 100:g} % of them" if isinstance(self.allowed, float) else f"{self.allowed:,}"
 
 

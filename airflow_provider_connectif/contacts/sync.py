@@ -13,6 +13,8 @@ from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.contacts.run import Run, Source
 
+SENT_AGAIN = "each run sends them all again, though nothing has changed. Let the source have one row for each contact"
+
 
 class ContactSync(Run):
     """Delivers the rows of a source.
@@ -66,7 +68,10 @@ class ContactSync(Run):
             self._tick()
 
     def _log_end(self) -> None:
-        self._progress.log_end()
+        if self._changes is not None and (contacts := self._changes.repeated):
+            stand = "1 contact stands" if contacts == 1 else f"{contacts:,} contacts stand"
+            self._log.warning("%s in several rows that differ: %s", stand, SENT_AGAIN)
+        self._progress.log_end(self._end_words, self._end_notes, self._reasons_in_verdict)
 
     def _end_batch(self) -> None:
         if self._journal is not None:

@@ -61,5 +61,17 @@ def stop_verdict(stop: Stop, scope: str) -> tuple[Verdict, str]:
     return verdict, words.format(answer=_answer(stop.error))
 
 
+def describe_end(verdict: Verdict, stop: Stop | None) -> str:
+    """How a run ended, as the beginning of a sentence that goes on with how long it took.
+
+    :param stop: why it ended before its last row, if it did.
+    """
+    if verdict is Verdict.SUCCESS:
+        return "Done in"
+    if verdict is Verdict.SKIPPED:
+        return "Skipped after"
+    return "Failed after" if stop is None else "Stopped early, after"
+
+
 def _answer(error: Error | None) -> str:
     return "a 2xx" if error is None else describe_error(error)

@@ -27,8 +27,9 @@ from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
+from airflow_provider_connectif.read_errors import ReadError
 from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
-from airflow_provider_connectif.sources import ReadError, RowsError, RowsSource, SqlSource
+from airflow_provider_connectif.sources import RowsError, RowsSource, SqlSource
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -191,7 +192,7 @@ class ContactsOperator(BaseOperator):
         """Deliver the rows, or only check them.
 
         :return: the summary.
-        :raises AirflowFailException: over the failure budget, a refused key, a wrong mapping, a wrong
+        :raises AirflowFailException: over the failure budget, a refused key, a wrong mapping, a wrong statement or
             connection: another try would end the same way.
         :raises AirflowException: Connectif or the database failed: another try may succeed.
         :raises AirflowSkipException: ``on_response`` says so.
@@ -280,10 +281,8 @@ class ContactsOperator(BaseOperator):
                 run.run(lambda: self._open_source(start.context))
         except _FINAL_ERRORS as error:
             return str(error), None
-        except JournalError as error:
+        except (JournalError, ReadError) as error:
             return (str(error), None) if error.final else (None, str(error))
-        except ReadError as error:
-            return None, str(error)
         return None, None
 
     def _end(self, final: str | None, again: str | None) -> None:
@@ -293,6 +292,7 @@ class ContactsOperator(BaseOperator):
         if self._run is not None and not (final or again):
             self._defer(self._run)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
+        words = ". ".join(text for text in (again, words) if text)
         if final:
             raise AirflowFailException(final)
         if verdict is Verdict.SKIPPED:
@@ -300,7 +300,7 @@ class ContactsOperator(BaseOperator):
         if verdict is Verdict.FAILED:
             raise AirflowFailException(words)
         if again or verdict is Verdict.TRY_AGAIN:
-            raise AirflowException(". ".join(text for text in (again, words) if text))
+            raise AirflowException(words)
 
     @contextmanager
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:
@@ -313,14 +313,17 @@ class ContactsOperator(BaseOperator):
         path = self.rejects_path
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
-            self.log.info(
-                "%s %s to %s (%s)%s",
-                "Checking, without sending," if check_only else "Delivering",
-                self._describe_source(),
-                client.base_url,
-                mapping.describe(),
-                self._describe(),
-            )
+            if not start.comes_back:  # a run that goes on says so itself
+                self.log.info(
+                    "%s %s %s %s (%s)%s%s",
+                    "Checking, without sending," if check_only else "Delivering",
+                    self._describe_source(),
+                    "for" if check_only else "to",
+                    client.base_url,
+                    mapping.describe(),
+                    self._describe(),
+                    self._journal().describe(),
+                )
             arguments: dict[str, Any] = {
                 "client": client,
                 "mapping": mapping,

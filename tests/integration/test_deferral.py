@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from airflow_provider_connectif.contacts import lease
 from tests.support.airflow_runs import task_states, xcom
 from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer, until
+from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
 
 LIMIT, WINDOW_S = 20, 3.0
@@ -219,7 +221,7 @@ def test_a_newer_run_waits_for_a_deferred_one_and_then_takes_the_place_of_its_pl
     monkeypatch.setattr(lease, "PARKED_S", 2.0)
     assert deliver("night", rows=rows(30), **DEFERRABLE).state == "deferred"
     newer = Process(tmp_path, "next night", rows=rows(30, visits=1))
-    newer.wait_until_it_says("is under way")
+    newer.wait_until_it_says("Sync 'nightly' is held by another run (dag/night, task patch): waiting until it ends")
     assert journal.pending() == 10
 
     assert newer.end().state == "success"  # nobody came back for the other
@@ -313,11 +315,17 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     second = Process(tmp_path, "night", method="execute_complete", rows=rows(50), **DEFERRABLE)
     assert second.end().state == "deferred"
 
-    assert first.says("without a worker; 30 contacts pending, about 1 min 30 s left")
-    assert second.says("Going on after waiting for the rate limit: 30 contacts pending")
-    assert second.says("without a worker; 10 contacts pending, about 30.0 s left")
-    assert not first.says("@example.com")
-    assert not second.says("@example.com")
+    first_lines, second_lines = provider_lines(first.output()), provider_lines(second.output())
+    assert [line.split(" ")[0] for line in first_lines] == ["Delivering", "Rate"]
+    assert re.fullmatch(
+        r"Rate limit: the window's requests are used up; deferred until \d\d:\d\d:\d\d UTC, without a worker. "
+        r"50 rows read, 20 delivered \(20 created, 0 updated\), 30 not sent yet, 20 requests; at least 1 min \d s left",
+        first_lines[1],
+    )
+    # A window of 20 requests more than the one that is there, and the wait for the next one.
+    assert second_lines[0] == "Going on after waiting for the rate limit: 30 contacts pending, at least 1 min left"
+    assert [line.split(" ")[0] for line in second_lines] == ["Going", "Rate"]
+    assert re.search(r" 40 delivered .*, 10 not sent yet, 40 requests; at least \d\.\d s left$", second_lines[1])
 
 
 def test_without_a_journal_it_says_what_is_missing() -> None:

@@ -9,8 +9,8 @@ import shlex
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -49,8 +49,17 @@ def _exports_a_connection(command: str, home: Path, monkeypatch: pytest.MonkeyPa
     name = "AIRFLOW_CONN_CONNECTIF_DEFAULT"
     monkeypatch.setenv(name, run_shell(command, home)[name])
     client = ConnectifHook().get_conn()
-    assert client.base_url == "https://api.connectif.cloud"
-    client.close()
+    if "sandbox-secret" not in command:
+        assert client.base_url == "https://api.connectif.cloud"
+        client.close()
+        return
+    # That of a sandbox started as the page says, but for the port.
+    with closing(client), _sandbox_as_documented() as address:
+        assert client.base_url == "http://127.0.0.1:8765"
+        shown = json.loads(run_shell(command, home)[name])
+        monkeypatch.setenv(name, json.dumps(shown | {"host": address}))
+        with closing(ConnectifHook().get_conn()) as reaching:
+            assert reaching.get_store() is not None
 
 
 def _adds_a_connection(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,13 +76,22 @@ def _metadata() -> sqlite3.Connection:
 
 
 def _starts_a_sandbox(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _sandbox_as_documented(command):
+        pass
+
+
+@contextmanager
+def _sandbox_as_documented(command: str = "python -m airflow_provider_connectif.sandbox") -> Iterator[str]:
+    """A sandbox as a page starts it; its address."""
     arguments = [sys.executable, *shlex.split(command)[1:], "--port", "0"]  # the last one counts; 8765 may be taken
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     ) as it:
         try:
             assert it.stdout is not None
-            assert it.stdout.readline().startswith("Connectif sandbox on http://127.0.0.1:")
+            address = re.match(r"Connectif sandbox on (http://127\.0\.0\.1:\d+)/", it.stdout.readline())
+            assert address
+            yield address[1]
         finally:
             it.terminate()
 

@@ -219,7 +219,7 @@ def test_another_run_waits_until_the_first_has_ended(
     second = start("second night", rows=rows(50, visits=2))
     impatient = start("third night", rows=rows(50, visits=3))
     for process in (second, impatient):
-        process.wait_until_it_says("is under way")
+        process.wait_until_it_says("Sync 'nightly' is held by another run (dag/first night, task patch): waiting until")
     impatient.kill(signal.SIGTERM)
     assert impatient.end().state == "up_for_retry"
 
@@ -259,7 +259,7 @@ def test_a_run_that_waits_for_its_source_keeps_its_claim(
     first = start("first night", rows=silent(tmp_path / "gate", after=rows(1, visits=1)))
     until(lambda: claims(journal) == ["dag/first night"])
     second = start("second night", rows=rows(1, visits=2))
-    second.wait_until_it_says("is under way")
+    second.wait_until_it_says("is held by another run")
     ((ends_at,),) = journal.query("select lease_until from connectif_journal_claims where run_id = 'dag/first night'")
     until(lambda: time.time() > ends_at + 0.5)  # the claim would have ended
 

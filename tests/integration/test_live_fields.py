@@ -118,7 +118,7 @@ HTML = "<html>Bad gateway</html>"
         ({"always": [200, HTML]}, "success", 1, "the answer is not a JSON object"),
         ({"always": [200, {"results": []}]}, "success", 1, "no field at all"),
         ({"always": [200, {"results": [{"id": 7}]}]}, "success", 1, "needs an id and a type"),
-        ({"always": [401, None]}, "failed", 0, "Done in"),
+        ({"always": [401, None]}, "failed", 0, "Stopped early, after"),
     ],
 )
 def test_definitions_that_do_not_come(

@@ -89,8 +89,9 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "failed",
         '"_nmae" is no property',
     ),
-    "a wrong statement": ("selekt 1", "up_for_retry", "syntax error"),
-    "no such table": ("select * from nothing", "up_for_retry", "nothing"),
+    "a wrong statement": ("selekt 1", "failed", "syntax error"),
+    "no such table": ("select * from nothing", "failed", "the SQL statement cannot work on"),
+    "no such column": ("select email, nothing from contacts", "failed", "nothing"),
 }
 
 
@@ -110,9 +111,8 @@ def test_a_statement_that_is_no_query_changes_nothing(
 ) -> None:
     end = run(sql="insert into contacts (email) values ('new@example.com')", sql_conn_id=warehouse)
     # PostgreSQL refuses it by itself, since only a query can have a server-side cursor.
-    state, words = ("failed", "returns no rows") if warehouse == "warehouse" else ("up_for_retry", "syntax error")
-    assert end.state == state
-    assert words in str(end.error)
+    assert end.state == "failed"
+    assert ("returns no rows" if warehouse == "warehouse" else "syntax error") in str(end.error)
     assert run(sql="select * from contacts", sql_conn_id=warehouse).summary["read"] == 3
 
 
@@ -159,6 +159,36 @@ def test_the_databases_session_ends_with_the_task(postgres: Any, strict: StrictS
         strict.reset(faults=faults)
         run(sql=SERIES.format(1500), sql_conn_id="postgres")
         until(lambda: postgres.execute(others).fetchone()[0] == 0, within_s=10)
+
+
+def test_a_table_that_may_not_be_read_is_no_matter_of_another_try(
+    postgres: Any, strict: StrictServer, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres.execute("create table contacts (email text)")
+    fields = json.loads(os.environ["AIRFLOW_CONN_POSTGRES"])
+    postgres.execute("drop role if exists guest")
+    postgres.execute("create role guest login")
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_POSTGRES", json.dumps(fields | {"login": "guest"}))
+        (schema,) = postgres.execute("select current_schema()").fetchone()
+        end = run(sql=f"select * from {schema}.contacts", sql_conn_id="postgres")
+    finally:
+        postgres.execute("drop role guest")
+    assert end.state == "failed"
+    assert "the SQL statement cannot work on 'postgres'" in str(end.error)
+    assert "(SQLSTATE 42501): permission denied for" in str(end.error)
+
+
+@pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
+def test_a_query_that_somebody_ends_at_the_database_is_worth_another_try(
+    how: str, postgres: Any, strict: StrictServer, run: Callable[..., Run]
+) -> None:
+    end = run(
+        sql=f"select 'ana@example.com' as email, {how}(pg_backend_pid())::int as visits, pg_sleep(30)",
+        sql_conn_id="postgres",
+    )
+    assert end.state == "up_for_retry"
+    assert "reading from 'postgres' failed after 0 rows" in str(end.error)
 
 
 def test_a_database_that_fails_in_the_middle_is_worth_another_try(

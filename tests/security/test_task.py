@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import airflow_provider_connectif
-from airflow_provider_connectif.sources import ReadError, SqlSource
+from airflow_provider_connectif.read_errors import ReadError
+from airflow_provider_connectif.sources import SqlSource
 from tests.security.hostile import EMAIL, KEY_ID, SECRET
 from tests.support.task_runs import Run, run_operator
 

@@ -68,6 +68,7 @@ RUN_ELSEWHERE = MappingProxyType(
         "make chaos SEEDS=50": "Makefile",
         "make test-matrix": "Makefile",
         'pip install "airflow-provider-connectif[sql]"': "Makefile",  # installs the same extra, from here
+        'pip install ".[sql]"': "Makefile",
     }
 )
 # Texts that other tests hold to the code.

@@ -145,10 +145,14 @@ class Process:
         self._ended = self._ended or os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
         return self._ended
 
+    def output(self) -> str:
+        """What it has written so far."""
+        log = self._end.with_suffix(".log")
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def says(self, words: str) -> bool:
         """Whether its log has these words."""
-        log = self._end.with_suffix(".log")
-        return log.exists() and words in log.read_text(errors="replace")
+        return words in self.output()
 
     def wait_until_it_says(self, words: str) -> None:
         """Wait for words in its log, while it lives."""

@@ -96,3 +96,20 @@ def test_the_failure_budget_counts_invalid_and_rejected(
 def test_what_is_no_budget(allowed: Any) -> None:
     with pytest.raises(ValueError, match="failure_budget must be"):
         FailureBudget(allowed)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "may_be", "use"),
+    [
+        (0, "none", "failure_budget: 2 used of 0"),
+        (0.0, "none", "failure_budget: 2 used of 0, 0 % of the rows read"),
+        (1, "1", "failure_budget: 2 used of 1"),
+        (1200, "1,200", "failure_budget: 2 used of 1,200"),
+        (0.015, "1.5 % of them", "failure_budget: 2 used of 3, 1.5 % of the rows read"),
+    ],
+)
+def test_the_budget_in_words(allowed: float, may_be: str, use: str) -> None:
+    budget = FailureBudget(allowed)
+    assert str(budget) == may_be
+    assert budget.describe_use(tally(200, invalid=1, rejected=1)) == use
+    assert bool(budget.describe_use(tally(200))) is bool(allowed)

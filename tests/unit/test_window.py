@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
-from airflow_provider_connectif.api.window import RequestWindow
+from airflow_provider_connectif.api.window import Cause, RequestWindow
 
 Tell = Callable[[int, float], RateSignal]
 
@@ -191,7 +191,7 @@ def test_a_cap_used_up_by_requests_without_an_answer_is_no_wait_for_a_window() -
     task = RequestWindow(1)
     task.leave(0.0)
     leave = task.next_leave(0.1)
-    assert (leave.at, leave.waits_for_window) == (math.inf, False)
+    assert (leave.at, leave.cause) == (math.inf, None)
 
 
 def test_a_probe_without_an_answer_lets_the_next_one_go() -> None:
@@ -218,7 +218,27 @@ def test_after_a_429_it_waits_as_long_as_it_is_told(signal: RateSignal, free_aga
     task.refused(signal, 0.0)
     leave = task.next_leave(0.0)
     assert leave.at == pytest.approx(free_again)
-    assert leave.waits_for_window
+    assert leave.cause is Cause.REFUSED
+
+
+def test_it_tells_why_a_window_is_waited_for() -> None:
+    """Whoever reads the log must not take an assumption of ours for the server's word."""
+    causes = {}
+    for name, cap, signal in (("told", None, exactly(0, 30.0)), ("untold", None, NO_SIGNAL), ("capped", 1, NO_SIGNAL)):
+        task = RequestWindow(cap)
+        for _ in range(100 if name == "untold" else 1):
+            task.leave(0.0)
+            task.answered(signal, 0.0, 0.1)
+        causes[name] = task.next_leave(0.2).cause
+    back = RequestWindow()
+    back.recall(100, 5.0, ())  # after a deferral
+    causes["back too early"] = back.next_leave(0.0).cause
+    assert causes == {
+        "told": Cause.USED_UP,
+        "untold": Cause.ASSUMED,
+        "capped": Cause.CAP,
+        "back too early": Cause.USED_UP,
+    }
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ class ImportCheck(ContactImport):
     :param arguments: as of :class:`ContactImport`.
     """
 
+    _reasons_in_failure = 0  # they are what somebody has asked for, and stand in the log, all of them
+
     def __init__(self, *arguments: Any, rules: ImportRules, **named_arguments: Any) -> None:
         super().__init__(*arguments, rules=rules, memory=NoMemory(), **named_arguments)
         self._made = ImportSet([], 0, 0, 0)
@@ -41,13 +43,15 @@ class ImportCheck(ContactImport):
     def _log_end(self) -> None:
         files = len(self._made.files)
         self._log.info(
-            "Checked %s in %s, nothing uploaded: %s can be imported, in %s; %d are invalid, %d superseded",
+            "%s %s in %s, nothing uploaded: %s can be imported, in %s; %s invalid, %s superseded%s",
+            self._check_words,
             plural(self._tally.read, "row"),
             describe_seconds(self._effort.duration_s),
             plural(self._made.rows, "row"),
             plural(files, "file"),
-            self._tally.bad,
-            self._made.duplicates,
+            f"{self._tally.bad:,}",
+            f"{self._made.duplicates:,}",
+            self._end_notes,
         )
         if files > QUEUE_LENGTH:
             self._log.warning(
@@ -56,4 +60,4 @@ class ImportCheck(ContactImport):
                 files,
                 QUEUE_LENGTH,
             )
-        self._progress.log_reasons(len(self._tally.reasons))
+        self._progress.log_reasons(0, len(self._tally.reasons))

@@ -29,7 +29,7 @@ from airflow_provider_connectif.contacts.progress import clock, describe_seconds
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.run import Client, Source
 from airflow_provider_connectif.contacts.summary import Tally
-from airflow_provider_connectif.contacts.sync import ContactSync
+from airflow_provider_connectif.contacts.sync import SENT_AGAIN, ContactSync
 from airflow_provider_connectif.contacts.verdict import Verdict
 
 _LEFTOVERS_AT_ONCE = 8
@@ -97,6 +97,7 @@ class ContactImport(ContactSync):
             "tally": self._tally.as_state(),
             "effort": self._effort.as_state(),
             "remapped": self._changes.remapped if self._changes else 0,
+            "rejects": self._rejects.lines,
             "timeout_at": self._waiting.timeout_at,
             # Of imports that another try imports again it tells itself.
             "troubles": [trouble.words for trouble in self._troubles if trouble.verdict is Verdict.FAILED],
@@ -166,6 +167,8 @@ class ContactImport(ContactSync):
         if self._is_all_done_but_waiting:
             self._go_on()
             return
+        if self._rules.comes_back:
+            self._log.info("Going on after a deferral: what was uploaded is not remembered; the rows are read again")
         self._rejects.begin_anew()
         if self._journal is not None and self._uploads.state.files:
             self._settle_earlier()
@@ -185,6 +188,7 @@ class ContactImport(ContactSync):
         self._tally.go_on(run["tally"])
         self._troubles += [Trouble(Verdict.FAILED, words) for words in run["troubles"]]
         self._changes = self._made_changes(remapped=run["remapped"])
+        self._rejects.lines = run.get("rejects", 0)
         if self._rules.comes_back:
             self._effort.go_on({**run["effort"], "deferred_at": time.time()})
             self._effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
@@ -321,6 +325,9 @@ class ContactImport(ContactSync):
             plural(len(made.files), "file"),
             sum(file.size for file in made.files) / 1e6,
         )
+        if made.duplicates and self._journal is not None:
+            stand = "1 row stands" if made.duplicates == 1 else f"{made.duplicates:,} rows stand"
+            self._log.warning("%s before another one of the same contact that differs: %s", stand, SENT_AGAIN)
         if made.incomplete and self._journal is not None:
             self._log.info(
                 "%s blank texts, which an import leaves out: the journal does not call them delivered",

@@ -12,7 +12,7 @@ from airflow_provider_connectif.contacts.imports.memory import SentFile
 from airflow_provider_connectif.contacts.imports.requests import Trouble
 from airflow_provider_connectif.contacts.imports.rules import Fate, ImportRules
 from airflow_provider_connectif.contacts.outcomes import Outcome
-from airflow_provider_connectif.contacts.progress import Log
+from airflow_provider_connectif.contacts.progress import Log, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.summary import Tally
 from airflow_provider_connectif.contacts.verdict import Verdict
@@ -25,10 +25,10 @@ NOT_TAKEN = "not taken by an import with on_existing='keep': the contact is ther
 _AT_ONCE = 1000  # refusals that are written to the journal together
 
 TROUBLES: dict[Fate, tuple[Verdict, str]] = {
-    Fate.BROKEN: (Verdict.TRY_AGAIN, "import {id} ended in error after {done:,} of {rows:,} rows"),
+    Fate.BROKEN: (Verdict.TRY_AGAIN, "import {id} ended in error after {done:,} of {rows}"),
     Fate.CANCELLED: (
         Verdict.FAILED,
-        "import {id} was cancelled in the app after {done:,} of {rows:,} rows; clear the task to import the file again",
+        "import {id} was cancelled in the app after {done:,} of {rows}; clear the task to import the file again",
     ),
     Fate.GONE: (Verdict.TRY_AGAIN, "import {id} is gone: somebody has deleted it before its end was seen here"),
 }
@@ -81,10 +81,10 @@ class Settlement:
             write = self._journal.acknowledge_file if is_known else self._journal.give_up_file
             write(sent.file, state())
         self._log.info(
-            "Import %s: %s; of %s rows %s taken, %s refused%s",
+            "Import %s: %s; of %s %s taken, %s refused%s",
             one.id,
             "gone" if fate is Fate.GONE else one.status,
-            f"{sent.rows:,}",
+            plural(sent.rows, "row"),
             f"{numbers.taken:,}",
             f"{numbers.refused:,}",
             f", {numbers.missing:,} neither" if numbers.missing else "",
@@ -95,12 +95,14 @@ class Settlement:
         numbers = _numbers(sent, one, fate)
         if fate in TROUBLES:
             verdict, words = TROUBLES[fate]
-            return Trouble(verdict, words.format(id=one.id, done=numbers.taken + numbers.refused, rows=sent.rows))
+            return Trouble(
+                verdict, words.format(id=one.id, done=numbers.taken + numbers.refused, rows=plural(sent.rows, "row"))
+            )
         if not numbers.is_trusted or (numbers.missing and self._rules.on_existing != "keep"):
             return Trouble(
                 Verdict.FAILED,
-                f"import {one.id} is finished and {numbers.missing:,} of {sent.rows:,} rows could not be accounted "
-                f"for: it says total {one.total}, success {one.success}, errors {one.errors}",
+                f"import {one.id} is finished and {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
+                f"accounted for: it says total {one.total}, success {one.success}, errors {one.errors}",
             )
         return None
 

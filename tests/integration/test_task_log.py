@@ -1,0 +1,272 @@
+"""What a task's log tells somebody who reads it at night: short, in order, nothing twice, and true."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database
+from tests.support.strict_server import StrictServer
+from tests.support.task_logs import provider_lines
+from tests.support.task_runs import run_operator
+
+Lines = Callable[..., list[str]]
+CLOCK = r"\d\d:\d\d:\d\d UTC"
+
+
+@pytest.fixture
+def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
+    """What the provider has logged since the last call."""
+    return lambda **only: provider_lines("".join(capfd.readouterr()), **only)
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database("sqlite", request)
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [{"email": f"user{n}@example.com", "visits": n} for n in range(count)]
+
+
+# Windows
+
+
+@pytest.mark.parametrize("is_counted", [True, False], ids=["a list", "a generator"])
+def test_each_window_is_one_line_with_what_is_left(
+    is_counted: bool, strict: StrictServer, connection: Callable[..., None], lines: Lines
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=10))
+    strict.reset(limit=300, window_s=9.0, headers="fraction")
+    source = rows(700)
+    run = run_operator(rows=source if is_counted else iter(source), fields="builtin", max_in_flight=4)
+    assert run.state == "success"
+    told = lines()
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Rate", "Rate", "Done"]
+    first = re.fullmatch(
+        rf"Rate limit: the window's requests are used up; waiting \d+ s, until {CLOCK}\. (\d+) rows read, "
+        r"(\d+) delivered .*, (\d+) not sent yet, 300 requests; at least (.*) left(.*)",
+        told[1],
+    )
+    assert first, told[1]
+    read, delivered, pending = map(int, first.groups()[:3])
+    assert delivered + pending == read < 700
+    # 400 more take this wait and a whole window; of a generator only what was read is known.
+    assert first[4].startswith("1 min") is is_counted
+    assert first[5] == ("" if is_counted else " for the rows read so far")
+    assert told[-1].startswith("Done in ")
+    assert "700 delivered" in told[-1]
+    assert re.search(r"; waited [\d.]+ s for the rate limit$", told[-1])
+
+
+def test_without_an_allowance_from_the_server_it_says_what_it_assumes(
+    strict: StrictServer, connection: Callable[..., None], tmp_path: Path, airflow_db: None
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=10))
+    strict.reset(limit=0, headers="none")
+    process = Process(tmp_path, "night", rows=rows(130), journal_conn_id=None)
+    process.wait_until_it_says("Rate limit: ")
+    process.kill(signal.SIGTERM)
+    (told,) = [line for line in provider_lines(process.output()) if line.startswith("Rate limit")]
+    assert told.startswith(
+        "Rate limit: Connectif tells no allowance, so 100 requests a minute are assumed, and they are used up; waiting "
+    )
+
+
+def test_a_cap_of_the_connection_is_named_as_the_cause(
+    strict: StrictServer, connection: Callable[..., None], tmp_path: Path, airflow_db: None
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=10, requests_per_minute=7))
+    process = Process(tmp_path, "night", rows=rows(20), journal_conn_id=None)
+    process.wait_until_it_says("Rate limit: the connection's requests_per_minute, 7, are used up; waiting ")
+    process.kill(signal.SIGTERM)
+    # 13 more, and what is on its way: 7 in the next minute, the rest after another one.
+    assert re.search(r"1[3-9] not sent yet, 7 requests; at least (1 min \d+ s|2 min) left", process.output())
+
+
+# Ends
+
+
+def selected(sql: str) -> dict[str, Any]:
+    return {"rows": None, "sql": sql, "sql_conn_id": "warehouse"}
+
+
+# What the server does, how the operator is told, and how the last line and the exception begin.
+ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
+    "all is well": ({}, {}, "Done in", ""),
+    "over the budget": (
+        {"faults": [{"keys": ["user1@example.com"], "status": 422}]},
+        {},
+        "Failed after",
+        "1 of 3 rows",
+    ),
+    "a refused key": ({"faults": [{"nth": [2, None], "status": 401}]}, {}, "Stopped early, after", "Connectif refused"),
+    "skipped": (
+        {"faults": [{"nth": [2, None], "status": 404}]},
+        {"on_response": {404: "skip_task"}},
+        "Skipped after",
+        "on_response says to skip",
+    ),
+    "a wrong statement": ({}, selected("select * from nowhere"), "Failed after", "the SQL statement cannot work on"),
+    "a wrong mapping": ({}, {"properties": {"_points": "nowhere"}}, "Failed after", "the mapping does not fit"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_last_line_says_which_end_it_was(
+    name: str, strict: StrictServer, lines: Lines, connection: Callable[..., None], tmp_path: Path, airflow_db: None
+) -> None:
+    connection("warehouse", conn_type="sqlite", host=str(tmp_path / "warehouse.db"))
+    server, arguments, words, error = ENDS[name]
+    strict.update(**server)
+    run = run_operator(**({"rows": rows(3), "fields": "builtin", "max_in_flight": 1} | arguments))
+    last = lines()[-1]
+    assert re.match(rf"{words} \d+\.\d s: \d rows? read, ", last), last
+    assert str(run.error or "").startswith(error)
+
+
+def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines: Lines, tmp_path: Path) -> None:
+    strict.update(faults=[{"keys": ["user1@example.com"], "status": 422}])
+    path = tmp_path / "rejects.jsonl"
+    arguments: dict[str, Any] = {"rows": rows(50), "fields": "builtin", "rejects_path": str(path)}
+    assert run_operator(**arguments, failure_budget=3).state == "success"
+    told = lines()
+    assert told[1].endswith(f"; failure_budget: 1 used of 3; refused rows are in '{path}'")
+    assert told[2].startswith("Refused, and why:\n  1 x HTTP 422")
+    assert run_operator(**arguments, failure_budget=0.05).state == "success"
+    assert "; failure_budget: 1 used of 2, 5 % of the rows read; " in lines()[1]
+    strict.update(faults=[])
+    assert run_operator(**arguments, failure_budget=3).state == "success"
+    assert lines()[-1].endswith("; failure_budget: 0 used of 3")
+    assert run_operator(**arguments).state == "success"
+    assert lines()[-1].endswith(" requests")
+
+
+def test_reasons_stand_in_the_log_or_in_the_exception_and_not_in_both(strict: StrictServer, lines: Lines) -> None:
+    bad = [{"email": "user@example.com", "_points": "x"}] * 3
+    bad += [{"email": "user@example.com", "_birthdate": "x"}] * 2
+    bad += [{"email": "user@example.com", "_mobilePhone": "x"}, {"email": "user@example.com", "_name": True}]
+    bad += [{"email": " "}, {"email": None}, {"email": "x"}, {"email": "user@example.com", "_emailStatus": "x"}]
+    columns = ("_points", "_birthdate", "_mobilePhone", "_name", "_emailStatus")
+    arguments: dict[str, Any] = {"rows": bad, "fields": "builtin", "properties": dict.fromkeys(columns)}
+    arguments["properties"] = {column: column for column in columns}
+    source = [{**dict.fromkeys(columns), **row} for row in bad]
+    run = run_operator(**(arguments | {"rows": source}))
+    assert run.state == "failed"
+    reasons = list(run.summary["reasons"])
+    assert len(reasons) > 5
+    log = "\n".join(lines())
+    assert [(reason in log) + (reason in str(run.error)) for reason in reasons] == [1] * len(reasons)
+    assert reasons[0] in str(run.error)
+    assert "Refused, beside the commonest reasons below:\n  1 x " in log
+
+    within = run_operator(**(arguments | {"rows": source}), failure_budget=1.0)
+    assert within.state == "success"
+    log = "\n".join(lines())
+    assert all(log.count(reason) == 1 for reason in reasons)
+
+
+@pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
+@pytest.mark.parametrize("check_only", [False, True])
+def test_a_source_without_rows_is_a_warning(
+    kind: str, check_only: bool, strict: StrictServer, lines: Lines, airflow_db: None
+) -> None:
+    run = run_operator(kind=kind, rows=iter([]), fields="builtin", check_only=check_only)
+    assert run.state == "success"
+    assert lines(level="warning") == ["The source had no rows: is there nothing to deliver, or is its query wrong?"]
+
+
+# The journal
+
+
+def test_the_first_line_names_the_sync_and_the_journal(
+    journal: JournalDatabase, strict: StrictServer, lines: Lines
+) -> None:
+    assert deliver("night", rows=rows(2)).state == "success"
+    told = lines()
+    assert len(told) == 2
+    assert told[0].endswith("; journal of sync 'nightly' on 'journal'")
+
+
+def repeating(between: int) -> list[dict[str, Any]]:
+    """Three contacts that stand twice, with so many others between; one stands twice alike, which is no matter."""
+    twice = [{"email": f"twice{n}@example.com", "visits": n} for n in range(3)]
+    alike = {"email": "alike@example.com", "visits": 7}
+    again = [row | {"email": row["email"].upper(), "visits": 100} for row in twice]
+    return [*twice, alike, *rows(between), *again, alike]
+
+
+@pytest.mark.parametrize("between", [5, 1200], ids=["in one batch", "in two batches"])
+def test_contacts_in_rows_that_differ_are_told_of_each_night(
+    between: int, journal: JournalDatabase, strict: StrictServer, lines: Lines
+) -> None:
+    for night in ("first", "second", "third"):
+        run = deliver(night, rows=repeating(between))
+        assert run.state == "success"
+        assert run.summary["requests"] == (6 if night != "first" else between + 7)
+        (warning,) = lines(level="warning")
+        assert warning == (
+            "3 contacts stand in several rows that differ: each run sends them all again, though nothing has changed. "
+            "Let the source have one row for each contact"
+        )
+    assert deliver("last", rows=rows(between)).state == "success"
+    assert lines(level="warning") == []
+
+
+def test_contacts_in_rows_that_differ_are_counted_over_a_deferral(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], lines: Lines
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=10))
+    strict.reset(limit=2, window_s=2.0, headers="fraction")
+    deferrable: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2)}
+    run = deliver("night", rows=repeating(0), **deferrable)
+    while run.state == "deferred":
+        time.sleep(max(0.0, run.error.trigger.until - time.time()))  # type: ignore[union-attr]
+        run = deliver("night", method="execute_complete", rows=_never(), **deferrable)
+    assert run.state == "success"
+    told = lines()
+    assert sum("3 contacts stand in several rows" in line for line in told) == 1
+    assert sum(line.startswith("Delivering") for line in told) == 1
+    assert not any("@" in line for line in told)
+
+
+def _never() -> Iterator[dict[str, Any]]:
+    raise AssertionError("the source was read a second time")
+    yield {}
+
+
+def test_an_import_tells_of_rows_that_a_later_one_supersedes(
+    journal: JournalDatabase, sandbox: Any, lines: Lines
+) -> None:
+    source = [{"email": "a@example.com", "_points": n} for n in range(3)]
+    run = deliver("night", kind="ContactImportOperator", rows=source, poll_interval=timedelta(seconds=0.2))
+    assert run.state == "success"
+    assert lines(level="warning") == [
+        "2 rows stand before another one of the same contact that differs: each run sends them all again, though "
+        "nothing has changed. Let the source have one row for each contact"
+    ]
+
+
+def test_who_waits_for_a_deferred_run_reads_that_it_is_deferred_and_until_when(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], tmp_path: Path
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=10))
+    strict.reset(limit=5, window_s=30.0, headers="fraction")
+    deferrable: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.5)}
+    assert deliver("night", rows=rows(20), map_index=3, **deferrable).state == "deferred"
+    newer = Process(tmp_path, "next night", rows=rows(20))
+    newer.wait_until_it_says("Its claim ends by itself at ")
+    newer.kill(signal.SIGTERM)
+    (told,) = [line for line in provider_lines(newer.output()) if line.startswith("Sync ")]
+    assert re.fullmatch(
+        r"Sync 'nightly' is held by another run \(dag/night, task patch\[3\], deferred\): waiting until it ends\. "
+        rf"Its claim ends by itself at ([\d-]+ )?{CLOCK}, unless it is renewed",
+        told,
+    )

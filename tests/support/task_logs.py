@@ -1,0 +1,25 @@
+"""What the provider has written into a task's log, out of the output of a process that runs tasks."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+# As Airflow 3's console shows a line: time, level, words, logger, place.
+_LINE = re.compile(
+    r"^\S+Z \[(?P<level>info|warning) *\] (?P<words>(?:(?!^\S+Z \[).)*?) \[[\w.]*airflow_provider_connectif[\w.]*\]",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def provider_lines(output: str, *, level: str = "") -> list[str]:
+    """The provider's messages in their order.
+
+    :param level: only those of ``info`` or ``warning``.
+    """
+    found = _LINE.finditer(_ESCAPES.sub("", output))
+    return [
+        line["words"].strip()
+        for line in found
+        if level in ("", line["level"]) and "cannot be called outside of the Task Runner" not in line["words"]
+    ]

@@ -1,0 +1,108 @@
+"""When progress is told, and in which words."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.rate_headers import RateSignal
+from airflow_provider_connectif.contacts import progress
+from airflow_provider_connectif.contacts.effort import Effort
+from airflow_provider_connectif.contacts.outcomes import Outcome
+from airflow_provider_connectif.contacts.progress import Progress, clock, describe_seconds, seconds_at_best
+from airflow_provider_connectif.contacts.summary import Tally
+
+
+class Lines(list[str]):
+    """A log that keeps its lines."""
+
+    def info(self, message: str, /, *args: Any) -> None:
+        self.append(message % args)
+
+    warning = info
+
+
+@pytest.fixture
+def waiting() -> Iterator[Quota]:
+    """A quota on which a thread waits for an hour."""
+    quota = Quota()
+    quota.release(quota.acquire(), RateSignal(retry_after=3600.0), refused=True)
+
+    def wait() -> None:
+        with suppress(QuotaClosed):
+            quota.acquire()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while quota.wait is None:
+        time.sleep(0.01)
+    yield quota
+    quota.close()
+    thread.join()
+
+
+def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PROGRESS_EVERY_S", 0.01)
+    monkeypatch.setattr(progress, "HEARTBEAT_S", 0.3)
+    lines, tally, begun = Lines(), Tally(read=250), time.monotonic()
+    told = Progress(lines, tally, waiting, Effort(waiting))
+    told.rows_to_read = 250
+    tally.count(Outcome.CREATED, 1)
+    while len(lines) < 3:
+        told.tick()
+        time.sleep(0.005)
+    assert lines[0].startswith("Rate limit: Connectif answered 429; waiting 3600 s, until ")
+    # 249 are three windows: the one that is waited for, and two minutes.
+    assert lines[0].endswith(
+        ". 250 rows read, 1 delivered (1 created, 0 updated), 249 not sent yet, 1 request "
+        "(1 answered 429); at least 1 h 2 min left"
+    )
+    assert len(lines) <= 1 + (time.monotonic() - begun) / 0.3
+    assert all(line.startswith("Progress: ") for line in lines[1:])
+
+
+def test_a_wait_that_the_task_is_deferred_for_is_not_told_as_one(waiting: Quota) -> None:
+    lines = Lines()
+    told = Progress(lines, Tally(read=1), waiting, Effort(waiting))
+    told.longest_wait_s = 10.0
+    told.tick()
+    assert lines == []
+
+
+def test_the_same_counts_are_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PROGRESS_EVERY_S", 0.0)
+    lines, tally, quota = Lines(), Tally(), Quota()
+    told = Progress(lines, tally, quota, Effort(quota))
+    for _ in range(3):
+        told.tick()
+    tally.read = 1
+    for _ in range(3):
+        told.tick()
+    assert lines == [
+        "Progress: 0 rows read, 0 delivered, 0 requests",
+        "Progress: 1 row read, 0 delivered, 1 not sent yet, 0 requests",
+    ]
+
+
+@pytest.mark.parametrize(("requests", "seconds"), [(0, 0), (1, 0), (100, 0), (101, 60), (6000, 59 * 60)])
+def test_a_window_takes_a_minute_but_the_last_one(requests: int, seconds: float) -> None:
+    assert seconds_at_best(requests, 100) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min"), (200, "3 min 20 s"), (3600, "1 h"), (7500, "2 h 5 min")],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert describe_seconds(seconds) == words
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    assert clock(0.0) == "1970-01-01 00:00:00 UTC"
