@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.outcomes import JournalError, Outcome, Stop, StopKind
+from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.progress import plural
-from airflow_provider_connectif.contacts.run import Source
 from airflow_provider_connectif.contacts.sync import ContactSync
 
 if TYPE_CHECKING:

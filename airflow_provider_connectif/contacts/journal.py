@@ -18,11 +18,10 @@ from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.journal_settings import JournalSettings
 from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, key_parameter
-from airflow_provider_connectif.contacts.lease import Claim, Lease
+from airflow_provider_connectif.contacts.lease import Lease
 from airflow_provider_connectif.contacts.mapping import Digests
 from airflow_provider_connectif.contacts.outcomes import taken_over
 from airflow_provider_connectif.contacts.plan import Plan
-from airflow_provider_connectif.contacts.progress import clock
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
@@ -107,7 +106,7 @@ class Journal:
             is_due = str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S
             if tries >= _TRIES_BEFORE_TELLING and is_due:
                 told, told_at = str(claim), time.monotonic()
-                tell(self._describe_wait(claim))
+                tell(claim.describe(self._settings.sync_id))
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
         if not stopped():
             self.plan.sweep(keeps_mine=comes_back)
@@ -297,13 +296,6 @@ class Journal:
                 self._database.guarded(self._lease.release)
             finally:
                 self._database.close()
-
-    def _describe_wait(self, claim: Claim) -> str:
-        return (
-            f"Sync {self._settings.sync_id!r} is held by another run ({claim}"
-            f"{', deferred' if claim.is_parked else ''}): waiting until it ends. Its claim ends by itself at "
-            f"{clock(claim.until)}, unless it is renewed"
-        )
 
     def _overlay_gathered(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
         """What is not written yet is newer than what the database has."""

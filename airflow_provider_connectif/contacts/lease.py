@@ -10,6 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.journal_tables import JournalTables
+from airflow_provider_connectif.contacts.progress import clock
 
 LEASE_S = 60.0
 PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
@@ -37,6 +38,14 @@ class Claim(NamedTuple):
     def is_parked(self) -> bool:
         """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
         return self.until > time.time() + _CLEARLY_PARKED_S
+
+    def describe(self, sync_id: str) -> str:
+        """What another run that waits for it tells."""
+        holder = f"{self}, deferred" if self.is_parked else str(self)
+        return (
+            f"Sync {sync_id!r} is held by another run ({holder}): waiting until it ends. "
+            f"Its claim ends by itself at {clock(self.until)}, unless it is renewed"
+        )
 
 
 class Lease:

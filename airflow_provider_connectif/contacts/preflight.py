@@ -8,8 +8,9 @@ from typing import Any
 
 from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import Patch
+from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.progress import describe_seconds, plural, seconds_at_best
-from airflow_provider_connectif.contacts.run import Run, Source
+from airflow_provider_connectif.contacts.run import Run
 
 _EXAMPLES = 3
 _DIGIT = re.compile(r"\d")

@@ -133,7 +133,9 @@ class Progress:
         seconds = wait.until - time.time()
         if seconds < _SHORTEST_WAIT_LOGGED_S or (last is not None and abs(last.until - wait.until) < _SAME_WAIT_S):
             return
-        account = f". {self.counts}; {self.describe_left(seconds)}" if self._tally.read else ""
+        account = f". {self.counts}" if self._tally.read else ""
+        if account and not self._by_import:  # there most rows take no request of their own
+            account += f"; {self.describe_left(seconds)}"
         self._tell("Rate limit: %s; waiting %.0f s, until %s%s", self._why(wait), seconds, clock(wait.until), account)
 
     def _why(self, wait: Wait) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
-from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.digests import way_to
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.contacts.ports import Client, Source
 from airflow_provider_connectif.contacts.progress import Log, Progress, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
@@ -24,39 +23,6 @@ from airflow_provider_connectif.contacts.verdict import Verdict, describe_end, s
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
-
-
-FieldsMode = Literal["live", "builtin"]
-
-
-class Source(Protocol):
-    """Rows in batches.
-
-    ``columns`` are known once iteration has begun, and ``None`` where each row may have its own. ``size``: how many
-    rows there are, ``None`` where that is known at their end only.
-    """
-
-    columns: Sequence[str] | None
-    size: int | None
-
-    def __iter__(self) -> Iterator[Sequence[Row]]: ...
-
-
-class Client(Protocol):
-    """What a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
-
-    base_url: str
-    quota: Quota
-    tries: int
-
-    def list_contact_fields(self) -> list[Mapping[str, Any]]:
-        """All field definitions."""
-
-    def patch_contact(self, email: str, patch: Any) -> Answer:
-        """Send one patch."""
-
-    def patch_contact_by_external_id(self, external_id: str, patch: Any) -> Answer:
-        """Send one patch."""
 
 
 class Run(ABC):
@@ -121,18 +87,18 @@ class Run(ABC):
         :raises JournalError: the journal's database failed; what it did not take in is sent again by the next try.
         """
         try:
-            self._open_journal()
-            if not self.stop:
-                self._work(open_source)
-            if not (self.stop or self._tally.read):
-                self._log.warning("The source had no rows: is there nothing to deliver, or is its query wrong?")
+            try:
+                self._open_journal()
+                if not self.stop:
+                    self._work(open_source)
+                if not (self.stop or self._tally.read):
+                    self._log.warning("The source had no rows: is there nothing to deliver, or is its query wrong?")
+            finally:
+                self._close_journal()
             self._is_broken = False
         finally:
-            try:
-                self._close_journal()
-            finally:
-                self._rejects.flush()
-                self._log_end()
+            self._rejects.flush()
+            self._log_end()
 
     def kill(self) -> str:
         """Stop now; safe in a signal handler.

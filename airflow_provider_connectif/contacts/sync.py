@@ -10,8 +10,9 @@ from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.contacts.delivery import Delivery
 from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop
+from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
-from airflow_provider_connectif.contacts.run import Run, Source
+from airflow_provider_connectif.contacts.run import Run
 
 SENT_AGAIN = "each run sends them all again, though nothing has changed. Let the source have one row for each contact"
 

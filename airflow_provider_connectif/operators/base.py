@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_connectif.api.client import ConnectifClient
-    from airflow_provider_connectif.contacts.run import FieldsMode, Run
+    from airflow_provider_connectif.contacts.ports import FieldsMode
+    from airflow_provider_connectif.contacts.run import Run
 
 SUMMARY_KEY = "summary"
 
@@ -249,7 +250,9 @@ class ContactsOperator(BaseOperator):
         """Raise ``TaskDeferred`` if the run has to wait without a worker."""
 
     def _describe_source(self) -> str:
-        return "the rows of an upstream task" if self.sql is None else f"the result of sql on {self.sql_conn_id!r}"
+        if self.sql is not None:
+            return f"the result of sql on {self.sql_conn_id!r}"
+        return "the rows of an upstream task" if has_xcom_arg(self.rows) else "the given rows"
 
     def _describe(self) -> str:
         """What the log says of the delivery beside its source and mapping."""

@@ -16,6 +16,7 @@ import pytest
 from tests.integration.conftest import FAST
 from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer, until
+from tests.support.task_logs import provider_lines
 
 LIMIT, WINDOW_S = 20, 2.0
 DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.5)}
@@ -164,7 +165,9 @@ def test_a_database_that_fails_while_the_task_is_being_deferred_fails_it_in_word
 
     assert run.state == "up_for_retry"
     assert "the journal's database failed" in str(run.error)
-    assert "deferred until" not in capfd.readouterr().out
+    told = provider_lines(capfd.readouterr().out)
+    assert not any("deferred until" in line for line in told)
+    assert told[-1].startswith("Failed after ")
     assert len(journal.acknowledged()) == LIMIT
     assert journal.query("select 1 from connectif_journal_claims") == []  # which holds up nobody
     assert plans(journal) == (0, 0)

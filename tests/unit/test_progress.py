@@ -76,6 +76,13 @@ def test_a_wait_that_the_task_is_deferred_for_is_not_told_as_one(waiting: Quota)
     assert lines == []
 
 
+def test_an_import_s_rows_are_not_taken_for_requests(waiting: Quota) -> None:
+    lines = Lines()
+    Progress(lines, Tally(read=900_000), waiting, Effort(waiting), by_import=True).tick()
+    (line,) = lines
+    assert line.endswith(". 900,000 rows read, 0 imported, 900,000 without a known outcome, 1 request (1 answered 429)")
+
+
 def test_the_same_counts_are_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PROGRESS_EVERY_S", 0.0)
     lines, tally, quota = Lines(), Tally(), Quota()

@@ -10,8 +10,8 @@ from airflow_provider_connectif.contacts.imports.files import ImportSet
 from airflow_provider_connectif.contacts.imports.memory import NoMemory
 from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, ImportRules
 from airflow_provider_connectif.contacts.imports.run import ContactImport
+from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.progress import describe_seconds, plural
-from airflow_provider_connectif.contacts.run import Source
 
 
 class ImportCheck(ContactImport):

@@ -25,9 +25,9 @@ from airflow_provider_connectif.contacts.imports.waiting import Waiting
 from airflow_provider_connectif.contacts.imports.watch import Watch
 from airflow_provider_connectif.contacts.mapping import InvalidRow, MappingError
 from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.contacts.ports import Client, Source
 from airflow_provider_connectif.contacts.progress import clock, describe_seconds, plural
 from airflow_provider_connectif.contacts.rows import Row
-from airflow_provider_connectif.contacts.run import Client, Source
 from airflow_provider_connectif.contacts.summary import Tally
 from airflow_provider_connectif.contacts.sync import SENT_AGAIN, ContactSync
 from airflow_provider_connectif.contacts.verdict import Verdict

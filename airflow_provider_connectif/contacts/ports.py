@@ -1,0 +1,42 @@
+"""What a run needs of others: rows to read, and a client of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.contacts.rows import Row
+
+FieldsMode = Literal["live", "builtin"]
+
+
+class Source(Protocol):
+    """Rows in batches.
+
+    ``columns`` are known once iteration has begun, and ``None`` where each row may have its own. ``size``: how many
+    rows there are, ``None`` where that is known at their end only.
+    """
+
+    columns: Sequence[str] | None
+    size: int | None
+
+    def __iter__(self) -> Iterator[Sequence[Row]]: ...
+
+
+class Client(Protocol):
+    """What a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
+
+    base_url: str
+    quota: Quota
+    tries: int
+
+    def list_contact_fields(self) -> list[Mapping[str, Any]]:
+        """All field definitions."""
+
+    def patch_contact(self, email: str, patch: Any) -> Answer:
+        """Send one patch."""
+
+    def patch_contact_by_external_id(self, external_id: str, patch: Any) -> Answer:
+        """Send one patch."""
