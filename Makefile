@@ -1,5 +1,5 @@
-# make demo, make test, make lint, make docs, make e2e, make test-matrix. Each creates .venv by itself; nothing is needed
-# but Python 3.11+ and make.
+# make demo, make test, make lint, make docs, make e2e, make chaos, make test-matrix, make test-lowest. Each creates .venv
+# by itself; nothing is needed but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -12,7 +12,7 @@ UV ?= $(shell command -v uv)
 INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) \
 	--quiet --constraint constraints.txt
 
-.PHONY: demo test test-matrix lint docs mutations e2e e2e-celery e2e-mutations chaos clean
+.PHONY: demo test test-matrix test-lowest lint docs mutations e2e e2e-celery e2e-mutations chaos clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -45,7 +45,11 @@ chaos: $(VENV)/installed-dev
 # Every supported Airflow and Python, each in a virtual environment below .nox; writes docs/versions.md.
 test-matrix: $(VENV)/installed-dev
 	rm -rf .nox/results
-	$(BIN)/python -m nox --session matrix
+	$(BIN)/python -m nox --session matrix table
+
+# The lowest pair only; docs/versions.md stays as it is.
+test-lowest: $(VENV)/installed-dev
+	$(BIN)/python -m nox --session "matrix(3.11, airflow 2.11)"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,6 +1,10 @@
 """The version-sensitive part of the suite on every supported Airflow and Python: ``make test-matrix``.
 
-One of them: ``nox --session "matrix(3.12, airflow 3.3)"``; ``nox --list`` shows the names.
+One of them: ``nox --session "matrix(3.12, airflow 3.3)"``; ``nox --list`` shows the names. Only the session ``table``
+writes docs/versions.md, so a run of one pair leaves the page as it is.
+
+Where ``uv`` is on the PATH, it makes the environments, in seconds. It does not read pip's configuration: whoever
+needs that has pip do it, by ``NOX_DEFAULT_VENV_BACKEND=virtualenv``.
 """
 
 from __future__ import annotations
@@ -22,13 +26,17 @@ nox.needs_version = ">=2025.2"
 nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["matrix"]
+nox.options.sessions = ["matrix", "table"]
+nox.options.default_venv_backend = "uv" if shutil.which("uv") else "virtualenv"
 
 RESULTS = ROOT / ".nox" / "results"
 DIST = ROOT / ".nox" / "dist"
 
 # The package itself is left out: it has to come from the wheel.
 WITHOUT_THE_PACKAGE = ("benchmarks", "demo", "docs", "example_dags", "tests", "tools", ".ci")
+
+# More processes than a small machine has cores, since many tests wait; each has its own metadata database.
+PYTEST = ("-q", "-m", "versions", "--tb=short", "--numprocesses", "3", "--dist", "worksteal")
 
 
 def _let_pyenv_find_all() -> None:
@@ -59,7 +67,6 @@ def wheel(session: nox.Session) -> None:
 )
 def matrix(session: nox.Session, airflow: str) -> None:
     """Run the tests marked ``versions`` against the installed wheel."""
-    session.notify("table")
     result = RESULTS / versions_page.result_name(airflow, str(session.python))
     result.unlink(missing_ok=True)
     [built] = DIST.glob("*.whl")
@@ -76,7 +83,16 @@ def matrix(session: nox.Session, airflow: str) -> None:
     session.chdir(elsewhere)
     session.env["PYTHONPATH"] = ""
     session.run("python", "-c", f"import airflow; assert airflow.__version__.startswith('{airflow}.')")
-    session.run("python", "-m", "pytest", "-q", "-m", "versions", "--tb=short", f"--junitxml={result}")
+    session.run("python", "-c", "import airflow_provider_connectif as p; assert 'site-packages' in p.__file__")
+    session.run(
+        "python", "-m", "pytest", *PYTEST, f"--junitxml={result}", *session.posargs, *_files_with_marked_tests()
+    )
+
+
+def _files_with_marked_tests() -> list[str]:
+    """Relative to the root. To import all the others only to leave their tests out takes each process seconds."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(file.relative_to(ROOT)) for file in files if "pytest.mark.versions" in file.read_text("utf-8")]
 
 
 @nox.session(python=False)

@@ -23,7 +23,7 @@ _HEAD = """# Versions
 What `make test-matrix` last found; it writes this page. The wheel is built once and installed beside each version of
 Airflow, with pinned dependencies. Then the tests marked `versions` run from outside the source tree: imports and their
 warnings, discovery, the connection form, an example DAG of each operator, sources, the journal on SQLite and
-PostgreSQL. A deprecation warning out of this package is an error.
+PostgreSQL, deferral, the decorator, an import. A deprecation warning out of this package is an error.
 
 """
 

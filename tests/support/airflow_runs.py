@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import functools
 import json
+import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,15 +23,47 @@ def _version() -> tuple[int, int]:
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> None:
-    """Airflow's metadata database, migrated."""
+def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Airflow's metadata database, migrated; where processes share the tests, one does it and the others copy it."""
+    own = Path(os.environ["AIRFLOW_HOME"]) / "airflow.db"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _migrate()
+        return
+    shared = tmp_path_factory.getbasetemp().parent / "airflow.db"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if shared.exists():
+            _copy(shared, own)
+        else:
+            _migrate()
+            _copy(own, shared)
+
+
+def _migrate() -> None:
     from airflow.utils import db
 
     db.initdb()
 
 
+def _copy(database: Path, to: Path) -> None:
+    """Copy an SQLite database, whole or not at all."""
+    new = to.with_suffix(".new")
+    with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(new)) as target:
+        source.backup(target)
+    new.replace(to)
+
+
+@pytest.fixture(scope="session")
+def _one_api_server(airflow_db: None) -> None:
+    """One API server in this process, as 3.3 has it; 3.0 to 3.2 make one for each task, which takes them seconds."""
+    if (3, 0) <= _version() < (3, 3):
+        from airflow.sdk.execution_time import supervisor
+
+        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+
+
 @pytest.fixture
-def run_dag(airflow_db: None) -> Callable[..., Any]:
+def run_dag(_one_api_server: None) -> Callable[..., Any]:
     """Run a DAG in this process with ``dag.test()``; returns the DagRun. A failing task does not raise."""
 
     def run(dag: Any, **kwargs: Any) -> Any:
