@@ -31,7 +31,8 @@ def _ended_politely() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def deployment(_ended_politely: None) -> Iterator[Deployment]:
     """The deployment that all scenarios share: what one of them kills it must start again."""
-    with Deployment(os.environ.get("CONNECTIF_E2E_AIRFLOW", "3.3")) as running:
+    is_lent = bool(os.environ.get("CONNECTIF_E2E_LENT"))
+    with Deployment(os.environ.get("CONNECTIF_E2E_AIRFLOW", "3.3"), is_lent=is_lent) as running:
         yield running
 
 

@@ -180,8 +180,8 @@ def _verdict_of_a_night(copy: Path, scenario: str) -> str:
 
 def _environment(copy: Path) -> dict[str, str]:
     # Not the virtual environment that other runs use: a broken wheel is installed in this one.
-    venvs = ROOT / ".venv-e2e" / "mutations"
-    return {**os.environ, "PYTHONPATH": str(copy), "CONNECTIF_E2E_VENVS": str(venvs)}
+    venvs = {"CONNECTIF_E2E_VENVS": str(ROOT / ".venv-e2e" / "mutations"), "CONNECTIF_E2E_LENT": "1"}
+    return {**os.environ, "PYTHONPATH": str(copy), **venvs}
 
 
 if __name__ == "__main__":

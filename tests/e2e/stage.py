@@ -66,7 +66,12 @@ class Stage:
         return {email: {"_name": first_name, "_points": points} for email, first_name, points in rows}
 
     def write_dag(self, tasks: str, **arguments: str) -> None:
-        """Write the scenario's DAG and wait until it can be run.
+        """Write the scenario's DAG and wait until it can be run; as :meth:`publish_dag`."""
+        self.publish_dag(tasks, **arguments)
+        self.deployment.wait_for_dag(self.name)
+
+    def publish_dag(self, tasks: str, **arguments: str) -> None:
+        """Write the scenario's DAG.
 
         :param tasks: the body of ``with DAG(...)``. ``CONTACTS`` in it are the operator's arguments that bring
             the scenario's table to its Connectif; ``TARGET`` are the same without ``sql``.
@@ -83,7 +88,7 @@ class Stage:
             f"with DAG({self.name!r}, {written}):\n"
             f"{textwrap.indent(textwrap.dedent(tasks), '    ')}\n"
         )
-        self.deployment.write_dag(self.name, source)
+        self.deployment.publish_dag(self.name, source)
 
     def run(self, within_s: float = 120.0) -> tuple[str, str]:
         """Run the DAG once, by hand, to its end; returns the run's id and state."""

@@ -9,22 +9,42 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
+from tests.e2e.conftest import LONGEST_S
 from tests.e2e.deployment import Connectif, Deployment, TaskKey
 from tests.e2e.stage import Stage, held
 
-WINDOW_S = float(os.environ.get("CONNECTIF_WINDOW_S", "24"))
-REQUESTS = int(os.environ.get("CONNECTIF_WINDOW_REQUESTS", "100"))
-WINDOWS = int(os.environ.get("CONNECTIF_WINDOWS", "3"))
-PENDING = REQUESTS * WINDOWS
+
+class Allowance(NamedTuple):
+    """So many requests in each window, and contacts for so many windows."""
+
+    window_s: float
+    requests: int
+    windows: int
+
+    @property
+    def pending(self) -> int:
+        """Contacts."""
+        return self.requests * self.windows
+
+
+MEASURED = Allowance(
+    float(os.environ.get("CONNECTIF_WINDOW_S", "20")),
+    int(os.environ.get("CONNECTIF_WINDOW_REQUESTS", "100")),
+    int(os.environ.get("CONNECTIF_WINDOWS", "3")),
+)
+WITH_A_DEATH = Allowance(10.0, 50, 3)
+"""Long enough to die in."""
 SHARE_OF_TIME, SHARE_OF_WORKER = 1.10, 0.25
 DAG = """
 ContactPatchOperator(
     task_id="contacts",
     journal_conn_id="journal",
     deferrable=True,
+    defer_after=timedelta(seconds=2),
     retries=2,
     retry_delay=timedelta(seconds=1),
     **CONTACTS,
@@ -32,94 +52,79 @@ ContactPatchOperator(
 """
 
 
-@pytest.fixture
-def limited(stage: Stage) -> Connectif:
-    """A Connectif with windows, that begin with their first request."""
-    return stage.connectif(requests_per_minute=REQUESTS, window_seconds=WINDOW_S)
-
-
-def _begin(deployment: Deployment, stage: Stage) -> TaskKey:
-    stage.fill(PENDING)
+def _begin(stage: Stage, allowance: Allowance) -> tuple[Connectif, TaskKey]:
+    """A Connectif whose windows begin with their first request, and a task that sends to it."""
+    connectif = stage.connectif(requests_per_minute=allowance.requests, window_seconds=allowance.window_s)
+    stage.fill(allowance.pending)
     stage.write_dag(DAG)
-    return stage.task(deployment.trigger(stage.name), "contacts")
+    return connectif, stage.task(stage.deployment.trigger(stage.name), "contacts")
 
 
 def _all_is_delivered_once(stage: Stage, connectif: Connectif) -> None:
-    assert held(connectif) == stage.source()
+    source = stage.source()
+    assert held(connectif) == source
     answers = connectif.answers()
-    assert answers["201"] == PENDING
+    assert answers["201"] == len(source)
     assert answers.get("200", 0) == 0
     pending = "select count(*) from connectif_journal_pending p join connectif_journal_plans using (plan_id)"
     assert stage.deployment.journal(f"{pending} where sync_id = %s", (f"{stage.name}.contacts",)) == [(0,)]
 
 
-@pytest.mark.timeout(120 + 2 * WINDOWS * WINDOW_S)
-def test_deferral_over_windows(
-    deployment: Deployment, stage: Stage, limited: Connectif, measured: Callable[..., None]
-) -> None:
+@pytest.mark.timeout(LONGEST_S + 2 * MEASURED.windows * MEASURED.window_s)
+def test_deferral_over_windows(deployment: Deployment, stage: Stage, measured: Callable[..., None]) -> None:
     """As fast as the allowance lets it, and the worker free for most of the time."""
-    contacts = _begin(deployment, stage)
+    window_s, _, windows = MEASURED
+    limited, contacts = _begin(stage, MEASURED)
     deployment.wait_until(lambda: limited.answers().get("201"), 60, "the first contact is sent")
     began_at = time.monotonic()
-    state = deployment.wait_for_run(stage.name, contacts.run_id, within_s=60 + 2 * WINDOWS * WINDOW_S)
+    state = deployment.wait_for_run(stage.name, contacts.run_id, within_s=60 + 2 * windows * window_s)
     took_s = time.monotonic() - began_at
 
     assert state == "success"
     _all_is_delivered_once(stage, limited)
-    assert deployment.summary(contacts)["deferrals"] == WINDOWS - 1
-    dictated_s = (WINDOWS - 1) * WINDOW_S
+    assert deployment.summary(contacts)["deferrals"] == windows - 1
+    dictated_s = (windows - 1) * window_s
     busy_s = deployment.busy_seconds(contacts)
     measured(dictated_s=dictated_s, took_s=took_s, worker_busy_s=busy_s, refused=limited.answers().get("429", 0))
     # What a process takes to begin weighs more in a window that is scaled down.
-    spare_s = 0.0 if WINDOW_S >= 60 else 3.0 * WINDOWS
+    spare_s = 0.0 if window_s >= 60 else 3.0 * windows
     assert took_s <= SHARE_OF_TIME * dictated_s + spare_s
-    assert busy_s <= SHARE_OF_WORKER * (took_s if WINDOW_S >= 60 else took_s * 60 / WINDOW_S)
+    assert busy_s <= SHARE_OF_WORKER * (took_s if window_s >= 60 else took_s * 60 / window_s)
 
 
-@pytest.mark.timeout(180 + 2 * WINDOWS * WINDOW_S)
-def test_deferral_survives_the_triggerer(
-    deployment: Deployment, stage: Stage, limited: Connectif, measured: Callable[..., None]
-) -> None:
+def test_deferral_survives_the_triggerer(deployment: Deployment, stage: Stage, measured: Callable[..., None]) -> None:
     """The triggerer dies during a wait: nothing is lost, nothing sent twice."""
-    _die_during_a_wait("triggerer", deployment, stage, limited, measured)
+    _die_during_a_wait("triggerer", deployment, stage, measured)
 
 
-@pytest.mark.timeout(180 + 2 * WINDOWS * WINDOW_S)
-def test_deferral_survives_the_scheduler(
-    deployment: Deployment, stage: Stage, limited: Connectif, measured: Callable[..., None]
-) -> None:
+def test_deferral_survives_the_scheduler(deployment: Deployment, stage: Stage, measured: Callable[..., None]) -> None:
     """The scheduler dies during a wait, with all its workers."""
-    _die_during_a_wait("scheduler", deployment, stage, limited, measured)
+    _die_during_a_wait("scheduler", deployment, stage, measured)
 
 
-def _die_during_a_wait(
-    victim: str, deployment: Deployment, stage: Stage, limited: Connectif, measured: Callable[..., None]
-) -> None:
-    contacts = _begin(deployment, stage)
+def _die_during_a_wait(victim: str, deployment: Deployment, stage: Stage, measured: Callable[..., None]) -> None:
+    limited, contacts = _begin(stage, WITH_A_DEATH)
     deployment.wait_for_task(contacts, ["deferred"])
 
     deployment.kill(victim)
-    time.sleep(WINDOW_S / 2)  # it stays away for a while
+    time.sleep(WITH_A_DEATH.window_s / 2)  # it stays away for a while
     deployment.start(victim)
 
-    state = deployment.wait_for_run(stage.name, contacts.run_id, within_s=120 + 2 * WINDOWS * WINDOW_S)
+    state = deployment.wait_for_run(stage.name, contacts.run_id, within_s=150)
     assert state == "success"
     assert deployment.metadata.task(contacts)["try_number"] == 1
     _all_is_delivered_once(stage, limited)
     measured(refused=limited.answers().get("429", 0))
 
 
-@pytest.mark.timeout(180 + 2 * WINDOWS * WINDOW_S)
-def test_deferral_and_kill_of_the_task(
-    deployment: Deployment, stage: Stage, limited: Connectif, measured: Callable[..., None]
-) -> None:
+def test_deferral_and_kill_of_the_task(deployment: Deployment, stage: Stage, measured: Callable[..., None]) -> None:
     """``kill -9`` of the process that has come back: the retry reads the source again, the journal knows the rest."""
-    contacts = _begin(deployment, stage)
+    limited, contacts = _begin(stage, WITH_A_DEATH)
     deployment.wait_for_task(contacts, ["deferred"])
-    deployment.wait_for_task(contacts, ["running"], within_s=WINDOW_S + 60)
+    deployment.wait_for_task(contacts, ["running"])
     deployment.kill_task(contacts)
 
-    state = deployment.wait_for_run(stage.name, contacts.run_id, within_s=120 + 3 * WINDOWS * WINDOW_S)
+    state = deployment.wait_for_run(stage.name, contacts.run_id, within_s=150)
 
     assert state == "success"
     assert deployment.metadata.task(contacts)["try_number"] == 2

@@ -3,31 +3,67 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-import pytest
+
+from tests.e2e.deployment.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_an_interrupted_deployment_leaves_nothing_behind(number: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM end every process that was started, and the files go too."""
+def test_ctrl_c_leaves_nothing_behind() -> None:
+    """Ctrl-C, when all is up, ends every process that was started, and the files go too."""
+    with _holder() as holder:
+        assert holder.stdout is not None
+        said = next((line for line in holder.stdout if line.startswith("{")), "")
+        where = json.loads(said)
+        processes = [psutil.Process(pid) for pid in where["processes"]]
+        assert len(processes) >= 5
+        _leaves_nothing_behind(holder, signal.SIGINT, processes, Path(where["home"]))
+
+
+def test_sigterm_during_the_start_leaves_nothing_behind() -> None:
+    """SIGTERM does so too, also while the components are being started."""
+    with _holder() as holder:
+        home = wait_until(lambda: _home(holder), 180, "the scheduler is being started", str)
+        processes = psutil.Process(holder.pid).children(recursive=True)
+        assert len(processes) >= 2
+        _leaves_nothing_behind(holder, signal.SIGTERM, processes, home)
+
+
+@contextmanager
+def _holder() -> Iterator[subprocess.Popen[str]]:
+    """A deployment in a process of its own."""
     command = [sys.executable, "-m", "tests.e2e.hold"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as held:
+    environment = {name: value for name, value in os.environ.items() if name != "CONNECTIF_E2E_KEEP"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as holder:
         try:
-            assert held.stdout is not None
-            said = next((line for line in held.stdout if line.startswith("{")), "")
-            where = json.loads(said)
-            processes = [psutil.Process(pid) for pid in where["processes"]]
-            assert len(processes) >= 5
-            held.send_signal(number)
-            assert held.wait(60) == 130
+            yield holder
         finally:
-            held.kill()
+            holder.kill()
+
+
+def _home(holder: subprocess.Popen[str]) -> Path | None:
+    """Airflow's home, once the scheduler is among the processes."""
+    for process in psutil.Process(holder.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "scheduler" in process.cmdline():
+                return Path(process.environ()["AIRFLOW_HOME"])
+    return None
+
+
+def _leaves_nothing_behind(
+    holder: subprocess.Popen[str], number: signal.Signals, processes: list[psutil.Process], home: Path
+) -> None:
+    assert home.exists()
+    holder.send_signal(number)
+    assert holder.wait(60) == 130
     assert [process for process in processes if process.is_running()] == []
-    assert not Path(where["home"]).exists()
+    assert not home.exists()

@@ -1,22 +1,25 @@
-"""Play nights and print what came of them: ``make chaos SEEDS=50``, or ``make chaos SEED=17`` for one again."""
+"""Play nights and print what came of them: ``make chaos SEEDS=50``, or ``make chaos SEED=17`` for one again.
+
+Five are played at once; ``SEED='16 17'`` plays these two so.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.e2e.chaos.init import Init
 from tests.e2e.chaos.ledger import SECRET
 from tests.e2e.chaos.night import Night, night_of
-from tests.e2e.chaos.scene import Scene
+from tests.e2e.chaos.scene import Scene, play
 from tests.e2e.chaos.verdict import Account, account_of, violations
-from tests.e2e.deployment import Deployment, DeploymentError, ended_by_sigterm
+from tests.e2e.deployment import Deployment, ended_by_sigterm
 
-# A task that nobody hears of is taken for dead sooner than in the scenarios, which wait for it less often.
-_OPTIONS = {"SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 10, "WORKERS__MIN_HEARTBEAT_INTERVAL": 2}
+_AT_ONCE = 5
+# All nights' tasks, and what is left of tasks that nobody hears of any more.
+_OPTIONS = {"CORE__PARALLELISM": 2 * _AT_ONCE}
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.chaos", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="the nights 1 to N (10)")
     parser.add_argument("--seed", type=int, action="append", help="this night; may be given several times")
+    parser.add_argument("--at-once", type=int, default=_AT_ONCE, metavar="N", help=f"nights at once ({_AT_ONCE})")
     asked = parser.parse_args()
     seeds = list(dict.fromkeys(asked.seed or range(1, asked.seeds + 1)))
-    with ended_by_sigterm(), Deployment(options=_OPTIONS) as deployment:
+    with ended_by_sigterm(), Deployment(options=_OPTIONS, is_lent=True) as deployment:
         journal = deployment.database.airflow_connection("journal")
         journal["extra"] = {"connectif_journal_secret": SECRET}
         deployment.rest.define_connection("journal_with_secret", journal)
         lines: list[Line] = []
         try:
-            for seed in seeds:
-                lines.append(_played(deployment, night_of(seed)))
+            for first in range(0, len(seeds), asked.at_once):
+                lines.extend(_played(deployment, seeds[first : first + asked.at_once]))
         finally:
             _print_table(lines)
     violated = [line for line in lines if line.wrong]
@@ -65,26 +69,31 @@ def main() -> int:
     return 1 if violated else 0
 
 
-def _played(deployment: Deployment, night: Night) -> Line:
-    begun = time.monotonic()
-    scene = Scene(deployment, night, Init(deployment))
-    account = None
+def _played(deployment: Deployment, seeds: Sequence[int]) -> Iterator[Line]:
+    """Play these nights at once."""
+    init = Init(deployment)
+    scenes = [Scene(deployment, night_of(seed), init) for seed in seeds]
     try:
-        scene.play()
-        account = account_of(scene)
-        wrong = violations(scene)
-    except DeploymentError as error:
-        wrong = [str(error)]
-        scene.init.see_to_it_that_all_is_well()
+        play(scenes, init)
+        for scene in scenes:
+            yield _line(scene, seeds)
+    finally:
+        for scene in scenes:
+            scene.close()
+
+
+def _line(scene: Scene, together: Sequence[int]) -> Line:
+    account, wrong = None, scene.broken
+    if not wrong:
+        account, wrong = account_of(scene), violations(scene)
     if wrong:
         wrong = [*wrong, *scene.evidence()]
-    scene.close()
-    line = Line(night, scene.victims(), account, time.monotonic() - begun, wrong)
+    line = Line(scene.night, scene.victims(), account, scene.seconds, wrong)
     print("  ".join(line.cells), flush=True)
     for words in wrong:
-        print(f"    seed {night.seed}: {words}", flush=True)
+        print(f"    seed {scene.night.seed}: {words}", flush=True)
     if wrong:
-        print(f"    again: make chaos SEED={night.seed}", flush=True)
+        print(f"    again: make chaos SEED='{' '.join(map(str, together))}'", flush=True)
     return line
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from datetime import datetime, timedelta
 
 import psycopg
@@ -29,13 +28,19 @@ class Init:
         self._kept_down: set[str] = set()
         self._launched_at: dict[str, float] = {}
         self._probed_at = time.monotonic()
-        self.restarts: Counter[str] = Counter()
-        """How often each component was started again though nobody had killed it."""
+        self._silent_before: set[str] = set()
+        self.deaths: list[str] = []
+        """Every component that was killed, by whom ever, or ended by itself, in order."""
 
     def take_down(self, name: str) -> None:
         """``kill -9`` a component with all that it has started, and keep it down."""
         self._kept_down.add(name)
         self._deployment.kill(name)
+        self.deaths.append(name)
+
+    def is_down(self, name: str) -> bool:
+        """Whether a component is kept down."""
+        return name in self._kept_down
 
     def let_up(self, name: str) -> None:
         """Start a component that was taken down."""
@@ -49,13 +54,16 @@ class Init:
             if name in self._kept_down or component.is_running:
                 continue
             if time.monotonic() - self._launched_at.get(name, 0.0) >= _AGAIN_AFTER_S:
-                self.restarts[name] += 1
+                self.deaths.append(name)
                 self._launch(name)
         if time.monotonic() - self._probed_at >= _PROBED_EVERY_S:
-            self._probed_at = time.monotonic()
-            for name in self._silent():
-                self.restarts[name] += 1
+            silent = self._silent()
+            # Twice in a row, since a busy machine may be late once.
+            for name in silent & self._silent_before:
+                self.deaths.append(name)
                 self._launch(name)
+            self._silent_before = silent - self._silent_before
+            self._probed_at = time.monotonic()
 
     def see_to_it_that_all_is_well(self) -> None:
         """Wait until every component does its work; one that lives and does not is killed and started again.
@@ -71,10 +79,10 @@ class Init:
             if is_last:
                 raise DeploymentError(f"{', '.join(ill)}: not well again\n{self._deployment.logs()}")
             for name in ill:
-                self.restarts[name] += 1
+                self.deaths.append(name)
                 self._launch(name)
 
-    def _silent(self) -> list[str]:
+    def _silent(self) -> set[str]:
         """What lives and has shown no sign of life for long, as a liveness probe finds out.
 
         A scheduler of Airflow 3.3.2 that has lost its database while a task runs may wait for ever for its executor.
@@ -84,9 +92,9 @@ class Init:
         asked = [name for name in running if self._launched_at.get(name, 0.0) < long_ago]
         try:
             since = self._deployment.metadata.now() - timedelta(seconds=_SILENT_S)
-            return [name for name in asked if not self._deployment.is_well(name, since)]
+            return {name for name in asked if not self._deployment.is_well(name, since)}
         except psycopg.OperationalError:
-            return []  # nobody can show one
+            return set()  # nobody can show one
 
     def _ill_after(self, seconds: float) -> list[str]:
         since: datetime | None = None

@@ -1,9 +1,13 @@
-"""A night on a deployment: yesterday's peace, tonight's run, what dies meanwhile, and the morning after."""
+"""A night on a deployment: yesterday's peace, tonight's run, what dies meanwhile, and the morning after.
+
+Several nights are played at once, each with a Connectif, a table and a DAG of its own, and one deployment for all: what
+dies of that in one of them dies in all. Each part of a night is a generator that gives way whenever it waits.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -20,13 +24,17 @@ from tests.e2e.stage import Stage
 
 T = TypeVar("T")
 
-_POLL_S = 0.1
-_SAMPLE_EVERY_S = 1.0
-_SENDING_S = 6.0
+Steps = Iterator[None]
+"""A part of a night; it gives way at each step."""
+
+_POLL_S = 0.2
+_SAMPLE_EVERY_S = 2.0
+_SENDING_S = 8.0
 """How long an undisturbed night without a limit would send."""
 _SENDING_IN_A_WINDOW_S = 2.0
 """How long the requests of a window are being sent where there is a limit."""
-_LONGEST_S = 180.0
+_LONGEST_S = 300.0
+"""How long a run may take, claims of the dead and all, on a slow machine."""
 
 
 @dataclass
@@ -53,9 +61,13 @@ class Scene:
     """Tonight's run, and the next one if that failed."""
     states: list[str] = field(default_factory=list)
     struck: list[Struck] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """What did not come to its end, in words."""
+    seconds: float = 0.0
+    """From the start of tonight's run to the end of the last."""
 
-    def play(self) -> None:
-        """Play it to its end.
+    def evening(self) -> Steps:
+        """Set all up, and let yesterday's run go through in peace; then its rows change.
 
         :raises DeploymentError: something did not come to its end; the deployment may be in any state.
         """
@@ -68,25 +80,42 @@ class Scene:
         self.deployment.rest.define_connection(self.night.name, connection)
         self.ledger = Ledger(self.deployment, self.connectif, self.night)
         self.ledger.write_yesterday(self.stage)
-        self.stage.write_dag(self.night.tasks())
+        self.stage.publish_dag(self.night.tasks())
+        yield  # so that all files are there before one is waited for
+        self.deployment.wait_for_dag(self.night.name)
         if self.night.yesterday:
-            _, state = self.stage.run()
+            run_id = self.deployment.trigger(self.night.name)
+            while (state := self._state(run_id)) not in ENDED:
+                yield
             if state != "success":
-                raise DeploymentError(f"the quiet run of the evening before ended {state}")
+                told = self.deployment.task_log(self.task(run_id))
+                raise DeploymentError(f"the quiet run of the evening before ended {state}\n{told}")
         self.ledger.write_tonight()
-
         self.set_faults([])
+
+    def tonight(self) -> Steps:
+        """Tonight's run, in which one dies after the other; in the end nobody is kept down any more.
+
+        :raises DeploymentError: it does not end.
+        """
         self._pending = list(self.night.strikes)
         self._due_at: float | None = None
-        self._run()
-        self._pending.clear()
-        self._heal(everything=True)
+        try:
+            yield from self._run()
+        finally:  # the other nights go on
+            self._pending.clear()
+            self._heal(everything=True)
         self.connectif.clear_faults()
-        self.init.see_to_it_that_all_is_well()
+
+    def morning(self) -> Steps:
+        """If tonight's run has failed: put right what a person would, and let the next run go through in peace.
+
+        :raises DeploymentError: it does not end.
+        """
         if self.states == ["failed"]:
             if self.night.is_over_budget:
                 self.ledger.mend()
-            self._run()
+            yield from self._run()
 
     def victims(self) -> str:
         """Who died, in words, in order; those whose turn came too late are in brackets."""
@@ -143,23 +172,28 @@ class Scene:
         except psycopg.OperationalError:
             return None
 
-    def _run(self) -> None:
+    def _state(self, run_id: str) -> str | None:
+        return self.asked(lambda: self.deployment.metadata.run_state(self.night.name, run_id))
+
+    def _run(self) -> Steps:
         run_id = self.deployment.trigger(self.night.name)
         self.run_ids.append(run_id)
-        deadline, sample_at = time.monotonic() + _LONGEST_S, 0.0
-        while (state := self.asked(lambda: self.deployment.metadata.run_state(self.night.name, run_id))) not in ENDED:
-            if time.monotonic() > deadline:
+        begun, sample_at, deaths = time.monotonic(), 0.0, 0
+        yield  # so that all nights have begun before anybody dies
+        while (state := self._state(run_id)) not in ENDED:
+            if time.monotonic() - begun > _LONGEST_S:
                 raise DeploymentError(
                     f"the run did not end within {_LONGEST_S:g} s\n{self.deployment.task_log(self.task(run_id))}"
                     f"\n{self.deployment.logs()}"
                 )
-            self.init.look()
             self._heal()
-            if self._strikes() or time.monotonic() >= sample_at:
+            if self._strikes() or len(self.init.deaths) > deaths or time.monotonic() >= sample_at:
+                deaths = len(self.init.deaths)
                 self.asked(lambda: self.ledger.compare(run_id))
                 sample_at = time.monotonic() + _SAMPLE_EVERY_S
-            time.sleep(_POLL_S)
+            yield
         self.states.append(str(state))
+        self.seconds += time.monotonic() - begun
 
     def _strikes(self) -> bool:
         """Let the next one die if it is time; whether it was."""
@@ -180,6 +214,8 @@ class Scene:
     def _is_away(self, victim: str) -> bool:
         """Whether it is away already, or another kind of trouble of the same party is on."""
         kind = VICTIMS[victim]
+        if kind.component is not None and self.init.is_down(kind.component):
+            return True
         away = [VICTIMS[struck.strike.victim] for struck in self.struck if struck.back_at]
         return any(other.component == kind.component and bool(other.faults) == bool(kind.faults) for other in away)
 
@@ -193,3 +229,30 @@ class Scene:
                 self.init.let_up(victim.component)
             if victim.faults:
                 self.set_faults([])
+
+
+def play(scenes: Sequence[Scene], init: Init) -> None:
+    """Play nights at once; a night of which something did not come to its end says so in ``broken``.
+
+    :param init: watches over their deployment.
+    :raises DeploymentError: the deployment itself is not well again.
+    """
+    _at_once(init, {scene.night.seed: (scene, scene.evening()) for scene in scenes})
+    for part in (Scene.tonight, Scene.morning):
+        _at_once(init, {scene.night.seed: (scene, part(scene)) for scene in scenes if not scene.broken})
+        init.see_to_it_that_all_is_well()
+
+
+def _at_once(init: Init, parts: Mapping[int, tuple[Scene, Steps]]) -> None:
+    under_way = dict(parts)
+    while under_way:
+        init.look()
+        for seed, (scene, steps) in list(under_way.items()):
+            try:
+                next(steps)
+            except StopIteration:
+                del under_way[seed]
+            except DeploymentError as error:
+                scene.broken.append(str(error))
+                del under_way[seed]
+        time.sleep(_POLL_S)

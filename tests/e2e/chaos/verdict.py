@@ -80,7 +80,10 @@ def _colour_is_true(scene: Scene) -> Iterator[str]:
     if next_run != ["success"]:
         yield f"the next run ended {next_run}"
     log = scene.told(scene.run_ids[0])
-    causes = {cause for struck in scene.struck for cause in VICTIMS[struck.strike.victim].true_causes}
+    # Components are all nights' own; what the init system has found silent and killed has died as well.
+    died = [victim for victim in VICTIMS.values() if victim.component in scene.init.deaths]
+    died += [VICTIMS[struck.strike.victim] for struck in scene.struck]
+    causes = {cause for victim in died for cause in victim.true_causes}
     if night.is_over_budget:
         causes.add(f"{night.bad} of {night.rows} rows refused")
     if not any(cause in log for cause in causes):

@@ -49,6 +49,7 @@ class Deployment:
     :param options: more settings, ``{"SECTION__KEY": value}``.
     :param commands: more components: arguments of ``airflow`` by name.
     :param ready_words: what one of those writes into its log when it is ready; else it is when it runs.
+    :param is_lent: whether all but this package may come from the environment that runs this, which is quicker.
     :raises DeploymentError: from ``with`` and from every method: something did not happen, or not in time.
     """
 
@@ -61,8 +62,10 @@ class Deployment:
         options: Mapping[str, object] | None = None,
         commands: Mapping[str, str] | None = None,
         ready_words: Mapping[str, str] | None = None,
+        is_lent: bool = False,
     ) -> None:
         self.version = version
+        self._is_lent = is_lent
         self._executor = executor
         self._requirements = tuple(requirements)
         self._options = dict(options or {})
@@ -85,7 +88,7 @@ class Deployment:
         self._cleanup.close()
 
     def _set_up(self) -> None:
-        python = venvs.installed(self.version, self._requirements)
+        python = venvs.lent() if self._is_lent else venvs.installed(self.version, self._requirements)
         self.home = Path(tempfile.mkdtemp(prefix="connectif-e2e-"))
         if not os.environ.get("CONNECTIF_E2E_KEEP"):
             self._cleanup.callback(shutil.rmtree, self.home, ignore_errors=True)
@@ -172,22 +175,21 @@ class Deployment:
 
     # What a person does
 
-    def write_dag(self, dag_id: str, source: str, within_s: float = 60.0) -> None:
-        """Write the file of one DAG and wait until it can be run; it is not paused."""
+    def publish_dag(self, dag_id: str, source: str) -> None:
+        """Write the file of one DAG, under an id that no other has had; it is not paused."""
         path = self.home / "dags" / f"{dag_id}.py"
-        is_known = self.metadata.parsed_at(dag_id) is not None
         draft = path.with_suffix(".draft")
         draft.write_text(source, encoding="utf-8")
         draft.replace(path)
-        # A parse that was under way when the file changed may have read the old one: of a known DAG wait for two.
-        for _ in range(2 if is_known else 1):
-            before = self.metadata.parsed_at(dag_id)
-            wait_until(
-                lambda before=before: self.metadata.parsed_at(dag_id) != before,
-                within_s,
-                f"DAG {dag_id} is parsed",
-                lambda: f"{self.metadata.import_errors()}\n{tail(self.components[self._flavour.parser].log)}",
-            )
+
+    def wait_for_dag(self, dag_id: str, within_s: float = 60.0) -> None:
+        """Wait until a DAG can be run."""
+        wait_until(
+            lambda: self.metadata.is_parsed(dag_id),
+            within_s,
+            f"DAG {dag_id} is parsed",
+            lambda: f"{self.metadata.import_errors()}\n{tail(self.components[self._flavour.parser].log)}",
+        )
 
     def retire_dag(self, dag_id: str) -> None:
         """Take the file of a DAG away and begin nothing more of it; one that was never written is no error."""

