@@ -107,7 +107,7 @@ def test_a_database_s_words_about_a_row_are_not_told() -> None:
             return self
 
         def execute(self, _: str) -> None:
-            raise Error(f'invalid input syntax for type integer: "{EMAIL}"')
+            raise Error(f'invalid input syntax for type integer: "{EMAIL}", Anna Quittenbaum')
 
         def close(self) -> None:
             """Nothing is open."""
@@ -116,7 +116,7 @@ def test_a_database_s_words_about_a_row_are_not_told() -> None:
 
     with pytest.raises(ReadError) as caught:
         list(SqlSource(Driver(), "warehouse", "select 1"))
-    assert "quittenbaum" not in str(caught.value)
+    assert "quittenbaum" not in str(caught.value).lower()
 
 
 def test_a_journal_s_statements_are_logged_without_values(
