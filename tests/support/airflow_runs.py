@@ -34,9 +34,11 @@ def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if shared.exists():
             _copy(shared, own)
-        else:
-            _migrate()
-            _copy(own, shared)
+            return
+        _migrate()
+        complete = shared.with_suffix(".new")
+        _copy(own, complete)
+        complete.replace(shared)
 
 
 def _migrate() -> None:
@@ -46,11 +48,9 @@ def _migrate() -> None:
 
 
 def _copy(database: Path, to: Path) -> None:
-    """Copy an SQLite database, whole or not at all."""
-    new = to.with_suffix(".new")
-    with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(new)) as target:
+    """Copy an SQLite database, into the file that is there, if any: Airflow may have opened it."""
+    with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(to)) as target:
         source.backup(target)
-    new.replace(to)
 
 
 @pytest.fixture(scope="session")
