@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -81,11 +83,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     ]
     if not reports:
         return
+    seconds: defaultdict[str, float] = defaultdict(float)  # what is set up for a scenario takes time as well
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid] += report.duration
     terminalreporter.section("scenarios")
     lines = [("scenario", "result", "seconds", "figures")]
     for report in sorted(reports, key=lambda report: report.nodeid):
         figures = ", ".join(f"{name} {_figure(value)}" for name, value in report.user_properties)
-        lines.append((report.head_line.removeprefix("test_"), report.outcome, f"{report.duration:.1f}", figures))
+        lines.append((report.head_line.removeprefix("test_"), report.outcome, f"{seconds[report.nodeid]:.1f}", figures))
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     for line in lines:
         cells = (line[0].ljust(widths[0]), line[1].ljust(widths[1]), line[2].rjust(widths[2]), line[3])

@@ -77,6 +77,8 @@ def _played(deployment: Deployment, seeds: Sequence[int]) -> Iterator[Line]:
         play(scenes, init)
         for scene in scenes:
             yield _line(scene, seeds)
+        if init.started_again:
+            print(f"    started again by the init system: {', '.join(init.started_again)}", flush=True)
     finally:
         for scene in scenes:
             scene.close()

@@ -14,6 +14,7 @@ _WELL_WITHIN_S = 45.0
 _POLL_S = 0.2
 _PROBED_EVERY_S = 5.0
 _SILENT_S = 20.0
+_SILENT_FOR_S = 25.0
 _STARTS_WITHIN_S = 45.0
 
 
@@ -28,9 +29,11 @@ class Init:
         self._kept_down: set[str] = set()
         self._launched_at: dict[str, float] = {}
         self._probed_at = time.monotonic()
-        self._silent_before: set[str] = set()
+        self._silent_since: dict[str, float] = {}
         self.deaths: list[str] = []
         """Every component that was killed, by whom ever, or ended by itself, in order."""
+        self.started_again: list[str] = []
+        """Those of them that nobody had taken down, in words."""
 
     def take_down(self, name: str) -> None:
         """``kill -9`` a component with all that it has started, and keep it down."""
@@ -54,16 +57,9 @@ class Init:
             if name in self._kept_down or component.is_running:
                 continue
             if time.monotonic() - self._launched_at.get(name, 0.0) >= _AGAIN_AFTER_S:
-                self.deaths.append(name)
-                self._launch(name)
+                self._start_again(name, "ended")
         if time.monotonic() - self._probed_at >= _PROBED_EVERY_S:
-            silent = self._silent()
-            # Twice in a row, since a busy machine may be late once.
-            for name in silent & self._silent_before:
-                self.deaths.append(name)
-                self._launch(name)
-            self._silent_before = silent - self._silent_before
-            self._probed_at = time.monotonic()
+            self._probe()
 
     def see_to_it_that_all_is_well(self) -> None:
         """Wait until every component does its work; one that lives and does not is killed and started again.
@@ -79,8 +75,22 @@ class Init:
             if is_last:
                 raise DeploymentError(f"{', '.join(ill)}: not well again\n{self._deployment.logs()}")
             for name in ill:
-                self.deaths.append(name)
-                self._launch(name)
+                self._start_again(name, "not well")
+
+    def _probe(self) -> None:
+        """Start again what is silent; not what is late once, since the machine may be busy."""
+        silent = self._silent()
+        self._probed_at = time.monotonic()
+        self._silent_since = {name: self._silent_since.get(name, self._probed_at) for name in silent}
+        for name, since in list(self._silent_since.items()):
+            if self._probed_at - since >= _SILENT_FOR_S:
+                del self._silent_since[name]
+                self._start_again(name, "silent")
+
+    def _start_again(self, name: str, why: str) -> None:
+        self.deaths.append(name)
+        self.started_again.append(f"{name} ({why})")
+        self._launch(name)
 
     def _silent(self) -> set[str]:
         """What lives and has shown no sign of life for long, as a liveness probe finds out.

@@ -237,8 +237,7 @@ def play(scenes: Sequence[Scene], init: Init) -> None:
     :param init: watches over their deployment.
     :raises DeploymentError: the deployment itself is not well again.
     """
-    _at_once(init, {scene.night.seed: (scene, scene.evening()) for scene in scenes})
-    for part in (Scene.tonight, Scene.morning):
+    for part in (Scene.evening, Scene.tonight, Scene.morning):
         _at_once(init, {scene.night.seed: (scene, part(scene)) for scene in scenes if not scene.broken})
         init.see_to_it_that_all_is_well()
 
@@ -246,7 +245,6 @@ def play(scenes: Sequence[Scene], init: Init) -> None:
 def _at_once(init: Init, parts: Mapping[int, tuple[Scene, Steps]]) -> None:
     under_way = dict(parts)
     while under_way:
-        init.look()
         for seed, (scene, steps) in list(under_way.items()):
             try:
                 next(steps)
@@ -255,4 +253,5 @@ def _at_once(init: Init, parts: Mapping[int, tuple[Scene, Steps]]) -> None:
             except DeploymentError as error:
                 scene.broken.append(str(error))
                 del under_way[seed]
+        init.look()
         time.sleep(_POLL_S)

@@ -31,14 +31,13 @@ class Rest:
         """Call ``/api/…/path`` and return what it answers, ``None`` for an empty answer.
 
         :param also: statuses from 400 up that are no error.
-        :raises DeploymentError: an error is answered.
+        :raises DeploymentError: an error is answered, or nothing.
         """
         if not self._has_signed_in:
-            token = self._checked(self._session.get(f"{self.url}/auth/token", timeout=_TIMEOUT_S), ())
+            token = self._answer("GET", "/auth/token", None, ())
             self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
             self._has_signed_in = True
-        address = f"{self.url}{self._root}/{path}"
-        return self._checked(self._session.request(method, address, json=content, timeout=_TIMEOUT_S), also)
+        return self._answer(method, f"{self._root}/{path}", content, also)
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run by hand; returns its id."""
@@ -71,8 +70,11 @@ class Rest:
         self.call("DELETE", f"connections/{conn_id}", also=(404,))
         self.call("POST", "connections", content)
 
-    def _checked(self, response: requests.Response, also: Sequence[int]) -> Any:
+    def _answer(self, method: str, path: str, content: Any, also: Sequence[int]) -> Any:
+        try:
+            response = self._session.request(method, f"{self.url}{path}", json=content, timeout=_TIMEOUT_S)
+        except requests.RequestException as error:
+            raise DeploymentError(f"{method} {path}: {error}") from None
         if response.status_code >= 400 and response.status_code not in also:
-            request = response.request
-            raise DeploymentError(f"{request.method} {request.path_url}: {response.status_code} {response.text[:2000]}")
+            raise DeploymentError(f"{method} {path}: {response.status_code} {response.text[:2000]}")
         return response.json() if response.content else None
