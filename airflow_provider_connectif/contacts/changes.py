@@ -185,9 +185,13 @@ class Changes:
     def _other_spellings(
         self, batch: Sequence[Row], keys: Sequence[str | None], lines: dict[str, Line | None]
     ) -> dict[int, str | None]:
-        """The proper keys of rows by place, where they are not what stands in the row; adds their lines."""
+        """The proper keys of rows by place, where they are not what stands in the row; adds their lines.
+
+        A row without a key that stands there plainly is always among them, whether it has a proper one or none.
+        """
         unknown = [place for place, key in enumerate(keys) if key is None or (key in lines and lines[key] is None)]
-        spelled = {place: key for place in unknown if (key := self._journal_key(batch[place])) != keys[place]}
+        looked_at = {place: self._journal_key(batch[place]) for place in unknown}
+        spelled = {place: key for place, key in looked_at.items() if key is None or key != keys[place]}
         proper = {key for key in spelled.values() if key is not None}
         lines |= self._journal.differing(dict.fromkeys(proper, _ANOTHER))
         return spelled
