@@ -217,7 +217,7 @@ class Run(ABC):
         """The good rows' patches; bad rows are counted and written as they come."""
         checked = False
         self._progress.rows_to_read = source.size
-        for batch in source:
+        for batch in self._batches(source):
             if not checked:
                 self._check_columns(source, batch)
                 checked = True
@@ -231,6 +231,10 @@ class Run(ABC):
         if not checked:
             self._mapping.check()
         self._progress.rows_to_read = self._tally.read
+
+    def _batches(self, source: Source) -> Iterator[Sequence[Row]]:
+        """The batches of a source, and whatever is to be done where it fails."""
+        return iter(source)
 
     def _patches_of(self, batch: Sequence[Row]) -> Iterator[Patch]:
         if self._changes is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
@@ -12,6 +12,7 @@ from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop
 from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
+from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.run import Run
 
 SENT_AGAIN = "each run sends them all again, though nothing has changed. Let the source have one row for each contact"
@@ -79,6 +80,14 @@ class ContactSync(Run):
             # A source may be silent for long, and what is acknowledged meanwhile could not be written down.
             self._delivery.drain(self._tick)
             self._write_down()
+
+    def _batches(self, source: Source) -> Iterator[Sequence[Row]]:
+        try:
+            yield from super()._batches(source)
+        except Exception:  # whatever it is, it is raised again
+            if self._journal is None:  # with one, the rows before are settled at the end of each batch, or planned
+                self._delivery.drain(self._tick)
+            raise
 
     def _write_down(self) -> None:
         if self._journal is not None:
