@@ -120,7 +120,7 @@ class Run(ABC):
         return summarise(
             self._tally,
             effort=self._effort,
-            rejects_path=self._rejects_path,
+            rejects_path=self._rejects_path if self._rejects.lines else None,
             more={**self._journal_summary(), **self._more_in_summary()},
         )
 

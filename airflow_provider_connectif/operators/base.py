@@ -98,7 +98,7 @@ class ContactsOperator(BaseOperator):
     :param failure_budget: how many refused rows are no failure: a number (int), or a share of the rows read
         (float from 0 to 1). Default 0.
     :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
-        written anew by each try. The file is personal data (templated).
+        written anew by each try, and not there where none was refused. The file is personal data (templated).
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
@@ -154,6 +154,8 @@ class ContactsOperator(BaseOperator):
             raise ValueError("sql needs sql_conn_id, the connection that it runs on")
         if not isinstance(plan_retention, timedelta) or plan_retention <= timedelta():
             raise ValueError("plan_retention must be a timedelta above zero")
+        if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
+            raise ValueError(f"rejects_path must be the path of a file, not {rejects_path!r}")
         self.rows = rows
         self.sql = sql
         self.sql_conn_id = sql_conn_id
