@@ -93,7 +93,7 @@ class Progress:
         return f"{words} left" if is_whole else f"{words} left for the rows read so far"
 
     def log_end(self, how: str, notes: str, reasons_told: int) -> None:
-        """The account of the whole run, refusals with their reasons and first rows.
+        """The account of the whole run, and why rows were not delivered.
 
         :param how: how it ended, as the beginning of a sentence that goes on with how long it took.
         :param notes: what stands at the end of the line.
@@ -115,7 +115,7 @@ class Progress:
         )
 
     def log_reasons(self, told: int, most: int = _REASONS_LOGGED) -> None:
-        """The refusals by reason, with their first rows.
+        """Why rows were not delivered, by reason and with their first rows.
 
         :param told: how many of the commonest reasons the task's exception tells.
         """
@@ -123,7 +123,7 @@ class Progress:
         if reasons:
             more = len(self._tally.reasons) - told - len(reasons)
             tail = f"\n  and {more:,} more" if more > 0 else ""
-            head = "Refused, beside the commonest reasons below:" if told else "Refused, and why:"
+            head = "Not delivered, beside the commonest reasons below:" if told else "Not delivered, and why:"
             self._log.warning("%s\n  %s%s", head, "\n  ".join(reasons), tail)
 
     def _look_at_wait(self, wait: Wait) -> None:

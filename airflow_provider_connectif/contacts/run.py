@@ -161,10 +161,10 @@ class Run(ABC):
 
     @property
     def _end_notes(self) -> str:
-        """What else is to be known at the end of a line: the failure budget, and where refused rows are."""
+        """What stands at the end of a line: the failure budget, and where rows are that were not delivered."""
         notes = [self._budget.describe_use(self._tally)]
         if self._rejects.lines:
-            notes.append(f"refused rows are in {self._rejects_path!r}")
+            notes.append(f"rows that were not delivered are in {self._rejects_path!r}")
         return "".join(f"; {note}" for note in notes if note)
 
     def _work(self, open_source: Callable[[], Source]) -> None:

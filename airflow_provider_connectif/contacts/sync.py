@@ -117,9 +117,16 @@ class ContactSync(Run):
         reasons = () if error is None else public_reasons(error, patch, self._mapping)
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             reasons = tuple(f"{reason}, {settled.tries} times" for reason in reasons)
-        self._tally.count(settled.outcome, patch.number, reasons)
+        self._tally.count(settled.outcome, patch.number, _told(settled.outcome, reasons))
         status = error.status if isinstance(error, ConnectifHttpError) else None
         if self._changes is not None:
             self._changes.settle(settled, reasons, status)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self._rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
+
+
+def _told(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:
+    """The reasons that a person is to see; those of rows that the author leaves out are told apart."""
+    if outcome is Outcome.SKIPPED:
+        return [f"skipped: {reason}" for reason in reasons]
+    return () if outcome in (Outcome.CREATED, Outcome.UPDATED) else reasons

@@ -145,8 +145,8 @@ def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines
     arguments: dict[str, Any] = {"rows": rows(50), "fields": "builtin", "rejects_path": str(path)}
     assert run_operator(**arguments, failure_budget=3).state == "success"
     told = lines()
-    assert told[1].endswith(f"; failure_budget: 1 used of 3; refused rows are in '{path}'")
-    assert told[2].startswith("Refused, and why:\n  1 x HTTP 422")
+    assert told[1].endswith(f"; failure_budget: 1 used of 3; rows that were not delivered are in '{path}'")
+    assert told[2].startswith("Not delivered, and why:\n  1 x HTTP 422")
     assert run_operator(**arguments, failure_budget=0.05).state == "success"
     assert "; failure_budget: 1 used of 2, 5 % of the rows read; " in lines()[1]
     strict.update(faults=[])
@@ -154,6 +154,40 @@ def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines
     assert lines()[-1].endswith("; failure_budget: 0 used of 3")
     assert run_operator(**arguments).state == "success"
     assert lines()[-1].endswith(" requests")
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(401, "failed"), (403, "failed"), (302, "failed"), (503, "up_for_retry")]
+)
+def test_a_row_that_nobody_has_refused_is_not_called_refused(
+    status: int, state: str, strict: StrictServer, lines: Lines, connection: Callable[..., None], tmp_path: Path
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=5, retries=1))
+    strict.update(faults=[{"keys": ["user1@example.com"], "status": status}])
+    path = tmp_path / "rejects.jsonl"
+    run = run_operator(rows=rows(3), fields="builtin", max_in_flight=1, rejects_path=str(path))
+    assert run.state == state
+    assert '"outcome": "undelivered"' in path.read_text()
+    (last,) = [line for line in lines() if " rows read, " in line]
+    assert last.endswith(f"; rows that were not delivered are in '{path}'")
+    assert "refused" not in last
+
+
+def test_rows_that_the_author_leaves_out_are_told_apart_and_accepted_ones_have_no_reason(
+    strict: StrictServer, lines: Lines
+) -> None:
+    faults = [{"keys": [f"user{n}@example.com"], "status": status} for n, status in enumerate((422, 404, 409))]
+    strict.update(faults=faults)
+    run = run_operator(
+        rows=rows(4), fields="builtin", on_response={422: "skip", 404: "accept"}, failure_budget=1, max_in_flight=1
+    )
+    assert run.state == "success"
+    (told,) = lines(level="warning")
+    assert told.startswith("Not delivered, and why:\n  1 x ")
+    assert sorted(line.strip()[:21] for line in told.splitlines()[1:]) == [
+        "1 x HTTP 409 Conflict",
+        "1 x skipped: HTTP 422",
+    ]
 
 
 def test_reasons_stand_in_the_log_or_in_the_exception_and_not_in_both(strict: StrictServer, lines: Lines) -> None:
@@ -172,7 +206,7 @@ def test_reasons_stand_in_the_log_or_in_the_exception_and_not_in_both(strict: St
     log = "\n".join(lines())
     assert [(reason in log) + (reason in str(run.error)) for reason in reasons] == [1] * len(reasons)
     assert reasons[0] in str(run.error)
-    assert "Refused, beside the commonest reasons below:\n  1 x " in log
+    assert "Not delivered, beside the commonest reasons below:\n  1 x " in log
 
     within = run_operator(**(arguments | {"rows": source}), failure_budget=1.0)
     assert within.state == "success"
