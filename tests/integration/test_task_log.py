@@ -173,6 +173,16 @@ def test_a_row_that_nobody_has_refused_is_not_called_refused(
     assert "refused" not in last
 
 
+def test_a_403_does_not_deny_what_its_reason_tells(strict: StrictServer) -> None:
+    said = {"status": 403, "json": {"title": "Forbidden", "detail": "The account is blocked by the billing team"}}
+    strict.update(faults=[{"nth": [1, None], **said}])
+    error = str(run_operator(rows=rows(1), fields="builtin").error)
+    assert error == (
+        "Connectif answered 403: either the API key lacks the scope Contacts: Write, or the account is blocked. "
+        "Commonest reasons: 1 x HTTP 403 Forbidden: The account is blocked by the billing team (row 1)"
+    )
+
+
 def test_rows_that_the_author_leaves_out_are_told_apart_and_accepted_ones_have_no_reason(
     strict: StrictServer, lines: Lines
 ) -> None:
