@@ -82,14 +82,17 @@ class Progress:
         return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
     def describe_left(self, wait_s: float = 0.0) -> str:
-        """How long the rows that are not settled will still take, in words; at best, as others use the account too.
+        """About how long the rows that are not settled will still take, in words.
+
+        Longer where others use the account too, shorter where windows are: no header tells how long one is, and
+        it is taken to be the documented minute.
 
         :param wait_s: seconds until the next window opens.
         """
         is_whole = self.rows_to_read is not None
         rows = (self.rows_to_read if self.rows_to_read is not None else self._tally.read) - self._tally.accounted
         seconds = wait_s + seconds_at_best(rows, self._quota.requests_per_minute)
-        words = "less than a minute" if seconds < _SHORT_S else f"at least {describe_seconds(seconds)}"
+        words = "less than a minute" if seconds < _SHORT_S else f"about {describe_seconds(seconds)}"
         return f"{words} left" if is_whole else f"{words} left for the rows read so far"
 
     def log_end(self, how: str, notes: str, reasons_told: int) -> None:

@@ -63,7 +63,7 @@ def test_the_time_that_is_left_is_that_of_all_rows_where_their_number_is_known(
     (told,) = [line for line in provider_lines(process.output()) if line.startswith("Rate limit")]
     found = re.fullmatch(
         rf"Rate limit: the window's requests are used up; waiting \d+ s, until {CLOCK}\. (\d+) rows? read, "
-        r"\d+ delivered.* 20 requests; at least (.*) left(.*)",
+        r"\d+ delivered.* 20 requests; about (.*) left(.*)",
         told,
     )
     assert found, told
@@ -95,7 +95,7 @@ def test_a_cap_of_the_connection_is_named_as_the_cause(
     process.wait_until_it_says("Rate limit: the connection's requests_per_minute, 7, are used up; waiting ")
     process.kill(signal.SIGTERM)
     # 13 more, and what is on its way: 7 in the next minute, the rest after another one or two.
-    assert re.search(r", 7 requests; at least [123] min", process.output())
+    assert re.search(r", 7 requests; about [123] min", process.output())
 
 
 # Ends
