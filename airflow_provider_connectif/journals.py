@@ -85,6 +85,7 @@ class JournalConnection:
             task=task,
             keeps_rows=keeps_rows,
             plan_retention_s=self.plan_retention.total_seconds(),
+            conn_id=self.conn_id,
         )
         try:
             yield Journal(engine, settings, read_only=read_only)
