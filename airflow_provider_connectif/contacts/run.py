@@ -78,6 +78,8 @@ class Run(ABC):
         self._own_stop: Stop | None = None
         self._killed = False
         self._is_broken = True  # an error ends the run, until it has come to its end
+        self.account_is_known = True
+        """Whether the account is that of the whole run, and not only of a process that could not yet look back."""
 
     def run(self, open_source: Callable[[], Source]) -> None:
         """Read every row, or as many as it takes to know that the run must end early.
@@ -98,7 +100,10 @@ class Run(ABC):
             self._is_broken = False
         finally:
             self._rejects.flush()
-            self._log_end()
+            if self.account_is_known:
+                self._log_end()
+            else:
+                self._log.warning("Stopped before it was known how far the run had come; see where it was deferred")
 
     def kill(self) -> str:
         """Stop now; safe in a signal handler.

@@ -20,7 +20,7 @@ import pytest
 
 from airflow_provider_connectif.contacts import lease
 from tests.support.airflow_runs import task_states, xcom
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database, unreachable
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
@@ -196,6 +196,31 @@ def test_a_process_that_is_killed_between_windows_or_in_them_loses_nothing(
     assert len(strict.contacts) == 70
     assert sum(sent(strict).values()) <= 70 + 8 + 50
     assert journal.pending() == 0
+
+
+def test_a_journal_that_is_gone_at_the_return_leaves_the_account_alone(
+    journal: JournalDatabase,
+    strict: StrictServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    first = deliver("night", rows=rows(30), **DEFERRABLE)
+    assert (first.state, first.summary["created"]) == ("deferred", LIMIT)
+    wait_as_the_triggerer(first)
+    requests = strict.requests
+
+    with monkeypatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_JOURNAL", json.dumps(unreachable(journal)))
+        second = Process(tmp_path, "night", method="execute_complete", rows=[], **DEFERRABLE)
+        run = second.end()
+
+    assert (run.state, run.summary) == ("up_for_retry", {})  # what was pushed at the deferral stays
+    assert provider_lines(second.output()) == [
+        "Stopped before it was known how far the run had come; see where it was deferred"
+    ]
+    assert strict.requests == requests
+    assert deliver_to_the_end(rows=rows(30))[-1].state == "success"
+    assert set(sent(strict).values()) == {1}
 
 
 def wait_until_window_opens(strict: StrictServer) -> None:

@@ -66,6 +66,7 @@ class ContactImport(ContactSync):
         self._memory = memory
         self._keep_report = keep_report
         self._is_loaded = False
+        self.account_is_known = not rules.comes_back
         self._troubles: list[Trouble] = []
         self._waiting = Waiting(rules, self._effort, lambda: self.stop is not None, self._log)
         self._requests = ImportRequests(client, rules, self._policy, self._waiting.pause, self._log)
@@ -148,7 +149,7 @@ class ContactImport(ContactSync):
 
     def _begin_or_go_on(self, open_source: Callable[[], Source]) -> None:
         self._uploads.recall()
-        self._is_loaded = True
+        self._is_loaded = self.account_is_known = True
         self._settlement = Settlement(
             self._rules,
             Reports(
