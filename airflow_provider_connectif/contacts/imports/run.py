@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -23,6 +22,7 @@ from airflow_provider_connectif.contacts.imports.settlement import Settlement
 from airflow_provider_connectif.contacts.imports.uploads import Uploads
 from airflow_provider_connectif.contacts.imports.waiting import Waiting
 from airflow_provider_connectif.contacts.imports.watch import Watch
+from airflow_provider_connectif.contacts.imports.work_folder import work_folder
 from airflow_provider_connectif.contacts.mapping import InvalidRow, MappingError
 from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.contacts.ports import Client, Source
@@ -139,8 +139,7 @@ class ContactImport(ContactSync):
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         try:
-            with TemporaryDirectory(prefix="connectif-import-") as folder:
-                self._folder = Path(folder)
+            with work_folder("connectif-import-") as self._folder:
                 self._begin_or_go_on(open_source)
         except Trouble as trouble:
             self._note(trouble)
