@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_connectif.connection_lookup import connection_named_by
 from airflow_provider_connectif.contacts.outcomes import JournalError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class JournalConnection:
         :param context: the task's; its run is who writes.
         :param keeps_rows: whether pending patches are kept with their rows.
         :raises JournalError: the connection cannot hold a journal.
+        :raises NoSuchConnectionError: there is no such connection.
         """
         if self.conn_id is None:
             yield None
@@ -65,7 +67,8 @@ class JournalConnection:
         from airflow_provider_connectif.contacts.journal_settings import JournalSettings
         from airflow_provider_connectif.contacts.journal_tables import LONGEST_NAME
 
-        hook = BaseHook.get_hook(self.conn_id)
+        with connection_named_by("journal_conn_id", self.conn_id):
+            hook = BaseHook.get_hook(self.conn_id)
         if not hasattr(hook, "get_sqlalchemy_engine"):
             raise JournalError(f"connection {self.conn_id!r} is no SQL connection", final=True)
         run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
@@ -82,6 +85,7 @@ class JournalConnection:
             task=task,
             keeps_rows=keeps_rows,
             plan_retention_s=self.plan_retention.total_seconds(),
+            conn_id=self.conn_id,
         )
         try:
             yield Journal(engine, settings, read_only=read_only)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
 _IN_MEMORY = 1024 * 1024
+# A store that is not known, or whose connection or package is not there.
+_NO_SUCH_STORE = (AirflowNotFoundException, ImportError, ValueError)
+# What another try finds again on this machine's disk; a full disk, say, may pass.
+_FINAL_ON_DISK = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+_FINAL_NUMBERS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 
 
 class RejectsPathError(ValueError):
@@ -21,50 +28,78 @@ class RejectsPathError(ValueError):
 class RejectsFile:
     """An open text file; a context manager. A local one that is new may be read by its owner only: it is personal data.
 
+    What an earlier try has written is gone once it is entered, and no file is left where nothing is written; in an
+    object store, which may not allow to delete, an empty one where there was one before.
+
     :param path: where it is, with its protocol (``s3://...``), if it is not a local one.
     :param goes_on: keep what an earlier process of the same try has written, instead of writing it anew.
-    :raises RejectsPathError: it climbs by ``..``, which only a value in a template would want.
+    :raises RejectsPathError: it climbs by ``..``, which only a value in a template would want; on entering, or where
+        it goes on with the first line: it cannot be written, now or by another try.
     """
 
     def __init__(self, path: str, *, goes_on: bool = False) -> None:
+        if not isinstance(path, str) or not path or "\0" in path:  # as a template may have left it
+            raise RejectsPathError(f"rejects_path must be the path of a file, not {path!r}")
         if ".." in path.replace("\\", "/").split("/"):
             raise RejectsPathError("rejects_path has a '..' in it: write out the folder that is meant")
-        self._path = ObjectStoragePath(path)
+        self._name = path
+        try:
+            self._path = ObjectStoragePath(path)
+            cast(Any, self._path).fs  # noqa: B018 - made at its first use
+        except _NO_SUCH_STORE as error:
+            raise RejectsPathError(f"rejects_path {path!r} cannot be used: {error}") from None
         self._is_local = self._path.protocol in ("", "file")
         self._goes_on = goes_on
         self._file: Any = None
+        self._is_empty = False  # and its own, so that it may go
 
     def __enter__(self) -> RejectsFile:
         if not self._goes_on:
-            self._open()
+            self._empty()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+            self._file = None
+        if self._is_empty and self._is_local:
+            _delete(cast(Any, self._path).path)
+            self._is_empty = False
 
     def write(self, text: str, /) -> None:
         """Append text."""
         if self._file is None:
             self._open()
         self._file.write(text)
+        self._is_empty = False
 
     def begin_anew(self) -> None:
         """Empty it, whatever an earlier process has written."""
         self.__exit__()
         self._goes_on = False
-        self._open()
+        self._empty()
 
     def flush(self) -> None:
         """Hand on what was written, as far as the kind of file allows before it is closed."""
         if self._file is not None:
             self._file.flush()
 
+    def _empty(self) -> None:
+        """Leave nothing of an earlier try; a path that cannot be written is found now, before the first row is sent."""
+        if self._is_local:
+            self._open()
+            self._is_empty = True
+            return
+        path = cast(Any, self._path)
+        if path.exists():
+            path.write_text("")
+
     def _open(self) -> None:
         path = cast(Any, self._path)
         if self._is_local:
-            _make_private(path)
-            self._file = path.open("a" if self._goes_on else "w", encoding="utf-8")
+            with _final_errors_of_the_disk(self._name):
+                _make_private(path)
+                self._file = path.open("a" if self._goes_on else "w", encoding="utf-8")
             return
         # Most object stores cannot append: what is there is written once more.
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as earlier:
@@ -85,9 +120,26 @@ def report_file(rejects_path: str, import_id: str) -> Iterator[BinaryIO]:
     name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in import_id)
     path = cast(Any, ObjectStoragePath(f"{rejects_path}.import-{name}.csv"))
     if path.protocol in ("", "file"):
-        _make_private(path)
+        with _final_errors_of_the_disk(rejects_path):
+            _make_private(path)
     with path.open("wb") as file:
         yield file
+
+
+@contextmanager
+def _final_errors_of_the_disk(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not (isinstance(error, _FINAL_ON_DISK) or error.errno in _FINAL_NUMBERS):
+            raise
+        raise RejectsPathError(f"rejects_path {path!r} cannot be written: {error.strerror}") from None
+
+
+def _delete(path: str) -> None:
+    """Remove a file; what is none, such as a device or a link to elsewhere, stays."""
+    if stat.S_ISREG(os.lstat(path).st_mode):
+        os.unlink(path)
 
 
 def _make_private(path: Any) -> None:

@@ -25,6 +25,8 @@ class RowsError(ValueError):
 class RowsSource:
     """Rows out of memory or XCom: mappings, or lists of mappings as a mapped upstream task hands over.
 
+    Where the iterable raises, the rows before that are handed on first, as a short batch.
+
     :param rows: an iterable of mappings; of lists of mappings (flattened); or one mapping (one row).
     :raises RowsError: nothing of that kind.
     """
@@ -45,17 +47,11 @@ class RowsSource:
         self.size = len(rows) if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping) else None
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        batch: list[Any] = []
         first = True
-        for row in _flat(self._rows):
-            if first and not isinstance(row, Mapping):
-                raise RowsError(_not_a_mapping(row))
+        for batch in _batches(_flat(self._rows)):
+            if first and not isinstance(batch[0], Mapping):
+                raise RowsError(_not_a_mapping(batch[0]))
             first = False
-            batch.append(row)
-            if len(batch) == BATCH_ROWS:
-                yield batch
-                batch = []
-        if batch:
             yield batch
 
     def cancel(self) -> None:
@@ -192,6 +188,23 @@ def _streaming_cursor(connection: Any) -> Any:
 
         return connection.cursor(SSCursor)
     return connection.cursor()
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    """Lists of at most :data:`BATCH_ROWS` rows; an error of the rows follows those that came before it."""
+    batch: list[Any] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == BATCH_ROWS:
+                handed_on, batch = batch, []
+                yield handed_on
+    except Exception:  # whatever it is, it is raised again
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
 def _flat(rows: Iterable[Any], depth: int = 2) -> Iterator[Any]:

@@ -63,7 +63,7 @@ class Journal:
     """
 
     def __init__(self, engine: sa.Engine, settings: JournalSettings, *, read_only: bool = False) -> None:
-        self._database = JournalDatabase(engine, settings.table, settings.schema)
+        self._database = JournalDatabase(engine, settings.table, settings.schema, settings.conn_id)
         self._settings = settings
         self.read_only = read_only
         self.run_id = settings.run_id
@@ -99,6 +99,7 @@ class Journal:
         """
         self._is_there = self._database.create(read_only=self.read_only)
         if self.read_only:
+            self._database.is_open = True
             return
         tries, told, told_at = 0, "", 0.0
         while not stopped() and (claim := self._database.guarded(self._lease.take)) is not None:
@@ -110,6 +111,7 @@ class Journal:
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
         if not stopped():
             self.plan.sweep(keeps_mine=comes_back)
+        self._database.is_open = True
 
     def differing(self, digests: Mapping[str, str]) -> dict[str, Line | None]:
         """The contacts whose acknowledged row is another one, by one query, each with its line if it has one.

@@ -29,10 +29,14 @@ class JournalDatabase:
     :param engine: a SQLAlchemy engine of PostgreSQL, SQLite, MySQL or MariaDB.
     :param table: the name of the table of lines; the others are called after it.
     :param schema: its schema, if not the connection's default.
+    :param conn_id: the connection's, for messages.
     """
 
-    def __init__(self, engine: sa.Engine, table: str, schema: str | None = None) -> None:
+    def __init__(self, engine: sa.Engine, table: str, schema: str | None = None, conn_id: str = "") -> None:
         self.engine = engine
+        self.is_open = False
+        """Whether the journal is open: before, nothing can have been sent that is not in it."""
+        self._conn_id = conn_id
         self.tables = JournalTables(table, schema)
         self._name = f"{schema}.{table}" if schema else table
         self._reader: sa.Connection | None = None
@@ -83,6 +87,11 @@ class JournalDatabase:
         # Raised out here, so that the driver's error is not kept as the context of ours.
         if is_final:
             raise JournalError(f"the journal {self._name!r} cannot be used or created ({words})", final=True)
+        if not self.is_open:
+            raise JournalError(
+                f"the journal's database, connection {self._conn_id!r}, cannot be reached or opened ({words}), "
+                "so nothing is sent"
+            )
         raise JournalError(f"the journal's database failed ({words}): what it did not take in is sent again")
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ class JournalSettings:
     :param task: tells the tasks of the run apart.
     :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
     :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
+    :param conn_id: the connection to its database, for messages.
     """
 
     sync_id: str
@@ -27,3 +28,4 @@ class JournalSettings:
     task: str = ""
     keeps_rows: bool = False
     plan_retention_s: float = 7 * 86400.0
+    conn_id: str = ""

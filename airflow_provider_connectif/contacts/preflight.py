@@ -50,22 +50,20 @@ class ContactCheck(Run):
 
     def _log_end(self) -> None:
         self._log.info(
-            "%s %s in %s, no contact sent: %s can be sent, %s invalid; %s more than once%s",
+            "%s %s in %s, no contact sent: %s can be sent, %s invalid; %s the key of an earlier row%s",
             self._check_words,
             plural(self._tally.read, "row"),
             describe_seconds(self._effort.duration_s),
             f"{self._keys.count:,}",
             f"{self._tally.bad:,}",
-            "1 row has a key that stands"
-            if self._keys.duplicates == 1
-            else f"{self._keys.duplicates:,} rows have keys that stand",
+            "1 row repeats" if self._keys.duplicates == 1 else f"{self._keys.duplicates:,} rows repeat",
             self._end_notes,
         )
         self._log.info(
             "A run takes %s: at %s a minute %s",
             plural(self._keys.count, "request"),
             f"{self._client.quota.requests_per_minute:,}",
-            f"at least {describe_seconds(self._run_duration_s)}" if self._run_duration_s else "less than a minute",
+            f"about {describe_seconds(self._run_duration_s)}" if self._run_duration_s else "less than a minute",
         )
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}

@@ -82,18 +82,21 @@ class Progress:
         return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
     def describe_left(self, wait_s: float = 0.0) -> str:
-        """How long the rows that are not settled will still take, in words; at best, as others use the account too.
+        """About how long the rows that are not settled will still take, in words.
+
+        Longer where others use the account too, shorter where windows are: no header tells how long one is, and
+        it is taken to be the documented minute.
 
         :param wait_s: seconds until the next window opens.
         """
         is_whole = self.rows_to_read is not None
         rows = (self.rows_to_read if self.rows_to_read is not None else self._tally.read) - self._tally.accounted
         seconds = wait_s + seconds_at_best(rows, self._quota.requests_per_minute)
-        words = "less than a minute" if seconds < _SHORT_S else f"at least {describe_seconds(seconds)}"
+        words = "less than a minute" if seconds < _SHORT_S else f"about {describe_seconds(seconds)}"
         return f"{words} left" if is_whole else f"{words} left for the rows read so far"
 
     def log_end(self, how: str, notes: str, reasons_told: int) -> None:
-        """The account of the whole run, refusals with their reasons and first rows.
+        """The account of the whole run, and why rows were not delivered.
 
         :param how: how it ended, as the beginning of a sentence that goes on with how long it took.
         :param notes: what stands at the end of the line.
@@ -115,7 +118,7 @@ class Progress:
         )
 
     def log_reasons(self, told: int, most: int = _REASONS_LOGGED) -> None:
-        """The refusals by reason, with their first rows.
+        """Why rows were not delivered, by reason and with their first rows.
 
         :param told: how many of the commonest reasons the task's exception tells.
         """
@@ -123,7 +126,7 @@ class Progress:
         if reasons:
             more = len(self._tally.reasons) - told - len(reasons)
             tail = f"\n  and {more:,} more" if more > 0 else ""
-            head = "Refused, beside the commonest reasons below:" if told else "Refused, and why:"
+            head = "Not delivered, beside the commonest reasons below:" if told else "Not delivered, and why:"
             self._log.warning("%s\n  %s%s", head, "\n  ".join(reasons), tail)
 
     def _look_at_wait(self, wait: Wait) -> None:

@@ -26,7 +26,7 @@ class TextSink(Protocol):
 
 
 class Rejects:
-    """Writes a line for each row that was refused, here or by Connectif, or whose tries were used up.
+    """Writes a line for each row that was refused, here or by Connectif, or that were given up on.
 
     A line: ``row_number`` (from 1), ``key``, ``outcome`` (``invalid``, ``rejected``, ``held`` or ``undelivered``),
     ``status`` (HTTP status or ``null``), ``reasons`` (as Connectif gave them), ``row`` (as it came; values that JSON

@@ -125,7 +125,7 @@ class Run(ABC):
         return summarise(
             self._tally,
             effort=self._effort,
-            rejects_path=self._rejects_path,
+            rejects_path=self._rejects_path if self._rejects.lines else None,
             more={**self._journal_summary(), **self._more_in_summary()},
         )
 
@@ -166,10 +166,10 @@ class Run(ABC):
 
     @property
     def _end_notes(self) -> str:
-        """What else is to be known at the end of a line: the failure budget, and where refused rows are."""
+        """What stands at the end of a line: the failure budget, and where rows are that were not delivered."""
         notes = [self._budget.describe_use(self._tally)]
         if self._rejects.lines:
-            notes.append(f"refused rows are in {self._rejects_path!r}")
+            notes.append(f"rows that were not delivered are in {self._rejects_path!r}")
         return "".join(f"; {note}" for note in notes if note)
 
     def _work(self, open_source: Callable[[], Source]) -> None:
@@ -222,7 +222,7 @@ class Run(ABC):
         """The good rows' patches; bad rows are counted and written as they come."""
         checked = False
         self._progress.rows_to_read = source.size
-        for batch in source:
+        for batch in self._batches(source):
             if not checked:
                 self._check_columns(source, batch)
                 checked = True
@@ -236,6 +236,10 @@ class Run(ABC):
         if not checked:
             self._mapping.check()
         self._progress.rows_to_read = self._tally.read
+
+    def _batches(self, source: Source) -> Iterator[Sequence[Row]]:
+        """The batches of a source, and whatever is to be done where it fails."""
+        return iter(source)
 
     def _patches_of(self, batch: Sequence[Row]) -> Iterator[Patch]:
         if self._changes is None:

@@ -163,8 +163,9 @@ def summarise(
     :param more: entries of one kind of run only.
     :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected`` (rows), ``requests`` (HTTP
         requests, 429 and retries included), ``rate_limited`` (answers 429), ``waited_s`` (seconds held back by a
-        window), ``duration_s``, ``reasons`` (rows by reason, the commonest 20 that fit), ``rejects_path``. Rows
-        read that are in none of the counts were not delivered: the run ended early, or gave up on them.
+        window), ``duration_s``, ``reasons`` (rows by reason, the commonest 20 that fit), ``rejects_path`` (``None``
+        where nothing was written). Rows read that are in none of the counts were not delivered: the run ended early,
+        or gave up on them.
     """
     counts = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED)
     summary: dict[str, Any] = {

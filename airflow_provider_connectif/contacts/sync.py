@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
@@ -12,6 +12,7 @@ from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop
 from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
+from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.run import Run
 
 SENT_AGAIN = "each run sends them all again, though nothing has changed. Let the source have one row for each contact"
@@ -80,6 +81,14 @@ class ContactSync(Run):
             self._delivery.drain(self._tick)
             self._write_down()
 
+    def _batches(self, source: Source) -> Iterator[Sequence[Row]]:
+        try:
+            yield from super()._batches(source)
+        except Exception:  # whatever it is, it is raised again
+            if self._journal is None:  # with one, the rows before are settled at the end of each batch, or planned
+                self._delivery.drain(self._tick)
+            raise
+
     def _write_down(self) -> None:
         if self._journal is not None:
             self._collect()
@@ -108,9 +117,16 @@ class ContactSync(Run):
         reasons = () if error is None else public_reasons(error, patch, self._mapping)
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             reasons = tuple(f"{reason}, {settled.tries} times" for reason in reasons)
-        self._tally.count(settled.outcome, patch.number, reasons)
+        self._tally.count(settled.outcome, patch.number, _told(settled.outcome, reasons))
         status = error.status if isinstance(error, ConnectifHttpError) else None
         if self._changes is not None:
             self._changes.settle(settled, reasons, status)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self._rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
+
+
+def _told(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:
+    """The reasons that a person is to see; those of rows that the author leaves out are told apart."""
+    if outcome is Outcome.SKIPPED:
+        return [f"skipped: {reason}" for reason in reasons]
+    return () if outcome in (Outcome.CREATED, Outcome.UPDATED) else reasons

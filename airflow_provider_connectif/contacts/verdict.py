@@ -21,10 +21,7 @@ class Verdict(StrEnum):
 
 _STATUS_WORDS: dict[int, str] = {
     401: "Connectif refused the API key (401): check the connection's password, which must be keyId:keySecret",
-    403: (
-        "Connectif answered 403: either the API key lacks the scope {scope}, or the account is blocked; "
-        "the answer does not tell which"
-    ),
+    403: "Connectif answered 403: either the API key lacks the scope {scope}, or the account is blocked",
     413: "Connectif answered 413, request too large: a fault of this provider, please report it",
     415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
 }

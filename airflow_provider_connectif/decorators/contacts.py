@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
-from airflow_provider_connectif.sources import RowsSource, SqlSource
+from airflow_provider_connectif.sources import RowsError, RowsSource, SqlSource
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import TaskDecorator
@@ -24,7 +24,8 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
     """Delivers the rows that a function returns or yields, in the process that makes them.
 
     No row passes through XCom, and of a generator's rows only a few thousand are in memory at a time. The function is
-    called when the first row is wanted; when a deferred task goes on with its plan, it is not called again.
+    called when the first row is wanted; when a deferred task goes on with its plan, it is not called again. Where it
+    raises, the rows that it has yielded before are delivered, and then the task fails.
 
     :param python_callable: returns an iterable of mappings from column to value, or is a generator of such.
     :param op_args: positional arguments for it (templated).
@@ -67,6 +68,11 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
         self.rows = self.python_callable(*self.op_args, **kwargs)
+        if self.rows is None:
+            raise RowsError(
+                f"{self.python_callable.__name__}() returned nothing: it must return its rows, or yield them. "
+                "For no rows at all it must return an empty list"
+            )
         return super()._open_source(context)
 
     def _describe_source(self) -> str:

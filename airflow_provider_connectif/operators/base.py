@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_connectif.api.errors import ConnectifConfigError
+from airflow_provider_connectif.connection_lookup import NoSuchConnectionError, connection_named_by
 from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError, Nulls
 from airflow_provider_connectif.contacts.outcomes import JournalError
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 SUMMARY_KEY = "summary"
 
 # Another try would find the same: Airflow must not retry.
-_FINAL_ERRORS = (ConnectifConfigError, MappingError, RejectsPathError, RowsError)
+_FINAL_ERRORS = (ConnectifConfigError, MappingError, NoSuchConnectionError, RejectsPathError, RowsError)
 
 
 class Start(NamedTuple):
@@ -98,7 +99,7 @@ class ContactsOperator(BaseOperator):
     :param failure_budget: how many refused rows are no failure: a number (int), or a share of the rows read
         (float from 0 to 1). Default 0.
     :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
-        written anew by each try. The file is personal data (templated).
+        written anew by each try, and not there where none was refused. The file is personal data (templated).
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
@@ -154,6 +155,8 @@ class ContactsOperator(BaseOperator):
             raise ValueError("sql needs sql_conn_id, the connection that it runs on")
         if not isinstance(plan_retention, timedelta) or plan_retention <= timedelta():
             raise ValueError("plan_retention must be a timedelta above zero")
+        if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
+            raise ValueError(f"rejects_path must be the path of a file, not {rejects_path!r}")
         self.rows = rows
         self.sql = sql
         self.sql_conn_id = sql_conn_id
@@ -313,7 +316,8 @@ class ContactsOperator(BaseOperator):
         from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 
         mapping = self._mapping()
-        client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
+        with connection_named_by("connectif_conn_id", self.connectif_conn_id):
+            client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
         journal = self._journal().open(start.context, read_only=check_only, keeps_rows=self.rejects_path is not None)
         path = self.rejects_path
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
@@ -348,7 +352,8 @@ class ContactsOperator(BaseOperator):
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
         if self.sql is not None:
-            hook = BaseHook.get_hook(str(self.sql_conn_id))
+            with connection_named_by("sql_conn_id", self.sql_conn_id):
+                hook = BaseHook.get_hook(str(self.sql_conn_id))
             self._source = SqlSource(hook, str(self.sql_conn_id), self.sql, self.parameters)
         else:
             self._source = RowsSource(resolved(self.rows, context))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -150,15 +151,52 @@ def test_rows_from_elsewhere_are_refused_when_the_dag_is_parsed(run: Callable[..
         run(contacts)
 
 
+@pytest.mark.parametrize("count", [0, 3, 1000, 1300])
+@pytest.mark.parametrize("journal", [None, "journal"])
 def test_a_function_that_fails_leaves_what_it_has_yielded_delivered(
-    run: Callable[..., Any], strict: StrictServer
+    count: int,
+    journal: str | None,
+    run: Callable[..., Any],
+    strict: StrictServer,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from airflow.providers.common.compat.sdk import task
+
+    caplog.set_level("INFO")
+    if journal:
+        journal_database("sqlite", request)
+
+    @task.connectif_patch(fields="builtin", journal_conn_id=journal)
+    def contacts() -> Iterator[dict[str, Any]]:
+        yield from made(count)
+        raise RuntimeError("the source broke")
+
+    dag_run = run(contacts)
+
+    assert task_states(dag_run) == {"contacts": "failed"}
+    assert len(strict.contacts) == count
+    summary = xcom(dag_run, "contacts", "summary")
+    assert (summary["read"], summary["created"]) == (count, count)
+    logged = "".join((*capfd.readouterr(), caplog.text))
+    assert re.search(rf"Failed after [\d.]+ s: {count:,} rows read, {count:,} delivered", logged)
+    assert "the source broke" in logged
+
+
+def test_a_function_without_a_return_is_told_so(
+    run: Callable[..., Any],
+    strict: StrictServer,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from airflow.providers.common.compat.sdk import task
 
     @task.connectif_patch(fields="builtin")
-    def contacts() -> Iterator[dict[str, Any]]:
-        yield from made(1000)
-        raise RuntimeError("the source broke")
+    def contacts() -> None:
+        list(made(3))
 
     assert task_states(run(contacts)) == {"contacts": "failed"}
-    assert strict.received > 0
+    logged = "".join((*capfd.readouterr(), caplog.text))
+    assert "contacts() returned nothing: it must return its rows, or yield them" in logged
+    assert "XCom" not in logged

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import airflow
 import pytest
 
 from airflow_provider_connectif.contacts.mapping import Digests
@@ -62,6 +63,21 @@ def test_a_dag_runs_as_it_stands(
     assert held.keys() <= {"ana@example.com", "ben@example.com", "eva@example.com"} or all(
         key.startswith("member") for key in held
     )
+
+
+WITH_TEMPLATES = [block for block in BLOCKS if kind_of(block) == "dag" and "{{" in block.text]
+
+
+@pytest.mark.skipif(airflow.__version__ < "3", reason="each run has a logical date there")
+@pytest.mark.parametrize("block", WITH_TEMPLATES, ids=[block.place for block in WITH_TEMPLATES])
+def test_a_dag_runs_without_a_logical_date(
+    block: Block, contacts: Callable[[], dict[str, Any]], run_dag: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As a run that somebody triggers, which has none on Airflow 3: `ds`, `ts` and the like are not defined."""
+    dag_run = run_dag(made_dag(block, tmp_path), logical_date=None)
+    assert dag_run.logical_date is None
+    assert set(task_states(dag_run).values()) == {"success"}
+    assert contacts()
 
 
 # Programs

@@ -153,6 +153,27 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory, connection: Callable[
     server.cleanup()
 
 
+UNREACHABLE = "the journal's database, connection 'journal', cannot be reached or opened ("
+
+
+@pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
+@pytest.mark.parametrize("fields", [{"conn_type": "sqlite"}, {"conn_type": "postgres", "login": "x", "port": 9}])
+def test_a_journal_that_is_not_reached_says_where_it_should_be_and_that_nothing_is_sent(
+    fields: dict[str, Any],
+    kind: str,
+    strict: StrictServer,
+    connection: Callable[..., None],
+    tmp_path: Path,
+    airflow_db: None,
+) -> None:
+    host = str(tmp_path / "no folder" / "journal.db") if fields["conn_type"] == "sqlite" else "127.0.0.1"
+    connection("journal", host=host, **fields)
+    end = deliver("night", kind=kind, rows=rows())
+    assert end.state == "up_for_retry"
+    assert str(end.error) == f"{UNREACHABLE}OperationalError), so nothing is sent"
+    assert strict.received == 0
+
+
 def stop_and_start(server: Any) -> None:
     server.stop()
     server.ensure_postgres_running()
@@ -182,7 +203,7 @@ def test_when_the_journals_database_goes_away_the_retry_goes_on(
 
     for end in ends:
         assert end.state == "success" or (
-            end.state == "up_for_retry" and "the journal's database failed" in str(end.error)
+            end.state == "up_for_retry" and str(end.error).startswith(("the journal's database failed", UNREACHABLE))
         )
     assert ends[-1].state == "success"
     assert has(strict, source)

@@ -118,6 +118,16 @@ def test_duplicates_are_rows_whose_key_stood_before(
     assert summary["duplicates"] == duplicates
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"), [("aaaabbccd", "5 rows repeat"), ("aab", "1 row repeats"), ("ab", "0 rows repeat")]
+)
+def test_rows_that_repeat_a_key_are_not_called_those_that_have_it(
+    account: CatalogueServer, said: Callable[[], str], keys: str, words: str
+) -> None:
+    run_operator(rows=[{"email": f"{key}@example.com", "_name": "x"} for key in keys], check_only=True)
+    assert f" can be sent, 0 invalid; {words} the key of an earlier row" in said()
+
+
 FAULTY = {"_name": "frst_name", "loyalty_teir": "tier", "score": "score", "text_01": "text_1", "_surname": "surname"}
 COLUMNS = ["email", "first_name", "tier", "score", "text_1", "text_1", "surname"]
 FAULTS = (

@@ -63,7 +63,7 @@ def test_the_time_that_is_left_is_that_of_all_rows_where_their_number_is_known(
     (told,) = [line for line in provider_lines(process.output()) if line.startswith("Rate limit")]
     found = re.fullmatch(
         rf"Rate limit: the window's requests are used up; waiting \d+ s, until {CLOCK}\. (\d+) rows? read, "
-        r"\d+ delivered.* 20 requests; at least (.*) left(.*)",
+        r"\d+ delivered.* 20 requests; about (.*) left(.*)",
         told,
     )
     assert found, told
@@ -95,7 +95,7 @@ def test_a_cap_of_the_connection_is_named_as_the_cause(
     process.wait_until_it_says("Rate limit: the connection's requests_per_minute, 7, are used up; waiting ")
     process.kill(signal.SIGTERM)
     # 13 more, and what is on its way: 7 in the next minute, the rest after another one or two.
-    assert re.search(r", 7 requests; at least [123] min", process.output())
+    assert re.search(r", 7 requests; about [123] min", process.output())
 
 
 # Ends
@@ -145,8 +145,8 @@ def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines
     arguments: dict[str, Any] = {"rows": rows(50), "fields": "builtin", "rejects_path": str(path)}
     assert run_operator(**arguments, failure_budget=3).state == "success"
     told = lines()
-    assert told[1].endswith(f"; failure_budget: 1 used of 3; refused rows are in '{path}'")
-    assert told[2].startswith("Refused, and why:\n  1 x HTTP 422")
+    assert told[1].endswith(f"; failure_budget: 1 used of 3; rows that were not delivered are in '{path}'")
+    assert told[2].startswith("Not delivered, and why:\n  1 x HTTP 422")
     assert run_operator(**arguments, failure_budget=0.05).state == "success"
     assert "; failure_budget: 1 used of 2, 5 % of the rows read; " in lines()[1]
     strict.update(faults=[])
@@ -154,6 +154,50 @@ def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines
     assert lines()[-1].endswith("; failure_budget: 0 used of 3")
     assert run_operator(**arguments).state == "success"
     assert lines()[-1].endswith(" requests")
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(401, "failed"), (403, "failed"), (302, "failed"), (503, "up_for_retry")]
+)
+def test_a_row_that_nobody_has_refused_is_not_called_refused(
+    status: int, state: str, strict: StrictServer, lines: Lines, connection: Callable[..., None], tmp_path: Path
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=5, retries=1))
+    strict.update(faults=[{"keys": ["user1@example.com"], "status": status}])
+    path = tmp_path / "rejects.jsonl"
+    run = run_operator(rows=rows(3), fields="builtin", max_in_flight=1, rejects_path=str(path))
+    assert run.state == state
+    assert '"outcome": "undelivered"' in path.read_text()
+    (last,) = [line for line in lines() if " rows read, " in line]
+    assert last.endswith(f"; rows that were not delivered are in '{path}'")
+    assert "refused" not in last
+
+
+def test_a_403_does_not_deny_what_its_reason_tells(strict: StrictServer) -> None:
+    said = {"status": 403, "json": {"title": "Forbidden", "detail": "The account is blocked by the billing team"}}
+    strict.update(faults=[{"nth": [1, None], **said}])
+    error = str(run_operator(rows=rows(1), fields="builtin").error)
+    assert error == (
+        "Connectif answered 403: either the API key lacks the scope Contacts: Write, or the account is blocked. "
+        "Commonest reasons: 1 x HTTP 403 Forbidden: The account is blocked by the billing team (row 1)"
+    )
+
+
+def test_rows_that_the_author_leaves_out_are_told_apart_and_accepted_ones_have_no_reason(
+    strict: StrictServer, lines: Lines
+) -> None:
+    faults = [{"keys": [f"user{n}@example.com"], "status": status} for n, status in enumerate((422, 404, 409))]
+    strict.update(faults=faults)
+    run = run_operator(
+        rows=rows(4), fields="builtin", on_response={422: "skip", 404: "accept"}, failure_budget=1, max_in_flight=1
+    )
+    assert run.state == "success"
+    (told,) = lines(level="warning")
+    assert told.startswith("Not delivered, and why:\n  1 x ")
+    assert sorted(line.strip()[:21] for line in told.splitlines()[1:]) == [
+        "1 x HTTP 409 Conflict",
+        "1 x skipped: HTTP 422",
+    ]
 
 
 def test_reasons_stand_in_the_log_or_in_the_exception_and_not_in_both(strict: StrictServer, lines: Lines) -> None:
@@ -172,7 +216,7 @@ def test_reasons_stand_in_the_log_or_in_the_exception_and_not_in_both(strict: St
     log = "\n".join(lines())
     assert [(reason in log) + (reason in str(run.error)) for reason in reasons] == [1] * len(reasons)
     assert reasons[0] in str(run.error)
-    assert "Refused, beside the commonest reasons below:\n  1 x " in log
+    assert "Not delivered, beside the commonest reasons below:\n  1 x " in log
 
     within = run_operator(**(arguments | {"rows": source}), failure_budget=1.0)
     assert within.state == "success"

@@ -62,7 +62,7 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
     # 249 are three windows: the one that is waited for, and two minutes.
     assert lines[0].endswith(
         ". 250 rows read, 1 delivered (1 created, 0 updated), 249 not sent yet, 1 request "
-        "(1 answered 429); at least 1 h 2 min left"
+        "(1 answered 429); about 1 h 2 min left"
     )
     assert len(lines) <= 1 + (time.monotonic() - begun) / 0.3
     assert all(line.startswith("Progress: ") for line in lines[1:])

@@ -87,7 +87,7 @@ VICTIMS: Mapping[str, Victim] = {
     "triggerer": _component("triggerer", (0.5, 6.0)),
     "scheduler and workers": _component("scheduler", (0.0, 4.0), *_FOUND_DEAD),
     "database": _component(
-        "postgres", (0.0, 4.0), "the journal's database failed", "OperationalError", *_NO_API, *_FOUND_DEAD
+        "postgres", (0.0, 4.0), "the journal's database", "OperationalError", *_NO_API, *_FOUND_DEAD
     ),
     "api-server": _component("api-server", (0.0, 5.0), *_NO_API, *_FOUND_DEAD),
     "Connectif is silent": _connectif(

@@ -1,0 +1,123 @@
+"""The file of the rows that were not delivered: when it is there, and what becomes of a path that will not do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run
+
+Runs = Callable[..., Run]
+GOOD = {"email": "ana@example.com", "visits": 1}
+BAD = {"email": "nobody", "visits": 1}
+
+
+@pytest.mark.parametrize("path", [5, "", b"rejects.jsonl", Path("rejects.jsonl"), ["rejects.jsonl"]])
+def test_what_is_no_path_is_refused_when_the_dag_is_parsed(path: Any) -> None:
+    with pytest.raises(ValueError, match="rejects_path must be the path of a file, not "):
+        ContactPatchOperator(task_id="patch", rows=[], rejects_path=path)
+
+
+def test_without_a_refused_row_there_is_no_file(strict: StrictServer, run: Runs, tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    end = run(rows=[GOOD], rejects_path=str(path))
+    assert (end.state, end.summary["rejects_path"], path.exists()) == ("success", None, False)
+
+
+def test_what_an_earlier_try_has_written_does_not_stay(strict: StrictServer, run: Runs, tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    end = run(rows=[GOOD, BAD], rejects_path=str(path))
+    assert (end.state, end.summary["rejects_path"]) == ("failed", str(path))
+    assert len(path.read_text().splitlines()) == 1
+    end = run(rows=[GOOD], rejects_path=str(path))
+    assert (end.state, end.summary["rejects_path"], path.exists()) == ("success", None, False)
+
+
+def test_in_an_object_store_the_earlier_file_is_emptied_and_none_is_made(
+    strict: StrictServer, run: Runs, memory_store: str
+) -> None:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    path = ObjectStoragePath(memory_store)
+    assert run(rows=[GOOD], rejects_path=memory_store).summary["rejects_path"] is None
+    assert not path.exists()
+    assert run(rows=[BAD], rejects_path=memory_store).summary["rejects_path"] == memory_store
+    assert path.read_text().count("\n") == 1
+    assert run(rows=[GOOD], rejects_path=memory_store).summary["rejects_path"] is None
+    assert path.read_text() == ""
+
+
+@pytest.fixture
+def memory_store(airflow_db: None) -> str:
+    """A path in a store that is no disk."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:  # Airflow 2.11
+        from airflow.io.store import attach
+
+    attach("memory", fs=MemoryFileSystem())
+    return f"memory://rejects-{time.time_ns()}/rejects.jsonl"
+
+
+@pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("{folder}/file/rejects.jsonl", "cannot be written: "),
+        ("{folder}", "cannot be written: Is a directory"),
+        ("{folder}/" + "x" * 300, "cannot be written: File name too long"),
+        ("nosuchstore://bucket/rejects.jsonl", "cannot be used: "),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_final_and_nothing_is_sent(
+    kind: str, path: str, words: str, strict: StrictServer, run: Runs, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    path = path.format(folder=tmp_path)
+    end = run(kind=kind, rows=[GOOD, BAD], fields="builtin", rejects_path=path)
+    assert end.state == "failed"
+    assert str(end.error).startswith(f"rejects_path {path!r} {words}")
+    assert "nobody" not in str(end.error)
+    assert strict.received == 0
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_the_right_to_write_is_final(strict: StrictServer, run: Runs, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    end = run(rows=[GOOD], rejects_path=str(tmp_path / "rejects.jsonl"))
+    tmp_path.chmod(0o700)
+    assert end.state == "failed"
+    assert "cannot be written: Permission denied" in str(end.error)
+
+
+def test_what_a_template_has_left_empty_is_told() -> None:
+    with pytest.raises(RejectsPathError, match="must be the path of a file, not ''"):
+        RejectsFile("")
+
+
+def test_a_full_disk_may_pass(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as full, RejectsFile("/dev/full") as file:
+        file.write("x" * 100_000)
+    assert full.value.errno == errno.ENOSPC
+
+
+def test_what_is_no_file_of_its_own_is_not_deleted(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    with RejectsFile(str(link)):
+        pass
+    assert link.is_symlink()
+    with RejectsFile("/dev/full"):
+        pass
+    assert Path("/dev/full").is_char_device()
