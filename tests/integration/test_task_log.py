@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.import_runs import import_rows
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer
 from tests.support.task_logs import provider_lines
@@ -96,6 +97,34 @@ def test_a_cap_of_the_connection_is_named_as_the_cause(
     process.kill(signal.SIGTERM)
     # 13 more, and what is on its way: 7 in the next minute, the rest after another one or two.
     assert re.search(r", 7 requests; at least [123] min", process.output())
+
+
+def test_an_import_tells_each_window_that_it_waits_for(
+    strict: StrictServer, connection: Callable[..., None], lines: Lines, airflow_db: None
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=10))
+    strict.reset(limit=1, window_s=6.0, headers="none", retry_after="seconds")
+    source = [{"email": f"user{n}@example.com", "_name": "Ana"} for n in range(3)]
+    run = import_rows(rows=source, fields="builtin", timeout=timedelta(minutes=2))
+    assert run.state == "success"
+    told = lines()
+    # The list of imports is in the first window, the upload in the second, the first look at the import in the third.
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Read", "Rate", "Import", "Rate", "Import", "Done"]
+    waits = [line for line in told if line.startswith("Rate")]
+    pattern = rf"Rate limit: Connectif answered 429; waiting \d+ s, until {CLOCK}\. 3 rows read, 0 imported, 3 without"
+    assert all(re.match(pattern, line) for line in waits), waits
+
+
+def test_an_upload_that_fails_and_is_tried_again_is_a_warning(
+    strict: StrictServer, lines: Lines, airflow_db: None
+) -> None:
+    strict.update(import_faults=[{"times": 1, "status": 500}, {"times": 1, "drop": "before"}])
+    assert import_rows(rows=[{"email": "user@example.com", "_name": "Ana"}]).state == "success"
+    told = lines(level="warning")
+    again = r"It is looked for in the list of imports; if it is not there, it is uploaded again in about \d\.\d s, try"
+    assert len(told) == 2
+    assert re.fullmatch(rf"File 1 could not be uploaded: HTTP 500[^.]*\. {again} 2 of 5", told[0]), told[0]
+    assert re.fullmatch(rf"File 1 could not be uploaded: the connection broke\. {again} 3 of 5", told[1]), told[1]
 
 
 # Ends

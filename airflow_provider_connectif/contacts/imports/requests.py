@@ -20,7 +20,7 @@ from airflow_provider_connectif.contacts.imports.import_file import ImportFile
 from airflow_provider_connectif.contacts.imports.memory import SentFile
 from airflow_provider_connectif.contacts.imports.rules import ImportRules
 from airflow_provider_connectif.contacts.outcomes import Error
-from airflow_provider_connectif.contacts.progress import Log
+from airflow_provider_connectif.contacts.progress import Log, describe_seconds
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.contacts.verdict import Verdict
 
@@ -157,27 +157,47 @@ class ImportRequests:
                 self._pause(self._rules.poll_interval_s)
                 continue
             tries += 1
-            self._after_failure(failure, sent, save, tries)
+            self._after_failure(failure, sent, save)
+            delay_s = _delay_s(tries)
+            self._tell_failed_upload(failure, sent, tries, delay_s)
             found = unanswered()
             if found is not None:
                 return found
             if tries >= self._client.tries:
                 raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {tries} tries: {failure}")
-            self._pause(_FIRST_DELAY_S * 2 ** (tries - 1) * random.uniform(0.5, 1.5))
+            self._pause(delay_s)
 
     def looks(self) -> Iterable[None]:
         """As often as an import is looked for in the list that may come late."""
         for look in range(_LOOKS):
             if look:
-                self._pause(min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
+                self._pause(self._between_looks_s)
             yield
+
+    @property
+    def _between_looks_s(self) -> float:
+        return min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S)
+
+    def _tell_failed_upload(self, failure: Exception, sent: SentFile, tries: int, delay_s: float) -> None:
+        """An upload that failed is looked for before it is sent again, which takes longer than the delay."""
+        again = "this was the last try"
+        if tries < self._client.tries:
+            seconds = (_LOOKS - 1) * self._between_looks_s + delay_s
+            again = (
+                f"it is uploaded again in about {describe_seconds(seconds)}, try {tries + 1} of {self._client.tries}"
+            )
+        self._log.warning(
+            "File %d could not be uploaded: %s. It is looked for in the list of imports; if it is not there, %s",
+            sent.file + 1,
+            failure,
+            again,
+        )
 
     def _after_failure(
         self,
         failure: ConnectifHttpError | NoAnswerError | MalformedAnswerError,
         sent: SentFile,
         save: Callable[[], None],
-        tries: int,
     ) -> None:
         """Raise where there is no import and will be none; an answer that may hide one is looked into."""
         if not isinstance(failure, ConnectifHttpError):
@@ -206,4 +226,9 @@ class ImportRequests:
             tries += 1
             if tries >= self._client.tries:
                 raise Trouble(Verdict.TRY_AGAIN, f"The list of imports cannot be read: {failure}")
-            self._pause(_FIRST_DELAY_S * 2 ** (tries - 1) * random.uniform(0.5, 1.5))
+            self._pause(_delay_s(tries))
+
+
+def _delay_s(tries: int) -> float:
+    """Seconds until the next request after so many that failed."""
+    return _FIRST_DELAY_S * 2.0 ** (tries - 1) * random.uniform(0.5, 1.5)
