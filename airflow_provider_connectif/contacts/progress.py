@@ -175,7 +175,10 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
     if unsettled:
         parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not sent yet'}")
     requests = plural(effort.requests, "request")
-    parts.append(f"{requests} ({effort.rate_limited:,} answered 429)" if effort.rate_limited else requests)
+    of_these = [f"{effort.rate_limited:,} answered 429"] if effort.rate_limited else []
+    if effort.failures:
+        of_these.append(effort.failures)
+    parts.append(f"{requests} ({'; '.join(of_these)})" if of_these else requests)
     return ", ".join(parts)
 
 

@@ -312,7 +312,9 @@ class Run(ABC):
         if not self._live_fields or not self._mapping.needs_definitions:
             return
         try:
-            found = fetch_definitions(self._client, self._policy, self._log, self._is_to_stop_while_waiting)
+            found = fetch_definitions(
+                self._client, self._policy, self._log, self._is_to_stop_while_waiting, self._effort.add_failure
+            )
         except QuotaClosed:
             return
         except DefinitionsError as failure:

@@ -77,6 +77,7 @@ class ImportRequests:
     :param pause: waits for some seconds; raises :class:`Trouble` once the deadline is over and
         :class:`QuotaClosed` once the run was told to stop.
     :param log: where waits are told.
+    :param tell_failure: is told of each request that failed and is tried again, in words.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class ImportRequests:
         policy: ResponsePolicy,
         pause: Callable[[float], None],
         log: Log,
+        tell_failure: Callable[[str], None],
     ) -> None:
         self._client = client
         self._rules = rules
         self._policy = policy
         self._pause = pause
         self._log = log
+        self._tell_failure = tell_failure
 
     def looked_at(self, import_id: str) -> Import | None:
         """An import as it stands; ``None`` where Connectif did not answer, or not well, and may do so later.
@@ -103,11 +106,15 @@ class ImportRequests:
             return self._client.get_import(import_id)
         except NotFoundError:
             raise
-        except (NoAnswerError, MalformedAnswerError, TooManyRequestsError):
+        except TooManyRequestsError:
+            return None
+        except (NoAnswerError, MalformedAnswerError) as error:
+            self._tell_failure(str(error))
             return None
         except ConnectifHttpError as error:
             if self._policy.for_error(error) is Action.FAIL:
                 raise Trouble(Verdict.FAILED, "", error) from None
+            self._tell_failure(str(error))
             return None
 
     def like(self, rows: Iterable[int], since: float) -> list[Import]:
@@ -165,6 +172,7 @@ class ImportRequests:
                 return found
             if tries >= self._client.tries:
                 raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {tries} tries: {failure}")
+            self._tell_failure(str(failure))
             self._pause(delay_s)
 
     def looks(self) -> Iterable[None]:
@@ -226,6 +234,7 @@ class ImportRequests:
             tries += 1
             if tries >= self._client.tries:
                 raise Trouble(Verdict.TRY_AGAIN, f"The list of imports cannot be read: {failure}")
+            self._tell_failure(str(failure))
             self._pause(_delay_s(tries))
 
 

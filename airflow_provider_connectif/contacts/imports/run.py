@@ -69,7 +69,9 @@ class ContactImport(ContactSync):
         self._is_loaded = False
         self._troubles: list[Trouble] = []
         self._waiting = Waiting(rules, self._effort, lambda: self.stop is not None, self._log)
-        self._requests = ImportRequests(client, rules, self._policy, self._waiting.pause, self._log)
+        self._requests = ImportRequests(
+            client, rules, self._policy, self._waiting.pause, self._log, self._effort.add_failure
+        )
         self._watch = Watch(self._requests, rules, self._waiting, self._log)
         search = Search(self._requests, rules, self._watch.until_over, self._log)
         self._uploads = Uploads(self._requests, search, self._watch, rules, memory, self._journal, self._log)
