@@ -106,12 +106,13 @@ class Progress:
 
     def log_deferral(self, wait: Wait) -> None:
         """The task gives its worker back."""
+        left = f"; {self.describe_left(max(0.0, wait.until - time.time()))}" if self._tally.read else ""
         self._tell(
-            "Rate limit: %s; deferred until %s, without a worker. %s; %s",
+            "Rate limit: %s; deferred until %s, without a worker. %s%s",
             self._why(wait),
             clock(wait.until),
             self.counts,
-            self.describe_left(max(0.0, wait.until - time.time())),
+            left,
         )
 
     def log_reasons(self, told: int, most: int = _REASONS_LOGGED) -> None:
@@ -173,7 +174,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
             parts.append(f"{outcomes[outcome]:,} {words}")
     unsettled = tally.read - tally.accounted
     if unsettled:
-        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not sent yet'}")
+        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")
     requests = plural(effort.requests, "request")
     of_these = [f"{effort.rate_limited:,} answered 429"] if effort.rate_limited else []
     if effort.failures:
