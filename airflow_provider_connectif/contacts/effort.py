@@ -22,6 +22,8 @@ class Effort:
         self._before = dict.fromkeys(_COUNTS, 0)
         self._waited_before_s = 0.0
         self._last_failure = ""
+        self.waited_for_others_s = 0.0
+        """Seconds in which another run of the sync held it."""
         self.started_at = time.time()
 
     @property
@@ -77,6 +79,7 @@ class Effort:
             "last_failure": self._last_failure,
             "deferrals": self.deferrals + 1,
             "waited_s": self.waited_s,
+            "waited_for_others_s": self.waited_for_others_s,
             "started_at": self.started_at,
             "deferred_at": time.time(),
         }
@@ -86,4 +89,5 @@ class Effort:
         self._before = {name: int(state.get(name, 0)) for name in _COUNTS}
         self._last_failure = str(state.get("last_failure", ""))
         self._waited_before_s = float(state["waited_s"]) + max(0.0, time.time() - float(state["deferred_at"]))
+        self.waited_for_others_s += float(state.get("waited_for_others_s", 0.0))
         self.started_at = float(state["started_at"])

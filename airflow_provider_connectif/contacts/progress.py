@@ -99,8 +99,12 @@ class Progress:
         :param notes: what stands at the end of the line.
         :param reasons_told: as of :meth:`log_reasons`.
         """
-        if self._effort.waited_s >= _WAIT_TOLD_S:
-            notes = f"; waited {describe_seconds(self._effort.waited_s)} for the rate limit{notes}"
+        for seconds, words in (
+            (self._effort.waited_s, "; waited {time} for the rate limit"),
+            (self._effort.waited_for_others_s, "; waited {time} for another run of the sync"),
+        ):
+            if seconds >= _WAIT_TOLD_S:
+                notes = words.format(time=describe_seconds(seconds)) + notes
         self._log.info("%s %s: %s%s", how, describe_seconds(self._effort.duration_s), self.counts, notes)
         self.log_reasons(reasons_told)
 

@@ -89,6 +89,7 @@ class Run(ABC):
         try:
             try:
                 self._open_journal()
+                self._effort.waited_for_others_s = 0.0 if self._journal is None else self._journal.waited_s
                 if not self.stop:
                     self._work(open_source)
                 if not (self.stop or self._tally.read):
