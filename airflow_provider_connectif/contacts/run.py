@@ -91,6 +91,7 @@ class Run(ABC):
         try:
             try:
                 self._open_journal()
+                self._effort.waited_for_others_s = 0.0 if self._journal is None else self._journal.waited_s
                 if not self.stop:
                     self._work(open_source)
                 if not (self.stop or self._tally.read):
@@ -321,7 +322,9 @@ class Run(ABC):
         if not self._live_fields or not self._mapping.needs_definitions:
             return
         try:
-            found = fetch_definitions(self._client, self._policy, self._log, self._is_to_stop_while_waiting)
+            found = fetch_definitions(
+                self._client, self._policy, self._log, self._is_to_stop_while_waiting, self._effort.add_failure
+            )
         except QuotaClosed:
             return
         except DefinitionsError as failure:

@@ -344,13 +344,13 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     assert [line.split(" ")[0] for line in first_lines] == ["Delivering", "Rate"]
     assert re.fullmatch(
         r"Rate limit: the window's requests are used up; deferred until \d\d:\d\d:\d\d UTC, without a worker. "
-        r"50 rows read, 20 delivered \(20 created, 0 updated\), 30 not sent yet, 20 requests; about 1 min \d s left",
+        r"50 rows read, 20 delivered \(20 created, 0 updated\), 30 not settled yet, 20 requests; about 1 min \d s left",
         first_lines[1],
     )
     # A window of 20 requests more than the one that is there, and the wait for the next one.
     assert second_lines[0] == "Going on after waiting for the rate limit: 30 contacts pending, about 1 min left"
     assert [line.split(" ")[0] for line in second_lines] == ["Going", "Rate"]
-    assert re.search(r" 40 delivered .*, 10 not sent yet, 40 requests; about \d\.\d s left$", second_lines[1])
+    assert re.search(r" 40 delivered .*, 10 not settled yet, 40 requests; about \d\.\d s left$", second_lines[1])
 
 
 def test_without_a_journal_it_says_what_is_missing() -> None:

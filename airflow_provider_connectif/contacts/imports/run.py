@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -69,11 +70,15 @@ class ContactImport(ContactSync):
         self.account_is_known = not rules.comes_back
         self._troubles: list[Trouble] = []
         self._waiting = Waiting(rules, self._effort, lambda: self.stop is not None, self._log)
-        self._requests = ImportRequests(client, rules, self._policy, self._waiting.pause, self._log)
+        self._requests = ImportRequests(
+            client, rules, self._policy, self._waiting.pause, self._log, self._effort.add_failure
+        )
         self._watch = Watch(self._requests, rules, self._waiting, self._log)
         search = Search(self._requests, rules, self._watch.until_over, self._log)
         self._uploads = Uploads(self._requests, search, self._watch, rules, memory, self._journal, self._log)
         self._waiting.describe = self._describe_imports
+        self._own_thread = threading.current_thread()
+        client.quota.while_waiting = self._tell_wait
         self.is_deferred = False
         """The task is to wait without a worker, and then to go on."""
 
@@ -111,6 +116,12 @@ class ContactImport(ContactSync):
         if ids := self.open_imports:
             counts += f"; imports that go on at Connectif: {', '.join(ids)}"
         return counts
+
+    def _tell_wait(self) -> None:
+        # Most requests here are this thread's own, so that it cannot look at the clock while one of them waits. What
+        # other threads wait for, with definitions or leftovers, it tells beside them.
+        if threading.current_thread() is self._own_thread:
+            self._progress.tick()
 
     def _open_journal(self) -> None:
         if self._journal is not None:
