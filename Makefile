@@ -6,11 +6,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 WORKERS ?= 3
 BIN := $(VENV)/bin
+PACKAGE := .[sql,sandbox]
 # The address of a package index, if any, is the installer's own affair. uv takes seconds where pip takes a minute; it
-# reads no pip.conf, so where only pip knows the way: make UV=
+# reads no pip.conf, so where it finds nothing pip is asked. Without it in any case: make UV=
 UV ?= $(shell command -v uv)
-INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) \
-	--quiet --constraint constraints.txt
+export UV
+install = $(if $(UV),$(UV) pip install --python $(BIN)/python --quiet --constraint constraints.txt $(1) || )\
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(1)
 
 .PHONY: demo test test-matrix test-lowest lint docs mutations e2e e2e-celery e2e-mutations chaos clean
 
@@ -71,13 +73,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[sql,sandbox]' apache-airflow-providers-sqlite
+	$(call install,--editable '$(PACKAGE)' apache-airflow-providers-sqlite)
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt requirements-test.txt $(VENV)/installed
-	$(INSTALL) --requirement requirements-dev.txt
+	$(call install,--requirement requirements-dev.txt)
 	@touch $@
 
 $(VENV)/installed-docs: requirements-docs.txt constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --requirement requirements-docs.txt
+	$(call install,--requirement requirements-docs.txt)
 	@touch $@

@@ -4,7 +4,7 @@ One of them: ``nox --session "matrix(3.12, airflow 3.3)"``; ``nox --list`` shows
 writes docs/versions.md, so a run of one pair leaves the page as it is.
 
 Where ``uv`` is on the PATH, it makes the environments, in seconds. It does not read pip's configuration: whoever
-needs that has pip do it, by ``NOX_DEFAULT_VENV_BACKEND=virtualenv``.
+needs that has pip do it: ``make UV= test-matrix``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["matrix", "table"]
-nox.options.default_venv_backend = "uv" if shutil.which("uv") else "virtualenv"
+nox.options.default_venv_backend = "uv" if os.environ.get("UV", shutil.which("uv")) else "virtualenv"
 
 RESULTS = ROOT / ".nox" / "results"
 DIST = ROOT / ".nox" / "dist"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,8 @@ class Quota:
         self._waiting_since = 0.0
         self._waited = 0.0
         self._wait: Wait | None = None
+        self.while_waiting: Callable[[], None] = lambda: None
+        """Called several times a second by each thread that a window holds back, in that thread; must be quick."""
         self.requests = 0
         self.rate_limited = 0
 
@@ -73,6 +75,8 @@ class Quota:
                     if (leave.cause is not None) != held_back:
                         held_back = leave.cause is not None
                         self._count_waiting(held_back, now)
+                    if held_back:
+                        self.while_waiting()
                     self._changed.wait(min(leave.at - now, _POLL_S))
             finally:
                 if held_back:

@@ -55,6 +55,7 @@ class DeferrableSync(ContactSync):
         self._is_planning = False  # the rest of the source goes into the plan, since the window is far away
         self._deferred_for: Wait | None = None
         self._is_parked = False
+        self.account_is_known = not deferral.comes_back
         self._progress.longest_wait_s = deferral.after_s
 
     @property
@@ -74,6 +75,7 @@ class DeferrableSync(ContactSync):
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         state = self._journal.plan.load() if self._rules.comes_back else None
+        self.account_is_known = True
         if state is not None:
             self._effort.go_on(state["effort"])
             self._client.quota.recall(state["quota"])

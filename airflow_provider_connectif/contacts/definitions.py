@@ -45,11 +45,16 @@ class FieldsClient(Protocol):
 
 
 def fetch_definitions(
-    client: FieldsClient, policy: ResponsePolicy, log: Log, stopped: Callable[[], bool]
+    client: FieldsClient,
+    policy: ResponsePolicy,
+    log: Log,
+    stopped: Callable[[], bool],
+    tell_failure: Callable[[str], None],
 ) -> list[Field] | None:
     """Read the account's field definitions.
 
     :param stopped: whether the run was told to stop; looked at while waiting.
+    :param tell_failure: is told of each request that failed and is tried again, in words.
     :return: ``None`` where they cannot be had although contacts might still be written: the key lacks the
         scope, or the answer was none of definitions. It is logged once, with what that means.
     :raises DefinitionsError: a refused key, or no answer to every try.
@@ -69,6 +74,7 @@ def fetch_definitions(
                 return None
             tries += 1
             if policy.for_error(error) is Action.RETRY and tries < client.tries and not stopped():
+                tell_failure(describe_error(error))
                 _pause(_FIRST_DELAY_S * 2 ** (tries - 1) * random.uniform(0.5, 1.5), stopped)
                 continue
             if isinstance(error, NoAnswerError) or error.status == 401 or error.status >= 500:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import Patch
-from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind
+from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
 
 POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
@@ -54,6 +54,7 @@ class Delivery:
     :param tries: requests for one row in all, before it is undelivered.
     :param unwritten: how many answers that were collected are not written down yet.
     :param most_unwritten: no further request goes while so many answers are not written down; ``None``: no such limit.
+    :param tell_failure: is told of each request that failed and is tried again, in words; one call at a time.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Delivery:
         stop_when_all_rejected: bool = True,
         unwritten: Callable[[], int] = lambda: 0,
         most_unwritten: int | None = None,
+        tell_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._send = send
         self._close_quota = close_quota
@@ -91,6 +93,7 @@ class Delivery:
         self._failures_in_a_row = 0
         self._unwritten = unwritten
         self._most_unwritten = most_unwritten
+        self._tell_failure = tell_failure
         self._silence = max(_LEAST_SILENCE, max_in_flight)
         self._fresh_allowed = 0
         self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
@@ -306,6 +309,7 @@ class Delivery:
         if job.tries < self._tries:
             asked = error.retry_after if isinstance(error, ConnectifHttpError) and error.retry_after else 0.0
             grown = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (job.tries - 1)) * random.uniform(0.5, 1.5)
+            self._tell_failure("a 2xx" if error is None else describe_error(error))
             heapq.heappush(self._delayed, (time.monotonic() + max(asked, grown), next(self._sequence), job))
             return
         self._settle(job, Outcome.UNDELIVERED, error)

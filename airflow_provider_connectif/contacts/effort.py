@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_connectif.api.quota import Quota
 
-_COUNTS = ("requests", "rate_limited", "deferrals")
+_COUNTS = ("requests", "rate_limited", "tried_again", "deferrals")
 
 
 class Effort:
@@ -21,6 +21,9 @@ class Effort:
         self._quota = quota
         self._before = dict.fromkeys(_COUNTS, 0)
         self._waited_before_s = 0.0
+        self._last_failure = ""
+        self.waited_for_others_s = 0.0
+        """Seconds in which another run of the sync held it."""
         self.started_at = time.time()
 
     @property
@@ -32,6 +35,20 @@ class Effort:
     def rate_limited(self) -> int:
         """Answers 429."""
         return self._before["rate_limited"] + self._quota.rate_limited
+
+    @property
+    def failures(self) -> str:
+        """How many requests have failed and were tried again, and why the last one has; empty if none has."""
+        count = self._before["tried_again"]
+        return f"{count:,} failed and tried again, last: {self._last_failure}" if count else ""
+
+    def add_failure(self, why: str) -> None:
+        """Count a request that failed and is tried again; 429 is none.
+
+        :param why: in words without personal data.
+        """
+        self._before["tried_again"] += 1
+        self._last_failure = why
 
     @property
     def waited_s(self) -> float:
@@ -58,14 +75,19 @@ class Effort:
         return {
             "requests": self.requests,
             "rate_limited": self.rate_limited,
+            "tried_again": self._before["tried_again"],
+            "last_failure": self._last_failure,
             "deferrals": self.deferrals + 1,
             "waited_s": self.waited_s,
+            "waited_for_others_s": self.waited_for_others_s,
             "started_at": self.started_at,
             "deferred_at": time.time(),
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped."""
-        self._before = {name: int(state[name]) for name in _COUNTS}
+        self._before = {name: int(state.get(name, 0)) for name in _COUNTS}
+        self._last_failure = str(state.get("last_failure", ""))
         self._waited_before_s = float(state["waited_s"]) + max(0.0, time.time() - float(state["deferred_at"]))
+        self.waited_for_others_s += float(state.get("waited_for_others_s", 0.0))
         self.started_at = float(state["started_at"])

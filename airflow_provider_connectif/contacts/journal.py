@@ -76,6 +76,8 @@ class Journal:
         self._rejected: dict[str, dict[str, Any]] = {}
         self._settled: list[int] = []
         self._oldest_at: float | None = None
+        self.waited_s = 0.0
+        """Seconds that :meth:`open` has waited for another run."""
         self.plan = Plan(
             self._database,
             settings.sync_id,
@@ -102,6 +104,7 @@ class Journal:
             self._database.is_open = True
             return
         tries, told, told_at = 0, "", 0.0
+        began_at = time.monotonic()
         while not stopped() and (claim := self._database.guarded(self._lease.take)) is not None:
             tries += 1
             is_due = str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S
@@ -109,6 +112,7 @@ class Journal:
                 told, told_at = str(claim), time.monotonic()
                 tell(claim.describe(self._settings.sync_id))
             time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
+            self.waited_s = time.monotonic() - began_at
         if not stopped():
             self.plan.sweep(keeps_mine=comes_back)
         self._database.is_open = True

@@ -102,19 +102,24 @@ class Progress:
         :param notes: what stands at the end of the line.
         :param reasons_told: as of :meth:`log_reasons`.
         """
-        if self._effort.waited_s >= _WAIT_TOLD_S:
-            notes = f"; waited {describe_seconds(self._effort.waited_s)} for the rate limit{notes}"
+        for seconds, words in (
+            (self._effort.waited_s, "; waited {time} for the rate limit"),
+            (self._effort.waited_for_others_s, "; waited {time} for another run of the sync"),
+        ):
+            if seconds >= _WAIT_TOLD_S:
+                notes = words.format(time=describe_seconds(seconds)) + notes
         self._log.info("%s %s: %s%s", how, describe_seconds(self._effort.duration_s), self.counts, notes)
         self.log_reasons(reasons_told)
 
     def log_deferral(self, wait: Wait) -> None:
         """The task gives its worker back."""
+        left = f"; {self.describe_left(max(0.0, wait.until - time.time()))}" if self._tally.read else ""
         self._tell(
-            "Rate limit: %s; deferred until %s, without a worker. %s; %s",
+            "Rate limit: %s; deferred until %s, without a worker. %s%s",
             self._why(wait),
             clock(wait.until),
             self.counts,
-            self.describe_left(max(0.0, wait.until - time.time())),
+            left,
         )
 
     def log_reasons(self, told: int, most: int = _REASONS_LOGGED) -> None:
@@ -176,9 +181,12 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
             parts.append(f"{outcomes[outcome]:,} {words}")
     unsettled = tally.read - tally.accounted
     if unsettled:
-        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not sent yet'}")
+        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")
     requests = plural(effort.requests, "request")
-    parts.append(f"{requests} ({effort.rate_limited:,} answered 429)" if effort.rate_limited else requests)
+    of_these = [f"{effort.rate_limited:,} answered 429"] if effort.rate_limited else []
+    if effort.failures:
+        of_these.append(effort.failures)
+    parts.append(f"{requests} ({'; '.join(of_these)})" if of_these else requests)
     return ", ".join(parts)
 
 

@@ -78,6 +78,8 @@ class Run(ABC):
         self._own_stop: Stop | None = None
         self._killed = False
         self._is_broken = True  # an error ends the run, until it has come to its end
+        self.account_is_known = True
+        """Whether the account is that of the whole run, and not only of a process that could not yet look back."""
 
     def run(self, open_source: Callable[[], Source]) -> None:
         """Read every row, or as many as it takes to know that the run must end early.
@@ -89,6 +91,7 @@ class Run(ABC):
         try:
             try:
                 self._open_journal()
+                self._effort.waited_for_others_s = 0.0 if self._journal is None else self._journal.waited_s
                 if not self.stop:
                     self._work(open_source)
                 if not (self.stop or self._tally.read):
@@ -98,7 +101,10 @@ class Run(ABC):
             self._is_broken = False
         finally:
             self._rejects.flush()
-            self._log_end()
+            if self.account_is_known:
+                self._log_end()
+            else:
+                self._log.warning("Stopped before it was known how far the run had come; see where it was deferred")
 
     def kill(self) -> str:
         """Stop now; safe in a signal handler.
@@ -316,7 +322,9 @@ class Run(ABC):
         if not self._live_fields or not self._mapping.needs_definitions:
             return
         try:
-            found = fetch_definitions(self._client, self._policy, self._log, self._is_to_stop_while_waiting)
+            found = fetch_definitions(
+                self._client, self._policy, self._log, self._is_to_stop_while_waiting, self._effort.add_failure
+            )
         except QuotaClosed:
             return
         except DefinitionsError as failure:

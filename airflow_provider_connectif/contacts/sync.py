@@ -39,6 +39,7 @@ class ContactSync(Run):
             stop_when_all_rejected=not self._budget.is_unlimited,
             unwritten=self._unwritten,
             most_unwritten=None if self._journal is None else self._journal.commit_lines,
+            tell_failure=self._effort.add_failure,
         )
 
     def kill(self) -> str:

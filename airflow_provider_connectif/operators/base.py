@@ -274,7 +274,9 @@ class ContactsOperator(BaseOperator):
             final, again = self._carry_out(start, check_only=check_only)
         finally:
             summary = self._run.summary if self._run else empty_summary()
-            start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+            # Otherwise the summary that was pushed when the task was deferred is the better one.
+            if self._run.account_is_known if self._run else not start.comes_back:
+                start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
         self._end(final, again)
         return summary
 

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.deployment import Connectif, Deployment, ended_by_sigterm
 from tests.e2e.stage import Stage
 
-LONGEST_S = 300
+LONGEST_S = 600
 """How long one scenario may take; the first has the start of the deployment, and of its virtual environment, in it."""
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from airflow_provider_connectif.contacts import lease
 from tests.support.airflow_runs import task_states, xcom
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database, unreachable
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
@@ -198,6 +198,31 @@ def test_a_process_that_is_killed_between_windows_or_in_them_loses_nothing(
     assert journal.pending() == 0
 
 
+def test_a_journal_that_is_gone_at_the_return_leaves_the_account_alone(
+    journal: JournalDatabase,
+    strict: StrictServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    first = deliver("night", rows=rows(30), **DEFERRABLE)
+    assert (first.state, first.summary["created"]) == ("deferred", LIMIT)
+    wait_as_the_triggerer(first)
+    requests = strict.requests
+
+    with monkeypatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_JOURNAL", json.dumps(unreachable(journal)))
+        second = Process(tmp_path, "night", method="execute_complete", rows=[], **DEFERRABLE)
+        run = second.end()
+
+    assert (run.state, run.summary) == ("up_for_retry", {})  # what was pushed at the deferral stays
+    assert provider_lines(second.output()) == [
+        "Stopped before it was known how far the run had come; see where it was deferred"
+    ]
+    assert strict.requests == requests
+    assert deliver_to_the_end(rows=rows(30))[-1].state == "success"
+    assert set(sent(strict).values()) == {1}
+
+
 def wait_until_window_opens(strict: StrictServer) -> None:
     until(lambda: time.time() > strict.windows[-1]["ends"])
 
@@ -319,13 +344,13 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     assert [line.split(" ")[0] for line in first_lines] == ["Delivering", "Rate"]
     assert re.fullmatch(
         r"Rate limit: the window's requests are used up; deferred until \d\d:\d\d:\d\d UTC, without a worker. "
-        r"50 rows read, 20 delivered \(20 created, 0 updated\), 30 not sent yet, 20 requests; about 1 min \d s left",
+        r"50 rows read, 20 delivered \(20 created, 0 updated\), 30 not settled yet, 20 requests; about 1 min \d s left",
         first_lines[1],
     )
     # A window of 20 requests more than the one that is there, and the wait for the next one.
     assert second_lines[0] == "Going on after waiting for the rate limit: 30 contacts pending, about 1 min left"
     assert [line.split(" ")[0] for line in second_lines] == ["Going", "Rate"]
-    assert re.search(r" 40 delivered .*, 10 not sent yet, 40 requests; about \d\.\d s left$", second_lines[1])
+    assert re.search(r" 40 delivered .*, 10 not settled yet, 40 requests; about \d\.\d s left$", second_lines[1])
 
 
 def test_without_a_journal_it_says_what_is_missing() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.import_runs import account, as_contacts, import_over_deferral, import_rows, rows, uploaded
 from tests.support.strict_server import StrictServer
+from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
 
 Importer = Callable[..., Run]
@@ -243,6 +244,15 @@ def test_requests_that_fail_while_it_waits_are_asked_again(strict: StrictServer,
     run = run_import(rows=rows(10))
     assert run.state == "success"
     assert account(run.summary) == 10
+
+
+def test_what_fails_while_it_waits_is_counted_in_the_last_line(
+    strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    strict.update(import_faults=[{"on": "GET", "times": 3, "status": 500}, {"on": "LIST", "times": 1, "status": 502}])
+    assert import_rows(rows=rows(10)).state == "success"
+    last = provider_lines("".join(capfd.readouterr()))[-1]
+    assert "(4 failed and tried again, last: HTTP 500 Internal Server Error)" in last
 
 
 def test_a_window_that_is_used_up_is_waited_for(strict: StrictServer, run_import: Importer) -> None:

@@ -19,7 +19,7 @@ from tests.support.import_runs import (
     rows,
     uploaded,
 )
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database, unreachable
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 
@@ -192,6 +192,21 @@ def test_sha256_keeps_no_email_and_still_knows_who_was_refused(
     assert "@" not in held[0] + database.text()
     again = import_rows("again", rows=source, journal_key="sha256", **WITH_JOURNAL)
     assert (again.summary["unchanged"], again.summary["held"]) == (19, 1)
+
+
+def test_a_journal_that_is_gone_at_the_return_leaves_the_account_alone(
+    journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        first, second = import_over_deferral(
+            rows=rows(10),
+            between=lambda _: patch.setenv("AIRFLOW_CONN_JOURNAL", json.dumps(unreachable(journal))),
+            **WITH_JOURNAL,
+        )
+    assert (first.state, first.summary["read"]) == ("deferred", 10)
+    assert (second.state, second.summary) == ("up_for_retry", {})  # what was pushed at the deferral stays
+    again = import_rows(rows=rows(10), tries_before=1, **WITH_JOURNAL)
+    assert (again.state, again.summary["imported"], len(uploaded(strict))) == ("success", 10, 1)
 
 
 def test_full_refresh_imports_everything(journal: JournalDatabase, strict: StrictServer, run_import: Importer) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -249,6 +250,8 @@ def test_another_run_waits_until_the_first_has_ended(
     assert first.end().state == second.end().state == "success"
     visits = [entry["body"]["visits"] - int(entry["key"][4:].partition("@")[0]) for entry in strict.log]
     assert visits == [1] * 50 + [2] * 50
+    assert re.search(r"Done in .*; waited \d[\w. ]* s for another run of the sync", second.output())
+    assert "for another run of the sync" not in first.output()
 
 
 def test_a_run_whose_processes_are_gone_holds_up_no_other_for_ever(

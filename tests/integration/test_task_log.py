@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.contacts import progress
+from tests.support.import_runs import import_rows
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer
 from tests.support.task_logs import provider_lines
@@ -96,6 +99,77 @@ def test_a_cap_of_the_connection_is_named_as_the_cause(
     process.kill(signal.SIGTERM)
     # 13 more, and what is on its way: 7 in the next minute, the rest after another one or two.
     assert re.search(r", 7 requests; about [123] min", process.output())
+
+
+def test_an_import_tells_each_window_that_it_waits_for(
+    strict: StrictServer, connection: Callable[..., None], lines: Lines, airflow_db: None
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=10))
+    strict.reset(limit=1, window_s=6.0, headers="none", retry_after="seconds")
+    source = [{"email": f"user{n}@example.com", "_name": "Ana"} for n in range(3)]
+    run = import_rows(rows=source, fields="builtin", timeout=timedelta(minutes=2))
+    assert run.state == "success"
+    told = lines()
+    # The list of imports is in the first window, the upload in the second, the first look at the import in the third.
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Read", "Rate", "Import", "Rate", "Import", "Done"]
+    waits = [line for line in told if line.startswith("Rate")]
+    pattern = rf"Rate limit: Connectif answered 429; waiting \d+ s, until {CLOCK}\. 3 rows read, 0 imported, 3 without"
+    assert all(re.match(pattern, line) for line in waits), waits
+
+
+def test_an_upload_that_fails_and_is_tried_again_is_a_warning(
+    strict: StrictServer, lines: Lines, airflow_db: None
+) -> None:
+    strict.update(import_faults=[{"times": 1, "status": 500}, {"times": 1, "drop": "before"}])
+    assert import_rows(rows=[{"email": "user@example.com", "_name": "Ana"}]).state == "success"
+    told = lines(level="warning")
+    again = r"It is looked for in the list of imports; if it is not there, it is uploaded again in about \d\.\d s, try"
+    assert len(told) == 2
+    assert re.fullmatch(rf"File 1 could not be uploaded: HTTP 500[^.]*\. {again} 2 of 5", told[0]), told[0]
+    assert re.fullmatch(rf"File 1 could not be uploaded: the connection broke\. {again} 3 of 5", told[1]), told[1]
+
+
+# Failures
+
+
+def refused(strict: StrictServer) -> str:
+    """The address of a port that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+# What the server does, what is checked against, where requests go to, and which cause the log names.
+FAILURES: dict[str, tuple[dict[str, Any], str, Callable[[StrictServer], str], str]] = {
+    "contacts": ({"faults": [{"attempts": 2, "status": 500}]}, "builtin", lambda s: s.url, "HTTP 500 Internal Server"),
+    "definitions": ({"fields_fault": {"status": 503}}, "live", lambda s: s.url, "HTTP 503 Service Unavailable"),
+    "nobody there": ({}, "builtin", refused, "the connection was refused"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_requests_that_fail_and_are_tried_again_are_told_with_their_cause(
+    name: str,
+    strict: StrictServer,
+    connection: Callable[..., None],
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "PROGRESS_EVERY_S", 0.01)
+    settings, fields, address, cause = FAILURES[name]
+    strict.update(**settings)
+    connection("connectif_default", **(strict.connection(timeout=10, retries=3) | {"host": address(strict)}))
+    run_operator(rows=rows(1), fields=fields)
+    told = lines()
+    failed = rf"requests? \((\d) failed and tried again, last: {cause}"
+    counts = [int(found[1]) for line in told if line.startswith("Progress") and (found := re.search(failed, line))]
+    assert set(counts) == {1, 2}, told
+    assert any("(2 failed and tried again" in line for line in told if not line.startswith("Progress"))  # the end's
+
+
+def test_nothing_is_said_of_failures_where_there_are_none(strict: StrictServer, lines: Lines) -> None:
+    assert run_operator(rows=rows(1), fields="builtin").state == "success"
+    assert "failed" not in lines()[-1]
 
 
 # Ends

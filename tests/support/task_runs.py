@@ -30,7 +30,7 @@ class Run:
     """How a task ended.
 
     :param state: as Airflow calls it.
-    :param summary: what stands in XCom.
+    :param summary: what stands in XCom; empty where nothing was pushed, so that what stood there remains.
     :param error: what the task raised; only where the operator ran alone.
     """
 
@@ -87,7 +87,7 @@ def run_operator(
         state, error = "skipped", skip
     except AirflowException as failure:
         state, error = "up_for_retry", failure
-    return Run(state, ti.pushed["summary"], error, returned)
+    return Run(state, ti.pushed.get("summary", {}), error, returned)
 
 
 def run_in_airflow(

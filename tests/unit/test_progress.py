@@ -16,7 +16,13 @@ from airflow_provider_connectif.api.rate_headers import RateSignal
 from airflow_provider_connectif.contacts import progress
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.outcomes import Outcome
-from airflow_provider_connectif.contacts.progress import Progress, clock, describe_seconds, seconds_at_best
+from airflow_provider_connectif.contacts.progress import (
+    Progress,
+    clock,
+    describe_counts,
+    describe_seconds,
+    seconds_at_best,
+)
 from airflow_provider_connectif.contacts.summary import Tally
 
 
@@ -61,7 +67,7 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
     assert lines[0].startswith("Rate limit: Connectif answered 429; waiting 3600 s, until ")
     # 249 are three windows: the one that is waited for, and two minutes.
     assert lines[0].endswith(
-        ". 250 rows read, 1 delivered (1 created, 0 updated), 249 not sent yet, 1 request "
+        ". 250 rows read, 1 delivered (1 created, 0 updated), 249 not settled yet, 1 request "
         "(1 answered 429); about 1 h 2 min left"
     )
     assert len(lines) <= 1 + (time.monotonic() - begun) / 0.3
@@ -74,6 +80,24 @@ def test_a_wait_that_the_task_is_deferred_for_is_not_told_as_one(waiting: Quota)
     told.longest_wait_s = 10.0
     told.tick()
     assert lines == []
+
+
+def test_before_the_first_row_nothing_is_said_of_what_is_left(waiting: Quota) -> None:
+    lines = Lines()
+    assert waiting.wait is not None
+    Progress(lines, Tally(), waiting, Effort(waiting)).log_deferral(waiting.wait)
+    (line,) = lines
+    assert line.endswith(", without a worker. 0 rows read, 0 delivered, 1 request (1 answered 429)")
+
+
+def test_a_row_that_was_sent_and_is_tried_again_is_not_settled_yet() -> None:
+    quota = Quota()
+    effort = Effort(quota)
+    effort.add_failure("HTTP 500 Internal Server Error")
+    assert describe_counts(Tally(read=1), effort) == (
+        "1 row read, 0 delivered, 1 not settled yet, 0 requests "
+        "(1 failed and tried again, last: HTTP 500 Internal Server Error)"
+    )
 
 
 def test_an_import_s_rows_are_not_taken_for_requests(waiting: Quota) -> None:
@@ -94,7 +118,7 @@ def test_the_same_counts_are_not_told_again(monkeypatch: pytest.MonkeyPatch) -> 
         told.tick()
     assert lines == [
         "Progress: 0 rows read, 0 delivered, 0 requests",
-        "Progress: 1 row read, 0 delivered, 1 not sent yet, 0 requests",
+        "Progress: 1 row read, 0 delivered, 1 not settled yet, 0 requests",
     ]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow_provider_connectif.contacts.imports.files import ImportSet
 from airflow_provider_connectif.contacts.imports.memory import NoMemory
 from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, ImportRules
 from airflow_provider_connectif.contacts.imports.run import ContactImport
+from airflow_provider_connectif.contacts.imports.work_folder import work_folder
 from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.progress import describe_seconds, plural
 
@@ -27,7 +26,7 @@ class ImportCheck(ContactImport):
         self._made = ImportSet([], 0, 0, 0)
 
     def _process(self, source: Source) -> None:
-        with TemporaryDirectory(prefix="connectif-check-") as folder, self._files(Path(folder) / "files") as files:
+        with work_folder("connectif-check-") as folder, self._files(folder / "files") as files:
             self._write(files, source)
             if not self.stop:
                 self._made = files.close()

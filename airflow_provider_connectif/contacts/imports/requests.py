@@ -20,7 +20,7 @@ from airflow_provider_connectif.contacts.imports.import_file import ImportFile
 from airflow_provider_connectif.contacts.imports.memory import SentFile
 from airflow_provider_connectif.contacts.imports.rules import ImportRules
 from airflow_provider_connectif.contacts.outcomes import Error
-from airflow_provider_connectif.contacts.progress import Log
+from airflow_provider_connectif.contacts.progress import Log, describe_seconds
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.contacts.verdict import Verdict
 
@@ -77,6 +77,7 @@ class ImportRequests:
     :param pause: waits for some seconds; raises :class:`Trouble` once the deadline is over and
         :class:`QuotaClosed` once the run was told to stop.
     :param log: where waits are told.
+    :param tell_failure: is told of each request that failed and is tried again, in words.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class ImportRequests:
         policy: ResponsePolicy,
         pause: Callable[[float], None],
         log: Log,
+        tell_failure: Callable[[str], None],
     ) -> None:
         self._client = client
         self._rules = rules
         self._policy = policy
         self._pause = pause
         self._log = log
+        self._tell_failure = tell_failure
 
     def looked_at(self, import_id: str) -> Import | None:
         """An import as it stands; ``None`` where Connectif did not answer, or not well, and may do so later.
@@ -103,11 +106,15 @@ class ImportRequests:
             return self._client.get_import(import_id)
         except NotFoundError:
             raise
-        except (NoAnswerError, MalformedAnswerError, TooManyRequestsError):
+        except TooManyRequestsError:
+            return None
+        except (NoAnswerError, MalformedAnswerError) as error:
+            self._tell_failure(str(error))
             return None
         except ConnectifHttpError as error:
             if self._policy.for_error(error) is Action.FAIL:
                 raise Trouble(Verdict.FAILED, "", error) from None
+            self._tell_failure(str(error))
             return None
 
     def like(self, rows: Iterable[int], since: float) -> list[Import]:
@@ -157,27 +164,48 @@ class ImportRequests:
                 self._pause(self._rules.poll_interval_s)
                 continue
             tries += 1
-            self._after_failure(failure, sent, save, tries)
+            self._after_failure(failure, sent, save)
+            delay_s = _delay_s(tries)
+            self._tell_failed_upload(failure, sent, tries, delay_s)
             found = unanswered()
             if found is not None:
                 return found
             if tries >= self._client.tries:
                 raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {tries} tries: {failure}")
-            self._pause(_FIRST_DELAY_S * 2 ** (tries - 1) * random.uniform(0.5, 1.5))
+            self._tell_failure(str(failure))
+            self._pause(delay_s)
 
     def looks(self) -> Iterable[None]:
         """As often as an import is looked for in the list that may come late."""
         for look in range(_LOOKS):
             if look:
-                self._pause(min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
+                self._pause(self._between_looks_s)
             yield
+
+    @property
+    def _between_looks_s(self) -> float:
+        return min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S)
+
+    def _tell_failed_upload(self, failure: Exception, sent: SentFile, tries: int, delay_s: float) -> None:
+        """An upload that failed is looked for before it is sent again, which takes longer than the delay."""
+        again = "this was the last try"
+        if tries < self._client.tries:
+            seconds = (_LOOKS - 1) * self._between_looks_s + delay_s
+            again = (
+                f"it is uploaded again in about {describe_seconds(seconds)}, try {tries + 1} of {self._client.tries}"
+            )
+        self._log.warning(
+            "File %d could not be uploaded: %s. It is looked for in the list of imports; if it is not there, %s",
+            sent.file + 1,
+            failure,
+            again,
+        )
 
     def _after_failure(
         self,
         failure: ConnectifHttpError | NoAnswerError | MalformedAnswerError,
         sent: SentFile,
         save: Callable[[], None],
-        tries: int,
     ) -> None:
         """Raise where there is no import and will be none; an answer that may hide one is looked into."""
         if not isinstance(failure, ConnectifHttpError):
@@ -206,4 +234,10 @@ class ImportRequests:
             tries += 1
             if tries >= self._client.tries:
                 raise Trouble(Verdict.TRY_AGAIN, f"The list of imports cannot be read: {failure}")
-            self._pause(_FIRST_DELAY_S * 2 ** (tries - 1) * random.uniform(0.5, 1.5))
+            self._tell_failure(str(failure))
+            self._pause(_delay_s(tries))
+
+
+def _delay_s(tries: int) -> float:
+    """Seconds until the next request after so many that failed."""
+    return _FIRST_DELAY_S * 2.0 ** (tries - 1) * random.uniform(0.5, 1.5)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -23,6 +23,7 @@ from airflow_provider_connectif.contacts.imports.settlement import Settlement
 from airflow_provider_connectif.contacts.imports.uploads import Uploads
 from airflow_provider_connectif.contacts.imports.waiting import Waiting
 from airflow_provider_connectif.contacts.imports.watch import Watch
+from airflow_provider_connectif.contacts.imports.work_folder import work_folder
 from airflow_provider_connectif.contacts.mapping import InvalidRow, MappingError
 from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.contacts.ports import Client, Source
@@ -66,13 +67,18 @@ class ContactImport(ContactSync):
         self._memory = memory
         self._keep_report = keep_report
         self._is_loaded = False
+        self.account_is_known = not rules.comes_back
         self._troubles: list[Trouble] = []
         self._waiting = Waiting(rules, self._effort, lambda: self.stop is not None, self._log)
-        self._requests = ImportRequests(client, rules, self._policy, self._waiting.pause, self._log)
+        self._requests = ImportRequests(
+            client, rules, self._policy, self._waiting.pause, self._log, self._effort.add_failure
+        )
         self._watch = Watch(self._requests, rules, self._waiting, self._log)
         search = Search(self._requests, rules, self._watch.until_over, self._log)
         self._uploads = Uploads(self._requests, search, self._watch, rules, memory, self._journal, self._log)
         self._waiting.describe = self._describe_imports
+        self._own_thread = threading.current_thread()
+        client.quota.while_waiting = self._tell_wait
         self.is_deferred = False
         """The task is to wait without a worker, and then to go on."""
 
@@ -111,6 +117,12 @@ class ContactImport(ContactSync):
             counts += f"; imports that go on at Connectif: {', '.join(ids)}"
         return counts
 
+    def _tell_wait(self) -> None:
+        # Most requests here are this thread's own, so that it cannot look at the clock while one of them waits. What
+        # other threads wait for, with definitions or leftovers, it tells beside them.
+        if threading.current_thread() is self._own_thread:
+            self._progress.tick()
+
     def _open_journal(self) -> None:
         if self._journal is not None:
             self._journal.open(self._is_to_stop, self._log.info, comes_back=True)
@@ -138,8 +150,7 @@ class ContactImport(ContactSync):
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         try:
-            with TemporaryDirectory(prefix="connectif-import-") as folder:
-                self._folder = Path(folder)
+            with work_folder("connectif-import-") as self._folder:
                 self._begin_or_go_on(open_source)
         except Trouble as trouble:
             self._note(trouble)
@@ -148,7 +159,7 @@ class ContactImport(ContactSync):
 
     def _begin_or_go_on(self, open_source: Callable[[], Source]) -> None:
         self._uploads.recall()
-        self._is_loaded = True
+        self._is_loaded = self.account_is_known = True
         self._settlement = Settlement(
             self._rules,
             Reports(

@@ -72,7 +72,8 @@ class Waiting:
             now = time.monotonic()
             if now - self._told_at >= _TELL_EVERY_S:
                 self._told_at = now
-                self._log.info("Waiting: %s", self.describe())
+                failures = f"; of the requests {self._effort.failures}" if self._effort.failures else ""
+                self._log.info("Waiting: %s%s", self.describe(), failures)
             if now >= until:
                 return
             time.sleep(min(_STEP_S, until - now))

@@ -140,5 +140,6 @@ def environment(home: Path, python: Path, database_url: str, port: int, executor
         **base_environment(),
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "AIRFLOW_HOME": str(home),
+        "TMPDIR": str(home),  # what a killed task leaves behind goes with the rest
         **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
     }

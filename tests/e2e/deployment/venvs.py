@@ -98,7 +98,7 @@ def _make(venv: Path) -> None:
 
 
 def _install(python: Path, *what: str) -> None:
-    uv = shutil.which("uv")
+    uv = os.environ.get("UV", shutil.which("uv"))
     if uv and subprocess.run([uv, *_UV, str(python), *what]).returncode == 0:
         return
     # Also where uv does not know where packages are to be had, and has said so.
