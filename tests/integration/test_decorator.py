@@ -13,6 +13,7 @@ import pytest
 from tests.support.airflow_runs import task_states, xcom
 from tests.support.journals import journal_database
 from tests.support.strict_server import StrictServer
+from tests.support.task_runs import FakeTI
 
 pytestmark = pytest.mark.versions
 _names = itertools.count(1)
@@ -184,19 +185,17 @@ def test_a_function_that_fails_leaves_what_it_has_yielded_delivered(
     assert "the source broke" in logged
 
 
-def test_a_function_without_a_return_is_told_so(
-    run: Callable[..., Any],
-    strict: StrictServer,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    from airflow.providers.common.compat.sdk import task
+def test_a_function_without_a_return_is_told_so(strict: StrictServer) -> None:
+    from airflow.providers.common.compat.sdk import DAG, AirflowFailException, task
 
     @task.connectif_patch(fields="builtin")
     def contacts() -> None:
         list(made(3))
 
-    assert task_states(run(contacts)) == {"contacts": "failed"}
-    logged = "".join((*capfd.readouterr(), caplog.text))
-    assert "contacts() returned nothing: it must return its rows, or yield them" in logged
-    assert "XCom" not in logged
+    with DAG(f"decorated_{next(_names)}", schedule=None):
+        operator = contacts().operator
+    with pytest.raises(
+        AirflowFailException, match=r"^contacts\(\) returned nothing: it must return its rows, or yield"
+    ):
+        operator.execute({"ti": FakeTI()})
+    assert strict.received == 0
