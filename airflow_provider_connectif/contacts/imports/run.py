@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -201,7 +200,7 @@ class ContactImport(ContactSync):
         self._changes = self._made_changes(remapped=run["remapped"])
         self._rejects.lines = run.get("rejects", 0)
         if self._rules.comes_back:
-            self._effort.go_on({**run["effort"], "deferred_at": time.time()})
+            self._effort.go_on(run["effort"])
             self._effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
         self._waiting.begin(run["timeout_at"] if self._rules.comes_back else None)
         self._log.info("Going on with what an earlier process has uploaded: %s", self._describe_imports())
