@@ -77,6 +77,8 @@ class Run(ABC):
         self._changes: Changes | None = None
         self._own_stop: Stop | None = None
         self._killed = False
+        self.is_over = False
+        """Its end is told, or is being told: nothing is to be said after it."""
         self._is_broken = True  # an error ends the run, until it has come to its end
 
     def run(self, open_source: Callable[[], Source]) -> None:
@@ -99,6 +101,7 @@ class Run(ABC):
             self._is_broken = False
         finally:
             self._rejects.flush()
+            self.is_over = True
             self._log_end()
 
     def kill(self) -> str:
@@ -108,7 +111,7 @@ class Run(ABC):
         """
         self._killed = True
         self._client.quota.close()
-        return self._progress.counts
+        return self._progress.counts_at_stop()
 
     @property
     def stop(self) -> Stop | None:

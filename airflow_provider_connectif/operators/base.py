@@ -224,7 +224,9 @@ class ContactsOperator(BaseOperator):
         self._is_killed = True  # for what is not there yet
         if self._run is not None:
             # A signal handler: neither of the two takes a lock that the task's own thread may hold.
-            self.log.warning("Told to stop: %s", self._run.kill())
+            counts = self._run.kill()
+            if not self._run.is_over:  # after execution_timeout Airflow calls this when the run has ended by its error
+                self.log.warning("Told to stop: %s", counts)
             if self._source is not None:
                 self._source.cancel()
 
