@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
 from airflow_provider_connectif.contacts.changes import Changes, Seen
-from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
+from airflow_provider_connectif.contacts.definitions import UNCHECKED, DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.digests import way_to
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
@@ -43,6 +43,7 @@ class Run(ABC):
 
     _scope = "Contacts: Write"
     _by_import = False
+    _without_definitions = UNCHECKED
     _reasons_in_failure = 5  # that the task's exception tells; the log has the others
 
     def __init__(
@@ -317,7 +318,12 @@ class Run(ABC):
             return
         try:
             found = fetch_definitions(
-                self._client, self._policy, self._log, self._is_to_stop_while_waiting, self._effort.add_failure
+                self._client,
+                self._policy,
+                self._log,
+                self._is_to_stop_while_waiting,
+                self._effort.add_failure,
+                self._without_definitions,
             )
         except QuotaClosed:
             return

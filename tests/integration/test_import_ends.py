@@ -220,6 +220,24 @@ def test_a_refused_key_fails_the_task(strict: StrictServer, run_import: Importer
     assert ("Imports: Write or Imports: Read" in str(run.error)) == (status == 403)
 
 
+def test_a_key_that_may_not_read_definitions_is_told_of_with_the_remedy(
+    strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    strict.update(fields_fault={"status": 403})
+    run = import_rows(rows=rows(10), properties={"_name": "_name", "visits": "visits"})
+    assert run.state == "failed"
+    assert str(run.error) == (
+        "the mapping does not fit an import: visits is not known to be a field of this account, and an import leaves "
+        "unknown columns out in silence. Give the API key the scope Contact fields: Read, with fields='live', or "
+        "define such fields in fields"
+    )
+    assert provider_lines("".join(capfd.readouterr()), level="warning") == [
+        "The API key lacks the scope Contact fields: Read (403): an import cannot take custom fields that it does not "
+        "know"
+    ]
+    assert strict.uploads == []
+
+
 @pytest.mark.parametrize("drop", ["during", "before", "after"])
 def test_a_connection_lost_during_the_upload_or_after_it(strict: StrictServer, airflow_db: None, drop: str) -> None:
     strict.update(import_faults=[{"times": 1, "drop": drop}], import_run_s=0.3)

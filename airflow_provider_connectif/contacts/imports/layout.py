@@ -14,6 +14,9 @@ from airflow_provider_connectif.contacts.rules import JsonValue, Unfit
 KEY_PROPERTIES: Mapping[KeyKind, str] = MappingProxyType({"email": "_email", "external_id": "_externalId"})
 """The field id that heads the key's column, by kind of contact key."""
 
+NOT_KNOWN = "is not known to be a field of this account, and an import leaves unknown columns out in silence"
+"""What is wrong with a custom field where the account's own definitions are not there, or have it not."""
+
 LINE_END = "\r\n"
 _QUOTED_OR_PLAIN = r'"((?:[^"]|"")*)"|([^{delimiter}]*)'
 
@@ -47,7 +50,7 @@ def _header_fault(fields: FieldTable, property_id: str) -> str | None:
     if why := fields.fault(property_id):
         return why
     if fields.get(property_id) is None:
-        return "is not known to be a field of this account, and an import leaves unknown columns out in silence"
+        return NOT_KNOWN
     return None if property_id.isprintable() else "has characters that cannot be printed"
 
 

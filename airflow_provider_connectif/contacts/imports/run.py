@@ -13,7 +13,7 @@ from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.contacts.imports.account import KeepReport, ReportClient, Reports
 from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet, header_faults
 from airflow_provider_connectif.contacts.imports.import_file import ImportFile
-from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES
+from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES, NOT_KNOWN
 from airflow_provider_connectif.contacts.imports.memory import Memory, SentFile
 from airflow_provider_connectif.contacts.imports.pending_file import restored_file
 from airflow_provider_connectif.contacts.imports.requests import ImportClient, ImportRequests, Trouble
@@ -34,6 +34,7 @@ from airflow_provider_connectif.contacts.verdict import Verdict
 
 _LEFTOVERS_AT_ONCE = 8
 _MOST_IDS = 20  # in the summary
+_MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
 
 
 class ImportsClient(Client, ImportClient, ReportClient, Protocol):
@@ -50,6 +51,7 @@ class ContactImport(ContactSync):
     """
 
     _by_import = True
+    _without_definitions = "an import cannot take custom fields that it does not know"
 
     def __init__(
         self,
@@ -324,7 +326,8 @@ class ContactImport(ContactSync):
         columns = (source.columns or ()) if mapped is None else mapped
         faults = header_faults(self._mapping.fields, [c for c in columns if c != self._mapping.key_column])
         if faults:
-            raise MappingError("the mapping does not fit an import: " + "; ".join(faults))
+            remedy = f". {_MAKE_KNOWN}" if any(fault.endswith(NOT_KNOWN) for fault in faults) else ""
+            raise MappingError(f"the mapping does not fit an import: {'; '.join(faults)}{remedy}")
 
     def _tell_files(self, made: ImportSet) -> None:
         self._log.info(
