@@ -13,7 +13,7 @@ from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.contacts.imports.account import KeepReport, ReportClient, Reports
 from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet, header_faults
 from airflow_provider_connectif.contacts.imports.import_file import ImportFile
-from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES, NOT_KNOWN
+from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES, describe_faults
 from airflow_provider_connectif.contacts.imports.memory import Memory, SentFile
 from airflow_provider_connectif.contacts.imports.pending_file import restored_file
 from airflow_provider_connectif.contacts.imports.requests import ImportClient, ImportRequests, Trouble
@@ -34,7 +34,6 @@ from airflow_provider_connectif.contacts.verdict import Verdict
 
 _LEFTOVERS_AT_ONCE = 8
 _MOST_IDS = 20  # in the summary
-_MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
 
 
 class ImportsClient(Client, ImportClient, ReportClient, Protocol):
@@ -77,6 +76,7 @@ class ContactImport(ContactSync):
         search = Search(self._requests, rules, self._watch.until_over, self._log)
         self._uploads = Uploads(self._requests, search, self._watch, rules, memory, self._journal, self._log)
         self._waiting.describe = self._describe_imports
+        self._waiting.describe_next_try = self._uploads.describe_next_try
         self._own_thread = threading.current_thread()
         client.quota.while_waiting = self._tell_wait
         self.is_deferred = False
@@ -326,8 +326,7 @@ class ContactImport(ContactSync):
         columns = (source.columns or ()) if mapped is None else mapped
         faults = header_faults(self._mapping.fields, [c for c in columns if c != self._mapping.key_column])
         if faults:
-            remedy = f". {_MAKE_KNOWN}" if any(fault.endswith(NOT_KNOWN) for fault in faults) else ""
-            raise MappingError(f"the mapping does not fit an import: {'; '.join(faults)}{remedy}")
+            raise MappingError(f"the mapping does not fit an import: {describe_faults(faults)}")
 
     def _tell_files(self, made: ImportSet) -> None:
         self._log.info(
