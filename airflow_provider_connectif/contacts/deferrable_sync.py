@@ -77,7 +77,7 @@ class DeferrableSync(ContactSync):
         state = self._journal.plan.load() if self._rules.comes_back else None
         self.account_is_known = True
         if state is not None:
-            self._effort.go_on(state["effort"])
+            self._effort.go_on(state["effort"], window_opens_at=state["quota"]["until"])
             self._client.quota.recall(state["quota"])
         if state is None or not state["is_read"]:
             if self._rules.comes_back:

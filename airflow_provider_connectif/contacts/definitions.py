@@ -24,7 +24,7 @@ from airflow_provider_connectif.contacts.response_policy import Action, Response
 
 _FIRST_DELAY_S = 0.5
 _POLL_S = 0.25
-_UNCHECKED = "custom fields are not checked before sending, their values are sent by their own type"
+UNCHECKED = "custom fields are not checked before sending, their values are sent by their own type"
 
 
 class DefinitionsError(Exception):
@@ -50,11 +50,13 @@ def fetch_definitions(
     log: Log,
     stopped: Callable[[], bool],
     tell_failure: Callable[[str], None],
+    consequence: str = UNCHECKED,
 ) -> list[Field] | None:
     """Read the account's field definitions.
 
     :param stopped: whether the run was told to stop; looked at while waiting.
     :param tell_failure: is told of each request that failed and is tried again, in words.
+    :param consequence: what it means for the run that there are no definitions, for the log.
     :return: ``None`` where they cannot be had although contacts might still be written: the key lacks the
         scope, or the answer was none of definitions. It is logged once, with what that means.
     :raises DefinitionsError: a refused key, or no answer to every try.
@@ -66,11 +68,11 @@ def fetch_definitions(
         except TooManyRequestsError:
             continue  # the next request waits for the window; never counts as a try
         except MalformedAnswerError as error:
-            log.warning("Field definitions cannot be read (%s): %s", error, _UNCHECKED)
+            log.warning("Field definitions cannot be read (%s): %s", error, consequence)
             return None
         except (ConnectifHttpError, NoAnswerError) as error:
             if isinstance(error, ConnectifHttpError) and error.status == 403:
-                log.warning("The API key lacks the scope Contact fields: Read (403): %s", _UNCHECKED)
+                log.warning("The API key lacks the scope Contact fields: Read (403): %s", consequence)
                 return None
             tries += 1
             if policy.for_error(error) is Action.RETRY and tries < client.tries and not stopped():
@@ -79,7 +81,7 @@ def fetch_definitions(
                 continue
             if isinstance(error, NoAnswerError) or error.status == 401 or error.status >= 500:
                 raise DefinitionsError(error) from None
-            log.warning("Field definitions cannot be read (%s): %s", error, _UNCHECKED)
+            log.warning("Field definitions cannot be read (%s): %s", error, consequence)
             return None
 
 

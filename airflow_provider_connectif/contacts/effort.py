@@ -52,7 +52,7 @@ class Effort:
 
     @property
     def waited_s(self) -> float:
-        """Seconds held back by a window, on a worker or deferred."""
+        """Seconds held back by a window, on a worker or deferred; after it has opened it is the worker that lacks."""
         return self._waited_before_s + self._quota.waited_s
 
     @property
@@ -84,10 +84,15 @@ class Effort:
             "deferred_at": time.time(),
         }
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
-        """Count from where an earlier process stopped."""
+    def go_on(self, state: Mapping[str, Any], window_opens_at: float | None = None) -> None:
+        """Count from where an earlier process stopped.
+
+        :param window_opens_at: when the window ends that the run was deferred for, in seconds since the epoch;
+            ``None``: it was deferred for something else.
+        """
         self._before = {name: int(state.get(name, 0)) for name in _COUNTS}
         self._last_failure = str(state.get("last_failure", ""))
-        self._waited_before_s = float(state["waited_s"]) + max(0.0, time.time() - float(state["deferred_at"]))
+        held_back_until = 0.0 if window_opens_at is None else min(window_opens_at, time.time())
+        self._waited_before_s = float(state["waited_s"]) + max(0.0, held_back_until - float(state["deferred_at"]))
         self.waited_for_others_s += float(state.get("waited_for_others_s", 0.0))
         self.started_at = float(state["started_at"])

@@ -56,6 +56,7 @@ class Progress:
         self._effort = effort
         self._looked_at = self._told_at = time.monotonic()
         self._told = ""
+        self._told_at_stop = ""
         self._last_wait: Wait | None = None
         self.rows_to_read: int | None = None
         """Rows of the source in all, where that is known."""
@@ -80,6 +81,11 @@ class Progress:
     def counts(self) -> str:
         """The counts in words."""
         return describe_counts(self._tally, self._effort, by_import=self._by_import)
+
+    def counts_at_stop(self) -> str:
+        """The counts for a line of its own, since the end may not be reached; there they are not told once more."""
+        self._told_at_stop = self.counts
+        return self._told_at_stop
 
     def describe_left(self, wait_s: float = 0.0) -> str:
         """About how long the rows that are not settled will still take, in words.
@@ -108,7 +114,11 @@ class Progress:
         ):
             if seconds >= _WAIT_TOLD_S:
                 notes = words.format(time=describe_seconds(seconds)) + notes
-        self._log.info("%s %s: %s%s", how, describe_seconds(self._effort.duration_s), self.counts, notes)
+        duration = describe_seconds(self._effort.duration_s)
+        if self.counts == self._told_at_stop:
+            self._log.info("%s %s, with the counts above%s", how, duration, notes)
+        else:
+            self._log.info("%s %s: %s%s", how, duration, self.counts, notes)
         self.log_reasons(reasons_told)
 
     def log_deferral(self, wait: Wait) -> None:

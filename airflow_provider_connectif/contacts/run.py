@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
 from airflow_provider_connectif.contacts.changes import Changes, Seen
-from airflow_provider_connectif.contacts.definitions import DefinitionsError, fetch_definitions
+from airflow_provider_connectif.contacts.definitions import UNCHECKED, DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.digests import way_to
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
@@ -43,6 +43,7 @@ class Run(ABC):
 
     _scope = "Contacts: Write"
     _by_import = False
+    _without_definitions = UNCHECKED
     _reasons_in_failure = 5  # that the task's exception tells; the log has the others
 
     def __init__(
@@ -77,6 +78,10 @@ class Run(ABC):
         self._changes: Changes | None = None
         self._own_stop: Stop | None = None
         self._killed = False
+        self.is_over = False
+        """Its end is told, or is being told: nothing is to be said after it."""
+        self.before_end: Callable[[], None] = lambda: None
+        """Called when the end is about to be told."""
         self._is_broken = True  # an error ends the run, until it has come to its end
         self.account_is_known = True
         """Whether the account is that of the whole run, and not only of a process that could not yet look back."""
@@ -101,6 +106,8 @@ class Run(ABC):
             self._is_broken = False
         finally:
             self._rejects.flush()
+            self.is_over = True
+            self.before_end()
             if self.account_is_known:
                 self._log_end()
             else:
@@ -113,7 +120,7 @@ class Run(ABC):
         """
         self._killed = True
         self._client.quota.close()
-        return self._progress.counts
+        return self._progress.counts_at_stop()
 
     @property
     def stop(self) -> Stop | None:
@@ -323,7 +330,12 @@ class Run(ABC):
             return
         try:
             found = fetch_definitions(
-                self._client, self._policy, self._log, self._is_to_stop_while_waiting, self._effort.add_failure
+                self._client,
+                self._policy,
+                self._log,
+                self._is_to_stop_while_waiting,
+                self._effort.add_failure,
+                self._without_definitions,
             )
         except QuotaClosed:
             return

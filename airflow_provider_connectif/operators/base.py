@@ -27,6 +27,7 @@ from airflow_provider_connectif.contacts.rules import Unfit, numbers
 from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.journals import JournalConnection, JournalKey
+from airflow_provider_connectif.operators.herald import Herald
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
 from airflow_provider_connectif.read_errors import ReadError
 from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
@@ -226,8 +227,10 @@ class ContactsOperator(BaseOperator):
         """Stop sending; the requests in flight get a second to end."""
         self._is_killed = True  # for what is not there yet
         if self._run is not None:
-            # A signal handler: neither of the two takes a lock that the task's own thread may hold.
-            self.log.warning("Told to stop: %s", self._run.kill())
+            # A signal handler: nothing here takes a lock that the task's own thread may hold.
+            counts = self._run.kill()
+            if not self._run.is_over:  # after execution_timeout Airflow calls this when the run has ended by its error
+                self._herald.say(f"Told to stop: {counts}")
             if self._source is not None:
                 self._source.cancel()
 
@@ -347,8 +350,11 @@ class ContactsOperator(BaseOperator):
                 "retry_rejected": self.retry_rejected,
             }
             made = self._made_check(client, arguments) if check_only else self._made_run(client, arguments, start)
+            self._herald = Herald(self.log)
+            made.before_end = self._herald.close
             self._run = made
-            yield self._run
+            with closing(self._herald):
+                yield made
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
         if self.sql is not None:

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.import_runs import account, as_contacts, import_over_deferral, import_rows, rows, uploaded
+from tests.support.import_runs import (
+    FileStore,
+    account,
+    as_contacts,
+    import_over_deferral,
+    import_rows,
+    rows,
+    uploaded,
+)
+from tests.support.journals import journal_database
 from tests.support.strict_server import StrictServer
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
@@ -167,6 +176,40 @@ def test_a_stuck_import_is_waited_for_until_the_timeout_and_found_by_the_next_tr
     assert len(strict.uploads) == 1
 
 
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        ("journal", "The next try waits for the same imports and uploads nothing"),
+        ("store", "The next try waits for the same imports and uploads nothing if the rows are the same"),
+        ("none", ""),
+    ],
+)
+def test_the_timeout_says_what_the_next_try_does_where_that_is_known(
+    memory: str, words: str, strict: StrictServer, airflow_db: None, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    remembering: dict[str, Any] = {}
+    if memory == "journal":
+        remembering = {"journal_conn_id": journal_database("sqlite", request).conn_id}
+    elif memory == "store":
+        remembering = {"store": FileStore(tmp_path / "store.json")}
+    strict.update(import_hold="inProgress")
+    run = import_rows(rows=rows(100), timeout=SHORT, **remembering)
+    assert run.state == "up_for_retry"
+    assert str(run.error).partition("(inProgress)")[2] == (f". {words}" if words else "")
+
+    strict.update(import_hold=None)
+    assert import_rows(rows=rows(100), tries_before=1, **remembering).state == "success"
+    assert len(strict.uploads) == 1
+
+
+def test_the_timeout_says_nothing_of_the_next_try_where_files_are_left_to_upload(
+    strict: StrictServer, airflow_db: None, tmp_path: Path
+) -> None:
+    strict.update(foreign_imports=10)
+    run = import_rows(rows=rows(10), timeout=SHORT, store=FileStore(tmp_path / "store.json"))
+    assert str(run.error).endswith("1 file not uploaded")
+
+
 def test_a_state_that_nobody_knows_is_waited_on(
     strict: StrictServer,
     run_import: Importer,
@@ -218,6 +261,24 @@ def test_a_refused_key_fails_the_task(strict: StrictServer, run_import: Importer
     run = run_import(rows=rows(10))
     assert run.state == "failed"
     assert ("Imports: Write or Imports: Read" in str(run.error)) == (status == 403)
+
+
+def test_a_key_that_may_not_read_definitions_is_told_of_with_the_remedy(
+    strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    strict.update(fields_fault={"status": 403})
+    run = import_rows(rows=rows(10), properties={"_name": "_name", "visits": "visits"})
+    assert run.state == "failed"
+    assert str(run.error) == (
+        "the mapping does not fit an import: visits is not known to be a field of this account, and an import leaves "
+        "unknown columns out in silence. Give the API key the scope Contact fields: Read, with fields='live', or "
+        "define such fields in fields"
+    )
+    assert provider_lines("".join(capfd.readouterr()), level="warning") == [
+        "The API key lacks the scope Contact fields: Read (403): an import cannot take custom fields that it does not "
+        "know"
+    ]
+    assert strict.uploads == []
 
 
 @pytest.mark.parametrize("drop", ["during", "before", "after"])

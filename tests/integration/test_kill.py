@@ -10,13 +10,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.strict_server import ROOT, StrictServer, until
-from tests.support.task_runs import run_operator
+from tests.support.task_logs import provider_lines
+from tests.support.task_runs import run_in_airflow, run_operator
 
 ENDS_WITHIN_S = 10.0
 """Far less than what it would take without being ended: queries of 30 s and more, windows and waits of a minute."""
@@ -58,6 +60,10 @@ class Child:
 
     def says(self, words: str) -> bool:
         return self.output.exists() and words in self.output.read_text()
+
+    def lines(self) -> list[str]:
+        """What the provider has logged."""
+        return provider_lines(self.output.read_text())
 
     def wait_for(self, condition: Callable[[], Any]) -> None:
         """Wait until a condition is true, while the child lives."""
@@ -160,8 +166,14 @@ def test_a_killed_task_ends_at_once_says_how_far_it_came_and_sends_nothing_more(
     assert end["state"] == "up_for_retry"
     delivered = end["summary"]["created"]
     assert delivered == sum(entry["status"] == 201 for entry in strict.log) > 0
-    assert child.says("Told to stop: 100 rows read, ")  # then what is known at that very moment, and at the end:
-    assert child.says(f": 100 rows read, {delivered} delivered")
+    *_, told, last = child.lines()
+    assert told.startswith("Told to stop: 100 rows read, ")
+    # The counts stand in the last line too where answers came in after that very moment.
+    assert last.startswith("Stopped early, after ")
+    with_counts = [line.partition(": ")[2] for line in (told, last) if " rows read" in line]
+    assert with_counts[-1].startswith(f"100 rows read, {delivered} delivered")
+    assert len(set(with_counts)) == len(with_counts)
+    assert (len(with_counts) == 1) == (", with the counts above" in last)
     assert end["summary"]["requests"] == strict.requests
     if isinstance(sign, int):
         assert received <= sign + 16  # what was in flight, and what was tried anew meanwhile
@@ -256,3 +268,13 @@ def test_a_killed_task_ends_through_airflows_own_signal_handler(strict: StrictSe
         process.wait()
     assert "Told to stop: 100 rows read, " in output.read_text()
     assert strict.requests == 20
+
+
+def test_after_execution_timeout_nothing_comes_behind_the_last_line(
+    strict: StrictServer, run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    strict.reset(limit=20)
+    run = run_in_airflow(run_dag, rows=rows(100), retries=0, execution_timeout=timedelta(seconds=15))
+    assert (run.state, strict.requests) == ("failed", 20)
+    told = provider_lines("".join(capfd.readouterr()))
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Rate", "Failed"], told

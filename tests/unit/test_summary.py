@@ -29,6 +29,22 @@ def summary(of: Tally, **changes: Any) -> dict[str, Any]:
     return summarise(of, **({"effort": effort, "rejects_path": None} | changes))
 
 
+@pytest.mark.parametrize(
+    ("back_after_s", "window_opens_after_s", "least_s", "most_s"),
+    [(24.0, 5.0, 5.0, 5.0), (3.0, 5.0, 3.0, 5.0), (24.0, None, 0.0, 0.0), (3.0, -1.0, 0.0, 0.0)],
+    ids=["no worker was free", "back before the window", "deferred for an import", "the window was open already"],
+)
+def test_a_deferral_is_waiting_for_the_limit_only_until_the_window_opens(
+    back_after_s: float, window_opens_after_s: float | None, least_s: float, most_s: float
+) -> None:
+    before, after = Effort(Quota()), Effort(Quota())
+    state = before.as_state()
+    state["deferred_at"] = time.time() - back_after_s
+    opens_at = None if window_opens_after_s is None else state["deferred_at"] + window_opens_after_s
+    after.go_on(state, opens_at)
+    assert least_s <= round(after.waited_s, 3) <= most_s
+
+
 def test_the_summary_has_exactly_these_keys() -> None:
     made = tally(6, created=1, updated=2, invalid=1)
     made.count(Outcome.REJECTED, 6, ["HTTP 422 tier: unknown option"])

@@ -14,6 +14,10 @@ from airflow_provider_connectif.contacts.rules import JsonValue, Unfit
 KEY_PROPERTIES: Mapping[KeyKind, str] = MappingProxyType({"email": "_email", "external_id": "_externalId"})
 """The field id that heads the key's column, by kind of contact key."""
 
+NOT_KNOWN = "is not known to be a field of this account, and an import leaves unknown columns out in silence"
+"""What is wrong with a custom field where the account's own definitions are not there, or have it not."""
+_MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
+
 LINE_END = "\r\n"
 _QUOTED_OR_PLAIN = r'"((?:[^"]|"")*)"|([^{delimiter}]*)'
 
@@ -41,13 +45,19 @@ def header_faults(fields: FieldTable, property_ids: Iterable[str]) -> list[str]:
     return [f"{property_id} {why}" for property_id in property_ids if (why := _header_fault(fields, property_id))]
 
 
+def describe_faults(faults: Sequence[str]) -> str:
+    """The faults of a header in one text, with what to do about fields that are not known."""
+    remedy = f". {_MAKE_KNOWN}" if any(fault.endswith(NOT_KNOWN) for fault in faults) else ""
+    return "; ".join(faults) + remedy
+
+
 def _header_fault(fields: FieldTable, property_id: str) -> str | None:
     if property_id == "_externalId" and fields.fault("_email"):
         return "would be taken for the contact key instead of _email: Connectif gives it priority in an import"
     if why := fields.fault(property_id):
         return why
     if fields.get(property_id) is None:
-        return "is not known to be a field of this account, and an import leaves unknown columns out in silence"
+        return NOT_KNOWN
     return None if property_id.isprintable() else "has characters that cannot be printed"
 
 

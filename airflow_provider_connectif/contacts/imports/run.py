@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,7 +12,7 @@ from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.contacts.imports.account import KeepReport, ReportClient, Reports
 from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet, header_faults
 from airflow_provider_connectif.contacts.imports.import_file import ImportFile
-from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES
+from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES, describe_faults
 from airflow_provider_connectif.contacts.imports.memory import Memory, SentFile
 from airflow_provider_connectif.contacts.imports.pending_file import restored_file
 from airflow_provider_connectif.contacts.imports.requests import ImportClient, ImportRequests, Trouble
@@ -51,6 +50,7 @@ class ContactImport(ContactSync):
     """
 
     _by_import = True
+    _without_definitions = "an import cannot take custom fields that it does not know"
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class ContactImport(ContactSync):
         search = Search(self._requests, rules, self._watch.until_over, self._log)
         self._uploads = Uploads(self._requests, search, self._watch, rules, memory, self._journal, self._log)
         self._waiting.describe = self._describe_imports
+        self._waiting.describe_next_try = self._uploads.describe_next_try
         self._own_thread = threading.current_thread()
         client.quota.while_waiting = self._tell_wait
         self.is_deferred = False
@@ -201,7 +202,7 @@ class ContactImport(ContactSync):
         self._changes = self._made_changes(remapped=run["remapped"])
         self._rejects.lines = run.get("rejects", 0)
         if self._rules.comes_back:
-            self._effort.go_on({**run["effort"], "deferred_at": time.time()})
+            self._effort.go_on(run["effort"])
             self._effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
         self._waiting.begin(run["timeout_at"] if self._rules.comes_back else None)
         self._log.info("Going on with what an earlier process has uploaded: %s", self._describe_imports())
@@ -325,7 +326,7 @@ class ContactImport(ContactSync):
         columns = (source.columns or ()) if mapped is None else mapped
         faults = header_faults(self._mapping.fields, [c for c in columns if c != self._mapping.key_column])
         if faults:
-            raise MappingError("the mapping does not fit an import: " + "; ".join(faults))
+            raise MappingError(f"the mapping does not fit an import: {describe_faults(faults)}")
 
     def _tell_files(self, made: ImportSet) -> None:
         self._log.info(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
 
 
+_NEXT_TRY = "The next try waits for the same imports and uploads nothing"
+_NEXT_TRY_READS = " if the rows are the same"  # only a journal holds what makes it needless to read them again
+
+
 class Uploads:
     """The uploads of one run.
 
@@ -64,6 +68,13 @@ class Uploads:
         """Begin anew."""
         self._memory.drop()
         self.state = ImportState()
+
+    def describe_next_try(self) -> str:
+        """What another try of the task does while the imports are open, as a sentence; empty where nobody can tell."""
+        is_open = any(sent.is_open for sent in self.state.files)
+        if not (self._memory.remembers and self.state.is_complete and is_open):
+            return ""
+        return _NEXT_TRY + ("" if self._journal is not None else _NEXT_TRY_READS)
 
     def find_unanswered(self) -> None:
         """Look for the imports of uploads that were not answered."""

@@ -35,6 +35,8 @@ class Waiting:
         """When ``timeout_s`` is over, in seconds since the epoch."""
         self._told_at = time.monotonic()
         self.describe: Callable[[], str] = lambda: "waiting"
+        self.describe_next_try: Callable[[], str] = lambda: ""
+        """What another try does after the timeout, as a sentence; empty where nobody can tell."""
 
     def begin(self, timeout_at: float | None = None) -> None:
         """From here on ``timeout_s`` counts.
@@ -62,7 +64,8 @@ class Waiting:
         if self.deadline < self.timeout_at:
             raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
         words = f"The timeout of {describe_seconds(self._rules.timeout_s)} is over; {self.describe()}"
-        raise Trouble(Verdict.TRY_AGAIN, words)
+        next_try = self.describe_next_try()
+        raise Trouble(Verdict.TRY_AGAIN, f"{words}. {next_try}" if next_try else words)
 
     def pause(self, seconds: float) -> None:
         """Wait for some seconds; see :meth:`check`."""
