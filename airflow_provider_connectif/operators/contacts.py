@@ -26,7 +26,7 @@ class ContactPatchOperator(ContactsOperator):
     """Upserts rows as Connectif contacts: ``PATCH /contacts/{email}``, one request a contact.
 
     Beside the arguments below it takes those of
-    :class:`airflow_provider_connectif.operators.base.ContactsOperator`: where rows come from, how they become
+    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`: where rows come from, how they become
     contacts, the journal, and what ends the task.
 
     :param nulls: ``omit`` (default) leaves a property whose value is ``None`` or an empty list as it is at Connectif,

@@ -28,7 +28,7 @@ class ContactImportOperator(ContactsOperator):
     """Imports rows as Connectif contacts: CSV files by ``POST /imports/``, hundreds of thousands of rows a request.
 
     Beside the arguments below it takes those of
-    :class:`airflow_provider_connectif.operators.base.ContactsOperator`. Rows are read, mapped and checked as
+    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`. Rows are read, mapped and checked as
     :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator` does; what is blank is left out, and of
     several rows of a contact the last one counts. A task that dies finds its imports again and does not upload twice.
 

@@ -66,7 +66,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the query is not rendered",
-        "operators/base.py",
+        "operators/arguments.py",
         '        "sql",\n        "parameters",',
         '        "parameters",',
         "test_catch_up_over_three_intervals",
