@@ -218,7 +218,7 @@ class Changes:
         if isinstance(batch, RowBatch):
             try:
                 return self._digester.of_batch(batch)
-            except Exception:  # noqa: BLE001 - as below; then one by one, to find the row
+            except Exception:  # noqa: BLE001 - a value of any class may raise anything; one by one, the row is found
                 return [self._row_digest(row) for row in batch]
         return [self._row_digest(row) for row in batch]
 

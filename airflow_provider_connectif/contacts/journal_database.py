@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -59,6 +59,10 @@ class JournalDatabase:
         """Ask something, on a connection that is kept for that: a transaction a question would cost more than it."""
         return self.guarded(lambda: self._read(action))
 
+    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """All rows of a query, whose columns are their attributes."""
+        return self.read(lambda connection: connection.execute(query).fetchall())
+
     def write(self, action: Callable[[sa.Connection], T]) -> T:
         """Do something in one transaction."""
 
@@ -67,6 +71,10 @@ class JournalDatabase:
                 return action(connection)
 
         return self.guarded(transaction)
+
+    def execute(self, statement: sa.Executable) -> None:
+        """Run one statement in a transaction."""
+        self.write(lambda connection: connection.execute(statement))
 
     def guarded(self, action: Callable[[], T], final_kinds: tuple[type[Exception], ...] = ()) -> T:
         """Do something with the database, and say what went wrong without quoting what was asked.

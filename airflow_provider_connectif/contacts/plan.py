@@ -162,7 +162,7 @@ class Plan:
         while True:
             of_file = sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.number > last)
             query = sa.select(*columns).where(of_file).order_by(pending.number).limit(_ROWS_AT_ONCE)
-            rows = self._database.read(lambda connection, query=query: connection.execute(query).fetchall())  # type: ignore[misc]
+            rows = self._database.rows(query)
             if not rows:
                 return
             last = rows[-1].number
@@ -176,7 +176,7 @@ class Plan:
                 pending.plan_id == self._plan_id, pending.number.in_(numbers[first : first + _LINES_AT_ONCE])
             )
             clear = sa.update(self._pending).where(of_these).values(row_digest=None)
-            self._database.write(lambda connection, clear=clear: connection.execute(clear))  # type: ignore[misc]
+            self._database.execute(clear)
 
     def acknowledged_rows(self, file: int) -> Any:
         """Which lines of the table of pending rows are to be acknowledged with their file."""
@@ -206,7 +206,7 @@ class Plan:
         while self._plan_id is not None:
             after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
             query = sa.select(self._pending).where(after).order_by(pending.number).limit(_LINES_AT_ONCE)
-            lines = self._database.read(lambda connection, query=query: connection.execute(query).fetchall())  # type: ignore[misc]
+            lines = self._database.rows(query)
             self._database.write(self._keep)  # after the look: lines that were taken away are not at their end
             if not lines:
                 return

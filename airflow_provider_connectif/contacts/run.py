@@ -41,7 +41,6 @@ class Run(ABC):
     :param retry_rejected: with a journal: send rows again that were refused as they are.
     """
 
-    _scope = "Contacts: Write"
     _by_import = False
     _without_definitions = UNCHECKED
     _reasons_in_failure = 5  # that the task's exception tells; the log has the others
@@ -142,6 +141,11 @@ class Run(ABC):
         verdict, words = self._ended()
         reasons = "; ".join(self._tally.top_reasons(self._reasons_in_verdict))
         return verdict, words + (f". Commonest reasons: {reasons}" if reasons else "")
+
+    @property
+    def _scope(self) -> str:
+        """What the API key must be allowed to do."""
+        return "Contacts: Write"
 
     @property
     def _reasons_in_verdict(self) -> int:

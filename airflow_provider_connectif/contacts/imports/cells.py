@@ -16,7 +16,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from airflow_provider_connectif.contacts.fields import Field, FieldType
+from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.rules.base import Unfit, kind
 
 Cell = Callable[[Any], str]
@@ -92,7 +92,7 @@ def _phone(value: Any) -> str:
     return text if text.isascii() and " " not in text else "".join(text.split())
 
 
-FORMS: Mapping[FieldType, Cell] = MappingProxyType(
+FORMS: Mapping[str, Cell] = MappingProxyType(
     {
         "text": by_value,
         "email": by_value,
@@ -113,4 +113,4 @@ def cell_of(field: Field | None) -> Cell:
 
     :param field: the definition; ``None``, or one of a type that is not known here: by the value's own type.
     """
-    return by_value if field is None else FORMS.get(field.type, by_value)  # type: ignore[call-overload]
+    return by_value if field is None else FORMS.get(field.type, by_value)

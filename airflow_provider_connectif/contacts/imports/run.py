@@ -84,7 +84,7 @@ class ContactImport(ContactSync):
         """The task is to wait without a worker, and then to go on."""
 
     @property
-    def _scope(self) -> str:  # type: ignore[override]
+    def _scope(self) -> str:
         return "Imports: Write or Imports: Read" + (", or Contacts: Write" if self._rules.patch_leftovers else "")
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_connectif.contacts.imports.import_file import ImportFile
@@ -129,7 +130,7 @@ class Uploads:
         for sent in missing:
             file = self.on_disk[sent.file]
             # An import that is found although its upload was not answered is ours like any other.
-            one = self._requests.upload(file, sent, save, lambda sent=sent: self._search.unanswered(sent, self.state))  # type: ignore[misc]
+            one = self._requests.upload(file, sent, save, partial(self._search.unanswered, sent, self.state))
             sent.import_id = one.id
             self.state.is_all_sent = all(file.import_id is not None for file in self.state.files)
             save()
