@@ -1,0 +1,25 @@
+"""When two contact keys name the same contact: one rule for delivery, journal, imports and duplicates."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from airflow_provider_connectif.contacts.fields import KeyKind
+
+
+def same_contact(kind: KeyKind, key: str) -> str:
+    """One form for all spellings of a contact key.
+
+    Whether Connectif ignores the case of an e-mail is not documented. Two rows that differ only in case, or in how
+    accents are composed, are taken for one contact: sending both in any order could leave the older value. Nothing else
+    is folded: ``groß@…`` and ``gross@…`` are two people. External ids are compared exactly.
+
+    :param kind: ``email`` or ``external_id``.
+    :param key: a valid key.
+    """
+    if kind != "email":
+        return key
+    if key.isascii():
+        return key.lower()
+    # Lower case can decompose a letter (İ), so it is composed again.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).lower())
