@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any
 
-from airflow_provider_connectif.contacts.rows import RowBatch
+from airflow_provider_connectif.contacts.rows import RowBatch, without_mark, without_marks
 from airflow_provider_connectif.read_errors import is_of_a_database, read_error
 
 BATCH_ROWS = 1000
@@ -52,7 +52,7 @@ class RowsSource:
             if first and not isinstance(batch[0], Mapping):
                 raise RowsError(_not_a_mapping(batch[0]))
             first = False
-            yield batch
+            yield without_marks(batch)
 
     def cancel(self) -> None:
         """Nothing to cancel."""
@@ -130,12 +130,14 @@ class SqlSource:
             # psycopg2's server-side cursor knows its columns only after the first fetch.
             if cursor.description is None:
                 raise RowsError("the SQL statement returns no rows: sql must be one SELECT")
-            names = self.columns = [str(column[0]) for column in cursor.description]
+            names = [str(column[0]) for column in cursor.description]
+            names[:1] = [without_mark(name) for name in names[:1]]
+            self.columns = names
             yield []  # an empty result has columns too, and they are checked with the first batch
             while rows:
                 self.rows_read += len(rows)
                 # Some connections ask their driver for rows that are mappings already.
-                yield rows if isinstance(rows[0], Mapping) else RowBatch(names, rows)
+                yield without_marks(rows) if isinstance(rows[0], Mapping) else RowBatch(names, rows)
                 rows = cursor.fetchmany(BATCH_ROWS)
 
     def cancel(self) -> None:

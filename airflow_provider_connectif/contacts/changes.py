@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
+from airflow_provider_connectif.contacts.digests import RowDigester, has_exact_key, mapping_digest, patch_digest
+from airflow_provider_connectif.contacts.identity import folded, may_be_folded
 from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled
@@ -70,6 +71,8 @@ class Changes:
         self._digester = RowDigester(mapping, way)
         self._last_sent: dict[str, Digests] = {}
         self._in_flight: dict[str, int] = {}
+        self._folded: set[str] = set()
+        """What addresses that were met had for a key when keys were folded, where it is another contact's now."""
         self._sent_keys = KeyCounter()
         self._repeated_before = repeated
         self.remapped = remapped
@@ -136,7 +139,7 @@ class Changes:
         if sent is not None and sent.patch == digests.patch:
             return None
         if sent is None and line is not None and not self._full_refresh:
-            if line.patch_digest == digests.patch:
+            if line.patch_digest == digests.patch and self._is_own(key, line):
                 self._journal.confirm(key, digests)
                 return None
             self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
@@ -147,6 +150,15 @@ class Changes:
             self._sent_keys.add(key)
             self._in_flight[key] = self._in_flight.get(key, 0) + 1
         return patch._replace(digests=digests)
+
+    def _is_own(self, key: str, line: Line) -> bool:
+        """Whether a line tells of this contact, and not of one that had the same key when keys were folded.
+
+        A digest of the row needs no such look: it was made since, or it would be another one.
+        """
+        if self._mapping.key != "email" or has_exact_key(line.mapping_digest):
+            return True
+        return not may_be_folded(key) and key not in self._folded
 
     def before_sending(self, seen: Sequence[Seen]) -> None:
         """Mark what the journal says of these contacts as in doubt until their answers are here."""
@@ -230,7 +242,12 @@ class Changes:
 
     def _journal_key(self, row: Row) -> str | None:
         key = self._mapping.key_of(row)
-        return None if key is None else self._mapping.same_contact(key)
+        if key is None:
+            return None
+        same = self._mapping.same_contact(key)
+        if not same.isascii() and (former := folded(key)).isascii():
+            self._folded.add(former)
+        return same
 
 
 def _twice(keys: Collection[str | None]) -> set[str]:

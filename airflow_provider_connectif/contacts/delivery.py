@@ -11,13 +11,13 @@ import itertools
 import random
 import threading
 import time
-import unicodedata
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
@@ -150,7 +150,8 @@ class Delivery:
                 self._progress.wait(POLL_S)
             if self._unsettled >= self._ahead or self.stop:
                 return False
-            self._take_in(_Job(patch, unicodedata.normalize("NFC", patch.key).casefold()))
+            # By the rule of e-mails whatever the key is: external ids that differ in case wait for each other in vain.
+            self._take_in(_Job(patch, same_contact("email", patch.key)))
             return True
 
     def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:

@@ -13,7 +13,8 @@ from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
-_RULES_VERSION = b"1"  # to be raised when a rule changes what is sent; then every row is looked at once more
+_RULES_VERSION = b"2"  # to be raised when a rule changes what is sent; then every row is looked at once more
+_EXACT_KEYS = "k:"  # how the digest of a mapping begins since keys are no longer folded; before it was all hexadecimal
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
 
 Values = Sequence[Any]
@@ -46,9 +47,16 @@ def mapping_digest(mapping: ContactMapping, way: str = "") -> str:
     )
     if way:
         parts += (way,)
-    return hashlib.blake2b(
-        repr(parts).encode("utf-8", "surrogatepass"), key=_RULES_VERSION, digest_size=_SIZE
-    ).hexdigest()
+    digest = hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), key=_RULES_VERSION, digest_size=_SIZE - 1)
+    return _EXACT_KEYS + digest.hexdigest()
+
+
+def has_exact_key(mapping_digest: str | None) -> bool:
+    """Whether a line of the journal was acknowledged since keys are no longer folded, so that it is its key's own.
+
+    :param mapping_digest: of the line.
+    """
+    return mapping_digest is not None and mapping_digest.startswith(_EXACT_KEYS)
 
 
 class RowDigester:
@@ -62,7 +70,7 @@ class RowDigester:
     """
 
     def __init__(self, mapping: ContactMapping, way: str = "") -> None:
-        self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping, way)), digest_size=_SIZE)
+        self._seed = hashlib.blake2b(key=mapping_digest(mapping, way).encode(), digest_size=_SIZE)
         self._columns = None if mapping.properties is None else tuple(mapping.properties.values())
 
     def __call__(self, row: Row) -> str:

@@ -23,3 +23,20 @@ def same_contact(kind: KeyKind, key: str) -> str:
         return key.lower()
     # Lower case can decompose a letter (İ), so it is composed again.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).lower())
+
+
+def folded(key: str) -> str:
+    """The form of an e-mail under the rule of the first journals, which took ``groß@…`` and ``gross@…`` for one."""
+    return key.lower() if key.isascii() else unicodedata.normalize("NFC", key).casefold()
+
+
+def may_be_folded(same: str) -> bool:
+    """Whether another contact's e-mail may have had this form under :func:`folded`.
+
+    Of forms in ASCII those with ``ss`` count, which folding made of ``ß``. Others could come from letters that only
+    old prints have (the long s, ligatures): these count where such an address is met, since every second address has
+    an s in it.
+
+    :param same: of :func:`same_contact`.
+    """
+    return not same.isascii() or "ss" in same.rpartition("@")[0]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
+from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.rules import Coercer, JsonValue, Unfit, addresses, coercer, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
@@ -172,10 +172,8 @@ class ContactMapping:
             return None
 
     def same_contact(self, key: str) -> str:
-        """One form for all spellings of a key that may be one contact: e-mails regardless of case."""
-        if self.key != "email":
-            return key
-        return key.lower() if key.isascii() else unicodedata.normalize("NFC", key).casefold()
+        """One form for all spellings of a key: :func:`airflow_provider_connectif.contacts.identity.same_contact`."""
+        return same_contact(self.key, key)
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""

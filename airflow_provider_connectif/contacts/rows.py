@@ -8,6 +8,35 @@ from typing import Any, overload
 Row = Mapping[str, Any]
 
 
+# U+FEFF, and its three bytes where they were read as Latin-1 or Windows-1252.
+_BYTE_ORDER_MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")
+
+
+def without_mark(column: str) -> str:
+    """A column's name without the byte order mark that files of other programs begin with."""
+    for mark in _BYTE_ORDER_MARKS:
+        column = column.removeprefix(mark)
+    return column
+
+
+def without_marks(rows: Sequence[Any]) -> Sequence[Any]:
+    """Rows whose first column's name has no byte order mark; the same list where none has one."""
+    return [_without_mark(row) for row in rows] if any(map(_has_mark, rows)) else rows
+
+
+def _has_mark(row: Any) -> bool:
+    first = next(iter(row), None) if isinstance(row, Mapping) else None
+    return isinstance(first, str) and first.startswith(_BYTE_ORDER_MARKS)
+
+
+def _without_mark(row: Any) -> Any:
+    if not _has_mark(row):
+        return row
+    first, *others = row
+    name = without_mark(first)
+    return row if name in others else {name: row[first], **{column: row[column] for column in others}}
+
+
 class RowBatch(Sequence[Row]):
     """Rows of one result: the columns once, and a tuple of values a row.
 

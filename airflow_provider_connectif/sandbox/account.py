@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from unicodedata import normalize
 
 from airflow_provider_connectif.sandbox.request_log import utc_timestamp
 
@@ -24,7 +26,7 @@ class Account:
     """All contacts in memory, the least recently written first.
 
     ``defaults`` are the values a new contact starts with. Assumptions: e-mails are the same whatever their
-    case, external ids are not; a contact keeps the spelling of the e-mail it was created with.
+    case and whichever way their accents are composed, external ids are not; a contact keeps the spelling of the e-mail it was created with.
     """
 
     def __init__(self, defaults: Mapping[str, object]) -> None:
@@ -110,7 +112,9 @@ class Account:
 
 
 def _index_key(key_property: str, key: str) -> tuple[str, str]:
-    return key_property, key.casefold() if key_property == "_email" else key
+    # Lower case can decompose a letter, so it is composed before and after. casefold() would make one of ss and ß.
+    compose = partial(normalize, "NFC")
+    return key_property, compose(compose(key).lower()) if key_property == "_email" else key
 
 
 def _index_keys(contact: Contact) -> list[tuple[str, str]]:

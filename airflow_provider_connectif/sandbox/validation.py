@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from unicodedata import category
 
 from airflow_provider_connectif.sandbox.catalogue import ContactField, parse_iso_8601
 
@@ -26,6 +27,8 @@ _CUSTOM_FIELD_ID = re.compile(r"[A-Za-z][A-Za-z0-9_\-\[\]()]{0,149}")
 
 _UNKNOWN = "unknown property"
 _READ_ONLY = "read-only property"
+# Assumption: as for most databases, and no CSV carries it either.
+_NUL = "must not have a NUL character"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,21 @@ def is_email(text: str) -> bool:
     Where exactly the service draws the line is not known. Assumption: a quoted local part and letters of any
     script are fine, a domain without a dot is not.
     """
-    return _EMAIL.fullmatch(text) is not None
+    return _EMAIL.fullmatch(text) is not None and not has_invisible_characters(text)
+
+
+def has_invisible_characters(text: str) -> bool:
+    """Tell whether ``text`` has characters that nobody types in a key: control, and marks of width and direction."""
+    unseen = ("Cc", "Cf", "Zl", "Zp", "Zs")
+    return not text.isascii() and any(category(character) in unseen for character in text.replace(" ", ""))
 
 
 def is_external_id(text: str) -> bool:
-    """Tell whether ``text`` can be an external id: 1 to 50 characters."""
-    return 0 < len(text) <= EXTERNAL_ID_MAX_LENGTH
+    """Tell whether ``text`` can be an external id: 1 to 50 characters.
+
+    Assumption: one with NUL or marks that cannot be seen is refused, as it would be another one than it looks like.
+    """
+    return 0 < len(text) <= EXTERNAL_ID_MAX_LENGTH and "\0" not in text and not has_invisible_characters(text)
 
 
 def _refusal(name: str, value: object, rules: PatchRules) -> str | None:
@@ -93,6 +105,8 @@ def _undefined_refusal(name: str, value: object, rules: PatchRules) -> str | Non
         return _UNKNOWN
     if isinstance(value, float):
         return None if math.isfinite(value) else "must be a finite number"
+    if "\0" in (value if isinstance(value, str) else "".join(value) if _is_text_list(value) else ""):
+        return _NUL
     if value is None or isinstance(value, str | int) or _is_text_list(value):
         return None
     return "must be a text, a number, a boolean or a list of texts"
@@ -108,6 +122,8 @@ def _null_refusal(contact_field: ContactField, rules: PatchRules) -> str | None:
 def _check_text(contact_field: ContactField, value: object) -> str | None:
     if not isinstance(value, str):
         return "must be a text"
+    if "\0" in value:
+        return _NUL
     if not value and contact_field.required:
         return "must not be empty, the field is required"
     if contact_field.max_length is not None and len(value) > contact_field.max_length:

@@ -151,7 +151,7 @@ def refusal(field: dict[str, Any] | None, value: Any) -> str | None:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             return "no array of texts"
         return None if len(set(value)) == len(value) and set(value) <= options else "not its options, each once"
-    if not isinstance(value, str) or any("\ud800" <= character <= "\udfff" for character in value):
+    if not isinstance(value, str) or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
         return "no text"
     if kind == "radio":
         return None if value in options else "none of its options"
@@ -163,6 +163,8 @@ def refusal(field: dict[str, Any] | None, value: Any) -> str | None:
         at = moment(value)
         if at is None:
             return "no ISO 8601 date"
+        if at % 86400 or "+" in value or "-" in value[10:]:
+            return "no day, but a moment that is another day elsewhere"
         late = "maxDate" in field and at > moment(field["maxDate"])
         return "out of bounds" if late or ("minDate" in field and at < moment(field["minDate"])) else None
     if field["required"] and not value:

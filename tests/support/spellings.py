@@ -42,15 +42,20 @@ def texts(field: dict[str, Any], rng: random.Random) -> Spelling:
     most = field.get("maxLength", 60)
     alphabet = rng.choice(_ALPHABETS)
     fits = "".join(rng.choices(alphabet, k=rng.choice((1, most, rng.randint(1, most)))))
+    trimmed: Any = fits.rstrip(" ") or (REFUSED if field["required"] else "")
+    if "\0" in fits:
+        trimmed = REFUSED
     number = rng.randint(-9, 9) if most < 8 else rng.randint(-99999, 99999)
     return rng.choice(
         [
-            (fits, fits),
+            (fits, trimmed),
+            (fits + " " * 9, trimmed),
             ("", REFUSED if field["required"] else ""),
             (number, str(number) if len(str(number)) <= most else REFUSED),
             (Decimal("4.50"), "4.5" if most > 2 else REFUSED),
             (28001.0, "28001" if most > 4 else REFUSED),
-            (1e22, "1" + "0" * 22 if most > 22 else REFUSED),
+            (Decimal("1e22"), "1" + "0" * 22 if most > 22 else REFUSED),
+            (rng.choice([1e22, 2.0**53, "a\0"]), REFUSED),
             (fits + "x" * (most + 1 - len(fits)), REFUSED if "maxLength" in field else ...),
             (rng.choice([b"x", True, float("nan"), "x\ud800", ["x"], date(2020, 1, 1)]), REFUSED),
         ]
@@ -116,7 +121,7 @@ def integers(field: dict[str, Any], rng: random.Random) -> Spelling:
     number = rng.choice([*bounds, 0, 2**63 - 1, -(2**63) + 1, rng.randint(-9, 9), rng.randint(-(10**15), 10**15)])
     forms = [number, str(number), f" {number:+} ", f"{number}.00", Decimal(number), Decimal(number) * Decimal("1.0")]
     forms += [float(number)] if abs(number) < 2**53 else []
-    wrong = [number + 0.5 if abs(number) < 2**50 else 0.5, f"{number},0", f"{number:,}_", True, 2**63, "", "0x1F", "１"]
+    wrong = [2.0**53, "9007199254740992.0", "1.23457E+15", number + 0.5 if abs(number) < 2**50 else 0.5, f"{number},0", f"{number:,}_", True, 2**63, "", "0x1F", "１"]
     return rng.choice([*((form, _within(number, field)) for form in forms), (rng.choice(wrong), REFUSED)])
 
 
@@ -124,7 +129,8 @@ def decimals(field: dict[str, Any], rng: random.Random) -> Spelling:
     bounds = [field[name] + step for name in ("minValue", "maxValue") if name in field for step in (-0.25, 0, 0.25)]
     number = rng.choice([*bounds, 0.0, -0.0, 1e-7, 1e22, rng.uniform(-100, 100), round(rng.uniform(-1e6, 1e6), 2)])
     forms = [number, repr(number), f" {number!r}", Decimal(repr(number)), Decimal(repr(number)).normalize()]
-    wrong = [float("inf"), float("nan"), "nan", "1,5", "1e999", Decimal("0.1234567890123456789"), False, "", "€5"]
+    forms += [Decimal(repr(number)) * Decimal("1.0000000000000000000000001")]
+    wrong = [float("inf"), float("nan"), "nan", "1,5", "1e999", Decimal("1e-400"), False, "", "€5"]
     return rng.choice([*((form, _within(number, field)) for form in forms), (rng.choice(wrong), REFUSED)])
 
 
@@ -132,6 +138,7 @@ def booleans(field: dict[str, Any], rng: random.Random) -> Spelling:
     truth = rng.random() < 0.5
     word = rng.choice(["true", "t", "yes", "y", "1"] if truth else ["false", "f", "no", "n", "0"])
     forms = [truth, int(truth), float(truth), Decimal(truth), word, word.upper(), f" {word.title()} "]
+    forms += [bytes([truth]), bytearray([truth])]
     wrong = [2, -1, 0.5, "on", "sí", "truee", "", "2", "None", [], date(2020, 1, 1), float("nan")]
     return (rng.choice(forms), truth) if rng.random() < 0.8 else (rng.choice(wrong), REFUSED)
 
@@ -149,13 +156,17 @@ def dates(field: dict[str, Any], rng: random.Random) -> Spelling:
         early = low is not None and moment < datetime.fromisoformat(low)
         return REFUSED if early or (high is not None and moment > datetime.fromisoformat(high)) else sent
 
-    utc, local, day = f"{instant:%Y-%m-%dT%H:%M:%S}Z", instant.astimezone(zone), f"{instant:%Y-%m-%d}"
-    offset = local.isoformat() if local.utcoffset() else utc
+    local, day = midnight.replace(tzinfo=zone), f"{instant:%Y-%m-%d}"
+    first = f"{day}T00:00:00Z"
+    moment = midnight + timedelta(seconds=rng.randint(1, 86399))
+    elsewhere = moment.astimezone(zone)
     return rng.choice(
         [
             *((form, within(midnight, day)) for form in (instant.date(), day, f" {day} ")),
-            *((form, within(instant, utc)) for form in (instant, instant.replace(tzinfo=None), utc)),
-            *((form, within(instant, offset)) for form in (local, local.isoformat(" "))),
+            *((form, within(midnight, first)) for form in (midnight, midnight.replace(tzinfo=None), first)),
+            *((form, within(midnight, first)) for form in (local, local.isoformat(" "))),
+            (rng.choice([moment, moment.replace(tzinfo=None), f"{moment:%Y-%m-%dT%H:%M:%SZ}"]), REFUSED),
+            (elsewhere, REFUSED if elsewhere.hour or elsewhere.minute or elsewhere.second else ...),
             (
                 rng.choice(["17/05/1990", "1990-02-30", "1990", "", 19900517, f"{day}T25:00:00", "tomorrow", 5.0]),
                 REFUSED,

@@ -174,7 +174,7 @@ def _decide(
         return 404, {}, _error(404)
     key, faults = rules.decoded_segment(segment)
     wrong += faults
-    entry.update(key=key, by=by, order_key=f"{by}:{key.casefold()}")
+    entry.update(key=key, by=by, order_key=f"{by}:{rules.one_spelling(key, by)}")
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         wrong.append("content type is not application/json")
         return 415, {}, _error(415)
@@ -186,7 +186,7 @@ def _decide(
         return 0, fault, b""
     if fault.get("status", 200) >= 300:
         return fault["status"], fault, _fault_content(fault, key, content)
-    if body is None or (by == "email" and not rules.is_email(key)):
+    if body is None or not (rules.is_email(key) if by == "email" else rules.is_external_id(key)):
         return 400, {}, _error(400)
     errors = rules.property_errors(body, by)
     if errors:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.strict_rules import FIELDS, is_email
+from tests.support.strict_rules import FIELDS, is_email, is_external_id
 
 KEY_COLUMNS = ("_externalId", "_email")  # the first that is there has priority
 _FIELDS = {field["id"]: field for field in FIELDS}
@@ -161,8 +161,8 @@ def _check_of(name: str, zero: bool) -> Check:
 
 
 def _external_id(cell: str) -> str:
-    if not 0 < len(cell) <= 50:
-        raise CellError("must have 1 to 50 characters")
+    if not is_external_id(cell):
+        raise CellError("must have 1 to 50 characters that can be seen")
     return cell
 
 
@@ -170,6 +170,8 @@ def _text(field: dict[str, Any], _: bool) -> Check:
     longest = field.get("maxLength", 1 << 30)
 
     def check(cell: str) -> str:
+        if "\0" in cell:
+            raise FileFault("a cell has a NUL character")
         if len(cell) > longest:
             raise CellError("is too long")
         return cell  # a blank one empties the field, as far as anybody knows

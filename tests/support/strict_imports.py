@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import strict_contacts, strict_csv
+from tests.support.strict_rules import one_spelling
 from tests.support.strict_uploads import Upload
 
 QUEUE_LENGTH = 10
@@ -213,7 +214,7 @@ class Import:
                 self.errors += 1
                 report.write(_report_line(self, header, cells, at, str(error)))
                 continue
-            same = key.casefold() if header.key == "_email" else key
+            same = one_spelling(key, "email" if header.key == "_email" else "external_id")
             if same in seen:
                 raise strict_csv.FileFault("a contact key stands twice in a file")
             seen.add(same)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import unicodedata
 from typing import Any
 
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -66,8 +67,23 @@ def decoded_segment(raw: bytes) -> tuple[str, list[str]]:
 
 
 def is_email(key: str) -> bool:
-    """Local part (plain or quoted), one @, a domain with a dot, at most 254 characters."""
+    """Local part (plain or quoted), one @, a domain with a dot, at most 254 characters that can be seen."""
     return len(key) <= 254 and key.isprintable() and _EMAIL.fullmatch(key) is not None
+
+
+def is_external_id(key: str) -> bool:
+    """1 to 50 characters that can be seen, none of them at an end a blank."""
+    return 0 < len(key) <= 50 and key.isprintable() and key == key.strip()
+
+
+def one_spelling(key: str, by: str) -> str:
+    """What two spellings of one contact key have in common: an e-mail's case and the composition of its accents.
+
+    Nothing else, as a fold of cases would have it: strasse and straße are two people.
+    """
+    if by != "email":
+        return key
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).lower())
 
 
 def parsed_object(content: bytes) -> tuple[dict[str, Any] | None, list[str]]:
@@ -120,7 +136,7 @@ def _has_type(value: Any, kind: str) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind == "checkbox":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:  # a text with NUL is none to a database, nor to a CSV
         return False
     if kind == "date":
         return _is_date(value)

@@ -75,10 +75,7 @@ def by_value(value: Any) -> str:
 
 
 def _day(value: Any) -> str:
-    """The day as it is written, whatever the offset of a moment: an import knows days only.
-
-    A moment keeps its own calendar day, as it does by PATCH for ``_birthdate``; it is not converted to UTC.
-    """
+    """The day as it is written: an import knows days only, and mapping lets no other moment than midnight pass."""
     if value is None:
         return ""
     day = _DAY.match(value) if type(value) is str else None

@@ -44,51 +44,53 @@ class Rule:
 RULES: Mapping[FieldType, Rule] = MappingProxyType(
     {
         "text": Rule(
-            "text; numbers and UUIDs",
-            "the text as it is; a number's shortest exact text, without an exponent",
+            "text; numbers, UUIDs and IP addresses",
+            "the text without blanks at its end, which `CHAR(n)` adds; a number's shortest exact text, without an "
+            "exponent",
             "more than `maxLength` characters, or 100,000 where there is none; blank where the field is required; "
-            "lone surrogates",
+            "lone surrogates and NUL; whole floats of 2^53 and more, which are not exact (single precision: 2^24)",
             lambda field, _: texts.text(field.max_length, required=field.required),
         ),
         "email": Rule(
             "text",
-            "trimmed; an internationalised domain in its ASCII form",
+            "trimmed, also of byte order marks and marks that cannot be seen; accents composed; an internationalised "
+            "domain in its ASCII form",
             "what is no address by syntax; more than 254 characters",
             lambda field, _: addresses.email,
         ),
         "phone": Rule(
             "text: digits, and `+`, spaces, dots, dashes, slashes, brackets",
-            "E.164, such as `+34600123456`",
-            "a length that the country does not use; letters and extensions; a national number without a region "
+            "E.164, such as `+34600123456`; without the `.0` of a number that was a float",
+            "a length that the country does not use; letters and extensions; digits after a complete number, such as "
+            "`06 1234567/8`; a national number without a region "
             "(the field's `defaultCountryCode`, or `default_region`)",
             _phone,
         ),
         "integer": Rule(
             "whole numbers: int, float, Decimal, numeric text",
             "integer",
-            "decimals; bool; beyond `minValue`, `maxValue` or 64 bits",
+            "decimals; bool; whole floats of 2^53 and more, which are not exact (single precision: 2^24), and their "
+            "text; text such as `1.23457E+15`; beyond `minValue`, `maxValue` or 64 bits",
             lambda field, _: numbers.integer(field.min_value, field.max_value),
         ),
         "decimal": Rule(
             "int, float, Decimal, numeric text with a dot",
-            "number",
-            "NaN, infinity, bool; more digits than a double holds; beyond `minValue` or `maxValue`",
+            "number; of more digits than a double holds, the nearest double",
+            "NaN, infinity, bool; beyond `minValue` or `maxValue`",
             lambda field, _: numbers.decimal(field.min_value, field.max_value),
         ),
         "boolean": Rule(
-            "bool; 0 and 1; `true` `false` `t` `f` `yes` `no` `y` `n` `1` `0` in any case",
+            "bool; 0 and 1, also as the one byte of MySQL's `BIT(1)`; `true` `false` `t` `f` `yes` `no` `y` `n` `1` `0` in any case",
             "boolean",
             "anything else",
             lambda field, _: numbers.boolean,
         ),
         "date": Rule(
-            "date, datetime, ISO 8601 text",
-            "`YYYY-MM-DD`; a moment with its offset, naive ones as UTC; `_birthdate` without its offset, "
-            "so that the day of the calendar stays",
-            "other texts, such as `17/05/1990`; before `minDate` or after `maxDate`",
-            lambda field, _: dates.iso_date(
-                dates.bound(field.min_date), dates.bound(field.max_date), calendar_day=field.id == "_birthdate"
-            ),
+            "date; datetime at midnight of its own time zone; ISO 8601 text of either",
+            "`YYYY-MM-DD`; a datetime's own day of the calendar as `YYYY-MM-DDT00:00:00Z`, whatever its time zone",
+            "a moment other than midnight, with a time zone or without: cast it to a date in the query; other texts, "
+            "such as `17/05/1990`; before `minDate` or after `maxDate`",
+            lambda field, _: dates.iso_date(dates.bound(field.min_date), dates.bound(field.max_date)),
         ),
         "radio": Rule(
             "an option's id; its label in any case, where only one option has it",

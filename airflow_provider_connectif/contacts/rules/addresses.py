@@ -5,11 +5,14 @@ Well-formed E.164 and plain ASCII e-mails take a fast path with the same verdict
 
 from __future__ import annotations
 
+import numbers
 import re
+import unicodedata
 from typing import Any
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, valid_text
+from airflow_provider_connectif.contacts.rules.base import INVISIBLE, Coercer, Unfit, kind, trimmed, valid_text
 from airflow_provider_connectif.contacts.rules.numbers import shortest_text
+from airflow_provider_connectif.contacts.rules.phone_text import holds_two_numbers, without_decimals
 
 LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 LONGEST_EXTERNAL_ID = 50  # API reference, resource "ContactPatchByEmail"
@@ -25,8 +28,8 @@ _LONGEST_PHONE = 100
 # Digits between white space, dots, slashes, brackets, and hyphens and dashes, also those that cannot be seen.
 _PHONE_TEXT = re.compile(r"\+?(?=\D*\d)[\s\d.()/\[\]{}\-\u2010-\u2015\u2212]+")
 _NO_COUNTRY = "001"  # what the library calls the codes that belong to no country, such as 800
-# Soft hyphens, and the marks of width and direction that come along when a number is copied.
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+# Whole numbers as floats print them ("17.0"), and as spreadsheets and languages print large ones ("1.23457E+15").
+_FLOAT_TEXT = re.compile(r"[+-]?[0-9]+\.0+|[+-]?[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]{1,3}")
 
 _IMPOSSIBLE = {
     1: "its country code is none",
@@ -39,14 +42,17 @@ _IMPOSSIBLE = {
 
 
 def email(value: Any) -> str:
-    """An e-mail address, trimmed; an internationalised domain in its ASCII form. Syntax only, no DNS."""
+    """An e-mail address, trimmed; an internationalised domain in its ASCII form. Syntax only, no DNS.
+
+    Accents before the @ are composed (RFC 6532, 3.1): Connectif could take two compositions for two contacts.
+    """
     if not isinstance(value, str):
         raise Unfit(f"must be an e-mail address, not {kind(value)}")
     address = value.strip()
     plain = _PLAIN_EMAIL.fullmatch(address) if len(address) <= LONGEST_EMAIL else None
     if plain and "--" not in address and plain.group(1).lower() not in _SPECIAL_TOP_LEVEL:
         return address if type(address) is str else str.__str__(address)
-    return _checked_email(valid_text(address))
+    return _checked_email(trimmed(valid_text(address)))
 
 
 def _checked_email(address: str) -> str:
@@ -67,7 +73,7 @@ def _checked_email(address: str) -> str:
     except EmailSyntaxError as fault:
         raise Unfit(f"must be an e-mail address: {_without_quotations(str(fault))}") from None
     local, _, domain = address.rpartition("@")
-    return address if domain.isascii() else f"{local}@{checked.ascii_domain}"
+    return f"{unicodedata.normalize('NFC', local)}@{domain if domain.isascii() else checked.ascii_domain}"
 
 
 def _without_quotations(fault: str) -> str:
@@ -77,13 +83,18 @@ def _without_quotations(fault: str) -> str:
 
 
 def external_id(value: Any) -> str:
-    """A contact's external id, trimmed, at most 50 characters; whole numbers and UUIDs become their text."""
+    """A contact's external id, trimmed, at most 50 characters; whole numbers and UUIDs become their text.
+
+    A text that a float or a spreadsheet has left of a number ("17.0", "1.23457E+15") names another contact.
+    """
     if not isinstance(value, str):
         text = shortest_text(value)
-        if text is None or "." in text:
+        if text is None or ("." in text and isinstance(value, numbers.Number)):
             raise Unfit(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
         value = text
-    identifier = valid_text(value).strip()
+    identifier = trimmed(valid_text(value))
+    if _FLOAT_TEXT.fullmatch(identifier):
+        raise Unfit("must be an external id, and this text is from a float: cast it to a whole number in the query")
     if not identifier or identifier in (".", ".."):
         raise Unfit("must be an external id, and this text is blank or only dots")
     if len(identifier) > LONGEST_EXTERNAL_ID:
@@ -143,11 +154,12 @@ def _unchanged(e164: str) -> re.Pattern[str] | None:
 
 
 def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> str:
-    text = _INVISIBLE.sub("", value[: _LONGEST_PHONE + 1]).strip()
+    text = INVISIBLE.sub("", value[: _LONGEST_PHONE + 1]).strip()
     if not value.strip():
         raise Unfit("must be a phone number, and this text is blank")
     if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(text):
         raise Unfit("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
+    text = without_decimals(text)
     import phonenumbers
 
     if calling_code and int(calling_code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
@@ -156,6 +168,8 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> s
             text = f"+{calling_code}{text}"
     if region is None and not text.startswith("+"):
         raise Unfit("must be an international phone number: + and the country code first, or set default_region")
+    if holds_two_numbers(text, region):
+        raise Unfit("must be one phone number, and this text goes on after a complete one: split it in the query")
     try:
         number = phonenumbers.parse(text, region, keep_raw_input=True)
     except phonenumbers.NumberParseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -55,10 +56,24 @@ def is_missing(value: Any) -> bool:
     return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and value != value
 
 
+_INVISIBLE_CHARACTERS = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+INVISIBLE = re.compile(f"[{_INVISIBLE_CHARACTERS}]")
+"""Soft hyphens, byte order marks, and the marks of width and direction that come along when text is copied."""
+_INVISIBLE_ENDS = re.compile(rf"\A[\s{_INVISIBLE_CHARACTERS}]+|[\s{_INVISIBLE_CHARACTERS}]+\Z")
+
+
+def trimmed(value: str) -> str:
+    """Text without the blanks and the invisible marks at its ends."""
+    stripped = value.strip()
+    return stripped if stripped.isascii() else _INVISIBLE_ENDS.sub("", stripped)
+
+
 def valid_text(value: str) -> str:
-    """Text as it is, if UTF-8 can hold it."""
+    """Text as it is, if UTF-8, a database and a CSV can hold it."""
     # A str subclass, such as an enumeration, may print as something else than it holds.
     exact = value if type(value) is str else str.__str__(value)
+    if "\0" in exact:
+        raise Unfit("has a NUL character: remove it in the query")
     if not exact.isascii() and any("\ud800" <= character <= "\udfff" for character in exact):
         raise Unfit("has a character that is not valid Unicode (a lone surrogate)")
     return exact

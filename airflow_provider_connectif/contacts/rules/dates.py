@@ -1,9 +1,9 @@
-"""Dates and moments, as ISO 8601."""
+"""Days of the calendar, as ISO 8601."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pendulum
@@ -14,29 +14,31 @@ from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind,
 _DAY_LENGTH = len("YYYY-MM-DD")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,30})?")
 _MINUTE = timedelta(minutes=1)
+_LATEST_BEGINNING = 2  # o'clock; where the clocks go forward at midnight, the day begins at one
 
 
-def iso_date(
-    minimum: datetime | None = None, maximum: datetime | None = None, *, calendar_day: bool = False
-) -> Coercer:
-    """ISO 8601: a date as ``YYYY-MM-DD``; a moment with its offset, ``Z`` for UTC, naive ones as UTC.
+def iso_date(minimum: datetime | None = None, maximum: datetime | None = None) -> Coercer:
+    """A day of the calendar, as ISO 8601: a date as ``YYYY-MM-DD``, midnight in any time zone as that of its day.
 
-    The offset is kept rather than converted, so that a moment at midnight stays on its calendar day.
+    A field of type date holds a day (help centre 360015491240: ``yyyy-mm-dd``). A moment within a day is another day in
+    another time zone: a driver that converts midnight of Madrid to UTC gives 22:00 of the day before. Which day was
+    meant is not known, so it is refused.
 
-    :param minimum: the earliest moment; a date counts as its midnight in UTC.
+    :param minimum: the earliest moment; a day counts as its midnight in UTC.
     :param maximum: the latest.
-    :param calendar_day: the field means a day of the calendar, as a birthday does: a moment's offset is dropped,
-        since a server that converts to UTC would move it to the day before or after.
     """
 
     def coerce(value: Any) -> str:
         day = _day_or_moment(value)
         if isinstance(day, datetime):
-            text = _without_offset(day) if calendar_day else _iso_moment(day)
+            if not _begins_its_day(day):
+                raise Unfit("must be a date, and this is a moment other than midnight: cast it to a date in the query")
+            day = date(day.year, day.month, day.day)
+            text = f"{day.isoformat()}T00:00:00Z"
         else:
             text = day.isoformat()
         if minimum is not None or maximum is not None:
-            moment = _instant(_bare(day) if calendar_day and isinstance(day, datetime) else day)
+            moment = _instant(day)
             if minimum is not None and moment < minimum:
                 raise Unfit(f"must not be before {_bound_text(minimum)}")
             if maximum is not None and moment > maximum:
@@ -109,9 +111,18 @@ def _without_offset(moment: datetime) -> str:
     return f"{_bare(moment).isoformat()}Z"
 
 
-def _iso_moment(moment: datetime) -> str:
-    offset = _offset(moment)
-    return _bare(moment).replace(tzinfo=timezone(offset)).isoformat() if offset else _without_offset(moment)
+def _begins_its_day(moment: datetime) -> bool:
+    """Whether a moment is the first of its day in its own time zone: midnight, but where the clocks skip that."""
+    if moment.time() == time():
+        return not getattr(moment, "nanosecond", 0)  # of pandas
+    if moment.tzinfo is None or moment.hour > _LATEST_BEGINNING:
+        return False
+    own = _bare(moment).replace(tzinfo=moment.tzinfo, fold=moment.fold)
+    try:
+        before = (own.astimezone(UTC) - timedelta(microseconds=1)).astimezone(moment.tzinfo)
+    except OverflowError:  # the first hours that there are
+        return False
+    return before.date() < own.date()
 
 
 def _instant(day: date) -> datetime:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import numbers
 import re
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, number_text, plain
 
+_EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24})
+"""Whole numbers from which on a type of NumPy's no longer holds each of them."""
+_EXACT_DOUBLES_BELOW = 2**53
+_LEAST_ROUNDED_EXPONENT = 11  # spreadsheets write whole numbers of 12 digits and more as 1.23457E+11
 _LARGEST_INTEGER = 2**63 - 1  # beyond that, readers of JSON disagree on what they read
 _NUMERIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _LONGEST_NUMERIC = 400
 _MOST_BITS = 1024
+# The classes of ``uuid`` and ``ipaddress``, and psycopg2's own for ``inet``.
+_WRITTEN_AS_TEXT: tuple[type, ...] = (
+    *(UUID, ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network),
+    *(ipaddress.IPv4Interface, ipaddress.IPv6Interface),
+)
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
+_BIT = MappingProxyType({0: False, 1: True, ord("0"): False, ord("1"): True})
+"""The one byte in which drivers of MySQL hand over ``BIT(1)`` and ``BINARY(1)``."""
 
 
 def exact_number(value: Any) -> int | Decimal | None:
@@ -47,14 +60,34 @@ def exact_number(value: Any) -> int | Decimal | None:
     return None
 
 
+def certain_number(value: Any) -> int | Decimal | None:
+    """As :func:`exact_number`, for values that name something: a float must not have lost a digit.
+
+    Doubles hold each whole number below 2**53 only: beyond it, 9007199254740993 is already another one.
+
+    :raises Unfit: also whole floats too large to be exact.
+    """
+    number = exact_number(value)
+    if number is None or isinstance(value, (int, Decimal)) or isinstance(number, int):
+        return number
+    limit = _EXACT_BELOW.get(str(getattr(value, "dtype", "")), _EXACT_DOUBLES_BELOW)
+    if abs(number) >= limit and number == number.to_integral_value():
+        raise Unfit("must be exact, and this float is not: cast it to text (or to a whole-number type) in the query")
+    return number
+
+
 def shortest_text(value: Any) -> str | None:
-    """A number's shortest exact text without an exponent, a UUID's text; ``None`` for anything else.
+    """A number's shortest exact text without an exponent, the text of a UUID or an IP address; ``None`` for others.
 
     Postal codes often come as numbers: 28001.0 is ``28001``.
+
+    :raises Unfit: whole floats too large to be exact.
     """
-    if isinstance(value, UUID):
+    if isinstance(value, _WRITTEN_AS_TEXT):
         return str(value)
-    number = exact_number(value)
+    if type(value).__name__ == "Inet" and isinstance(getattr(value, "addr", None), str):  # psycopg2.extras
+        return str(value.addr)
+    number = certain_number(value)
     if number is None:
         return None
     if isinstance(number, int):
@@ -77,8 +110,12 @@ def numeric_text(value: str, what: str) -> Decimal:
     return Decimal(stripped)
 
 
-def json_number(number: int | Decimal) -> int | float:
-    """A number as JSON readers hold it: whole ones as integers, others as doubles, nothing rounded in silence."""
+def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
+    """A number as JSON readers hold it: whole ones as integers, others as doubles.
+
+    :param nearest: also whole numbers beyond 64 bits may become the nearest double. Fractions always may: an average
+        has more digits than a double, and all of them mean the same amount.
+    """
     whole = _whole(number)
     if whole is not None:
         return whole
@@ -87,9 +124,12 @@ def json_number(number: int | Decimal) -> int | float:
     double = float(number)
     if not math.isfinite(double):
         raise Unfit("must be a number that a double can hold (up to 1.8e308)")
-    if Decimal(repr(double)) != number:
-        raise Unfit("must be a number that a double holds exactly (15 to 17 digits): round it in the query")
-    return double
+    if not double and number:
+        raise Unfit("must be a number that a double can hold (from 4.9e-324)")
+    is_whole = number == number.to_integral_value()
+    if is_whole and not nearest and Decimal(repr(double)) != number:
+        raise Unfit("must be a number that a double holds exactly (15 to 17 digits): cast it to text in the query")
+    return double + 0.0  # no minus zero
 
 
 def integer(minimum: float | None = None, maximum: float | None = None) -> Coercer:
@@ -111,7 +151,7 @@ def decimal(minimum: float | None = None, maximum: float | None = None) -> Coerc
 
     def coerce(value: Any) -> int | float:
         is_plain = type(value) is float and math.isfinite(value)
-        double: int | float = value if is_plain else json_number(_number_from(value, rule))
+        double: int | float = value if is_plain else json_number(_number_from(value, rule), nearest=True)
         _check_bounds(double, minimum, maximum)
         return double
 
@@ -119,7 +159,7 @@ def decimal(minimum: float | None = None, maximum: float | None = None) -> Coerc
 
 
 def boolean(value: Any) -> bool:
-    """bool, 0 and 1, and the words true, false, t, f, yes, no, y, n in any case."""
+    """bool, 0 and 1 (also as MySQL's one byte), and the words true, false, t, f, yes, no, y, n in any case."""
     if value is True or value is False:
         return bool(value)
     if isinstance(value, str):
@@ -130,6 +170,8 @@ def boolean(value: Any) -> bool:
     value = plain(value)
     if isinstance(value, bool):
         return value
+    if isinstance(value, (bytes, bytearray)) and len(value) == 1 and (bit := _BIT.get(value[0])) is not None:
+        return bit
     number = exact_number(value)
     if number is not None and number in (0, 1):
         return number == 1
@@ -144,10 +186,29 @@ def _number_from(value: Any, rule: str) -> int | Decimal:
 
 
 def _whole_from(value: Any, rule: str) -> int:
-    whole = _whole(_number_from(value, rule))
+    number = numeric_text(value, rule) if isinstance(value, str) else certain_number(value)
+    if number is None:
+        raise Unfit(f"must be {rule}, not {kind(value)}")
+    whole = _whole(number)
     if whole is None:
         raise Unfit(f"must be {rule} within 64 bits, without decimals")
+    if isinstance(value, str) and _was_rounded(value, whole):
+        raise Unfit(f"must be {rule}, and this text is from a float: cast it to a whole number in the query")
     return whole
+
+
+def _was_rounded(text: str, whole: int) -> bool:
+    """Whether a whole number's text is what a float, or a spreadsheet's cell, prints: "9007199254740992.0"."""
+    if "e" in text or "E" in text:
+        return abs(whole) >= 10**_LEAST_ROUNDED_EXPONENT
+    return text.strip().partition(".")[2] == "0" and abs(whole) >= _EXACT_DOUBLES_BELOW
+
+
+def bit(value: Any) -> bool | None:
+    """The value of MySQL's ``BIT(1)`` where a driver hands it over as one byte; ``None`` for anything else."""
+    if isinstance(value, (bytes, bytearray)) and len(value) == 1 and value[0] in (0, 1):
+        return value[0] == 1
+    return None
 
 
 def _whole(number: int | Decimal) -> int | None:

@@ -57,6 +57,9 @@ def checkbox(options: Iterable[Option]) -> Coercer:
 
 def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
     ids = frozenset(option_id for option_id, _ in options)
+    by_composition = {_composed(option_id): option_id for option_id in ids}
+    if len(by_composition) < len(ids):  # ids that differ in how accents are composed: only the exact one counts
+        by_composition = {}
     folded_ids = {_folded(option_id) for option_id in ids}
     ids_of_label: dict[str, set[str]] = {}
     for option_id, label in options:
@@ -74,16 +77,21 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
                 raise Unfit(f"{words}, not {kind(value)}")
             value = text
         if not options:  # a definition without options: Connectif must judge
-            return valid_text(value)
+            return valid_text(value).rstrip(" ")
         stripped = value.strip()  # columns of fixed length are padded
         if value in ids or stripped in ids:
             return str(value) if value in ids else str(stripped)
-        found = by_label.get(_folded(value))
+        found = by_composition.get(_composed(value)) or by_label.get(_folded(value))
         if found is None:
             raise Unfit(words)
         return found
 
     return find
+
+
+def _composed(option_id: str) -> str:
+    """One form for an id whatever way its accents are composed, which differs between systems, not in meaning."""
+    return unicodedata.normalize("NFC", option_id).strip()
 
 
 def _folded(label: str) -> str:

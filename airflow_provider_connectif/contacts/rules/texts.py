@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_connectif.contacts.rules.base import Coercer, JsonValue, Unfit, kind, plain, valid_text
 from airflow_provider_connectif.contacts.rules.dates import iso_date
-from airflow_provider_connectif.contacts.rules.numbers import exact_number, json_number, shortest_text
+from airflow_provider_connectif.contacts.rules.numbers import bit, certain_number, json_number, shortest_text
 
 # Of a custom field the API allows 5,000 at most, of a system field nothing is said. A text of megabytes would be
 # refused as a request, and by whatever stands between.
@@ -17,7 +17,9 @@ _iso_date = iso_date()
 
 
 def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
-    """Text as it is; numbers and UUIDs as their shortest exact text.
+    """Text without blanks at its end; numbers, UUIDs and IP addresses as their shortest exact text.
+
+    Columns of type CHAR(n) are padded with blanks, and nothing in a value tells those from others.
 
     :param max_length: characters at most.
     :param required: the field must not be empty.
@@ -26,7 +28,10 @@ def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
 
     def coerce(value: Any) -> str:
         if isinstance(value, str):
-            exact = value if type(value) is str and value.isascii() else valid_text(value)
+            is_plain = type(value) is str and value.isascii() and "\0" not in value
+            exact = value if is_plain else valid_text(value)
+            if exact.endswith(" ") and len(exact) <= _LONGEST_TEXT:
+                exact = exact.rstrip(" ")
         else:
             written = shortest_text(value)
             if written is None:
@@ -47,17 +52,19 @@ _any_text = text()
 def by_value(value: Any) -> JsonValue:
     """A custom field's value by the type that the value has, where the field's own type is not known.
 
-    bool → boolean · int → integer · float, Decimal → number · str, UUID → string · date, datetime → ISO 8601
-    string · list, tuple, set of str → array. Source: API reference, resource "ContactPatch", ``<key>``.
+    bool, BIT(1) → boolean · int → integer · float, Decimal → number · str, UUID, IP address → string · date, datetime
+    at midnight → ISO 8601 string · list, tuple, set of str → array. Source: API reference, resource "ContactPatch", ``<key>``.
     """
     if isinstance(value, str):
         return _any_text(value)
+    number = certain_number(value)  # before plain(), which turns a small float into a double
     value = plain(value)
     if isinstance(value, bool):
         return value
-    number = exact_number(value)
     if number is not None:
         return json_number(number)
+    if (truth := bit(value)) is not None:
+        return truth
     if isinstance(value, date):  # and datetime, its subclass
         return _iso_date(value)
     if isinstance(value, (list, tuple)):
@@ -73,4 +80,4 @@ def by_value(value: Any) -> JsonValue:
 def _option(item: Any) -> str:
     if not isinstance(item, str):
         raise Unfit(f"must be a list of text, and has {kind(item)} in it")
-    return valid_text(item)
+    return valid_text(item).rstrip(" ")

@@ -1,0 +1,66 @@
+"""Phone texts that hold more than one number's digits: decimals of a float, a second number, an extension."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_provider_connectif.contacts.rules.base import Unfit
+
+_LEAST_DIGITS = 7  # fewer before a dot are an area code
+_LEAST_COMPLETE = 6  # national digits; fewer before a slash are an area code, even where a country has such numbers
+_LONGEST_EXTENSION = 2
+_ONLY_DECIMALS = re.compile(r"([^.]*)\.([0-9]+)")
+_LAST_DECIMAL = re.compile(r"(.*)\.[0-9]", re.DOTALL)
+# What may stand between two numbers. A closing bracket does not: it ends an area code.
+_BETWEEN = re.compile(r"\s*([/(\[{])\s*|\s+[-\u2010-\u2015\u2212]\s+|\s+")
+
+
+def without_decimals(text: str) -> str:
+    """A number without the ``.0`` that it gets where it was a float; ``.00`` likewise.
+
+    :raises Unfit: other decimals, or a last group of one digit after other dots: what was meant is not known.
+    """
+    decimals = _ONLY_DECIMALS.fullmatch(text)
+    if decimals and _digits(decimals[1]) >= _LEAST_DIGITS:
+        if decimals[2] in ("0", "00"):
+            return decimals[1]
+        if len(decimals[2]) == 1 or not decimals[2].strip("0"):
+            raise Unfit("must be a phone number, and this text is a number with decimals: cast it to text in the query")
+    elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
+        raise Unfit("must be a phone number, and one digit after a dot ends it: was it a number with decimals?")
+    return text
+
+
+def holds_two_numbers(text: str, region: str | None) -> bool:
+    """Whether digits follow a number that is complete already: a second number, the end of one, or an extension.
+
+    ``06 1234567/8`` and ``030 123456 / 0170 1234567`` are two numbers; ``030/123456`` is one with its area code.
+
+    :param region: two letters, for numbers without a country code.
+    """
+    for between in _BETWEEN.finditer(text):
+        before, after = text[: between.start()], text[between.end() :]
+        digits_after = _digits(after)
+        if not digits_after or _digits(before) < _LEAST_COMPLETE:
+            continue
+        if between[1] == "/" and digits_after <= _LONGEST_EXTENSION and text.count("/") == 1:
+            return True
+        starts_anew = after.startswith("0") and digits_after >= _LEAST_DIGITS
+        if (between[1] or starts_anew) and _is_complete(before, region):
+            return True
+    return False
+
+
+def _digits(text: str) -> int:
+    return sum(character.isdigit() for character in text)
+
+
+def _is_complete(text: str, region: str | None) -> bool:
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return False
+    is_long = len(phonenumbers.national_significant_number(number)) >= _LEAST_COMPLETE
+    return is_long and bool(phonenumbers.is_valid_number(number))
