@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_connectif.contacts.digests import RowDigester, has_exact_key, mapping_digest, patch_digest
+from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
 from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
@@ -134,12 +134,12 @@ class Changes:
     def to_send(self, seen: Seen, patch: Patch) -> Patch | None:
         """The patch with its digests, or ``None`` if Connectif holds just that already."""
         key = seen.key or ""
-        digests = Digests(seen.row_digest, patch_digest(patch.properties, self._way), self._mapping_digest)
+        digests = Digests(seen.row_digest, patch_digest(patch.properties, self._way, key), self._mapping_digest)
         sent, line = self._last_sent.get(key), seen.line
         if sent is not None and sent.patch == digests.patch:
             return None
         if sent is None and line is not None and not self._full_refresh:
-            if line.patch_digest == digests.patch and self._is_own(key, line):
+            if line.patch_digest == digests.patch or self._is_of_before(key, line, patch):
                 self._journal.confirm(key, digests)
                 return None
             self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
@@ -151,14 +151,14 @@ class Changes:
             self._in_flight[key] = self._in_flight.get(key, 0) + 1
         return patch._replace(digests=digests)
 
-    def _is_own(self, key: str, line: Line) -> bool:
-        """Whether a line tells of this contact, and not of one that had the same key when keys were folded.
+    def _is_of_before(self, key: str, line: Line, patch: Patch) -> bool:
+        """Whether a line of an earlier version, whose digest names no contact, says that this one holds this patch.
 
-        A digest of the row needs no such look: it was made since, or it would be another one.
+        Keys were folded then. Where another contact can have had this key, the line may be that one's.
         """
-        if self._mapping.key != "email" or has_exact_key(line.mapping_digest):
-            return True
-        return not may_be_folded(key) and key not in self._folded
+        if self._mapping.key == "email" and (may_be_folded(key) or key in self._folded):
+            return False
+        return line.patch_digest == patch_digest(patch.properties, self._way)
 
     def before_sending(self, seen: Sequence[Seen]) -> None:
         """Mark what the journal says of these contacts as in doubt until their answers are here."""

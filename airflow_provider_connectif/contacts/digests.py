@@ -14,7 +14,6 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
 _RULES_VERSION = b"2"  # to be raised when a rule changes what is sent; then every row is looked at once more
-_EXACT_KEYS = "k:"  # how the digest of a mapping begins since keys are no longer folded; before it was all hexadecimal
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
 
 Values = Sequence[Any]
@@ -47,20 +46,13 @@ def mapping_digest(mapping: ContactMapping, way: str = "") -> str:
     )
     if way:
         parts += (way,)
-    digest = hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), key=_RULES_VERSION, digest_size=_SIZE - 1)
-    return _EXACT_KEYS + digest.hexdigest()
-
-
-def has_exact_key(mapping_digest: str | None) -> bool:
-    """Whether a line of the journal was acknowledged since keys are no longer folded, so that it is its key's own.
-
-    :param mapping_digest: of the line.
-    """
-    return mapping_digest is not None and mapping_digest.startswith(_EXACT_KEYS)
+    return hashlib.blake2b(
+        repr(parts).encode("utf-8", "surrogatepass"), key=_RULES_VERSION, digest_size=_SIZE
+    ).hexdigest()
 
 
 class RowDigester:
-    """Digests the columns of a row that a mapping uses, before any of their values is looked at closely.
+    """Digests the columns of a row that a mapping uses, the key's among them, before any of their values is looked at closely.
 
     Two rows of the same digest are sent alike. The reverse need not hold: a driver that hands over the same value
     in another type changes the digest, and then the patch decides.
@@ -70,8 +62,10 @@ class RowDigester:
     """
 
     def __init__(self, mapping: ContactMapping, way: str = "") -> None:
-        self._seed = hashlib.blake2b(key=mapping_digest(mapping, way).encode(), digest_size=_SIZE)
-        self._columns = None if mapping.properties is None else tuple(mapping.properties.values())
+        self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping, way)), digest_size=_SIZE)
+        # With the key, so that a line never fits another contact's row, whatever key it was written under.
+        columns = None if mapping.properties is None else (mapping.key_column, *mapping.properties.values())
+        self._columns = columns
 
     def __call__(self, row: Row) -> str:
         """The digest of one row.
@@ -104,12 +98,15 @@ def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ..
     return lambda values: tuple([... if position is None else values[position] for position in positions])
 
 
-def patch_digest(properties: Mapping[str, Any], way: str = "") -> str:
+def patch_digest(properties: Mapping[str, Any], way: str = "", key: str = "") -> str:
     """A digest of what is sent; the order of properties does not matter.
 
     :param way: as of :func:`mapping_digest`.
+    :param key: whose patch it is, in one form for all spellings. Blank: nobody's, as lines of earlier versions have it.
     """
     text = json.dumps(properties, sort_keys=True, separators=(",", ":"))
+    if key:
+        text += f"\n{key}"  # JSON in this form has no line break
     return hashlib.blake2b(text.encode(), key=way.encode(), digest_size=_SIZE).hexdigest()
 
 

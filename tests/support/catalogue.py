@@ -163,8 +163,8 @@ def refusal(field: dict[str, Any] | None, value: Any) -> str | None:
         at = moment(value)
         if at is None:
             return "no ISO 8601 date"
-        if at % 86400 or "+" in value or "-" in value[10:]:
-            return "no day, but a moment that is another day elsewhere"
+        if "+" in value or "-" in value[10:]:
+            return "a moment with an offset, which is another day elsewhere"
         late = "maxDate" in field and at > moment(field["maxDate"])
         return "out of bounds" if late or ("minDate" in field and at < moment(field["minDate"])) else None
     if field["required"] and not value:

@@ -163,9 +163,10 @@ def dates(field: dict[str, Any], rng: random.Random) -> Spelling:
     return rng.choice(
         [
             *((form, within(midnight, day)) for form in (instant.date(), day, f" {day} ")),
-            *((form, within(midnight, first)) for form in (midnight, midnight.replace(tzinfo=None), first)),
+            *((form, within(midnight, first)) for form in (midnight, first)),
+            (instant.replace(tzinfo=None), within(instant, f"{instant:%Y-%m-%dT%H:%M:%S}Z")),
             *((form, within(midnight, first)) for form in (local, local.isoformat(" "))),
-            (rng.choice([moment, moment.replace(tzinfo=None), f"{moment:%Y-%m-%dT%H:%M:%SZ}"]), REFUSED),
+            (rng.choice([moment, f"{moment:%Y-%m-%dT%H:%M:%SZ}"]), REFUSED),
             (elsewhere, REFUSED if elsewhere.hour or elsewhere.minute or elsewhere.second else ...),
             (
                 rng.choice(["17/05/1990", "1990-02-30", "1990", "", 19900517, f"{day}T25:00:00", "tomorrow", 5.0]),

@@ -75,7 +75,7 @@ def by_value(value: Any) -> str:
 
 
 def _day(value: Any) -> str:
-    """The day as it is written: an import knows days only, and mapping lets no other moment than midnight pass."""
+    """The day as it is written: an import knows days only. By PATCH, too, a moment keeps its own day."""
     if value is None:
         return ""
     day = _DAY.match(value) if type(value) is str else None

@@ -86,11 +86,14 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             lambda field, _: numbers.boolean,
         ),
         "date": Rule(
-            "date; datetime at midnight of its own time zone; ISO 8601 text of either",
-            "`YYYY-MM-DD`; a datetime's own day of the calendar as `YYYY-MM-DDT00:00:00Z`, whatever its time zone",
-            "a moment other than midnight, with a time zone or without: cast it to a date in the query; other texts, "
-            "such as `17/05/1990`; before `minDate` or after `maxDate`",
-            lambda field, _: dates.iso_date(dates.bound(field.min_date), dates.bound(field.max_date)),
+            "date; datetime without a time zone, or at midnight of its own; ISO 8601 text of these",
+            "`YYYY-MM-DD`; a datetime with the day and time that it is written with, as `YYYY-MM-DDT00:00:00Z`, "
+            "whatever its time zone",
+            "a moment with a time zone that is not midnight there, for `_birthdate` also one without: cast it to a date "
+            "in the query; other texts, such as `17/05/1990`; before `minDate` or after `maxDate`",
+            lambda field, _: dates.iso_date(
+                dates.bound(field.min_date), dates.bound(field.max_date), calendar_day=field.id == "_birthdate"
+            ),
         ),
         "radio": Rule(
             "an option's id; its label in any case, where only one option has it",

@@ -159,13 +159,13 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> s
         raise Unfit("must be a phone number, and this text is blank")
     if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(text):
         raise Unfit("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
-    text = without_decimals(text)
     import phonenumbers
 
     if calling_code and int(calling_code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
         region = phonenumbers.region_code_for_country_code(int(calling_code))
         if region == _NO_COUNTRY and not text.startswith("+"):
             text = f"+{calling_code}{text}"
+    text = without_decimals(text, region)
     if region is None and not text.startswith("+"):
         raise Unfit("must be an international phone number: + and the country code first, or set default_region")
     if holds_two_numbers(text, region):

@@ -56,9 +56,10 @@ def is_missing(value: Any) -> bool:
     return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and value != value
 
 
-_INVISIBLE_CHARACTERS = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
-INVISIBLE = re.compile(f"[{_INVISIBLE_CHARACTERS}]")
+_INVISIBLE_CHARACTERS = "\u00ad\u200b-\u200f\u202a-\u202c\u2060-\u2064\u2066-\u2069\ufeff"
+INVISIBLE = re.compile(f"[{_INVISIBLE_CHARACTERS}\u202d\u202e]")
 """Soft hyphens, byte order marks, and the marks of width and direction that come along when text is copied."""
+# But for those that reverse the letters after them: what such a text says is not what it shows.
 _INVISIBLE_ENDS = re.compile(rf"\A[\s{_INVISIBLE_CHARACTERS}]+|[\s{_INVISIBLE_CHARACTERS}]+\Z")
 
 

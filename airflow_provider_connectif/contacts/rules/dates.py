@@ -17,24 +17,28 @@ _MINUTE = timedelta(minutes=1)
 _LATEST_BEGINNING = 2  # o'clock; where the clocks go forward at midnight, the day begins at one
 
 
-def iso_date(minimum: datetime | None = None, maximum: datetime | None = None) -> Coercer:
-    """A day of the calendar, as ISO 8601: a date as ``YYYY-MM-DD``, midnight in any time zone as that of its day.
+def iso_date(
+    minimum: datetime | None = None, maximum: datetime | None = None, *, calendar_day: bool = False
+) -> Coercer:
+    """ISO 8601: a date as ``YYYY-MM-DD``, a moment with ``Z`` on the day of the calendar that it is written with.
 
-    A field of type date holds a day (help centre 360015491240: ``yyyy-mm-dd``). A moment within a day is another day in
-    another time zone: a driver that converts midnight of Madrid to UTC gives 22:00 of the day before. Which day was
-    meant is not known, so it is refused.
+    A field of type date holds a day (help centre 360015491240: ``yyyy-mm-dd``). A moment with a time zone is another
+    day in another one: a driver that converts midnight of Madrid to UTC gives 22:00 of the day before. Which day was
+    meant is not known, so it is refused, unless it is midnight in its own zone. One without a zone has its own day.
 
     :param minimum: the earliest moment; a day counts as its midnight in UTC.
     :param maximum: the latest.
+    :param calendar_day: the field means a day only, as a birthday does: no other moment than midnight is taken.
     """
 
     def coerce(value: Any) -> str:
         day = _day_or_moment(value)
         if isinstance(day, datetime):
-            if not _begins_its_day(day):
+            if _begins_its_day(day):
+                day = datetime(day.year, day.month, day.day)
+            elif calendar_day or day.tzinfo is not None:
                 raise Unfit("must be a date, and this is a moment other than midnight: cast it to a date in the query")
-            day = date(day.year, day.month, day.day)
-            text = f"{day.isoformat()}T00:00:00Z"
+            text = _without_offset(day)
         else:
             text = day.isoformat()
         if minimum is not None or maximum is not None:

@@ -7,7 +7,7 @@ import re
 from airflow_provider_connectif.contacts.rules.base import Unfit
 
 _LEAST_DIGITS = 7  # fewer before a dot are an area code
-_LEAST_COMPLETE = 6  # national digits; fewer before a slash are an area code, even where a country has such numbers
+_LEAST_COMPLETE = 6  # digits; fewer before a slash are an area code, even where a country has such numbers
 _LONGEST_EXTENSION = 2
 _ONLY_DECIMALS = re.compile(r"([^.]*)\.([0-9]+)")
 _LAST_DECIMAL = re.compile(r"(.*)\.[0-9]", re.DOTALL)
@@ -15,15 +15,22 @@ _LAST_DECIMAL = re.compile(r"(.*)\.[0-9]", re.DOTALL)
 _BETWEEN = re.compile(r"\s*([/(\[{])\s*|\s+[-\u2010-\u2015\u2212]\s+|\s+")
 
 
-def without_decimals(text: str) -> str:
+def without_decimals(text: str, region: str | None) -> str:
     """A number without the ``.0`` that it gets where it was a float; ``.00`` likewise.
 
+    A float keeps no ``+``: what is a number with its country code, and none of the region, gets it back.
+
+    :param region: two letters, for numbers without a country code.
     :raises Unfit: other decimals, or a last group of one digit after other dots: what was meant is not known.
     """
     decimals = _ONLY_DECIMALS.fullmatch(text)
     if decimals and _digits(decimals[1]) >= _LEAST_DIGITS:
         if decimals[2] in ("0", "00"):
-            return decimals[1]
+            whole = decimals[1]
+            may_have_country = region is not None and whole.isdigit() and _is_valid(f"+{whole}", None)
+            if may_have_country and _is_valid(whole, region):
+                raise Unfit("must be a phone number, and this float fits with and without a +: cast it to text")
+            return f"+{whole}" if may_have_country else whole
         if len(decimals[2]) == 1 or not decimals[2].strip("0"):
             raise Unfit("must be a phone number, and this text is a number with decimals: cast it to text in the query")
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
@@ -41,12 +48,13 @@ def holds_two_numbers(text: str, region: str | None) -> bool:
     for between in _BETWEEN.finditer(text):
         before, after = text[: between.start()], text[between.end() :]
         digits_after = _digits(after)
-        if not digits_after or _digits(before) < _LEAST_COMPLETE:
-            continue
-        if between[1] == "/" and digits_after <= _LONGEST_EXTENSION and text.count("/") == 1:
+        is_long = _digits(before) >= _LEAST_COMPLETE
+        ends_shortly = between[1] == "/" and digits_after <= _LONGEST_EXTENSION and text.count("/") == 1
+        if digits_after and is_long and ends_shortly:
             return True
-        starts_anew = after.startswith("0") and digits_after >= _LEAST_DIGITS
-        if (between[1] or starts_anew) and _is_complete(before, region):
+        starts_anew = is_long and after.startswith("0") and digits_after >= _LEAST_DIGITS
+        is_apart = between[1] and (is_long or ends_shortly or _is_valid(after, region))
+        if digits_after and (is_apart or starts_anew) and _is_valid(before, region):
             return True
     return False
 
@@ -55,12 +63,10 @@ def _digits(text: str) -> int:
     return sum(character.isdigit() for character in text)
 
 
-def _is_complete(text: str, region: str | None) -> bool:
+def _is_valid(text: str, region: str | None) -> bool:
     import phonenumbers
 
     try:
-        number = phonenumbers.parse(text, region)
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(text, region)))
     except phonenumbers.NumberParseException:
         return False
-    is_long = len(phonenumbers.national_significant_number(number)) >= _LEAST_COMPLETE
-    return is_long and bool(phonenumbers.is_valid_number(number))
