@@ -52,7 +52,7 @@ def mapping_digest(mapping: ContactMapping, way: str = "") -> str:
 
 
 class RowDigester:
-    """Digests the columns of a row that a mapping uses, the key's among them, before any of their values is looked at closely.
+    """Digests the columns of a row that a mapping uses, and its key, before any of their values is looked at closely.
 
     Two rows of the same digest are sent alike. The reverse need not hold: a driver that hands over the same value
     in another type changes the digest, and then the patch decides.

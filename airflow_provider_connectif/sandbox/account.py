@@ -26,7 +26,8 @@ class Account:
     """All contacts in memory, the least recently written first.
 
     ``defaults`` are the values a new contact starts with. Assumptions: e-mails are the same whatever their
-    case and whichever way their accents are composed, external ids are not; a contact keeps the spelling of the e-mail it was created with.
+    case and whichever way their accents are composed, external ids are not; a contact keeps the spelling of the
+    e-mail it was created with.
     """
 
     def __init__(self, defaults: Mapping[str, object]) -> None:

@@ -105,7 +105,7 @@ def _undefined_refusal(name: str, value: object, rules: PatchRules) -> str | Non
         return _UNKNOWN
     if isinstance(value, float):
         return None if math.isfinite(value) else "must be a finite number"
-    if "\0" in (value if isinstance(value, str) else "".join(value) if _is_text_list(value) else ""):
+    if any("\0" in text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)):
         return _NUL
     if value is None or isinstance(value, str | int) or _is_text_list(value):
         return None

@@ -121,7 +121,19 @@ def integers(field: dict[str, Any], rng: random.Random) -> Spelling:
     number = rng.choice([*bounds, 0, 2**63 - 1, -(2**63) + 1, rng.randint(-9, 9), rng.randint(-(10**15), 10**15)])
     forms = [number, str(number), f" {number:+} ", f"{number}.00", Decimal(number), Decimal(number) * Decimal("1.0")]
     forms += [float(number)] if abs(number) < 2**53 else []
-    wrong = [2.0**53, "9007199254740992.0", "1.23457E+15", number + 0.5 if abs(number) < 2**50 else 0.5, f"{number},0", f"{number:,}_", True, 2**63, "", "0x1F", "１"]
+    wrong = [
+        2.0**53,
+        "9007199254740992.0",
+        "1.23457E+15",
+        number + 0.5 if abs(number) < 2**50 else 0.5,
+        f"{number},0",
+        f"{number:,}_",
+        True,
+        2**63,
+        "",
+        "0x1F",
+        "１",
+    ]
     return rng.choice([*((form, _within(number, field)) for form in forms), (rng.choice(wrong), REFUSED)])
 
 

@@ -80,7 +80,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             lambda field, _: numbers.decimal(field.min_value, field.max_value),
         ),
         "boolean": Rule(
-            "bool; 0 and 1, also as the one byte of MySQL's `BIT(1)`; `true` `false` `t` `f` `yes` `no` `y` `n` `1` `0` in any case",
+            "bool; 0 and 1, also as the one byte of MySQL's `BIT(1)`; `true` `false` `t` `f` `yes` `no` `y` `n` `1` `0` "
+            "in any case",
             "boolean",
             "anything else",
             lambda field, _: numbers.boolean,
@@ -89,8 +90,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             "date; datetime without a time zone, or at midnight of its own; ISO 8601 text of these",
             "`YYYY-MM-DD`; a datetime with the day and time that it is written with, as `YYYY-MM-DDT00:00:00Z`, "
             "whatever its time zone",
-            "a moment with a time zone that is not midnight there, for `_birthdate` also one without: cast it to a date "
-            "in the query; other texts, such as `17/05/1990`; before `minDate` or after `maxDate`",
+            "a moment with a time zone that is not midnight there, for `_birthdate` also one without: cast it to a "
+            "date in the query; other texts, such as `17/05/1990`; before `minDate` or after `maxDate`",
             lambda field, _: dates.iso_date(
                 dates.bound(field.min_date), dates.bound(field.max_date), calendar_day=field.id == "_birthdate"
             ),

@@ -17,7 +17,7 @@ from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind,
 _EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24})
 """Whole numbers from which on a type of NumPy's no longer holds each of them."""
 _EXACT_DOUBLES_BELOW = 2**53
-_LEAST_ROUNDED_EXPONENT = 11  # spreadsheets write whole numbers of 12 digits and more as 1.23457E+11
+_LEAST_ROUNDED = 100_000_000_000  # spreadsheets write whole numbers of 12 digits and more as 1.23457E+11
 _LARGEST_INTEGER = 2**63 - 1  # beyond that, readers of JSON disagree on what they read
 _NUMERIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _LONGEST_NUMERIC = 400
@@ -200,7 +200,7 @@ def _whole_from(value: Any, rule: str) -> int:
 def _was_rounded(text: str, whole: int) -> bool:
     """Whether a whole number's text is what a float, or a spreadsheet's cell, prints: "9007199254740992.0"."""
     if "e" in text or "E" in text:
-        return abs(whole) >= 10**_LEAST_ROUNDED_EXPONENT
+        return abs(whole) >= _LEAST_ROUNDED
     return text.strip().partition(".")[2] == "0" and abs(whole) >= _EXACT_DOUBLES_BELOW
 
 

@@ -53,7 +53,7 @@ def by_value(value: Any) -> JsonValue:
     """A custom field's value by the type that the value has, where the field's own type is not known.
 
     bool, BIT(1) → boolean · int → integer · float, Decimal → number · str, UUID, IP address → string · date, datetime
-    at midnight → ISO 8601 string · list, tuple, set of str → array. Source: API reference, resource "ContactPatch", ``<key>``.
+    → ISO 8601 string · list, tuple, set of str → array. Source: API reference, resource "ContactPatch", ``<key>``.
     """
     if isinstance(value, str):
         return _any_text(value)

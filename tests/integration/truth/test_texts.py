@@ -30,7 +30,9 @@ def test_nul_is_refused(column: str, fields: Any, strict: StrictServer, run: Cal
 def test_nul_is_refused_by_a_dag(
     key: Any, strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None]
 ) -> None:
-    sqlite_warehouse((key, "_name"), [("ana@example.com", "A\0na"), ("be\0a@example.com", "Bea"), ("c@example.com", "C")])
+    sqlite_warehouse(
+        (key, "_name"), [("ana@example.com", "A\0na"), ("be\0a@example.com", "Bea"), ("c@example.com", "C")]
+    )
     done = run_in_airflow(run_dag, key=key, failure_budget=2, **SELECT)
     assert (done.state, done.summary["invalid"]) == ("success", 2)
     assert strict.contacts == {"c@example.com": {"_name": "C"}}
@@ -100,7 +102,9 @@ def test_types_that_print_as_text_are_text(
 
     postgres.execute("create table contacts (email text, tier inet)")
     postgres.execute("insert into contacts values ('ana@example.com', '10.0.0.1'), ('bea@example.com', '::1')")
-    assert run_in_airflow(run_dag, sql="select * from contacts", sql_conn_id="postgres", fields=fields).state == "success"
+    assert (
+        run_in_airflow(run_dag, sql="select * from contacts", sql_conn_id="postgres", fields=fields).state == "success"
+    )
     # psycopg hands over objects of ipaddress and uuid.
     rows = [dict(zip(("email", "tier"), row, strict=True)) for row in postgres.execute("select * from contacts")]
     assert isinstance(rows[0]["tier"], ipaddress.IPv4Address)
