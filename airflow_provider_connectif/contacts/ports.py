@@ -31,12 +31,15 @@ class Client(Protocol):
     base_url: str
     quota: Quota
     tries: int
+    longest_wait: float
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """All field definitions."""
 
-    def patch_contact(self, email: str, patch: Any) -> Answer:
+    def patch_contact(self, email: str, patch: Any, *, on_fresh_connection: bool = False) -> Answer:
         """Send one patch."""
 
-    def patch_contact_by_external_id(self, external_id: str, patch: Any) -> Answer:
+    def patch_contact_by_external_id(
+        self, external_id: str, patch: Any, *, on_fresh_connection: bool = False
+    ) -> Answer:
         """Send one patch."""
