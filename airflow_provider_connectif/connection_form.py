@@ -64,7 +64,7 @@ EXTRA_FIELDS = (
     ExtraField(
         "longest_wait",
         "Longest wait (seconds)",
-        "How long a task waits at most when Connectif asks to be left alone, before it fails for a retry; 120 if empty.",
+        "How long a task waits when Connectif asks to be left alone, before it fails for a retry; 120 if empty.",
         "number",
         minimum=0.1,
     ),

@@ -21,8 +21,8 @@ def decoded_json(content: bytes) -> Any:
 def is_error_document(body: object, status: int) -> bool:
     """Whether a body is the API's ``HttpError`` or ``HttpUnprocessableEntityError``.
 
-    An object with an integer ``status`` equal to the response's, a text ``title`` or ``detail``, and no ``_email``, which
-    a contact has. What a gateway says in its own format (also RFC 9457's, without a ``status``) is none.
+    An object with an integer ``status`` equal to the response's, a text ``title`` or ``detail``, and no ``_email``,
+    which a contact has. What a gateway says in its own format (also RFC 9457's, without a ``status``) is none.
 
     :param status: the response's HTTP status.
     """

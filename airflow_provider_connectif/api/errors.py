@@ -38,12 +38,12 @@ class NoAnswerError(ConnectifError):
         self.what = what
 
 
-class NotConnectifError(NoAnswerError):
-    """A 2xx whose body cannot be Connectif's, such as a proxy's page: Connectif itself did not respond."""
-
-
 class MalformedAnswerError(ConnectifError):
     """A 2xx answer whose body is not what the API documents."""
+
+
+class NotConnectifError(NoAnswerError, MalformedAnswerError):
+    """A 2xx whose body cannot be Connectif's, such as a proxy's page: Connectif itself did not respond."""
 
 
 class ErrorReportError(ConnectifError):

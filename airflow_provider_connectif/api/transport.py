@@ -108,12 +108,10 @@ class Transport:
         self._session.close()
 
     def get_object(self, path: str) -> Mapping[str, Any]:
-        """``GET`` a JSON object; :class:`MalformedAnswerError` where the answer is none."""
-        body = self.request("GET", path, read_body=True).body
+        """``GET`` a JSON object; :class:`NotConnectifError` where the body is none, or an error document."""
+        body = self.request("GET", path, read_body=True, only_objects=True).body
         if not isinstance(body, Mapping):
-            raise MalformedAnswerError("the answer is not a JSON object")
-        if hides_an_error(body):
-            raise MalformedAnswerError("the response is an error document with a status of success")
+            raise MalformedAnswerError("the response has no body")
         return body
 
     def patch(self, path: str, body: bytes, *, on_fresh_connection: bool = False) -> Answer:

@@ -17,26 +17,28 @@ from airflow_provider_connectif.api.errors import (
 )
 from airflow_provider_connectif.contacts.backoff import retry_delay_s
 from airflow_provider_connectif.contacts.fields import Field
-from airflow_provider_connectif.contacts.outcomes import Error, describe_error
+from airflow_provider_connectif.contacts.outcomes import Error, StopKind, describe_error
 from airflow_provider_connectif.contacts.progress import Log
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
 
 _POLL_S = 0.25
 UNCHECKED = "custom fields are not checked before sending, their values are sent by their own type"
 
+_STOP_KINDS: dict[Action | None, StopKind] = {Action.FAIL: StopKind.FAIL, Action.RETRY: StopKind.NOT_ANSWERING}
+
 
 class DefinitionsError(Exception):
     """The definitions could not be read, and the run must not go on without.
 
     :param error: the last response.
-    :param is_final: another attempt of the task would find the same.
-    :param asked_s: seconds for which Connectif asks to be left alone, where that is too long to wait for.
+    :param kind: how the run ends.
+    :param asked_s: with :attr:`StopKind.LEFT_ALONE`: seconds for which Connectif asks to be left alone.
     """
 
-    def __init__(self, error: Error, *, is_final: bool = False, asked_s: float | None = None) -> None:
+    def __init__(self, error: Error, kind: StopKind, asked_s: float = 0.0) -> None:
         super().__init__(describe_error(error))
         self.error = error
-        self.is_final = is_final
+        self.kind = kind
         self.asked_s = asked_s
 
 
@@ -74,25 +76,27 @@ def fetch_definitions(
     failures = 0
     while True:
         error: Error
+        action: Action | None  # None: a 2xx that is none of definitions
         try:
             return _fields(_unless_stopped(client.list_contact_fields, stopped))
         except TooManyRequestsError:
             continue  # the next request waits for the window; never counts as an attempt
-        except MalformedAnswerError as malformed:
-            error, action = NoAnswerError(f"the field definitions cannot be used: {malformed}"), Action.RETRY
         except (ConnectifHttpError, NoAnswerError) as failure:
             if isinstance(failure, ConnectifHttpError) and failure.status == 403:
                 log.warning("The API key lacks the scope Contact fields: Read (403): %s", consequence)
                 return None
             error, action = failure, policy.for_error(failure)
+        except MalformedAnswerError as malformed:
+            # Connectif's own response, up to a hundred pages of it: the next attempt of the task may ask again.
+            error, action = NoAnswerError(str(malformed)), None
         failures += 1
         if stopped():
             raise QuotaClosed("the run was told to stop")
         if action is not Action.RETRY or failures >= client.tries:
-            raise DefinitionsError(error, is_final=action is Action.FAIL)
+            raise DefinitionsError(error, _STOP_KINDS.get(action, StopKind.NO_DEFINITIONS))
         asked_s = (error.retry_after if isinstance(error, ConnectifHttpError) else None) or 0.0
         if asked_s > longest_wait_s:
-            raise DefinitionsError(error, asked_s=asked_s)
+            raise DefinitionsError(error, StopKind.LEFT_ALONE, asked_s)
         tell_failure(describe_error(error))
         _pause(retry_delay_s(failures, asked_s), stopped)
 

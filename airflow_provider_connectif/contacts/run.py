@@ -373,10 +373,10 @@ class Run(ABC):
         except QuotaClosed:
             return
         except DefinitionsError as failure:
-            if failure.asked_s is not None:
+            if failure.kind is StopKind.LEFT_ALONE:
                 self._leave_alone(failure.error, failure.asked_s)
             else:
-                self._own_stop = Stop(StopKind.FAIL if failure.is_final else StopKind.NO_DEFINITIONS, failure.error)
+                self._own_stop = Stop(failure.kind, failure.error)
             return
         if found is not None:
             self._mapping = self._mapping.with_definitions(found)
