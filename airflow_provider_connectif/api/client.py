@@ -11,7 +11,7 @@ from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
 from airflow_provider_connectif.api.errors import MalformedAnswerError
 from airflow_provider_connectif.api.imports import DEFAULT_UPLOAD_TIMEOUT_S, ImportEndpoints
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer, Timeouts, Transport
+from airflow_provider_connectif.api.transport import Answer, IsOwn, Timeouts, Transport
 
 DEFAULT_CONNECT_TIMEOUT_S = 5.0
 DEFAULT_READ_TIMEOUT_S = 30.0
@@ -67,12 +67,16 @@ class ConnectifClient(ImportEndpoints):
         )
         super().__init__(transport, upload_timeout)
 
-    def patch_contact(self, email: str, patch: Mapping[str, Any], *, on_fresh_connection: bool = False) -> Answer:
+    def patch_contact(
+        self, email: str, patch: Mapping[str, Any], *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
+    ) -> Answer:
         """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
 
         :param email: the contact key, sent percent-encoded whole.
         :param patch: JSON-ready values by property id. The custom fields of an account are documented for this
             path only, not for the newer ``/contacts/email/{email}``.
+        :param is_own: whether the body of a 2xx (``None``: there is none) is the response to this request. Where it is
+            not, ``Answer.is_own`` says so, and the connection is closed. By default every one is.
         :param on_fresh_connection: use none of the pooled connections.
         :return: status 200 (updated) or 201 (created), with the contact as it is now where the response shows it
             ("optionally", by the API reference, "patch-contact").
@@ -81,17 +85,22 @@ class ConnectifClient(ImportEndpoints):
         :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
         :raises QuotaClosed: told to stop while waiting for the window.
         """
-        return self._patch(f"/contacts/{_segment(email)}", patch, on_fresh_connection)
+        return self._patch(f"/contacts/{_segment(email)}", patch, is_own, on_fresh_connection)
 
     def patch_contact_by_external_id(
-        self, external_id: str, patch: Mapping[str, Any], *, on_fresh_connection: bool = False
+        self,
+        external_id: str,
+        patch: Mapping[str, Any],
+        *,
+        is_own: IsOwn = lambda _: True,
+        on_fresh_connection: bool = False,
     ) -> Answer:
         """``PATCH /contacts/external-id/{externalId}``: as :meth:`patch_contact`, keyed by the store's own id.
 
         :param external_id: at most 50 characters (API reference, resource "ContactPatchByEmail").
         :param patch: as in :meth:`patch_contact`. Whether this path takes custom fields is not documented.
         """
-        return self._patch(f"/contacts/external-id/{_segment(external_id)}", patch, on_fresh_connection)
+        return self._patch(f"/contacts/external-id/{_segment(external_id)}", patch, is_own, on_fresh_connection)
 
     def get_contact(self, email: str) -> Mapping[str, Any]:
         """``GET /contacts/{email}``: the contact's properties; :class:`NotFoundError` if there is none."""
@@ -122,9 +131,9 @@ class ConnectifClient(ImportEndpoints):
         """Close the pooled connections."""
         self._transport.close()
 
-    def _patch(self, path: str, patch: Mapping[str, Any], on_fresh_connection: bool) -> Answer:
+    def _patch(self, path: str, patch: Mapping[str, Any], is_own: IsOwn, on_fresh: bool) -> Answer:
         body = json.dumps(patch, allow_nan=False, ensure_ascii=False).encode()
-        return self._transport.patch(path, body, on_fresh_connection=on_fresh_connection)
+        return self._transport.patch(path, body, is_own=is_own, on_fresh_connection=on_fresh)
 
 
 def _segment(key: str) -> str:

@@ -38,6 +38,8 @@ class _Deadline(io.RawIOBase):
         self._raw, self._sock, self._within_s = raw, sock, within_s
         self._until: float | None = None if within_s is None else time.monotonic() + within_s
         self._is_over = False
+        self.has_ended = False
+        """The other side has closed the connection."""
 
     def readable(self) -> bool:
         return True
@@ -53,7 +55,9 @@ class _Deadline(io.RawIOBase):
             if left <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.has_ended = self.has_ended or count == 0
+        return count
 
     def end(self) -> None:
         """The head is complete; what follows has the deadline of who reads it."""
@@ -88,6 +92,9 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        if self._deadline.has_ended:
+            # The standard library takes the end of the connection for the end of the head, and then for an empty body.
+            raise http.client.IncompleteRead(b"")
         if not self._deadline.closed:
             self._deadline.end()
         if self.length == 0 and self._announces_a_body():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -15,7 +15,6 @@ import requests
 import urllib3.exceptions
 
 from airflow_provider_connectif.api.bodies import decoded_json, describe_body, hides_an_error, http_error
-from airflow_provider_connectif.api.connections import give_up
 from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.errors import (
     MalformedAnswerError,
@@ -41,6 +40,8 @@ TRANSPORT_ERRORS = (
     OSError,
 )
 
+IsOwn = Callable[[Any], bool]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -48,16 +49,12 @@ class Answer:
 
     :param status: HTTP status code.
     :param body: the decoded JSON, or ``None`` where the body was not asked for or is no JSON.
+    :param is_own: ``False``: it was meant for another request, by the caller's own check; its connection is closed.
     """
 
     status: int
     body: Any = None
-    _sock: Any = field(default=None, repr=False, compare=False)
-
-    def close_connection(self) -> None:
-        """The response was meant for another request: let nothing further be read from its connection."""
-        if self._sock is not None:
-            give_up(self._sock)
+    is_own: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,16 +111,21 @@ class Transport:
             raise MalformedAnswerError("the response has no body")
         return body
 
-    def patch(self, path: str, body: bytes, *, on_fresh_connection: bool = False) -> Answer:
+    def patch(
+        self, path: str, body: bytes, *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
+    ) -> Answer:
         """``PATCH`` with a JSON body; the response shows the object, or has no body at all.
 
+        :param is_own: whether an object is the one that was sent.
         :param on_fresh_connection: use none of the pooled connections.
         :raises NotConnectifError: a 2xx with any other body.
         """
         if on_fresh_connection:
             with closing(self._open_session(1)) as session:
-                return self.request("PATCH", path, body=body, read_body=True, only_objects=True, session=session)
-        return self.request("PATCH", path, body=body, read_body=True, only_objects=True)
+                return self.request(
+                    "PATCH", path, body=body, read_body=True, only_objects=True, is_own=is_own, session=session
+                )
+        return self.request("PATCH", path, body=body, read_body=True, only_objects=True, is_own=is_own)
 
     def pages(self, path: str, most: int) -> Iterator[list[Any]]:
         """The ``results`` of a list, a page at a time; a page is asked for when the one before was used up.
@@ -159,6 +161,7 @@ class Transport:
         content_type: str = "application/json",
         read_body: bool = False,
         only_objects: bool = False,
+        is_own: IsOwn = lambda _: True,
         timeouts: Timeouts | None = None,
         session: requests.Session | None = None,
     ) -> Answer:
@@ -168,6 +171,7 @@ class Transport:
         :param body: bytes, or a stream whose ``read`` may raise :class:`QuotaClosed` to end the request.
         :param read_body: decode the answer's JSON; ``Answer.body`` is ``None`` where it is no JSON.
         :param only_objects: a 2xx must have a JSON object that is no error document, or no body.
+        :param is_own: whether a 2xx's decoded body is the response to this request.
         :param session: in place of the pooled one.
         :raises NotConnectifError: it does not, with ``only_objects``.
         :raises ConnectifHttpError: the subclass of the status.
@@ -179,7 +183,8 @@ class Transport:
         signal: RateSignal | None = None
         status = 0
         failure = ""
-        sock: Any = None
+        decoded: Any = None
+        is_odd = is_another = False
         try:
             with (session or self._session).request(
                 method,
@@ -192,8 +197,18 @@ class Transport:
             ) as response:
                 status = response.status_code
                 signal = read_rate_headers(response.headers, time.time())
-                sock = getattr(response.raw.connection, "sock", None)
+                # Not back to the pool before it is known whose response it was: whoever got the connection next would
+                # read on where this one went wrong.
+                raw: Any = response.raw
+                release, raw.release_conn = raw.release_conn, _not_yet
                 content = _read(response, patience.read)
+                if 200 <= status < 300:
+                    decoded = decoded_json(content) if read_body else None
+                    is_object = isinstance(decoded, Mapping) and not hides_an_error(decoded)
+                    is_odd = only_objects and bool(content.strip()) and not is_object
+                    is_another = not is_odd and not is_own(decoded)
+                if not (is_odd or is_another):
+                    release()
         except TRANSPORT_ERRORS as error:
             failure = describe_failure(error, patience)
         finally:
@@ -204,13 +219,16 @@ class Transport:
             raise NoAnswerError(failure)
         if not 200 <= status < 300:
             raise http_error(status, content, signal, self._without_key)
-        answer = Answer(status, decoded_json(content) if read_body else None, sock)
-        decoded = answer.body
-        if only_objects and content.strip() and (not isinstance(decoded, Mapping) or hides_an_error(decoded)):
-            answer.close_connection()
+        if is_odd:
             words = describe_body(content, decoded)
-            raise NotConnectifError(f"{describe_status(status)} with {words}, so it is not Connectif's response")
-        return answer
+            raise NotConnectifError(
+                f"{describe_status(status)} with {words}: the response is not a JSON object of Connectif's"
+            )
+        return Answer(status, decoded, not is_another)
+
+
+def _not_yet() -> None:
+    """In the place of a response's ``release_conn``."""
 
 
 def check_encoding(response: requests.Response) -> None:

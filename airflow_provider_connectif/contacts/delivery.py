@@ -23,7 +23,6 @@ from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled
 from airflow_provider_connectif.contacts.rejection_watch import RejectionWatch
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy, Rule
 from airflow_provider_connectif.contacts.sending_queue import Job, SendingQueue
-from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 
 POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
 _HURRY_S = 1.0  # what the requests in flight get when the task is killed or breaks
@@ -252,10 +251,9 @@ class Delivery:
             self._progress.notify()
 
     def _apply_success(self, job: Job, answer: Answer) -> None:
-        is_another = shows_another_contact(answer.body, self._key_kind, job.patch.key)
+        is_another = not answer.is_own
         rule = self._policy.for_success(answer.status, shows_another_contact=is_another)
         if rule.action is Action.CONFIRM:
-            answer.close_connection()
             if not job.on_fresh_connection:
                 job.on_fresh_connection = True
                 self._queue.put_back(job)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.api.quota import Wait
+from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.delivery import Delivery
 from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind
@@ -15,6 +17,7 @@ from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.run import Run
+from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 
 SENT_AGAIN = "each run sends them all again, though nothing has changed. Let the source have one row for each contact"
 
@@ -30,14 +33,13 @@ class ContactSync(Run):
         super().__init__(*arguments, **named_arguments)
         self._handed_over: deque[Settled] = deque()
         client = self._client
-        send = client.patch_contact if self._mapping.key == "email" else client.patch_contact_by_external_id
         self._is_all_handed_over = False
         self._unconfirmed = 0
         self._delivery = Delivery(
-            lambda patch: send(patch.key, patch.properties),
+            self._sent,
             client.quota.close,
             self._policy,
-            send_apart=lambda patch: send(patch.key, patch.properties, on_fresh_connection=True),
+            send_apart=partial(self._sent, on_fresh_connection=True),
             key_kind=self._mapping.key,
             max_in_flight=max_in_flight,
             tries=client.tries,
@@ -45,6 +47,16 @@ class ContactSync(Run):
             unwritten=self._unwritten,
             most_unwritten=None if self._journal is None else self._journal.commit_lines,
             tell_failure=self._effort.add_failure,
+        )
+
+    def _sent(self, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        client, kind = self._client, self._mapping.key
+        send = client.patch_contact if kind == "email" else client.patch_contact_by_external_id
+        return send(
+            patch.key,
+            patch.properties,
+            is_own=lambda body: not shows_another_contact(body, kind, patch.key),
+            on_fresh_connection=on_fresh_connection,
         )
 
     def kill(self) -> str:

@@ -94,7 +94,7 @@ def test_no_answer_is_a_row_of_its_own() -> None:
         ({"5xx": "fail", 503: "retry"}, 503, None, "retry"),
         ({"4xx": "skip"}, 422, None, "skip"),
         ({"4xx": "skip"}, 401, None, "fail"),
-        ({"4xx": "skip"}, 403, None, "fail"),
+        ({"4xx": "skip"}, 403, None, "reject"),
         ({"4xx": "skip"}, 429, None, "wait"),
         ({401: "skip_task", 403: "reject", 429: "fail"}, 401, None, "skip_task"),
         ({401: "skip_task", 403: "reject", 429: "fail"}, 403, None, "reject"),
