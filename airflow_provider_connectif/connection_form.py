@@ -62,6 +62,13 @@ EXTRA_FIELDS = (
         minimum=1,
     ),
     ExtraField(
+        "longest_wait",
+        "Longest wait (seconds)",
+        "How long a task waits when Connectif asks to be left alone, before it fails for a retry; 120 if empty.",
+        "number",
+        minimum=0.1,
+    ),
+    ExtraField(
         "verify",
         "TLS verification",
         "true (if empty), false, or the path of a CA bundle on the workers.",

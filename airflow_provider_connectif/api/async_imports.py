@@ -16,12 +16,13 @@ import httpx
 import requests
 
 from airflow_provider_connectif import __version__
+from airflow_provider_connectif.api.bodies import decoded_json, http_error
 from airflow_provider_connectif.api.credentials import ApiKey
-from airflow_provider_connectif.api.errors import NoAnswerError
+from airflow_provider_connectif.api.errors import MalformedAnswerError, NoAnswerError
 from airflow_provider_connectif.api.imports import Import, import_path
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
 from airflow_provider_connectif.api.session import KeyScrubber
-from airflow_provider_connectif.api.transport import LARGEST_BODY, decoded_json, http_error
+from airflow_provider_connectif.api.transport import LARGEST_BODY
 from airflow_provider_connectif.api.window import RequestWindow
 
 _quiet = contextvars.ContextVar("connectif_quiet", default=False)
@@ -117,7 +118,10 @@ class AsyncImports:
             raise NoAnswerError(failure)
         if not 200 <= status < 300:
             raise http_error(status, content, signal, self._without_key)
-        return Import.parse(decoded_json(content))
+        one = Import.parse(decoded_json(content))
+        if one.id != import_id:
+            raise MalformedAnswerError("the response shows another import")
+        return one
 
     @contextlib.asynccontextmanager
     async def _answer(self, import_id: str) -> AsyncIterator[httpx.Response]:

@@ -8,13 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
+from airflow_provider_connectif.api.errors import MalformedAnswerError
 from airflow_provider_connectif.api.imports import DEFAULT_UPLOAD_TIMEOUT_S, ImportEndpoints
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer, Timeouts, Transport
+from airflow_provider_connectif.api.transport import Answer, IsOwn, Timeouts, Transport
 
 DEFAULT_CONNECT_TIMEOUT_S = 5.0
 DEFAULT_READ_TIMEOUT_S = 30.0
 DEFAULT_TRIES = 5
+DEFAULT_LONGEST_WAIT_S = 120.0
 _MOST_FIELD_PAGES = 100
 
 
@@ -30,6 +32,8 @@ class ConnectifClient(ImportEndpoints):
     :param read_timeout: seconds until the server must answer, and then until its answer is complete (default 30).
     :param upload_timeout: seconds for sending a file, and then again for the answer to it (default 600).
     :param tries: how often a caller should send one request in all (default 5); the client sends each once.
+    :param longest_wait: seconds that a caller should at most hold back a request since the server asks for it (default
+        120); the client itself only keeps it.
     :param quota: the pacing; by default 100 requests a minute until the server's headers tell more.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
     :param connections: connections kept open; as many as threads use the client at once.
@@ -44,12 +48,14 @@ class ConnectifClient(ImportEndpoints):
         read_timeout: float = DEFAULT_READ_TIMEOUT_S,
         upload_timeout: float = DEFAULT_UPLOAD_TIMEOUT_S,
         tries: int = DEFAULT_TRIES,
+        longest_wait: float = DEFAULT_LONGEST_WAIT_S,
         quota: Quota | None = None,
         verify: bool | str = True,
         connections: int = 8,
     ) -> None:
         self.base_url = base_url
         self.tries = tries
+        self.longest_wait = longest_wait
         self.quota = quota or Quota()
         transport = Transport(
             key,
@@ -61,26 +67,40 @@ class ConnectifClient(ImportEndpoints):
         )
         super().__init__(transport, upload_timeout)
 
-    def patch_contact(self, email: str, patch: Mapping[str, Any]) -> Answer:
+    def patch_contact(
+        self, email: str, patch: Mapping[str, Any], *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
+    ) -> Answer:
         """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
 
         :param email: the contact key, sent percent-encoded whole.
         :param patch: JSON-ready values by property id. The custom fields of an account are documented for this
             path only, not for the newer ``/contacts/email/{email}``.
-        :return: status 200 (updated) or 201 (created). Source: API reference, "patch-contact".
+        :param is_own: whether the body of a 2xx (``None``: there is none) is the response to this request. Where it is
+            not, ``Answer.is_own`` says so, and the connection is closed. By default every one is.
+        :param on_fresh_connection: use none of the pooled connections.
+        :return: status 200 (updated) or 201 (created), with the contact as it is now where the response shows it
+            ("optionally", by the API reference, "patch-contact").
         :raises ConnectifHttpError: the subclass of the status.
         :raises NoAnswerError: no complete answer; the contact may or may not have been changed.
+        :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
         :raises QuotaClosed: told to stop while waiting for the window.
         """
-        return self._patch(f"/contacts/{_segment(email)}", patch)
+        return self._patch(f"/contacts/{_segment(email)}", patch, is_own, on_fresh_connection)
 
-    def patch_contact_by_external_id(self, external_id: str, patch: Mapping[str, Any]) -> Answer:
+    def patch_contact_by_external_id(
+        self,
+        external_id: str,
+        patch: Mapping[str, Any],
+        *,
+        is_own: IsOwn = lambda _: True,
+        on_fresh_connection: bool = False,
+    ) -> Answer:
         """``PATCH /contacts/external-id/{externalId}``: as :meth:`patch_contact`, keyed by the store's own id.
 
         :param external_id: at most 50 characters (API reference, resource "ContactPatchByEmail").
         :param patch: as in :meth:`patch_contact`. Whether this path takes custom fields is not documented.
         """
-        return self._patch(f"/contacts/external-id/{_segment(external_id)}", patch)
+        return self._patch(f"/contacts/external-id/{_segment(external_id)}", patch, is_own, on_fresh_connection)
 
     def get_contact(self, email: str) -> Mapping[str, Any]:
         """``GET /contacts/{email}``: the contact's properties; :class:`NotFoundError` if there is none."""
@@ -94,11 +114,14 @@ class ConnectifClient(ImportEndpoints):
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
 
         :return: ``ContactField`` objects, as they came.
-        :raises MalformedAnswerError: an answer without ``results``; a next page on another host, seen before, or
-            beyond the hundredth.
+        :raises MalformedAnswerError: a response without ``results``, or with one that is no object; a next page on
+            another host, seen before, or beyond the hundredth.
         """
         pages = self._transport.pages("/contact-fields/", _MOST_FIELD_PAGES)
-        return [entry for page in pages for entry in page if isinstance(entry, Mapping)]
+        fields = [entry for page in pages for entry in page]
+        if not all(isinstance(entry, Mapping) for entry in fields):
+            raise MalformedAnswerError("one of the results is not a JSON object")
+        return fields
 
     def get_store(self) -> Mapping[str, Any]:
         """``GET /store/``: what is known of the account; needs the scope "Store: Read"."""
@@ -108,10 +131,9 @@ class ConnectifClient(ImportEndpoints):
         """Close the pooled connections."""
         self._transport.close()
 
-    def _patch(self, path: str, patch: Mapping[str, Any]) -> Answer:
-        return self._transport.request(
-            "PATCH", path, body=json.dumps(patch, allow_nan=False, ensure_ascii=False).encode()
-        )
+    def _patch(self, path: str, patch: Mapping[str, Any], is_own: IsOwn, on_fresh: bool) -> Answer:
+        body = json.dumps(patch, allow_nan=False, ensure_ascii=False).encode()
+        return self._transport.patch(path, body, is_own=is_own, on_fresh_connection=on_fresh)
 
 
 def _segment(key: str) -> str:

@@ -1,16 +1,30 @@
-"""Connections that wait for an answer's head only so long, and print nothing."""
+"""Connections that read exactly one response to each request, wait for its head only so long, and print nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
 import time
+from http import HTTPStatus
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+
+def give_up(sock: Any) -> None:
+    """Let no later request use a connection: the pool finds it closed by the other side, and opens another.
+
+    Harmless where it is closed already, and safe while another thread uses it: its request ends without a response.
+    """
+    with contextlib.suppress(OSError):
+        if hasattr(sock, "shutdown"):
+            sock.shutdown(socket.SHUT_RDWR)
+        else:  # urllib3's TLS inside TLS, to a proxy
+            sock.close()
 
 
 class _Deadline(io.RawIOBase):
@@ -20,9 +34,12 @@ class _Deadline(io.RawIOBase):
     other, would never end.
     """
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, within_s: float) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, within_s: float | None) -> None:
         self._raw, self._sock, self._within_s = raw, sock, within_s
-        self._until: float | None = time.monotonic() + within_s
+        self._until: float | None = None if within_s is None else time.monotonic() + within_s
+        self._is_over = False
+        self.has_ended = False
+        """The other side has closed the connection."""
 
     def readable(self) -> bool:
         return True
@@ -31,17 +48,29 @@ class _Deadline(io.RawIOBase):
         return self._raw.fileno()
 
     def readinto(self, buffer: Any) -> int | None:
+        if self._is_over:
+            return 0
         if self._until is not None:
             left = self._until - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.has_ended = self.has_ended or count == 0
+        return count
 
     def end(self) -> None:
         """The head is complete; what follows has the deadline of who reads it."""
         self._until = None
         self._sock.settimeout(self._within_s)
+
+    def give_up_connection(self) -> None:
+        """Let no later request use the connection."""
+        give_up(self._sock)
+
+    def stop(self) -> None:
+        """Read nothing more from the socket; what was read ahead can still be looked at."""
+        self._is_over = True
 
     def close(self) -> None:
         self._raw.close()
@@ -49,20 +78,51 @@ class _Deadline(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """A response whose head must be complete within the timeout for its first byte."""
+    """The final response to a request.
+
+    Its head must be complete within the timeout for its first byte. Interim responses (1xx, RFC 9110, 15.2) are read
+    past. A connection on which more has come than this response is not used again: the rest would be taken for the
+    response to the next request.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        within_s = sock.gettimeout()
-        self._deadline: _Deadline | None = None
-        if within_s is not None:
-            self._deadline = _Deadline(self.fp.detach(), sock, within_s)
-            self.fp = io.BufferedReader(self._deadline)
+        self._deadline = _Deadline(self.fp.detach(), sock, sock.gettimeout())
+        self.fp = io.BufferedReader(self._deadline)
 
     def begin(self) -> None:
         super().begin()
-        if self._deadline is not None and not self._deadline.closed:
+        if self._deadline.has_ended:
+            # The standard library takes the end of the connection for the end of the head, and then for an empty body.
+            raise http.client.IncompleteRead(b"")
+        if not self._deadline.closed:
             self._deadline.end()
+        if self.length == 0 and self._announces_a_body():
+            # A 204 with a body: nobody reads it, and it may still be on its way.
+            self._deadline.give_up_connection()
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200:
+                return version, status, reason
+            if status == HTTPStatus.SWITCHING_PROTOCOLS:
+                # Nothing else was asked for, so what follows is not HTTP.
+                raise http.client.BadStatusLine("101")
+            http.client.parse_headers(self.fp)
+
+    def _close_conn(self) -> None:
+        # Called at the end of the body, and when the response is given up on.
+        if self.fp is not None and not self._deadline.closed:
+            self._deadline.stop()
+            if self.fp.peek(1):
+                self._deadline.give_up_connection()
+        super()._close_conn()  # type: ignore[misc]
+
+    def _announces_a_body(self) -> bool:
+        if self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            return False
+        return self.headers.get("Content-Length", "0").strip() != "0" or "Transfer-Encoding" in self.headers
 
 
 class _Connection(HTTPConnection):

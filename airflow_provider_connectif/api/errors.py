@@ -42,6 +42,10 @@ class MalformedAnswerError(ConnectifError):
     """A 2xx answer whose body is not what the API documents."""
 
 
+class NotConnectifError(NoAnswerError, MalformedAnswerError):
+    """A 2xx whose body cannot be Connectif's, such as a proxy's page: Connectif itself did not respond."""
+
+
 class ErrorReportError(ConnectifError):
     """The error report of an import could not be fetched; no text of it has the address, which may be signed.
 
@@ -76,6 +80,8 @@ class ConnectifHttpError(ConnectifError):
     :param validation_errors: the body's ``validationErrors`` (422): mappings with ``name``, ``path`` (a JSON
         pointer) and ``reason``, each of them optional.
     :param retry_after: seconds of the ``Retry-After`` header, if it was there.
+    :param is_error_document: the body is Connectif's own: a JSON object with this ``status`` and a text ``title`` or
+        ``detail``. Otherwise somebody in between may have written the response.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class ConnectifHttpError(ConnectifError):
         code: str | None = None,
         validation_errors: tuple[Mapping[str, Any], ...] = (),
         retry_after: float | None = None,
+        is_error_document: bool = False,
     ) -> None:
         self.status = status
         self.title = title
@@ -94,6 +101,7 @@ class ConnectifHttpError(ConnectifError):
         self.code = code if code and _ERROR_CODE.fullmatch(code) else None
         self.validation_errors = validation_errors
         self.retry_after = retry_after
+        self.is_error_document = is_error_document
         super().__init__(describe_status(status, self.code))
 
     def __reduce__(self) -> tuple[Any, ...]:

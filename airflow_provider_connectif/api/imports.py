@@ -156,7 +156,10 @@ class ImportEndpoints:
 
         Needs "Imports: Read", as :meth:`list_imports` does.
         """
-        return Import.parse(self._transport.get_object(import_path(import_id)))
+        one = Import.parse(self._transport.get_object(import_path(import_id)))
+        if one.id != import_id:
+            raise MalformedAnswerError("the response shows another import")
+        return one
 
     def list_imports(self) -> Iterator[Import]:
         """``GET /imports/``: the account's imports, those of the app too, one by one.

@@ -1,29 +1,34 @@
-"""What an answer's headers say about the account's window of requests.
+"""What a response's headers say about the account's window of requests.
 
 Nothing of this is certain: the API's documentation of the headers is not public. One author's clients show
 ``X-RateLimit-Reset`` in epoch seconds, another reads ``RateLimit-Reset`` as seconds from now and finds the
-headers missing on some answers; for ``Retry-After`` there is no evidence. So every form is read, and every
-part may be absent.
+headers missing on some responses; for ``Retry-After`` there is no evidence. So every form is read, and every
+part may be absent. A value that is not whole in one of the forms is ignored: half of it would be a wrong number.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_NUMBER = re.compile(r"\s*(\d{1,15})(\.\d{1,9})?")
+from airflow_provider_connectif.api.combined_rate_headers import members, read_combined
+
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d\d:?\d\d)", re.ASCII)
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2,8},? [\dA-Z][\w :+-]+", re.ASCII)
 _EPOCH_FROM = 1e9  # a reset of more than 31 years is a point in time, not a duration
 _EPOCH_MS_FROM = 1e11
 _LONGEST_WINDOW_S = 3600.0  # the documented window is a minute; a reset beyond an hour is misread or nonsense
 _CLOCK_TOLERANCE_S = 2.0  # ``Date`` has whole seconds, so a smaller difference means nothing
+_LARGEST_CLOCK_ERROR_S = 86400.0  # a ``Date`` that is further away is that of a stopped clock or an old cache
 
 
 @dataclass(frozen=True)
 class RateSignal:
-    """One answer's view of the window; each part ``None`` where the answer did not say.
+    """One response's view of the window; each part ``None`` where the response did not say.
 
     :param limit: requests that a window allows, 1 or more.
     :param remaining: requests left in the current window.
@@ -43,65 +48,99 @@ NO_SIGNAL = RateSignal()
 
 
 def read_rate_headers(headers: Mapping[str, str], wall_clock: float) -> RateSignal:
-    """Read ``RateLimit-*``, ``X-RateLimit-*`` and ``Retry-After``.
+    """Read ``RateLimit-*``, ``X-RateLimit-*``, the combined ``RateLimit`` and ``Retry-After``.
 
-    :param headers: the answer's headers; look-ups must ignore case, as those of ``requests`` do.
+    Sources: RFC 9110, 10.2.3 (``Retry-After``); IETF drafts ratelimit-headers, up to 6 for headers of their own, 7 and
+    8 for the combined one. Of each part the first form counts that can be read, in the order above.
+
+    :param headers: the response's headers; look-ups must ignore case, as those of ``requests`` do. A header that came
+        several times is one text with commas, as HTTP has it.
     :param wall_clock: seconds since the epoch on this machine's clock.
     """
     server_clock = _server_clock(headers, wall_clock)
-    limit = _number(_either(headers, "Limit"))
-    remaining = _number(_either(headers, "Remaining"))
-    reset_text = _either(headers, "Reset")
-    reset = _seconds_ahead(_number(reset_text), server_clock)
+    combined = read_combined(headers.get("RateLimit"), headers.get("RateLimit-Policy"))
+    limit, _ = _first(headers, "Limit", combined.limit, _first_number)
+    remaining, _ = _first(headers, "Remaining", combined.remaining, _smallest_number)
+    reset, reset_text = _first(headers, "Reset", combined.reset, lambda text: _latest_moment(text, server_clock))
     if reset is not None and reset > _LONGEST_WINDOW_S:
         reset = None
+    retry_after = _latest_moment(headers.get("Retry-After") or "", server_clock)
     return RateSignal(
         limit=int(limit or 0) or None,
         remaining=None if remaining is None else int(remaining),
         reset_after=reset,
-        reset_is_whole="." not in (reset_text or ""),
-        retry_after=_retry_after(headers.get("Retry-After"), server_clock),
+        reset_is_whole="." not in reset_text,
+        retry_after=None if retry_after is None else min(retry_after, _LONGEST_WINDOW_S),
     )
 
 
-def _either(headers: Mapping[str, str], name: str) -> str | None:
-    standard = headers.get(f"RateLimit-{name}")
-    return headers.get(f"X-RateLimit-{name}") if standard is None else standard
+def _first(
+    headers: Mapping[str, str], name: str, combined: str | None, read: Callable[[str], float | None]
+) -> tuple[float | None, str]:
+    """The first form of a part that can be read, with its text."""
+    for text in (headers.get(f"RateLimit-{name}"), headers.get(f"X-RateLimit-{name}"), combined):
+        value = read(text) if text else None
+        if text and value is not None:
+            return value, text
+    return None, ""
 
 
-def _number(text: str | None) -> float | None:
-    match = _NUMBER.match(text or "")
-    return float(match.group(0)) if match else None
+def _first_number(text: str) -> float | None:
+    """A limit may be followed by the policies that it comes from (``100, 100;w=60``, draft 6)."""
+    values = _numbers(text)
+    return values[0] if values else None
 
 
-def _seconds_ahead(value: float | None, clock: float) -> float | None:
-    if value is None or value < _EPOCH_FROM:
+def _smallest_number(text: str) -> float | None:
+    """Where a gateway adds a header of its own, the tighter of the two counts."""
+    values = _numbers(text)
+    return min(values) if values else None
+
+
+def _numbers(text: str) -> list[float]:
+    """All members of a list of numbers, parameters left out; nothing where one of them is no number."""
+    values = [_number(member[0]) for member in members(text)]
+    return [] if None in values else [value for value in values if value is not None]
+
+
+def _number(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None
+
+
+def _latest_moment(text: str, clock: float) -> float | None:
+    """Seconds until the moment that is meant, whether it is a number of seconds, an epoch or a date."""
+    at = _moment(text)
+    if at is not None:
+        return max(0.0, at - clock)
+    values = _numbers(text)
+    return max(_seconds_ahead(value, clock) for value in values) if values else None
+
+
+def _seconds_ahead(value: float, clock: float) -> float:
+    if value < _EPOCH_FROM:
         return value
     epoch = value / 1000 if value >= _EPOCH_MS_FROM else value
     return max(0.0, epoch - clock)
 
 
-def _retry_after(text: str | None, clock: float) -> float | None:
-    """Both forms of RFC 9110, 10.2.3: seconds, or an HTTP date."""
-    number = _number(text)
-    if number is not None or not text:
-        seconds = _seconds_ahead(number, clock)
-    else:
-        at = _http_date(text)
-        seconds = None if at is None else max(0.0, at - clock)
-    return None if seconds is None else min(seconds, _LONGEST_WINDOW_S)
-
-
 def _server_clock(headers: Mapping[str, str], wall_clock: float) -> float:
     """The server's clock where it clearly differs: a reset as a point in time is one on that clock."""
-    at = _http_date(headers.get("Date"))
-    return wall_clock if at is None or abs(at - wall_clock) <= _CLOCK_TOLERANCE_S else at
+    at = _moment(headers.get("Date") or "")
+    if at is None or not _CLOCK_TOLERANCE_S < abs(at - wall_clock) <= _LARGEST_CLOCK_ERROR_S:
+        return wall_clock
+    return at
 
 
-def _http_date(text: str | None) -> float | None:
+def _moment(text: str) -> float | None:
+    """An HTTP date (RFC 9110, 5.6.7), or an ISO date with its offset; without one nobody knows what it means."""
+    text = text.strip()
     try:
-        moment = parsedate_to_datetime(text or "")
+        if _ISO_DATE.fullmatch(text):
+            return datetime.fromisoformat(text.upper().replace(",", ".")).timestamp()
+        moment = parsedate_to_datetime(text) if _HTTP_DATE.fullmatch(text) else None
     except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if moment is None:
         return None
     # An HTTP date without a zone is GMT (RFC 9110, 5.6.7).
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

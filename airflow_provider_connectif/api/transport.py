@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
 
+from airflow_provider_connectif.api.bodies import decoded_json, describe_body, hides_an_error, http_error
 from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.errors import (
-    ConnectifHttpError,
     MalformedAnswerError,
     NoAnswerError,
+    NotConnectifError,
     describe_status,
-    error_class,
 )
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
@@ -39,17 +40,21 @@ TRANSPORT_ERRORS = (
     OSError,
 )
 
+IsOwn = Callable[[Any], bool]
+
 
 @dataclass(frozen=True)
 class Answer:
     """A 2xx answer.
 
     :param status: HTTP status code.
-    :param body: the decoded JSON, or ``None`` where the body was not asked for.
+    :param body: the decoded JSON, or ``None`` where the body was not asked for or is no JSON.
+    :param is_own: ``False``: it was meant for another request, by the caller's own check; its connection is closed.
     """
 
     status: int
     body: Any = None
+    is_own: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ class Transport:
         self.quota = quota
         self.verify = verify
         self._timeouts = timeouts
-        self._session = open_session(key, base_url, verify, connections)
+        self._open_session = partial(open_session, key, base_url, verify)
+        self._session = self._open_session(connections)
         self._without_key = KeyScrubber(key)
 
     def close(self) -> None:
@@ -99,11 +105,27 @@ class Transport:
         self._session.close()
 
     def get_object(self, path: str) -> Mapping[str, Any]:
-        """``GET`` a JSON object; :class:`MalformedAnswerError` where the answer is none."""
-        body = self.request("GET", path, read_body=True).body
+        """``GET`` a JSON object; :class:`NotConnectifError` where the body is none, or an error document."""
+        body = self.request("GET", path, read_body=True, only_objects=True).body
         if not isinstance(body, Mapping):
-            raise MalformedAnswerError("the answer is not a JSON object")
+            raise MalformedAnswerError("the response has no body")
         return body
+
+    def patch(
+        self, path: str, body: bytes, *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
+    ) -> Answer:
+        """``PATCH`` with a JSON body; the response shows the object, or has no body at all.
+
+        :param is_own: whether an object is the one that was sent.
+        :param on_fresh_connection: use none of the pooled connections.
+        :raises NotConnectifError: a 2xx with any other body.
+        """
+        if on_fresh_connection:
+            with closing(self._open_session(1)) as session:
+                return self.request(
+                    "PATCH", path, body=body, read_body=True, only_objects=True, is_own=is_own, session=session
+                )
+        return self.request("PATCH", path, body=body, read_body=True, only_objects=True, is_own=is_own)
 
     def pages(self, path: str, most: int) -> Iterator[list[Any]]:
         """The ``results`` of a list, a page at a time; a page is asked for when the one before was used up.
@@ -121,9 +143,8 @@ class Transport:
             if not isinstance(results, list):
                 raise MalformedAnswerError("the answer has no list of results")
             yield results
-            links = page.get("links")
-            link = links.get("next") if isinstance(links, Mapping) else None
-            if not link:
+            link = _next_link(page.get("links"))
+            if link is None:
                 return
             path = _next_path(self.base_url, path, link)
             if path in seen:
@@ -139,13 +160,20 @@ class Transport:
         body: bytes | Body | None = None,
         content_type: str = "application/json",
         read_body: bool = False,
+        only_objects: bool = False,
+        is_own: IsOwn = lambda _: True,
         timeouts: Timeouts | None = None,
+        session: requests.Session | None = None,
     ) -> Answer:
         """Send one request when the quota allows it, and wait for the whole answer.
 
         :param path: below the base URL, encoded.
         :param body: bytes, or a stream whose ``read`` may raise :class:`QuotaClosed` to end the request.
         :param read_body: decode the answer's JSON; ``Answer.body`` is ``None`` where it is no JSON.
+        :param only_objects: a 2xx must have a JSON object that is no error document, or no body.
+        :param is_own: whether a 2xx's decoded body is the response to this request.
+        :param session: in place of the pooled one.
+        :raises NotConnectifError: it does not, with ``only_objects``.
         :raises ConnectifHttpError: the subclass of the status.
         :raises NoAnswerError: no complete answer; what was asked may or may not have been done.
         :raises QuotaClosed: told to stop while waiting for the window; nothing was sent.
@@ -155,8 +183,10 @@ class Transport:
         signal: RateSignal | None = None
         status = 0
         failure = ""
+        decoded: Any = None
+        is_odd = is_another = False
         try:
-            with self._session.request(
+            with (session or self._session).request(
                 method,
                 self.base_url + path,
                 data=body,
@@ -167,7 +197,18 @@ class Transport:
             ) as response:
                 status = response.status_code
                 signal = read_rate_headers(response.headers, time.time())
+                # Not back to the pool before it is known whose response it was: whoever got the connection next would
+                # read on where this one went wrong.
+                raw: Any = response.raw
+                release, raw.release_conn = raw.release_conn, _not_yet
                 content = _read(response, patience.read)
+                if 200 <= status < 300:
+                    decoded = decoded_json(content) if read_body else None
+                    is_object = isinstance(decoded, Mapping) and not hides_an_error(decoded)
+                    is_odd = only_objects and bool(content.strip()) and not is_object
+                    is_another = not is_odd and not is_own(decoded)
+                if not (is_odd or is_another):
+                    release()
         except TRANSPORT_ERRORS as error:
             failure = describe_failure(error, patience)
         finally:
@@ -178,7 +219,16 @@ class Transport:
             raise NoAnswerError(failure)
         if not 200 <= status < 300:
             raise http_error(status, content, signal, self._without_key)
-        return Answer(status, decoded_json(content) if read_body else None)
+        if is_odd:
+            words = describe_body(content, decoded)
+            raise NotConnectifError(
+                f"{describe_status(status)} with {words}: the response is not a JSON object of Connectif's"
+            )
+        return Answer(status, decoded, not is_another)
+
+
+def _not_yet() -> None:
+    """In the place of a response's ``release_conn``."""
 
 
 def check_encoding(response: requests.Response) -> None:
@@ -238,45 +288,31 @@ def origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, port or {"https": 443, "http": 80}.get(url.scheme)
 
 
-def _next_path(base_url: str, path: str, link: object) -> str:
+def _next_link(links: object) -> str | None:
+    """``links.next``; ``None`` on the last page. Anything odd there must not look like the last page."""
+    if links is None or links == []:  # some serialisers write an empty object so
+        return None
+    if not isinstance(links, Mapping):
+        raise MalformedAnswerError("the links to other pages are no JSON object")
+    link = links.get("next")
+    if link is None or link == "" or link is False:
+        return None
+    if not isinstance(link, str):
+        raise MalformedAnswerError("the link to the next page is no address")
+    return link
+
+
+def _next_path(base_url: str, path: str, link: str) -> str:
     """A page's link as a path below the base URL: the key goes to no other host."""
-    target = urlsplit(urljoin(base_url + path, link)) if isinstance(link, str) else None
+    try:
+        link.encode()  # half a surrogate pair is JSON, and no address
+        target = urlsplit(urljoin(base_url + path, link))
+    except ValueError:
+        raise MalformedAnswerError("the link to the next page is no address") from None
     base = urlsplit(base_url)
-    if target is None or origin(target) != origin(base):
+    if origin(target) != origin(base):
         raise MalformedAnswerError("the next page is on another host")
     whole = target._replace(scheme="", netloc="", fragment="").geturl()
     if not whole.startswith(f"{base.path}/"):
         raise MalformedAnswerError("the next page is outside the base URL")
     return whole.removeprefix(base.path)
-
-
-def decoded_json(content: bytes) -> Any:
-    """A body's JSON, or ``None`` where it is none."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-
-
-def http_error(
-    status: int, content: bytes, signal: RateSignal | None, without_key: Callable[[Any], Any]
-) -> ConnectifHttpError:
-    """The exception for an answer outside 2xx.
-
-    :param without_key: takes the API key out of what the server said.
-    """
-    body = without_key(decoded_json(content))
-    fields: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
-    errors = fields.get("validationErrors")
-    return error_class(status)(
-        status,
-        title=_text(fields.get("title")) or describe_status(status),
-        detail=_text(fields.get("detail")),
-        code=_text(fields.get("code")),
-        validation_errors=tuple(e for e in errors if isinstance(e, Mapping)) if isinstance(errors, list) else (),
-        retry_after=signal.retry_after if signal else None,
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -36,6 +36,8 @@ class Cause(StrEnum):
     """The server's last word was 429."""
     CAP = "cap"
     """The cap is reached."""
+    ASKED = "asked"
+    """A response other than 429 had a ``Retry-After``."""
     ASSUMED = "assumed"
     """The server has told nothing, and the documented allowance is reached."""
 

@@ -8,10 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
+from airflow_provider_connectif.contacts.held_back import HeldBackRefusals
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
 from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled
+from airflow_provider_connectif.contacts.response_policy import STATUSES_ABOUT_THE_ROW
 from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Changes:
     :param way: as of :func:`airflow_provider_connectif.contacts.digests.mapping_digest`.
     :param settles_later: patches are settled when all were read, and are too many to be remembered until then. Rows of
         one contact are then told apart within a batch, and beyond it by the doubt that :meth:`before_sending` leaves.
+    :param holds_refusals_back: until :attr:`refusals` is released.
     """
 
     def __init__(
@@ -60,7 +63,9 @@ class Changes:
         repeated: int = 0,
         way: str = "",
         settles_later: bool = False,
+        holds_refusals_back: bool = False,
     ) -> None:
+        self.refusals = HeldBackRefusals(journal, keeps=holds_refusals_back)
         self._journal = journal
         self._mapping = mapping
         self._full_refresh = full_refresh
@@ -125,7 +130,7 @@ class Changes:
             return None
         if seen.line.row_digest == seen.row_digest:
             return Outcome.UNCHANGED
-        if seen.line.refused_digest == seen.row_digest and not self._retry_rejected:
+        if seen.line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(seen.line):
             # What an earlier try of this run has met is a refusal of this run; no other will tell of it.
             is_of_this_run = seen.line.run_id == self._journal.run_id and not self._journal.read_only
             return Outcome.REJECTED if is_of_this_run else Outcome.HELD
@@ -181,8 +186,8 @@ class Changes:
         if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
             # With another patch of the contact on its way, what Connectif holds is in doubt until that is answered.
             self._journal.acknowledge(key, digests, is_last=key not in self._in_flight)
-        elif settled.outcome is Outcome.REJECTED:
-            self._journal.reject(key, digests.row, status, "; ".join(reasons))
+        elif settled.is_remembered:
+            self.refusals.add(key, digests.row, status, "; ".join(reasons))
         if settled.patch.is_planned:
             self._journal.settle_planned(settled.patch.number)
 
@@ -248,6 +253,14 @@ class Changes:
         if not same.isascii() and (former := folded(key)).isascii():
             self._folded.add(former)
         return same
+
+
+def _is_about_the_row(line: Line) -> bool:
+    """Whether a refusal is the row's own fault; journals of earlier versions hold others, too.
+
+    Those of imports and of invalid rows have no status.
+    """
+    return line.status_code is None or line.status_code in STATUSES_ABOUT_THE_ROW
 
 
 def _twice(keys: Collection[str | None]) -> set[str]:

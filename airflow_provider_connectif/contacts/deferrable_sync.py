@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.contacts.outcomes import JournalError, Outcome, Stop, StopKind
+from airflow_provider_connectif.api.quota import Wait
+from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.contacts.outcomes import Error, JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.progress import plural
 from airflow_provider_connectif.contacts.sync import ContactSync
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.api.quota import Wait
     from airflow_provider_connectif.contacts.journal import Journal
     from airflow_provider_connectif.contacts.mapping import Patch
 
@@ -57,6 +58,8 @@ class DeferrableSync(ContactSync):
         self._is_parked = False
         self.account_is_known = not deferral.comes_back
         self._progress.longest_wait_s = deferral.after_s
+        self._asked_deferrals = 0  # in a row, without a contact delivered in between
+        self._delivered_before = 0
 
     @property
     def deferred_until(self) -> float | None:
@@ -78,6 +81,7 @@ class DeferrableSync(ContactSync):
         self.account_is_known = True
         if state is not None:
             self._effort.go_on(state["effort"], window_opens_at=state["quota"]["until"])
+            self._asked_deferrals = int(state.get("asked_deferrals", 0))
             self._client.quota.recall(state["quota"])
         if state is None or not state["is_read"]:
             if self._rules.comes_back:
@@ -91,6 +95,12 @@ class DeferrableSync(ContactSync):
         self._tally.go_on(state["tally"])
         self._rejects.lines = state.get("rejects", 0)
         self._changes = self._made_changes(remapped=state["remapped"], repeated=state.get("repeated", 0))
+        self._delivered_before = self._tally.delivered
+        self._unconfirmed = state.get("unconfirmed", 0)
+        if self._changes is not None:
+            self._changes.refusals.restore(state.get("held_back", ()))
+            if self._tally.delivered or self._tally.outcomes[Outcome.SKIPPED]:
+                self._changes.refusals.release()
         self._delivery.count_before(self._tally.delivered, self._tally.outcomes[Outcome.REJECTED])
         self._is_read = True
         self._progress.rows_to_read = self._tally.read
@@ -140,7 +150,7 @@ class DeferrableSync(ContactSync):
 
     def _end_batch(self) -> None:
         if not self._is_planning:
-            self._delivery.drain(self._tick, lambda: self._is_planning)
+            self._delivery.drain(self._tick, lambda: self._is_planning or self._delivery.asked_wait is not None)
         self._write_down()
 
     def _tick(self) -> None:
@@ -153,15 +163,35 @@ class DeferrableSync(ContactSync):
 
     def _look_at_the_clock(self) -> None:
         if self.time_left_s == 0.0:
-            self._delivery.end(StopKind.TIMED_OUT)
+            self._delivery.end(Stop(StopKind.TIMED_OUT))
         wait = self._client.quota.wait
-        if wait is None or self.stop or wait.until - time.time() <= self._rules.after_s:
+        asked = self._asked_wait() if wait is None else None
+        if asked is not None and not self.stop:
+            self._leave_alone(asked[1], asked[0].until - time.time())
+        elif wait is not None:
+            self._defer_for(wait)
+
+    def _look_at_waits(self) -> None:
+        """It is done by :meth:`_look_at_the_clock`, which also looks at waits of another kind."""
+
+    @property
+    def _longest_pause_s(self) -> float:
+        return self._rules.after_s
+
+    def _leave_alone(self, error: Error | None, asked_s: float) -> None:
+        if self._asked_deferrals >= self._client.tries:  # a server that only ever puts us off is not there
+            self._end_early(Stop(StopKind.NOT_ANSWERING, error))
+            return
+        self._defer_for(Wait(time.time() + asked_s, Cause.ASKED))
+
+    def _defer_for(self, wait: Wait) -> None:
+        if self.stop or wait.until - time.time() <= self._rules.after_s:
             return
         if self._is_reading:
             self._is_planning = True  # it is read to its end first, so that it need not be read again
             return
         self._deferred_for = wait
-        self._delivery.end(StopKind.DEFERRED)
+        self._delivery.end(Stop(StopKind.DEFERRED))
 
     def _close_journal(self) -> None:
         until = self.deferred_until
@@ -188,8 +218,17 @@ class DeferrableSync(ContactSync):
             "remapped": self._changes.remapped if self._changes else 0,
             "repeated": self._changes.repeated if self._changes else 0,
             "rejects": self._rejects.lines,
+            "unconfirmed": self._unconfirmed,
+            "held_back": self._changes.refusals.as_state() if self._changes else [],
+            "asked_deferrals": self._asked_deferrals_now,
         }
         self._journal.park(state, until)
+
+    @property
+    def _asked_deferrals_now(self) -> int:
+        if self._deferred_for is None or self._deferred_for.cause is not Cause.ASKED:
+            return 0
+        return 1 + (self._asked_deferrals if self._tally.delivered == self._delivered_before else 0)
 
     def _log_end(self) -> None:
         if self._is_parked and self._deferred_for is not None:
@@ -198,4 +237,8 @@ class DeferrableSync(ContactSync):
             super()._log_end()
 
     def _more_in_summary(self) -> dict[str, Any]:
-        return {"deferrals": self._effort.deferrals}
+        return super()._more_in_summary() | {"deferrals": self._effort.deferrals}
+
+    def _end_refusals(self) -> None:
+        if self.deferred_until is None:
+            super()._end_refusals()

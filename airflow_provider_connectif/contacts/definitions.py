@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,29 +9,37 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import (
-    ConnectifError,
     ConnectifHttpError,
     MalformedAnswerError,
     NoAnswerError,
     QuotaClosed,
     TooManyRequestsError,
 )
+from airflow_provider_connectif.contacts.backoff import retry_delay_s
 from airflow_provider_connectif.contacts.fields import Field
-from airflow_provider_connectif.contacts.outcomes import Error, describe_error
+from airflow_provider_connectif.contacts.outcomes import Error, StopKind, describe_error
 from airflow_provider_connectif.contacts.progress import Log
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
 
-_FIRST_DELAY_S = 0.5
 _POLL_S = 0.25
 UNCHECKED = "custom fields are not checked before sending, their values are sent by their own type"
 
+_STOP_KINDS: dict[Action | None, StopKind] = {Action.FAIL: StopKind.FAIL, Action.RETRY: StopKind.NOT_ANSWERING}
+
 
 class DefinitionsError(Exception):
-    """The definitions could not be read, and the run must not go on without; ``error`` is the last answer."""
+    """The definitions could not be read, and the run must not go on without.
 
-    def __init__(self, error: Error) -> None:
+    :param error: the last response.
+    :param kind: how the run ends.
+    :param asked_s: with :attr:`StopKind.LEFT_ALONE`: seconds for which Connectif asks to be left alone.
+    """
+
+    def __init__(self, error: Error, kind: StopKind, asked_s: float = 0.0) -> None:
         super().__init__(describe_error(error))
         self.error = error
+        self.kind = kind
+        self.asked_s = asked_s
 
 
 class FieldsClient(Protocol):
@@ -46,62 +53,74 @@ class FieldsClient(Protocol):
 
 def fetch_definitions(
     client: FieldsClient,
-    policy: ResponsePolicy,
     log: Log,
     stopped: Callable[[], bool],
     tell_failure: Callable[[str], None],
     consequence: str = UNCHECKED,
+    *,
+    longest_wait_s: float,
 ) -> list[Field] | None:
     """Read the account's field definitions.
 
     :param stopped: whether the run was told to stop; looked at while waiting.
     :param tell_failure: is told of each request that failed and is tried again, in words.
     :param consequence: what it means for the run that there are no definitions, for the log.
-    :return: ``None`` where they cannot be had although contacts might still be written: the key lacks the
-        scope, or the answer was none of definitions. It is logged once, with what that means.
-    :raises DefinitionsError: a refused key, or no answer to every try.
+    :param longest_wait_s: a ``Retry-After`` of more seconds is not waited for.
+    :return: ``None`` where the key lacks the scope, so that contacts might still be written. It is logged once, with
+        what that means.
+    :raises DefinitionsError: a refused key, a response that is none of definitions, or none at all, in each attempt. To
+        go on without would leave every value unchecked.
+    :raises QuotaClosed: the run was told to stop.
     """
-    tries = 0
+    policy = ResponsePolicy()  # what an author changes is about contacts
+    failures = 0
     while True:
+        error: Error
+        action: Action | None  # None: a 2xx that is none of definitions
         try:
             return _fields(_unless_stopped(client.list_contact_fields, stopped))
         except TooManyRequestsError:
-            continue  # the next request waits for the window; never counts as a try
-        except MalformedAnswerError as error:
-            log.warning("Field definitions cannot be read (%s): %s", error, consequence)
-            return None
-        except (ConnectifHttpError, NoAnswerError) as error:
-            if isinstance(error, ConnectifHttpError) and error.status == 403:
+            continue  # the next request waits for the window; never counts as an attempt
+        except (ConnectifHttpError, NoAnswerError) as failure:
+            if isinstance(failure, ConnectifHttpError) and failure.status == 403:
                 log.warning("The API key lacks the scope Contact fields: Read (403): %s", consequence)
                 return None
-            tries += 1
-            if policy.for_error(error) is Action.RETRY and tries < client.tries and not stopped():
-                tell_failure(describe_error(error))
-                _pause(_FIRST_DELAY_S * 2 ** (tries - 1) * random.uniform(0.5, 1.5), stopped)
-                continue
-            if isinstance(error, NoAnswerError) or error.status == 401 or error.status >= 500:
-                raise DefinitionsError(error) from None
-            log.warning("Field definitions cannot be read (%s): %s", error, consequence)
-            return None
+            error, action = failure, policy.for_error(failure)
+        except MalformedAnswerError as malformed:
+            # Connectif's own response, up to a hundred pages of it: the next attempt of the task may ask again.
+            error, action = NoAnswerError(str(malformed)), None
+        failures += 1
+        if stopped():
+            raise QuotaClosed("the run was told to stop")
+        if action is not Action.RETRY or failures >= client.tries:
+            raise DefinitionsError(error, _STOP_KINDS.get(action, StopKind.NO_DEFINITIONS))
+        asked_s = (error.retry_after if isinstance(error, ConnectifHttpError) else None) or 0.0
+        if asked_s > longest_wait_s:
+            raise DefinitionsError(error, StopKind.LEFT_ALONE, asked_s)
+        tell_failure(describe_error(error))
+        _pause(retry_delay_s(failures, asked_s), stopped)
 
 
 def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callable[[], bool]) -> list[Mapping[str, Any]]:
-    """Ask in a thread of its own, so that a task that is killed does not wait for an answer that may not come."""
-    answer: Future[list[Mapping[str, Any]]] = Future()
+    """Ask in a thread of its own, so that a task that is killed does not wait for a response that may not come.
+
+    Whatever the thread raises is raised here: a fault that was lost would look like an account without definitions.
+    """
+    response: Future[list[Mapping[str, Any]]] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(ask())
-        except ConnectifError as error:
-            answer.set_exception(error)
+            response.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            response.set_exception(error)
 
     thread = threading.Thread(target=run, name="connectif-fields", daemon=True)
     thread.start()
     while thread.is_alive() and not stopped():
         thread.join(_POLL_S)
-    if not answer.done():
+    if not response.done():
         raise QuotaClosed("the run was told to stop")
-    return answer.result()
+    return response.result()
 
 
 def _fields(definitions: list[Mapping[str, Any]]) -> list[Field]:
@@ -109,8 +128,10 @@ def _fields(definitions: list[Mapping[str, Any]]) -> list[Field]:
     for definition in definitions:
         try:
             fields.append(Field.from_api(definition))
-        except ValueError as fault:
-            raise MalformedAnswerError(str(fault)) from None
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as fault:
+            # Our own words have no value of the definition in them; those of the language may.
+            words = str(fault) if type(fault) is ValueError else "a field definition has a value of a wrong kind"
+            raise MalformedAnswerError(words) from None
     if not fields:
         raise MalformedAnswerError("no field at all, although every account has system fields")
     return fields

@@ -6,48 +6,41 @@ no locks.
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
+from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.contacts.backoff import retry_delay_s
+from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
-from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
+from airflow_provider_connectif.contacts.rejection_watch import RejectionWatch
+from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy, Rule
+from airflow_provider_connectif.contacts.sending_queue import Job, SendingQueue
 
 POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
 _HURRY_S = 1.0  # what the requests in flight get when the task is killed or breaks
-_FIRST_DELAY_S = 0.5
-_LONGEST_DELAY_S = 30.0
-_REJECTIONS_THAT_STOP = 20
-_LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
 _FAILURES_THAT_STOP = 20  # without one answer in between; more where more are in flight
 _ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
-
-
-@dataclass
-class _Job:
-    patch: Patch
-    order_key: str
-    tries: int = 0
-    first_try_at: float = field(default=0.0)
+_MISDIRECTED = 421  # another connection may lead to the right server (RFC 9110, 15.5.20)
 
 
 class Delivery:
     """Sends patches; use as a context manager.
 
-    Rows of one contact key keep their order and are never in flight together. E-mails that differ in case only, or
-    in how accents are composed, count as one key, since it is not documented whether Connectif tells them apart.
+    Rows of one contact key, by :func:`airflow_provider_connectif.contacts.identity.same_contact`, keep their order and
+    are never in flight together.
 
     :param send: sends one patch and raises the client's errors; paced by the client's quota.
+    :param send_apart: the same on a connection of its own; by default ``send``.
+    :param key_kind: what the contact keys are.
     :param close_quota: lets no further request go; must be safe in a signal handler.
     :param policy: what each answer leads to.
     :param max_in_flight: requests at once, 1 or more.
@@ -65,37 +58,31 @@ class Delivery:
         *,
         max_in_flight: int,
         tries: int,
+        send_apart: Callable[[Patch], Answer] | None = None,
+        key_kind: KeyKind = "email",
         stop_when_all_rejected: bool = True,
         unwritten: Callable[[], int] = lambda: 0,
         most_unwritten: int | None = None,
         tell_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._send = send
+        self._send_apart = send_apart or send
+        self._key_kind: KeyKind = key_kind
         self._close_quota = close_quota
         self._policy = policy
         self._tries = max(1, tries)
-        self._stop_when_all_rejected = stop_when_all_rejected
         self._ahead = max(_LEAST_AHEAD, _ROWS_AHEAD * max_in_flight)
         lock = threading.RLock()
         self._work_there = threading.Condition(lock)  # for the threads that send
         self._progress = threading.Condition(lock)  # for the thread that submits
-        self._ready: deque[_Job] = deque()
-        self._due: deque[_Job] = deque()  # whose delay is over; they go before rows not tried yet
-        self._delayed: list[tuple[float, int, _Job]] = []
-        self._behind: dict[str, deque[_Job]] = {}  # rows that wait for an earlier one of their key, by key
-        self._sequence = itertools.count()
+        self._watch = RejectionWatch(stops_when_all_rejected=stop_when_all_rejected)
+        self._queue = SendingQueue(max_in_flight, self._watch)
         self._settled: deque[Settled] = deque()
-        self._unsettled = 0
         self._in_flight = 0
-        self._answers = 0
-        self._rejections = 0
         self._last_alive_at = -1.0
-        self._failures_in_a_row = 0
         self._unwritten = unwritten
         self._most_unwritten = most_unwritten
         self._tell_failure = tell_failure
-        self._silence = max(_LEAST_SILENCE, max_in_flight)
-        self._fresh_allowed = 0
         self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
         self._closing = False
         self._killed = False
@@ -146,13 +133,28 @@ class Delivery:
     def offer(self, patch: Patch) -> bool:
         """Hand over a patch if there is room for it within a moment; whether it was taken."""
         with self._progress:
-            if self._unsettled >= self._ahead:
+            if self._queue.unsettled >= self._ahead:
                 self._progress.wait(POLL_S)
-            if self._unsettled >= self._ahead or self.stop:
+            if self._queue.unsettled >= self._ahead or self.stop:
                 return False
-            # By the rule of e-mails whatever the key is: external ids that differ in case wait for each other in vain.
-            self._take_in(_Job(patch, same_contact("email", patch.key)))
+            self._queue.add(Job(patch, same_contact(self._key_kind, patch.key)))
+            self._work_there.notify()
             return True
+
+    @property
+    def is_full(self) -> bool:
+        """No further patch is taken before one is settled."""
+        return self._queue.unsettled >= self._ahead
+
+    @property
+    def asked_wait(self) -> tuple[Wait, Error] | None:
+        """Where nothing that was taken in can be sent before a moment that Connectif has asked for: its response."""
+        with self._progress:
+            waits_for = None if self._in_flight or self.stop else self._queue.waits_for()
+        if waits_for is None:
+            return None
+        at, error = waits_for
+        return Wait(time.time() + at - time.monotonic(), Cause.ASKED), error
 
     def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:
         """Wait until every row is settled, or, once the run ends early, the requests in flight have ended.
@@ -161,7 +163,7 @@ class Delivery:
         """
         while not self._killed:
             with self._progress:
-                if not self._unsettled or (self._stop and not self._in_flight):
+                if not self._queue.unsettled or (self._stop and not self._in_flight):
                     return
                 self._progress.wait(POLL_S)
             while_waiting()
@@ -170,19 +172,17 @@ class Delivery:
 
     def count_before(self, accepted: int, rejected: int) -> None:
         """Count what Connectif answered to an earlier process of the run."""
-        self._answers, self._rejections = accepted + rejected, rejected
+        self._watch.count_before(accepted, rejected)
 
-    def end(self, kind: StopKind) -> None:
+    def end(self, stop: Stop) -> None:
         """Send nothing more; what is in flight comes to its end, what waits stays with :meth:`unsent`."""
         with self._progress:
-            self._end(Stop(kind))
+            self._end(stop)
 
     def unsent(self) -> list[Patch]:
         """The patches that were taken and not settled when the run ended early, in the order of their rows."""
         with self._progress:
-            jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
-            jobs += [job for behind in self._behind.values() for job in behind]
-        return sorted((job.patch for job in jobs), key=lambda patch: patch.number)
+            return self._queue.unsent()
 
     def written(self) -> None:
         """Answers were written down: sending may go on where it waited for that."""
@@ -196,15 +196,6 @@ class Delivery:
             self._settled.clear()
         return settled
 
-    def _take_in(self, job: _Job) -> None:
-        self._unsettled += 1
-        if job.order_key in self._behind:
-            self._behind[job.order_key].append(job)
-        else:
-            self._behind[job.order_key] = deque()
-            self._ready.append(job)
-            self._work_there.notify()
-
     def _work(self) -> None:
         clean = False
         try:
@@ -217,22 +208,17 @@ class Delivery:
                     self._in_flight -= 1
                     self._end(Stop(StopKind.CRASHED))
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> Job | None:
         with self._work_there:
             while not (self._closing or self._killed or self._stop):
                 now = time.monotonic()
-                while self._delayed and self._delayed[0][0] <= now:
-                    self._due.append(heapq.heappop(self._delayed)[2])
-                job = None if self._is_behind_with_writing() else self._next_job()
+                job = None if self._is_behind_with_writing() else self._queue.next(now)
                 if job is not None:
                     self._in_flight += 1
                     return job
-                due_in = self._delayed[0][0] - now if self._delayed else POLL_S
-                self._work_there.wait(min(due_in, POLL_S))
+                due_in = self._queue.due_in(now)
+                self._work_there.wait(POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
         return None
-
-    def _next_job(self) -> _Job | None:
-        return self._due.popleft() if self._due else self._fresh_job()
 
     def _is_behind_with_writing(self) -> bool:
         """Whether more answers than may be lost at once are on their way or not written down."""
@@ -241,93 +227,100 @@ class Delivery:
         open_answers = self._in_flight + len(self._settled) + self._unwritten()
         return open_answers >= self._most_unwritten + len(self._threads)
 
-    def _fresh_job(self) -> _Job | None:
-        """A row not tried yet, if one may go.
-
-        While nothing gets through, most of them stay back: to try each once would take long and spend the account's
-        requests before the first row has used up its tries. One goes for each retry that failed, from the far end,
-        so that good rows behind a run of bad ones are found.
-        """
-        if not self._ready:
-            return None
-        if self._failures_in_a_row < self._silence:
-            return self._ready.popleft()
-        if self._fresh_allowed or not self._delayed:
-            self._fresh_allowed = max(0, self._fresh_allowed - 1)
-            return self._ready.pop()
-        return None
-
-    def _attempt(self, job: _Job) -> None:
+    def _attempt(self, job: Job) -> None:
         if not job.tries:
             job.first_try_at = time.monotonic()
+        answer: Answer | None = None
         error: Error | None = None
-        status = 0
         try:
-            status = self._send(job.patch).status
+            answer = (self._send_apart if job.on_fresh_connection else self._send)(job.patch)
         except QuotaClosed:
             with self._progress:
                 self._in_flight -= 1
-                self._due.appendleft(job)
+                self._queue.put_back(job)
                 self._progress.notify()
             return
         except (ConnectifHttpError, NoAnswerError) as failure:
             error = failure
-        action = self._policy.for_status(status) if error is None else self._policy.for_error(error)
         with self._progress:
             self._in_flight -= 1
-            self._apply(action, job, status, error)
+            if answer is not None:
+                self._apply_success(job, answer)
+            elif error is not None:
+                self._apply(self._policy.rule_for_error(error), job, 0, error)
             self._progress.notify()
 
-    def _apply(self, action: Action, job: _Job, status: int, error: Error | None) -> None:
-        if action is Action.WAIT:
-            self._due.appendleft(job)
+    def _apply_success(self, job: Job, answer: Answer) -> None:
+        is_another = not answer.is_own
+        rule = self._policy.for_success(answer.status, shows_another_contact=is_another)
+        if rule.action is Action.CONFIRM:
+            if not job.on_fresh_connection:
+                job.on_fresh_connection = True
+                self._queue.put_back(job)
+                self._work_there.notify()
+                return
+            rule = self._policy.for_status(answer.status)
+        self._apply(rule, job, answer.status, None, is_unconfirmed=is_another)
+
+    def _apply(self, rule: Rule, job: Job, status: int, error: Error | None, *, is_unconfirmed: bool = False) -> None:
+        if rule.action is Action.WAIT:
+            self._queue.put_back(job)
             self._work_there.notify()
             return
         job.tries += 1
-        if action is Action.RETRY:
-            self._retry(job, error)
+        if rule.action is Action.RETRY:
+            self._retry(rule, job, error)
             return
         self._last_alive_at = time.monotonic()
-        if self._failures_in_a_row >= self._silence:
+        if self._queue.got_through():
             self._work_there.notify_all()
-        self._failures_in_a_row = self._fresh_allowed = 0
-        if action in (Action.FAIL, Action.SKIP_TASK):
-            self._settle(job, Outcome.UNDELIVERED, error)
-            self._end(Stop(StopKind(action.value), error))
+        if rule.action in (Action.FAIL, Action.SKIP_TASK):
+            self._settle(rule, job, Outcome.UNDELIVERED, error)
+            self._end(Stop(StopKind(rule.action.value), error))
             return
-        outcome = _OUTCOMES[action]
+        outcome = _OUTCOMES[rule.action]
         if outcome is Outcome.UPDATED and status == 201:
             outcome = Outcome.CREATED
-        self._answers += 1
-        self._rejections += outcome is Outcome.REJECTED
-        self._settle(job, outcome, error)
-        if self._stop_when_all_rejected and self._answers == self._rejections == _REJECTIONS_THAT_STOP:
-            self._end(Stop(StopKind.ALL_REJECTED, error))
+        self._settle(rule, job, outcome, error, is_unconfirmed=is_unconfirmed)
 
-    def _retry(self, job: _Job, error: Error | None) -> None:
-        self._failures_in_a_row += 1
-        self._fresh_allowed += job.tries > 1
+    def _retry(self, rule: Rule, job: Job, error: Error | None) -> None:
+        self._queue.failed(job)
         if job.tries < self._tries:
-            asked = error.retry_after if isinstance(error, ConnectifHttpError) and error.retry_after else 0.0
-            grown = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (job.tries - 1)) * random.uniform(0.5, 1.5)
+            response = error if isinstance(error, ConnectifHttpError) else None
+            asked_s = (response.retry_after if response else None) or 0.0
+            if response is not None and response.status == _MISDIRECTED:
+                job.on_fresh_connection = True
+            delay_s = retry_delay_s(job.tries, asked_s)
             self._tell_failure("a 2xx" if error is None else describe_error(error))
-            heapq.heappush(self._delayed, (time.monotonic() + max(asked, grown), next(self._sequence), job))
+            self._queue.delay(job, time.monotonic() + delay_s, error if 0 < asked_s == delay_s else None)
             return
-        self._settle(job, Outcome.UNDELIVERED, error)
+        self._settle(rule, job, Outcome.UNDELIVERED, error)
         # A row that only ever meets errors is one row's trouble as long as others get through meanwhile;
         # when none did, Connectif is not there, and to go on would only wear out every row in turn.
-        if self._last_alive_at < job.first_try_at and self._failures_in_a_row >= self._failures_that_stop:
+        if self._last_alive_at < job.first_try_at and self._queue.failures_in_a_row >= self._failures_that_stop:
             self._end(Stop(StopKind.NOT_ANSWERING, error))
 
-    def _settle(self, job: _Job, outcome: Outcome, error: Error | None) -> None:
-        self._unsettled -= 1
-        self._settled.append(Settled(job.patch, outcome, error, job.tries))
-        behind = self._behind[job.order_key]
-        if behind:
-            self._ready.appendleft(behind.popleft())
-            self._work_there.notify()
+    def _settle(
+        self, rule: Rule, job: Job, outcome: Outcome, error: Error | None, *, is_unconfirmed: bool = False
+    ) -> None:
+        self._settled.append(
+            Settled(
+                job.patch,
+                outcome,
+                error,
+                job.tries,
+                is_remembered=outcome is Outcome.REJECTED and rule.is_remembered,
+                is_unconfirmed=is_unconfirmed,
+            )
+        )
+        sample = self._watch.sample
+        kind = self._queue.settle(job, outcome, rule)
+        if kind is not None:
+            self._end(Stop(kind, error))
+        elif sample is not self._watch.sample:
+            self._work_there.notify_all()
         else:
-            del self._behind[job.order_key]
+            self._work_there.notify()
 
     def _end(self, stop: Stop) -> None:
         self._stop = self._stop or stop

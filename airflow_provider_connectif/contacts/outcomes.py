@@ -43,6 +43,9 @@ class StopKind(StrEnum):
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"
     DEFERRED = "deferred"
+    BLOCKED = "blocked"
+    LEFT_ALONE = "left_alone"
+    NO_DEFINITIONS = "no_definitions"
 
 
 class JournalError(Exception):
@@ -66,11 +69,15 @@ class Stop:
     """An early end.
 
     :param kind: why.
-    :param error: the answer that led to it, if one did.
+    :param error: the response that led to it, if one did.
+    :param asked_s: how long the server asks to be left alone, in seconds; and ``longest_wait_s``: what the connection
+        allows. For :attr:`StopKind.LEFT_ALONE` only.
     """
 
     kind: StopKind
     error: Error | None = None
+    asked_s: float = 0.0
+    longest_wait_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,12 +86,16 @@ class Settled:
 
     :param error: the last answer, where it was not a 2xx.
     :param tries: requests that were answered, or timed out, for this row; 429 not counted.
+    :param is_remembered: rejected, and the journal is to hold the row until it changes.
+    :param is_unconfirmed: accepted, though the response showed another contact.
     """
 
     patch: Patch
     outcome: Outcome
     error: Error | None
     tries: int
+    is_remembered: bool = False
+    is_unconfirmed: bool = False
 
 
 def describe_error(error: Error) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.transport import Answer, IsOwn
 from airflow_provider_connectif.contacts.rows import Row
 
 FieldsMode = Literal["live", "builtin"]
@@ -31,12 +31,15 @@ class Client(Protocol):
     base_url: str
     quota: Quota
     tries: int
+    longest_wait: float
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """All field definitions."""
 
-    def patch_contact(self, email: str, patch: Any) -> Answer:
+    def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
         """Send one patch."""
 
-    def patch_contact_by_external_id(self, external_id: str, patch: Any) -> Answer:
+    def patch_contact_by_external_id(
+        self, external_id: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool
+    ) -> Answer:
         """Send one patch."""

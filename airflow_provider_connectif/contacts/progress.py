@@ -26,6 +26,7 @@ _CAUSES: dict[Cause, str] = {
     Cause.USED_UP: "the window's requests are used up",
     Cause.REFUSED: "Connectif answered 429",
     Cause.CAP: "the connection's requests_per_minute, {allowance}, are used up",
+    Cause.ASKED: "Connectif asks to be left alone",
     Cause.ASSUMED: "Connectif tells no allowance, so {allowance} requests a minute are assumed, and they are used up",
 }
 """Why a window is waited for."""
@@ -124,8 +125,11 @@ class Progress:
     def log_deferral(self, wait: Wait) -> None:
         """The task gives its worker back."""
         left = f"; {self.describe_left(max(0.0, wait.until - time.time()))}" if self._tally.read else ""
+        is_limit = wait.cause is not Cause.ASKED
         self._tell(
-            "Rate limit: %s; deferred until %s, without a worker. %s%s",
+            "Rate limit: %s; deferred until %s, without a worker. %s%s"
+            if is_limit
+            else "%s; deferred until %s, without a worker. %s%s",
             self._why(wait),
             clock(wait.until),
             self.counts,

@@ -1,16 +1,17 @@
-"""What to do with each answer: the one table that decides."""
+"""What to do with each response: the one table that decides."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, NotConnectifError
 
 
 class Action(StrEnum):
-    """What an answer leads to."""
+    """What a response leads to."""
 
     ACCEPT = "accept"
     """The contact is delivered."""
@@ -19,40 +20,71 @@ class Action(StrEnum):
     REJECT = "reject"
     """The row is refused; counts against the failure budget."""
     RETRY = "retry"
-    """The row is sent again, after a growing delay; when its tries are used up it is undelivered."""
+    """The row is sent again, after a growing delay; when its attempts are used up it is undelivered."""
     FAIL = "fail"
     """The task ends at once and is not retried."""
     SKIP_TASK = "skip_task"
     """The task ends at once as skipped."""
     WAIT = "wait"
-    """The row is sent again once the window opens; not counted as a try. For 429 only."""
+    """The row is sent again once the window opens; not counted as an attempt. For 429 only."""
+    CONFIRM = "confirm"
+    """The row is sent once more on a fresh connection, and then accepted. For a response that shows another contact."""
+
+
+class Rule(NamedTuple):
+    """A row of the table.
+
+    ``is_remembered``: the journal holds the rejected row until it changes; otherwise it is rejected for this run only.
+    ``most_in_a_row``: so many responses of this kind without another one between them fail the task.
+    """
+
+    action: Action
+    is_remembered: bool = False
+    most_in_a_row: int | None = None
 
 
 NO_ANSWER = "no_answer"
-"""The row of the table for a timeout, a broken connection or an unreadable answer."""
+"""The row of the table for a timeout, a broken connection or an unreadable response."""
+NOT_CONNECTIF = "2xx, not Connectif's"
+"""The row for a 2xx whose body is neither a JSON object nor empty, or is an error document."""
+ANOTHER_CONTACT = "2xx, another contact"
+"""The row for a 2xx that shows a contact of another key."""
+_DOCUMENT = " with the error document"
+"""What a row's name ends with that is for responses with Connectif's error document only."""
 
-DEFAULT_POLICY: Mapping[str, Action] = MappingProxyType(
+DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
     {
-        "2xx": Action.ACCEPT,
-        "3xx": Action.FAIL,  # redirects are not followed: the connection's host is wrong
-        "400": Action.REJECT,
-        "E0301": Action.RETRY,  # 400 with the code of a full queue (API guide "Custom error codes")
-        "E0401": Action.RETRY,
-        "401": Action.FAIL,
-        "403": Action.FAIL,
-        "413": Action.FAIL,  # 413 and 415 would be a fault of this package, the same for every row
-        "415": Action.FAIL,
-        "422": Action.REJECT,
-        "429": Action.WAIT,
-        "4xx": Action.REJECT,
-        "5xx": Action.RETRY,
-        NO_ANSWER: Action.RETRY,
+        "2xx": Rule(Action.ACCEPT),
+        ANOTHER_CONTACT: Rule(Action.CONFIRM),
+        NOT_CONNECTIF: Rule(Action.RETRY),
+        "3xx": Rule(Action.FAIL),  # redirects are not followed: the connection's host is wrong
+        "400" + _DOCUMENT: Rule(Action.REJECT, is_remembered=True),
+        "E0301": Rule(Action.RETRY),  # 400 with the code of a full queue (API guide "Custom error codes")
+        "E0401": Rule(Action.RETRY),
+        "401": Rule(Action.FAIL),
+        "403" + _DOCUMENT: Rule(Action.FAIL),
+        "403": Rule(Action.REJECT, most_in_a_row=5),  # a firewall that dislikes the row's text, or us
+        "408": Rule(Action.RETRY),
+        "413": Rule(Action.REJECT, most_in_a_row=5),
+        "415": Rule(Action.FAIL),  # a fault of this package, the same for every row
+        "421": Rule(Action.RETRY),
+        "422" + _DOCUMENT: Rule(Action.REJECT, is_remembered=True),
+        "423": Rule(Action.RETRY),
+        "425": Rule(Action.RETRY),
+        "429": Rule(Action.WAIT),
+        "4xx": Rule(Action.REJECT),
+        "5xx": Rule(Action.RETRY),
+        NO_ANSWER: Rule(Action.RETRY),
     }
 )
-"""Action by status, class of statuses, error code of a 400, or :data:`NO_ANSWER`."""
+"""Rule by error code of a 400, status, class of statuses, or what the body is."""
+
+STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
+"""Only these, with the error document, say that the row's values are at fault and will be so the next time."""
 
 _NOT_BY_CLASS = frozenset({"401", "403", "429"})
-_AUTHORS_ACTIONS = tuple(action.value for action in Action if action is not Action.WAIT)
+_NOT_THE_AUTHORS = frozenset({Action.WAIT, Action.CONFIRM})
+_AUTHORS_ACTIONS = tuple(action.value for action in Action if action not in _NOT_THE_AUTHORS)
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -61,10 +93,12 @@ class ResponsePolicy:
 
     The most specific row decides (error code, status, class), an author's row before a default one. An
     author's class, such as ``4xx``, leaves 401, 403 and 429 alone: they speak of the key and the account and
-    not of a row, and must be named to be changed.
+    not of a row, and must be named to be changed. A 2xx that cannot be Connectif's counts as no response, whatever an
+    author says of 2xx.
 
     :param on_response: action by status (``422`` or ``"422"``), class (``"5xx"``), error code (``"E0401"``) or
-        ``"no_answer"``; actions ``accept``, ``skip``, ``reject``, ``retry``, ``fail``, ``skip_task``.
+        ``"no_answer"``; actions ``accept``, ``skip``, ``reject``, ``retry``, ``fail``, ``skip_task``. For requests
+        about contacts only: definitions and imports keep the default table.
     :raises ValueError: a key or an action that is none; names every fault.
     """
 
@@ -84,25 +118,42 @@ class ResponsePolicy:
         if faults:
             raise ValueError("on_response: " + "; ".join(faults))
 
-    def for_status(self, status: int, code: str | None = None) -> Action:
-        """The action for an answer.
+    def for_status(self, status: int, code: str | None = None, *, is_error_document: bool = False) -> Rule:
+        """The rule for a response.
 
         :param status: HTTP status.
         :param code: the body's error code, if it has one.
+        :param is_error_document: the body is Connectif's error document.
         """
         exact, hundred = str(status), f"{status // 100}xx"
-        own_rows = [code, exact] if exact in _NOT_BY_CLASS else [code, exact, hundred]
-        for table, rows in ((self._own, own_rows), (DEFAULT_POLICY, [code, exact, hundred])):
-            for row in rows:
-                if row is not None and row in table:
-                    return table[row]
-        return Action.FAIL
+        for row in [code, exact] if exact in _NOT_BY_CLASS else [code, exact, hundred]:
+            if row is not None and row in self._own:
+                return Rule(self._own[row], is_remembered=is_error_document and status in STATUSES_ABOUT_THE_ROW)
+        queue_code = code if status == 400 else None
+        with_document = exact + _DOCUMENT if is_error_document else None
+        for row in (queue_code, with_document, exact, hundred):
+            if row is not None and row in DEFAULT_POLICY:
+                return DEFAULT_POLICY[row]
+        return Rule(Action.FAIL)
+
+    def for_success(self, status: int, *, shows_another_contact: bool) -> Rule:
+        """The rule for a 2xx of Connectif's.
+
+        :param shows_another_contact: the body is a contact of another key than the one that was sent.
+        """
+        return DEFAULT_POLICY[ANOTHER_CONTACT] if shows_another_contact else self.for_status(status)
+
+    def rule_for_error(self, error: ConnectifHttpError | NoAnswerError) -> Rule:
+        """The rule for an error of the client."""
+        if isinstance(error, ConnectifHttpError):
+            return self.for_status(error.status, error.code, is_error_document=error.is_error_document)
+        if NO_ANSWER in self._own:
+            return Rule(self._own[NO_ANSWER])
+        return DEFAULT_POLICY[NOT_CONNECTIF if isinstance(error, NotConnectifError) else NO_ANSWER]
 
     def for_error(self, error: ConnectifHttpError | NoAnswerError) -> Action:
         """The action for an error of the client."""
-        if isinstance(error, ConnectifHttpError):
-            return self.for_status(error.status, error.code)
-        return self._own.get(NO_ANSWER, DEFAULT_POLICY[NO_ANSWER])
+        return self.rule_for_error(error).action
 
 
 def _is_row(row: str) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
+from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.quota import Wait
+from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import UNCHECKED, DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.digests import way_to
 from airflow_provider_connectif.contacts.effort import Effort
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
-from airflow_provider_connectif.contacts.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.contacts.ports import Client, Source
 from airflow_provider_connectif.contacts.progress import Log, Progress, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
@@ -23,6 +26,8 @@ from airflow_provider_connectif.contacts.verdict import Verdict, describe_end, s
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
+
+_ASKED_FOR = frozenset({Cause.REFUSED, Cause.USED_UP})  # the other causes are our own prudence, and take a minute
 
 
 class Run(ABC):
@@ -71,6 +76,7 @@ class Run(ABC):
         self._tally = Tally()
         self._effort = Effort(client.quota)
         self._progress = Progress(log, self._tally, client.quota, self._effort, by_import=self._by_import)
+        self._progress.longest_wait_s = client.longest_wait
         self._journal = journal
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
@@ -323,7 +329,30 @@ class Run(ABC):
 
     def _is_to_stop(self) -> bool:
         """Asked several times a second while something is waited for."""
+        self._look_at_waits()
         return self.stop is not None
+
+    def _look_at_waits(self) -> None:
+        """End the run where it would have to wait for longer than the connection allows."""
+        asked = None if self.stop else self._asked_wait()
+        if asked is not None:
+            wait, error = asked
+            self._leave_alone(error, wait.until - time.time())
+
+    def _asked_wait(self) -> tuple[Wait, Error | None] | None:
+        """What requests wait for since Connectif asked for it, with the response where that was not 429."""
+        wait = self._client.quota.wait
+        return None if wait is None or wait.cause not in _ASKED_FOR else (wait, None)
+
+    def _leave_alone(self, error: Error | None, asked_s: float) -> None:
+        """Connectif asks for a pause of so many seconds: too long a one ends the run."""
+        longest_s = self._client.longest_wait
+        if asked_s > longest_s:
+            self._end_early(Stop(StopKind.LEFT_ALONE, error, asked_s, longest_s))
+
+    def _end_early(self, stop: Stop) -> None:
+        self._own_stop = self._own_stop or stop
+        self._client.quota.close()
 
     def _is_to_stop_while_waiting(self) -> bool:
         self._progress.tick()
@@ -335,20 +364,27 @@ class Run(ABC):
         try:
             found = fetch_definitions(
                 self._client,
-                self._policy,
                 self._log,
                 self._is_to_stop_while_waiting,
                 self._effort.add_failure,
                 self._without_definitions,
+                longest_wait_s=self._longest_pause_s,
             )
         except QuotaClosed:
             return
         except DefinitionsError as failure:
-            is_key = isinstance(failure.error, ConnectifHttpError) and failure.error.status == 401
-            self._own_stop = Stop(StopKind.FAIL if is_key else StopKind.NOT_ANSWERING, failure.error)
+            if failure.kind is StopKind.LEFT_ALONE:
+                self._leave_alone(failure.error, failure.asked_s)
+            else:
+                self._own_stop = Stop(failure.kind, failure.error)
             return
         if found is not None:
             self._mapping = self._mapping.with_definitions(found)
+
+    @property
+    def _longest_pause_s(self) -> float:
+        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        return self._client.longest_wait
 
     def _check_columns(self, source: Source, batch: Sequence[Row]) -> None:
         columns: Sequence[Any] | None = source.columns

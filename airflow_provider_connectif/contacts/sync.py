@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.api.quota import Wait
+from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.delivery import Delivery
 from airflow_provider_connectif.contacts.mapping import Patch
-from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop
+from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind
 from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.run import Run
+from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 
 SENT_AGAIN = "each run sends them all again, though nothing has changed. Let the source have one row for each contact"
 
@@ -29,17 +33,30 @@ class ContactSync(Run):
         super().__init__(*arguments, **named_arguments)
         self._handed_over: deque[Settled] = deque()
         client = self._client
-        send = client.patch_contact if self._mapping.key == "email" else client.patch_contact_by_external_id
+        self._is_all_handed_over = False
+        self._unconfirmed = 0
         self._delivery = Delivery(
-            lambda patch: send(patch.key, patch.properties),
+            self._sent,
             client.quota.close,
             self._policy,
+            send_apart=partial(self._sent, on_fresh_connection=True),
+            key_kind=self._mapping.key,
             max_in_flight=max_in_flight,
             tries=client.tries,
             stop_when_all_rejected=not self._budget.is_unlimited,
             unwritten=self._unwritten,
             most_unwritten=None if self._journal is None else self._journal.commit_lines,
             tell_failure=self._effort.add_failure,
+        )
+
+    def _sent(self, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        client, kind = self._client, self._mapping.key
+        send = client.patch_contact if kind == "email" else client.patch_contact_by_external_id
+        return send(
+            patch.key,
+            patch.properties,
+            is_own=lambda body: not shows_another_contact(body, kind, patch.key),
+            on_fresh_connection=on_fresh_connection,
         )
 
     def kill(self) -> str:
@@ -60,9 +77,21 @@ class ContactSync(Run):
         try:
             with self._delivery:
                 send()
+                self._is_all_handed_over = True
                 self._delivery.drain(self._tick)
         finally:
+            self._is_all_handed_over = False
             self._collect()
+            self._end_refusals()
+
+    def _end_refusals(self) -> None:
+        """What was kept back is written unless the run stopped because everything was rejected."""
+        if self._changes is None:
+            return
+        if self.stop is not None and self.stop.kind is StopKind.ALL_REJECTED:
+            self._changes.refusals.drop()
+        else:
+            self._changes.refusals.release()
 
     def _send(self, patches: Iterable[Patch]) -> None:
         for patch in patches:
@@ -79,7 +108,8 @@ class ContactSync(Run):
     def _end_batch(self) -> None:
         if self._journal is not None:
             # A source may be silent for long, and what is acknowledged meanwhile could not be written down.
-            self._delivery.drain(self._tick)
+            # Rows that Connectif wants to get later do not hold up those that were not read yet.
+            self._delivery.drain(self._tick, lambda: self._delivery.asked_wait is not None)
             self._write_down()
 
     def _batches(self, source: Source) -> Iterator[Sequence[Row]]:
@@ -99,6 +129,23 @@ class ContactSync(Run):
     def _tick(self) -> None:
         self._collect(commit=True)
         self._progress.tick()
+        self._look_at_waits()
+
+    def _end_early(self, stop: Stop) -> None:
+        self._delivery.end(stop)
+
+    def _asked_wait(self) -> tuple[Wait, Error | None] | None:
+        by_quota = super()._asked_wait()
+        if by_quota is not None:
+            return by_quota
+        # Before all rows are handed over, others may follow that can be sent at once.
+        return self._delivery.asked_wait if self._is_all_handed_over or self._delivery.is_full else None
+
+    def _delivery_traits(self) -> dict[str, Any]:
+        return {"holds_refusals_back": not self._budget.is_unlimited}
+
+    def _more_in_summary(self) -> dict[str, Any]:
+        return {"unconfirmed": self._unconfirmed} if self._unconfirmed else {}
 
     def _collect(self, *, commit: bool = False) -> None:
         self._handed_over.extend(self._delivery.collect())
@@ -119,11 +166,23 @@ class ContactSync(Run):
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             reasons = tuple(f"{reason}, {settled.tries} times" for reason in reasons)
         self._tally.count(settled.outcome, patch.number, _told(settled.outcome, reasons))
+        if settled.is_unconfirmed:
+            self._count_unconfirmed()
+        if self._changes is not None and settled.outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED):
+            self._changes.refusals.release()
         status = error.status if isinstance(error, ConnectifHttpError) else None
         if self._changes is not None:
             self._changes.settle(settled, reasons, status)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self._rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
+
+    def _count_unconfirmed(self) -> None:
+        if not self._unconfirmed:
+            self._log.warning(
+                "A contact was accepted twice with a response that shows another one: it counts as delivered, and as "
+                "unconfirmed. Is there a proxy that mixes up responses?"
+            )
+        self._unconfirmed += 1
 
 
 def _told(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:

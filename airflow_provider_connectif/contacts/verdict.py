@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.contacts.outcomes import Error, Stop, StopKind, describe_error
+from airflow_provider_connectif.contacts.progress import describe_seconds
 
 
 class Verdict(StrEnum):
@@ -22,7 +24,6 @@ class Verdict(StrEnum):
 _STATUS_WORDS: dict[int, str] = {
     401: "Connectif refused the API key (401): check the connection's password, which must be keyId:keySecret",
     403: "Connectif answered 403: either the API key lacks the scope {scope}, or the account is blocked",
-    413: "Connectif answered 413, request too large: a fault of this provider, please report it",
     415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
 }
 
@@ -31,7 +32,22 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
     StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this answer: {answer}"),
     StopKind.ALL_REJECTED: (
         Verdict.FAILED,
-        "The first answers were all refusals, so the mapping is wrong rather than the rows; stopped at once",
+        "The first responses were all rejections, those to rows from further on too, so the mapping or something "
+        "between here and Connectif is wrong rather than the rows; stopped, and no row is held for it",
+    ),
+    StopKind.BLOCKED: (
+        Verdict.FAILED,
+        "Several responses in a row were {answer}, and those to rows from further on too: something between here and "
+        "Connectif, such as a firewall, refuses the requests",
+    ),
+    StopKind.LEFT_ALONE: (
+        Verdict.TRY_AGAIN,
+        "Connectif asks to be left alone for {asked} ({answer}), longer than longest_wait of the connection, "
+        "{longest}: a retry_delay of {retry_delay} outlasts it",
+    ),
+    StopKind.NO_DEFINITIONS: (
+        Verdict.TRY_AGAIN,
+        "The field definitions cannot be read ({answer}), and without them no value could be checked",
     ),
     StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not answer as it should: {answer}, after every try"),
     StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
@@ -50,6 +66,14 @@ def stop_verdict(stop: Stop, scope: str) -> tuple[Verdict, str]:
     :param scope: what the API key must allow for this kind of run.
     """
     verdict, words = _STOP_VERDICTS[stop.kind]
+    if stop.kind is StopKind.LEFT_ALONE:
+        minutes = math.ceil(stop.asked_s / 60)
+        return verdict, words.format(
+            asked=describe_seconds(stop.asked_s),
+            answer="its rate limit" if stop.error is None else describe_error(stop.error),
+            longest=describe_seconds(stop.longest_wait_s),
+            retry_delay="1 minute" if minutes == 1 else f"{minutes} minutes",
+        )
     if stop.kind is StopKind.FAIL and isinstance(stop.error, ConnectifHttpError):
         if stop.error.status // 100 == 3:
             return verdict, f"Connectif answered {describe_error(stop.error)}: check the connection's host"

@@ -35,8 +35,9 @@ class ConnectifHook(BaseHook):
     The API key ``keyId:keySecret`` is the connection's password, or its id the login and its secret the
     password. The host defaults to ``https://api.connectif.cloud``; plain http is for this machine only.
     Extras, all optional: ``timeout`` (seconds, 30), ``connect_timeout`` (seconds, 5), ``requests_per_minute``
-    (a cap below the account's own), ``retries`` (requests for one contact in all, 5), ``verify`` (``true``,
-    ``false`` or the path of a CA bundle).
+    (a cap below the account's own), ``retries`` (requests for one contact in all, 5), ``longest_wait`` (seconds that a
+    task waits at most when Connectif asks to be left alone, 120), ``verify`` (``true``, ``false`` or the path of a CA
+    bundle).
 
     :param connectif_conn_id: the connection's id. It is read when it is needed, never in ``__init__``.
     """
@@ -82,7 +83,7 @@ class ConnectifHook(BaseHook):
         :raises ConnectifConfigError: type, key, host or an extra cannot be used; the text never quotes the key.
         """
         # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
-        from airflow_provider_connectif.api.client import DEFAULT_TRIES, ConnectifClient
+        from airflow_provider_connectif.api.client import DEFAULT_LONGEST_WAIT_S, DEFAULT_TRIES, ConnectifClient
         from airflow_provider_connectif.api.quota import Quota
 
         connection = self.get_connection(self.connectif_conn_id)
@@ -96,7 +97,10 @@ class ConnectifHook(BaseHook):
         arguments = _shared_arguments(connection, extra)
         cap = arguments.pop("requests_per_minute")
         tries = _extra_count(extra, "retries") or DEFAULT_TRIES
-        return ConnectifClient(**arguments, tries=tries, quota=Quota(cap), connections=connections)
+        longest_wait = _extra_number(extra, "longest_wait") or DEFAULT_LONGEST_WAIT_S
+        return ConnectifClient(
+            **arguments, tries=tries, longest_wait=longest_wait, quota=Quota(cap), connections=connections
+        )
 
     async def get_async_imports(self) -> AsyncImports:
         """What asks how an import stands without blocking, for the triggerer; nothing is sent yet.

@@ -71,16 +71,16 @@ def test_all_pages_are_read_once_whatever_their_links_look_like(account: Catalog
 
 
 @pytest.mark.parametrize("trap", TRAPS)
-def test_pages_that_lead_astray_are_left_and_the_run_goes_on_with_one_warning(
-    account: CatalogueServer, said: Callable[[], str], trap: str
+def test_pages_that_lead_astray_end_the_run_before_a_value_is_sent_unchecked(
+    account: CatalogueServer, trap: str
 ) -> None:
     account.reset(trap=trap)
-    assert run_operator(rows=[GOOD]).state == "success"
-    report, log = account.report(), said()
-    assert (report["foreign"], report["patches"]) == (0, 1)
+    run = run_operator(rows=[GOOD])
+    assert run.state == "up_for_retry"
+    assert "The field definitions cannot be read" in str(run.error)
+    report = account.report()
+    assert (report["foreign"], report["patches"]) == (0, 0)
     assert len(report["pages"]) <= 100
-    assert log.count("Field definitions cannot be read") == 1
-    assert "custom fields are not checked before sending" in log
 
 
 CUSTOM = {"rows": [GOOD]}
@@ -114,10 +114,10 @@ HTML = "<html>Bad gateway</html>"
         ({"faults": [[503, HTML], [500, None]]}, "success", 1, "Done in"),
         ({"faults": [[429, None]], "headers": {"Retry-After": "1"}}, "success", 1, "Done in"),
         ({"always": [403, {"status": 403}]}, "success", 1, "lacks the scope Contact fields: Read (403)"),
-        ({"always": [404, {"status": 404}]}, "success", 1, "Field definitions cannot be read"),
-        ({"always": [200, HTML]}, "success", 1, "the answer is not a JSON object"),
-        ({"always": [200, {"results": []}]}, "success", 1, "no field at all"),
-        ({"always": [200, {"results": [{"id": 7}]}]}, "success", 1, "needs an id and a type"),
+        ({"always": [404, {"status": 404}]}, "up_for_retry", 0, "Stopped early, after"),
+        ({"always": [200, HTML]}, "up_for_retry", 0, "HTTP 200 OK with an HTML or XML page"),
+        ({"always": [200, {"results": []}]}, "up_for_retry", 0, "Stopped early, after"),
+        ({"always": [200, {"results": [{"id": 7}]}]}, "up_for_retry", 0, "Stopped early, after"),
         ({"always": [401, None]}, "failed", 0, "Stopped early, after"),
     ],
 )

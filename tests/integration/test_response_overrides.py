@@ -125,7 +125,7 @@ def test_a_run_whose_first_twenty_answers_are_rejections_stops(strict: StrictSer
     strict.reset(faults=[{"status": 422}], delay_s=0.01)
     end = run(rows=rows(1000), max_in_flight=8, failure_budget=900)
     assert end.state == "failed"
-    assert 20 <= end.summary["rejected"] == strict.received <= 20 + 8
+    assert 40 <= end.summary["rejected"] == strict.received <= 40 + 8
     assert "mapping" in str(end.error)
 
 

@@ -21,6 +21,8 @@ QUEUE_FULL = {"status": 400, "json": {"code": "E0401", "detail": "10 imports are
 VALIDATION = {"status": 422, "json": {"validationErrors": [{"name": "tier", "path": "/tier", "reason": "too golden"}]}}
 GATEWAY = {"status": 502, "text": "<html><h1>Bad Gateway</h1>", "content_type": "text/html"}
 
+FIREWALL = {"status": 403, "text": "<html>Blocked</html>", "content_type": "text/html"}
+
 
 def counts(run: Run) -> dict[str, int]:
     """The counts of a summary that are not zero."""
@@ -42,7 +44,12 @@ ALONE: dict[str, tuple[dict[str, Any], str, dict[str, int], int, str]] = {
     "403": ({"status": 403}, "failed", {}, 1, "HTTP 403 Forbidden"),
     "404": ({"status": 404}, "failed", {"rejected": 1}, 1, "HTTP 404 Not Found"),
     "409": ({"status": 409}, "failed", {"rejected": 1}, 1, "HTTP 409 Conflict"),
-    "413": ({"status": 413}, "failed", {}, 1, "HTTP 413"),
+    "403 of a firewall": (FIREWALL, "failed", {"rejected": 1}, 1, "HTTP 403 Forbidden"),
+    "408": ({"status": 408}, "success", {"created": 1}, 2, ""),
+    "413": ({"status": 413}, "failed", {"rejected": 1}, 1, "HTTP 413"),
+    "421": ({"status": 421}, "success", {"created": 1}, 2, ""),
+    "423": ({"status": 423}, "success", {"created": 1}, 2, ""),
+    "425": ({"status": 425}, "success", {"created": 1}, 2, ""),
     "415": ({"status": 415}, "failed", {}, 1, "HTTP 415"),
     "422 with validationErrors": (VALIDATION, "failed", {"rejected": 1}, 1, "HTTP 422 tier: too golden"),
     "422 without": ({"status": 422}, "failed", {"rejected": 1}, 1, "HTTP 422 Unprocessable Entity: Strictly no."),
@@ -127,7 +134,7 @@ def test_all_of_them_in_a_thousand_rows(two_tries: StrictServer, run_dag: Callab
     assert len(two_tries.contacts) == 900
 
 
-@pytest.mark.parametrize("status", [302, 401, 403, 413, 415])
+@pytest.mark.parametrize("status", [302, 401, 403, 415])
 def test_an_answer_that_speaks_of_everything_ends_the_task_in_the_middle(
     status: int, two_tries: StrictServer, run_dag: Callable[..., Any]
 ) -> None:

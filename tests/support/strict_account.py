@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
@@ -77,10 +78,20 @@ class Account:
                 "ceil": str(math.ceil(left)),
                 "fraction": f"{left:.3f}",
                 "epoch": str(math.floor(ends)),
+                "iso": datetime.fromtimestamp(ends, UTC).isoformat(),
+                "draft7": str(math.ceil(left)),
+                "draft8": str(math.ceil(left)),
             }[self.headers]
-            prefix = "X-RateLimit" if self.headers == "epoch" else "RateLimit"
+            prefix = "X-RateLimit" if self.headers in ("epoch", "iso") else "RateLimit"
             remaining = max(0, self.limit - int(window["allowed"]))
             headers = {f"{prefix}-Limit": self.limit, f"{prefix}-Remaining": remaining, f"{prefix}-Reset": reset}
+            if self.headers == "draft7":
+                headers = {"RateLimit": f"limit={self.limit}, remaining={remaining}, reset={reset}"}
+            elif self.headers == "draft8":
+                headers = {
+                    "RateLimit-Policy": f'"a day, all";q=1000000;w=86400, "default";q={self.limit};w={self.window_s:g}',
+                    "RateLimit": f'"a day, all";r=900000;t=40000, "default";r={remaining};t={reset}',
+                }
         if refused and self.retry_after == "seconds":
             headers["Retry-After"] = math.ceil(left)
         if refused and self.retry_after == "date":
@@ -184,7 +195,8 @@ def _decide(
     fault = account.fault_for(key)
     if fault.get("hang") == "before" or fault.get("drop") == "before":
         return 0, fault, b""
-    if fault.get("status", 200) >= 300:
+    if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
+        fault.setdefault("status", 200)
         return fault["status"], fault, _fault_content(fault, key, content)
     if body is None or not (rules.is_email(key) if by == "email" else rules.is_external_id(key)):
         return 400, {}, _error(400)
@@ -195,7 +207,18 @@ def _decide(
     if account.keep_contacts:
         account.contacts.change([(key, body)], overwrite)
     status = fault.get("status") or (201 if created else 200)
-    return status, fault, b"" if status == 204 else b'{"id": "5f0000000000000000000000"}'
+    return status, fault, b"" if status == 204 else _shown(account, by, fault.get("shows", key), body, fault)
+
+
+def _shown(account: Account, by: str, key: str, body: dict[str, Any], fault: dict[str, Any]) -> bytes:
+    """What a PATCH responds with; all of it is optional by the documents."""
+    shows = "contact" if "shows" in fault else account.shows
+    if shows == "nothing":
+        return b""
+    contact = {"id": "5f0000000000000000000000"}
+    if shows == "contact":
+        contact |= body | {"_email" if by == "email" else "_externalId": key}
+    return json.dumps(contact).encode()
 
 
 def _field_page(account: Account, method: bytes, target: bytes, wrong: list[str]) -> tuple[int, dict[str, Any], bytes]:

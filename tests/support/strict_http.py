@@ -145,11 +145,26 @@ class Connection(asyncio.Protocol):
         headers = self.asked.rate_headers(status == 429) | fault.get("headers", {})
         if content:
             headers.setdefault("Content-Type", fault.get("content_type", "application/json; charset=utf-8"))
-        if fault.get("trickle_s"):
+        interim = fault.get("interim", [])
+        if interim:
+            self.send_interim(status, fault, headers, content, list(interim))
+        elif fault.get("trickle_s"):
             self.transport.write(_head(status, headers, len(content)))
             self.trickle(content, fault["trickle_s"])
         else:
             self.send(status, content, headers, half=bool(fault.get("half")))
+
+    def send_interim(
+        self, status: int, fault: dict[str, Any], headers: dict[str, str], content: bytes, interim: list[int]
+    ) -> None:
+        """The interim responses, one after the other, and then the final one."""
+        if not interim:
+            self.send(status, content, headers, half=bool(fault.get("half")))
+            return
+        if not self.transport.is_closing():
+            self.transport.write(f"HTTP/1.1 {interim[0]} Interim\r\nLink: </a>; rel=preload\r\n\r\n".encode())
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.03, self.send_interim, status, fault, headers, content, interim[1:])
 
     def send(self, status: int, content: bytes, headers: dict[str, str] | None = None, half: bool = False) -> None:
         self.land()

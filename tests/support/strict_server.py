@@ -24,11 +24,14 @@ DEFAULTS: dict[str, Any] = {
     "limit": 0,  # requests a window allows; 0 for no limit, and then no headers either
     "window_s": 60.0,
     "window_from": "first",  # a window begins with its first request, or on the "clock"
-    "headers": "floor",  # whole seconds "floor" or "ceil", "fraction", "epoch" (X-RateLimit-*), or "none"
+    # Whole seconds "floor" or "ceil", "fraction", "epoch" or "iso" (X-RateLimit-*), "draft7" or "draft8" (one combined
+    # header), or "none".
+    "headers": "floor",
     "headers_every": 1,  # 2: on every second answer only
     "retry_after": None,  # on a 429: "seconds", HTTP "date", or nothing
     "clock_ahead_s": 0.0,  # of the server, against the client
     "delay_s": 0.0,
+    "shows": "id",  # what a PATCH responds with: the "contact", its "id" only, or "nothing"
     "fields_a_page": 7,
     "fields_fault": None,  # what is done to every GET /contact-fields/
     "faults": [],
@@ -42,7 +45,9 @@ DEFAULTS: dict[str, Any] = {
 
 Which requests: ``keys`` (contact keys), ``attempts`` (the first n requests of each key), ``nth`` (first and last,
 counted over the requests that the window let pass; ``None`` for no end), ``times`` (how often in all).
-What happens: ``status`` with ``json`` (over the documented body) or ``text`` and ``content_type``, ``headers``;
+What happens: ``status`` with ``json`` (over the documented body) or ``text`` and ``content_type``, ``headers``: below
+300 with one of these two nothing is changed, since somebody in between has responded; ``shows`` (the key of the contact
+that the response shows); ``interim`` (statuses before the final response, each in a packet of its own);
 ``drop`` or ``hang``, each ``"before"`` or ``"after"`` the contact is changed; ``half`` an answer; ``trickle_s``
 between the bytes of a body; ``delay_s``. ``KEY`` and ``BODY`` in a body stand for what was sent.
 """

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, error_class
-from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
+from airflow_provider_connectif.api.errors import NoAnswerError, NotConnectifError, error_class
+from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy, Rule
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,17 @@ from airflow_provider_connectif.contacts.response_policy import Action, Response
         (400, "E0301", "retry"),
         (400, "E0401", "retry"),
         (401, None, "fail"),
-        (403, None, "fail"),
+        (403, None, "reject"),
         (404, None, "reject"),
         (409, None, "reject"),
-        (413, None, "fail"),
+        (408, None, "retry"),
+        (413, None, "reject"),
         (415, None, "fail"),
         (418, None, "reject"),
+        (421, None, "retry"),
         (422, None, "reject"),
+        (423, None, "retry"),
+        (425, None, "retry"),
         (429, None, "wait"),
         (500, None, "retry"),
         (503, None, "retry"),
@@ -38,7 +42,41 @@ from airflow_provider_connectif.contacts.response_policy import Action, Response
     ],
 )
 def test_the_default_table(status: int, code: str | None, action: str) -> None:
-    assert ResponsePolicy().for_status(status, code).value == action
+    assert ResponsePolicy().for_status(status, code).action.value == action
+
+
+@pytest.mark.parametrize(
+    ("status", "is_document", "rule"),
+    [
+        (400, True, Rule(Action.REJECT, is_remembered=True)),
+        (400, False, Rule(Action.REJECT)),
+        (422, True, Rule(Action.REJECT, is_remembered=True)),
+        (422, False, Rule(Action.REJECT)),
+        (404, True, Rule(Action.REJECT)),
+        (409, True, Rule(Action.REJECT)),
+        (403, True, Rule(Action.FAIL)),
+        (403, False, Rule(Action.REJECT, most_in_a_row=5)),
+        (413, True, Rule(Action.REJECT, most_in_a_row=5)),
+    ],
+)
+def test_only_connectifs_own_word_about_a_row_is_remembered(status: int, is_document: bool, rule: Rule) -> None:
+    assert ResponsePolicy().for_status(status, is_error_document=is_document) == rule
+
+
+@pytest.mark.parametrize(
+    ("status", "is_document", "is_remembered"), [(422, True, True), (422, False, False), (409, True, False)]
+)
+def test_an_authors_rejection_is_remembered_where_the_tables_would_be(
+    status: int, is_document: bool, is_remembered: bool
+) -> None:
+    policy = ResponsePolicy({status: "reject"})
+    assert policy.for_status(status, is_error_document=is_document) == Rule(Action.REJECT, is_remembered)
+
+
+def test_a_success_that_is_not_connectifs_counts_as_no_response_whatever_an_author_says_of_2xx() -> None:
+    error = NotConnectifError("HTTP 200 OK with a text")
+    assert ResponsePolicy({"2xx": "accept"}).for_error(error) is Action.RETRY
+    assert ResponsePolicy({"no_answer": "fail"}).for_error(error) is Action.FAIL
 
 
 def test_no_answer_is_a_row_of_its_own() -> None:
@@ -56,7 +94,7 @@ def test_no_answer_is_a_row_of_its_own() -> None:
         ({"5xx": "fail", 503: "retry"}, 503, None, "retry"),
         ({"4xx": "skip"}, 422, None, "skip"),
         ({"4xx": "skip"}, 401, None, "fail"),
-        ({"4xx": "skip"}, 403, None, "fail"),
+        ({"4xx": "skip"}, 403, None, "reject"),
         ({"4xx": "skip"}, 429, None, "wait"),
         ({401: "skip_task", 403: "reject", 429: "fail"}, 401, None, "skip_task"),
         ({401: "skip_task", 403: "reject", 429: "fail"}, 403, None, "reject"),
@@ -68,7 +106,7 @@ def test_no_answer_is_a_row_of_its_own() -> None:
     ],
 )
 def test_an_author_changes_rows(on_response: dict[int | str, str], status: int, code: str | None, action: str) -> None:
-    assert ResponsePolicy(on_response).for_status(status, code).value == action
+    assert ResponsePolicy(on_response).for_status(status, code).action.value == action
 
 
 @pytest.mark.parametrize(

@@ -318,7 +318,7 @@ class ContactImport(ContactSync):
         return (Verdict.FAILED if is_final else Verdict.TRY_AGAIN), words
 
     def _delivery_traits(self) -> dict[str, Any]:
-        return {"way": self._rules.way, "settles_later": True}
+        return super()._delivery_traits() | {"way": self._rules.way, "settles_later": True}
 
     def _check_columns(self, source: Source, batch: Sequence[Row]) -> None:
         super()._check_columns(source, batch)
@@ -355,11 +355,15 @@ class ContactImport(ContactSync):
         more: dict[str, Any] = {"imported": outcomes[Outcome.IMPORTED], "duplicates": outcomes[Outcome.DUPLICATE]}
         if self._rules.on_existing == "keep":
             more["not_taken"] = outcomes[Outcome.NOT_TAKEN]
-        return more | {
-            "imports": ids[:_MOST_IDS],
-            "files": len(self._uploads.state.files),
-            "deferrals": self._effort.deferrals,
-        }
+        return (
+            super()._more_in_summary()
+            | more
+            | {
+                "imports": ids[:_MOST_IDS],
+                "files": len(self._uploads.state.files),
+                "deferrals": self._effort.deferrals,
+            }
+        )
 
     def _log_end(self) -> None:
         if not self.is_deferred:

@@ -1,0 +1,81 @@
+"""The combined ``RateLimit`` header of the IETF drafts ratelimit-headers, and the lists that it is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_QUOTED_OR_PLAIN = re.compile(r'"(?:[^"\\]|\\.)*"?|[^",;]+|[,;]')
+_DRAFT_7 = frozenset({"limit", "remaining", "reset"})
+_MOST_MEMBERS = 20
+
+
+class CombinedRate(NamedTuple):
+    """The parts of the header as text; ``None`` where it does not have them, or not as a number."""
+
+    limit: str | None = None
+    remaining: str | None = None
+    reset: str | None = None
+
+
+def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
+    """Read ``RateLimit`` in both of its forms, with ``RateLimit-Policy`` for the limit.
+
+    Draft 7 has one policy: ``limit=100, remaining=0, reset=30``. Draft 8 has a list, each with a name and parameters:
+    ``"burst";r=3;t=1, "default";r=0;t=30``. The one with the fewest requests left is the one that holds back; of
+    several with nothing left, the one that takes longest.
+    """
+    pieces = [piece for member in members(rate or "") for piece in member]
+    told = {name: value for name, value in map(_pair, pieces) if name in _DRAFT_7}
+    if told:
+        return CombinedRate(told.get("limit"), told.get("remaining"), told.get("reset"))
+    policies = [
+        (member[0], CombinedRate(None, pairs.get("r"), pairs.get("t")))
+        for member in members(rate or "")
+        if (pairs := dict(map(_pair, member[1:]))).get("r") is not None
+    ]
+    if not policies:
+        return CombinedRate()
+    name, tightest = min(policies, key=lambda one: _tightness(one[1]))
+    return tightest._replace(limit=_quotas(policy).get(_name(name)))
+
+
+def members(text: str) -> list[list[str]]:
+    """The members of a list, each as its value and parameters, trimmed; commas within quotes do not separate."""
+    found: list[list[str]] = [[""]]
+    for part in _QUOTED_OR_PLAIN.findall(text):
+        if part == ",":
+            found.append([""])
+        elif part == ";":
+            found[-1].append("")
+        else:
+            found[-1][-1] += part
+    return [[piece.strip() for piece in member] for member in found[:_MOST_MEMBERS]]
+
+
+def _tightness(rate: CombinedRate) -> tuple[float, float]:
+    remaining, reset = float(rate.remaining or 0), float(rate.reset or 0)
+    return remaining, (reset if remaining else -reset)
+
+
+def _quotas(policy: str | None) -> Mapping[str, str]:
+    """Requests a window by the name of the policy (``"default";q=100;w=60``)."""
+    quotas = {}
+    for member in members(policy or ""):
+        quota = dict(map(_pair, member[1:])).get("q")
+        if quota is not None:
+            quotas[_name(member[0])] = quota
+    return quotas
+
+
+def _pair(piece: str) -> tuple[str, str | None]:
+    """A parameter's name and its value, ``None`` where that is no number."""
+    name, _, value = piece.partition("=")
+    value = value.strip().strip('"')
+    return name.strip().lower(), value if _NUMBER.fullmatch(value) else None
+
+
+def _name(text: str) -> str:
+    return text.strip('"')
