@@ -172,12 +172,12 @@ def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at
     )
 
 
-def function_error(error: Exception, rows_made: int) -> ReadError | None:
+def function_error(error: Exception, rows_made: int | None = None) -> ReadError | None:
     """An error out of somebody's rows that quotes a value by its nature; ``None`` for any other.
 
     Its words are left out, and the place where it was raised is named instead.
 
-    :param rows_made: how many rows came before.
+    :param rows_made: how many rows came before; ``None`` where the function had not returned.
     """
     if not is_of_a_database(error) and not (
         isinstance(error, CONVERSION_ERRORS) and type(error).__module__ in ("builtins", "decimal")
@@ -186,9 +186,9 @@ def function_error(error: Exception, rows_made: int) -> ReadError | None:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_OWN_FOLDER)]
     place = f", in {own[0].name}() at line {own[0].lineno} of {os.path.basename(own[0].filename)}" if own else ""
+    what = "the rows" if rows_made is None else f"row {rows_made + 1:,}"
     return ReadError(
-        f"making row {rows_made + 1:,} failed with {type(error).__name__}{place}. Its words are not shown, since they "
-        "may quote a value"
+        f"making {what} failed with {type(error).__name__}{place}. Its message may quote a value and is not shown"
     )
 
 

@@ -21,6 +21,7 @@ from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
+from airflow_provider_connectif.contacts.rows import BATCH_BYTES, weight_of_row
 
 POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
 _HURRY_S = 1.0  # what the requests in flight get when the task is killed or breaks
@@ -31,6 +32,7 @@ _LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more 
 _FAILURES_THAT_STOP = 20  # without one answer in between; more where more are in flight
 _ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
+_BYTES_AHEAD = 2 * BATCH_BYTES  # of rows that are taken in; beyond that one row is taken in at a time
 
 
 @dataclass
@@ -39,6 +41,8 @@ class _Job:
     order_key: str
     tries: int = 0
     first_try_at: float = field(default=0.0)
+    weight: int = 0
+    """About how many bytes its row takes."""
 
 
 class Delivery:
@@ -86,6 +90,7 @@ class Delivery:
         self._sequence = itertools.count()
         self._settled: deque[Settled] = deque()
         self._unsettled = 0
+        self._unsettled_bytes = 0
         self._in_flight = 0
         self._answers = 0
         self._rejections = 0
@@ -146,12 +151,16 @@ class Delivery:
     def offer(self, patch: Patch) -> bool:
         """Hand over a patch if there is room for it within a moment; whether it was taken."""
         with self._progress:
-            if self._unsettled >= self._ahead:
+            if self._is_full:
                 self._progress.wait(POLL_S)
-            if self._unsettled >= self._ahead or self.stop:
+            if self._is_full or self.stop:
                 return False
             self._take_in(_Job(patch, unicodedata.normalize("NFC", patch.key).casefold()))
             return True
+
+    @property
+    def _is_full(self) -> bool:
+        return self._unsettled >= self._ahead or self._unsettled_bytes >= _BYTES_AHEAD
 
     def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:
         """Wait until every row is settled, or, once the run ends early, the requests in flight have ended.
@@ -196,7 +205,9 @@ class Delivery:
         return settled
 
     def _take_in(self, job: _Job) -> None:
+        job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
         self._unsettled += 1
+        self._unsettled_bytes += job.weight
         if job.order_key in self._behind:
             self._behind[job.order_key].append(job)
         else:
@@ -320,6 +331,7 @@ class Delivery:
 
     def _settle(self, job: _Job, outcome: Outcome, error: Error | None) -> None:
         self._unsettled -= 1
+        self._unsettled_bytes -= job.weight
         self._settled.append(Settled(job.patch, outcome, error, job.tries))
         behind = self._behind[job.order_key]
         if behind:

@@ -223,6 +223,7 @@ class ContactsOperator(ContactsArguments):
                 "rejects": Rejects(sink),
                 "rejects_path": path,
                 "log": self.log,
+                "conn_id": str(self.connectif_conn_id),
                 "journal": opened,
                 "full_refresh": is_on("full_refresh", self.full_refresh),
                 "retry_rejected": is_on("retry_rejected", self.retry_rejected),
