@@ -14,11 +14,10 @@ from typing import Any
 from airflow_provider_connectif.contacts.rules.base import UnreadableValue
 
 # Types whose conversion cannot fail, by PostgreSQL's names; all others are converted with care, which costs time.
-_SAFE_POSTGRES_TYPES = frozenset(
-    ("bool", "bpchar", "bytea", "float4", "float8", "int2", "int4", "int8", "name", "numeric", "oid", "text", "uuid")
-    + ("varchar",)
-)
 _TEXTS = ("bpchar", "name", "text", "varchar")
+_SAFE_POSTGRES_TYPES = frozenset(
+    ("bool", "bytea", "float4", "float8", "int2", "int4", "int8", "numeric", "oid", "uuid", *_TEXTS)
+)
 # The same by object id, for psycopg2, which knows no names.
 _SAFE_POSTGRES_OIDS = frozenset((16, 17, 19, 20, 21, 23, 25, 26, 700, 701, 1042, 1043, 1700))
 # psycopg2 makes the last day of the year 9999 of infinity: another value, not a failure.
@@ -64,7 +63,7 @@ def without_semicolon(sql: str) -> str:
     import sqlparse
     from sqlparse import tokens
 
-    parts = list(sqlparse.lexer.tokenize(sql))
+    parts = list(sqlparse.lexer.tokenize(sql))  # type: ignore[no-untyped-call]
     has_semicolon = False
     while parts:
         kind, text = parts[-1]
@@ -132,7 +131,7 @@ def _holds_unreadable(value: Any) -> bool:
 
 
 def _prepare_psycopg2(connection: Any) -> None:
-    from psycopg2 import extensions
+    from psycopg2 import extensions  # type: ignore[import-untyped]
 
     casters = {**extensions.string_types, **connection.string_types}
     for oid, caster in casters.items():
@@ -163,7 +162,9 @@ def _is_of_dates(value: Any) -> bool:
     """Whether a value is an array or a range of dates, in which psycopg2 hides infinity."""
     import datetime
 
-    items: Iterable[Any] = value if isinstance(value, list) else (getattr(value, "lower", 0), getattr(value, "upper", 0))
+    items: Iterable[Any] = (
+        value if isinstance(value, list) else (getattr(value, "lower", 0), getattr(value, "upper", 0))
+    )
     return any(isinstance(item, datetime.date) for item in items)
 
 

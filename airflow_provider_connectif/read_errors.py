@@ -48,6 +48,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "format": "%s as placeholders, and %% for a percent sign",
     "pyformat": "%s or %(name)s as placeholders, and %% for a percent sign",
 }
+_PROTOCOL_VIOLATION = "08P01"
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -96,7 +97,7 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
 
 
 def connection_error(error: Exception, conn_id: str) -> ReadError | None:
-    """A connection that its driver refuses whatever the network does, in words; ``None`` where another attempt may help.
+    """A connection that its driver refuses whatever the network does; ``None`` where another attempt may help.
 
     :param error: out of the hook's ``get_conn``.
     """
@@ -150,6 +151,8 @@ def _is_of_placeholders(error: BaseException) -> bool:
         return type(own).__name__ == "ProgrammingError" and _number(own) is None
     if _driver(own) == "sqlite3" and type(own).__name__ == "InterfaceError":
         return "binding parameter" in str(own)
+    if _sqlstate(own) == _PROTOCOL_VIOLATION:  # too few values, by PostgreSQL's own words
+        return "bind message supplies" in str(own)
     return type(own).__name__ == "ProgrammingError" and not _sqlstate(own)
 
 
@@ -197,7 +200,9 @@ def _is_telling(error: BaseException, state: str, driver: str) -> bool:
     if driver == "sqlite3":
         # An error without a name is the module's own, as of bytes that it cannot decode.
         name = getattr(error, "sqlite_errorname", None)
-        is_known = name is not None and (name != "SQLITE_ERROR" or _WRONG_STATEMENT_WORDS.search(str(error)) is not None)
+        is_known = name is not None and (
+            name != "SQLITE_ERROR" or _WRONG_STATEMENT_WORDS.search(str(error)) is not None
+        )
         return is_known or type(error).__name__ in _TELLING_KINDS
     if state:
         return state.startswith(_TELLING_STATES)

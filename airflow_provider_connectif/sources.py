@@ -79,8 +79,8 @@ class SqlSource:
     :param sql: one statement that returns rows.
     :param parameters: as the driver's ``execute`` takes them.
     :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
-    :raises ReadError: from iteration: the database failed; or the statement, its parameters or the connection's settings
-        are wrong (``final``). The database's words are shown where they speak of objects and not of rows.
+    :raises ReadError: from iteration: the database failed; or the statement, its parameters or the settings of the
+        connection are wrong (``final``). The database's words are shown where they speak of objects and not of rows.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class AsyncImports:
             },
             timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
             verify=_verification(settings.verify),
-            # As requests reads the environment: httpx by itself trips over addresses in NO_PROXY, such as ``fe80::/10``.
+            # The environment as requests reads it: httpx trips over addresses in NO_PROXY, such as ``fe80::/10``.
             trust_env=False,
             proxy=_proxy(settings.proxy),
         )
@@ -173,7 +173,7 @@ def _proxy(proxy: str | None) -> httpx.Proxy | None:
         return None
     try:
         # With the scheme that requests puts where there is none.
-        made = httpx.Proxy(prepend_scheme_if_needed(proxy.strip(), "http"))
+        made = httpx.Proxy(prepend_scheme_if_needed(proxy.strip(), "http"))  # type: ignore[no-untyped-call]
         httpx.AsyncHTTPTransport(proxy=made, trust_env=False)
     except (httpx.InvalidURL, ValueError, ImportError) as error:
         fault = type(error).__name__

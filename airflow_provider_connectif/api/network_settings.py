@@ -42,7 +42,7 @@ def network_settings(url: str, verify: bool | str) -> NetworkSettings:
     """
     is_local = is_loopback(urlsplit(url).hostname or "")
     settings = requests.Session().merge_environment_settings(url, {}, None, verify, None)
-    found = settings["verify"]
+    found: bool | str = settings["verify"] if settings["verify"] is not None else True
     # Plain http needs no certificate, but a path that the connection names is meant to be there.
     if isinstance(found, str) and (isinstance(verify, str) or url.startswith("https:")):
         _check_bundle(found, "the connection's extra 'verify'" if isinstance(verify, str) else _bundle_variable())
@@ -71,7 +71,7 @@ def _check_bundle(path: str, named_by: str) -> None:
 def _check_proxy(proxy: str, named_by: str) -> None:
     fault = ""
     try:
-        parts = urllib3.util.parse_url(prepend_scheme_if_needed(proxy.strip(), "http"))
+        parts = urllib3.util.parse_url(prepend_scheme_if_needed(proxy.strip(), "http"))  # type: ignore[no-untyped-call]
     except (ValueError, urllib3.exceptions.LocationParseError):
         fault = "is no valid address"
     else:

@@ -27,7 +27,9 @@ _WORD = re.compile(r"(?:\w|[^\x00-\xbf\s\u2000-\u206f\u3000-\u303f\uff00-\uff0f]
 _NOT_A_DIGIT = re.compile(r"\D+")
 _SEVERAL_CONCEALED = re.compile(r"\*{3}(?:[\s.,;:/@+'\u2019-]*\*{3})+")
 # An apostrophe within a word is no quotation mark.
-_QUOTATION = re.compile(r"(?<!\w)([\"'`\u00ab\u201e\u201c\u2018\u2039\u300c])(.{1,400}?)[\"'`\u00bb\u201d\u201c\u2019\u203a\u300d](?!\w)")
+_QUOTATION = re.compile(
+    r"(?<!\w)([\"'`\u00ab\u201e\u201c\u2018\u2039\u300c])(.{1,400}?)[\"'`\u00bb\u201d\u201c\u2019\u203a\u300d](?!\w)"
+)
 _ELLIPSIS = r"\s?(?:\.{2,}|\u2026|\u2025|\u22ef|[\[(<{]\s?(?:\.|\u2026|cut|trunc|more)|\*{2,}|~|-{2,}|_{2,})"
 _CUT_BEHIND = re.compile(_ELLIPSIS, re.IGNORECASE)
 _CUT_BEFORE = re.compile(r"(?:\.{2,}|\u2026|\u2025|\u22ef|(?:\.|\u2026)[\])>}]|\*{2,}|~|-{2,}|_{2,})\s?$")
@@ -38,18 +40,19 @@ _MOST_ENCODINGS = 3
 _DEEPEST = 3
 
 # What servers say of values. Such a word is concealed where it is a word of the row, but not where it is a part of one.
-_COMMON = frozenset(
-    """above account after allowed already also array attribute bad before belong below body boolean both cannot char
-    character characters contact contacts contain contains could country custom data date decimal default digit digits
-    does domain duplicate duplicated email empty error exceed exceeds exist existing exists expected expects external
-    fail failed false field fields format found from future given greater have html http https incorrect input integer
-    into invalid item items json least length less letter letters like limit line list long longer match matches
-    maximum minimum missing mobile more most must name names none null number numbers object only option options
-    other over past path pattern phone please possible property properties range read readable reason received request
-    required response same schema seems send sent server should small smaller some status string such taken than that
-    then there they this time title token true type types under unique unknown unprocessable update used user valid
-    validation value values when where which with within without word words wrong year zero""".split()
-)
+_COMMON_WORDS = """
+    above account after allowed already also array attribute bad before belong below body boolean both cannot char
+    character characters contact contacts contain contains could country custom data date decimal default digit
+    digits does domain duplicate duplicated email empty error exceed exceeds exist existing exists expected expects
+    external fail failed false field fields format found from future given greater have html http https incorrect
+    input integer into invalid item items json least length less letter letters like limit line list long longer
+    match matches maximum minimum missing mobile more most must name names none null number numbers object only
+    option options other over past path pattern phone please possible property properties range read readable reason
+    received request required response same schema seems send sent server should small smaller some status string
+    such taken than that then there they this time title token true type types under unique unknown unprocessable
+    update used user valid validation value values when where which with within without word words wrong year zero
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 class _Token(NamedTuple):

@@ -1,8 +1,8 @@
 """Why Connectif refused a row, in words fit for a log.
 
 The server's words are what a person can act on, and they may quote the values that were sent. So they are
-shown with the row's own values, parts of them, and whatever looks like an e-mail or a long number, taken out. As they came
-they go only into the rejects file, which holds the row anyway.
+shown with the row's own values, parts of them, and whatever looks like an e-mail or a long number, taken out.
+As they came they go only into the rejects file, which holds the row anyway.
 """
 
 from __future__ import annotations

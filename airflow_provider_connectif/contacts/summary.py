@@ -72,9 +72,7 @@ class Tally:
             "read": self.read,
             "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
             "reasons": {reason: [count, self.examples.get(reason, [])] for reason, count in reasons.items()},
-            "outcomes_by_reason": {
-                reason: sorted(self.outcomes_by_reason.get(reason, ())) for reason in reasons
-            },
+            "outcomes_by_reason": {reason: sorted(self.outcomes_by_reason.get(reason, ())) for reason in reasons},
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:

@@ -72,7 +72,10 @@ class Account(NamedTuple):
         return f"connection {self.conn_id!r}" if self.conn_id else "the connection"
 
 
-def stop_verdict(stop: Stop, scope: str, account: Account = Account("", "Connectif")) -> tuple[Verdict, str]:
+_UNNAMED = Account("", "Connectif")
+
+
+def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[Verdict, str]:
     """How a run ends that stopped before its last row, and in words why.
 
     :param scope: what the API key must allow for this kind of run.

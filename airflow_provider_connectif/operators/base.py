@@ -245,4 +245,3 @@ class ContactsOperator(ContactsArguments):
         if self._is_killed:  # while it was being made
             self._source.cancel()
         return self._source
-

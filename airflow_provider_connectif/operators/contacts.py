@@ -56,8 +56,8 @@ class ContactPatchOperator(ContactsOperator):
             check_switches({"deferrable": deferrable}, may_be_none=("deferrable",))
             if deferrable and journal_conn_id is None:
                 raise ValueError(
-                    "deferrable=True needs journal_conn_id: what is left to send is kept in the journal's database while "
-                    "the task waits without a worker"
+                    "deferrable=True needs journal_conn_id: what is left to send is kept in the journal's database "
+                    "while the task waits without a worker"
                 )
             if (
                 isinstance(max_in_flight, bool)

@@ -15,7 +15,15 @@ TEMPLATED_SWITCHES = ("check_only", "full_refresh", "retry_rejected")
 """Template fields: text is rendered and then read like a boolean field. A new one is a line here."""
 
 # Template fields that are text or nothing.
-_TEMPLATED_TEXTS = ("sql", "sql_conn_id", "connectif_conn_id", "key_column", "rejects_path", "journal_conn_id", "sync_id")
+_TEMPLATED_TEXTS = (
+    "sql",
+    "sql_conn_id",
+    "connectif_conn_id",
+    "key_column",
+    "rejects_path",
+    "journal_conn_id",
+    "sync_id",
+)
 _PLAIN_TEXTS = ("journal_table", "journal_schema")
 
 

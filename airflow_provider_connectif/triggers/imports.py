@@ -62,9 +62,8 @@ class ImportTrigger(BaseTrigger):
         ``requests``, ``rate_limited``, ``carried``.
         """
         # The HTTP libraries are loaded when a trigger runs, not when a process that defers makes one.
-        from airflow_provider_connectif.hooks.connectif import ConnectifHook
-
         from airflow_provider_connectif.api.errors import ConnectifConfigError
+        from airflow_provider_connectif.hooks.connectif import ConnectifHook
 
         statuses: dict[str, str | None] = {}
         why: Why = "refused"

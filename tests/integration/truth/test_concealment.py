@@ -93,9 +93,9 @@ def test_a_part_of_a_value_in_airflow(run_dag: Callable[..., Any], strict: Stric
 def test_what_a_person_can_act_on_stays(said: str) -> None:
     mapping = ContactMapping(properties={"_name": "_name"})
     patch = mapping.patch(1, ROW)
-    assert public_reasons(error_class(422)(422, detail=said), patch, mapping) == (f"HTTP 422 Unprocessable Entity: {said}",) or (
-        said in public_reasons(error_class(422)(422, detail=said), patch, mapping)[0]
-    )
+    assert public_reasons(error_class(422)(422, detail=said), patch, mapping) == (
+        f"HTTP 422 Unprocessable Entity: {said}",
+    ) or (said in public_reasons(error_class(422)(422, detail=said), patch, mapping)[0])
 
 
 # A regular expression of all words of a row took seconds for each refusal, and held every other request up.

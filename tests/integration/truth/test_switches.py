@@ -68,7 +68,9 @@ def test_a_text_that_is_neither_true_nor_false_ends_the_task_and_names_the_switc
     assert strict.received == 0
 
 
-@pytest.mark.parametrize(("text", "is_check"), [("True", True), (" yes ", True), ("1", True), ("FALSE", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("text", "is_check"), [("True", True), (" yes ", True), ("1", True), ("FALSE", False), ("0", False)]
+)
 def test_words_for_true_and_false_are_read(text: str, is_check: bool, strict: StrictServer, airflow_db: None) -> None:
     end = run_operator(rows=ROWS, check_only=text)
     assert end.state == "success"
@@ -117,15 +119,15 @@ def test_switches_of_mapped_tasks_come_out_of_templates_and_expand(
     assert strict.received == 0
 
 
-def test_a_wrong_switch_of_a_mapped_task_is_not_tried_again(
-    run_dag: Callable[..., Any], strict: StrictServer
-) -> None:
+def test_a_wrong_switch_of_a_mapped_task_is_not_tried_again(run_dag: Callable[..., Any], strict: StrictServer) -> None:
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_connectif.operators.contacts import ContactImportOperator
 
     with DAG("mapped_leftovers", schedule=None) as dag:
-        ContactImportOperator.partial(task_id="load", rows=ROWS, retries=2, retry_delay=0).expand(patch_leftovers=["no"])
+        ContactImportOperator.partial(task_id="load", rows=ROWS, retries=2, retry_delay=0).expand(
+            patch_leftovers=["no"]
+        )
     dag_run = run_dag(dag)
     assert task_states(dag_run) == {"load[0]": "failed"}
     assert [ti.try_number for ti in dag_run.get_task_instances()] == [1]
@@ -135,9 +137,9 @@ def test_the_decorator_reads_them_too(dag_of_one: Callable[..., Any], strict: St
     from airflow_provider_connectif.decorators.contacts import connectif_patch_task
 
     def decorated(_: Any) -> None:
-        connectif_patch_task(check_only="{{ params.dry }}")(lambda: ROWS)()
+        connectif_patch_task(check_only="{{ params.dry }}", task_id="made")(lambda: ROWS)()
 
-    assert set(dag_of_one(decorated, dry="on").values()) == {"failed"}
+    assert set(dag_of_one(decorated, dry="perhaps").values()) == {"failed"}
     assert set(dag_of_one(decorated, dry="y").values()) == {"success"}
     assert strict.received == 0
     assert set(dag_of_one(decorated, dry="n").values()) == {"success"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -45,8 +44,8 @@ def driver(request: pytest.FixtureRequest, postgres: Any, monkeypatch: pytest.Mo
     return str(request.param)
 
 
-def everything_shown(run: Run, caplog: pytest.LogCaptureFixture) -> str:
-    parts, error = [caplog.text, repr(run.summary), repr(run.returned)], run.error
+def everything_shown(run: Run, capfd: pytest.CaptureFixture[str]) -> str:
+    parts, error = [*capfd.readouterr(), repr(run.summary), repr(run.returned)], run.error
     while error is not None:
         parts += [str(error), repr(vars(error))]
         error = error.__cause__ or error.__context__
@@ -56,12 +55,11 @@ def everything_shown(run: Run, caplog: pytest.LogCaptureFixture) -> str:
 # One row with such a value stopped every run at its place, and the driver's words about it were logged.
 @pytest.mark.parametrize("kind", BEYOND_PYTHON)
 def test_a_value_beyond_python_s_range_refuses_its_row_alone(
-    kind: str, driver: str, strict: StrictServer, caplog: pytest.LogCaptureFixture
+    kind: str, driver: str, strict: StrictServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if (kind, driver) == ("hour 24", "psycopg2"):
         pytest.skip("psycopg2 reads it as midnight")
     expression, quoted = BEYOND_PYTHON[kind]
-    caplog.set_level(logging.INFO)
     sql = f"""select 'user' || n || '@example.com' as email, case n when 700 then {expression} end as _birthdate
               from generate_series(1, 1500) n"""
     end = run_operator(sql=sql, sql_conn_id="postgres", failure_budget=1)
@@ -69,16 +67,23 @@ def test_a_value_beyond_python_s_range_refuses_its_row_alone(
     assert (end.summary["created"], end.summary["invalid"]) == (1499, 1)
     (reason,) = end.summary["reasons"]
     assert reason.startswith('column "_birthdate" cannot be read as a')
-    assert "(row 700)" in caplog.text
-    assert quoted not in everything_shown(end, caplog)
+    shown = everything_shown(end, capfd)
+    assert "(row 700)" in shown
+    assert quoted not in shown
 
 
-def test_one_such_row_in_airflow(run_dag: Callable[..., Any], postgres: Any, strict: StrictServer, tmp_path: Path) -> None:
+def test_one_such_row_in_airflow(
+    run_dag: Callable[..., Any], postgres: Any, strict: StrictServer, tmp_path: Path
+) -> None:
     postgres.execute("create table contacts (email text, _birthdate date)")
     postgres.execute("insert into contacts values ('a@example.com', '12345-06-07'), ('b@example.com', '1990-05-17')")
     rejects = tmp_path / "rejects.jsonl"
     end = run_in_airflow(
-        run_dag, sql="select * from contacts order by 1", sql_conn_id="postgres", rejects_path=str(rejects), failure_budget=1
+        run_dag,
+        sql="select * from contacts order by 1",
+        sql_conn_id="postgres",
+        rejects_path=str(rejects),
+        failure_budget=1,
     )
     assert end.state == "success"
     assert strict.contacts == {"b@example.com": {"_birthdate": "1990-05-17"}}
@@ -118,16 +123,15 @@ def test_a_journal_holds_such_a_row_until_it_changes(
 
 # SQLite keeps any bytes as text; its module quoted the text and left the rows behind it.
 def test_bytes_that_are_no_text_in_sqlite_refuse_their_row_alone(
-    strict: StrictServer, sqlite_warehouse: Callable[..., None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    strict: StrictServer, sqlite_warehouse: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    caplog.set_level(logging.INFO)
     sqlite_warehouse(("email", "_name"), [(f"user{n}@example.com", "Name") for n in range(1200)])
     with sqlite3.connect(tmp_path / "warehouse.db") as database:
         database.execute("update contacts set _name = cast(x'42617274e9cf' as text) where rowid = 1100")
         database.execute("update contacts set email = cast(x'42617274e9406578616d706c65' as text) where rowid = 1150")
     end = run_operator(sql="select * from contacts", sql_conn_id="warehouse", failure_budget=2)
     assert (end.state, end.summary["created"], end.summary["invalid"]) == ("success", 1198, 2)
-    assert "Bart" not in everything_shown(end, caplog)
+    assert "Bart" not in everything_shown(end, capfd)
 
 
 # A converter that somebody has registered raises what it likes.
@@ -138,9 +142,8 @@ def test_a_converter_s_error_is_not_quoted(
     sqlite_warehouse: Callable[..., None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    caplog.set_level(logging.INFO)
 
     def convert(raw: bytes) -> Any:
         if raw.startswith(b"Barth"):
@@ -159,7 +162,7 @@ def test_a_converter_s_error_is_not_quoted(
     end = run_operator(sql="select * from contacts", sql_conn_id="warehouse")
     assert len(strict.contacts) == 1000  # the rows of the batches before
     assert error.__name__ in str(end.error)
-    assert "Bartholomew" not in everything_shown(end, caplog)
+    assert "Bartholomew" not in everything_shown(end, capfd)
     if issubclass(error, (ValueError, ArithmeticError)):
         assert end.state == "failed"
         assert "in one of the rows 1,001 to 1,250. Cast" in str(end.error)
@@ -170,14 +173,13 @@ def test_a_converter_s_error_is_not_quoted(
     "expression", ["to_tsquery(note)::text", "note::regclass::text", "note::jsonpath::text", "note::numeric::text"]
 )
 def test_a_row_that_a_function_of_the_database_refuses_is_not_quoted(
-    expression: str, postgres: Any, strict: StrictServer, caplog: pytest.LogCaptureFixture
+    expression: str, postgres: Any, strict: StrictServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    caplog.set_level(logging.INFO)
     postgres.execute("create table contacts (email text, note text)")
     postgres.execute("insert into contacts values ('a@example.com', 'Bartholomew & & Smith')")
     end = run_operator(sql=f"select email, {expression} as _name from contacts", sql_conn_id="postgres")
     assert end.state == "up_for_retry"
-    assert "bartholomew" not in everything_shown(end, caplog).casefold()
+    assert "bartholomew" not in everything_shown(end, capfd).casefold()
 
 
 def rows_that_convert(rows: list[Any]) -> Iterator[dict[str, Any]]:
@@ -204,18 +206,21 @@ def rows_of_a_driver() -> Iterator[dict[str, Any]]:
         (lambda: rows_that_convert([("a@example.com", "7"), ("b@example.com", "Bartholomew")]), "ValueError"),
         (rows_of_a_driver, "DataError"),
         (lambda: ({"email": "a@example.com", "x": bytes([n]).decode()} for n in (65, 233)), "UnicodeDecodeError"),
-        (lambda: ({"email": "a@example.com", "x": date.fromisoformat(t)} for t in ("2020-01-01", "12345")), "ValueError"),
+        (
+            lambda: ({"email": "a@example.com", "x": date.fromisoformat(t)} for t in ("2020-01-01", "12345")),
+            "ValueError",
+        ),
     ],
 )
 def test_a_conversion_that_fails_in_a_function_is_named_by_its_place(
-    rows: Callable[[], Any], kind: str, strict: StrictServer, airflow_db: None, caplog: pytest.LogCaptureFixture
+    rows: Callable[[], Any], kind: str, strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     end = run_operator(rows=rows(), fields="builtin", properties={})
     assert end.state == "up_for_retry"
     assert f"making row 2 failed with {kind}, in " in str(end.error)
     assert "of test_unreadable_values.py" in str(end.error)
     assert strict.received == 1
-    shown = everything_shown(end, caplog)
+    shown = everything_shown(end, capfd)
     assert [quoted for quoted in ("Bartholomew", "12345", "0xe9") if quoted in shown] == []
 
 
