@@ -1,26 +1,50 @@
-"""Connections that an argument names and Airflow does not know."""
+"""Connections that an argument names, and that Airflow does not know or cannot use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+
+from airflow_provider_connectif.api.errors import ConnectifConfigError
+
+_UNKNOWN_TYPE = "Unknown hook type"
+_MALFORMED = "Invalid connection string"  # Airflow quotes it, with its password
 
 
 class NoSuchConnectionError(ValueError):
-    """An argument names a connection that is not there; another try would find the same."""
+    """An argument names a connection that is not there or cannot be used; another attempt would find the same."""
 
 
 @contextmanager
 def connection_named_by(argument: str, conn_id: str | None) -> Iterator[None]:
-    """Say which argument it was, where the connection that is looked up within is not there.
+    """Say which argument it was, where the connection that is looked up within cannot be used.
 
     :param argument: the operator's, such as ``sql_conn_id``.
     :param conn_id: its value.
-    :raises NoSuchConnectionError: Airflow knows no such connection.
+    :raises NoSuchConnectionError: Airflow knows no such connection, cannot read it, or lacks the package for its type.
+        Its words are not shown: of a malformed URI they quote the password.
     """
     try:
         yield
+    except ConnectifConfigError:
+        raise
     except AirflowNotFoundException:
-        raise NoSuchConnectionError(f"{argument}={conn_id!r}: Airflow has no connection of this name") from None
+        fault = "Airflow has no connection of this name"
+    except ImportError as error:
+        fault = f"the package of its type cannot be imported ({error.name or type(error).__name__})"
+    except AirflowException as error:
+        if str(error).startswith(_UNKNOWN_TYPE):
+            fault = "no installed provider has its type, or the package for it is missing"
+        elif str(error).startswith(_MALFORMED):
+            fault = "its URI cannot be read"
+        else:
+            raise
+    except AttributeError:  # out of Airflow, for a type such as ``generic``
+        fault = "its type has no hook"
+    except ValueError:
+        fault = "it cannot be read: encode special characters of a URI's password with %, or give it as JSON"
+    else:
+        return
+    raise NoSuchConnectionError(f"{argument}={conn_id!r}: {fault}")

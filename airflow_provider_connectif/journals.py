@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
 from airflow_provider_connectif.connection_lookup import connection_named_by
 from airflow_provider_connectif.contacts.outcomes import JournalError
+from airflow_provider_connectif.read_errors import broken_setting
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
@@ -75,7 +76,7 @@ class JournalConnection:
         task = _task(context.get("ti"))
         if max(len(self.sync_id), len(run), len(task)) > LONGEST_NAME:
             raise JournalError(f"sync_id, run_id and task_id may have {LONGEST_NAME} characters at most", final=True)
-        engine = _engine(hook)
+        engine = _checked_engine(hook, self.conn_id)
         settings = JournalSettings(
             self.sync_id,
             run,
@@ -86,6 +87,7 @@ class JournalConnection:
             keeps_rows=keeps_rows,
             plan_retention_s=self.plan_retention.total_seconds(),
             conn_id=self.conn_id,
+            broken_setting=broken_setting,
         )
         try:
             yield Journal(engine, settings, read_only=read_only)
@@ -107,6 +109,33 @@ class JournalConnection:
 def _task(ti: Any) -> str:
     """What tells a task from the others of its run, a mapped one by its index."""
     return f"{getattr(ti, 'task_id', '')}[{getattr(ti, 'map_index', -1)}]"
+
+
+def _checked_engine(hook: Any, conn_id: str) -> Any:
+    """An engine, or in words why the connection's settings make none.
+
+    :raises JournalError: final; without the URL, which holds the password.
+    """
+    import sqlalchemy
+
+    try:
+        return _engine(hook)
+    except (sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+        fault = f"its dialect or the driver for it is not installed ({_named(error)})"
+    except (sqlalchemy.exc.ArgumentError, NotImplementedError, AttributeError):
+        fault = "it gives no SQLAlchemy URL: host, scheme or dialect is missing or malformed"
+    except (TypeError, ValueError) as error:
+        fault = broken_setting(error) or type(error).__name__
+    except AirflowException as error:
+        fault = f"its hook refuses it ({type(error).__name__})"
+    raise JournalError(f"the journal's connection {conn_id!r} cannot be used: {fault}", final=True)
+
+
+def _named(error: Exception) -> str:
+    """The module or dialect that is missing, and nothing of a URL."""
+    if isinstance(error, ImportError):
+        return error.name or type(error).__name__
+    return str(error).rpartition(":")[2].strip()[:60]
 
 
 def _engine(hook: Any) -> Any:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import queue
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from types import TracebackType
 from typing import Any
 
-from airflow_provider_connectif.contacts.rows import RowBatch, without_mark, without_marks
-from airflow_provider_connectif.read_errors import is_of_a_database, read_error
+from airflow_provider_connectif.contacts.rows import (
+    BATCH_BYTES,
+    RowBatch,
+    weight_of,
+    weight_of_row,
+    without_mark,
+    without_marks,
+)
+from airflow_provider_connectif.drivers import keep_unreadable_values, streaming_cursor, without_semicolon
+from airflow_provider_connectif.read_errors import (
+    ReadError,
+    connection_error,
+    fetch_error,
+    function_error,
+    is_of_a_database,
+    read_error,
+    statement_error,
+)
 
 BATCH_ROWS = 1000
+_ROWS_AT_ONCE = 250  # of one fetch: how large its rows are is known afterwards
+_FIRST_ROWS = 50
 _POLL_S = 0.25  # how soon a stop is noticed
 _END = object()
 
@@ -29,6 +45,8 @@ class RowsSource:
 
     :param rows: an iterable of mappings; of lists of mappings (flattened); or one mapping (one row).
     :raises RowsError: nothing of that kind.
+    :raises ReadError: from iteration: making a row failed with an error that quotes what it could not convert, such as
+        ``ValueError``, or with a database's. Other errors pass as they are.
     """
 
     columns: Sequence[str] | None = None  # each row may have its own
@@ -47,11 +65,13 @@ class RowsSource:
         self.size = len(rows) if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping) else None
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        first = True
+        is_first = True
         for batch in _batches(_flat(self._rows)):
-            if first and not isinstance(batch[0], Mapping):
+            if isinstance(batch, ReadError):
+                raise batch
+            if is_first and not isinstance(batch[0], Mapping):
                 raise RowsError(_not_a_mapping(batch[0]))
-            first = False
+            is_first = False
             yield without_marks(batch)
 
     def cancel(self) -> None:
@@ -66,8 +86,8 @@ class SqlSource:
     :param sql: one statement that returns rows.
     :param parameters: as the driver's ``execute`` takes them.
     :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
-    :raises ReadError: from iteration: the database failed, or the statement is wrong (``final``). The database's words
-        are told where they speak of objects and not of rows.
+    :raises ReadError: from iteration: the database failed; or the statement, its parameters or the settings of the
+        connection are wrong (``final``). The database's words are shown where they speak of objects and not of rows.
     """
 
     def __init__(
@@ -110,23 +130,59 @@ class SqlSource:
     def _read_into(self, batches: queue.Queue[Any], is_over: threading.Event) -> None:
         last: Any = _END
         try:
-            with _DriverErrors(self), closing(self._hook.get_conn()) as self._connection:
+            with closing(self._connected()) as self._connection:
                 try:
                     for batch in self._batches():
                         if not _put(batches, batch, is_over):
                             return
+                        del batch  # the queue has it, and the next one is about to be read
                 finally:
                     self._connection = None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the task's thread
-            last = error
+            # A driver's error is not handed on: it quotes values, and so may its context and traceback.
+            last = read_error(error, self.conn_id, self.rows_read) if is_of_a_database(error) else error
         _put(batches, last, is_over)
 
+    def _connected(self) -> Any:
+        try:
+            connection = self._hook.get_conn()
+            keep_unreadable_values(connection)
+            return connection
+        except Exception as error:  # what is no fault of a setting is raised again
+            fault = connection_error(error, self.conn_id)
+            if fault is None:
+                raise
+        raise fault
+
+    def _execute(self, cursor: Any) -> None:
+        sql = without_semicolon(self._sql) if getattr(self._hook, "strip_semicolon", False) else self._sql
+        try:
+            cursor.execute(*((sql,) if self._parameters is None else (sql, self._parameters)))
+            return
+        except Exception as error:  # what is no fault of the parameters is raised again
+            fault = statement_error(error, self.conn_id, self._connection)
+            if fault is None:
+                raise
+        raise fault
+
+    def _fetch(self, cursor: Any, rows: int, before: int = 0) -> Sequence[Any]:
+        """Fetch rows.
+
+        :param before: how many rows the batch has already.
+        """
+        try:
+            fetched: Sequence[Any] = cursor.fetchmany(rows)
+            return fetched
+        except Exception as error:  # noqa: BLE001 - a driver's converters may be anybody's, and raise anything
+            fault = fetch_error(error, self.conn_id, self.rows_read, self.rows_read + before, rows)
+        raise fault
+
     def _batches(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        with closing(_streaming_cursor(self._connection)) as cursor:
+        with closing(streaming_cursor(self._connection)) as cursor:
             if self._is_cancelled:  # before there was a query to interrupt
                 return
-            cursor.execute(*((self._sql,) if self._parameters is None else (self._sql, self._parameters)))
-            rows = cursor.fetchmany(BATCH_ROWS)
+            self._execute(cursor)
+            rows = self._fetch(cursor, _FIRST_ROWS)
             # psycopg2's server-side cursor knows its columns only after the first fetch.
             if cursor.description is None:
                 raise RowsError("the SQL statement returns no rows: sql must be one SELECT")
@@ -135,10 +191,19 @@ class SqlSource:
             self.columns = names
             yield []  # an empty result has columns too, and they are checked with the first batch
             while rows:
-                self.rows_read += len(rows)
+                batch = [*rows]
+                weight, weighed = _weight_of_rows(rows), len(rows)
+                while rows and len(batch) < BATCH_ROWS and weight < BATCH_BYTES:
+                    at_once = min(BATCH_ROWS - len(batch), _rows_in(BATCH_BYTES - weight, weight, weighed))
+                    rows = self._fetch(cursor, at_once, len(batch))
+                    batch += rows
+                    weight, weighed = weight + _weight_of_rows(rows), weighed + len(rows)
+                self.rows_read += len(batch)
                 # Some connections ask their driver for rows that are mappings already.
-                yield without_marks(rows) if isinstance(rows[0], Mapping) else RowBatch(names, rows)
-                rows = cursor.fetchmany(BATCH_ROWS)
+                yield without_marks(batch) if isinstance(batch[0], Mapping) else RowBatch(names, batch)
+                batch = []
+                if rows:
+                    rows = self._fetch(cursor, _rows_in(BATCH_BYTES, weight, weighed))
 
     def cancel(self) -> None:
         """Interrupt a query that runs, where the driver can; may be called from a signal handler."""
@@ -151,22 +216,6 @@ class SqlSource:
                 return
 
 
-class _DriverErrors:
-    """Turns a driver's errors, which may quote a row, into :class:`ReadError`."""
-
-    def __init__(self, source: SqlSource) -> None:
-        self._source = source
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is not None and is_of_a_database(error):
-            raise read_error(error, self._source.conn_id, self._source.rows_read) from None
-
-
 def _put(batches: queue.Queue[Any], batch: Any, is_over: threading.Event) -> bool:
     """Hand over a batch; ``False`` when nobody waits for it any more."""
     while not is_over.is_set():
@@ -176,37 +225,45 @@ def _put(batches: queue.Queue[Any], batch: Any, is_over: threading.Event) -> boo
     return False
 
 
-def _streaming_cursor(connection: Any) -> Any:
-    """A cursor that leaves the result on the server; a plain one of these drivers would fetch it whole."""
-    driver = type(connection).__module__.partition(".")[0]
-    if driver in ("psycopg", "psycopg2"):
-        return connection.cursor(name=f"connectif_{uuid.uuid4().hex}")
-    if driver == "MySQLdb":
-        from MySQLdb.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    if driver == "pymysql":
-        from pymysql.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    return connection.cursor()
+def _weight_of_rows(rows: Sequence[Any]) -> int:
+    """About how many bytes fetched rows take."""
+    if rows and isinstance(rows[0], Mapping):
+        return sum(map(weight_of_row, rows))
+    return sum(map(weight_of, rows))
 
 
-def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    """Lists of at most :data:`BATCH_ROWS` rows; an error of the rows follows those that came before it."""
+def _rows_in(room: int, weight: int, rows: int) -> int:
+    """How many rows to fetch, if they are like those that were weighed."""
+    return max(1, min(_ROWS_AT_ONCE, room * rows // max(1, weight)))
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[Any]:
+    """Lists of at most :data:`BATCH_ROWS` rows and about ``BATCH_BYTES``; an error of the rows follows the last one.
+
+    An error that quotes values comes as a :class:`ReadError`, not raised, so that it has no context.
+    """
     batch: list[Any] = []
+    weight = count = 0
+    fault: ReadError | None = None
     try:
         for row in rows:
             batch.append(row)
-            if len(batch) == BATCH_ROWS:
-                handed_on, batch = batch, []
+            count += 1
+            weight += weight_of_row(row)
+            if len(batch) == BATCH_ROWS or weight >= BATCH_BYTES:
+                handed_on, batch, weight = batch, [], 0
                 yield handed_on
-    except Exception:  # whatever it is, it is raised again
-        if batch:
-            yield batch
-        raise
+                del handed_on
+    except Exception as error:  # whatever it is, it is raised again
+        fault = function_error(error, count)
+        if fault is None:
+            if batch:
+                yield batch
+            raise
     if batch:
         yield batch
+    if fault is not None:
+        yield fault
 
 
 def _flat(rows: Iterable[Any], depth: int = 2) -> Iterator[Any]:

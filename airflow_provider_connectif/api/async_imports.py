@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import os
 import random
 import ssl
 import time
@@ -13,13 +14,14 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 
 import httpx
-import requests
+from requests.utils import prepend_scheme_if_needed
 
 from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.bodies import decoded_json, http_error
 from airflow_provider_connectif.api.credentials import ApiKey
-from airflow_provider_connectif.api.errors import MalformedAnswerError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifConfigError, MalformedAnswerError, NoAnswerError
 from airflow_provider_connectif.api.imports import Import, import_path
+from airflow_provider_connectif.api.network_settings import network_settings
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
 from airflow_provider_connectif.api.session import KeyScrubber
 from airflow_provider_connectif.api.transport import LARGEST_BODY
@@ -49,6 +51,7 @@ class AsyncImports:
     :param read_timeout: seconds until the whole answer must be there.
     :param requests_per_minute: a cap below the account's.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
+    :raises ConnectifConfigError: a CA bundle or a proxy that cannot be used.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class AsyncImports:
         self._timeout_s = connect_timeout + read_timeout
         self.requests = 0
         self.rate_limited = 0
+        settings = network_settings(base_url, verify)
         self._client = httpx.AsyncClient(
             headers={
                 "Authorization": key.authorization,
@@ -75,7 +79,10 @@ class AsyncImports:
                 "Accept-Encoding": "identity",
             },
             timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
-            verify=_verification(base_url, verify),
+            verify=_verification(settings.verify),
+            # The environment as requests reads it: httpx trips over addresses in NO_PROXY, such as ``fe80::/10``.
+            trust_env=False,
+            proxy=_proxy(settings.proxy),
         )
         logging.getLogger("httpx").addFilter(_NO_CHATTER)
 
@@ -154,7 +161,28 @@ class AsyncImports:
             self._window.answered(signal, sent_at, now)
 
 
-def _verification(base_url: str, verify: bool | str) -> ssl.SSLContext | bool:
-    """As :func:`airflow_provider_connectif.api.session.open_keyless_session` has it, the environment's bundle too."""
-    found = requests.Session().merge_environment_settings(base_url, {}, None, verify, None)["verify"]
-    return ssl.create_default_context(cafile=found) if isinstance(found, str) else bool(found)
+def _verification(verify: bool | str) -> ssl.SSLContext | bool:
+    if not isinstance(verify, str):
+        return verify
+    is_folder = os.path.isdir(verify)
+    return ssl.create_default_context(cafile=None if is_folder else verify, capath=verify if is_folder else None)
+
+
+def _proxy(proxy: str | None) -> httpx.Proxy | None:
+    """The proxy as httpx takes it.
+
+    :raises ConnectifConfigError: one that requests can use and httpx cannot.
+    """
+    if proxy is None:
+        return None
+    try:
+        # With the scheme that requests puts where there is none.
+        made = httpx.Proxy(prepend_scheme_if_needed(proxy.strip(), "http"))  # type: ignore[no-untyped-call]
+        httpx.AsyncHTTPTransport(proxy=made, trust_env=False)
+    except (httpx.InvalidURL, ValueError, ImportError) as error:
+        fault = type(error).__name__
+    else:
+        return made
+    raise ConnectifConfigError(
+        f"the proxy of the environment cannot be used in the triggerer ({fault}); a SOCKS proxy needs socksio there"
+    )

@@ -9,14 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 from requests.auth import AuthBase
 
 from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.connections import Adapter
-from airflow_provider_connectif.api.credentials import ApiKey, is_loopback
+from airflow_provider_connectif.api.credentials import ApiKey
+from airflow_provider_connectif.api.network_settings import network_settings
 
 _SHORTEST_SECRET = 4  # shorter ones would be found in half of all words
 _DEEPEST = 20  # levels of an answer that are looked at; the documented ones have four
@@ -109,14 +110,16 @@ def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: in
 
 
 def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> requests.Session:
-    """The same without a key: no credentials of any kind, also none of ``~/.netrc``."""
+    """The same without a key: no credentials of any kind, also none of ``~/.netrc``.
+
+    :raises ConnectifConfigError: a CA bundle or a proxy that cannot be used.
+    """
     session = requests.Session()
     # Proxies and CA bundle of the environment are looked up once here and not for each request.
-    settings = session.merge_environment_settings(url, {}, None, verify, None)
+    settings = network_settings(url, verify)
     session.trust_env = False
-    # Plain http is for this machine: no proxy of the environment may carry it, and the key, anywhere else.
-    session.proxies = {} if is_loopback(urlsplit(url).hostname or "") else settings["proxies"]
-    session.verify = settings["verify"]
+    session.proxies = settings.proxies
+    session.verify = settings.verify
     session.headers.update(
         {
             "User-Agent": f"airflow-provider-connectif/{__version__} {requests.utils.default_user_agent()}",

@@ -22,6 +22,7 @@ from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
 from airflow_provider_connectif.contacts.rejection_watch import RejectionWatch
 from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy, Rule
+from airflow_provider_connectif.contacts.rows import BATCH_BYTES
 from airflow_provider_connectif.contacts.sending_queue import Job, SendingQueue
 
 POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
@@ -30,6 +31,7 @@ _FAILURES_THAT_STOP = 20  # without one answer in between; more where more are i
 _ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
 _MISDIRECTED = 421  # another connection may lead to the right server (RFC 9110, 15.5.20)
+_BYTES_AHEAD = 2 * BATCH_BYTES  # of rows that are taken in; beyond that one row is taken in at a time
 
 
 class Delivery:
@@ -133,9 +135,9 @@ class Delivery:
     def offer(self, patch: Patch) -> bool:
         """Hand over a patch if there is room for it within a moment; whether it was taken."""
         with self._progress:
-            if self._queue.unsettled >= self._ahead:
+            if self.is_full:
                 self._progress.wait(POLL_S)
-            if self._queue.unsettled >= self._ahead or self.stop:
+            if self.is_full or self.stop:
                 return False
             self._queue.add(Job(patch, same_contact(self._key_kind, patch.key)))
             self._work_there.notify()
@@ -144,7 +146,7 @@ class Delivery:
     @property
     def is_full(self) -> bool:
         """No further patch is taken before one is settled."""
-        return self._queue.unsettled >= self._ahead
+        return self._queue.unsettled >= self._ahead or self._queue.unsettled_bytes >= _BYTES_AHEAD
 
     @property
     def asked_wait(self) -> tuple[Wait, Error] | None:

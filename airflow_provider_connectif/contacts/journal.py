@@ -63,7 +63,9 @@ class Journal:
     """
 
     def __init__(self, engine: sa.Engine, settings: JournalSettings, *, read_only: bool = False) -> None:
-        self._database = JournalDatabase(engine, settings.table, settings.schema, settings.conn_id)
+        self._database = JournalDatabase(
+            engine, settings.table, settings.schema, settings.conn_id, settings.broken_setting
+        )
         self._settings = settings
         self.read_only = read_only
         self.run_id = settings.run_id

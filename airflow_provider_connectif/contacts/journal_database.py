@@ -30,10 +30,19 @@ class JournalDatabase:
     :param table: the name of the table of lines; the others are called after it.
     :param schema: its schema, if not the connection's default.
     :param conn_id: the connection's, for messages.
+    :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
     """
 
-    def __init__(self, engine: sa.Engine, table: str, schema: str | None = None, conn_id: str = "") -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        table: str,
+        schema: str | None = None,
+        conn_id: str = "",
+        broken_setting: Callable[[BaseException], str | None] = lambda _: None,
+    ) -> None:
         self.engine = engine
+        self._broken_setting = broken_setting
         self.is_open = False
         """Whether the journal is open: before, nothing can have been sent that is not in it."""
         self._conn_id = conn_id
@@ -84,15 +93,24 @@ class JournalDatabase:
 
         :param final_kinds: errors that another try would meet again.
         """
+        setting: str | None = None
+        words, is_final = "", False
         try:
             return self._despite_deadlocks(action)
         except sa.exc.SQLAlchemyError as error:
             cause, state = getattr(error, "orig", None), _sqlstate(error)
             words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
             is_final = isinstance(error, final_kinds)
+            setting = None if self.is_open else self._broken_setting(cause or error)
+        except TypeError as error:  # out of a driver's ``connect``, which SQLAlchemy does not wrap
+            setting = None if self.is_open else self._broken_setting(error)
+            if setting is None:
+                raise
         except ValueError as fault:
             words, is_final = str(fault), True
         # Raised out here, so that the driver's error is not kept as the context of ours.
+        if setting is not None:
+            raise JournalError(f"the journal's connection {self._conn_id!r} cannot be used: {setting}", final=True)
         if is_final:
             raise JournalError(f"the journal {self._name!r} cannot be used or created ({words})", final=True)
         if not self.is_open:

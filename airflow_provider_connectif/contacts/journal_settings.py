@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -18,6 +19,7 @@ class JournalSettings:
     :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
     :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
     :param conn_id: the connection to its database, for messages.
+    :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
     """
 
     sync_id: str
@@ -29,3 +31,4 @@ class JournalSettings:
     keeps_rows: bool = False
     plan_retention_s: float = 7 * 86400.0
     conn_id: str = ""
+    broken_setting: Callable[[BaseException], str | None] = lambda _: None

@@ -9,7 +9,7 @@ from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKin
 from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.rules import Coercer, JsonValue, Unfit, addresses, coercer, kind
-from airflow_provider_connectif.contacts.rules.base import is_missing
+from airflow_provider_connectif.contacts.rules.base import UnreadableValue, is_missing
 
 Nulls = Literal["omit", "clear"]
 
@@ -151,10 +151,12 @@ class ContactMapping:
         steps = self._steps if self._steps is not None else self._plan(tuple(row))
         properties: dict[str, JsonValue] = {}
         try:
-            key = self._key_coercer(row[self.key_column])
+            key = self._key_coercer(_readable(row[self.key_column]))
             for property_id, column, coerce, clears in steps:
                 value = row[column]
                 if value is not None:
+                    if type(value) is UnreadableValue:
+                        raise Unfit(value.rule)
                     coerced = coerce(value)
                     if coerced or coerced != [] or self.nulls == "clear":
                         properties[property_id] = coerced
@@ -167,7 +169,7 @@ class ContactMapping:
     def key_of(self, row: Row) -> str | None:
         """A row's contact key, or ``None`` where it has none that is valid."""
         try:
-            return str(self._key_coercer(row[self.key_column]))
+            return str(self._key_coercer(_readable(row[self.key_column])))
         except (KeyError, TypeError, Unfit):
             return None
 
@@ -241,9 +243,16 @@ class ContactMapping:
         return faults
 
 
+def _readable(value: Any) -> Any:
+    """A value as it is, if the driver could hand it over: a rule that takes anything's text must not take this."""
+    if type(value) is UnreadableValue:
+        raise Unfit(value.rule)
+    return value
+
+
 def _broken_rule(coerce: Coercer, value: Any) -> str | None:
     try:
-        coerce(value)
+        coerce(_readable(value))
     except Unfit as unfit:
         if is_missing(value):
             return "is NaN, a missing value: make it None (df.astype(object).where(df.notna(), None))"

@@ -23,8 +23,10 @@ from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.mapping import Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import JournalError, taken_over
 from airflow_provider_connectif.contacts.rejects import jsonable
+from airflow_provider_connectif.contacts.rows import BATCH_BYTES
 
 _LINES_AT_ONCE = 1000
+_FIRST_LINES = 100  # how large they are is known afterwards
 _ROWS_AT_ONCE = 5000
 
 
@@ -71,6 +73,7 @@ class Plan:
         self._keeps_rows = keeps_rows
         self._retention_s = retention_s
         self._gathered: list[dict[str, Any]] = []
+        self._gathered_bytes = 0
         self._plan_id: str | None = None
 
     @property
@@ -116,7 +119,8 @@ class Plan:
                     "payload": self._packed(patch),
                 }
             )
-            if len(self._gathered) >= _LINES_AT_ONCE:
+            self._gathered_bytes += len(self._gathered[-1]["payload"])
+            if len(self._gathered) >= _LINES_AT_ONCE or self._gathered_bytes >= BATCH_BYTES:
                 self._write_gathered()
 
     def save(self, state: Mapping[str, Any]) -> None:
@@ -202,15 +206,17 @@ class Plan:
         :raises JournalError: another try has taken over, and with it this plan.
         """
         self._write_gathered()
-        pending, last = self._pending.c, 0
+        pending, last, at_once = self._pending.c, 0, _FIRST_LINES
         while self._plan_id is not None:
             after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
-            query = sa.select(self._pending).where(after).order_by(pending.number).limit(_LINES_AT_ONCE)
+            query = sa.select(self._pending).where(after).order_by(pending.number).limit(at_once)
             lines = self._database.rows(query)
             self._database.write(self._keep)  # after the look: lines that were taken away are not at their end
             if not lines:
                 return
             last = lines[-1].number
+            weight = sum(len(line.payload) for line in lines)
+            at_once = max(1, min(_LINES_AT_ONCE, 4 * len(lines), BATCH_BYTES * len(lines) // max(1, weight)))
             yield [self._unpacked(line) for line in lines]
 
     def settle(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
@@ -266,6 +272,7 @@ class Plan:
 
         self._database.write(write)
         self._gathered.clear()
+        self._gathered_bytes = 0
 
     def _delete(self, which: Any) -> None:
         def delete(connection: sa.Connection) -> None:

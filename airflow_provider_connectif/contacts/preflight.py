@@ -68,7 +68,7 @@ class ContactCheck(Run):
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
             self._log.info("Example, row %d, values masked: %s", patch.number, json.dumps(masked, ensure_ascii=False))
-        self._progress.log_reasons(0, len(self._tally.reasons))
+        self._progress.log_reasons(most=len(self._tally.reasons))
 
 
 def masked_value(value: Any) -> Any:

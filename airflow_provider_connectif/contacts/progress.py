@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -102,7 +103,7 @@ class Progress:
         words = "less than a minute" if seconds < _SHORT_S else f"about {describe_seconds(seconds)}"
         return f"{words} left" if is_whole else f"{words} left for the rows read so far"
 
-    def log_end(self, how: str, notes: str, reasons_told: int) -> None:
+    def log_end(self, how: str, notes: str, reasons_told: Collection[str]) -> None:
         """The account of the whole run, and why rows were not delivered.
 
         :param how: how it ended, as the beginning of a sentence that goes on with how long it took.
@@ -136,14 +137,14 @@ class Progress:
             left,
         )
 
-    def log_reasons(self, told: int, most: int = _REASONS_LOGGED) -> None:
+    def log_reasons(self, told: Collection[str] = (), most: int = _REASONS_LOGGED) -> None:
         """Why rows were not delivered, by reason and with their first rows.
 
-        :param told: how many of the commonest reasons the task's exception tells.
+        :param told: the reasons that the task's exception names.
         """
-        reasons = self._tally.top_reasons(most, skip=told)
+        reasons = self._tally.top_reasons(most, without=told)
         if reasons:
-            more = len(self._tally.reasons) - told - len(reasons)
+            more = len(self._tally.reasons) - len(told) - len(reasons)
             tail = f"\n  and {more:,} more" if more > 0 else ""
             head = "Not delivered, beside the commonest reasons below:" if told else "Not delivered, and why:"
             self._log.warning("%s\n  %s%s", head, "\n  ".join(reasons), tail)

@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 Row = Mapping[str, Any]
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""Bytes of rows that one stage holds before it waits for the next one; a single larger row is taken all the same."""
+_SMALL = 32  # bytes of a number, a date, a boolean, near enough
+_DEEPEST = 4
+
+
+def weight_of(values: Iterable[Any], depth: int = 0) -> int:
+    """About how many bytes values take in memory; exact for texts, which are what makes rows large."""
+    weight = 0
+    for value in values:
+        kind = type(value)
+        if kind is str or kind is bytes or kind is bytearray:
+            weight += sys.getsizeof(value)
+        elif kind is dict and depth < _DEEPEST:
+            weight += weight_of(value.values(), depth + 1)
+        elif (kind is list or kind is tuple) and depth < _DEEPEST:
+            weight += weight_of(value, depth + 1)
+        elif kind is memoryview:
+            weight += value.nbytes
+        else:
+            weight += _SMALL
+    return weight
+
+
+def weight_of_row(row: object) -> int:
+    """About how many bytes a row takes, whatever it is."""
+    if isinstance(row, Mapping):
+        return weight_of(row.values())
+    return weight_of((row,))
 
 
 # U+FEFF, and its three bytes where they were read as Latin-1 or Windows-1252.

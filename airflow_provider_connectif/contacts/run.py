@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -14,6 +14,7 @@ from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import UNCHECKED, DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.digests import way_to
 from airflow_provider_connectif.contacts.effort import Effort
+from airflow_provider_connectif.contacts.fields import CONSENT_PROPERTIES
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.contacts.ports import Client, Source
@@ -21,13 +22,17 @@ from airflow_provider_connectif.contacts.progress import Log, Progress, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.rows import Row
-from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, summarise
-from airflow_provider_connectif.contacts.verdict import Verdict, describe_end, stop_verdict
+from airflow_provider_connectif.contacts.summary import BAD_OUTCOMES, FailureBudget, Tally, summarise
+from airflow_provider_connectif.contacts.verdict import FAILING_OUTCOMES, Account, Verdict, describe_end, stop_verdict
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
 
 _ASKED_FOR = frozenset({Cause.REFUSED, Cause.USED_UP})  # the other causes are our own prudence, and take a minute
+CONSENT_WARNING = (
+    "Consent goes along with every change of a row and subscribes again who unsubscribed at Connectif\n"
+    "  Properties: %s. Copy unsubscriptions into the source before each run, or leave these properties out"
+)
 
 
 class Run(ABC):
@@ -44,6 +49,7 @@ class Run(ABC):
     :param journal: what Connectif has acknowledged; rows that did not change since are not sent.
     :param full_refresh: with a journal: send every row all the same.
     :param retry_rejected: with a journal: send rows again that were refused as they are.
+    :param conn_id: the client's connection, for messages.
     """
 
     _by_import = False
@@ -64,8 +70,10 @@ class Run(ABC):
         journal: Journal | None = None,
         full_refresh: bool = False,
         retry_rejected: bool = False,
+        conn_id: str = "",
     ) -> None:
         self._client = client
+        self._conn_id = conn_id
         self._mapping = mapping
         self._policy = policy
         self._budget = budget
@@ -145,7 +153,7 @@ class Run(ABC):
     def verdict(self) -> tuple[Verdict, str]:
         """How the run ended, and in words why, with the commonest reasons of refusals."""
         verdict, words = self._ended()
-        reasons = "; ".join(self._tally.top_reasons(self._reasons_in_verdict))
+        reasons = "; ".join(self._tally.described(self._reasons_in_verdict))
         return verdict, words + (f". Commonest reasons: {reasons}" if reasons else "")
 
     @property
@@ -154,23 +162,33 @@ class Run(ABC):
         return "Contacts: Write"
 
     @property
-    def _reasons_in_verdict(self) -> int:
-        """How many reasons the task's exception tells: none where another error ends it."""
-        return 0 if self._is_broken or self._ended()[0] is Verdict.SUCCESS else self._reasons_in_failure
+    def _reasons_in_verdict(self) -> list[str]:
+        """The reasons that the task's exception names: of what failed the task, not of what the budget allows."""
+        if self._is_broken:
+            return []
+        return self._tally.commonest(self._reasons_in_failure, self._failing_outcomes())
+
+    def _failing_outcomes(self) -> Collection[Outcome]:
+        """The outcomes of rows that fail the task."""
+        if self.stop is not None:
+            return FAILING_OUTCOMES.get(self.stop.kind, ())
+        undelivered = (Outcome.UNDELIVERED,) if self._tally.outcomes[Outcome.UNDELIVERED] else ()
+        return (*undelivered, *(BAD_OUTCOMES if self._budget.is_exceeded_by(self._tally) else ()))
 
     def _ended(self) -> tuple[Verdict, str]:
         undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
         trouble = self._trouble()
         if self.stop is not None:
-            return stop_verdict(self.stop, self._scope)
+            return stop_verdict(self.stop, self._scope, Account(self._conn_id, self._client.base_url))
+        is_over_budget = self._budget.is_exceeded_by(self._tally)
+        read = plural(self._tally.read, "row")
+        over_budget = f"{self._tally.bad:,} of {read} refused, and {self._budget} may be"
         if trouble is not None:
             return trouble
         if undelivered:
-            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
-        if self._budget.is_exceeded_by(self._tally):
-            read = plural(self._tally.read, "row")
-            return Verdict.FAILED, f"{self._tally.bad:,} of {read} refused, and {self._budget} may be"
-        return Verdict.SUCCESS, ""
+            also = f". Besides, {over_budget}" if is_over_budget else ""
+            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try{also}"
+        return (Verdict.FAILED, over_budget) if is_over_budget else (Verdict.SUCCESS, "")
 
     @property
     def _end_words(self) -> str:
@@ -240,6 +258,7 @@ class Run(ABC):
         """The good rows' patches; bad rows are counted and written as they come."""
         checked = False
         self._progress.rows_to_read = source.size
+        self._warn_of_consent(self._mapping.properties or ())
         for batch in self._batches(source):
             if not checked:
                 self._check_columns(source, batch)
@@ -394,6 +413,22 @@ class Run(ABC):
             rows = batch[:1] if self._mapping.properties is None else [row for row in batch if isinstance(row, Mapping)]
             columns = list(dict.fromkeys(column for row in rows for column in row))
         self._mapping.check(columns)
+        if self._mapping.properties is None:
+            self._warn_of_consent(columns or ())
+
+    @property
+    def _sends_consent_again(self) -> bool:
+        """Whether contacts that Connectif has already get the whole patch."""
+        return True
+
+    def _warn_of_consent(self, properties: Iterable[Any]) -> None:
+        """Say once what a change of another column does to who has unsubscribed.
+
+        :param properties: those that are sent, or the columns that are.
+        """
+        consent = [property_id for property_id in properties if property_id in CONSENT_PROPERTIES]
+        if consent and self._sends_consent_again:
+            self._log.warning(CONSENT_WARNING, ", ".join(consent))
 
     def _refuse(self, number: int, row: Row, outcome: Outcome, status: int | None, reasons: Sequence[str]) -> None:
         """Count and write a row that is not sent, for reasons without personal data."""

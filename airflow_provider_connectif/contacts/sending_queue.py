@@ -11,6 +11,7 @@ from airflow_provider_connectif.contacts.mapping import Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, StopKind
 from airflow_provider_connectif.contacts.rejection_watch import RejectionWatch, Sample
 from airflow_provider_connectif.contacts.response_policy import Rule
+from airflow_provider_connectif.contacts.rows import weight_of_row
 
 _LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
 
@@ -25,6 +26,7 @@ class Job:
     :param on_fresh_connection: the next attempt uses none of the pooled connections.
     :param asked_by: the response whose ``Retry-After`` the job waits for.
     :param sample: what it was tried for.
+    :param weight: about how many bytes its row takes.
     """
 
     patch: Patch
@@ -34,6 +36,7 @@ class Job:
     on_fresh_connection: bool = False
     asked_by: Error | None = None
     sample: Sample | None = None
+    weight: int = 0
 
 
 class SendingQueue:
@@ -54,10 +57,13 @@ class SendingQueue:
         self._fresh_allowed = 0
         self.failures_in_a_row = 0
         self.unsettled = 0
+        self.unsettled_bytes = 0
 
     def add(self, job: Job) -> None:
         """Take a patch in, at the end."""
+        job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
         self.unsettled += 1
+        self.unsettled_bytes += job.weight
         if job.order_key in self._behind:
             self._behind[job.order_key].append(job)
         else:
@@ -109,6 +115,7 @@ class SendingQueue:
     def settle(self, job: Job, outcome: Outcome, rule: Rule) -> StopKind | None:
         """A job is done with; why the run stops, if it does."""
         self.unsettled -= 1
+        self.unsettled_bytes -= job.weight
         sample_before = self._watch.sample
         stop = self._watch.settle(outcome, rule, job.sample)
         if self._watch.sample is not None and self._watch.sample is not sample_before:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -31,6 +32,8 @@ class Tally:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[int]] = field(default_factory=dict)
+    outcomes_by_reason: dict[str, set[Outcome]] = field(default_factory=dict)
+    """Which outcomes a reason was given for: a run that fails by one of them is not explained by the others."""
 
     def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = ()) -> None:
         """Count a row's outcome.
@@ -40,7 +43,7 @@ class Tally:
         """
         self.outcomes[outcome] += 1
         for reason in dict.fromkeys(reasons):
-            examples = self.examples.setdefault(self._add_reason(reason, 1), [])
+            examples = self.examples.setdefault(self._add_reason(reason, 1, outcome), [])
             if len(examples) < _MOST_EXAMPLES:
                 examples.append(number)
 
@@ -51,12 +54,13 @@ class Tally:
         """
         self.outcomes[outcome] += rows
         if reason is not None and rows:
-            self.examples.setdefault(self._add_reason(reason, rows), [])
+            self.examples.setdefault(self._add_reason(reason, rows, outcome), [])
 
-    def _add_reason(self, reason: str, rows: int) -> str:
+    def _add_reason(self, reason: str, rows: int, outcome: Outcome) -> str:
         known = reason in self.reasons or len(self.reasons) < _MOST_REASONS_KEPT
         shown = reason if known else OTHER_REASONS
         self.reasons[shown] += rows
+        self.outcomes_by_reason.setdefault(shown, set()).add(outcome)
         return shown
 
     def as_state(self) -> dict[str, Any]:
@@ -68,6 +72,7 @@ class Tally:
             "read": self.read,
             "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
             "reasons": {reason: [count, self.examples.get(reason, [])] for reason, count in reasons.items()},
+            "outcomes_by_reason": {reason: sorted(self.outcomes_by_reason.get(reason, ())) for reason in reasons},
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:
@@ -76,6 +81,9 @@ class Tally:
         self.outcomes = Counter({Outcome(name): int(count) for name, count in state["outcomes"].items()})
         self.reasons = Counter({reason: int(count) for reason, (count, _) in state["reasons"].items()})
         self.examples = {reason: list(numbers) for reason, (_, numbers) in state["reasons"].items()}
+        # Not in what an older version of this package has left.
+        by_reason = state.get("outcomes_by_reason", {})
+        self.outcomes_by_reason = {reason: {Outcome(name) for name in names} for reason, names in by_reason.items()}
 
     @property
     def accounted(self) -> int:
@@ -92,13 +100,25 @@ class Tally:
         """Rows that Connectif has accepted."""
         return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
 
-    def top_reasons(self, most: int, skip: int = 0) -> list[str]:
+    def commonest(self, most: int, outcomes: Collection[Outcome]) -> list[str]:
+        """The commonest reasons of some outcomes, as they are."""
+        ranked = (reason for reason, _ in self.reasons.most_common())
+        of_these = (reason for reason in ranked if not self.outcomes_by_reason.get(reason, set()).isdisjoint(outcomes))
+        return list(itertools.islice(of_these, most))
+
+    def top_reasons(self, most: int, without: Collection[str] = ()) -> list[str]:
         """The commonest reasons, with their counts and the numbers of the first rows.
 
-        :param skip: leave out so many of the commonest ones.
+        :param without: reasons to leave out.
         """
+        ranked = (reason for reason, _ in self.reasons.most_common() if reason not in without)
+        return self.described(itertools.islice(ranked, most))
+
+    def described(self, reasons: Iterable[str]) -> list[str]:
+        """Reasons with their counts and the numbers of the first rows."""
         shown = []
-        for reason, count in self.reasons.most_common(skip + most)[skip:]:
+        for reason in reasons:
+            count = self.reasons[reason]
             numbers = sorted(self.examples[reason])
             rows = ", ".join(f"{number:,}" for number in numbers) + (", ..." if count > len(numbers) else "")
             where = f" (row{'s' if len(numbers) > 1 else ''} {rows})" if numbers else ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
-from airflow_provider_connectif.contacts.outcomes import Error, Stop, StopKind, describe_error
+from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Stop, StopKind, describe_error
 from airflow_provider_connectif.contacts.progress import describe_seconds
 
 
@@ -22,8 +23,11 @@ class Verdict(StrEnum):
 
 
 _STATUS_WORDS: dict[int, str] = {
-    401: "Connectif refused the API key (401): check the connection's password, which must be keyId:keySecret",
-    403: "Connectif answered 403: either the API key lacks the scope {scope}, or the account is blocked",
+    401: "Connectif refused the API key (401) of {connection} at {host}: its password must be keyId:keySecret",
+    403: (
+        "Connectif responded 403 to {connection} at {host}: either the API key lacks the scope {scope}, or the account "
+        "is blocked"
+    ),
     415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
 }
 
@@ -60,10 +64,38 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
 }
 
 
-def stop_verdict(stop: Stop, scope: str) -> tuple[Verdict, str]:
+FAILING_OUTCOMES: dict[StopKind, tuple[Outcome, ...]] = {
+    StopKind.FAIL: (Outcome.UNDELIVERED,),
+    StopKind.SKIP_TASK: (Outcome.UNDELIVERED,),
+    StopKind.ALL_REJECTED: (Outcome.REJECTED,),
+    StopKind.NOT_ANSWERING: (Outcome.UNDELIVERED,),
+}
+"""Whose reasons explain an early end; after any other the reasons of rows have nothing to do with it."""
+
+
+class Account(NamedTuple):
+    """Where a run sends to, for messages.
+
+    ``conn_id``: of the Airflow connection; empty where a run has none. ``base_url``: scheme and host.
+    """
+
+    conn_id: str
+    base_url: str
+
+    @property
+    def connection(self) -> str:
+        """The connection as a part of a sentence."""
+        return f"connection {self.conn_id!r}" if self.conn_id else "the connection"
+
+
+_UNNAMED = Account("", "Connectif")
+
+
+def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[Verdict, str]:
     """How a run ends that stopped before its last row, and in words why.
 
     :param scope: what the API key must allow for this kind of run.
+    :param account: named where the connection has to be looked at.
     """
     verdict, words = _STOP_VERDICTS[stop.kind]
     if stop.kind is StopKind.LEFT_ALONE:
@@ -76,10 +108,14 @@ def stop_verdict(stop: Stop, scope: str) -> tuple[Verdict, str]:
         )
     if stop.kind is StopKind.FAIL and isinstance(stop.error, ConnectifHttpError):
         if stop.error.status // 100 == 3:
-            return verdict, f"Connectif answered {describe_error(stop.error)}: check the connection's host"
+            return verdict, (
+                f"Connectif responded {describe_error(stop.error)}: check the host of {account.connection}, "
+                f"{account.base_url}"
+            )
         words = _STATUS_WORDS.get(stop.error.status, words)
-        return verdict, words.format(answer=_answer(stop.error), scope=scope)
-    return verdict, words.format(answer=_answer(stop.error))
+    return verdict, words.format(
+        answer=_answer(stop.error), scope=scope, host=account.base_url, connection=account.connection
+    )
 
 
 def describe_end(verdict: Verdict, stop: Stop | None) -> str:

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.read_errors import function_error
 from airflow_provider_connectif.sources import RowsError, RowsSource, SqlSource
 
 if TYPE_CHECKING:
@@ -67,13 +68,23 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
-        self.rows = self.python_callable(*self.op_args, **kwargs)
+        self.rows = self._called(kwargs)
         if self.rows is None:
             raise RowsError(
                 f"{self.python_callable.__name__}() returned nothing: it must return its rows, or yield them. "
                 "For no rows at all it must return an empty list"
             )
         return super()._open_source(context)
+
+    def _called(self, kwargs: Mapping[str, Any]) -> Any:
+        """What the function returns; an error that quotes a value by its nature is raised without its words."""
+        try:
+            return self.python_callable(*self.op_args, **kwargs)
+        except Exception as error:  # what quotes nothing is raised again
+            fault = function_error(error)
+            if fault is None:
+                raise
+        raise fault
 
     def _describe_source(self) -> str:
         return f"the rows of {self.python_callable.__name__}()"

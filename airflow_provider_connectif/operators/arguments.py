@@ -13,6 +13,8 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
 from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.journals import JournalConnection, JournalKey
+from airflow_provider_connectif.operators import switches
+from airflow_provider_connectif.operators.switches import TEMPLATED_SWITCHES
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.ports import FieldsMode
@@ -38,7 +40,8 @@ class ContactsArguments(BaseOperator):
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such
         numbers are refused, but for custom fields that have a country code of their own.
     :param check_only: read, map and check every row and send no contact; the summary then has ``check_only``,
-        ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``.
+        ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``
+        (templated).
     :param journal_conn_id: a PostgreSQL, MySQL or SQLite connection where the journal is kept: what Connectif has
         acknowledged, contact by contact. Then only rows that changed are sent, a killed task goes on where it stopped,
         and refused rows wait until they change. Default: no journal (templated).
@@ -48,7 +51,8 @@ class ContactsArguments(BaseOperator):
     :param journal_key: ``plain`` (default), or ``sha256``: contact keys are written as HMAC-SHA256 with the secret
         ``connectif_journal_secret`` of the journal connection's extra.
     :param full_refresh: with a journal: send every row, changed or not (templated).
-    :param retry_rejected: with a journal: send rows again that were refused as they are.
+    :param retry_rejected: with a journal: send rows again that were refused as they are (templated). The text of
+        a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
     :param plan_retention: how long patches that a deferred task has still to send are kept in the journal's database
         if nobody comes back for them. Default 7 days.
     :param deferrable: wait without a worker where that is possible. Default: ``operators.default_deferrable`` of
@@ -70,7 +74,7 @@ class ContactsArguments(BaseOperator):
         "rejects_path",
         "journal_conn_id",
         "sync_id",
-        "full_refresh",
+        *TEMPLATED_SWITCHES,
     )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
@@ -90,14 +94,14 @@ class ContactsArguments(BaseOperator):
         properties: Mapping[str, str] | None = None,
         fields: FieldsMode | Mapping[str, Any] = "live",
         default_region: str | None = None,
-        check_only: bool = False,
+        check_only: bool | str = False,
         journal_conn_id: str | None = None,
         sync_id: str = "{{ dag.dag_id }}.{{ task.task_id }}",
         journal_table: str = "connectif_journal",
         journal_schema: str | None = None,
         journal_key: JournalKey = "plain",
         full_refresh: bool | str = False,
-        retry_rejected: bool = False,
+        retry_rejected: bool | str = False,
         plan_retention: timedelta = timedelta(days=7),
         deferrable: bool | None = None,
         failure_budget: int | float = 0,
@@ -106,14 +110,38 @@ class ContactsArguments(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if (rows is None) == (sql is None):
-            raise ValueError("give exactly one of rows and sql")
-        if sql is not None and sql_conn_id is None:
-            raise ValueError("sql needs sql_conn_id, the connection that it runs on")
-        if not isinstance(plan_retention, timedelta) or plan_retention <= timedelta():
-            raise ValueError("plan_retention must be a timedelta above zero")
-        if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
-            raise ValueError(f"rejects_path must be the path of a file, not {rejects_path!r}")
+        with switches.final_where_mapped(self):
+            switches.check_switches(
+                {
+                    "check_only": check_only,
+                    "full_refresh": full_refresh,
+                    "retry_rejected": retry_rejected,
+                    "deferrable": deferrable,
+                },
+                may_be_none=("deferrable",),
+            )
+            if (rows is None) == (sql is None):
+                raise ValueError("give exactly one of rows and sql")
+            if sql is not None and sql_conn_id is None:
+                raise ValueError("sql needs sql_conn_id, the connection that it runs on")
+            if not isinstance(plan_retention, timedelta) or plan_retention <= timedelta():
+                raise ValueError("plan_retention must be a timedelta above zero")
+            if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
+                raise ValueError(f"rejects_path must be the path of a file, not {rejects_path!r}")
+            switches.check_texts(
+                {
+                    "sql": sql,
+                    "sql_conn_id": sql_conn_id,
+                    "connectif_conn_id": connectif_conn_id,
+                    "key_column": key_column,
+                    "journal_conn_id": journal_conn_id,
+                    "sync_id": sync_id,
+                    "journal_table": journal_table,
+                    "journal_schema": journal_schema,
+                },
+            )
+            if isinstance(parameters, str) and "{" not in parameters:
+                raise ValueError("parameters must be a list, a tuple or a dict of values, not text")
         self.rows = rows
         self.sql = sql
         self.sql_conn_id = sql_conn_id
@@ -138,10 +166,12 @@ class ContactsArguments(BaseOperator):
         self.failure_budget = failure_budget
         self.rejects_path = rejects_path
         self.connectif_conn_id = connectif_conn_id
+        self._given_texts = switches.given_texts(self)
         # Built here only to fail while the DAG is parsed; templated arguments are not rendered yet.
-        self._mapping().check()
-        FailureBudget(failure_budget)
-        self._journal()
+        with switches.final_where_mapped(self):
+            self._mapping().check()
+            FailureBudget(failure_budget)
+            self._journal()
         if not getattr(self, "_BaseOperator__from_mapped", False):
             # Airflow wires the upstream tasks of templated arguments only.
             XComArg.apply_upstream_relationship(self, rows)

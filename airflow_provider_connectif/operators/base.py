@@ -18,11 +18,11 @@ from airflow_provider_connectif.api.errors import ConnectifConfigError
 from airflow_provider_connectif.connection_lookup import NoSuchConnectionError, connection_named_by
 from airflow_provider_connectif.contacts.mapping import MappingError
 from airflow_provider_connectif.contacts.outcomes import JournalError
-from airflow_provider_connectif.contacts.rules import Unfit, numbers
 from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.herald import Herald
+from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
 from airflow_provider_connectif.read_errors import ReadError
 from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
@@ -76,7 +76,7 @@ class ContactsOperator(ContactsArguments):
         :raises AirflowSkipException: ``on_response`` says so.
         :raises TaskDeferred: with ``deferrable``: there is nothing to do for a while.
         """
-        return self._carry_out_and_tell(Start(context), check_only=self.check_only)
+        return self._carry_out_and_tell(Start(context), check_only=None)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Go on after a deferral; ends as :meth:`execute` does.
@@ -141,7 +141,7 @@ class ContactsOperator(ContactsArguments):
         """Connections that the client keeps open."""
         return 1
 
-    def _carry_out_and_tell(self, start: Start, *, check_only: bool) -> dict[str, Any]:
+    def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
         from airflow_provider_connectif.contacts.summary import empty_summary
 
         self._run = None
@@ -156,10 +156,15 @@ class ContactsOperator(ContactsArguments):
         self._end(final, again)
         return summary
 
-    def _carry_out(self, start: Start, *, check_only: bool) -> tuple[str | None, str | None]:
-        """Run; returns what failed for good and what another try may mend."""
+    def _carry_out(self, start: Start, *, check_only: bool | None) -> tuple[str | None, str | None]:
+        """Run; returns what failed for good and what another attempt may mend.
+
+        :param check_only: ``None``: as the operator's argument says.
+        """
         try:
-            with self._prepared_run(start, check_only) as run:
+            check_rendered(self, self._given_texts)
+            is_check = is_on("check_only", self.check_only) if check_only is None else check_only
+            with self._prepared_run(start, is_check) as run:
                 if self._is_killed:  # while the run was being made
                     run.kill()
                 run.run(lambda: self._open_source(start.context))
@@ -218,9 +223,10 @@ class ContactsOperator(ContactsArguments):
                 "rejects": Rejects(sink),
                 "rejects_path": path,
                 "log": self.log,
+                "conn_id": str(self.connectif_conn_id),
                 "journal": opened,
-                "full_refresh": _is_true(self.full_refresh),
-                "retry_rejected": self.retry_rejected,
+                "full_refresh": is_on("full_refresh", self.full_refresh),
+                "retry_rejected": is_on("retry_rejected", self.retry_rejected),
             }
             made = self._made_check(client, arguments) if check_only else self._made_run(client, arguments, start)
             self._herald = Herald(self.log)
@@ -239,11 +245,3 @@ class ContactsOperator(ContactsArguments):
         if self._is_killed:  # while it was being made
             self._source.cancel()
         return self._source
-
-
-def _is_true(value: bool | str) -> bool:
-    """A switch that may come out of a template as text."""
-    try:
-        return numbers.boolean(value)
-    except Unfit as unfit:
-        raise MappingError(f"full_refresh {unfit}") from None

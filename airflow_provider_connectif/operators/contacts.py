@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_connectif.contacts.mapping import Nulls
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.operators.base import ContactsOperator, Start
+from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
@@ -51,20 +52,22 @@ class ContactPatchOperator(ContactsOperator):
         journal_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if deferrable and journal_conn_id is None:
-            raise ValueError(
-                "deferrable=True needs journal_conn_id: what is left to send is kept in the journal's database while "
-                "the task waits without a worker"
-            )
-        if (
-            isinstance(max_in_flight, bool)
-            or not isinstance(max_in_flight, int)
-            or not (1 <= max_in_flight <= _MOST_IN_FLIGHT)
-        ):
-            raise ValueError(f"max_in_flight must be a whole number from 1 to {_MOST_IN_FLIGHT}")
-        if not isinstance(defer_after, timedelta) or defer_after < timedelta():
-            raise ValueError("defer_after must be a timedelta, zero or more")
-        ResponsePolicy(on_response)
+        with final_where_mapped(self):
+            check_switches({"deferrable": deferrable}, may_be_none=("deferrable",))
+            if deferrable and journal_conn_id is None:
+                raise ValueError(
+                    "deferrable=True needs journal_conn_id: what is left to send is kept in the journal's database "
+                    "while the task waits without a worker"
+                )
+            if (
+                isinstance(max_in_flight, bool)
+                or not isinstance(max_in_flight, int)
+                or not (1 <= max_in_flight <= _MOST_IN_FLIGHT)
+            ):
+                raise ValueError(f"max_in_flight must be a whole number from 1 to {_MOST_IN_FLIGHT}")
+            if not isinstance(defer_after, timedelta) or defer_after < timedelta():
+                raise ValueError("defer_after must be a timedelta, zero or more")
+            ResponsePolicy(on_response)
         self.nulls = nulls
         super().__init__(deferrable=deferrable, journal_conn_id=journal_conn_id, **kwargs)
         self.on_response = on_response

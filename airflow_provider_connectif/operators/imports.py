@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.operators.base import ContactsOperator, Start
+from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 from airflow_provider_connectif.rejects_file import RejectsFile, report_file
 
 if TYPE_CHECKING:
@@ -60,15 +61,17 @@ class ContactImportOperator(ContactsOperator):
         patch_leftovers: bool = False,
         **kwargs: Any,
     ) -> None:
-        if on_existing not in _ON_EXISTING:
-            raise ValueError(f"on_existing must be one of {', '.join(_ON_EXISTING)}, not {on_existing!r}")
-        for name, value in (("poll_interval", poll_interval), ("timeout", timeout)):
-            if not isinstance(value, timedelta) or value <= timedelta():
-                raise ValueError(f"{name} must be a timedelta above zero")
-        if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
-            raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
-        if patch_leftovers and on_existing != "update":
-            raise ValueError("patch_leftovers=True needs on_existing='update': a PATCH changes contacts that exist")
+        with final_where_mapped(self):
+            check_switches({"patch_leftovers": patch_leftovers})
+            if on_existing not in _ON_EXISTING:
+                raise ValueError(f"on_existing must be one of {', '.join(_ON_EXISTING)}, not {on_existing!r}")
+            for name, value in (("poll_interval", poll_interval), ("timeout", timeout)):
+                if not isinstance(value, timedelta) or value <= timedelta():
+                    raise ValueError(f"{name} must be a timedelta above zero")
+            if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
+                raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
+            if patch_leftovers and on_existing != "update":
+                raise ValueError("patch_leftovers=True needs on_existing='update': a PATCH changes contacts that exist")
         super().__init__(**kwargs)
         self.on_existing = on_existing
         self.delimiter = delimiter
@@ -78,7 +81,8 @@ class ContactImportOperator(ContactsOperator):
         self.patch_leftovers = patch_leftovers
         from airflow_provider_connectif.contacts.imports.layout import checked_delimiter
 
-        checked_delimiter(delimiter)
+        with final_where_mapped(self):
+            checked_delimiter(delimiter)
 
     def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
         from airflow_provider_connectif.contacts.imports.run import ContactImport

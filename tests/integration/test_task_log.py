@@ -252,7 +252,8 @@ def test_a_403_does_not_deny_what_its_reason_tells(strict: StrictServer) -> None
     strict.update(faults=[{"nth": [1, None], **said}])
     error = str(run_operator(rows=rows(1), fields="builtin").error)
     assert error == (
-        "Connectif answered 403: either the API key lacks the scope Contacts: Write, or the account is blocked. "
+        f"Connectif responded 403 to connection 'connectif_default' at {strict.url}: either the API key lacks the "
+        "scope Contacts: Write, or the account is blocked. "
         "Commonest reasons: 1 x HTTP 403 Forbidden: The account is blocked by the billing team (row 1)"
     )
 

@@ -59,4 +59,4 @@ class ImportCheck(ContactImport):
                 files,
                 QUEUE_LENGTH,
             )
-        self._progress.log_reasons(0, len(self._tally.reasons))
+        self._progress.log_reasons(most=len(self._tally.reasons))

@@ -88,6 +88,10 @@ class ContactImport(ContactSync):
         return "Imports: Write or Imports: Read" + (", or Contacts: Write" if self._rules.patch_leftovers else "")
 
     @property
+    def _sends_consent_again(self) -> bool:
+        return self._rules.on_existing == "update"
+
+    @property
     def deadline(self) -> float:
         """When the imports are given up on, in seconds since the epoch."""
         return self._waiting.deadline

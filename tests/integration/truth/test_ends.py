@@ -1,0 +1,121 @@
+"""The exception names what failed the task; a warning says what a mapping does to consent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import run_in_airflow, run_operator
+
+
+def rows(good: int, bad: int = 0) -> list[dict[str, Any]]:
+    return [{"email": f"user{n}@example.com", "_points": 1} for n in range(good)] + [
+        {"email": f"bad{n}@example.com", "_points": "many"} for n in range(bad)
+    ]
+
+
+# The commonest reasons were named, also of rows that the budget allows: not what failed the task.
+def test_rows_within_the_budget_do_not_explain_undelivered_ones(
+    strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(requests_per_minute=1_000_000, timeout=5, retries=1))
+    strict.update(faults=[{"keys": ["user1@example.com"], "status": 500}])
+    end = run_operator(rows=rows(4, 5), fields="builtin", failure_budget=5)
+    assert end.state == "up_for_retry"
+    assert "1 row given up on after every try" in str(end.error)
+    assert "HTTP 500" in str(end.error)
+    assert "_points" not in str(end.error)
+
+
+def test_what_is_over_the_budget_too_is_named_beside(strict: StrictServer, connection: Callable[..., None]) -> None:
+    connection("connectif_default", **strict.connection(requests_per_minute=1_000_000, timeout=5, retries=1))
+    strict.update(faults=[{"keys": ["user1@example.com"], "status": 500}])
+    end = run_operator(rows=rows(4, 5), fields="builtin", failure_budget=4)
+    assert end.state == "up_for_retry"
+    assert [words in str(end.error) for words in ("given up on", "5 of 9 rows", "HTTP 500", "_points")] == [True] * 4
+
+
+def test_a_refused_key_is_not_explained_by_invalid_rows(strict: StrictServer, airflow_db: None) -> None:
+    strict.update(faults=[{"nth": [1, None], "status": 401}])
+    end = run_operator(rows=rows(1, 0) + rows(0, 5), fields="builtin", failure_budget=9, max_in_flight=1)
+    assert end.state == "failed"
+    assert "_points" not in str(end.error)
+
+
+# "Check the connection's password": which one, of which host?
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_named_by_its_connection_and_host(
+    status: int, strict: StrictServer, connection: Callable[..., None], run_dag: Callable[..., Any]
+) -> None:
+    connection("crm_account", **strict.connection(requests_per_minute=1_000_000, timeout=5))
+    said = {"status": status, "json": {"status": status, "title": "No", "detail": "no"}}
+    strict.update(faults=[{"nth": [1, None], **said}])
+    end = run_operator(rows=rows(1), fields="builtin", connectif_conn_id="crm_account")
+    assert end.state == "failed"
+    assert f"connection 'crm_account' at {strict.url}" in str(end.error)
+    strict.update(faults=[{"nth": [1, None], **said}])
+    assert run_in_airflow(run_dag, rows=rows(1), fields="builtin", connectif_conn_id="crm_account").state == "failed"
+
+
+CONSENT = ("_newsletterSubscriptionStatus", "_smsSubscriptionStatus", "_emailStatus", "_mobilePhoneStatus")
+_WARNING = "Consent goes along with every change of a row and subscribes again who unsubscribed at Connectif"
+
+
+def warnings(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    text = capfd.readouterr().out
+    return [part for part in text.split("[warning") if _WARNING in part]
+
+
+def row_with(name: str) -> dict[str, Any]:
+    return {"email": "ana@example.com", name: "active" if name.endswith(("lStatus", "eStatus")) else "subscribed"}
+
+
+# A contact who has unsubscribed is subscribed again by the next change of any column: nothing said so.
+@pytest.mark.parametrize("name", CONSENT)
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_mapping_with_consent_is_warned_of_once(
+    name: str, mapped: bool, strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    many = [row_with(name) | {"email": f"user{n}@example.com"} for n in range(1200)]
+    arguments: dict[str, Any] = {"properties": {name: name}} if mapped else {}
+    end = run_operator(rows=iter(many), fields="builtin", check_only=True, **arguments)
+    assert end.state == "success"
+    (warning,) = warnings(capfd)
+    assert name in warning
+    assert len(_WARNING) <= 110
+
+
+def test_a_mapping_without_consent_is_not(
+    strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_operator(rows=rows(2), fields="builtin").state == "success"
+    renamed = {"properties": {"_name": "_emailStatus"}}
+    assert (
+        run_operator(rows=[{"email": "a@example.com", "_emailStatus": "x"}], fields="builtin", **renamed).state
+        == "success"
+    )
+    assert warnings(capfd) == []
+
+
+@pytest.mark.parametrize(("on_existing", "count"), [("update", 1), ("fill_empty", 0), ("keep", 0)])
+def test_an_import_warns_where_it_overwrites(
+    on_existing: str, count: int, strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_operator(
+        rows=[row_with(CONSENT[0])],
+        kind="ContactImportOperator",
+        fields="builtin",
+        on_existing=on_existing,
+        check_only=True,
+    )
+    assert len(warnings(capfd)) == count
+
+
+def test_the_warning_stands_in_a_task_s_log(
+    strict: StrictServer, run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_in_airflow(run_dag, rows=[row_with(CONSENT[0])], fields="builtin").state == "success"
+    assert len(warnings(capfd)) == 1
