@@ -87,6 +87,7 @@ class Delivery:
         self._settled: deque[Settled] = deque()
         self._unsettled = 0
         self._in_flight = 0
+        self._jobs_in_flight: dict[int, _Job] = {}
         self._answers = 0
         self._rejections = 0
         self._last_alive_at = -1.0
@@ -183,6 +184,11 @@ class Delivery:
             jobs += [job for behind in self._behind.values() for job in behind]
         return sorted((job.patch for job in jobs), key=lambda patch: patch.number)
 
+    def unanswered(self) -> list[Patch]:
+        """The patches that are on their way."""
+        with self._progress:
+            return [job.patch for job in self._jobs_in_flight.values()]
+
     def written(self) -> None:
         """Answers were written down: sending may go on where it waited for that."""
         with self._work_there:
@@ -225,6 +231,7 @@ class Delivery:
                 job = None if self._is_behind_with_writing() else self._next_job()
                 if job is not None:
                     self._in_flight += 1
+                    self._jobs_in_flight[id(job)] = job
                     return job
                 due_in = self._delayed[0][0] - now if self._delayed else POLL_S
                 self._work_there.wait(min(due_in, POLL_S))
@@ -266,6 +273,7 @@ class Delivery:
         except QuotaClosed:
             with self._progress:
                 self._in_flight -= 1
+                del self._jobs_in_flight[id(job)]
                 self._due.appendleft(job)
                 self._progress.notify()
             return
@@ -274,6 +282,7 @@ class Delivery:
         action = self._policy.for_status(status) if error is None else self._policy.for_error(error)
         with self._progress:
             self._in_flight -= 1
+            del self._jobs_in_flight[id(job)]
             self._apply(action, job, status, error)
             self._progress.notify()
 

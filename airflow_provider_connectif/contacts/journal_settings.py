@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from airflow_provider_connectif.contacts.attempts import AttemptNumbers
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class JournalSettings:
     :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
     :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
     :param conn_id: the connection to its database, for messages.
+    :param attempt: what Airflow says of the attempt.
     """
 
     sync_id: str
@@ -29,3 +32,4 @@ class JournalSettings:
     keeps_rows: bool = False
     plan_retention_s: float = 7 * 86400.0
     conn_id: str = ""
+    attempt: AttemptNumbers = field(default_factory=AttemptNumbers)

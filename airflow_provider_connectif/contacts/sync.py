@@ -63,6 +63,8 @@ class ContactSync(Run):
                 self._delivery.drain(self._tick)
         finally:
             self._collect()
+            if self._changes is not None:
+                self._changes.leave_in_doubt(self._delivery.unanswered())
 
     def _send(self, patches: Iterable[Patch]) -> None:
         for patch in patches:
@@ -118,10 +120,9 @@ class ContactSync(Run):
         reasons = () if error is None else public_reasons(error, patch, self._mapping)
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             reasons = tuple(f"{reason}, {settled.tries} times" for reason in reasons)
-        self._tally.count(settled.outcome, patch.number, _told(settled.outcome, reasons))
         status = error.status if isinstance(error, ConnectifHttpError) else None
-        if self._changes is not None:
-            self._changes.settle(settled, reasons, status)
+        is_known = self._changes is not None and self._changes.settle(settled, reasons, status)
+        self._tally.count(settled.outcome, patch.number, _told(settled.outcome, reasons), is_known=is_known)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self._rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
 

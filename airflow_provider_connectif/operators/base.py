@@ -16,10 +16,10 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_connectif.api.errors import ConnectifConfigError
 from airflow_provider_connectif.connection_lookup import NoSuchConnectionError, connection_named_by
+from airflow_provider_connectif.contacts.failure_budget import FailureBudget
 from airflow_provider_connectif.contacts.mapping import MappingError
 from airflow_provider_connectif.contacts.outcomes import JournalError
 from airflow_provider_connectif.contacts.rules import Unfit, numbers
-from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.herald import Herald
@@ -194,7 +194,12 @@ class ContactsOperator(ContactsArguments):
         mapping = self._mapping()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):
             client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
-        journal = self._journal().open(start.context, read_only=check_only, keeps_rows=self.rejects_path is not None)
+        journal = self._journal().open(
+            start.context,
+            read_only=check_only,
+            keeps_rows=self.rejects_path is not None,
+            comes_back=start.comes_back,
+        )
         path = self.rejects_path
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
@@ -213,16 +218,17 @@ class ContactsOperator(ContactsArguments):
                 "client": client,
                 "mapping": mapping,
                 "policy": ResponsePolicy(),
-                "budget": FailureBudget(self.failure_budget),
+                "budget": FailureBudget(self.failure_budget, _is_true("ignore_held", self.ignore_held)),
                 "live_fields": self.fields == "live",
                 "rejects": Rejects(sink),
                 "rejects_path": path,
                 "log": self.log,
                 "journal": opened,
-                "full_refresh": _is_true(self.full_refresh),
+                "full_refresh": _is_true("full_refresh", self.full_refresh),
                 "retry_rejected": self.retry_rejected,
             }
             made = self._made_check(client, arguments) if check_only else self._made_run(client, arguments, start)
+            made.final_errors = _FINAL_ERRORS
             self._herald = Herald(self.log)
             made.before_end = self._herald.close
             self._run = made
@@ -241,9 +247,9 @@ class ContactsOperator(ContactsArguments):
         return self._source
 
 
-def _is_true(value: bool | str) -> bool:
+def _is_true(name: str, value: bool | str) -> bool:
     """A switch that may come out of a template as text."""
     try:
         return numbers.boolean(value)
     except Unfit as unfit:
-        raise MappingError(f"full_refresh {unfit}") from None
+        raise MappingError(f"{name} {unfit}") from None
