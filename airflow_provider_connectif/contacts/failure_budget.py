@@ -77,10 +77,7 @@ class FailureBudget:
         words = f"failure_budget: {every.refused:,} used of {self._most(every.rows):,}{share}"
         for one in needed:
             if one[:2] != every[:2]:
-                words += (
-                    f"; of new refusals {one.refused:,} used of {self._most(one.rows):,}, {self} of the rows that needed "
-                    "delivery"
-                )
+                words += f"; new refusals: {one.refused:,} of {self._most(one.rows):,}, {self} of the rows{_NEEDED}"
         ignored = tally.outcomes[Outcome.HELD] if self.ignore_held else 0
         return words + (f"; {ignored:,} held not counted" if ignored else "")
 

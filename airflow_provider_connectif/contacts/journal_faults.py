@@ -51,7 +51,8 @@ def _all_of_no_row(table: sa.Table) -> Any:
 def _changes_of_no_row(table: sa.Table) -> Iterator[Any]:
     column = next(iter(table.columns))
     yield sa.update(table).where(sa.false()).values({column: column})
-    yield sa.insert(table).from_select([], _all_of_no_row(table))
+    needed = [column for column in table.columns if not column.nullable]
+    yield sa.insert(table).from_select([column.name for column in needed], sa.select(*needed).where(sa.false()))
     yield sa.delete(table).where(sa.false())
 
 
