@@ -365,18 +365,14 @@ class Journal:
         :raises JournalError: the database failed; the contacts are sent again by the next attempt. Or another process
             has taken over: what has gathered is written all the same, as a doubt.
         """
-        self._commit()
-        if self._lease.is_lost:
-            raise taken_over(self._settings.sync_id)
-
-    def _commit(self) -> None:
-        was_lost = self._lease.is_lost
-        if self._oldest_at is not None or (was_lost and self._unanswered):
+        if self._oldest_at is not None or (self._lease.is_lost and self._unanswered):
             self._database.write(self._write_gathered)
         for gathered, _ in self._gathered:
             gathered.clear()
         self._settled.clear()
         self._oldest_at = None
+        if self._lease.is_lost:
+            raise taken_over(self._settings.sync_id)
 
     def park(self, state: Mapping[str, Any], until: float) -> None:
         """Write what has gathered and how far the run is, and leave with the claim to the sync.
@@ -402,10 +398,7 @@ class Journal:
         try:
             if self._unanswered:
                 self._database.write(self._lease.hold)
-            was_lost = self._lease.is_lost
-            self._commit()  # the last of it: whether the claim was still there makes no difference to this process
-            if was_lost:
-                raise taken_over(self._settings.sync_id)
+            self.commit()
             if not self.read_only and not keeps_plan:
                 self.plan.drop()
             if verdict is not None and self.series.tries and not self.read_only:
