@@ -122,7 +122,9 @@ def test_a_row_that_is_refused_again_where_it_was_asked_for_is_not_new(
     refuse(strict, "ana", "bea")
     assert new(deliver("night 1", rows=[row("ana"), row("cid")])) == (1, 0, 1, 0)
     for options in ({"retry_rejected": True}, {"full_refresh": True}):
-        run = deliver(f"night {options}", rows=[row("ana"), row("bea", visits=len(str(options))), row("cid")], **options)
+        run = deliver(
+            f"night {options}", rows=[row("ana"), row("bea", visits=len(str(options))), row("cid")], **options
+        )
         assert new(run) == (1, 0, 2, 0)
     assert new(deliver("last", rows=[row("ana")])) == (0, 0, 0, 1)
 
@@ -147,7 +149,10 @@ def test_the_log_and_the_summary_list_new_refusals_first(
     fresh = {"email": "", "visits": 1}
     run = deliver("night 2", rows=[*old, fresh], failure_budget=1.0)
     assert (run.summary["new_refusals"], run.summary["invalid"]) == (1, 31)
-    assert next(iter(run.summary["reasons"].items())) == ('column "email" is blank text: make it NULL where there is no value', 1)
+    assert next(iter(run.summary["reasons"].items())) == (
+        'column "email" is blank text: make it NULL where there is no value',
+        1,
+    )
     told = capsys.readouterr()
     lines = (told.out + told.err).splitlines()
     where = next(n for n, line in enumerate(lines) if "Not delivered, and why:" in line)
@@ -215,9 +220,7 @@ def test_most_of_the_changed_rows_refused_is_not_green_because_of_the_unchanged(
     changed = [*(row(name) for name in names), row("good")]
     run = deliver("night 2", rows=source + changed, failure_budget=0.01)
     assert (run.state, run.summary["rejected"], run.summary["unchanged"]) == ("failed", 10, 1000)
-    assert str(run.error).startswith(
-        "10 of 11 rows that needed delivery were refused; failure_budget allows 1 %"
-    )
+    assert str(run.error).startswith("10 of 11 rows that needed delivery were refused; failure_budget allows 1 %")
     # Known from now on: the share of all rows read is what limits them.
     assert deliver("night 3", rows=source + changed, failure_budget=0.01).state == "success"
     third = deliver("night 4", rows=source + changed, failure_budget=0.005)
