@@ -52,11 +52,14 @@ class JournalConnection:
         return "" if self.conn_id is None else f"; journal of sync {self.sync_id!r} on {self.conn_id!r}"
 
     @contextmanager
-    def open(self, context: Any, *, read_only: bool, keeps_rows: bool = False) -> Iterator[Journal | None]:
+    def open(
+        self, context: Any, *, read_only: bool, keeps_rows: bool = False, comes_back: bool = False
+    ) -> Iterator[Journal | None]:
         """The journal of this connection, or ``None``; its pool is closed at the end.
 
         :param context: the task's; its run is who writes.
         :param keeps_rows: whether pending patches are kept with their rows.
+        :param comes_back: the process goes on after a deferral.
         :raises JournalError: the connection cannot hold a journal.
         :raises NoSuchConnectionError: there is no such connection.
         """
@@ -67,6 +70,7 @@ class JournalConnection:
         from airflow_provider_connectif.contacts.journal import Journal
         from airflow_provider_connectif.contacts.journal_settings import JournalSettings
         from airflow_provider_connectif.contacts.journal_tables import LONGEST_NAME
+        from airflow_provider_connectif.operators.task_state import attempt_numbers
 
         with connection_named_by("journal_conn_id", self.conn_id):
             hook = BaseHook.get_hook(self.conn_id)
@@ -88,6 +92,7 @@ class JournalConnection:
             plan_retention_s=self.plan_retention.total_seconds(),
             conn_id=self.conn_id,
             broken_setting=broken_setting,
+            attempt=attempt_numbers(context, comes_back=comes_back),
         )
         try:
             yield Journal(engine, settings, read_only=read_only)

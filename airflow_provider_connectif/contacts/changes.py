@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
 from airflow_provider_connectif.contacts.held_back import HeldBackRefusals
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
+from airflow_provider_connectif.contacts.journal_states import ACKNOWLEDGED, INVALID, REJECTED
 from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import Outcome, Settled
@@ -79,6 +80,8 @@ class Changes:
         self._folded: set[str] = set()
         """What addresses that were met had for a key when keys were folded, where it is another contact's now."""
         self._sent_keys = KeyCounter()
+        self._delivered_earlier: set[str] = set()
+        self._refused_before: set[str] = set()
         self._repeated_before = repeated
         self.remapped = remapped
 
@@ -95,6 +98,7 @@ class Changes:
         """
         # What was sent and is settled stands in the journal, or soon will; only the rest must be remembered.
         self._last_sent = {key: sent for key, sent in self._last_sent.items() if key in self._in_flight}
+        self._delivered_earlier.clear()
         keys: list[str | None] = self._plain_keys(batch)
         digests = self._row_digests(batch)
         asked = {key: digest for key, digest in zip(keys, digests, strict=True) if key is not None}
@@ -103,7 +107,7 @@ class Changes:
             asked = dict.fromkeys(asked, _ANOTHER)
         elif nameless or len(asked) < len(keys):
             asked |= dict.fromkeys(_twice(keys), _ANOTHER)
-        lines = self._journal.differing(asked)
+        lines = self._journal.differing(asked, all_differ=self._full_refresh)
         if not lines and not nameless and not self._last_sent:
             return LookedUp(len(batch), [])
         spelled = self._other_spellings(batch, keys, lines)
@@ -126,15 +130,41 @@ class Changes:
             return Outcome.UNCHANGED if sent.row == seen.row_digest else None
         if seen.line is None:
             return None
-        if self._full_refresh and seen.line.run_id != self._journal.run_id:
+        series = self._journal.series
+        if self._full_refresh and not series.has_met(seen.line) and not series.delivered_earlier(seen.line):
             return None
         if seen.line.row_digest == seen.row_digest:
-            return Outcome.UNCHANGED
+            return self._delivered_as(seen.key, seen.line)
         if seen.line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(seen.line):
-            # What an earlier try of this run has met is a refusal of this run; no other will tell of it.
-            is_of_this_run = seen.line.run_id == self._journal.run_id and not self._journal.read_only
+            if seen.line.state == INVALID:
+                self._journal.restore(seen.key, REJECTED)
+            # What an earlier attempt of this run has met is a refusal of this run; no other will report it.
+            is_of_this_run = seen.line.state == REJECTED and series.has_met(seen.line)
             return Outcome.REJECTED if is_of_this_run else Outcome.HELD
         return None
+
+    def is_known_refusal(self, seen: Seen) -> bool:
+        """Whether a run before this one has seen this row refused by Connectif."""
+        return seen.line is not None and self._journal.is_known_refusal(seen.line)
+
+    def note_invalid(self, key: str, row_digest: str, line: Line | None) -> bool:
+        """Write down that a row was refused before it was sent; an unchanged one costs no write.
+
+        :return: whether a run before this one has seen it.
+        """
+        is_same = line is not None and line.invalid_digest == row_digest
+        first_run = line.invalid_run if is_same and line is not None else None
+        if not (is_same and line is not None and line.state == INVALID):
+            self._journal.note_invalid(key, row_digest, first_run)
+        return first_run is not None and first_run != self._journal.run_id
+
+    def note_invalid_patch(self, patch: Patch) -> bool:
+        """As :meth:`note_invalid`, for a patch that the way of delivery cannot take."""
+        if patch.digests is None:
+            return False
+        key = self._mapping.same_contact(patch.key)
+        (line,) = self._journal.differing({key: _ANOTHER}, all_differ=True).values()
+        return self.note_invalid(key, patch.digests.row, line)
 
     def to_send(self, seen: Seen, patch: Patch) -> Patch | None:
         """The patch with its digests, or ``None`` if Connectif holds just that already."""
@@ -150,6 +180,8 @@ class Changes:
             self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
         if self._journal.read_only:
             return patch
+        if line is not None and line.refused_digest == digests.row and self._journal.is_known_refusal(line):
+            self._refused_before.add(key)
         self._last_sent[key] = digests
         if not self._settles_later:
             self._sent_keys.add(key)
@@ -174,22 +206,36 @@ class Changes:
         for patch in patches:
             key = self._mapping.same_contact(patch.key)
             self._in_flight[key] = self._in_flight.get(key, 0) + 1
+        digests = {self._mapping.same_contact(patch.key): patch.digests.row for patch in patches if patch.digests}
+        self._refused_before |= self._journal.refused_before(digests)
         self._journal.doubt({self._mapping.same_contact(patch.key) for patch in patches})
 
-    def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:
-        """Write down what became of a patch. What failed leaves no mark, so that it differs next time by itself."""
+    def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
+        """Write down what became of a patch. What failed leaves no mark, so that it differs next time by itself.
+
+        :return: whether it is a refusal that a run before this one has met, too.
+        """
         digests = settled.patch.digests
         if digests is None:
-            return
+            return False
         self.forget(settled.patch)
         key = self._mapping.same_contact(settled.patch.key)
+        is_known = False
         if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
             # With another patch of the contact on its way, what Connectif holds is in doubt until that is answered.
-            self._journal.acknowledge(key, digests, is_last=key not in self._in_flight)
+            is_last = key not in self._in_flight
+            self._journal.acknowledge(key, digests, is_last=is_last, delivered_as=settled.outcome.value)
         elif settled.is_remembered:
+            is_known = key in self._refused_before
             self.refusals.add(key, digests.row, status, "; ".join(reasons))
+        self._refused_before.discard(key)
         if settled.patch.is_planned:
             self._journal.settle_planned(settled.patch.number)
+        return is_known
+
+    def leave_in_doubt(self, patches: Sequence[Patch]) -> None:
+        """Patches are on their way and nobody waits for their responses any more."""
+        self._journal.leave_in_doubt(self._mapping.same_contact(patch.key) for patch in patches)
 
     def forget(self, patch: Patch) -> None:
         """A patch is on its way no longer: it is settled, or was put off."""
@@ -210,8 +256,17 @@ class Changes:
         looked_at = {place: self._journal_key(batch[place]) for place in unknown}
         spelled = {place: key for place, key in looked_at.items() if key is None or key != keys[place]}
         proper = {key for key in spelled.values() if key is not None}
-        lines |= self._journal.differing(dict.fromkeys(proper, _ANOTHER))
+        lines |= self._journal.differing(dict.fromkeys(proper, _ANOTHER), all_differ=True)
         return spelled
+
+    def _delivered_as(self, key: str, line: Line) -> Outcome:
+        """The outcome of a row that Connectif holds: delivered, if an earlier attempt of this run did that."""
+        if line.state == INVALID:
+            self._journal.restore(key, ACKNOWLEDGED)
+        if key in self._delivered_earlier or not self._journal.series.delivered_earlier(line):
+            return Outcome.UNCHANGED
+        self._delivered_earlier.add(key)
+        return Outcome(line.delivered_as or Outcome.UPDATED)
 
     def _plain_keys(self, batch: Sequence[Row]) -> list[str | None]:
         """Keys in the form of the journal, by their looks alone; ``None`` for those that need a closer one."""

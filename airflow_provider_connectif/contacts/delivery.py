@@ -81,6 +81,7 @@ class Delivery:
         self._queue = SendingQueue(max_in_flight, self._watch)
         self._settled: deque[Settled] = deque()
         self._in_flight = 0
+        self._jobs_in_flight: dict[int, Job] = {}
         self._last_alive_at = -1.0
         self._unwritten = unwritten
         self._most_unwritten = most_unwritten
@@ -186,6 +187,11 @@ class Delivery:
         with self._progress:
             return self._queue.unsent()
 
+    def unanswered(self) -> list[Patch]:
+        """The patches that are on their way."""
+        with self._progress:
+            return [job.patch for job in self._jobs_in_flight.values()]
+
     def written(self) -> None:
         """Answers were written down: sending may go on where it waited for that."""
         with self._work_there:
@@ -217,6 +223,7 @@ class Delivery:
                 job = None if self._is_behind_with_writing() else self._queue.next(now)
                 if job is not None:
                     self._in_flight += 1
+                    self._jobs_in_flight[id(job)] = job
                     return job
                 due_in = self._queue.due_in(now)
                 self._work_there.wait(POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
@@ -239,6 +246,7 @@ class Delivery:
         except QuotaClosed:
             with self._progress:
                 self._in_flight -= 1
+                del self._jobs_in_flight[id(job)]
                 self._queue.put_back(job)
                 self._progress.notify()
             return
@@ -246,6 +254,7 @@ class Delivery:
             error = failure
         with self._progress:
             self._in_flight -= 1
+            del self._jobs_in_flight[id(job)]
             if answer is not None:
                 self._apply_success(job, answer)
             elif error is not None:

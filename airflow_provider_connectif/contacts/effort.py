@@ -1,4 +1,4 @@
-"""What a run has cost, over all the processes that have worked at it."""
+"""Requests and time of a run, over all the processes and attempts that have worked at it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ class Effort:
         self.waited_for_others_s = 0.0
         """Seconds in which another run of the sync held it."""
         self.started_at = time.time()
+        self._run_started_at = self.started_at
+
+    def begin_series(self, counts: Mapping[str, Any], started_at: float) -> None:
+        """Count from where the earlier attempts of the run stopped.
+
+        :param counts: theirs, as :meth:`as_counts` gave them; empty if there were none.
+        :param started_at: when the first one began, in seconds since the epoch; 0 where that is not known.
+        """
+        for name in ("requests", "rate_limited"):
+            self._before[name] += int(counts.get(name, 0))
+        self._waited_before_s += float(counts.get("waited_s", 0.0))
+        self._run_started_at = min(started_at or self.started_at, self.started_at)
+
+    def as_counts(self) -> dict[str, Any]:
+        """JSON-ready, for the next attempt of the run."""
+        return {"requests": self.requests, "rate_limited": self.rate_limited, "waited_s": self.waited_s}
 
     @property
     def requests(self) -> int:
@@ -57,8 +73,13 @@ class Effort:
 
     @property
     def duration_s(self) -> float:
-        """Seconds since the run's first process began."""
+        """Seconds since this attempt's first process began."""
         return max(0.0, time.time() - self.started_at)
+
+    @property
+    def run_duration_s(self) -> float:
+        """Seconds since the first attempt of the run began, the delays between attempts included."""
+        return max(0.0, time.time() - min(self._run_started_at, self.started_at))
 
     @property
     def deferrals(self) -> int:

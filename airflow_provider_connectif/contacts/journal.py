@@ -8,20 +8,23 @@ and what was rejected waits until it changes. No value is kept, only digests.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.contacts.attempts import Attempts, Series
 from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.journal_settings import JournalSettings
-from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, key_parameter
+from airflow_provider_connectif.contacts.journal_states import ACKNOWLEDGED, INVALID, REJECTED
+from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, VERSION, key_parameter
 from airflow_provider_connectif.contacts.lease import Lease
 from airflow_provider_connectif.contacts.mapping import Digests
 from airflow_provider_connectif.contacts.outcomes import taken_over
 from airflow_provider_connectif.contacts.plan import Plan
+from airflow_provider_connectif.contacts.verdict import Verdict
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
@@ -29,19 +32,26 @@ _TRIES_BEFORE_TELLING = 10
 _TELL_AGAIN_S = 600.0
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
 
+_NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "status_code", "reason")
+_BY = ("run_id", "generation")
 _ACKNOWLEDGED = (
-    *("state", "row_digest", "patch_digest", "mapping_digest", "delivered_at", "refused_digest", "refused_at"),
-    *("status_code", "reason", "run_id", "generation"),
+    *("state", "row_digest", "patch_digest", "mapping_digest", "delivered_at", "delivered_as", "delivered_generation"),
+    *(*_NO_REFUSAL, *_BY),
 )
-_CONFIRMED = (
-    *("state", "row_digest", "mapping_digest", "refused_digest", "refused_at"),
-    *("status_code", "reason", "run_id", "generation"),
-)
-_REJECTED = ("state", "refused_digest", "refused_at", "status_code", "reason", "run_id", "generation")
+_CONFIRMED = ("state", "row_digest", "mapping_digest", *_NO_REFUSAL, *_BY)
+_REJECTED = ("state", *_NO_REFUSAL, *_BY)
+_INVALID = ("state", "invalid_digest", "invalid_run", *_BY)
+_RESTORED = ("state", *_BY)
+_DOUBTED = ("row_digest", "patch_digest", "generation")
 
 
 class Line(NamedTuple):
-    """What the journal knows of one contact."""
+    """What the journal knows of one contact.
+
+    ``state``: how its last row that was looked at ended. ``refused_digest``, ``invalid_digest``: of the last row that
+    Connectif has rejected, that was invalid here; ``refused_run``, ``invalid_run``: the run that met it first.
+    ``delivered_as``: ``created``, ``updated`` or ``imported``.
+    """
 
     row_digest: str | None
     patch_digest: str | None
@@ -50,6 +60,16 @@ class Line(NamedTuple):
     run_id: str | None
     status_code: int | None = None
     reason: str | None = None
+    state: str | None = None
+    generation: int | None = None
+    delivered_as: str | None = None
+    delivered_generation: int | None = None
+    refused_run: str | None = None
+    invalid_digest: str | None = None
+    invalid_run: str | None = None
+
+
+_NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run")
 
 
 class Journal:
@@ -73,9 +93,18 @@ class Journal:
         self._written_key = key_digester(settings.key_secret)
         self._lease = Lease(engine, self._tables, settings.sync_id, settings.run_id, settings.task)
         self._is_there = True
+        self._looks_closely = False
+        self._attempts = Attempts(self._tables, settings.sync_id, settings.run_id, settings.task)
+        self.series = Series(tries=0)
+        """The attempts that this one belongs to; ``tries`` is 0 until :meth:`open` has succeeded."""
+        self.counts: Callable[[], Mapping[str, Any]] = dict
+        """What the series has counted so far, JSON-ready and without personal data."""
+        self._unanswered: set[str] = set()
         self._acknowledged: dict[str, dict[str, Any]] = {}
         self._confirmed: dict[str, dict[str, Any]] = {}
         self._rejected: dict[str, dict[str, Any]] = {}
+        self._invalid: dict[str, dict[str, Any]] = {}
+        self._restored: dict[str, dict[str, Any]] = {}
         self._settled: list[int] = []
         self._oldest_at: float | None = None
         self.waited_s = 0.0
@@ -89,7 +118,9 @@ class Journal:
             keeps_rows=settings.keeps_rows,
             retention_s=settings.plan_retention_s,
         )
-        self._select = self._tables.lines_of(self._database.dialect, ["contact_key", *Line._fields])
+        dialect = self._database.dialect
+        self._glance = self._tables.lines_of(dialect, ["contact_key", self._tables.digest_unless_invalid])
+        self._select = self._tables.lines_of(dialect, ["contact_key", *Line._fields])
 
     def open(self, stopped: Callable[[], bool], tell: Callable[[str], None], *, comes_back: bool = False) -> None:
         """Create the tables at first use, and wait until no other run of this sync is under way.
@@ -101,9 +132,10 @@ class Journal:
         :param comes_back: the task has been here before, and its plan is to be gone on with.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
-        self._is_there = self._database.create(read_only=self.read_only)
+        version = self._database.create(read_only=self.read_only)
+        self._is_there = version is not None
         if self.read_only:
-            self._database.is_open = True
+            self._open_to_read(version)
             return
         tries, told, told_at = 0, "", 0.0
         began_at = time.monotonic()
@@ -117,12 +149,28 @@ class Journal:
             self.waited_s = time.monotonic() - began_at
         if not stopped():
             self.plan.sweep(keeps_mine=comes_back)
+            numbers, generation = self._settings.attempt, self._lease.generation
+            self.series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))
+            self._looks_closely = bool(self.series.earlier or self.series.run_id)
         self._database.is_open = True
 
-    def differing(self, digests: Mapping[str, str]) -> dict[str, Line | None]:
-        """The contacts whose acknowledged row is another one, by one query, each with its line if it has one.
+    def _open_to_read(self, version: int | None) -> None:
+        self.series.tries = 1
+        if version is not None and version < VERSION:  # only a run that writes brings the tables up to date
+            columns = [name if name not in _NOT_BEFORE_3 else sa.null() for name in Line._fields]
+            self._select = self._tables.lines_of(self._database.dialect, ["contact_key", *columns])
+        elif version is not None:
+            self.series.keyless_before = self._database.read(self._attempts.keyless_before)
+        self._database.is_open = True
+
+    def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
+        """The contacts whose acknowledged row is another one, each with its line if it has one.
+
+        A glance at keys and digests finds them, since most rows are unchanged on most nights; a second query has the
+        lines. With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
 
         :param digests: of the rows as they are now, by contact key.
+        :param all_differ: none of the digests is that of a row.
         """
         if not digests or not self._is_there:
             return dict.fromkeys(digests)
@@ -131,12 +179,20 @@ class Journal:
         if self._settings.key_secret is not None:
             keys = {self._written_key(key): key for key in digests}
             asked = {written: digests[key] for written, key in keys.items()}
-        parameters = {"sync_id": self._settings.sync_id, "keys": key_parameter(self._database.dialect, asked)}
-        found = self._database.read(lambda connection: connection.execute(self._select, parameters).fetchall())
-        differing = {key for key, _ in asked.items() - {(row[0], row[1]) for row in found}}
-        lines: dict[str, Line | None] = dict.fromkeys(differing)
-        if differing:
-            lines |= {row[0]: Line(*row[1:]) for row in found if row[0] in differing}
+        lines: dict[str, Line | None]
+        if self._looks_closely or all_differ:
+            found = self._lines_of(asked)
+            same = {
+                key
+                for key, line in found.items()
+                if line.row_digest == asked[key] and line.state != INVALID and not self.series.delivered_earlier(line)
+            }
+            lines = {key: found.get(key) for key in asked if key not in same}
+        else:
+            seen = self._found(self._glance, asked)
+            lines = dict.fromkeys(key for key, _ in asked.items() - {(row[0], row[1]) for row in seen})
+            if lines:
+                lines |= self._lines_of([row[0] for row in seen if row[0] in lines])
         if keys is not None:
             lines = {keys[written]: line for written, line in lines.items()}
         if self._oldest_at is not None:
@@ -161,23 +217,48 @@ class Journal:
         self.commit()
         self._database.write(lambda connection: connection.execute(clear))
 
-    def acknowledge(self, key: str, digests: Digests, *, is_last: bool = True) -> None:
+    def refused_before(self, digests: Mapping[str, str], *, is_written: bool = False) -> set[str]:
+        """The contacts of which an earlier run has seen this very row refused by Connectif.
+
+        :param digests: of the rows, by contact key.
+        :param is_written: the keys are as they stand in the tables.
+        """
+        written = {key if is_written else self._written_key(key): key for key in digests}
+        found = self._lines_of(written)
+        return {
+            written[key]
+            for key, line in found.items()
+            if line.refused_digest == digests[written[key]] and self.is_known_refusal(line)
+        }
+
+    def is_known_refusal(self, line: Line) -> bool:
+        """Whether a run before this one has seen the refusal that a line holds."""
+        return line.refused_digest is not None and (line.refused_run or line.run_id) != self.run_id
+
+    def leave_in_doubt(self, keys: Iterable[str]) -> None:
+        """Patches of these contacts were sent and not answered when sending was given up.
+
+        If another process has taken over meanwhile, they may reach Connectif after its own.
+        """
+        self._unanswered.update(self._written_key(key) for key in keys)
+
+    def acknowledge(self, key: str, digests: Digests, *, is_last: bool = True, delivered_as: str | None = None) -> None:
         """Connectif has accepted a patch.
 
         :param is_last: no later patch of the contact is on its way, so this is what Connectif holds.
+        :param delivered_as: ``created`` or ``updated``.
         """
         self._write(
             self._acknowledged,
             key,
-            state="acknowledged",
+            state=ACKNOWLEDGED,
             row_digest=digests.row if is_last else None,
             patch_digest=digests.patch if is_last else None,
             mapping_digest=digests.mapping,
             delivered_at=datetime.now(UTC),
-            refused_digest=None,
-            refused_at=None,
-            status_code=None,
-            reason=None,
+            delivered_as=delivered_as,
+            delivered_generation=self._lease.generation,
+            **dict.fromkeys(_NO_REFUSAL),
         )
         self._rejected.pop(key, None)
 
@@ -186,13 +267,10 @@ class Journal:
         self._write(
             self._confirmed,
             key,
-            state="acknowledged",
+            state=ACKNOWLEDGED,
             row_digest=digests.row,
             mapping_digest=digests.mapping,
-            refused_digest=None,
-            refused_at=None,
-            status_code=None,
-            reason=None,
+            **dict.fromkeys(_NO_REFUSAL),
         )
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
@@ -204,12 +282,28 @@ class Journal:
             self._rejected,
             key,
             contact_key=key if is_written else self._written_key(key),
-            state="rejected",
+            state=REJECTED,
             refused_digest=row_digest,
             refused_at=datetime.now(UTC),
+            refused_run=self.run_id,
             status_code=status,
             reason=reason[:LONGEST_REASON],
         )
+
+    def note_invalid(self, key: str, row_digest: str, first_run: str | None = None) -> None:
+        """A row of a contact was refused here, before it was sent; what is acknowledged or rejected stays known.
+
+        :param first_run: that has met it first, if not this one.
+        """
+        self._write(self._invalid, key, state=INVALID, invalid_digest=row_digest, invalid_run=first_run or self.run_id)
+        self._restored.pop(key, None)
+
+    def restore(self, key: str, state: str) -> None:
+        """The row of a contact that was invalid is again the one that is acknowledged, or rejected.
+
+        :param state: which of the two.
+        """
+        self._write(self._restored, key, state=state)
 
     def acknowledge_file(self, file: int, state: Mapping[str, Any]) -> None:
         """Connectif has taken a file in, but for the rows that :meth:`Plan.refuse` has named; by one statement.
@@ -219,8 +313,10 @@ class Journal:
         self.commit()
         values = {
             "sync_id": self._settings.sync_id,
-            "state": "acknowledged",
+            "state": ACKNOWLEDGED,
             "delivered_at": datetime.now(UTC),
+            "delivered_as": "imported",
+            "delivered_generation": self._lease.generation,
             "run_id": self._settings.run_id,
             "generation": self._lease.generation,
         }
@@ -261,21 +357,24 @@ class Journal:
     def commit_if_due(self) -> None:
         """Write what has gathered, when it is enough or old enough."""
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
-        if self.unwritten >= COMMIT_LINES or len(self._confirmed) >= _MOST_CONFIRMED or age >= COMMIT_EVERY_S:
+        is_much = len(self._confirmed) + len(self._invalid) + len(self._restored) >= _MOST_CONFIRMED
+        if self.unwritten >= COMMIT_LINES or is_much or age >= COMMIT_EVERY_S:
             self.commit()
 
     def commit(self) -> None:
         """Write what has gathered.
 
-        :raises JournalError: the database failed; the contacts are sent again by the next try.
+        :raises JournalError: the database failed; the contacts are sent again by the next attempt. Or another process
+            has taken over: what has gathered is written all the same, as a doubt.
         """
+        if self._oldest_at is not None or (self._lease.is_lost and self._unanswered):
+            self._database.write(self._write_gathered)
+        for gathered, _ in self._gathered:
+            gathered.clear()
+        self._settled.clear()
+        self._oldest_at = None
         if self._lease.is_lost:
             raise taken_over(self._settings.sync_id)
-        if self._oldest_at is not None:
-            self._database.write(self._write_gathered)
-        for gathered in (self._acknowledged, self._confirmed, self._rejected, self._settled):
-            gathered.clear()
-        self._oldest_at = None
 
     def park(self, state: Mapping[str, Any], until: float) -> None:
         """Write what has gathered and how far the run is, and leave with the claim to the sync.
@@ -284,30 +383,61 @@ class Journal:
         :raises JournalError: the database failed, or another try has taken over; then :meth:`close` is the end.
         """
         self.commit()
+        self._database.write(lambda connection: self._attempts.note(connection, self._lease.generation, self.counts()))
         self.plan.save(state)
         self._database.guarded(lambda: self._lease.park(until))
         if self._lease.is_lost:
             raise taken_over(self._settings.sync_id)
         self._database.close()
 
-    def close(self, *, keeps_plan: bool = False) -> None:
-        """Write what has gathered and let the next run begin.
+    def close(self, verdict: Verdict | None = None, *, keyless: int | None = None, keeps_plan: bool = False) -> None:
+        """Write what has gathered and how the attempt ended, and let the next run begin.
 
-        :param keeps_plan: the next try of the task needs it.
+        :param verdict: how it ended; ``None`` where nobody is to know.
+        :param keyless: rows without a valid key, where the source was read to its end.
+        :param keeps_plan: the next attempt of the task needs it.
         """
         try:
+            if self._unanswered:
+                self._database.write(self._lease.hold)
             self.commit()
             if not self.read_only and not keeps_plan:
                 self.plan.drop()
+            if verdict is not None and self.series.tries and not self.read_only:
+                self._note_end(verdict, keyless)
         finally:
             try:
                 self._database.guarded(self._lease.release)
             finally:
                 self._database.close()
 
+    @property
+    def _gathered(self) -> Sequence[tuple[dict[str, dict[str, Any]], Sequence[str]]]:
+        """What is not written yet, by contact key, in the order of its writing, with the columns that it sets."""
+        return (
+            (self._restored, _RESTORED),
+            (self._confirmed, _CONFIRMED),
+            (self._acknowledged, _ACKNOWLEDGED),
+            (self._rejected, _REJECTED),
+            (self._invalid, _INVALID),
+        )
+
+    def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
+        parameters = {"sync_id": self._settings.sync_id, "keys": key_parameter(self._database.dialect, keys)}
+        return self._database.read(lambda connection: connection.execute(query, parameters).fetchall())
+
+    def _lines_of(self, keys: Collection[str]) -> dict[str, Line]:
+        """The lines of contacts whose keys are as they stand in the tables."""
+        return {row[0]: Line(*row[1:]) for row in self._found(self._select, keys)} if keys else {}
+
+    def _note_end(self, verdict: Verdict, keyless: int | None) -> None:
+        values = {"verdict": verdict.value, "ended_at": datetime.now(UTC), "keyless": keyless}
+        generation, counts = self._lease.generation, self.counts()
+        self._database.write(lambda connection: self._attempts.note(connection, generation, counts, **values))
+
     def _overlay_gathered(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
         """What is not written yet is newer than what the database has."""
-        for gathered in (self._confirmed, self._acknowledged, self._rejected):
+        for gathered, _ in self._gathered:
             for key in gathered.keys() & keys:
                 known = {name: value for name, value in gathered[key].items() if name in Line._fields}
                 lines[key] = (lines.get(key) or Line(None, None, None, None, None))._replace(**known)
@@ -329,14 +459,45 @@ class Journal:
             self._oldest_at = time.monotonic()
 
     def _write_gathered(self, connection: sa.Connection) -> None:
-        for gathered, columns in (
-            (self._confirmed, _CONFIRMED),
-            (self._acknowledged, _ACKNOWLEDGED),
-            (self._rejected, _REJECTED),
-        ):
+        if not self._lease.hold(connection):
+            self._write_doubts(connection)
+            return
+        for gathered, columns in self._gathered:
             if gathered:
-                # In one order everywhere, so that two tasks never lock each other out.
-                ordered = sorted(gathered.values(), key=lambda line: str(line["contact_key"]))
-                connection.execute(self._tables.upsert(self._database.dialect, list(columns)), ordered)
+                self._upsert(connection, list(gathered.values()), columns)
         if self._settled:
             self.plan.settle(connection, self._settled)
+        self._attempts.note(connection, self._lease.generation, self.counts())
+
+    def _write_doubts(self, connection: sa.Connection) -> None:
+        """Another process has taken over: which patch of a contact has reached Connectif last is not known.
+
+        Also the other's own acknowledgement must not end the doubt, so the lines belong to a generation after it.
+        """
+        of_these = {
+            line["contact_key"]: line
+            for gathered in (self._confirmed, self._acknowledged)
+            for line in gathered.values()
+        }
+        doubts = [
+            {
+                "sync_id": self._settings.sync_id,
+                "contact_key": key,
+                "state": ACKNOWLEDGED,
+                "run_id": self._settings.run_id,
+                "row_digest": None,
+                "patch_digest": None,
+                "generation": self._lease.newest_generation(connection) + 1,
+            }
+            for key in {*of_these, *self._unanswered}
+        ]
+        if doubts:
+            self._upsert(connection, doubts, _DOUBTED, is_late=True)
+        self._unanswered.clear()
+
+    def _upsert(
+        self, connection: sa.Connection, lines: list[dict[str, Any]], columns: Sequence[str], *, is_late: bool = False
+    ) -> None:
+        # In one order everywhere, so that two tasks never lock each other out.
+        lines.sort(key=lambda line: str(line["contact_key"]))
+        connection.execute(self._tables.upsert(self._database.dialect, list(columns), is_late=is_late), lines)

@@ -9,6 +9,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.contacts.journal_faults import (
+    check_tables,
+    faults_of,
+    is_about_tables,
+    mysql_error,
+    sqlstate,
+)
 from airflow_provider_connectif.contacts.journal_tables import MIGRATIONS, VERSION, JournalTables
 from airflow_provider_connectif.contacts.outcomes import JournalError
 
@@ -55,12 +62,13 @@ class JournalDatabase:
         """SQLAlchemy's name of the kind of database."""
         return self.engine.dialect.name
 
-    def create(self, *, read_only: bool = False) -> bool:
+    def create(self, *, read_only: bool = False) -> int | None:
         """Create the tables at first use, and bring those of an older version up to this one.
 
         :param read_only: change nothing.
-        :return: whether the tables are there.
-        :raises JournalError: the database failed, or the tables were made by a newer version.
+        :return: the version of the tables, ``None`` if there are none.
+        :raises JournalError: the database failed, a table is missing or out of reach, or the tables were made by a
+            newer version.
         """
         return self.guarded(lambda: self._create(read_only), final_kinds=_FINAL)
 
@@ -98,19 +106,25 @@ class JournalDatabase:
         try:
             return self._despite_deadlocks(action)
         except sa.exc.SQLAlchemyError as error:
-            cause, state = getattr(error, "orig", None), _sqlstate(error)
+            cause, state = getattr(error, "orig", None), sqlstate(error)
             words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
             is_final = isinstance(error, final_kinds)
             setting = None if self.is_open else self._broken_setting(cause or error)
+            faults = self._faults() if setting is None and is_about_tables(error) else []
         except TypeError as error:  # out of a driver's ``connect``, which SQLAlchemy does not wrap
-            setting = None if self.is_open else self._broken_setting(error)
+            setting, faults = None if self.is_open else self._broken_setting(error), []
             if setting is None:
                 raise
         except ValueError as fault:
-            words, is_final = str(fault), True
+            words, is_final, setting, faults = str(fault), True, None, []
         # Raised out here, so that the driver's error is not kept as the context of ours.
         if setting is not None:
             raise JournalError(f"the journal's connection {self._conn_id!r} cannot be used: {setting}", final=True)
+        if faults:
+            raise JournalError(
+                f"the journal {self._name!r}, connection {self._conn_id!r}, cannot be used: {'; '.join(faults)}",
+                final=True,
+            )
         if is_final:
             raise JournalError(f"the journal {self._name!r} cannot be used or created ({words})", final=True)
         if not self.is_open:
@@ -131,7 +145,7 @@ class JournalDatabase:
             try:
                 return action()
             except sa.exc.OperationalError as error:
-                if _sqlstate(error) not in _DEADLOCKS and _mysql_error(error) not in _DEADLOCKS:
+                if sqlstate(error) not in _DEADLOCKS and mysql_error(error) not in _DEADLOCKS:
                     raise
                 time.sleep(random.uniform(0.0, 0.2))
         return action()
@@ -152,7 +166,13 @@ class JournalDatabase:
             self._reader = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         return self._reader
 
-    def _create(self, read_only: bool) -> bool:
+    def _faults(self) -> list[str]:
+        try:
+            return faults_of(self.engine, self.tables.metadata.sorted_tables)
+        except sa.exc.SQLAlchemyError:
+            return []  # the first error says enough
+
+    def _create(self, read_only: bool) -> int | None:
         version = self._version()
         for attempt in range(_TRIES_TO_CREATE):
             if read_only or (version is not None and version >= VERSION):
@@ -171,17 +191,34 @@ class JournalDatabase:
                 "update the provider, or name another table",
                 final=True,
             )
-        return version is not None
+        if version is not None:
+            self._check(version, read_only)
+        return version
+
+    def _check(self, version: int, read_only: bool) -> None:
+        """Ask for every table and column before anything is sent, and for the right to change them."""
+        tables, every = self.tables, self.tables.metadata.sorted_tables
+        if read_only:  # the lines of older versions have fewer columns
+            every = [tables.meta, tables.lines, tables.runs] if version >= VERSION else [tables.meta]
+        with self.engine.begin() as connection:
+            check_tables(connection, every, () if read_only else every)
 
     def _migrate(self, version: int | None) -> None:
         meta = self.tables.meta
         if version is None:
+            # First, so that where lines are and this is not, somebody has taken it away.
+            meta.create(self.engine, checkfirst=True)
             self.tables.metadata.create_all(self.engine)
             with self.engine.begin() as connection:
                 connection.execute(meta.insert().values(name="version", value=VERSION))
             return
         for to_version in range(version + 1, VERSION + 1):
             with self.engine.begin() as connection:
+                of_version = meta.c.name == "version"
+                # Locks the row, so that of several tasks that start at once one migrates and the others wait.
+                connection.execute(sa.update(meta).where(of_version).values(value=meta.c.value))
+                if int(connection.execute(sa.select(meta.c.value).where(of_version)).scalar_one()) >= to_version:
+                    continue
                 MIGRATIONS[to_version](self.tables, connection)
                 connection.execute(sa.update(meta).where(meta.c.name == "version").values(value=to_version))
 
@@ -189,19 +226,12 @@ class JournalDatabase:
         """The version of the tables, ``None`` where there are none yet."""
         self.tables.upsert(self.dialect, ["state"])  # raises for a dialect that is not known
         meta = self.tables.meta
+        lines, inspector = self.tables.lines, sa.inspect(self.engine)
+        has_lines = inspector.has_table(lines.name, schema=lines.schema)
         if not sa.inspect(self.engine).has_table(meta.name, schema=meta.schema):
+            if has_lines:
+                raise sa.exc.NoSuchTableError(meta.fullname)
             return None
         with self.engine.connect() as connection:
             found: Any = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
         return None if found is None else int(found)
-
-
-def _sqlstate(error: Exception) -> str | None:
-    cause = getattr(error, "orig", None)
-    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state
-
-
-def _mysql_error(error: Exception) -> Any:
-    """The number that MySQL's drivers give first."""
-    return next(iter(getattr(getattr(error, "orig", None), "args", ())), None)

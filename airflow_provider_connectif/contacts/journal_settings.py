@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from airflow_provider_connectif.contacts.attempts import AttemptNumbers
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class JournalSettings:
     :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
     :param conn_id: the connection to its database, for messages.
     :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
+    :param attempt: what Airflow says of the attempt.
     """
 
     sync_id: str
@@ -32,3 +35,4 @@ class JournalSettings:
     plan_retention_s: float = 7 * 86400.0
     conn_id: str = ""
     broken_setting: Callable[[BaseException], str | None] = lambda _: None
+    attempt: AttemptNumbers = field(default_factory=AttemptNumbers)

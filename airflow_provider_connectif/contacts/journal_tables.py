@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 2
+from airflow_provider_connectif.contacts.journal_states import INVALID
+
+VERSION = 3
 LONGEST_NAME = 250
 _LONGEST_KEY = 320
 _LONGEST_DIGEST = 32
@@ -58,6 +60,12 @@ class JournalTables:
             sa.Column("reason", _exact(LONGEST_REASON)),
             sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
             sa.Column("generation", sa.Integer, nullable=False),
+            # Since version 3; empty in lines that were written before.
+            sa.Column("delivered_as", sa.String(12)),
+            sa.Column("delivered_generation", sa.Integer),
+            sa.Column("refused_run", _exact(LONGEST_NAME)),
+            sa.Column("invalid_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("invalid_run", _exact(LONGEST_NAME)),
         )
         self.syncs = sa.Table(
             f"{name}_syncs",
@@ -80,6 +88,26 @@ class JournalTables:
             self.metadata,
             sa.Column("name", sa.String(20), primary_key=True),
             sa.Column("value", sa.Integer, nullable=False),
+        )
+
+        # The attempts of each task of each run: how the last one ended, and what all of them have counted.
+        self.runs = sa.Table(
+            f"{name}_runs",
+            self.metadata,
+            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
+            sa.Column("run_key", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("tries", sa.Integer, nullable=False),
+            sa.Column("try_number", sa.Integer),
+            sa.Column("max_tries", sa.Integer),
+            sa.Column("verdict", sa.String(12)),
+            sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+            sa.Column("ended_at", sa.DateTime(timezone=True)),
+            sa.Column("generation", sa.Integer, nullable=False),
+            sa.Column("generations", _long_text(), nullable=False),
+            sa.Column("keyless", sa.Integer),
+            sa.Column("counts", _long_text(), nullable=False),
         )
 
         # What a run has still to send while no process works at it.
@@ -106,13 +134,14 @@ class JournalTables:
             sa.Column("payload", _long_text()),
         )
 
-    def upsert(self, dialect: str, columns: list[str], source: Any = None) -> Any:
+    def upsert(self, dialect: str, columns: list[str], source: Any = None, *, is_late: bool = False) -> Any:
         """Insert lines, or set these columns of existing ones, but never those of a newer generation.
 
-        An older try that comes late with another patch than the newer one's leaves a doubt: it is not known which
+        An older attempt that comes late with another patch than the newer one's leaves a doubt: it is not known which
         reached Connectif last. Then the digests are cleared, and the next run sends the contact once more.
 
         :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, in place of values.
+        :param is_late: set the columns whatever the generation of the line.
         :raises ValueError: the dialect is none of PostgreSQL, SQLite, MySQL and MariaDB.
         """
         from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -123,15 +152,16 @@ class JournalTables:
         if dialect in ("postgresql", "sqlite"):
             insert: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](self.lines)
             return filled(insert).on_conflict_do_update(
-                index_elements=["sync_id", "contact_key"], set_=self._set(columns, insert.excluded)
+                index_elements=["sync_id", "contact_key"], set_=self._set(columns, insert.excluded, is_late)
             )
         if dialect in ("mysql", "mariadb"):
             insert = mysql.insert(self.lines)
-            # MySQL assigns from left to right: what the others are compared with comes last.
-            last = ("row_digest", "patch_digest", "generation")
+            # MySQL assigns from left to right: what the others are compared with comes last, and what is computed from
+            # the others comes first.
+            order = ("refused_run", "", "row_digest", "patch_digest", "generation")
             values = sorted(
-                self._set(columns, insert.inserted).items(),
-                key=lambda item: last.index(item[0]) if item[0] in last else -1,
+                self._set(columns, insert.inserted, is_late).items(),
+                key=lambda item: order.index(item[0] if item[0] in order else ""),
             )
             return filled(insert).on_duplicate_key_update(values)
         raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
@@ -155,7 +185,13 @@ class JournalTables:
         # In one order everywhere, so that two tasks never lock each other out.
         return self.upsert(dialect, columns, source.order_by(pending.contact_key))
 
-    def lines_of(self, dialect: str, columns: list[str]) -> Any:
+    @property
+    def digest_unless_invalid(self) -> Any:
+        """The acknowledged row's digest; NULL for a contact whose last row was invalid, so that it is looked at."""
+        lines = self.lines.c
+        return sa.case((lines.state != INVALID, lines.row_digest), else_=sa.null())
+
+    def lines_of(self, dialect: str, columns: Sequence[Any]) -> Any:
         """Select lines by ``sync_id`` and ``keys``, as :func:`key_parameter` packs them."""
         lines = self.lines.c
         if dialect == "postgresql":
@@ -166,14 +202,23 @@ class JournalTables:
             among = lines.contact_key.in_(sa.select(unpacked.c.value))
         else:
             among = lines.contact_key.in_(sa.bindparam("keys", expanding=True))
-        return sa.select(*(lines[column] for column in columns)).where(
+        return sa.select(*(lines[column] if isinstance(column, str) else column for column in columns)).where(
             lines.sync_id == sa.bindparam("sync_id", type_=sa.String), among
         )
 
-    def _set(self, columns: list[str], new: Any) -> dict[str, Any]:
+    def _set(self, columns: list[str], new: Any, is_late: bool) -> dict[str, Any]:
+        if is_late:
+            return {column: new[column] for column in columns}
         old = self.lines.c
         is_newer = old.generation <= new.generation
         values: dict[str, Any] = {c: sa.case((is_newer, new[c]), else_=old[c]) for c in columns}
+        if "refused_run" in columns and "refused_digest" in columns:
+            # The same row, refused once more: the run that met it first stays.
+            is_same = sa.and_(old.refused_digest.is_not(None), old.refused_digest == new.refused_digest)
+            first = sa.func.coalesce(old.refused_run, old.run_id)
+            values["refused_run"] = sa.case(
+                (sa.not_(is_newer), old.refused_run), (is_same, first), else_=new.refused_run
+            )
         if "patch_digest" in columns:
             agree = old.patch_digest == new.patch_digest
             for column in ("row_digest", "patch_digest"):
@@ -200,5 +245,18 @@ def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
         connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s DROP COLUMN {column}").against(tables.syncs))
 
 
-MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType({2: _from_1_to_2})
+def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
+    """Lines say how they were delivered and when they were refused first, and attempts are recorded."""
+    tables.metadata.create_all(connection, tables=[tables.runs])
+    lines, compiler = tables.lines, connection.dialect
+    there = {column["name"] for column in sa.inspect(connection).get_columns(lines.name, lines.schema)}
+    for column in lines.columns:
+        if column.name not in there:  # a process that was killed may have added some on MySQL
+            kind = column.type.compile(compiler).replace("%", "%%")
+            connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(lines))
+
+
+MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType(
+    {2: _from_1_to_2, 3: _from_2_to_3}
+)
 """What brings the tables of the version before up to a version."""

@@ -16,14 +16,21 @@ LEASE_S = 60.0
 PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
 _RENEW_EVERY_S = 15.0
 
-_CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late, whatever the workers' clocks differ by
+_CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
+
+
+_CLOCKS = {
+    "postgresql": sa.text("select extract(epoch from clock_timestamp())"),
+    "sqlite": sa.text("select (julianday('now') - 2440587.5) * 86400.0"),  # the Julian day of the epoch
+    **dict.fromkeys(("mysql", "mariadb"), sa.text("select unix_timestamp(sysdate(6))")),
+}
 
 
 class Claim(NamedTuple):
     """Who has a sync.
 
     ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index. ``until``: when the claim ends if
-    nobody renews it, in seconds since the epoch.
+    nobody renews it, in seconds since the epoch by this worker's clock.
     """
 
     run_id: str
@@ -54,7 +61,8 @@ class Lease:
     A claim ends with its task, or a minute after a task that was killed, or ten minutes after the moment at which a
     parked task meant to come back. A new try of a task takes over the claim of the one before.
 
-    A thread renews it, since the task's own thread may wait for long: for a query, or for a window.
+    A thread renews it, since the task's own thread may wait for long: for a query, or for a window. The times are those
+    of the database's clock, so that workers whose clocks differ, or jump, do not take each other for dead.
 
     :param engine: of the journal's database.
     :param tables: the journal's.
@@ -83,18 +91,19 @@ class Lease:
 
         :return: another run's claim that holds this one off, the one that ends last; ``None`` if it was got.
         """
-        claims, now = self._claims.c, time.time()
+        claims = self._claims.c
         of_sync = claims.sync_id == self._sync_id
         of_another_run = sa.and_(of_sync, claims.run_id != self._run_id)
         of_this_task = sa.and_(of_sync, claims.run_id == self._run_id, claims.task == self._task)
         with self._engine.begin() as connection:
             generation = self._next_generation(connection)
+            now = self._now(connection)
             alive = sa.select(claims.run_id, claims.task, claims.lease_until).where(
                 of_another_run, claims.lease_until > now
             )
             other = connection.execute(alive.order_by(claims.lease_until.desc()).limit(1)).first()
             if other is not None:
-                return Claim(*other)
+                return Claim(other.run_id, other.task, other.lease_until - now + time.time())
             connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
             connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
@@ -109,8 +118,23 @@ class Lease:
         self._stop_keeping()
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
-                parked = sa.update(self._claims).where(self._mine).values(lease_until=until + PARKED_S)
+                lease_until = self._now(connection) + until - time.time() + PARKED_S
+                parked = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
                 self.is_lost = not connection.execute(parked).rowcount
+
+    def hold(self, connection: sa.Connection) -> bool:
+        """Renew the claim in a transaction; until it ends, no other process gets the sync.
+
+        :return: ``False`` if the claim is gone: a newer attempt, or another run, may be at work.
+        """
+        if self._is_held and not self.is_lost:
+            self.is_lost = not self._renewed(connection)
+        return not self.is_lost
+
+    def newest_generation(self, connection: sa.Connection) -> int:
+        """The generation of the process that took the sync last."""
+        query = sa.select(self._syncs.c.generation).where(self._syncs.c.sync_id == self._sync_id)
+        return int(connection.execute(query).scalar() or 0)
 
     def release(self) -> None:
         """Give the claim back, also a parked one."""
@@ -140,6 +164,15 @@ class Lease:
         query = sa.select(syncs.c.generation).where(syncs.c.sync_id == self._sync_id)
         return int(connection.execute(query).scalar_one())
 
+    def _renewed(self, connection: sa.Connection) -> bool:
+        lease_until = self._now(connection) + LEASE_S
+        renewed = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
+        return bool(connection.execute(renewed).rowcount)
+
+    def _now(self, connection: sa.Connection) -> float:
+        """Seconds since the epoch by the database's clock."""
+        return float(connection.execute(_CLOCKS[connection.dialect.name]).scalar_one())
+
     def _keep(self) -> None:
         try:
             self._renew()
@@ -152,8 +185,7 @@ class Lease:
         while not self._ended.wait(_RENEW_EVERY_S):
             try:
                 with self._engine.begin() as connection:
-                    renewed = sa.update(self._claims).where(self._mine).values(lease_until=time.time() + LEASE_S)
-                    self.is_lost = not connection.execute(renewed).rowcount
+                    self.is_lost = not self._renewed(connection)
                 until = time.monotonic() + LEASE_S
             except sa.exc.SQLAlchemyError:
                 # Once more before it is too late; the task's own thread tells what is wrong with the database.

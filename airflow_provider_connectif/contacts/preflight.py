@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_connectif.contacts.key_counter import KeyCounter
 from airflow_provider_connectif.contacts.mapping import Patch
+from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.progress import describe_seconds, plural, seconds_at_best
 from airflow_provider_connectif.contacts.run import Run
@@ -55,7 +56,7 @@ class ContactCheck(Run):
             plural(self._tally.read, "row"),
             describe_seconds(self._effort.duration_s),
             f"{self._keys.count:,}",
-            f"{self._tally.bad:,}",
+            f"{self._tally.outcomes[Outcome.INVALID]:,}",
             "1 row repeats" if self._keys.duplicates == 1 else f"{self._keys.duplicates:,} rows repeat",
             self._end_notes,
         )

@@ -116,7 +116,7 @@ class Progress:
         ):
             if seconds >= _WAIT_TOLD_S:
                 notes = words.format(time=describe_seconds(seconds)) + notes
-        duration = describe_seconds(self._effort.duration_s)
+        duration = describe_seconds(self._effort.run_duration_s)
         if self.counts == self._told_at_stop:
             self._log.info("%s %s, with the counts above%s", how, duration, notes)
         else:
@@ -194,6 +194,8 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         if outcomes[outcome]:
             words = "superseded by a later row" if outcome is Outcome.DUPLICATE else outcome.value.replace("_", " ")
             parts.append(f"{outcomes[outcome]:,} {words}")
+    if tally.known_refusals:
+        parts.append(f"{tally.new_refusals:,} of the refusals new")
     unsettled = tally.read - tally.accounted
     if unsettled:
         parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")

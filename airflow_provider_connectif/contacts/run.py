@@ -14,6 +14,7 @@ from airflow_provider_connectif.contacts.changes import Changes, Seen
 from airflow_provider_connectif.contacts.definitions import UNCHECKED, DefinitionsError, fetch_definitions
 from airflow_provider_connectif.contacts.digests import way_to
 from airflow_provider_connectif.contacts.effort import Effort
+from airflow_provider_connectif.contacts.failure_budget import FailureBudget
 from airflow_provider_connectif.contacts.fields import CONSENT_PROPERTIES
 from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, Patch
 from airflow_provider_connectif.contacts.outcomes import Error, Outcome, Stop, StopKind
@@ -22,7 +23,7 @@ from airflow_provider_connectif.contacts.progress import Log, Progress, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.rows import Row
-from airflow_provider_connectif.contacts.summary import BAD_OUTCOMES, FailureBudget, Tally, summarise
+from airflow_provider_connectif.contacts.summary import BAD_OUTCOMES, Tally, summarise
 from airflow_provider_connectif.contacts.verdict import FAILING_OUTCOMES, Account, Verdict, describe_end, stop_verdict
 
 if TYPE_CHECKING:
@@ -95,7 +96,12 @@ class Run(ABC):
         """Its end is told, or is being told: nothing is to be said after it."""
         self.before_end: Callable[[], None] = lambda: None
         """Called when the end is about to be told."""
+        self._broken_verdict = Verdict.TRY_AGAIN
         self._is_broken = True  # an error ends the run, until it has come to its end
+        self.final_errors: tuple[type[BaseException], ...] = ()
+        """Errors that another attempt would meet again."""
+        if journal is not None:
+            journal.counts = self._counts
         self.account_is_known = True
         """Whether the account is that of the whole run, and not only of a process that could not yet look back."""
 
@@ -109,14 +115,24 @@ class Run(ABC):
         try:
             try:
                 self._open_journal()
-                self._effort.waited_for_others_s = 0.0 if self._journal is None else self._journal.waited_s
+                if self._journal is not None:
+                    self._effort.waited_for_others_s = self._journal.waited_s
+                    self._effort.begin_series(self._journal.series.counts, self._journal.series.started_at)
                 if not self.stop:
                     self._work(open_source)
                 if not (self.stop or self._tally.read):
                     self._log.warning("The source had no rows: is there nothing to deliver, or is its query wrong?")
+                self._is_broken = False
+            except BaseException as error:
+                is_final = isinstance(error, self.final_errors) or bool(getattr(error, "final", False))
+                self._broken_verdict = Verdict.FAILED if is_final else Verdict.TRY_AGAIN
+                raise
             finally:
-                self._close_journal()
-            self._is_broken = False
+                try:
+                    self._close_journal()
+                except BaseException:
+                    self._is_broken = True
+                    raise
         finally:
             self._rejects.flush()
             self.is_over = True
@@ -173,22 +189,36 @@ class Run(ABC):
         if self.stop is not None:
             return FAILING_OUTCOMES.get(self.stop.kind, ())
         undelivered = (Outcome.UNDELIVERED,) if self._tally.outcomes[Outcome.UNDELIVERED] else ()
-        return (*undelivered, *(BAD_OUTCOMES if self._budget.is_exceeded_by(self._tally) else ()))
+        return (*undelivered, *(BAD_OUTCOMES if self._budget.describe_excess(self._tally) else ()))
+
+    @property
+    def _recorded_verdict(self) -> Verdict:
+        """How the attempt ended, for the journal."""
+        return self._broken_verdict if self._is_broken else self._ended()[0]
+
+    @property
+    def _keyless(self) -> int | None:
+        """Rows without a valid key, if the source was read to its end."""
+        return self._tally.keyless if self._progress.rows_to_read == self._tally.read else None
+
+    def _counts(self) -> dict[str, Any]:
+        """For the journal's record of the attempt."""
+        outcomes = {outcome.value: count for outcome, count in self._tally.outcomes.items()}
+        of_rows = {"read": self._tally.read, "outcomes": outcomes, "new_refusals": self._tally.new_refusals}
+        return {**of_rows, **self._effort.as_counts()}
 
     def _ended(self) -> tuple[Verdict, str]:
         undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
         trouble = self._trouble()
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope, Account(self._conn_id, self._client.base_url))
-        is_over_budget = self._budget.is_exceeded_by(self._tally)
-        read = plural(self._tally.read, "row")
-        over_budget = f"{self._tally.bad:,} of {read} refused, and {self._budget} may be"
+        excess = self._budget.describe_excess(self._tally)
         if trouble is not None:
             return trouble
         if undelivered:
-            also = f". Besides, {over_budget}" if is_over_budget else ""
+            also = f". Besides, {excess}" if excess else ""
             return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try{also}"
-        return (Verdict.FAILED, over_budget) if is_over_budget else (Verdict.SUCCESS, "")
+        return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")
 
     @property
     def _end_words(self) -> str:
@@ -203,7 +233,8 @@ class Run(ABC):
     @property
     def _end_notes(self) -> str:
         """What stands at the end of a line: the failure budget, and where rows are that were not delivered."""
-        notes = [self._budget.describe_use(self._tally)]
+        tries = 0 if self._journal is None else self._journal.series.tries
+        notes = [f"over {tries} attempts" if tries > 1 else "", self._budget.describe_use(self._tally)]
         if self._rejects.lines:
             notes.append(f"rows that were not delivered are in {self._rejects_path!r}")
         return "".join(f"; {note}" for note in notes if note)
@@ -306,13 +337,12 @@ class Run(ABC):
         """The patch of a row; ``None`` where there is nothing to send, which is counted."""
         if self._changes is not None and seen is not None:
             outcome = self._changes.settled_already(seen)
-            if outcome is Outcome.REJECTED and seen.line is not None:
-                self._refuse(number, row, outcome, seen.line.status_code, [seen.line.reason or "refused"])
-                return None
-            if outcome is Outcome.HELD and seen.line is not None:
+            if outcome in (Outcome.REJECTED, Outcome.HELD) and seen.line is not None:
                 # Still refused as it is: whoever looks into this run's log or rejects must find it there.
-                reasons = [f"held: {seen.line.reason or 'refused'}"]
-                self._refuse(number, row, outcome, seen.line.status_code, reasons)
+                reason = seen.line.reason or "refused"
+                reasons = [f"held: {reason}" if outcome is Outcome.HELD else reason]
+                is_known = self._changes.is_known_refusal(seen)
+                self._refuse(number, row, outcome, seen.line.status_code, reasons, is_known=is_known)
                 return None
             if outcome is not None:
                 self._tally.count(outcome, number)
@@ -320,7 +350,8 @@ class Run(ABC):
         try:
             patch = self._mapping.patch(number, row)
         except InvalidRow as invalid:
-            self._refuse(number, row, Outcome.INVALID, None, invalid.reasons)
+            is_known = self._is_known_invalid(seen)
+            self._refuse(number, row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
             return None
         if self._changes is None or seen is None:
             return patch
@@ -329,6 +360,16 @@ class Run(ABC):
             self._tally.count(Outcome.UNCHANGED, number)
         return to_send
 
+    def _is_known_invalid(self, seen: Seen | None) -> bool:
+        """Whether a run before this one has seen the same invalid row; what is new is written down."""
+        if self._journal is None or self._changes is None or seen is None:
+            return False
+        if seen.key is None:
+            # Such rows cannot be told apart: as many as before are known, those beyond are new.
+            self._tally.keyless += 1
+            return self._tally.keyless <= self._journal.series.keyless_before
+        return self._changes.note_invalid(seen.key, seen.row_digest, seen.line)
+
     def _journal_summary(self) -> dict[str, Any]:
         if self._journal is None:
             return {}
@@ -336,6 +377,7 @@ class Run(ABC):
             "unchanged": self._tally.outcomes[Outcome.UNCHANGED],
             "held": self._tally.outcomes[Outcome.HELD],
             "remapped": self._changes.remapped if self._changes else 0,
+            "tries": self._journal.series.tries,
         }
 
     def _open_journal(self) -> None:
@@ -344,7 +386,7 @@ class Run(ABC):
 
     def _close_journal(self) -> None:
         if self._journal is not None:
-            self._journal.close()
+            self._journal.close(self._recorded_verdict, keyless=self._keyless)
 
     def _is_to_stop(self) -> bool:
         """Asked several times a second while something is waited for."""
@@ -430,8 +472,17 @@ class Run(ABC):
         if consent and self._sends_consent_again:
             self._log.warning(CONSENT_WARNING, ", ".join(consent))
 
-    def _refuse(self, number: int, row: Row, outcome: Outcome, status: int | None, reasons: Sequence[str]) -> None:
+    def _refuse(
+        self,
+        number: int,
+        row: Row,
+        outcome: Outcome,
+        status: int | None,
+        reasons: Sequence[str],
+        *,
+        is_known: bool = False,
+    ) -> None:
         """Count and write a row that is not sent, for reasons without personal data."""
-        self._tally.count(outcome, number, reasons)
+        self._tally.count(outcome, number, reasons, is_known=is_known)
         key = row.get(self._mapping.key_column) if isinstance(row, Mapping) else None
         self._rejects.write(number, key, outcome.value, status, reasons, row)

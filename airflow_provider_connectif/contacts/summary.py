@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from airflow_provider_connectif.contacts.effort import Effort
@@ -20,8 +19,8 @@ _MOST_REASONS_CARRIED = 200  # over a deferral
 _LARGEST_SUMMARY = 2000  # bytes as JSON; it goes to XCom and so into Airflow's database
 OTHER_REASONS = "other reasons"
 
-BAD_OUTCOMES = (Outcome.INVALID, Outcome.REJECTED)
-"""The outcomes that count against the failure budget."""
+BAD_OUTCOMES = (Outcome.INVALID, Outcome.REJECTED, Outcome.HELD)
+"""The outcomes of refused rows, which count against the failure budget."""
 
 
 @dataclass
@@ -34,16 +33,27 @@ class Tally:
     examples: dict[str, list[int]] = field(default_factory=dict)
     outcomes_by_reason: dict[str, set[Outcome]] = field(default_factory=dict)
     """Which outcomes a reason was given for: a run that fails by one of them is not explained by the others."""
+    known_refusals: int = 0
+    """Refused rows that a run before this one has seen refused as they are."""
+    known_reasons: Counter[str] = field(default_factory=Counter)
+    known_examples: dict[str, list[int]] = field(default_factory=dict)
+    keyless: int = 0
+    """Rows without a valid key."""
 
-    def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = ()) -> None:
+    def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = (), *, is_known: bool = False) -> None:
         """Count a row's outcome.
 
         :param number: the row's number, kept as an example for its reasons.
         :param reasons: without personal data.
+        :param is_known: a refusal that is not new: a run before this one has seen it.
         """
         self.outcomes[outcome] += 1
+        self.known_refusals += is_known
+        of_examples = self.known_examples if is_known else self.examples
         for reason in dict.fromkeys(reasons):
-            examples = self.examples.setdefault(self._add_reason(reason, 1, outcome), [])
+            shown = self._add_reason(reason, 1, outcome)
+            self.known_reasons[shown] += is_known
+            examples = of_examples.setdefault(shown, [])
             if len(examples) < _MOST_EXAMPLES:
                 examples.append(number)
 
@@ -54,7 +64,15 @@ class Tally:
         """
         self.outcomes[outcome] += rows
         if reason is not None and rows:
-            self.examples.setdefault(self._add_reason(reason, rows, outcome), [])
+            self._add_reason(reason, rows, outcome)
+
+    def note_known(self, rows: int, reason: str) -> None:
+        """Rows that were counted as new refusals turn out to be known.
+
+        :param reason: that they were counted with.
+        """
+        self.known_refusals += rows
+        self.known_reasons[reason if reason in self.reasons else OTHER_REASONS] += rows
 
     def _add_reason(self, reason: str, rows: int, outcome: Outcome) -> str:
         known = reason in self.reasons or len(self.reasons) < _MOST_REASONS_KEPT
@@ -65,23 +83,38 @@ class Tally:
 
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that goes on after a deferral; of the reasons, the commonest ones."""
-        reasons = dict(self.reasons.most_common(_MOST_REASONS_CARRIED))
+        reasons = {reason: self.reasons[reason] for reason in self.ranked_reasons[:_MOST_REASONS_CARRIED]}
         if left_out := self.reasons.total() - sum(reasons.values()):
             reasons[OTHER_REASONS] = reasons.get(OTHER_REASONS, 0) + left_out
         return {
             "read": self.read,
             "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
-            "reasons": {reason: [count, self.examples.get(reason, [])] for reason, count in reasons.items()},
+            "reasons": {
+                reason: [
+                    count,
+                    self.examples.get(reason, []),
+                    self.known_reasons[reason],
+                    self.known_examples.get(reason, []),
+                ]
+                for reason, count in reasons.items()
+            },
             "outcomes_by_reason": {reason: sorted(self.outcomes_by_reason.get(reason, ())) for reason in reasons},
+            "known_refusals": self.known_refusals,
+            "keyless": self.keyless,
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped."""
         self.read = int(state["read"])
         self.outcomes = Counter({Outcome(name): int(count) for name, count in state["outcomes"].items()})
-        self.reasons = Counter({reason: int(count) for reason, (count, _) in state["reasons"].items()})
-        self.examples = {reason: list(numbers) for reason, (_, numbers) in state["reasons"].items()}
-        # Not in what an older version of this package has left.
+        # Before this version a state had no known refusals.
+        reasons = {reason: (*told, 0, [])[:4] for reason, told in state["reasons"].items()}
+        self.reasons = Counter({reason: int(told[0]) for reason, told in reasons.items()})
+        self.examples = {reason: list(told[1]) for reason, told in reasons.items()}
+        self.known_reasons = Counter({reason: int(told[2]) for reason, told in reasons.items()})
+        self.known_examples = {reason: list(told[3]) for reason, told in reasons.items()}
+        self.known_refusals = int(state.get("known_refusals", 0))
+        self.keyless = int(state.get("keyless", 0))
         by_reason = state.get("outcomes_by_reason", {})
         self.outcomes_by_reason = {reason: {Outcome(name) for name in names} for reason, names in by_reason.items()}
 
@@ -92,8 +125,28 @@ class Tally:
 
     @property
     def bad(self) -> int:
-        """Rows that count against the failure budget."""
+        """Refused rows: invalid, rejected or held."""
         return sum(self.outcomes[outcome] for outcome in BAD_OUTCOMES)
+
+    @property
+    def new_refusals(self) -> int:
+        """Refused rows that no run before this one has seen refused as they are; all of them without a journal."""
+        return max(0, self.bad - self.known_refusals)
+
+    @property
+    def needed_delivery(self) -> int:
+        """Rows read that were not unchanged, not superseded by a later row, and not known to be refused."""
+        settled_before = self.outcomes[Outcome.UNCHANGED] + self.outcomes[Outcome.DUPLICATE] + self.known_refusals
+        return max(0, self.read - settled_before)
+
+    @property
+    def ranked_reasons(self) -> list[str]:
+        """The reasons: those of new refusals first, each group with the commonest first."""
+
+        def rank(reason: str) -> tuple[bool, int]:
+            return self.reasons[reason] > self.known_reasons[reason], self.reasons[reason]
+
+        return sorted(self.reasons, key=rank, reverse=True)
 
     @property
     def delivered(self) -> int:
@@ -101,17 +154,20 @@ class Tally:
         return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
 
     def commonest(self, most: int, outcomes: Collection[Outcome]) -> list[str]:
-        """The commonest reasons of some outcomes, as they are."""
-        ranked = (reason for reason, _ in self.reasons.most_common())
-        of_these = (reason for reason in ranked if not self.outcomes_by_reason.get(reason, set()).isdisjoint(outcomes))
+        """The commonest reasons of some outcomes, as they are; those of new refusals first."""
+        of_these = (
+            reason
+            for reason in self.ranked_reasons
+            if not self.outcomes_by_reason.get(reason, set()).isdisjoint(outcomes)
+        )
         return list(itertools.islice(of_these, most))
 
     def top_reasons(self, most: int, without: Collection[str] = ()) -> list[str]:
-        """The commonest reasons, with their counts and the numbers of the first rows.
+        """The commonest reasons, with their counts and the numbers of the first rows; those of new refusals first.
 
         :param without: reasons to leave out.
         """
-        ranked = (reason for reason, _ in self.reasons.most_common() if reason not in without)
+        ranked = (reason for reason in self.ranked_reasons if reason not in without)
         return self.described(itertools.islice(ranked, most))
 
     def described(self, reasons: Iterable[str]) -> list[str]:
@@ -119,56 +175,12 @@ class Tally:
         shown = []
         for reason in reasons:
             count = self.reasons[reason]
-            numbers = sorted(self.examples[reason])
+            new, known = sorted(self.examples.get(reason, [])), sorted(self.known_examples.get(reason, []))
+            numbers = (new + known)[:_MOST_EXAMPLES]
             rows = ", ".join(f"{number:,}" for number in numbers) + (", ..." if count > len(numbers) else "")
             where = f" (row{'s' if len(numbers) > 1 else ''} {rows})" if numbers else ""
             shown.append(f"{count:,} x {reason}{where}")
         return shown
-
-
-@dataclass(frozen=True)
-class FailureBudget:
-    """How many invalid and rejected rows a run may have and still succeed.
-
-    :param allowed: a number of rows (int), or a share of the rows read (float from 0 to 1).
-    :raises ValueError: neither.
-    """
-
-    allowed: int | float = 0
-
-    def __post_init__(self) -> None:
-        number = not isinstance(self.allowed, bool) and isinstance(self.allowed, (int, float))
-        if not number or self.allowed < 0 or (isinstance(self.allowed, float) and not self.allowed <= 1):
-            raise ValueError(
-                "failure_budget must be a number of rows (int, 0 or more) or a share of the rows read "
-                f"(float from 0 to 1), not {self.allowed!r}"
-            )
-
-    @property
-    def is_unlimited(self) -> bool:
-        """Every row may fail."""
-        return isinstance(self.allowed, float) and self.allowed >= 1
-
-    def is_exceeded_by(self, tally: Tally) -> bool:
-        """Whether more rows failed than are allowed."""
-        return tally.bad > self.rows_of(tally)
-
-    def describe_use(self, tally: Tally) -> str:
-        """How much of it is used, in words; empty where nothing is allowed and nothing was used."""
-        if not (self.allowed or tally.bad):
-            return ""
-        share = f", {self.allowed * 100:g} % of the rows read" if isinstance(self.allowed, float) else ""
-        return f"failure_budget: {tally.bad:,} used of {self.rows_of(tally):,}{share}"
-
-    def rows_of(self, tally: Tally) -> int:
-        """How many of the rows read may be refused."""
-        # In floats, 29 % of 100 would be a little less than 29.
-        return self.allowed if isinstance(self.allowed, int) else int(Fraction(str(self.allowed)) * tally.read)
-
-    def __str__(self) -> str:
-        if not self.allowed:
-            return "none"
-        return f"{self.allowed * 100:g} % of them" if isinstance(self.allowed, float) else f"{self.allowed:,}"
 
 
 def summarise(
@@ -182,10 +194,12 @@ def summarise(
 
     :param more: entries of one kind of run only.
     :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected`` (rows), ``requests`` (HTTP
-        requests, 429 and retries included), ``rate_limited`` (answers 429), ``waited_s`` (seconds held back by a
-        window), ``duration_s``, ``reasons`` (rows by reason, the commonest 20 that fit), ``rejects_path`` (``None``
+        requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds held back by a
+        window), ``duration_s`` (since the first attempt of the run began), ``new_refusals`` (rows invalid, rejected or
+        held that no run before this one has seen refused as they are; all of them without a journal), ``reasons`` (rows
+        by reason, those of new refusals first, then the commonest, 20 at most that fit), ``rejects_path`` (``None``
         where nothing was written). Rows read that are in none of the counts were not delivered: the run ended early,
-        or gave up on them.
+        or gave up on them. With a journal ``requests``, ``rate_limited`` and ``waited_s`` are those of all attempts.
     """
     counts = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED)
     summary: dict[str, Any] = {
@@ -194,12 +208,15 @@ def summarise(
         "requests": effort.requests if effort else 0,
         "rate_limited": effort.rate_limited if effort else 0,
         "waited_s": round(effort.waited_s, 1) if effort else 0.0,
-        "duration_s": round(effort.duration_s, 1) if effort else 0.0,
+        "duration_s": round(effort.run_duration_s, 1) if effort else 0.0,
+        "new_refusals": tally.new_refusals,
         "reasons": {},
         "rejects_path": rejects_path,
         **(more or {}),
     }
-    summary["reasons"] = _reasons_that_fit(tally.reasons, _LARGEST_SUMMARY - len(json.dumps(summary)))
+    summary["reasons"] = _reasons_that_fit(
+        {reason: tally.reasons[reason] for reason in tally.ranked_reasons}, _LARGEST_SUMMARY - len(json.dumps(summary))
+    )
     return summary
 
 
@@ -209,7 +226,7 @@ def empty_summary() -> dict[str, Any]:
 
 
 def _reasons_that_fit(reasons: Mapping[str, int], room: int) -> dict[str, int]:
-    ranked = Counter(reasons).most_common()
+    ranked = list(reasons.items())
     room -= len(json.dumps({OTHER_REASONS: sum(reasons.values())}))
     fitting: dict[str, int] = {}
     for reason, count in ranked[: _MOST_REASONS - (len(ranked) > _MOST_REASONS)]:

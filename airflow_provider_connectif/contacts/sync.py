@@ -82,6 +82,8 @@ class ContactSync(Run):
         finally:
             self._is_all_handed_over = False
             self._collect()
+            if self._changes is not None:
+                self._changes.leave_in_doubt(self._delivery.unanswered())
             self._end_refusals()
 
     def _end_refusals(self) -> None:
@@ -165,14 +167,13 @@ class ContactSync(Run):
         reasons = () if error is None else public_reasons(error, patch, self._mapping)
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             reasons = tuple(f"{reason}, {settled.tries} times" for reason in reasons)
-        self._tally.count(settled.outcome, patch.number, _told(settled.outcome, reasons))
         if settled.is_unconfirmed:
             self._count_unconfirmed()
         if self._changes is not None and settled.outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self._changes.refusals.release()
         status = error.status if isinstance(error, ConnectifHttpError) else None
-        if self._changes is not None:
-            self._changes.settle(settled, reasons, status)
+        is_known = self._changes is not None and self._changes.settle(settled, reasons, status)
+        self._tally.count(settled.outcome, patch.number, _told(settled.outcome, reasons), is_known=is_known)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self._rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
 

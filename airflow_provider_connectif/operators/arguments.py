@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg, conf
 
+from airflow_provider_connectif.contacts.failure_budget import FailureBudget
 from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
-from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.operators import switches
@@ -53,12 +53,14 @@ class ContactsArguments(BaseOperator):
     :param full_refresh: with a journal: send every row, changed or not (templated).
     :param retry_rejected: with a journal: send rows again that were refused as they are (templated). The text of
         a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
+    :param ignore_held: with a journal: held rows do not count against ``failure_budget`` (templated).
     :param plan_retention: how long patches that a deferred task has still to send are kept in the journal's database
         if nobody comes back for them. Default 7 days.
     :param deferrable: wait without a worker where that is possible. Default: ``operators.default_deferrable`` of
         Airflow's configuration.
-    :param failure_budget: how many refused rows are no failure: a number (int), or a share of the rows read
-        (float from 0 to 1). Default 0.
+    :param failure_budget: how many refused rows (invalid, rejected or held) are no failure: a number (int), or a share
+        (float from 0 to 1) that limits two: all refused rows among the rows read, and new refusals among the rows that
+        needed delivery. Default 0.
     :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
         written anew by each try, and not there where none was refused. The file is personal data (templated).
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
@@ -102,6 +104,7 @@ class ContactsArguments(BaseOperator):
         journal_key: JournalKey = "plain",
         full_refresh: bool | str = False,
         retry_rejected: bool | str = False,
+        ignore_held: bool | str = False,
         plan_retention: timedelta = timedelta(days=7),
         deferrable: bool | None = None,
         failure_budget: int | float = 0,
@@ -115,6 +118,7 @@ class ContactsArguments(BaseOperator):
                 {
                     "check_only": check_only,
                     "full_refresh": full_refresh,
+                    "ignore_held": ignore_held,
                     "retry_rejected": retry_rejected,
                     "deferrable": deferrable,
                 },
@@ -159,6 +163,7 @@ class ContactsArguments(BaseOperator):
         self.journal_key = journal_key
         self.full_refresh = full_refresh
         self.retry_rejected = retry_rejected
+        self.ignore_held = ignore_held
         self.plan_retention = plan_retention
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable

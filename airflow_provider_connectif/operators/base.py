@@ -16,9 +16,9 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_connectif.api.errors import ConnectifConfigError
 from airflow_provider_connectif.connection_lookup import NoSuchConnectionError, connection_named_by
+from airflow_provider_connectif.contacts.failure_budget import FailureBudget
 from airflow_provider_connectif.contacts.mapping import MappingError
 from airflow_provider_connectif.contacts.outcomes import JournalError
-from airflow_provider_connectif.contacts.summary import FailureBudget
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.herald import Herald
@@ -199,7 +199,12 @@ class ContactsOperator(ContactsArguments):
         mapping = self._mapping()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):
             client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
-        journal = self._journal().open(start.context, read_only=check_only, keeps_rows=self.rejects_path is not None)
+        journal = self._journal().open(
+            start.context,
+            read_only=check_only,
+            keeps_rows=self.rejects_path is not None,
+            comes_back=start.comes_back,
+        )
         path = self.rejects_path
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
@@ -218,7 +223,7 @@ class ContactsOperator(ContactsArguments):
                 "client": client,
                 "mapping": mapping,
                 "policy": ResponsePolicy(),
-                "budget": FailureBudget(self.failure_budget),
+                "budget": FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
                 "live_fields": self.fields == "live",
                 "rejects": Rejects(sink),
                 "rejects_path": path,
@@ -229,6 +234,7 @@ class ContactsOperator(ContactsArguments):
                 "retry_rejected": is_on("retry_rejected", self.retry_rejected),
             }
             made = self._made_check(client, arguments) if check_only else self._made_run(client, arguments, start)
+            made.final_errors = _FINAL_ERRORS
             self._herald = Herald(self.log)
             made.before_end = self._herald.close
             self._run = made

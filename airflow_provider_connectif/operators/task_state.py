@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.attempts import AttemptNumbers
 
 KEY = "connectif_imports"
 
@@ -51,6 +54,26 @@ def has_earlier_tries(context: Mapping[str, Any]) -> bool:
     if not (isinstance(try_number, int) and isinstance(max_tries, int) and isinstance(retries, int)):
         return False
     return try_number > max_tries - retries + 1
+
+
+def attempt_numbers(context: Mapping[str, Any], *, comes_back: bool = False) -> AttemptNumbers:
+    """What Airflow says of the attempt, for the journal's record.
+
+    :param comes_back: the process goes on after a deferral.
+    """
+    from airflow_provider_connectif.contacts.attempts import AttemptNumbers  # loads SQLAlchemy
+
+    ti, task = context.get("ti"), context.get("task")
+    return AttemptNumbers(
+        _whole(getattr(ti, "try_number", None)),
+        _whole(getattr(ti, "max_tries", None)),
+        _whole(getattr(task or getattr(ti, "task", None), "retries", None)),
+        comes_back=comes_back,
+    )
+
+
+def _whole(number: Any) -> int | None:
+    return number if isinstance(number, int) else None
 
 
 def run_began_at(context: Mapping[str, Any]) -> float:

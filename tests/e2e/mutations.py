@@ -46,7 +46,7 @@ MUTATIONS = (
     Mutation(
         "acknowledgements are not written down",
         "contacts/changes.py",
-        "            self._journal.acknowledge(key, digests, is_last=key not in self._in_flight)\n",
+        "            self._journal.acknowledge(key, digests, is_last=is_last, delivered_as=settled.outcome.value)\n",
         "            pass\n",
         "test_clearing_a_failed_task",
     ),

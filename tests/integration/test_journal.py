@@ -69,7 +69,7 @@ NIGHTS: dict[str, list[Night]] = {
     "one changed": [Night([ANA, BEA], ["ana", "bea"]), Night([ANA2, BEA], ["ana"], {"unchanged": 1})],
     "changed and changed back": [Night([ANA], ["ana"]), Night([ANA2], ["ana"]), Night([ANA], ["ana"])],
     "one is new": [Night([ANA], ["ana"]), Night([ANA, BEA], ["bea"], {"unchanged": 1})],
-    "rejected waits": [*HELD, Night([ANA, BEA], [], {"held": 1, "unchanged": 1})],
+    "rejected waits": [*HELD, Night([ANA, BEA], [], {"held": 1, "unchanged": 1}, state="failed")],
     "rejected goes when its row is mended": [*HELD, Night([ANA2], ["ana"]), Night([ANA2], [], {"unchanged": 1})],
     "rejected goes when it is asked for": [*HELD, Night([ANA, BEA], ["ana"], options={"retry_rejected": True})],
     "rejected goes when the mapping changes": [
@@ -78,13 +78,13 @@ NIGHTS: dict[str, list[Night]] = {
     ],
     "rejected goes when the definitions change": [
         Night([row("ana", level="gold")], ["ana"], {"rejected": 1}, [refused("ana")], "failed", SHORT),
-        Night([row("ana", level="gold")], [], {"held": 1}, options=SHORT),
+        Night([row("ana", level="gold")], [], {"held": 1}, state="failed", options=SHORT),
         Night([row("ana", level="gold")], ["ana"], options=LONG),
     ],
     "acknowledged, then refused, then what it was": [
         Night([ANA], ["ana"]),
         Night([ANA2], ["ana"], {"rejected": 1}, [refused("ana")], "failed"),
-        Night([ANA2], [], {"held": 1}),
+        Night([ANA2], [], {"held": 1}, state="failed"),
         Night([ANA], ["ana"]),
         Night([ANA], [], {"unchanged": 1}),
     ],
@@ -255,7 +255,7 @@ def test_a_row_that_is_held_is_told_of_by_every_run(
     assert deliver("night", rows=[ANA, BEA]).state == "failed"
     path = tmp_path / "rejects.jsonl"
     run = deliver("next night", rows=[ANA, BEA], rejects_path=str(path))
-    assert (run.state, run.summary["held"], run.summary["requests"]) == ("success", 1, 0)
+    assert (run.state, run.summary["held"], run.summary["requests"]) == ("failed", 1, 0)
     (line,) = [json.loads(text) for text in path.read_text().splitlines()]
     assert (line["outcome"], line["status"], line["row_number"]) == ("held", 422, 1)
     assert list(run.summary["reasons"]) == line["reasons"]

@@ -95,8 +95,8 @@ UNUSABLE: dict[str, tuple[list[str], dict[str, Any], str, str]] = {
     "a line is refused": (
         ["drop table connectif_journal", "create table connectif_journal as select 1 as other"],
         {},
-        "up_for_retry",
-        "the journal's database failed",
+        "failed",
+        "table connectif_journal has no column sync_id, contact_key",
     ),
 }
 

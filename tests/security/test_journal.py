@@ -78,7 +78,7 @@ def test_the_name_of_a_table_is_no_part_of_a_statement(database: Path, evil: str
         names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     assert names - {"secrets"} == {
         evil,
-        *(f"{evil}_{part}" for part in ("syncs", "claims", "meta", "plans", "pending")),
+        *(f"{evil}_{part}" for part in ("syncs", "claims", "meta", "runs", "plans", "pending")),
     }
     assert secrets(database) == [("sesame",)]
 

@@ -27,7 +27,7 @@ MYSQL = json.loads(os.environ.get("CONNECTIF_MYSQL", "null"))
 DATABASES = ("sqlite", "postgres", *(["mysql"] if MYSQL else []))
 TABLES = (
     "connectif_journal",
-    *(f"connectif_journal_{name}" for name in ("syncs", "claims", "plans", "pending", "meta")),
+    *(f"connectif_journal_{name}" for name in ("syncs", "claims", "runs", "plans", "pending", "meta")),
 )
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.effort import Effort
+from airflow_provider_connectif.contacts.failure_budget import FailureBudget
 from airflow_provider_connectif.contacts.outcomes import Outcome
-from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, empty_summary, summarise
+from airflow_provider_connectif.contacts.summary import Tally, empty_summary, summarise
 
 
 def tally(read: int = 0, **counts: int) -> Tally:
@@ -59,6 +60,7 @@ def test_the_summary_has_exactly_these_keys() -> None:
         "rate_limited": 1,
         "waited_s": 12.3,
         "duration_s": 20.0,
+        "new_refusals": 2,
         "reasons": {"HTTP 422 tier: unknown option": 1},
         "rejects_path": "s3://bucket/rejects.jsonl",
     }
@@ -115,17 +117,17 @@ def test_what_is_no_budget(allowed: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "may_be", "use"),
+    ("allowed", "words", "use"),
     [
-        (0, "none", "failure_budget: 2 used of 0"),
-        (0.0, "none", "failure_budget: 2 used of 0, 0 % of the rows read"),
+        (0, "0", "failure_budget: 2 used of 0"),
+        (0.0, "0 %", "failure_budget: 2 used of 0, 0 % of the rows read"),
         (1, "1", "failure_budget: 2 used of 1"),
         (1200, "1,200", "failure_budget: 2 used of 1,200"),
-        (0.015, "1.5 % of them", "failure_budget: 2 used of 3, 1.5 % of the rows read"),
+        (0.015, "1.5 %", "failure_budget: 2 used of 3, 1.5 % of the rows read"),
     ],
 )
-def test_the_budget_in_words(allowed: float, may_be: str, use: str) -> None:
+def test_the_budget_in_words(allowed: float, words: str, use: str) -> None:
     budget = FailureBudget(allowed)
-    assert str(budget) == may_be
+    assert str(budget) == words
     assert budget.describe_use(tally(200, invalid=1, rejected=1)) == use
     assert bool(budget.describe_use(tally(200))) is bool(allowed)

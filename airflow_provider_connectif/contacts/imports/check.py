@@ -9,6 +9,7 @@ from airflow_provider_connectif.contacts.imports.memory import NoMemory
 from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, ImportRules
 from airflow_provider_connectif.contacts.imports.run import ContactImport
 from airflow_provider_connectif.contacts.imports.work_folder import work_folder
+from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.ports import Source
 from airflow_provider_connectif.contacts.progress import describe_seconds, plural
 
@@ -48,7 +49,7 @@ class ImportCheck(ContactImport):
             describe_seconds(self._effort.duration_s),
             plural(self._made.rows, "row"),
             plural(files, "file"),
-            f"{self._tally.bad:,}",
+            f"{self._tally.outcomes[Outcome.INVALID]:,}",
             f"{self._made.duplicates:,}",
             self._end_notes,
         )

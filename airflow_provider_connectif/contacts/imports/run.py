@@ -142,7 +142,8 @@ class ContactImport(ContactSync):
             if self._journal is not None and self.is_deferred:
                 self._journal.park(self.state, self.deadline)
             elif self._journal is not None:
-                self._journal.close(keeps_plan=not self._is_loaded or self._is_to_be_kept)
+                keeps_plan = not self._is_loaded or self._is_to_be_kept
+                self._journal.close(self._recorded_verdict, keyless=self._keyless, keeps_plan=keeps_plan)
 
     @property
     def _is_to_be_kept(self) -> bool:
@@ -257,7 +258,8 @@ class ContactImport(ContactSync):
             try:
                 files.add(patch)
             except InvalidRow as invalid:
-                self._refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
+                is_known = self._changes is not None and self._changes.note_invalid_patch(patch)
+                self._refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
 
     def _without_leftovers(self, files: Sequence[ImportFile]) -> Sequence[ImportFile]:
         """The files that are imported; what is too much for the queue is delivered by PATCH, if that is wanted."""

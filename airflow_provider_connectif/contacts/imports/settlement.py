@@ -137,6 +137,7 @@ class Settlement:
         self, rows: Iterator[Refused], is_written: bool, outcome: Outcome, reason: str, tally: Tally
     ) -> None:
         numbers: list[int] = []
+        digests: dict[str, str] = {}
         for row, cells, reasons in rows:
             tally.count(outcome, row.number, [reason])
             self._rejects.write(row.number, row.written_key, outcome.value, None, reasons or [reason], cells)
@@ -144,16 +145,21 @@ class Settlement:
                 continue
             numbers.append(row.number)
             if row.digests is not None and outcome is Outcome.REJECTED:
-                self._journal.reject(row.key, row.digests.row, None, reason, is_written=is_written)
+                digests[row.key] = row.digests.row
             if len(numbers) >= _AT_ONCE:
-                self._flush(numbers)
-        self._flush(numbers)
+                self._flush(numbers, digests, is_written, reason, tally)
+        self._flush(numbers, digests, is_written, reason, tally)
 
-    def _flush(self, numbers: list[int]) -> None:
-        if self._journal is not None and numbers:
-            self._journal.plan.refuse(numbers)
-            self._journal.commit()
-            numbers.clear()
+    def _flush(self, numbers: list[int], digests: dict[str, str], is_written: bool, reason: str, tally: Tally) -> None:
+        if self._journal is None or not numbers:
+            return
+        tally.note_known(len(self._journal.refused_before(digests, is_written=is_written)), reason)
+        for key, digest in digests.items():
+            self._journal.reject(key, digest, None, reason, is_written=is_written)
+        self._journal.plan.refuse(numbers)
+        self._journal.commit()
+        numbers.clear()
+        digests.clear()
 
 
 def _numbers(sent: SentFile, one: Import, fate: Fate) -> Numbers:

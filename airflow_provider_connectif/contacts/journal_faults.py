@@ -1,0 +1,97 @@
+"""What is wrong with a journal's tables when a statement fails because of them: which one, and what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+# No such table, column or database; no right to it. https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+_MYSQL_ERRORS = (1044, 1049, 1054, 1142, 1143, 1146)
+_SQLITE_WORDS = ("no such table", "no such column", "has no column named", "readonly database")
+_SQLSTATES = ("42", "3F")  # PostgreSQL's classes: syntax error or access rule violation, invalid schema name
+
+
+def is_about_tables(error: Exception) -> bool:
+    """Whether an error says that a table or column is missing, or that the user has no right to it.
+
+    Another attempt would meet it again.
+    """
+    if isinstance(error, sa.exc.NoSuchTableError):
+        return True
+    cause = getattr(error, "orig", None)
+    if cause is None:
+        return False
+    state = sqlstate(error)
+    if state is not None and state.startswith(_SQLSTATES):
+        return True
+    words = str(cause) if type(cause).__module__.startswith("sqlite3") else ""
+    return mysql_error(error) in _MYSQL_ERRORS or any(known in words for known in _SQLITE_WORDS)
+
+
+def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_write: Iterable[sa.Table]) -> None:
+    """Ask for no row of some tables, and change none.
+
+    :raises SQLAlchemyError: :func:`is_about_tables` says yes to it, if a table or column is missing or out of reach.
+    """
+    for table in to_read:
+        found = connection.execute(_all_of_no_row(table)).keys()
+        if not set(table.columns.keys()) <= set(found):
+            raise sa.exc.NoSuchTableError(table.fullname)
+    for table in to_write:
+        for probe in _changes_of_no_row(table):
+            connection.execute(probe)
+
+
+def _all_of_no_row(table: sa.Table) -> Any:
+    return sa.select(sa.text("*")).select_from(table).where(sa.false())
+
+
+def _changes_of_no_row(table: sa.Table) -> Iterator[Any]:
+    column = next(iter(table.columns))
+    yield sa.update(table).where(sa.false()).values({column: column})
+    needed = [column for column in table.columns if not column.nullable]
+    yield sa.insert(table).from_select([column.name for column in needed], sa.select(*needed).where(sa.false()))
+    yield sa.delete(table).where(sa.false())
+
+
+def faults_of(engine: sa.Engine, tables: Iterable[sa.Table]) -> list[str]:
+    """What is wrong with tables, in words; empty if nothing is found."""
+    return [fault for table in tables if (fault := _fault(engine, table))]
+
+
+def sqlstate(error: Exception) -> str | None:
+    """The SQLSTATE of a driver's error, where it has one."""
+    cause = getattr(error, "orig", None)
+    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state
+
+
+def mysql_error(error: Exception) -> Any:
+    """The number that MySQL's drivers give first."""
+    return next(iter(getattr(getattr(error, "orig", None), "args", ())), None)
+
+
+def _fault(engine: sa.Engine, table: sa.Table) -> str:
+    inspector = sa.inspect(engine)
+    if not inspector.has_table(table.name, schema=table.schema):
+        return f"table {table.fullname} is missing, or this user may not see it"
+    if _fails(engine, _all_of_no_row(table)):
+        return f"this user may not read table {table.fullname}"
+    there = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in there]
+    if missing:
+        return f"table {table.fullname} has no column {', '.join(missing)}"
+    if any(_fails(engine, probe) for probe in _changes_of_no_row(table)):
+        return f"this user may not write table {table.fullname}"
+    return ""
+
+
+def _fails(engine: sa.Engine, statement: Any) -> bool:
+    with engine.connect() as connection:
+        try:
+            connection.execute(statement)
+        except sa.exc.DBAPIError as error:
+            return is_about_tables(error)
+    return False

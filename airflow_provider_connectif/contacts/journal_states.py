@@ -1,0 +1,5 @@
+"""The states of a journal's line: how the last row of its contact that was looked at ended."""
+
+ACKNOWLEDGED = "acknowledged"
+REJECTED = "rejected"
+INVALID = "invalid"
