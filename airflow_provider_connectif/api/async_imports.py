@@ -117,7 +117,7 @@ class AsyncImports:
             raise NoAnswerError(failure)
         if not 200 <= status < 300:
             raise http_error(status, content, signal, self._without_key)
-        return Import.parse(decoded_json(content))
+        return Import.parse(decoded_json(content), import_id)
 
     @contextlib.asynccontextmanager
     async def _answer(self, import_id: str) -> AsyncIterator[httpx.Response]:

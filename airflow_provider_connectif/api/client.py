@@ -15,6 +15,7 @@ from airflow_provider_connectif.api.transport import Answer, Timeouts, Transport
 DEFAULT_CONNECT_TIMEOUT_S = 5.0
 DEFAULT_READ_TIMEOUT_S = 30.0
 DEFAULT_TRIES = 5
+DEFAULT_LONGEST_WAIT_S = 120.0
 _MOST_FIELD_PAGES = 100
 
 
@@ -59,6 +60,8 @@ class ConnectifClient(ImportEndpoints):
             verify=verify,
             connections=connections,
         )
+        self.longest_wait_s = DEFAULT_LONGEST_WAIT_S
+        """Seconds that a worker may wait where the server asks for a delay."""
         super().__init__(transport, upload_timeout)
 
     def patch_contact(self, email: str, patch: Mapping[str, Any]) -> Answer:

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import (
-    ConnectifError,
     ConnectifHttpError,
     MalformedAnswerError,
     NoAnswerError,
@@ -92,7 +91,7 @@ def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callabl
     def run() -> None:
         try:
             answer.set_result(ask())
-        except ConnectifError as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run in the task's thread
             answer.set_exception(error)
 
     thread = threading.Thread(target=run, name="connectif-fields", daemon=True)
@@ -101,6 +100,9 @@ def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callabl
         thread.join(_POLL_S)
     if not answer.done():
         raise QuotaClosed("the run was told to stop")
+    error = answer.exception()
+    if error is not None and not isinstance(error, Exception):  # such as SystemExit: it must not end this process
+        raise RuntimeError(f"reading the field definitions was ended by {type(error).__name__}")
     return answer.result()
 
 

@@ -177,7 +177,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         if tally.delivered:
             parts[-1] += f" ({created:,} created, {updated:,} updated)"
     for outcome in (
-        Outcome.DUPLICATE,
+        Outcome.MERGED,
         Outcome.NOT_TAKEN,
         Outcome.UNCHANGED,
         Outcome.HELD,
@@ -187,7 +187,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         Outcome.UNDELIVERED,
     ):
         if outcomes[outcome]:
-            words = "superseded by a later row" if outcome is Outcome.DUPLICATE else outcome.value.replace("_", " ")
+            words = "superseded by a later row" if outcome is Outcome.MERGED else outcome.value.replace("_", " ")
             parts.append(f"{outcomes[outcome]:,} {words}")
     unsettled = tally.read - tally.accounted
     if unsettled:

@@ -19,7 +19,7 @@ from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.summary import FailureBudget, Tally, summarise
-from airflow_provider_connectif.contacts.verdict import Verdict, describe_end, stop_verdict
+from airflow_provider_connectif.contacts.verdict import Verdict, describe_end, stop_verdict, unaccounted_verdict
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
@@ -133,6 +133,7 @@ class Run(ABC):
             self._tally,
             effort=self._effort,
             rejects_path=self._rejects_path if self._rejects.lines else None,
+            undelivered=self._left_behind,
             more={**self._journal_summary(), **self._more_in_summary()},
         )
 
@@ -152,13 +153,31 @@ class Run(ABC):
         """How many reasons the task's exception tells: none where another error ends it."""
         return 0 if self._is_broken or self._ended()[0] is Verdict.SUCCESS else self._reasons_in_failure
 
+    @property
+    def _checked_only(self) -> int:
+        """Rows that a check found good; they have no outcome."""
+        return 0
+
+    @property
+    def _left_behind(self) -> int:
+        """Rows that were read and have no outcome since the run ended early: they are undelivered."""
+        return max(0, self._unsettled) if self.stop is not None or self._is_broken else 0
+
+    @property
+    def _unsettled(self) -> int:
+        return self._tally.unsettled - self._checked_only
+
     def _ended(self) -> tuple[Verdict, str]:
         undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
         trouble = self._trouble()
+        if self._unsettled < 0:
+            return unaccounted_verdict(self._tally.read, self._unsettled)
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope)
         if trouble is not None:
             return trouble
+        if unaccounted := self._unsettled - self._left_behind:
+            return unaccounted_verdict(self._tally.read, unaccounted)
         if undelivered:
             return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try"
         if self._budget.is_exceeded_by(self._tally):

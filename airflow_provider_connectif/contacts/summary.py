@@ -18,6 +18,7 @@ _MOST_EXAMPLES = 3
 _MOST_REASONS_CARRIED = 200  # over a deferral
 _LARGEST_SUMMARY = 2000  # bytes as JSON; it goes to XCom and so into Airflow's database
 OTHER_REASONS = "other reasons"
+_EARLIER_NAMES = {"duplicate": Outcome.MERGED.value}  # in states that an earlier version has saved
 
 BAD_OUTCOMES = (Outcome.INVALID, Outcome.REJECTED)
 """The outcomes that count against the failure budget."""
@@ -73,7 +74,9 @@ class Tally:
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped."""
         self.read = int(state["read"])
-        self.outcomes = Counter({Outcome(name): int(count) for name, count in state["outcomes"].items()})
+        self.outcomes = Counter(
+            {Outcome(_EARLIER_NAMES.get(name, name)): int(count) for name, count in state["outcomes"].items()}
+        )
         self.reasons = Counter({reason: int(count) for reason, (count, _) in state["reasons"].items()})
         self.examples = {reason: list(numbers) for reason, (_, numbers) in state["reasons"].items()}
 
@@ -81,6 +84,11 @@ class Tally:
     def accounted(self) -> int:
         """Rows of which it is known what became of them."""
         return sum(self.outcomes.values())
+
+    @property
+    def unsettled(self) -> int:
+        """Rows read that have no outcome; below zero where a row has two."""
+        return self.read - self.accounted
 
     @property
     def bad(self) -> int:
@@ -156,21 +164,29 @@ def summarise(
     *,
     effort: Effort | None,
     rejects_path: str | None,
+    undelivered: int = 0,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
 
+    The counts of rows add up: ``read`` = ``created`` + ``updated`` + ``skipped`` + ``invalid`` + ``rejected`` +
+    ``undelivered``, with a journal + ``unchanged`` + ``held``, by import + ``imported`` + ``merged`` + ``not_taken``,
+    of a check + ``valid`` (of an import + ``merged``). Where they do not, the run has failed, and its error says how
+    many rows it cannot account for.
+
+    :param undelivered: rows that were read and not delivered since the run ended early; added to those that the run
+        gave up on.
     :param more: entries of one kind of run only.
-    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected`` (rows), ``requests`` (HTTP
-        requests, 429 and retries included), ``rate_limited`` (answers 429), ``waited_s`` (seconds held back by a
-        window), ``duration_s``, ``reasons`` (rows by reason, the commonest 20 that fit), ``rejects_path`` (``None``
-        where nothing was written). Rows read that are in none of the counts were not delivered: the run ended early,
-        or gave up on them.
+    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected``, ``undelivered`` (rows),
+        ``requests`` (HTTP requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds
+        held back by a window), ``duration_s``, ``reasons`` (rows by reason, the commonest 20 that fit),
+        ``rejects_path`` (``None`` where nothing was written).
     """
     counts = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED)
     summary: dict[str, Any] = {
         "read": tally.read,
         **{outcome.value: tally.outcomes[outcome] for outcome in counts},
+        "undelivered": tally.outcomes[Outcome.UNDELIVERED] + undelivered,
         "requests": effort.requests if effort else 0,
         "rate_limited": effort.rate_limited if effort else 0,
         "waited_s": round(effort.waited_s, 1) if effort else 0.0,

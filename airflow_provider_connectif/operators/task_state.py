@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +52,7 @@ def has_earlier_tries(context: Mapping[str, Any]) -> bool:
     return try_number > max_tries - retries + 1
 
 
-def run_began_at(context: Mapping[str, Any]) -> float:
-    """When the DAG run began, in seconds since the epoch; no earlier try can be older."""
-    start = getattr(context.get("dag_run"), "start_date", None) or getattr(context.get("ti"), "start_date", None)
-    return time.time() if start is None else float(start.timestamp())
+def has_run_before(context: Mapping[str, Any]) -> bool:
+    """Whether the task was attempted before in its DAG run, before it was cleared included."""
+    try_number = getattr(context.get("ti"), "try_number", None)
+    return isinstance(try_number, int) and try_number > 1
