@@ -22,9 +22,9 @@ def judge_upload(imports: Imports, upload: Upload, fault: dict[str, Any], entry:
     if not upload.is_multipart:
         entry["violations"] = upload.wrong
         return 415, fault, {}
+    imports.last_total = strict_csv.count_rows(upload.path, upload.fields.get("delimiter", ","))
     if fault.get("drop") == "before" or fault.get("hang") == "before":
         return 0, fault, None
-    imports.last_total = strict_csv.count_rows(upload.path, upload.fields.get("delimiter", ","))
     if fault.get("no_import") or (fault.get("status", 200) >= 300 and not fault.get("exists")):
         return fault.get("status", 201), fault, {}
     if upload.size > LARGEST_FILE:

@@ -49,8 +49,8 @@ counted over the requests of that kind. What happens to an upload besides: ``dro
 the body, by default one); ``bytes_per_s``; and, where it is accepted: ``end`` (the last state, instead of
 ``finished``: ``error``, ``cancelled`` or any word), ``at_rows`` (where it ends, by default after all rows), ``hold``.
 An upload makes no import where the ``status`` is 300 or more, unless ``exists`` is true; nor with ``no_import``.
-``same_id``: the response shows the first import instead. ``json`` stands over what a ``GET`` shows, ``text`` in place of
-a ``REPORT``.
+``same_id``: the response shows the first import instead. ``json`` stands over what a ``GET`` shows, ``text`` instead
+of a ``REPORT``.
 
 ``other_imports``: what other systems have in the list, mappings over a finished import from the API with as many rows
 as the last upload. ``from_upload``: not there before so many uploads have come; dated then.
