@@ -57,9 +57,13 @@ class JournalError(Exception):
         self.final = final
 
 
-def taken_over(sync_id: str) -> JournalError:
+class TakenOver(JournalError):
+    """The claim to a sync, or a plan, is in other hands."""
+
+
+def taken_over(sync_id: str) -> TakenOver:
     """What ends a task that finds its claim to a sync, or its plan, in other hands."""
-    return JournalError(f"another run, or another try of this task, has taken over sync {sync_id!r}: this one stops")
+    return TakenOver(f"another run, or another try of this task, has taken over sync {sync_id!r}: this one stops")
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,9 @@ class ContactSync(Run):
         :raises Trouble: that cannot be waited for.
         :raises QuotaClosed: told to stop.
         """
-        if self._journal is None or not (found := self._journal.plan.with_open_imports()):
+        if self._journal is None or self._journal.read_only:
+            return
+        if not (found := self._journal.plan.with_open_imports()):
             return
         self._is_settling_earlier = True
         earlier = self._earlier_imports(self._journal)

@@ -23,6 +23,7 @@ from airflow_provider_connectif.contacts.imports.waiting import Waiting
 from airflow_provider_connectif.contacts.imports.watch import Watch
 from airflow_provider_connectif.contacts.imports.work_folder import work_folder
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.outcomes import TakenOver
 from airflow_provider_connectif.contacts.progress import Log
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
@@ -108,7 +109,11 @@ class EarlierImports:
         journal = self._journal.of_plan(plan, int(run.get("generation", 0)))
         with work_folder("connectif-import-") as folder:
             settlement = self._settlement(run, journal, folder)
-            self._settle_files(is_open, settlement, lambda: ImportState(files, False, dict(run)).as_json())
+            try:
+                self._settle_files(is_open, settlement, lambda: ImportState(files, False, dict(run)).as_json())
+            except TakenOver:
+                self._log.info("Another task of this run has settled them")
+                return
         lost = [sent.since for sent in is_open if sent.import_id is None and sent.since is not None]
         if lost:
             self._watch.until_none_is_open(min(lost), ids)

@@ -171,3 +171,51 @@ def test_on_response_does_not_apply_to_imports(
     release_when_waited_for(strict, process)
     assert process.end(60).state == "success"
     assert strict.contacts == as_contacts(NEW)
+
+
+# Mapped tasks share a sync: each of them waits for the earlier run, and the first one settles it.
+def test_two_tasks_of_a_later_run(strict: StrictServer, left_open: JournalDatabase, tmp_path: Path) -> None:
+    halves = [NEW[:10], NEW[10:]]
+    processes = [
+        Process(tmp_path, "second night", import_rows, rows=half, map_index=index, timeout=LONG, **JOURNAL)
+        for index, half in enumerate(halves)
+    ]
+    for process in processes:
+        process.wait_until_it_says("has left imports open")
+    strict.update(import_hold=None)
+    runs = [process.end(60) for process in processes]
+    assert [run.state for run in runs] == ["success", "success"], [run.error for run in runs]
+    assert strict.contacts == as_contacts(NEW)
+    assert left_open.pending() == 0
+
+
+# A check looks and changes nothing: neither does it wait, nor does it settle what belongs to others.
+def test_a_check_leaves_it_alone(strict: StrictServer, left_open: JournalDatabase) -> None:
+    run = import_rows("check", rows=NEW, check_only=True, **JOURNAL)
+    assert (run.state, run.summary["valid"], left_open.pending()) == ("success", 20, 20)
+
+
+def test_a_check_makes_no_tables(strict: StrictServer, journal: JournalDatabase) -> None:
+    assert import_rows("check", rows=NEW, check_only=True, **JOURNAL).state == "success"
+
+
+# Nobody waits for ever for a plan that nobody may keep any longer.
+def test_a_plan_beyond_its_retention_is_deleted(strict: StrictServer, left_open: JournalDatabase) -> None:
+    left_open.query("update connectif_journal_plans set kept_until = 1")
+    strict.update(import_hold=None)
+    run = import_rows("second night", rows=NEW, timeout=LONG, **JOURNAL)
+    assert (run.state, run.summary["imported"], left_open.pending()) == ("success", 20, 0)
+
+
+@pytest.mark.parametrize("end", ["error", "cancelled"])
+def test_an_earlier_import_that_failed_delivers_nothing_and_stops_nobody(
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path, end: str
+) -> None:
+    strict.update(import_faults=[{"times": 1, "hold": "inProgress", "end": end, "at_rows": 5}])
+    assert import_rows("first night", rows=OLD, timeout=SHORT, **JOURNAL).state == "up_for_retry"
+    process = Process(tmp_path, "second night", import_rows, rows=OLD, timeout=LONG, **JOURNAL)
+    process.wait_until_it_says("has left imports open")
+    strict.update(import_faults_hold=False)
+    run = process.end(60)
+    assert (run.state, run.summary["imported"]) == ("success", 20), run.error
+    assert strict.contacts == as_contacts(OLD)
