@@ -110,19 +110,25 @@ class SqlSource:
         # that is killed must notice.
         batches: queue.Queue[Any] = queue.Queue(maxsize=1)
         is_over = threading.Event()
-        threading.Thread(target=self._read_into, args=(batches, is_over), name="connectif-sql", daemon=True).start()
+        reader = threading.Thread(target=self._read_into, args=(batches, is_over), name="connectif-sql", daemon=True)
+        reader.start()
         try:
             while True:
+                is_alive = reader.is_alive()  # before the look: what it has put last is still found
                 try:
                     batch = batches.get(timeout=_POLL_S)
                 except queue.Empty:
                     if self._is_cancelled:
                         return
+                    if not is_alive:
+                        raise ReadError(f"Reading from {self.conn_id!r} ended without a word") from None
                     continue
                 if batch is _END:
                     return
                 if isinstance(batch, Exception):
                     raise batch
+                if isinstance(batch, BaseException):  # such as SystemExit: it must end the run, not this process
+                    raise ReadError(f"Reading from {self.conn_id!r} was ended by {type(batch).__name__}")
                 yield batch
         finally:
             is_over.set()
@@ -138,7 +144,7 @@ class SqlSource:
                         del batch  # the queue has it, and the next one is about to be read
                 finally:
                     self._connection = None
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the task's thread
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run in the task's thread
             # A driver's error is not handed on: it quotes values, and so may its context and traceback.
             last = read_error(error, self.conn_id, self.rows_read) if is_of_a_database(error) else error
         _put(batches, last, is_over)

@@ -19,7 +19,7 @@ from requests.utils import prepend_scheme_if_needed
 from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.bodies import decoded_json, http_error
 from airflow_provider_connectif.api.credentials import ApiKey
-from airflow_provider_connectif.api.errors import ConnectifConfigError, MalformedAnswerError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifConfigError, NoAnswerError
 from airflow_provider_connectif.api.imports import Import, import_path
 from airflow_provider_connectif.api.network_settings import network_settings
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
@@ -125,10 +125,7 @@ class AsyncImports:
             raise NoAnswerError(failure)
         if not 200 <= status < 300:
             raise http_error(status, content, signal, self._without_key)
-        one = Import.parse(decoded_json(content))
-        if one.id != import_id:
-            raise MalformedAnswerError("the response shows another import")
-        return one
+        return Import.parse(decoded_json(content), import_id)
 
     @contextlib.asynccontextmanager
     async def _answer(self, import_id: str) -> AsyncIterator[httpx.Response]:

@@ -28,6 +28,7 @@ LARGEST_REPORT_BYTES = 256 * 1024 * 1024
 DEFAULT_REPORT_TIMEOUT_S = 300.0
 
 _MOST_REDIRECTS = 3
+_LASTING_ERRORS = (requests.exceptions.ContentDecodingError, requests.exceptions.SSLError)
 _STEP_TIMEOUTS = Timeouts(connect=10.0, read=30.0)
 
 
@@ -97,7 +98,7 @@ def _answer(transport: Transport, session: requests.Session, target: SplitResult
     is_own_host = origin(target) == origin(urlsplit(transport.base_url))
     sent_at = transport.quota.acquire() if is_own_host else 0.0
     signal: RateSignal | None = None
-    failure, status = "", 0
+    failure, status, is_passing = "", 0, False
     try:
         response = session.get(
             target._replace(fragment="").geturl(),
@@ -108,30 +109,30 @@ def _answer(transport: Transport, session: requests.Session, target: SplitResult
         status = response.status_code
         signal = read_rate_headers(response.headers, time.time())
     except TRANSPORT_ERRORS as error:
-        failure = describe_failure(error, _STEP_TIMEOUTS)
+        failure, is_passing = describe_failure(error, _STEP_TIMEOUTS), not isinstance(error, _LASTING_ERRORS)
     finally:
         if is_own_host:
             transport.quota.release(sent_at, signal, refused=status == 429)
     # Raised out here, so that the transport's exception, whose text has the address, is not kept as the context.
     if failure:
-        raise ErrorReportError(failure)
+        raise ErrorReportError(failure, is_passing=is_passing)
     if not (200 <= status < 300 or response.is_redirect):
         response.close()
-        raise ErrorReportError(describe_status(status), status)
+        raise ErrorReportError(describe_status(status), status, is_passing=True)
     return response
 
 
 def _content(response: requests.Response) -> Iterator[bytes]:
     while True:
-        failure = ""
+        failure, is_passing = "", False
         part = b""
         try:
             check_encoding(response)
             part = response.raw.read1(CHUNK, decode_content=True)
         except TRANSPORT_ERRORS as error:
-            failure = describe_failure(error, _STEP_TIMEOUTS)
+            failure, is_passing = describe_failure(error, _STEP_TIMEOUTS), not isinstance(error, _LASTING_ERRORS)
         if failure:
-            raise ErrorReportError(failure)
+            raise ErrorReportError(failure, is_passing=is_passing)
         if not part:
             return
         yield part

@@ -50,13 +50,16 @@ class ErrorReportError(ConnectifError):
     """The error report of an import could not be fetched; no text of it has the address, which may be signed.
 
     :param what: what happened, in words.
-    :param status: the HTTP status of the answer; 0 where it is not the status that is wrong.
+    :param status: the HTTP status of the response; 0 where it is not the status that is wrong.
+    :param is_passing: whether another request, to a fresh address, may succeed. Not for a report that is too large or
+        too slow, or an address that is never used.
     """
 
-    def __init__(self, what: str, status: int = 0) -> None:
+    def __init__(self, what: str, status: int = 0, *, is_passing: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.status = status
+        self.is_passing = is_passing
 
     @property
     def is_refused(self) -> bool:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -46,7 +46,7 @@ class Import:
     :param success: rows that were taken so far.
     :param errors: rows that were refused so far.
     :param options: ``delimiter``, ``overrideExisting``, ``updateOnlyEmptyFields``, ``couponSetId``, as they came.
-    :param created_at: and the other times: aware; one without an offset is taken as UTC.
+    :param created_at: and the other times: aware. One without an offset is ``None``: its time zone is not documented.
     :param error_report_url: where the refused rows can be downloaded; of use when ``errors`` is above 0. May be
         signed and expire, so it is in no ``repr``; each answer may have another one.
     """
@@ -66,19 +66,24 @@ class Import:
     error_report_url: str | None = field(default=None, repr=False)
 
     @classmethod
-    def parse(cls, body: object) -> Import:
+    def parse(cls, body: object, asked_for: str | None = None) -> Import:
         """Read the JSON of an import.
 
-        :raises MalformedAnswerError: it is no object, or has no ``id``.
+        :param asked_for: the id that was asked for; the import keeps its spelling.
+        :raises MalformedAnswerError: it is no object, an error document, or has no ``id`` or another import's.
         """
         if not isinstance(body, Mapping):
             raise MalformedAnswerError("the answer is not a JSON object")
         import_id = _text(body.get("id"))
         if not import_id or import_id in (".", ".."):
             raise MalformedAnswerError("the answer has no id of an import")
+        if isinstance(body.get("status"), int) and (_text(body.get("title")) or _text(body.get("detail"))):
+            raise MalformedAnswerError("the response is an error document")
+        if asked_for is not None and import_id.lower() != asked_for.lower():
+            raise MalformedAnswerError("the response is about another import")
         options = body.get("options")
         return cls(
-            id=import_id,
+            id=asked_for or import_id,
             type=_text(body.get("type")),
             origin=_text(body.get("origin")),
             status=_text(body.get("status")),
@@ -156,10 +161,7 @@ class ImportEndpoints:
 
         Needs "Imports: Read", as :meth:`list_imports` does.
         """
-        one = Import.parse(self._transport.get_object(import_path(import_id)))
-        if one.id != import_id:
-            raise MalformedAnswerError("the response shows another import")
-        return one
+        return Import.parse(self._transport.get_object(import_path(import_id)), import_id)
 
     def list_imports(self) -> Iterator[Import]:
         """``GET /imports/``: the account's imports, those of the app too, one by one.
@@ -252,4 +254,4 @@ def _moment(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if moment is None or moment.tzinfo else None

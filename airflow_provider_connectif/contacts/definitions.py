@@ -120,6 +120,9 @@ def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callabl
         thread.join(_POLL_S)
     if not response.done():
         raise QuotaClosed("the run was told to stop")
+    error = response.exception()
+    if error is not None and not isinstance(error, Exception):  # such as SystemExit: it must not end this process
+        raise RuntimeError(f"reading the field definitions was ended by {type(error).__name__}")
     return response.result()
 
 

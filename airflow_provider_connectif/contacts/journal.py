@@ -7,6 +7,7 @@ and what was rejected waits until it changes. No value is kept, only digests.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -89,6 +90,7 @@ class Journal:
         self._settings = settings
         self.read_only = read_only
         self.run_id = settings.run_id
+        self._generation: int | None = None  # of another process than this one
         self._tables = self._database.tables
         self._written_key = key_digester(settings.key_secret)
         self._lease = Lease(engine, self._tables, settings.sync_id, settings.run_id, settings.task)
@@ -316,9 +318,9 @@ class Journal:
             "state": ACKNOWLEDGED,
             "delivered_at": datetime.now(UTC),
             "delivered_as": "imported",
-            "delivered_generation": self._lease.generation,
-            "run_id": self._settings.run_id,
-            "generation": self._lease.generation,
+            "delivered_generation": self.generation,
+            "run_id": self.run_id,
+            "generation": self.generation,
         }
         statement = self._tables.acknowledge_pending(
             self._database.dialect, self.plan.acknowledged_rows(file), list(_ACKNOWLEDGED), values
@@ -334,6 +336,25 @@ class Journal:
         """A file is over of which it is not known what Connectif has taken in: nothing of it is acknowledged."""
         self.commit()
         self._database.write(lambda connection: self.plan.settle_file(connection, file, state))
+
+    def of_plan(self, plan: Plan, generation: int) -> Journal:
+        """The same journal as an earlier run writes it, to settle what that run has left open.
+
+        What has been written since by newer processes is not overwritten; where it differs, it becomes doubtful.
+
+        :param plan: of the earlier run.
+        :param generation: of the process that sent the rows.
+        """
+        journal = copy.copy(self)
+        journal.plan, journal.run_id, journal._generation = plan, plan.run_id, generation
+        journal._acknowledged, journal._confirmed, journal._rejected, journal._settled = {}, {}, {}, []
+        journal._oldest_at = None
+        return journal
+
+    @property
+    def generation(self) -> int:
+        """Tells the processes of a sync apart: a newer one has a higher number."""
+        return self._lease.generation if self._generation is None else self._generation
 
     def written_key(self, key: str) -> str:
         """A contact key as it stands in the tables."""
@@ -448,8 +469,8 @@ class Journal:
         gathered[key] = {
             "sync_id": self._settings.sync_id,
             "contact_key": values.get("contact_key") or self._written_key(key),
-            "run_id": self._settings.run_id,
-            "generation": self._lease.generation,
+            "run_id": self.run_id,
+            "generation": self.generation,
             **values,
         }
         self._begin_gathering()

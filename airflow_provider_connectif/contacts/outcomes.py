@@ -14,9 +14,10 @@ Error = ConnectifHttpError | NoAnswerError
 class Outcome(StrEnum):
     """What became of one row.
 
-    ``unchanged`` and ``held`` with a journal only: nothing to send, or refused before as it is. The last three by
-    import only: taken, superseded by a later row of the same contact, and of those that an import with ``keep`` did
-    not take, be it since the contact is there or since the row was refused.
+    ``unchanged`` and ``held`` with a journal only: nothing to send, or refused before as it is. ``undelivered``: not
+    confirmed by Connectif, so that another attempt sends it. The last three by import only: ``imported``, ``merged``
+    (a later row of the same contact counts), ``not_taken`` (``on_existing='keep'``: the contact exists, or Connectif
+    rejected the row).
     """
 
     CREATED = "created"
@@ -28,7 +29,7 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     HELD = "held"
     IMPORTED = "imported"
-    DUPLICATE = "duplicate"
+    MERGED = "merged"
     NOT_TAKEN = "not_taken"
 
 
@@ -59,9 +60,13 @@ class JournalError(Exception):
         self.final = final
 
 
-def taken_over(sync_id: str) -> JournalError:
+class TakenOver(JournalError):
+    """The claim to a sync, or a plan, is in other hands."""
+
+
+def taken_over(sync_id: str) -> TakenOver:
     """What ends a task that finds its claim to a sync, or its plan, in other hands."""
-    return JournalError(f"another run, or another try of this task, has taken over sync {sync_id!r}: this one stops")
+    return TakenOver(f"another run, or another try of this task, has taken over sync {sync_id!r}: this one stops")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ writes down what became of it, and a plan with its task, a newer run of its sync
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import itertools
 import json
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.imports.ledger import LedgerRow
+from airflow_provider_connectif.contacts.imports.memory import has_open_files
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
 from airflow_provider_connectif.contacts.mapping import Digests, Patch
 from airflow_provider_connectif.contacts.outcomes import JournalError, taken_over
@@ -67,7 +69,7 @@ class Plan:
     ) -> None:
         self._database = database
         self._plans, self._pending = database.tables.plans, database.tables.pending
-        self._sync_id, self._run_id, self._task = sync_id, run_id, task
+        self._sync_id, self.run_id, self._task = sync_id, run_id, task
         self._written_key = key_digester(key_secret)
         self._fernet = None if key_secret is None else _fernet(key_secret)
         self._keeps_rows = keeps_rows
@@ -79,7 +81,7 @@ class Plan:
     @property
     def _is_mine(self) -> Any:
         plans = self._plans.c
-        return sa.and_(plans.sync_id == self._sync_id, plans.run_id == self._run_id, plans.task == self._task)
+        return sa.and_(plans.sync_id == self._sync_id, plans.run_id == self.run_id, plans.task == self._task)
 
     def load(self) -> dict[str, Any] | None:
         """What the process before this one has saved, or ``None`` where no plan was left."""
@@ -92,15 +94,40 @@ class Plan:
         return state
 
     def sweep(self, *, keeps_mine: bool = False) -> None:
-        """Delete what earlier tries of this task and other runs of the sync have left, and what is too old anywhere.
+        """Delete what earlier attempts of this task and other runs of the sync have left, and what is too old anywhere.
+
+        Plans of other runs that name open imports stay: see :meth:`with_open_imports`.
 
         :param keeps_mine: leave the plan of this task.
         """
         plans = self._plans.c
-        is_other_run = sa.and_(plans.sync_id == self._sync_id, plans.run_id != self._run_id)
-        is_to_go = sa.or_(is_other_run, plans.kept_until < time.time())
+        kept = [plan._plan_id for plan, _ in self.with_open_imports()]
+        is_done = sa.and_(self._is_of_another_run, plans.plan_id.not_in(kept))
+        is_to_go = sa.or_(is_done, plans.kept_until < time.time())
         self._delete(sa.and_(is_to_go, sa.not_(self._is_mine)) if keeps_mine else sa.or_(is_to_go, self._is_mine))
         self._plan_id = None
+
+    @property
+    def _is_of_another_run(self) -> Any:
+        return sa.and_(self._plans.c.sync_id == self._sync_id, self._plans.c.run_id != self.run_id)
+
+    def with_open_imports(self) -> list[tuple[Plan, dict[str, Any]]]:
+        """The plans of other runs of the sync whose imports are not accounted for, the oldest first, with their states.
+
+        Only with the claim to the sync, which says that these runs are at work no longer.
+        """
+        plans = self._plans.c
+        query = sa.select(plans.plan_id, plans.run_id, plans.task, plans.state).where(
+            self._is_of_another_run, plans.kept_until >= time.time()
+        )
+        found = []
+        for line in self._database.rows(query.order_by(plans.kept_until)):
+            state = json.loads(line.state)
+            if has_open_files(state):
+                plan = copy.copy(self)
+                plan._plan_id, plan.run_id, plan._task, plan._gathered = line.plan_id, line.run_id, line.task, []
+                found.append((plan, state))
+        return found
 
     def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
         """Put patches off; they are written a thousand at once, and the rest by :meth:`save`.
@@ -252,7 +279,7 @@ class Plan:
             values: dict[str, Any] = {
                 "plan_id": made,
                 "sync_id": self._sync_id,
-                "run_id": self._run_id,
+                "run_id": self.run_id,
                 "task": self._task,
             }
             values |= {"kept_until": time.time() + self._retention_s, "state": "{}"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Literal, Protocol
 
+from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.transport import Answer, IsOwn
 from airflow_provider_connectif.contacts.rows import Row
@@ -31,10 +32,24 @@ class Client(Protocol):
     base_url: str
     quota: Quota
     tries: int
-    longest_wait: float
+    longest_wait_s: float
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """All field definitions."""
+
+    def create_import(
+        self, file: object, *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
+    ) -> Import:
+        """Upload a file."""
+
+    def get_import(self, import_id: str) -> Import:
+        """One import."""
+
+    def list_imports(self) -> Iterable[Import]:
+        """All imports of the account."""
+
+    def download_error_report(self, url: str, sink: BinaryIO) -> int:
+        """The error report of an import."""
 
     def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
         """Send one patch."""

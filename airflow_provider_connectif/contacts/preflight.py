@@ -35,6 +35,10 @@ class ContactCheck(Run):
             if len(self._examples) < _EXAMPLES:
                 self._examples.append(patch)
 
+    @property
+    def _checked_only(self) -> int:
+        return self._keys.count
+
     def _more_in_summary(self) -> dict[str, Any]:
         return {
             "check_only": True,

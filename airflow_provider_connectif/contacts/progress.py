@@ -182,7 +182,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         if tally.delivered:
             parts[-1] += f" ({created:,} created, {updated:,} updated)"
     for outcome in (
-        Outcome.DUPLICATE,
+        Outcome.MERGED,
         Outcome.NOT_TAKEN,
         Outcome.UNCHANGED,
         Outcome.HELD,
@@ -192,7 +192,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         Outcome.UNDELIVERED,
     ):
         if outcomes[outcome]:
-            words = "superseded by a later row" if outcome is Outcome.DUPLICATE else outcome.value.replace("_", " ")
+            words = "superseded by a later row" if outcome is Outcome.MERGED else outcome.value.replace("_", " ")
             parts.append(f"{outcomes[outcome]:,} {words}")
     if tally.known_refusals:
         parts.append(f"{tally.new_refusals:,} of the refusals new")

@@ -24,7 +24,14 @@ from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.summary import BAD_OUTCOMES, Tally, summarise
-from airflow_provider_connectif.contacts.verdict import FAILING_OUTCOMES, Account, Verdict, describe_end, stop_verdict
+from airflow_provider_connectif.contacts.verdict import (
+    FAILING_OUTCOMES,
+    Account,
+    Verdict,
+    describe_end,
+    stop_verdict,
+    unaccounted_verdict,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
@@ -85,7 +92,7 @@ class Run(ABC):
         self._tally = Tally()
         self._effort = Effort(client.quota)
         self._progress = Progress(log, self._tally, client.quota, self._effort, by_import=self._by_import)
-        self._progress.longest_wait_s = client.longest_wait
+        self._progress.longest_wait_s = client.longest_wait_s
         self._journal = journal
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
@@ -163,6 +170,7 @@ class Run(ABC):
             self._tally,
             effort=self._effort,
             rejects_path=self._rejects_path if self._rejects.lines else None,
+            undelivered=self._left_behind,
             more={**self._journal_summary(), **self._more_in_summary()},
         )
 
@@ -207,14 +215,32 @@ class Run(ABC):
         of_rows = {"read": self._tally.read, "outcomes": outcomes, "new_refusals": self._tally.new_refusals}
         return {**of_rows, **self._effort.as_counts()}
 
+    @property
+    def _checked_only(self) -> int:
+        """Rows that a check found good; they have no outcome."""
+        return 0
+
+    @property
+    def _left_behind(self) -> int:
+        """Rows that were read and have no outcome since the run ended early: they are undelivered."""
+        return max(0, self._unsettled) if self.stop is not None or self._is_broken else 0
+
+    @property
+    def _unsettled(self) -> int:
+        return self._tally.unsettled - self._checked_only
+
     def _ended(self) -> tuple[Verdict, str]:
         undelivered = self._tally.outcomes[Outcome.UNDELIVERED]
         trouble = self._trouble()
+        if self._unsettled < 0:
+            return unaccounted_verdict(self._tally.read, self._unsettled)
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope, Account(self._conn_id, self._client.base_url))
         excess = self._budget.describe_excess(self._tally)
         if trouble is not None:
             return trouble
+        if unaccounted := self._unsettled - self._left_behind:
+            return unaccounted_verdict(self._tally.read, unaccounted)
         if undelivered:
             also = f". Besides, {excess}" if excess else ""
             return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try{also}"
@@ -407,7 +433,7 @@ class Run(ABC):
 
     def _leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: too long a one ends the run."""
-        longest_s = self._client.longest_wait
+        longest_s = self._client.longest_wait_s
         if asked_s > longest_s:
             self._end_early(Stop(StopKind.LEFT_ALONE, error, asked_s, longest_s))
 
@@ -445,7 +471,7 @@ class Run(ABC):
     @property
     def _longest_pause_s(self) -> float:
         """Seconds that Connectif may ask for before the run does something else than to wait."""
-        return self._client.longest_wait
+        return self._client.longest_wait_s
 
     def _check_columns(self, source: Source, batch: Sequence[Row]) -> None:
         columns: Sequence[Any] | None = source.columns

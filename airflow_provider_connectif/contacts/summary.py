@@ -18,6 +18,7 @@ _MOST_EXAMPLES = 3
 _MOST_REASONS_CARRIED = 200  # over a deferral
 _LARGEST_SUMMARY = 2000  # bytes as JSON; it goes to XCom and so into Airflow's database
 OTHER_REASONS = "other reasons"
+_EARLIER_NAMES = {"duplicate": Outcome.MERGED.value}  # in states that an earlier version has saved
 
 BAD_OUTCOMES = (Outcome.INVALID, Outcome.REJECTED, Outcome.HELD)
 """The outcomes of refused rows, which count against the failure budget."""
@@ -106,7 +107,9 @@ class Tally:
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped."""
         self.read = int(state["read"])
-        self.outcomes = Counter({Outcome(name): int(count) for name, count in state["outcomes"].items()})
+        self.outcomes = Counter(
+            {Outcome(_EARLIER_NAMES.get(name, name)): int(count) for name, count in state["outcomes"].items()}
+        )
         # Before this version a state had no known refusals.
         reasons = {reason: (*told, 0, [])[:4] for reason, told in state["reasons"].items()}
         self.reasons = Counter({reason: int(told[0]) for reason, told in reasons.items()})
@@ -124,6 +127,11 @@ class Tally:
         return sum(self.outcomes.values())
 
     @property
+    def unsettled(self) -> int:
+        """Rows read that have no outcome; below zero where a row has two."""
+        return self.read - self.accounted
+
+    @property
     def bad(self) -> int:
         """Refused rows: invalid, rejected or held."""
         return sum(self.outcomes[outcome] for outcome in BAD_OUTCOMES)
@@ -136,7 +144,7 @@ class Tally:
     @property
     def needed_delivery(self) -> int:
         """Rows read that were not unchanged, not superseded by a later row, and not known to be refused."""
-        settled_before = self.outcomes[Outcome.UNCHANGED] + self.outcomes[Outcome.DUPLICATE] + self.known_refusals
+        settled_before = self.outcomes[Outcome.UNCHANGED] + self.outcomes[Outcome.MERGED] + self.known_refusals
         return max(0, self.read - settled_before)
 
     @property
@@ -188,23 +196,32 @@ def summarise(
     *,
     effort: Effort | None,
     rejects_path: str | None,
+    undelivered: int = 0,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
 
+    The counts of rows add up: ``read`` = ``created`` + ``updated`` + ``skipped`` + ``invalid`` + ``rejected`` +
+    ``undelivered``, with a journal + ``unchanged`` + ``held``, by import + ``imported`` + ``merged`` + ``not_taken``,
+    of a check + ``valid`` (of an import + ``merged``). Where they do not, the run has failed, and its error says how
+    many rows it cannot account for.
+
+    :param undelivered: rows that were read and not delivered since the run ended early; added to those that the run
+        gave up on.
     :param more: entries of one kind of run only.
-    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected`` (rows), ``requests`` (HTTP
-        requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds held back by a
-        window), ``duration_s`` (since the first attempt of the run began), ``new_refusals`` (rows invalid, rejected or
-        held that no run before this one has seen refused as they are; all of them without a journal), ``reasons`` (rows
-        by reason, those of new refusals first, then the commonest, 20 at most that fit), ``rejects_path`` (``None``
-        where nothing was written). Rows read that are in none of the counts were not delivered: the run ended early,
-        or gave up on them. With a journal ``requests``, ``rate_limited`` and ``waited_s`` are those of all attempts.
+    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected``, ``undelivered`` (rows),
+        ``requests`` (HTTP requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds
+        held back by a window), ``duration_s`` (since the first attempt of the run began), ``new_refusals`` (rows
+        invalid, rejected or held that no run before this one has seen refused as they are; all of them without a
+        journal), ``reasons`` (rows by reason, those of new refusals first, then the commonest, 20 at most that fit),
+        ``rejects_path`` (``None`` where nothing was written). With a journal ``requests``, ``rate_limited`` and
+        ``waited_s`` are those of all attempts.
     """
     counts = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED)
     summary: dict[str, Any] = {
         "read": tally.read,
         **{outcome.value: tally.outcomes[outcome] for outcome in counts},
+        "undelivered": tally.outcomes[Outcome.UNDELIVERED] + undelivered,
         "requests": effort.requests if effort else 0,
         "rate_limited": effort.rate_limited if effort else 0,
         "waited_s": round(effort.waited_s, 1) if effort else 0.0,

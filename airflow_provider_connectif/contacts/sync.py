@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.delivery import Delivery
@@ -18,6 +18,11 @@ from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reas
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.run import Run
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
+from airflow_provider_connectif.contacts.verdict import Trouble, Verdict
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.imports.earlier import EarlierImports
+    from airflow_provider_connectif.contacts.journal import Journal
 
 SENT_AGAIN = "each run sends them all again, though nothing has changed. Let the source have one row for each contact"
 
@@ -32,6 +37,8 @@ class ContactSync(Run):
     def __init__(self, *arguments: Any, max_in_flight: int, **named_arguments: Any) -> None:
         super().__init__(*arguments, **named_arguments)
         self._handed_over: deque[Settled] = deque()
+        self._troubles: list[Trouble] = []
+        self._is_settling_earlier = False
         client = self._client
         self._is_all_handed_over = False
         self._unconfirmed = 0
@@ -68,6 +75,61 @@ class ContactSync(Run):
     def stop(self) -> Stop | None:
         """Why the run ends early, if it does."""
         return super().stop or self._delivery.stop
+
+    @property
+    def _scope(self) -> str:
+        return (
+            "Imports: Read, which the open import of an earlier run needs"
+            if self._is_settling_earlier
+            else super()._scope
+        )
+
+    def _work(self, open_source: Callable[[], Source]) -> None:
+        try:
+            self._settle_earlier_imports()
+        except Trouble as trouble:
+            self._note(trouble)
+        except QuotaClosed:
+            self._own_stop = self.stop or Stop(StopKind.KILLED)
+        if not (self.stop or self._troubles):
+            super()._work(open_source)
+
+    def _settle_earlier_imports(self) -> None:
+        """Wait for what earlier runs of the sync have left at Connectif: older values must not come last.
+
+        :raises Trouble: that cannot be waited for.
+        :raises QuotaClosed: told to stop.
+        """
+        if self._journal is None or self._journal.read_only:
+            return
+        if not (found := self._journal.plan.with_open_imports()):
+            return
+        self._is_settling_earlier = True
+        earlier = self._earlier_imports(self._journal)
+        for plan, state in found:
+            earlier.settle(plan, state)
+        self._is_settling_earlier = False
+
+    def _earlier_imports(self, journal: Journal) -> EarlierImports:
+        # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
+        from airflow_provider_connectif.contacts.imports.earlier import earlier_imports
+
+        return earlier_imports(
+            self._client, journal, self._mapping, self._effort, self._is_to_stop_while_waiting, self._log
+        )
+
+    def _note(self, trouble: Trouble) -> None:
+        if trouble.is_about_the_key:
+            self._own_stop = Stop(StopKind.FAIL, trouble.error)
+        else:
+            self._troubles.append(trouble)
+
+    def _trouble(self) -> tuple[Verdict, str] | None:
+        if not self._troubles:
+            return None
+        is_final = any(trouble.verdict is Verdict.FAILED for trouble in self._troubles)
+        words = ". ".join(dict.fromkeys(trouble.words for trouble in self._troubles))
+        return (Verdict.FAILED if is_final else Verdict.TRY_AGAIN), words
 
     def _process(self, source: Source) -> None:
         self._deliver(lambda: self._send(self._patches(source)))

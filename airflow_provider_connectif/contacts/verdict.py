@@ -22,6 +22,53 @@ class Verdict(StrEnum):
     """Failed, and another try may well succeed."""
 
 
+class Trouble(Exception):
+    """Why imports cannot go on; the text is safe to show.
+
+    :param verdict: how the run ends.
+    :param error: the response that it comes from, if there was one.
+    """
+
+    def __init__(self, verdict: Verdict, words: str, error: Error | None = None) -> None:
+        super().__init__(words)
+        self.verdict = verdict
+        self.words = words
+        self.error = error
+
+    @property
+    def is_about_the_key(self) -> bool:
+        """No further request makes sense."""
+        return isinstance(self.error, ConnectifHttpError) and self.error.status in (401, 403)
+
+
+class WaitTooLong(Trouble):
+    """Connectif asks for a delay that is longer than a worker may wait.
+
+    :param wait_s: seconds that it asks for.
+    :param longest_wait_s: seconds that a worker may wait.
+    """
+
+    def __init__(self, wait_s: float, longest_wait_s: float) -> None:
+        super().__init__(
+            Verdict.TRY_AGAIN,
+            f"Connectif asks for a delay of {wait_s:,.0f} s, and longest_wait of the connection allows "
+            f"{longest_wait_s:,.0f} s. A retry_delay of {wait_s:,.0f} s or more outlasts it",
+        )
+
+
+def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
+    """How a run ends whose outcomes do not add up to its rows, and in words why.
+
+    Retryable: the next attempt reads the source again, and a journal tells it what was delivered.
+
+    :param unaccounted: rows without an outcome; below zero: outcomes without a row.
+    """
+    words = f"{abs(unaccounted):,} of {read:,} rows cannot be accounted for"
+    if unaccounted < 0:
+        words = f"{read:,} rows were read and {read - unaccounted:,} outcomes counted: {-unaccounted:,} too many"
+    return Verdict.TRY_AGAIN, f"{words}. The next attempt reads the source again"
+
+
 _STATUS_WORDS: dict[int, str] = {
     401: "Connectif refused the API key (401) of {connection} at {host}: its password must be keyId:keySecret",
     403: (

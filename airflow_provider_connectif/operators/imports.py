@@ -136,7 +136,7 @@ class ContactImportOperator(ContactsOperator):
 
     def _rules(self, start: Start, event: Mapping[str, Any]) -> ImportRules:
         from airflow_provider_connectif.contacts.imports.rules import ImportRules
-        from airflow_provider_connectif.operators.task_state import has_earlier_tries, run_began_at
+        from airflow_provider_connectif.operators.task_state import has_earlier_tries, has_run_before
 
         limit = self.execution_timeout if self.deferrable else None
         return ImportRules(
@@ -149,8 +149,7 @@ class ContactImportOperator(ContactsOperator):
             deferrable=self.deferrable,
             comes_back=start.comes_back,
             is_retry=start.comes_back or has_earlier_tries(start.context),
-            since=run_began_at(start.context),
-            is_mapped=getattr(start.context.get("ti"), "map_index", -1) >= 0,
+            has_earlier_attempts=start.comes_back or has_run_before(start.context),
             time_limit_s=None if limit is None else limit.total_seconds(),
             trigger_requests=event.get("requests", 0),
             trigger_rate_limited=event.get("rate_limited", 0),

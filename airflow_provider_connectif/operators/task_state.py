@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +75,7 @@ def _whole(number: Any) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def run_began_at(context: Mapping[str, Any]) -> float:
-    """When the DAG run began, in seconds since the epoch; no earlier try can be older."""
-    start = getattr(context.get("dag_run"), "start_date", None) or getattr(context.get("ti"), "start_date", None)
-    return time.time() if start is None else float(start.timestamp())
+def has_run_before(context: Mapping[str, Any]) -> bool:
+    """Whether the task was attempted before in its DAG run, before it was cleared included."""
+    try_number = getattr(context.get("ti"), "try_number", None)
+    return isinstance(try_number, int) and try_number > 1

@@ -44,6 +44,8 @@ class ImportTrigger(BaseTrigger):
         self.poll_interval_s = poll_interval_s
         self.deadline = deadline
         self.carried = carried
+        self._failures = 0  # polls in a row without a usable response
+        self._retry_after_s: float | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments, for Airflow's database."""
@@ -86,6 +88,7 @@ class ImportTrigger(BaseTrigger):
         )
 
     async def _wait(self, imports: AsyncImports, statuses: dict[str, str | None]) -> Why:
+        from airflow_provider_connectif.contacts.backoff import retry_delay_s
         from airflow_provider_connectif.contacts.imports.rules import gap_s
 
         left = list(self.import_ids)
@@ -101,27 +104,36 @@ class ImportTrigger(BaseTrigger):
                 if fate != "wait":
                     left.remove(import_id)
                     continue
-                await self._sleep(gap_s(self.poll_interval_s, len(left)))
+                delay = retry_delay_s(self._failures, self._retry_after_s) if self._failures else 0.0
+                await self._sleep(max(gap_s(self.poll_interval_s, len(left)), delay))
         return "over"
 
     async def _look(self, imports: AsyncImports, import_id: str, statuses: dict[str, str | None]) -> str | None:
-        """What an import's state means for the task; ``None`` where it makes no sense to ask again."""
+        """What an import's state means for the task; ``None`` where it makes no sense to poll again."""
         from airflow_provider_connectif.api.errors import (
             ConnectifHttpError,
             MalformedAnswerError,
             NoAnswerError,
             NotFoundError,
+            TooManyRequestsError,
         )
         from airflow_provider_connectif.contacts.imports.rules import FATES, Fate
         from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
 
+        failures, self._failures, self._retry_after_s = self._failures, 0, None
         try:
             status = (await imports.get_import(import_id)).status
         except NotFoundError:
             return Fate.GONE
+        except TooManyRequestsError:
+            return Fate.WAIT  # the next request waits for the window
         except ConnectifHttpError as error:
-            return None if ResponsePolicy().for_error(error) is Action.FAIL else Fate.WAIT
+            if ResponsePolicy().for_error(error) is Action.FAIL:
+                return None
+            self._failures, self._retry_after_s = failures + 1, error.retry_after
+            return Fate.WAIT
         except (NoAnswerError, MalformedAnswerError):
+            self._failures = failures + 1
             return Fate.WAIT
         statuses[import_id] = status
         return FATES.get(status, Fate.WAIT)

@@ -1,4 +1,8 @@
-"""Tasks that die around an upload: the next try finds what is at Connectif, and uploads only what is not."""
+"""Tasks that die around an upload: no row is lost, no older row comes last, and an import whose id is known is kept.
+
+Of an upload without a response no id is known, and where nothing remembers, none at all: then the file is uploaded
+once more, after what the earlier upload may have begun.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
 ROWS = rows(3000)  # a file of some 100 KB
-MEMORIES = ("sqlite", "postgres", "task state store", "the list only")
+MEMORIES = ("sqlite", "postgres", "task state store", "nothing")
 
 
 @pytest.fixture(params=MEMORIES)
@@ -35,6 +39,12 @@ def remembering(request: pytest.FixtureRequest, airflow_db: None, tmp_path: Path
         journal_database(request.param, request)
         return {"journal_conn_id": "journal"}
     return {"store": FileStore(tmp_path / "store.json")} if request.param == "task state store" else {}
+
+
+@pytest.fixture
+def once(remembering: dict[str, Any]) -> int:
+    """How often a file gets to Connectif whose import's id an earlier attempt has learnt."""
+    return 1 if remembering else 2
 
 
 Start = Callable[..., Process]
@@ -51,7 +61,7 @@ def next_try(remembering: dict[str, Any]) -> Callable[..., Run]:
     return lambda **arguments: import_rows("night", tries_before=next(tries), **(remembering | arguments))
 
 
-def test_killed_after_the_upload(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+def test_killed_after_the_upload(strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int) -> None:
     strict.update(import_hold="inProgress")
     process = start(rows=ROWS)
     process.wait_until_it_says("file 1 of 1")
@@ -61,7 +71,7 @@ def test_killed_after_the_upload(strict: StrictServer, start: Start, next_try: C
     run = next_try(rows=ROWS)
 
     assert run.state == "success", run.error
-    assert len(strict.uploads) == 1
+    assert len(strict.uploads) == once
     assert run.summary["imported"] == account(run.summary) == 3000
     assert strict.contacts == as_contacts(ROWS)
 
@@ -96,7 +106,7 @@ def test_killed_when_all_was_on_its_way(strict: StrictServer, start: Start, next
     run = next_try(rows=ROWS)
 
     assert run.state == "success", run.error
-    assert len(uploaded(strict)) == 1
+    assert len(uploaded(strict)) in (1, 2)  # the network may have had all of it
     assert strict.contacts == as_contacts(ROWS)
 
 
@@ -112,12 +122,13 @@ def test_killed_between_the_upload_and_its_answer(
     run = next_try(rows=ROWS)
 
     assert run.state == "success", run.error
-    assert len(uploaded(strict)) == 1
-    # With a journal the file is settled first, and its rows are then unchanged.
-    assert run.summary["imported"] + run.summary.get("unchanged", 0) == account(run.summary) == 3000
+    assert len(uploaded(strict)) == (2 if hang == "after" else 1)
+    assert run.summary["imported"] == account(run.summary) == 3000
 
 
-def test_killed_among_several_files(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+def test_killed_among_several_files(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run], remembering: dict[str, Any]
+) -> None:
     strict.update(import_faults=[{"nth": [3, 3], "times": 1, "hang": "after"}], import_run_s=0.3)
     process = start(rows=ROWS, max_file_bytes=30_000)
     until(lambda: len(uploaded(strict)) == 3)
@@ -128,12 +139,13 @@ def test_killed_among_several_files(strict: StrictServer, start: Start, next_try
     assert run.state == "success", run.error
     assert account(run.summary) == 3000
     digests = uploaded(strict)
-    assert len(digests) == len(set(digests)) >= 4
-    assert sum(upload["total"] for upload in strict.uploads) == 3000
+    if remembering:  # but for the third file, whose upload got no response
+        assert len(digests) <= len(set(digests)) + 1
+        assert sum(upload["total"] for upload in strict.uploads) <= 3000 + strict.uploads[2]["total"]
     assert strict.contacts == as_contacts(ROWS)
 
 
-def test_killed_twice(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
+def test_killed_twice(strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int) -> None:
     strict.update(import_hold="queued")
     for tries_before in range(2):
         process = start(rows=ROWS, tries_before=tries_before)
@@ -141,11 +153,11 @@ def test_killed_twice(strict: StrictServer, start: Start, next_try: Callable[...
         process.kill()
     strict.update(import_hold=None)
     assert next_try(rows=ROWS).state == "success"
-    assert len(strict.uploads) == 1
+    assert len(strict.uploads) == once
 
 
 def test_told_to_stop_it_leaves_imports_alone_and_names_them(
-    strict: StrictServer, start: Start, next_try: Callable[..., Run]
+    strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int
 ) -> None:
     strict.update(import_hold="inProgress")
     process = start(rows=ROWS)
@@ -157,7 +169,7 @@ def test_told_to_stop_it_leaves_imports_alone_and_names_them(
     strict.update(import_hold=None)
     assert next_try(rows=ROWS).state == "success"
     assert [entry["method"] for entry in strict.log].count("DELETE") == 0
-    assert len(strict.uploads) == 1
+    assert len(strict.uploads) == once
 
 
 def test_told_to_stop_during_an_upload_there_is_none(
@@ -190,12 +202,11 @@ def test_rows_that_have_changed_between_two_tries(
     assert strict.contacts == as_contacts(newer)
     ends = [upload["t"] for upload in strict.uploads]
     assert len(ends) == 2, [(u.get("total"), u.get("import_id"), u["status"]) for u in strict.uploads]
-    if remembering:  # the list alone does not tell that a file of another length is an older one
-        assert ends[1] - ends[0] >= 0.5  # not before the older rows were worked off
+    assert ends[1] - ends[0] >= 0.5  # not before the older import has finished
 
 
 def test_killed_while_it_was_deferred_and_went_on(
-    strict: StrictServer, start: Start, next_try: Callable[..., Run]
+    strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int
 ) -> None:
     first = next_try(rows=ROWS, deferrable=True)
     assert first.state == "deferred"
@@ -209,19 +220,19 @@ def test_killed_while_it_was_deferred_and_went_on(
     run = next_try(rows=ROWS)
     assert run.state == "success", run.error
     assert run.summary["imported"] == 3000
-    assert len(strict.uploads) == 1
+    assert len(strict.uploads) == once
 
 
 @pytest.mark.parametrize("event", [None, "nonsense", {"carried": {"files": 7}}, {"carried": None, "requests": "x"}])
-def test_an_event_that_is_none_uploads_nothing_twice(
-    strict: StrictServer, next_try: Callable[..., Run], event: Any
+def test_an_event_that_is_none_loses_no_row(
+    strict: StrictServer, next_try: Callable[..., Run], event: Any, once: int
 ) -> None:
     first = next_try(rows=ROWS, deferrable=True)
     assert first.state == "deferred"
     run = next_try(rows=ROWS, method="execute_complete", event=event)
     assert run.state == "success", run.error
     assert run.summary["imported"] == account(run.summary) == 3000
-    assert len(strict.uploads) == 1
+    assert len(strict.uploads) == once
 
 
 def test_after_success_the_same_task_begins_anew(strict: StrictServer, remembering: dict[str, Any]) -> None:
@@ -243,24 +254,6 @@ def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
     run = import_rows("night", rows=ROWS, map_index=1, **remembering)
     assert run.state == "success", run.error
     assert strict.contacts == as_contacts(other) | as_contacts(ROWS)
-
-
-def test_a_mapped_task_doubts_what_others_may_have_uploaded(strict: StrictServer, airflow_db: None) -> None:
-    assert import_rows("night", rows=rows(100, begin=5000), map_index=0).state == "success"
-    run = import_rows("night", rows=rows(100), map_index=1, tries_before=1)
-    assert run.state == "success"
-    assert strict.contacts == as_contacts(rows(100)) | as_contacts(rows(100, begin=5000))
-
-
-def test_more_look_alikes_than_files_are_waited_for_and_the_file_is_uploaded(
-    strict: StrictServer, airflow_db: None
-) -> None:
-    for n in range(2):
-        assert import_rows("another", rows=rows(100, begin=1000 * (n + 1))).state == "success"
-    run = import_rows("night", rows=rows(100), tries_before=1)
-    assert run.state == "success"
-    assert as_contacts(rows(100)).items() <= strict.contacts.items()
-    assert len(strict.uploads) == 3
 
 
 def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering: dict[str, Any]) -> None:

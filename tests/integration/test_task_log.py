@@ -110,8 +110,8 @@ def test_an_import_tells_each_window_that_it_waits_for(
     run = import_rows(rows=source, fields="builtin", timeout=timedelta(minutes=2))
     assert run.state == "success"
     told = lines()
-    # The list of imports is in the first window, the upload in the second, the first look at the import in the third.
-    assert [line.split(" ")[0] for line in told] == ["Delivering", "Read", "Rate", "Import", "Rate", "Import", "Done"]
+    # The upload is in the first window, the first poll in the second.
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Read", "Import", "Rate", "Import", "Done"]
     waits = [line for line in told if line.startswith("Rate")]
     pattern = rf"Rate limit: Connectif answered 429; waiting \d+ s, until {CLOCK}\. 3 rows read, 0 imported, 3 without"
     assert all(re.match(pattern, line) for line in waits), waits
@@ -123,10 +123,12 @@ def test_an_upload_that_fails_and_is_tried_again_is_a_warning(
     strict.update(import_faults=[{"times": 1, "status": 500}, {"times": 1, "drop": "before"}])
     assert import_rows(rows=[{"email": "user@example.com", "_name": "Ana"}]).state == "success"
     told = lines(level="warning")
-    again = r"It is looked for in the list of imports; if it is not there, it is uploaded again in about \d\.\d s, try"
+    again = "follows when the imports that have begun since then are finished"
     assert len(told) == 2
-    assert re.fullmatch(rf"File 1 could not be uploaded: HTTP 500[^.]*\. {again} 2 of 5", told[0]), told[0]
-    assert re.fullmatch(rf"File 1 could not be uploaded: the connection broke\. {again} 3 of 5", told[1]), told[1]
+    assert re.fullmatch(rf"File 1 could not be uploaded: HTTP 500[^.]*\. Attempt 2 of 5 {again}", told[0]), told[0]
+    assert re.fullmatch(rf"File 1 could not be uploaded: the connection broke\. Attempt 3 of 5 {again}", told[1]), told[
+        1
+    ]
 
 
 # Failures

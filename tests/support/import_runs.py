@@ -109,5 +109,6 @@ def uploaded(strict: StrictServer) -> list[str]:
 
 def account(summary: Mapping[str, Any]) -> int:
     """Rows of which the summary says what became of them."""
-    names = ("imported", "invalid", "rejected", "duplicates", "unchanged", "held", "created", "updated", "not_taken")
+    names = ("imported", "invalid", "rejected", "merged", "unchanged", "held", "created", "updated", "not_taken")
+    names += ("skipped", "undelivered")
     return sum(summary.get(name, 0) for name in names)

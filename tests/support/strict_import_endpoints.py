@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support import strict_csv
 from tests.support.strict_imports import Import, Imports
 from tests.support.strict_uploads import LARGEST_FILE, Upload
 
@@ -21,10 +22,11 @@ def judge_upload(imports: Imports, upload: Upload, fault: dict[str, Any], entry:
     if not upload.is_multipart:
         entry["violations"] = upload.wrong
         return 415, fault, {}
+    imports.last_total = strict_csv.count_rows(upload.path, upload.fields.get("delimiter", ","))
     if fault.get("drop") == "before" or fault.get("hang") == "before":
         return 0, fault, None
-    if fault.get("status", 200) >= 300:
-        return fault["status"], fault, {}
+    if fault.get("no_import") or (fault.get("status", 200) >= 300 and not fault.get("exists")):
+        return fault.get("status", 201), fault, {}
     if upload.size > LARGEST_FILE:
         return 413, fault, {}
     if wrong:
@@ -32,9 +34,12 @@ def judge_upload(imports: Imports, upload: Upload, fault: dict[str, Any], entry:
         return 422, fault, {"validationErrors": errors}
     if imports.is_full():
         return 400, fault, {"code": "E0401"}
+    if fault.get("same_id"):
+        return 201, fault, next(iter(imports.all.values())).shown()
     one = imports.add(upload, fault)
     entry.update(import_id=one.id, total=one.total)
-    return fault.get("status", 201), fault, one.shown()
+    status = fault.get("status", 201)
+    return status, fault, one.shown() if status < 300 else {}
 
 
 def _faulty_fields(upload: Upload) -> list[str]:
@@ -66,11 +71,14 @@ def judge_question(imports: Imports, method: bytes, target: bytes, wrong: list[s
         return fault["status"], fault, {}
     if kind == "LIST":
         return 200, fault, imports.page(int(query.partition("after=")[2] or 0))
+    others = imports.others()
+    if import_id in others and kind == "GET":
+        return 200, fault, others[import_id]
     one = imports.all.get(import_id)
     if one is None:
         return 404, fault, {}
     if kind == "GET":
-        return 200, fault, one.shown(detail=True)
+        return 200, fault, one.shown(detail=True) | fault.get("json", {})
     return _deleted(imports, one, fault, wrong)
 
 
@@ -98,7 +106,8 @@ def judge_report(
         return 404, fault, b""
     if not one.is_readable_with(query.removeprefix("sig=")):
         return 403, fault, b"<Error>AuthenticationFailed</Error>"
-    return 200, {"content_type": "text/csv"} | fault, one.report.read_bytes()
+    report = fault["text"].encode() if "text" in fault else one.report.read_bytes()
+    return 200, {"content_type": "text/csv"} | fault, report
 
 
 def body_of(status: int, body: Any, fault: dict[str, Any], error: Any) -> bytes:

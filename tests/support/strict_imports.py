@@ -34,6 +34,8 @@ SETTINGS: dict[str, Any] = {
     "import_order": "newest",  # of the list, or "oldest"
     "imports_a_page": 5,
     "foreign_imports": 0,  # imports of the app that stand in the queue
+    "other_imports": [],
+    "import_list_circle": False,  # the last page of the list links to the first one
     "import_faults": [],
     "import_faults_hold": True,  # when it is False, what a fault holds goes on
     "report_host": "localhost",  # in the address of a report; the API itself is at 127.0.0.1
@@ -47,6 +49,12 @@ Which requests: ``on`` ``POST`` (the default), ``GET``, ``LIST``, ``DELETE`` or 
 counted over the requests of that kind. What happens to an upload besides: ``drop: "during"`` (after ``at_bytes`` of
 the body, by default one); ``bytes_per_s``; and, where it is accepted: ``end`` (the last state, instead of
 ``finished``: ``error``, ``cancelled`` or any word), ``at_rows`` (where it ends, by default after all rows), ``hold``.
+An upload makes no import where the ``status`` is 300 or more, unless ``exists`` is true; nor with ``no_import``.
+``same_id``: the response shows the first import instead. ``json`` stands over what a ``GET`` shows, ``text`` instead
+of a ``REPORT``.
+
+``other_imports``: what other systems have in the list, mappings over a finished import from the API with as many rows
+as the last upload. ``from_upload``: not there before so many uploads have come; dated then.
 """
 
 
@@ -58,6 +66,8 @@ class Imports:
         self.folder = folder
         self.all: dict[str, Import] = {}
         self.counts: Counter[str] = Counter()
+        self.last_total = 0
+        self.dates: dict[int, str] = {}  # of the imports of other systems
         self.report_port = 0
 
     def fault_for(self, on: str) -> dict[str, Any]:
@@ -92,7 +102,7 @@ class Imports:
             raise error
 
     def page(self, first: int) -> dict[str, Any]:
-        shown = [one.shown() for one in self.all.values()]
+        shown = [one.shown() for one in self.all.values()] + list(self.others().values())
         shown += [
             {"id": f"{0xA00 + n:024x}", "type": "contacts", "origin": "app", "status": "queued", "total": 1}
             for n in range(self._foreign())
@@ -101,7 +111,22 @@ class Imports:
             shown.reverse()
         last = first + self.account.imports_a_page
         links = {"next": f"/imports/?after={last}"} if last < len(shown) else {}
+        if not links and self.account.import_list_circle:
+            links = {"next": "/imports/?after=0"}
         return {"links": links, "results": shown[first:last]}
+
+    def others(self) -> dict[str, dict[str, Any]]:
+        """The imports of other systems that are there by now, by id."""
+        shown = {}
+        for place, other in enumerate(self.account.other_imports):
+            if self.counts["POST"] < other.get("from_upload", 0):
+                continue
+            one = {"id": f"{0xB00 + place:024x}", "type": "contacts", "origin": "api", "status": "finished"}
+            one |= {"total": self.last_total, "success": self.last_total, "errors": 0}
+            one |= {"createdAt": self.dates.setdefault(place, _now())}
+            one |= {name: value for name, value in other.items() if name != "from_upload"}
+            shown[str(one["id"])] = one
+        return shown
 
     def _foreign(self) -> int:
         return int(self.account.foreign_imports)

@@ -96,6 +96,7 @@ def run_in_airflow(
     *,
     retries: int = 1,
     with_follower: bool = False,
+    kind: str = "ContactPatchOperator",
     **arguments: Any,
 ) -> Run:
     """Run a DAG of one operator, or of a task and the operator on its output, in Airflow itself.
@@ -105,12 +106,12 @@ def run_in_airflow(
     """
     from airflow.providers.common.compat.sdk import DAG, task
 
-    from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+    from airflow_provider_connectif.operators import contacts
 
     with DAG(f"patch_{next(_names)}", schedule=None) as dag:
         if upstream is not None:
             arguments["rows"] = task(upstream, task_id="rows", show_return_value_in_logs=False)()
-        patch = ContactPatchOperator(task_id="patch", retries=retries, retry_delay=0, **arguments)
+        patch = getattr(contacts, kind)(task_id="patch", retries=retries, retry_delay=0, **arguments)
         if with_follower:
             patch >> task(lambda: None, task_id="follower")()
     dag_run = run_dag(dag)

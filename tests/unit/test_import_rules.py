@@ -1,4 +1,4 @@
-"""Which imports of the list may be files of a run, and what the numbers of an import come to."""
+"""Which imports of the list a lost upload may have begun, and what the numbers of an import come to."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ import pytest
 
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.contacts.imports.account import Numbers, numbers_of
-from airflow_provider_connectif.contacts.imports.memory import ImportState, SentFile
-from airflow_provider_connectif.contacts.imports.rules import FATES, ON_EXISTING, Fate, ImportRules
+from airflow_provider_connectif.contacts.imports.memory import ImportState, SentFile, has_open_files
+from airflow_provider_connectif.contacts.imports.requests import _may_be
+from airflow_provider_connectif.contacts.imports.rules import FATES, ON_EXISTING, Fate
 
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
-OURS: dict[str, Any] = {
+OPEN: dict[str, Any] = {
     "id": "1",
     "type": "contacts",
     "origin": "api",
-    "total": 7,
-    "options": {"delimiter": ",", "overrideExisting": True, "updateOnlyEmptyFields": False},
+    "status": "inProgress",
     "createdAt": "2026-01-01T12:00:05Z",
 }
 
 
 @pytest.mark.parametrize(
-    ("change", "could_be"),
+    ("change", "may_be"),
     [
         ({}, True),
+        ({"status": "queued"}, True),
+        ({"status": "paused"}, True),  # not documented
+        ({"status": None}, True),
+        ({"status": "finished"}, False),
+        ({"status": "error"}, False),
+        ({"status": "cancelled"}, False),
         ({"createdAt": "2026-01-01T11:58:30Z"}, True),  # its clock may be behind
         ({"createdAt": "2026-01-01T11:57:00Z"}, False),
+        ({"createdAt": "2026-01-01T14:57:00+03:00"}, False),
+        ({"createdAt": "2026-01-01T11:57:00"}, True),  # of which zone is not known
+        ({"createdAt": "2027-01-01T00:00:00Z"}, True),
         ({"createdAt": None}, True),
-        ({"total": 8}, False),
-        ({"total": None}, False),
         ({"type": "products"}, False),
         ({"type": None}, True),
         ({"origin": "app"}, False),
-        ({"options": {}}, True),
-        ({"options": {**OURS["options"], "delimiter": ";"}}, False),
-        ({"options": {**OURS["options"], "overrideExisting": False}}, False),
-        ({"options": {**OURS["options"], "updateOnlyEmptyFields": True}}, False),
+        ({"origin": None}, True),
     ],
 )
-def test_what_could_be_ours(change: dict[str, Any], could_be: bool) -> None:
-    assert ImportRules().could_be(Import.parse({**OURS, **change}), 7, SINCE.timestamp()) is could_be
+def test_which_import_an_upload_without_a_response_may_have_begun(change: dict[str, Any], may_be: bool) -> None:
+    assert _may_be(Import.parse({**OPEN, **change}), SINCE.timestamp()) is may_be
 
 
 @pytest.mark.parametrize(
@@ -52,11 +56,12 @@ def test_what_could_be_ours(change: dict[str, Any], could_be: bool) -> None:
         ({"total": 10, "success": 7, "errors": 3}, Numbers(7, 3, 0, True)),
         ({"total": 10, "success": 7, "errors": 1}, Numbers(7, 1, 2, True)),
         ({"success": 10, "errors": 0}, Numbers(10, 0, 0, True)),
-        ({"total": 9, "success": 9, "errors": 0}, Numbers(9, 0, 1, False)),
-        ({"total": 10, "success": 12, "errors": 0}, Numbers(10, 0, 0, False)),
-        ({"total": 10, "success": 8, "errors": 8}, Numbers(8, 2, 0, False)),
+        ({"total": 9, "success": 9, "errors": 0}, Numbers(0, 0, 10, False)),
+        ({"total": 11, "success": 10, "errors": 0}, Numbers(0, 0, 10, False)),
+        ({"total": 10, "success": 12, "errors": 0}, Numbers(0, 0, 10, False)),
+        ({"total": 10, "success": 8, "errors": 8}, Numbers(0, 0, 10, False)),
         ({"total": 10}, Numbers(0, 0, 10, False)),
-        ({"total": 10, "success": 10}, Numbers(10, 0, 0, False)),
+        ({"total": 10, "success": 10}, Numbers(0, 0, 10, False)),
     ],
 )
 def test_numbers_add_up_to_the_rows_whatever_is_told(told: dict[str, int], numbers: Numbers) -> None:
@@ -80,8 +85,8 @@ def test_what_another_try_has_to_begin_with_is_not_remembered() -> None:
     begun = SentFile(0, "a", 1, since=1.0)
     failed = SentFile(1, "b", 1, since=1.0, import_id="x", is_settled=True, is_failed=True)
     done = SentFile(2, "c", 1, since=1.0, import_id="y", is_settled=True)
-    saved = ImportState([begun, failed, done, SentFile(3, "d", 1)], ["k"], False, {"tally": 1}).as_json()
-    assert ImportState.from_json(saved) == ImportState([begun, done], ["k"], False, {"tally": 1})
+    saved = ImportState([begun, failed, done, SentFile(3, "d", 1)], False, {"tally": 1}).as_json()
+    assert ImportState.from_json(saved) == ImportState([begun, done], False, {"tally": 1})
 
 
 @pytest.mark.parametrize(
@@ -90,10 +95,32 @@ def test_what_another_try_has_to_begin_with_is_not_remembered() -> None:
         None,
         {},
         {"files": 7},
-        {"files": [{"x": 1}], "known": []},
+        {"files": [{"x": 1}], "is_all_sent": False, "run": {}},
         {"is_read": True},
-        {"files": [], "known": [], "is_all_sent": True, "run": {}},
+        {"files": [], "is_all_sent": True, "run": {}},
     ],
 )
 def test_what_is_no_state_is_none(state: Any) -> None:
     assert ImportState.from_json(state) is None
+
+
+def test_a_state_of_an_earlier_version_is_read() -> None:
+    begun = SentFile(0, "a", 1, since=1.0)
+    saved = ImportState([begun], False, {"tally": 1}).as_json() | {"known": ["x"]}
+    assert ImportState.from_json(saved) == ImportState([begun], False, {"tally": 1})
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (ImportState([SentFile(0, "a", 1, since=1.0)]).as_json(), True),
+        (ImportState([SentFile(0, "a", 1, since=1.0, import_id="x")]).as_json(), True),
+        (ImportState([SentFile(0, "a", 1, since=1.0, import_id="x", is_settled=True)]).as_json(), False),
+        ({}, False),
+        ({"is_read": True, "tally": {}}, False),  # a delivery by PATCH
+        ({"files": [{"x": 1}]}, False),
+        ({"files": 7}, False),
+    ],
+)
+def test_which_plans_name_open_imports(state: dict[str, Any], expected: bool) -> None:
+    assert has_open_files(state) is expected

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.operators.task_state import has_earlier_tries, run_began_at
+from airflow_provider_connectif.operators.task_state import has_earlier_tries, has_run_before
 
 
 def context(try_number: Any, max_tries: Any, retries: int = 2) -> dict[str, Any]:
@@ -38,7 +37,6 @@ def test_without_a_task_it_is_a_first_try() -> None:
     assert has_earlier_tries({}) is False
 
 
-def test_when_the_run_began() -> None:
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    assert run_began_at({"dag_run": SimpleNamespace(start_date=moment)}) == moment.timestamp()
-    assert run_began_at({}) > moment.timestamp()
+@pytest.mark.parametrize(("try_number", "expected"), [(1, False), (2, True), (None, False)])
+def test_an_attempt_before_a_clear_is_one_too(try_number: Any, expected: bool) -> None:
+    assert has_run_before(context(try_number, 2)) is expected

@@ -54,7 +54,7 @@ class Numbers(NamedTuple):
     """An import in numbers, which add up to the rows of its file.
 
     ``missing``: rows that are neither among the successes nor among the errors. ``is_trusted``: the numbers are
-    there, and are about this file.
+    there, and fit this file; otherwise all of its rows are missing.
     """
 
     taken: int
@@ -62,17 +62,21 @@ class Numbers(NamedTuple):
     missing: int
     is_trusted: bool
 
+    @property
+    def is_whole(self) -> bool:
+        """Every row is accounted for."""
+        return self.is_trusted and not self.missing
+
 
 def numbers_of(one: Import, rows: int) -> Numbers:
-    """The numbers of an import, whatever the answer has of them.
+    """The numbers of an import, whatever the response has of them.
 
     :param rows: of the file.
     """
-    taken, refused = min(one.success or 0, rows), one.errors or 0
-    refused = min(refused, rows - taken)
-    told = one.success is not None and one.errors is not None
-    fits = told and one.total in (rows, None) and (one.success or 0) + (one.errors or 0) <= rows
-    return Numbers(taken, refused, rows - taken - refused, fits)
+    taken, refused = one.success, one.errors
+    if taken is None or refused is None or one.total not in (rows, None) or taken + refused > rows:
+        return Numbers(0, 0, rows, False)
+    return Numbers(taken, refused, rows - taken - refused, True)
 
 
 class Reports:
@@ -123,6 +127,8 @@ class Reports:
                     return path
                 except ErrorReportError as error:
                     why = error.what
+                    if not error.is_passing:
+                        break
         self._log.warning("Import %s: its error report could not be had (%s)", one.id, why)
         return None
 

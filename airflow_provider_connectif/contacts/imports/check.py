@@ -32,10 +32,15 @@ class ImportCheck(ContactImport):
             if not self.stop:
                 self._made = files.close()
 
+    @property
+    def _checked_only(self) -> int:
+        return self._made.rows + self._made.duplicates
+
     def _more_in_summary(self) -> dict[str, Any]:
         return {
             "check_only": True,
             "valid": self._made.rows,
+            "merged": self._made.duplicates,
             "duplicates": self._made.duplicates,
             "files": len(self._made.files),
         }

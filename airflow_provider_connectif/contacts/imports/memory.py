@@ -21,7 +21,7 @@ class SentFile:
     :param digest: SHA-256 of its content.
     :param rows: without the header.
     :param since: when its upload began, in seconds since the epoch; ``None``: it did not.
-    :param import_id: ``None`` as long as Connectif has not answered the upload.
+    :param import_id: from the response to the upload; ``None`` as long as there is none. No other import is ours.
     :param is_settled: its import is over and accounted for.
     :param is_failed: the import failed as a whole; another try imports the file again.
     """
@@ -50,13 +50,11 @@ class ImportState:
     """How far a run is. Small, JSON-ready, and without personal data.
 
     :param files: those of the run.
-    :param known: imports that look like ours and were there before the first upload.
     :param is_all_sent: every file is uploaded: no row needs to be read again.
     :param run: what else is needed to go on.
     """
 
     files: list[SentFile] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
     is_all_sent: bool = False
     run: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +66,7 @@ class ImportState:
     def as_json(self) -> dict[str, Any]:
         """For :class:`Memory`; files that another try has to begin with are left out."""
         files = [asdict(file) for file in self.files if file.is_open or file.is_at_connectif]
-        return {"files": files, "known": self.known, "is_all_sent": self.is_complete, "run": self.run}
+        return {"files": files, "is_all_sent": self.is_complete, "run": self.run}
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any] | None) -> ImportState | None:
@@ -78,7 +76,6 @@ class ImportState:
         try:
             found = cls(
                 [SentFile(**file) for file in state["files"]],
-                list(state["known"]),
                 bool(state["is_all_sent"]),
                 dict(state["run"]),
             )
@@ -87,8 +84,17 @@ class ImportState:
         return None if found.is_all_sent and not found.run.keys() >= _NEEDED_TO_GO_ON else found
 
 
+def has_open_files(state: Mapping[str, Any]) -> bool:
+    """Whether a saved state names a file whose import, or whose upload, is not accounted for."""
+    files = state.get("files")
+    try:
+        return any(SentFile(**file).is_open for file in files) if isinstance(files, list) else False
+    except TypeError:
+        return False  # saved by another version, or by another operator
+
+
 class Memory(Protocol):
-    """Where a state is kept from one try of a task to the next.
+    """Where a state is kept from one attempt of a task to the next.
 
     ``remembers``: what was saved is there for the next try; what is not there was never uploaded.
     """
@@ -106,7 +112,7 @@ class Memory(Protocol):
 
 
 class NoMemory:
-    """Nothing is kept: the list of imports is all there is.
+    """Keeps nothing, so an import of an earlier process is never known to be ours.
 
     :param carried: what came with the process itself.
     """

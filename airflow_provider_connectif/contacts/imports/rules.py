@@ -8,14 +8,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.contacts.imports.files import MAX_FILE_BYTES
 
 QUEUE_LENGTH = 10
 """Imports that may be queued, those of the app included (API guide "Custom error codes", E0401)."""
 
 CLOCK_TOLERANCE_S = 120.0
-"""How far the clock that dates imports may be behind ours."""
+"""Seconds that the clock which dates imports may be behind ours."""
 
 _LEAST_GAP_S = 3.0
 
@@ -77,9 +76,8 @@ class ImportRules:
     :param patch_leftovers: deliver by PATCH what does not fit into the queue.
     :param deferrable: give the worker back once all is uploaded.
     :param comes_back: the task was deferred, and goes on.
-    :param is_retry: an earlier try of the task may have uploaded something.
-    :param since: when the first try can have begun at the earliest, in seconds since the epoch.
-    :param is_mapped: tasks beside this one may upload files that look alike.
+    :param is_retry: an earlier attempt of the task, since it was last cleared, may have uploaded something.
+    :param has_earlier_attempts: likewise, those before it was cleared included.
     :param time_limit_s: seconds that the try may take in all.
     :param trigger_requests: requests that the trigger has made while the task was deferred.
     :param trigger_rate_limited: those of them that were answered 429.
@@ -94,8 +92,7 @@ class ImportRules:
     deferrable: bool = False
     comes_back: bool = False
     is_retry: bool = False
-    since: float = 0.0
-    is_mapped: bool = False
+    has_earlier_attempts: bool = False
     time_limit_s: float | None = None
     trigger_requests: int = 0
     trigger_rate_limited: int = 0
@@ -109,26 +106,6 @@ class ImportRules:
     def way(self) -> str:
         """What tells the journal's digests apart where Connectif need not hold afterwards what was sent."""
         return "" if self.on_existing == "update" else f"import:{self.on_existing}"
-
-    def could_be(self, one: Import, rows: int, since: float) -> bool:
-        """Whether an import of the list may be a file of ours.
-
-        What the list does not tell is no evidence against it, but for the number of rows.
-
-        :param since: when it can have been uploaded at the earliest, by our clock.
-        """
-        options = {
-            "delimiter": self.delimiter,
-            "overrideExisting": self.flags.override_existing,
-            "updateOnlyEmptyFields": self.flags.update_only_empty_fields,
-        }
-        return (
-            one.total == rows
-            and one.type in ("contacts", None)
-            and one.origin in ("api", None)
-            and all(one.options.get(name) in (value, None) for name, value in options.items())
-            and (one.created_at is None or one.created_at.timestamp() >= since - CLOCK_TOLERANCE_S)
-        )
 
 
 def gap_s(poll_interval_s: float, open_imports: int) -> float:

@@ -6,18 +6,18 @@ import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
-from airflow_provider_connectif.contacts.imports.account import KeepReport, ReportClient, Reports
+from airflow_provider_connectif.contacts.imports.account import KeepReport, Reports
+from airflow_provider_connectif.contacts.imports.earlier import EarlierImports
 from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet, header_faults
 from airflow_provider_connectif.contacts.imports.import_file import ImportFile
 from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES, describe_faults
 from airflow_provider_connectif.contacts.imports.memory import Memory, SentFile
 from airflow_provider_connectif.contacts.imports.pending_file import restored_file
-from airflow_provider_connectif.contacts.imports.requests import ImportClient, ImportRequests, Trouble
+from airflow_provider_connectif.contacts.imports.requests import ImportRequests
 from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, Fate, ImportRules
-from airflow_provider_connectif.contacts.imports.search import Search
 from airflow_provider_connectif.contacts.imports.settlement import Settlement
 from airflow_provider_connectif.contacts.imports.uploads import Uploads
 from airflow_provider_connectif.contacts.imports.waiting import Waiting
@@ -30,14 +30,13 @@ from airflow_provider_connectif.contacts.progress import clock, describe_seconds
 from airflow_provider_connectif.contacts.rows import Row
 from airflow_provider_connectif.contacts.summary import Tally
 from airflow_provider_connectif.contacts.sync import SENT_AGAIN, ContactSync
-from airflow_provider_connectif.contacts.verdict import Verdict
+from airflow_provider_connectif.contacts.verdict import Trouble, Verdict, WaitTooLong
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.journal import Journal
 
 _LEFTOVERS_AT_ONCE = 8
 _MOST_IDS = 20  # in the summary
-
-
-class ImportsClient(Client, ImportClient, ReportClient, Protocol):
-    """What an import needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
 
 
 class ContactImport(ContactSync):
@@ -54,7 +53,7 @@ class ContactImport(ContactSync):
 
     def __init__(
         self,
-        client: ImportsClient,
+        client: Client,
         *arguments: Any,
         rules: ImportRules,
         memory: Memory,
@@ -62,26 +61,28 @@ class ContactImport(ContactSync):
         **named_arguments: Any,
     ) -> None:
         super().__init__(client, *arguments, max_in_flight=_LEFTOVERS_AT_ONCE, **named_arguments)
-        self._import_client = client
         self._rules = rules
         self._memory = memory
         self._keep_report = keep_report
         self._is_loaded = False
         self.account_is_known = not rules.comes_back
-        self._troubles: list[Trouble] = []
-        self._waiting = Waiting(rules, self._effort, lambda: self.stop is not None, self._log)
-        self._requests = ImportRequests(
-            client, rules, self._policy, self._waiting.pause, self._log, self._effort.add_failure
-        )
-        self._watch = Watch(self._requests, rules, self._waiting, self._log)
-        search = Search(self._requests, rules, self._watch.until_over, self._log)
-        self._uploads = Uploads(self._requests, search, self._watch, rules, memory, self._journal, self._log)
+        self._unaccounted = 0
+        self._waiting = Waiting(rules, self._effort, lambda: self.stop is not None, self._log, client.longest_wait_s)
+        requests = ImportRequests(client, rules, self._policy, self._waiting, self._log, self._effort.add_failure)
+        self._watch = Watch(requests, rules, self._waiting, self._log)
+        self._uploads = Uploads(requests, self._watch, rules, memory, self._journal, self._log)
         self._waiting.describe = self._describe_imports
         self._waiting.describe_next_try = self._uploads.describe_next_try
         self._own_thread = threading.current_thread()
         client.quota.while_waiting = self._tell_wait
         self.is_deferred = False
         """The task is to wait without a worker, and then to go on."""
+
+    @property
+    def _left_behind(self) -> int:
+        # What a finished import does not account for may be there or not: these rows have no outcome.
+        is_open = self.is_deferred or bool(self._troubles) or self.stop is not None or self._is_broken
+        return max(0, self._unsettled - self._unaccounted) if is_open else 0
 
     @property
     def _scope(self) -> str:
@@ -108,6 +109,9 @@ class ContactImport(ContactSync):
             "tally": self._tally.as_state(),
             "effort": self._effort.as_state(),
             "remapped": self._changes.remapped if self._changes else 0,
+            "unaccounted": self._unaccounted,
+            "on_existing": self._rules.on_existing,
+            "generation": self._journal.generation if self._journal is not None else 0,
             "rejects": self._rejects.lines,
             "timeout_at": self._waiting.timeout_at,
             # Of imports that another try imports again it tells itself.
@@ -127,6 +131,7 @@ class ContactImport(ContactSync):
         # other threads wait for, with definitions or leftovers, it tells beside them.
         if threading.current_thread() is self._own_thread:
             self._progress.tick()
+            self._waiting.check_quota(self._client.quota)
 
     def _open_journal(self) -> None:
         if self._journal is not None:
@@ -163,13 +168,28 @@ class ContactImport(ContactSync):
         except QuotaClosed:
             self._own_stop = self.stop or Stop(StopKind.KILLED)
 
+    def _earlier_imports(self, journal: Journal) -> EarlierImports:
+        self._waiting.begin()
+        return EarlierImports(
+            self._client,
+            self._rules,
+            self._watch,
+            self._waiting,
+            journal,
+            self._mapping,
+            self._log,
+            self._keep_report,
+        )
+
     def _begin_or_go_on(self, open_source: Callable[[], Source]) -> None:
+        self._settle_earlier_imports()
+        self._waiting.describe = self._describe_imports
         self._uploads.recall()
         self._is_loaded = self.account_is_known = True
         self._settlement = Settlement(
             self._rules,
             Reports(
-                self._import_client,
+                self._client,
                 self._folder,
                 self._same_contact,
                 self._keep_report,
@@ -206,6 +226,7 @@ class ContactImport(ContactSync):
         self._troubles += [Trouble(Verdict.FAILED, words) for words in run["troubles"]]
         self._changes = self._made_changes(remapped=run["remapped"])
         self._rejects.lines = run.get("rejects", 0)
+        self._unaccounted = run.get("unaccounted", 0)
         if self._rules.comes_back:
             self._effort.go_on(run["effort"])
             self._effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
@@ -214,14 +235,15 @@ class ContactImport(ContactSync):
         self._wait_and_settle(self._tally)
 
     def _settle_earlier(self) -> None:
-        """An earlier try died before all was uploaded: what it did upload is waited for, and acknowledged."""
+        """An earlier attempt died before all was uploaded: what it did upload is waited for, and acknowledged."""
         self._waiting.begin()
-        self._uploads.find_unanswered()
-        self._log.info("An earlier try did not upload everything: %s", self._describe_imports())
+        self._log.info("An earlier attempt did not upload everything: %s", self._describe_imports())
         self._wait_and_settle(Tally())
+        self._uploads.wait_for_lost()
         for trouble in self._troubles:
-            self._log.warning("Earlier try: %s", trouble.words)
+            self._log.warning("Earlier attempt: %s", trouble.words)
         self._troubles.clear()
+        self._unaccounted = 0
         self._uploads.forget()
 
     def _process(self, source: Source) -> None:
@@ -231,12 +253,15 @@ class ContactImport(ContactSync):
                 return
             made = files.close()
             self._tell_files(made)
-            self._tally.count_many(Outcome.DUPLICATE, made.duplicates)
+            self._tally.count_many(Outcome.MERGED, made.duplicates)
             self._waiting.begin()
-            to_import = self._without_leftovers(made.files)
-            if not self.stop:
-                self._uploads.identify(to_import)
-                self._upload()
+            left = made.files[QUEUE_LENGTH:] if self._rules.patch_leftovers else []
+            self._uploads.identify(made.files[: len(made.files) - len(left)])
+            self._patch_leftovers(left)
+            if self.stop:
+                return
+            self._waiting.begin()
+            self._upload()
             if self.stop:
                 return
             if self._rules.deferrable and self.open_imports and not self._troubles:
@@ -261,37 +286,42 @@ class ContactImport(ContactSync):
                 is_known = self._changes is not None and self._changes.note_invalid_patch(patch)
                 self._refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
 
-    def _without_leftovers(self, files: Sequence[ImportFile]) -> Sequence[ImportFile]:
-        """The files that are imported; what is too much for the queue is delivered by PATCH, if that is wanted."""
-        left = files[QUEUE_LENGTH:] if self._rules.patch_leftovers else []
-        if left:
-            rows = sum(file.rows for file in left)
+    def _patch_leftovers(self, files: Sequence[ImportFile]) -> None:
+        """Deliver by PATCH what is too much for the queue, once no older import can come after it."""
+        if files:
+            rows = sum(file.rows for file in files)
             self._log.info("Delivering the smallest files by PATCH: %s", plural(rows, "row"))
-            self._deliver(lambda: self._send(chain.from_iterable(file.patches() for file in left)))
-        return files[: len(files) - len(left)]
+            self._deliver(lambda: self._send(chain.from_iterable(file.patches() for file in files)))
 
     def _upload(self) -> None:
         try:
             self._uploads.upload(self._save)
         except Trouble as trouble:
             self._note(trouble)  # what was uploaded is settled all the same
-            for sent in self._uploads.state.files:
-                if sent.since is None:
-                    self._tally.count_many(Outcome.UNDELIVERED, sent.rows)
 
     def _save(self) -> None:
         self._memory.save(self.state)
 
     def _wait_and_settle(self, tally: Tally) -> None:
+        try:
+            self._settle_all(tally)
+        except WaitTooLong:
+            if not (self._rules.deferrable and self._uploads.state.is_complete and not self._troubles):
+                raise
+            self._log.info("Connectif asks for a delay that is too long for a worker")
+            self.is_deferred = True
+
+    def _settle_all(self, tally: Tally) -> None:
         while waiting := [sent for sent in self._uploads.state.files if sent.is_open and sent.import_id is not None]:
             for sent in waiting:
-                one, fate = self._watch.look(str(sent.import_id))
+                one, fate = self._watch.poll(sent)
                 if fate is Fate.WAIT:
                     self._watch.pause(len(waiting))
                     continue
                 trouble = self._settlement.trouble(sent, one, fate)
                 if trouble is not None:
                     self._troubles.append(trouble)
+                self._unaccounted += self._settlement.unaccounted(sent, one, fate)
                 self._settlement.settle(sent, one, fate, tally, lambda: self.state)
                 self._save()
 
@@ -309,19 +339,6 @@ class ContactImport(ContactSync):
         """One form for all spellings of a key, as the rows at hand have it."""
         same = self._mapping.same_contact(key)
         return same if self._uploads.on_disk or self._journal is None else self._journal.written_key(same)
-
-    def _note(self, trouble: Trouble) -> None:
-        if trouble.is_about_the_key:
-            self._own_stop = Stop(StopKind.FAIL, trouble.error)
-        else:
-            self._troubles.append(trouble)
-
-    def _trouble(self) -> tuple[Verdict, str] | None:
-        if not self._troubles:
-            return None
-        is_final = any(trouble.verdict is Verdict.FAILED for trouble in self._troubles)
-        words = ". ".join(dict.fromkeys(trouble.words for trouble in self._troubles))
-        return (Verdict.FAILED if is_final else Verdict.TRY_AGAIN), words
 
     def _delivery_traits(self) -> dict[str, Any]:
         return super()._delivery_traits() | {"way": self._rules.way, "settles_later": True}
@@ -358,7 +375,8 @@ class ContactImport(ContactSync):
     def _more_in_summary(self) -> dict[str, Any]:
         outcomes = self._tally.outcomes
         ids = [sent.import_id for sent in self._uploads.state.files if sent.import_id is not None]
-        more: dict[str, Any] = {"imported": outcomes[Outcome.IMPORTED], "duplicates": outcomes[Outcome.DUPLICATE]}
+        merged = outcomes[Outcome.MERGED]
+        more: dict[str, Any] = {"imported": outcomes[Outcome.IMPORTED], "merged": merged, "duplicates": merged}
         if self._rules.on_existing == "keep":
             more["not_taken"] = outcomes[Outcome.NOT_TAKEN]
         return (

@@ -9,13 +9,12 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.contacts.imports.account import Numbers, Refused, Reports, numbers_of
 from airflow_provider_connectif.contacts.imports.import_file import ImportFile
 from airflow_provider_connectif.contacts.imports.memory import SentFile
-from airflow_provider_connectif.contacts.imports.requests import Trouble
 from airflow_provider_connectif.contacts.imports.rules import Fate, ImportRules
 from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.progress import Log, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.summary import Tally
-from airflow_provider_connectif.contacts.verdict import Verdict
+from airflow_provider_connectif.contacts.verdict import Trouble, Verdict
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.journal import Journal
@@ -76,6 +75,8 @@ class Settlement:
         numbers = _numbers(sent, one, fate)
         is_known = self._count_refused(sent, one, fate, numbers, tally)
         tally.outcomes[Outcome.IMPORTED] += numbers.taken
+        if fate is not Fate.FINISHED:
+            tally.count_many(Outcome.UNDELIVERED, numbers.missing)
         sent.is_settled, sent.is_failed = True, fate in (Fate.BROKEN, Fate.GONE)
         if self._journal is not None:
             write = self._journal.acknowledge_file if is_known else self._journal.give_up_file
@@ -98,13 +99,19 @@ class Settlement:
             return Trouble(
                 verdict, words.format(id=one.id, done=numbers.taken + numbers.refused, rows=plural(sent.rows, "row"))
             )
-        if not numbers.is_trusted or (numbers.missing and self._rules.on_existing != "keep"):
+        if self.unaccounted(sent, one, fate):
             return Trouble(
                 Verdict.FAILED,
                 f"import {one.id} is finished and {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
                 f"accounted for: it says total {one.total}, success {one.success}, errors {one.errors}",
             )
         return None
+
+    def unaccounted(self, sent: SentFile, one: Import, fate: Fate) -> int:
+        """Rows of a finished import that are in none of its numbers; these may be anything."""
+        numbers = _numbers(sent, one, fate)
+        is_explained = fate is not Fate.FINISHED or (numbers.is_trusted and self._rules.on_existing == "keep")
+        return 0 if is_explained else numbers.missing
 
     def _count_refused(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers, tally: Tally) -> bool:
         """Count what was not taken; whether it is known of every row of the file what became of it."""

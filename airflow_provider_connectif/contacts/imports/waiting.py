@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 
 from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.backoff import retry_delay_s
 from airflow_provider_connectif.contacts.effort import Effort
-from airflow_provider_connectif.contacts.imports.requests import Trouble
 from airflow_provider_connectif.contacts.imports.rules import ImportRules
 from airflow_provider_connectif.contacts.outcomes import Stop, StopKind
 from airflow_provider_connectif.contacts.progress import Log, describe_seconds
-from airflow_provider_connectif.contacts.verdict import Verdict, stop_verdict
+from airflow_provider_connectif.contacts.verdict import Trouble, Verdict, WaitTooLong, stop_verdict
 
 _STEP_S = 0.25
 _TELL_EVERY_S = 60.0  # also since a task whose supervisor was killed lives on until it next logs
@@ -24,10 +25,14 @@ class Waiting:
     :param effort: of the run, over all its processes.
     :param is_stopped: whether the run was told to stop.
     :param log: where it is told.
+    :param longest_wait_s: seconds that a worker may wait where Connectif asks for a delay.
     """
 
-    def __init__(self, rules: ImportRules, effort: Effort, is_stopped: Callable[[], bool], log: Log) -> None:
+    def __init__(
+        self, rules: ImportRules, effort: Effort, is_stopped: Callable[[], bool], log: Log, longest_wait_s: float
+    ) -> None:
         self._rules = rules
+        self._longest_wait_s = longest_wait_s
         self._effort = effort
         self._is_stopped = is_stopped
         self._log = log
@@ -36,7 +41,7 @@ class Waiting:
         self._told_at = time.monotonic()
         self.describe: Callable[[], str] = lambda: "waiting"
         self.describe_next_try: Callable[[], str] = lambda: ""
-        """What another try does after the timeout, as a sentence; empty where nobody can tell."""
+        """What the next attempt does after the timeout, as a sentence; empty where that is not known."""
 
     def begin(self, timeout_at: float | None = None) -> None:
         """From here on ``timeout_s`` counts.
@@ -80,3 +85,27 @@ class Waiting:
             if now >= until:
                 return
             time.sleep(min(_STEP_S, until - now))
+
+    def before_retry(self, failures: int, retry_after_s: float | None, at_least_s: float = 0.0) -> None:
+        """Wait before a request is sent again; see :meth:`check`.
+
+        :param failures: attempts that failed so far, 1 or more.
+        :param retry_after_s: what ``Retry-After`` asks for.
+        :param at_least_s: wait no shorter.
+        :raises WaitTooLong: ``Retry-After`` asks for more than a worker may wait.
+        """
+        self._check_length(retry_after_s or 0.0)
+        self.pause(max(retry_delay_s(failures, retry_after_s), at_least_s))
+
+    def check_quota(self, quota: Quota) -> None:
+        """Go on waiting for the rate limit, or not; called by the quota while it holds back a request.
+
+        :raises WaitTooLong: the window opens later than a worker may wait. Otherwise as :meth:`check`.
+        """
+        self.check()
+        if quota.wait is not None:
+            self._check_length(quota.wait.until - time.time())
+
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self._longest_wait_s:
+            raise WaitTooLong(seconds, self._longest_wait_s)

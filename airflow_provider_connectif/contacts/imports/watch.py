@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from airflow_provider_connectif.api.errors import NotFoundError
 from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.contacts.imports.account import numbers_of
 from airflow_provider_connectif.contacts.imports.memory import SentFile
 from airflow_provider_connectif.contacts.imports.requests import ImportRequests
 from airflow_provider_connectif.contacts.imports.rules import FATES, Fate, ImportRules, gap_s
@@ -13,6 +14,8 @@ from airflow_provider_connectif.contacts.imports.waiting import Waiting
 from airflow_provider_connectif.contacts.progress import Log, plural
 
 _MOST_IDS = 20  # in a line of the log
+_LOOKS = 3
+_LONGEST_BETWEEN_LOOKS_S = 20.0
 
 
 class Watch:
@@ -31,14 +34,34 @@ class Watch:
         self._log = log
         self._seen: dict[str, Import] = {}
         self._strange: set[str] = set()
+        self._doubtful: dict[str, tuple[object, int]] = {}
+
+    def poll(self, sent: SentFile) -> tuple[Import, Fate]:
+        """The import of a file of ours, and what its state means for the run.
+
+        An end that does not account for the file's rows counts only when three polls in a row show the same: the
+        numbers of a finished import may be behind its state, and a gateway may respond 404.
+
+        :raises Trouble: the key is refused.
+        """
+        import_id = str(sent.import_id)
+        one, fate = self.look(import_id)
+        if fate is not Fate.GONE and (fate is not Fate.FINISHED or numbers_of(one, sent.rows).is_whole):
+            self._doubtful.pop(import_id, None)
+            return one, fate
+        shown = (fate, one.total, one.success, one.errors)
+        before, times = self._doubtful.get(import_id, (None, 0))
+        times = times + 1 if before == shown else 1
+        self._doubtful[import_id] = (shown, times)
+        return one, fate if times >= _LOOKS else Fate.WAIT
 
     def look(self, import_id: str) -> tuple[Import, Fate]:
-        """One import, and what its state means for the run; without an answer that is to wait.
+        """One import as it is shown now; without a response that is to wait.
 
         :raises Trouble: the key is refused.
         """
         try:
-            one = self._requests.looked_at(import_id)
+            one = self._requests.get_import(import_id)
         except NotFoundError:
             return Import(import_id), Fate.GONE
         if one is None:
@@ -51,8 +74,8 @@ class Watch:
             )
         return one, FATES.get(one.status, Fate.WAIT)
 
-    def until_over(self, import_ids: Iterable[str]) -> None:
-        """Wait until imports are over, however they end."""
+    def until_finished(self, import_ids: Iterable[str]) -> None:
+        """Wait until imports have finished, however they end."""
         left = list(import_ids)
         while left:
             for import_id in list(left):
@@ -61,9 +84,37 @@ class Watch:
                 else:
                     self.pause(len(left))
 
+    def until_none_is_open(self, since: float, ours: Container[str]) -> None:
+        """Wait for every import that an upload without a response may have begun.
+
+        Which of them is ours cannot be known, and need not be: a file that is imported twice leaves the contacts as
+        they should be, as long as nothing older comes after it. The list is read three times, since an import may
+        stand there a moment later.
+
+        :param since: when the upload began, in seconds since the epoch; 0: at an unknown time.
+        :param ours: imports whose ids are known.
+        """
+        for look in range(_LOOKS):
+            if look:
+                self._waiting.pause(min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
+            found = self._requests.open_imports(since, ours)
+            if found:
+                shown = ", ".join(found[:_MOST_IDS]) + (", ..." if len(found) > _MOST_IDS else "")
+                self._log.warning(
+                    "Waiting for %s of this account: an earlier upload may have begun one of them (%s)",
+                    plural(len(found), "open import"),
+                    shown,
+                )
+                self.until_finished(found)
+
     def pause(self, open_imports: int) -> None:
-        """Between two looks."""
-        self._waiting.pause(gap_s(self._rules.poll_interval_s, open_imports))
+        """Between two polls; longer after a request that failed."""
+        gap = gap_s(self._rules.poll_interval_s, open_imports)
+        failures, retry_after_s = self._requests.failed_polls
+        if failures:
+            self._waiting.before_retry(failures, retry_after_s, gap)
+        else:
+            self._waiting.pause(gap)
 
     def describe(self, files: Sequence[SentFile]) -> str:
         """How the imports of these files stand, in words."""

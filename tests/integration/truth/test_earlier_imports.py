@@ -1,0 +1,221 @@
+"""Imports that an earlier run of a sync has left open.
+
+The kind of fault: a run gives up on an import that is still queued, the next run delivers newer values, the older
+import ends last, and the journal names the newer values for ever. A later run, by import or by PATCH, waits for it
+first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.import_runs import account, as_contacts, import_rows, rows, uploaded
+from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.strict_server import StrictServer, until
+from tests.support.task_runs import run_in_airflow
+
+JOURNAL: dict[str, Any] = {"journal_conn_id": "journal"}
+SHORT, LONG = timedelta(seconds=0.4), timedelta(seconds=40)
+OLD, NEW = rows(20), rows(20, visits=500)
+
+
+@pytest.fixture(params=DATABASES)
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database(request.param, request)
+
+
+@pytest.fixture
+def left_open(strict: StrictServer, journal: JournalDatabase) -> JournalDatabase:
+    """The first night's import is still in the queue when its run ends for good."""
+    strict.update(import_hold="queued")
+    first = import_rows("first night", rows=OLD, timeout=SHORT, **JOURNAL)
+    assert (first.state, first.summary["undelivered"], account(first.summary)) == ("up_for_retry", 20, 20)
+    return journal
+
+
+def release_when_waited_for(strict: StrictServer, process: Process) -> None:
+    process.wait_until_it_says("has left imports open")
+    assert len(uploaded(strict)) == 1
+    strict.update(import_hold=None)
+
+
+def second_night(tmp_path: Path, kind: str) -> Process:
+    if kind == "import":
+        return Process(tmp_path, "second night", import_rows, rows=NEW, timeout=LONG, **JOURNAL)
+    return Process(tmp_path, "second night", deliver, rows=NEW, fields="live", max_in_flight=1)
+
+
+@pytest.mark.parametrize("kind", ["import", "patch"])
+def test_a_later_run_waits_for_it_and_delivers_the_newer_values_last(
+    strict: StrictServer, left_open: JournalDatabase, tmp_path: Path, kind: str
+) -> None:
+    process = second_night(tmp_path, kind)
+    release_when_waited_for(strict, process)
+    run = process.end(60)
+    assert run.state == "success", run.error
+    assert strict.contacts == as_contacts(NEW)
+    assert account(run.summary) == run.summary["read"] == 20  # rows of the earlier run are in no count of this one
+    assert import_rows("third night", rows=NEW, **JOURNAL).summary["unchanged"] == 20
+    assert left_open.pending() == 0
+
+
+def test_in_airflow_a_later_run_settles_it(
+    strict: StrictServer, left_open: JournalDatabase, run_dag: Callable[..., Any]
+) -> None:
+    strict.update(import_faults=[{"on": "GET", "times": 3, "status": 503}], import_hold=None, import_run_s=0.5)
+    run = run_in_airflow(
+        run_dag,
+        rows=OLD,
+        kind="ContactImportOperator",
+        sync_id="nightly",
+        poll_interval=timedelta(seconds=0.2),
+        **JOURNAL,
+    )
+    assert run.state == "success"
+    # What the first night has sent is acknowledged, so the second night finds it unchanged.
+    assert (run.summary["read"], run.summary["unchanged"], run.summary["files"]) == (20, 20, 0)
+    assert len(strict.uploads) == 1
+
+
+def test_what_it_refused_is_held(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
+    strict.update(import_hold="queued", import_zero=False)
+    source = [*rows(9), {**rows(1, begin=9)[0], "visits": 0}]
+    assert import_rows("first night", rows=source, timeout=SHORT, **JOURNAL).state == "up_for_retry"
+    path = tmp_path / "rejects.jsonl"
+    process = Process(tmp_path, "second", import_rows, rows=source, timeout=LONG, rejects_path=str(path), **JOURNAL)
+    release_when_waited_for(strict, process)
+    summary = process.end(60).summary
+    assert (summary["unchanged"], summary["held"], summary["rejected"]) == (9, 1, 0)
+    assert len(path.read_text().splitlines()) == 1  # the held row of this run, and no row number of the earlier one
+
+
+def test_an_upload_without_a_response_is_waited_for_as_well(
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path
+) -> None:
+    strict.update(import_hold="queued", import_faults=[{"times": 1, "hang": "after"}])
+    process = Process(tmp_path, "first night", import_rows, rows=OLD, **JOURNAL)
+    until(lambda: uploaded(strict))
+    process.kill()
+    expire_claims(journal)
+    process = second_night(tmp_path, "import")
+    process.wait_until_it_says("Waiting for 1 open import")
+    strict.update(import_hold=None)
+    assert process.end(60).state == "success"
+    assert strict.contacts == as_contacts(NEW)
+
+
+def expire_claims(journal: JournalDatabase) -> None:
+    """A minute after a kill a claim has ended by itself."""
+    journal.query("update connectif_journal_claims set lease_until = 0")
+
+
+# The run that was killed is long dead: nobody comes back for its plan, and it is settled all the same.
+def test_a_run_that_was_killed(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
+    strict.update(import_hold="queued")
+    process = Process(tmp_path, "first night", import_rows, rows=OLD, **JOURNAL)
+    process.wait_until_it_says("file 1 of 1")
+    process.kill()
+    expire_claims(journal)
+    process = second_night(tmp_path, "import")
+    release_when_waited_for(strict, process)
+    assert process.end(60).state == "success"
+    assert strict.contacts == as_contacts(NEW)
+
+
+# An earlier run's rows never overwrite what the journal has learnt since: such a contact is in doubt and sent again.
+def test_newer_lines_of_the_journal_are_not_overwritten(
+    strict: StrictServer, left_open: JournalDatabase, tmp_path: Path
+) -> None:
+    # Somebody has delivered newer values meanwhile, with the plan out of sight.
+    plan = "connectif_journal_plans"
+    left_open.query(f"update {plan} set sync_id = 'elsewhere'")
+    assert deliver("meanwhile", rows=NEW, fields="live").state == "success"
+    left_open.query(f"update {plan} set sync_id = 'nightly'")
+    process = Process(tmp_path, "second night", import_rows, rows=NEW, timeout=LONG, **JOURNAL)
+    release_when_waited_for(strict, process)
+    run = process.end(60)
+    assert (run.state, run.summary["unchanged"], run.summary["imported"]) == ("success", 0, 20)
+    assert strict.contacts == as_contacts(NEW)
+
+
+# A stuck import of the past must not be passed by in silence, nor for ever: the run ends with what it waits for.
+def test_a_later_run_that_waits_in_vain_says_so_and_sends_nothing(
+    strict: StrictServer, left_open: JournalDatabase
+) -> None:
+    run = import_rows("second night", rows=NEW, timeout=SHORT, **JOURNAL)
+    assert run.state == "up_for_retry"
+    assert "for the earlier run dag/first night" in str(run.error)
+    assert (run.summary["read"], len(strict.uploads)) == (0, 1)
+    assert left_open.pending() == 20
+
+
+def test_a_key_that_may_not_read_imports_is_named(strict: StrictServer, left_open: JournalDatabase) -> None:
+    strict.update(import_faults=[{"on": "GET", "status": 403}])
+    run = deliver("second night", rows=NEW, fields="live")
+    assert run.state == "failed"
+    assert "Imports: Read, which the open import of an earlier run needs" in str(run.error)
+    assert (strict.received, left_open.pending()) == (0, 20)
+
+
+# An author's policy is about contacts: it does not decide what becomes of an import's requests.
+def test_on_response_does_not_apply_to_imports(
+    strict: StrictServer, left_open: JournalDatabase, tmp_path: Path
+) -> None:
+    strict.update(import_faults=[{"on": "GET", "times": 2, "status": 503}])
+    process = Process(tmp_path, "second night", deliver, rows=NEW, fields="live", on_response={503: "fail"})
+    release_when_waited_for(strict, process)
+    assert process.end(60).state == "success"
+    assert strict.contacts == as_contacts(NEW)
+
+
+# Mapped tasks share a sync: each of them waits for the earlier run, and the first one settles it.
+def test_two_tasks_of_a_later_run(strict: StrictServer, left_open: JournalDatabase, tmp_path: Path) -> None:
+    halves = [NEW[:10], NEW[10:]]
+    processes = [
+        Process(tmp_path, "second night", import_rows, rows=half, map_index=index, timeout=LONG, **JOURNAL)
+        for index, half in enumerate(halves)
+    ]
+    for process in processes:
+        process.wait_until_it_says("has left imports open")
+    strict.update(import_hold=None)
+    runs = [process.end(60) for process in processes]
+    assert [run.state for run in runs] == ["success", "success"], [run.error for run in runs]
+    assert strict.contacts == as_contacts(NEW)
+    assert left_open.pending() == 0
+
+
+# A check looks and changes nothing: neither does it wait, nor does it settle what belongs to others.
+def test_a_check_leaves_it_alone(strict: StrictServer, left_open: JournalDatabase) -> None:
+    run = import_rows("check", rows=NEW, check_only=True, **JOURNAL)
+    assert (run.state, run.summary["valid"], left_open.pending()) == ("success", 20, 20)
+
+
+def test_a_check_makes_no_tables(strict: StrictServer, journal: JournalDatabase) -> None:
+    assert import_rows("check", rows=NEW, check_only=True, **JOURNAL).state == "success"
+
+
+# Nobody waits for ever for a plan that nobody may keep any longer.
+def test_a_plan_beyond_its_retention_is_deleted(strict: StrictServer, left_open: JournalDatabase) -> None:
+    left_open.query("update connectif_journal_plans set kept_until = 1")
+    strict.update(import_hold=None)
+    run = import_rows("second night", rows=NEW, timeout=LONG, **JOURNAL)
+    assert (run.state, run.summary["imported"], left_open.pending()) == ("success", 20, 0)
+
+
+@pytest.mark.parametrize("end", ["error", "cancelled"])
+def test_an_earlier_import_that_failed_delivers_nothing_and_stops_nobody(
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path, end: str
+) -> None:
+    strict.update(import_faults=[{"times": 1, "hold": "inProgress", "end": end, "at_rows": 5}])
+    assert import_rows("first night", rows=OLD, timeout=SHORT, **JOURNAL).state == "up_for_retry"
+    process = Process(tmp_path, "second night", import_rows, rows=OLD, timeout=LONG, **JOURNAL)
+    process.wait_until_it_says("has left imports open")
+    strict.update(import_faults_hold=False)
+    run = process.end(60)
+    assert (run.state, run.summary["imported"]) == ("success", 20), run.error
+    assert strict.contacts == as_contacts(OLD)
