@@ -48,7 +48,7 @@ def test_it_serialises_what_it_is_made_of_and_no_key(strict: StrictServer) -> No
 
 @pytest.mark.parametrize("end", ["finished", "error", "cancelled"])
 def test_it_fires_when_all_are_over(strict: StrictServer, uploaded: Callable[[], str], end: str) -> None:
-    strict.update(import_run_s=0.3, import_faults=[{"end": end}])
+    strict.update(import_run_s=1.0, import_faults=[{"end": end}])
     ids = [uploaded(), uploaded()]
     payload = fired(trigger(ids, carried={"x": 1}))
     assert payload["why"] == "over"

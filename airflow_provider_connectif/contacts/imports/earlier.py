@@ -17,7 +17,7 @@ from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES
 from airflow_provider_connectif.contacts.imports.memory import ImportState, SentFile
 from airflow_provider_connectif.contacts.imports.pending_file import restored_file
 from airflow_provider_connectif.contacts.imports.requests import ImportClient, ImportRequests
-from airflow_provider_connectif.contacts.imports.rules import ON_EXISTING, Fate, ImportRules
+from airflow_provider_connectif.contacts.imports.rules import ON_EXISTING, ImportRules
 from airflow_provider_connectif.contacts.imports.settlement import Settlement
 from airflow_provider_connectif.contacts.imports.waiting import Waiting
 from airflow_provider_connectif.contacts.imports.watch import Watch
@@ -110,7 +110,13 @@ class EarlierImports:
         with work_folder("connectif-import-") as folder:
             settlement = self._settlement(run, journal, folder)
             try:
-                self._settle_files(is_open, settlement, lambda: ImportState(files, False, dict(run)).as_json())
+                settlement.settle_all(
+                    is_open,
+                    self._watch,
+                    Tally(),
+                    lambda: ImportState(files, False, dict(run)).as_json(),
+                    lambda trouble, _: self._log.warning("Earlier run: %s", trouble.words),
+                )
             except TakenOver:
                 self._log.info("Another task of this run has settled them")
                 return
@@ -118,19 +124,6 @@ class EarlierImports:
         if lost:
             self._watch.until_none_is_open(min(lost), ids)
         plan.drop()
-
-    def _settle_files(
-        self, files: list[SentFile], settlement: Settlement, state: Callable[[], Mapping[str, Any]]
-    ) -> None:
-        while waiting := [sent for sent in files if sent.is_open and sent.import_id is not None]:
-            for sent in waiting:
-                one, fate = self._watch.poll(sent)
-                if fate is Fate.WAIT:
-                    self._watch.pause(len(waiting))
-                    continue
-                if trouble := settlement.trouble(sent, one, fate):
-                    self._log.warning("Earlier run: %s", trouble.words)
-                settlement.settle(sent, one, fate, Tally(), state)
 
     def _settlement(self, run: Mapping[str, Any], journal: Journal, folder: Path) -> Settlement:
         saved = run.get("on_existing")

@@ -17,7 +17,7 @@ from airflow_provider_connectif.contacts.imports.layout import KEY_PROPERTIES, d
 from airflow_provider_connectif.contacts.imports.memory import Memory, SentFile
 from airflow_provider_connectif.contacts.imports.pending_file import restored_file
 from airflow_provider_connectif.contacts.imports.requests import ImportRequests
-from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, Fate, ImportRules
+from airflow_provider_connectif.contacts.imports.rules import QUEUE_LENGTH, ImportRules
 from airflow_provider_connectif.contacts.imports.settlement import Settlement
 from airflow_provider_connectif.contacts.imports.uploads import Uploads
 from airflow_provider_connectif.contacts.imports.waiting import Waiting
@@ -302,28 +302,25 @@ class ContactImport(ContactSync):
     def _save(self) -> None:
         self._memory.save(self.state)
 
+    def _saved_state(self) -> dict[str, Any]:
+        if self._journal is None:  # which otherwise saves it with what became of the rows
+            self._save()
+        return self.state
+
     def _wait_and_settle(self, tally: Tally) -> None:
         try:
-            self._settle_all(tally)
+            self._settlement.settle_all(
+                self._uploads.state.files, self._watch, tally, self._saved_state, self._note_end
+            )
         except WaitTooLong:
             if not (self._rules.deferrable and self._uploads.state.is_complete and not self._troubles):
                 raise
             self._log.info("Connectif asks for a delay that is too long for a worker")
             self.is_deferred = True
 
-    def _settle_all(self, tally: Tally) -> None:
-        while waiting := [sent for sent in self._uploads.state.files if sent.is_open and sent.import_id is not None]:
-            for sent in waiting:
-                one, fate = self._watch.poll(sent)
-                if fate is Fate.WAIT:
-                    self._watch.pause(len(waiting))
-                    continue
-                trouble = self._settlement.trouble(sent, one, fate)
-                if trouble is not None:
-                    self._troubles.append(trouble)
-                self._unaccounted += self._settlement.unaccounted(sent, one, fate)
-                self._settlement.settle(sent, one, fate, tally, lambda: self.state)
-                self._save()
+    def _note_end(self, trouble: Trouble, unaccounted: int) -> None:
+        self._troubles.append(trouble)
+        self._unaccounted += unaccounted
 
     def _rows_of(self, sent: SentFile) -> tuple[ImportFile, bool] | None:
         """The rows of a file, from the disk or from the journal's database, and whether keys are as written there."""

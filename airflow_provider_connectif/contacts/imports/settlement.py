@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.imports import Import
@@ -10,6 +10,7 @@ from airflow_provider_connectif.contacts.imports.account import Numbers, Refused
 from airflow_provider_connectif.contacts.imports.import_file import ImportFile
 from airflow_provider_connectif.contacts.imports.memory import SentFile
 from airflow_provider_connectif.contacts.imports.rules import Fate, ImportRules
+from airflow_provider_connectif.contacts.imports.watch import Watch
 from airflow_provider_connectif.contacts.outcomes import Outcome
 from airflow_provider_connectif.contacts.progress import Log, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
@@ -64,6 +65,31 @@ class Settlement:
         self._file_of = file_of
         self._log = log
 
+    def settle_all(
+        self,
+        files: Sequence[SentFile],
+        watch: Watch,
+        tally: Tally,
+        state: Callable[[], Mapping[str, Any]],
+        note: Callable[[Trouble, int], None],
+    ) -> None:
+        """Wait for the imports of files, and settle each as soon as it has finished.
+
+        :param tally: gets their rows.
+        :param state: the run's, as it is to be saved once an import is counted.
+        :param note: is told of each import that does not let the run succeed, and of how many rows it leaves without
+            an outcome.
+        """
+        while waiting := [sent for sent in files if sent.is_open and sent.import_id is not None]:
+            for sent in waiting:
+                one, fate = watch.poll(sent)
+                if fate is Fate.WAIT:
+                    watch.pause(len(waiting))
+                    continue
+                if trouble := self.trouble(sent, one, fate):
+                    note(trouble, self._unaccounted(sent, one, fate))
+                self.settle(sent, one, fate, tally, state)
+
     def settle(
         self, sent: SentFile, one: Import, fate: Fate, tally: Tally, state: Callable[[], Mapping[str, Any]]
     ) -> None:
@@ -78,9 +104,10 @@ class Settlement:
         if fate is not Fate.FINISHED:
             tally.count_many(Outcome.UNDELIVERED, numbers.missing)
         sent.is_settled, sent.is_failed = True, fate in (Fate.BROKEN, Fate.GONE)
+        saved = state()
         if self._journal is not None:
             write = self._journal.acknowledge_file if is_known else self._journal.give_up_file
-            write(sent.file, state())
+            write(sent.file, saved)
         self._log.info(
             "Import %s: %s; of %s %s taken, %s refused%s",
             one.id,
@@ -99,7 +126,7 @@ class Settlement:
             return Trouble(
                 verdict, words.format(id=one.id, done=numbers.taken + numbers.refused, rows=plural(sent.rows, "row"))
             )
-        if self.unaccounted(sent, one, fate):
+        if self._unaccounted(sent, one, fate):
             return Trouble(
                 Verdict.FAILED,
                 f"import {one.id} is finished and {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
@@ -107,7 +134,7 @@ class Settlement:
             )
         return None
 
-    def unaccounted(self, sent: SentFile, one: Import, fate: Fate) -> int:
+    def _unaccounted(self, sent: SentFile, one: Import, fate: Fate) -> int:
         """Rows of a finished import that are in none of its numbers; these may be anything."""
         numbers = _numbers(sent, one, fate)
         is_explained = fate is not Fate.FINISHED or (numbers.is_trusted and self._rules.on_existing == "keep")
