@@ -32,7 +32,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.server.seen.append(self.seen)
         self.server.script(self)
 
-    do_POST = do_DELETE = do_GET
+    do_POST = do_PATCH = do_DELETE = do_GET
 
     @property
     def length(self) -> int:
