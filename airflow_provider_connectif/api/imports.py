@@ -130,7 +130,8 @@ class ImportEndpoints:
         :raises BadRequestError: with code ``E0401`` where ten imports are queued already.
         :raises ConnectifHttpError: the subclass of any other status; 413 is a file that is too large.
         :raises NoAnswerError: no complete answer; the import may exist, see :meth:`list_imports`.
-        :raises MalformedAnswerError: accepted, but the answer does not name the import; it exists.
+        :raises MalformedAnswerError: accepted, but the answer does not name the import; it exists, unless it is a
+            :class:`NotConnectifError`, by which somebody in between has responded.
         :raises QuotaClosed: told to stop before the whole file was sent; there is no import.
         :raises OSError: the file cannot be opened; nothing was sent.
         """
@@ -152,6 +153,7 @@ class ImportEndpoints:
                 body=_Upload(parts, self._upload_timeout, lambda: self._transport.quota.closed),
                 content_type=parts.content_type,
                 read_body=True,
+                only_objects=True,
                 timeouts=Timeouts(connect=STALL_S, read=self._upload_timeout),
             )
         return Import.parse(answer.body)

@@ -226,9 +226,8 @@ class DeferrableSync(ContactSync):
 
     @property
     def _asked_deferrals_now(self) -> int:
-        if self._deferred_for is None or self._deferred_for.cause is not Cause.ASKED:
-            return 0
-        return 1 + (self._asked_deferrals if self._tally.delivered == self._delivered_before else 0)
+        is_asked = self._deferred_for is not None and self._deferred_for.cause is Cause.ASKED
+        return is_asked + (self._asked_deferrals if self._tally.delivered == self._delivered_before else 0)
 
     def _log_end(self) -> None:
         if self._is_parked and self._deferred_for is not None:

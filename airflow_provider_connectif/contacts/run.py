@@ -92,7 +92,8 @@ class Run(ABC):
         self._tally = Tally()
         self._effort = Effort(client.quota)
         self._progress = Progress(log, self._tally, client.quota, self._effort, by_import=self._by_import)
-        self._progress.longest_wait_s = client.longest_wait_s
+        if not self._by_import:  # an import waits for as long as its timeout allows
+            self._progress.longest_wait_s = client.longest_wait_s
         self._journal = journal
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
