@@ -15,7 +15,8 @@ from airflow_provider_connectif.contacts.outcomes import Outcome, Settled
 from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.contacts.journal import Journal, Line
+    from airflow_provider_connectif.contacts.journal import Journal
+    from airflow_provider_connectif.contacts.journal_lines import Line
 
 _ANOTHER = ""  # the digest of no row
 
