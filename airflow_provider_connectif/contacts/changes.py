@@ -18,7 +18,8 @@ from airflow_provider_connectif.contacts.response_policy import STATUSES_ABOUT_T
 from airflow_provider_connectif.contacts.rows import Row, RowBatch
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.contacts.journal import Journal, Line
+    from airflow_provider_connectif.contacts.journal import Journal
+    from airflow_provider_connectif.contacts.journal_lines import Line
 
 _ANOTHER = ""  # the digest of no row
 

@@ -11,13 +11,20 @@ import copy
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
 from airflow_provider_connectif.contacts.attempts import Attempts, Series
 from airflow_provider_connectif.contacts.digests import key_digester
 from airflow_provider_connectif.contacts.journal_database import JournalDatabase
+from airflow_provider_connectif.contacts.journal_lines import (
+    ACKNOWLEDGED_COLUMNS,
+    NO_REFUSAL,
+    NOT_BEFORE_3,
+    GatheredLines,
+    Line,
+)
 from airflow_provider_connectif.contacts.journal_settings import JournalSettings
 from airflow_provider_connectif.contacts.journal_states import ACKNOWLEDGED, INVALID, REJECTED
 from airflow_provider_connectif.contacts.journal_tables import LONGEST_REASON, VERSION, key_parameter
@@ -32,45 +39,6 @@ COMMIT_EVERY_S = 2.0
 _TRIES_BEFORE_TELLING = 10
 _TELL_AGAIN_S = 600.0
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
-
-_NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "status_code", "reason")
-_BY = ("run_id", "generation")
-_ACKNOWLEDGED = (
-    *("state", "row_digest", "patch_digest", "mapping_digest", "delivered_at", "delivered_as", "delivered_generation"),
-    *(*_NO_REFUSAL, *_BY),
-)
-_CONFIRMED = ("state", "row_digest", "mapping_digest", *_NO_REFUSAL, *_BY)
-_REJECTED = ("state", *_NO_REFUSAL, *_BY)
-_INVALID = ("state", "invalid_digest", "invalid_run", *_BY)
-_RESTORED = ("state", *_BY)
-_DOUBTED = ("row_digest", "patch_digest", "generation")
-
-
-class Line(NamedTuple):
-    """What the journal knows of one contact.
-
-    ``state``: how its last row that was looked at ended. ``refused_digest``, ``invalid_digest``: of the last row that
-    Connectif has rejected, that was invalid here; ``refused_run``, ``invalid_run``: the run that met it first.
-    ``delivered_as``: ``created``, ``updated`` or ``imported``.
-    """
-
-    row_digest: str | None
-    patch_digest: str | None
-    mapping_digest: str | None
-    refused_digest: str | None
-    run_id: str | None
-    status_code: int | None = None
-    reason: str | None = None
-    state: str | None = None
-    generation: int | None = None
-    delivered_as: str | None = None
-    delivered_generation: int | None = None
-    refused_run: str | None = None
-    invalid_digest: str | None = None
-    invalid_run: str | None = None
-
-
-_NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run")
 
 
 class Journal:
@@ -102,11 +70,7 @@ class Journal:
         self.counts: Callable[[], Mapping[str, Any]] = dict
         """What the series has counted so far, JSON-ready and without personal data."""
         self._unanswered: set[str] = set()
-        self._acknowledged: dict[str, dict[str, Any]] = {}
-        self._confirmed: dict[str, dict[str, Any]] = {}
-        self._rejected: dict[str, dict[str, Any]] = {}
-        self._invalid: dict[str, dict[str, Any]] = {}
-        self._restored: dict[str, dict[str, Any]] = {}
+        self._gathered = GatheredLines(self._tables)
         self._settled: list[int] = []
         self._oldest_at: float | None = None
         self.waited_s = 0.0
@@ -159,7 +123,7 @@ class Journal:
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1
         if version is not None and version < VERSION:  # only a run that writes brings the tables up to date
-            columns = [name if name not in _NOT_BEFORE_3 else sa.null() for name in Line._fields]
+            columns = [name if name not in NOT_BEFORE_3 else sa.null() for name in Line._fields]
             self._select = self._tables.lines_of(self._database.dialect, ["contact_key", *columns])
         elif version is not None:
             self.series.keyless_before = self._database.read(self._attempts.keyless_before)
@@ -198,7 +162,7 @@ class Journal:
         if keys is not None:
             lines = {keys[written]: line for written, line in lines.items()}
         if self._oldest_at is not None:
-            self._overlay_gathered(lines, digests)
+            self._gathered.overlay(lines, digests)
         return lines
 
     def doubt(self, keys: Iterable[str]) -> None:
@@ -251,7 +215,7 @@ class Journal:
         :param delivered_as: ``created`` or ``updated``.
         """
         self._write(
-            self._acknowledged,
+            self._gathered.acknowledged,
             key,
             state=ACKNOWLEDGED,
             row_digest=digests.row if is_last else None,
@@ -260,19 +224,19 @@ class Journal:
             delivered_at=datetime.now(UTC),
             delivered_as=delivered_as,
             delivered_generation=self._lease.generation,
-            **dict.fromkeys(_NO_REFUSAL),
+            **dict.fromkeys(NO_REFUSAL),
         )
-        self._rejected.pop(key, None)
+        self._gathered.rejected.pop(key, None)
 
     def confirm(self, key: str, digests: Digests) -> None:
         """Connectif holds just this patch, though it comes from another row or by another mapping."""
         self._write(
-            self._confirmed,
+            self._gathered.confirmed,
             key,
             state=ACKNOWLEDGED,
             row_digest=digests.row,
             mapping_digest=digests.mapping,
-            **dict.fromkeys(_NO_REFUSAL),
+            **dict.fromkeys(NO_REFUSAL),
         )
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
@@ -281,7 +245,7 @@ class Journal:
         :param is_written: the key is as it stands in the tables already.
         """
         self._write(
-            self._rejected,
+            self._gathered.rejected,
             key,
             contact_key=key if is_written else self._written_key(key),
             state=REJECTED,
@@ -297,15 +261,17 @@ class Journal:
 
         :param first_run: that has met it first, if not this one.
         """
-        self._write(self._invalid, key, state=INVALID, invalid_digest=row_digest, invalid_run=first_run or self.run_id)
-        self._restored.pop(key, None)
+        self._write(
+            self._gathered.invalid, key, state=INVALID, invalid_digest=row_digest, invalid_run=first_run or self.run_id
+        )
+        self._gathered.restored.pop(key, None)
 
     def restore(self, key: str, state: str) -> None:
         """The row of a contact that was invalid is again the one that is acknowledged, or rejected.
 
         :param state: which of the two.
         """
-        self._write(self._restored, key, state=state)
+        self._write(self._gathered.restored, key, state=state)
 
     def acknowledge_file(self, file: int, state: Mapping[str, Any]) -> None:
         """Connectif has taken a file in, but for the rows that :meth:`Plan.refuse` has named; by one statement.
@@ -323,7 +289,7 @@ class Journal:
             "generation": self.generation,
         }
         statement = self._tables.acknowledge_pending(
-            self._database.dialect, self.plan.acknowledged_rows(file), list(_ACKNOWLEDGED), values
+            self._database.dialect, self.plan.acknowledged_rows(file), list(ACKNOWLEDGED_COLUMNS), values
         )
 
         def write(connection: sa.Connection) -> None:
@@ -373,12 +339,12 @@ class Journal:
     @property
     def unwritten(self) -> int:
         """Answers that are not written yet."""
-        return len(self._acknowledged) + len(self._rejected)
+        return self._gathered.responses
 
     def commit_if_due(self) -> None:
         """Write what has gathered, when it is enough or old enough."""
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
-        is_much = len(self._confirmed) + len(self._invalid) + len(self._restored) >= _MOST_CONFIRMED
+        is_much = self._gathered.others >= _MOST_CONFIRMED
         if self.unwritten >= COMMIT_LINES or is_much or age >= COMMIT_EVERY_S:
             self.commit()
 
@@ -390,8 +356,8 @@ class Journal:
         """
         if self._oldest_at is not None or (self._lease.is_lost and self._unanswered):
             self._database.write(self._write_gathered)
-        for gathered, _ in self._gathered:
-            gathered.clear()
+        self._gathered.clear()
+        self._unanswered.clear()
         self._settled.clear()
         self._oldest_at = None
         if self._lease.is_lost:
@@ -432,17 +398,6 @@ class Journal:
             finally:
                 self._database.close()
 
-    @property
-    def _gathered(self) -> Sequence[tuple[dict[str, dict[str, Any]], Sequence[str]]]:
-        """What is not written yet, by contact key, in the order of its writing, with the columns that it sets."""
-        return (
-            (self._restored, _RESTORED),
-            (self._confirmed, _CONFIRMED),
-            (self._acknowledged, _ACKNOWLEDGED),
-            (self._rejected, _REJECTED),
-            (self._invalid, _INVALID),
-        )
-
     def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
         parameters = {"sync_id": self._settings.sync_id, "keys": key_parameter(self._database.dialect, keys)}
         return self._database.read(lambda connection: connection.execute(query, parameters).fetchall())
@@ -455,13 +410,6 @@ class Journal:
         values = {"verdict": verdict.value, "ended_at": datetime.now(UTC), "keyless": keyless}
         generation, counts = self._lease.generation, self.counts()
         self._database.write(lambda connection: self._attempts.note(connection, generation, counts, **values))
-
-    def _overlay_gathered(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
-        """What is not written yet is newer than what the database has."""
-        for gathered, _ in self._gathered:
-            for key in gathered.keys() & keys:
-                known = {name: value for name, value in gathered[key].items() if name in Line._fields}
-                lines[key] = (lines.get(key) or Line(None, None, None, None, None))._replace(**known)
 
     def _write(self, gathered: dict[str, dict[str, Any]], key: str, **values: Any) -> None:
         if self.read_only:
@@ -481,44 +429,11 @@ class Journal:
 
     def _write_gathered(self, connection: sa.Connection) -> None:
         if not self._lease.hold(connection):
-            self._write_doubts(connection)
+            generation = self._lease.newest_generation(connection) + 1
+            names = {"sync_id": self._settings.sync_id, "run_id": self._settings.run_id}
+            self._gathered.write_doubts(connection, self._unanswered, generation, **names)
             return
-        for gathered, columns in self._gathered:
-            if gathered:
-                self._upsert(connection, list(gathered.values()), columns)
+        self._gathered.write(connection)
         if self._settled:
             self.plan.settle(connection, self._settled)
         self._attempts.note(connection, self._lease.generation, self.counts())
-
-    def _write_doubts(self, connection: sa.Connection) -> None:
-        """Another process has taken over: which patch of a contact has reached Connectif last is not known.
-
-        Also the other's own acknowledgement must not end the doubt, so the lines belong to a generation after it.
-        """
-        of_these = {
-            line["contact_key"]: line
-            for gathered in (self._confirmed, self._acknowledged)
-            for line in gathered.values()
-        }
-        doubts = [
-            {
-                "sync_id": self._settings.sync_id,
-                "contact_key": key,
-                "state": ACKNOWLEDGED,
-                "run_id": self._settings.run_id,
-                "row_digest": None,
-                "patch_digest": None,
-                "generation": self._lease.newest_generation(connection) + 1,
-            }
-            for key in {*of_these, *self._unanswered}
-        ]
-        if doubts:
-            self._upsert(connection, doubts, _DOUBTED, is_late=True)
-        self._unanswered.clear()
-
-    def _upsert(
-        self, connection: sa.Connection, lines: list[dict[str, Any]], columns: Sequence[str], *, is_late: bool = False
-    ) -> None:
-        # In one order everywhere, so that two tasks never lock each other out.
-        lines.sort(key=lambda line: str(line["contact_key"]))
-        connection.execute(self._tables.upsert(self._database.dialect, list(columns), is_late=is_late), lines)

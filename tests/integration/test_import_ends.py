@@ -99,7 +99,7 @@ def test_more_errors_than_the_budget_allows(strict: StrictServer, run_import: Im
     strict.update(import_zero=False)
     run = run_import(rows=zero_is_refused(50), failure_budget=4)
     assert run.state == "failed"
-    assert "5 of 50 rows refused, and 4 may be" in str(run.error)
+    assert "5 of 50 rows were refused; failure_budget allows 4" in str(run.error)
     assert account(run.summary) == 50
     assert len(strict.contacts) == 45
 

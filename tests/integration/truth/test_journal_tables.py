@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_a_column_that_is_missing_is_named(
 @pytest.fixture
 def with_less_rights(
     request: pytest.FixtureRequest, airflow_db: None, connection: Callable[..., None]
-) -> Callable[[str], None]:
+) -> Iterator[Callable[[str], None]]:
     """Takes a right from the user of the journal's connection."""
     database = journal_database("postgres", request)
     deliver("first", rows=[])
@@ -91,8 +91,9 @@ def with_less_rights(
     def revoke(rights: str) -> None:
         database.query(f"revoke {rights} from clerk")
 
-    request.addfinalizer(lambda: (database.query("drop owned by clerk"), database.query("drop role clerk")))
-    return revoke
+    yield revoke
+    database.query("drop owned by clerk")
+    database.query("drop role clerk")
 
 
 @pytest.mark.parametrize("table", TABLES)
