@@ -80,8 +80,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             lambda field, _: numbers.decimal(field.min_value, field.max_value),
         ),
         "boolean": Rule(
-            "bool; 0 and 1, also as the one byte of MySQL's `BIT(1)`; `true` `false` `t` `f` `yes` `no` `y` `n` `1` `0` "
-            "in any case",
+            "bool; 0 and 1, also as the one byte of MySQL's `BIT(1)`; `true` `false` `t` `f` `yes` `no` `y` `n` `1` "
+            "`0` in any case",
             "boolean",
             "anything else",
             lambda field, _: numbers.boolean,
