@@ -108,8 +108,8 @@ def _customer(dice: random.Random, number: int, country: Country) -> Row:
         ("first_name", first_name, "_name", first_name),
         ("last_name", last_name, "_surname", last_name),
         ("phone", _sometimes(dice, dice.choice((phone, phone, _bare(phone)))), "_mobilePhone", _bare(phone)),
-        # A birthday keeps its day of the calendar, wherever it was written down.
-        ("birth_date", _sometimes(dice, born), "_birthdate", birthdate.replace("+02:00", "Z")),
+        # Midnight keeps its day of the calendar, wherever it was written down.
+        ("birth_date", _sometimes(dice, born), "_birthdate", birthdate),
         ("newsletter", newsletter, "_newsletterSubscriptionStatus", newsletter),
         ("points", _sometimes(dice, dice.choice((points, float(points), str(points)))), "_points", points),
         ("city", city, "city", city),
@@ -170,9 +170,9 @@ def _moment(dice: random.Random, first: date, days: int) -> tuple[str, str]:
         (
             (day, day),
             (f"{day} 00:00:00", f"{day}T00:00:00Z"),
-            (f"{day} 08:30:00.250000", f"{day}T08:30:00.250000Z"),
-            (f"{day}T23:15:00Z", f"{day}T23:15:00Z"),
-            (f"{day} 00:00:00+02:00", f"{day}T00:00:00+02:00"),
+            (f"{day} 00:00:00.000000", f"{day}T00:00:00Z"),
+            (f"{day}T00:00:00Z", f"{day}T00:00:00Z"),
+            (f"{day} 00:00:00+02:00", f"{day}T00:00:00Z"),
         )
     )
 

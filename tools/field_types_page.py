@@ -23,6 +23,10 @@ The type of a custom field comes from the account (`GET /contact-fields/`) with 
 int, float and Decimal as number, text and UUID as string, date and datetime as ISO 8601, list, tuple and set of text as
 array.
 
+A field of type date holds a day (`yyyy-mm-dd`). A moment with a time zone is another day in another time zone, so it is
+taken only at midnight of its own zone, and then it is that day; cast other ones to a date in the query. A datetime
+without a time zone is sent with the day and the time that are written there: that day is never changed.
+
 `None` and empty lists are left out (`nulls="omit"`) or sent as `null` and `[]` (`nulls="clear"`). `null` is never sent
 to boolean, checkbox and required fields, which always hold a value. National phone numbers take the field's own country
 code, as the account has set it, or `default_region`, which comes first for `_mobilePhone`.

@@ -31,7 +31,7 @@ HOSTILE = (
     "-2",
     "@SUM(A1)",
     "😀 Ünï ﷽ 漢字",
-    " leading and trailing ",
+    " leading and trailing",
     "\ufeffbom",
     "\\N",
     "null",

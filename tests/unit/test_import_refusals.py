@@ -42,7 +42,7 @@ def test_what_a_csv_cannot_carry_is_refused_and_the_next_row_is_not_shifted(
 
 def test_a_reason_names_the_column_of_the_source() -> None:
     mapping = ContactMapping(properties={"note": "remarks"}, definitions=DEFINITIONS)
-    with pytest.raises(InvalidRow, match=r'column "remarks" \(note\) cannot be imported'):
+    with pytest.raises(InvalidRow, match=r'column "remarks" \(note\) has a NUL character'):
         ImportFiles("unused", mapping).add(mapping.patch(1, {"email": "a@example.com", "remarks": "\0"}))
 
 

@@ -52,6 +52,8 @@ def email(value: Any) -> str:
     plain = _PLAIN_EMAIL.fullmatch(address) if len(address) <= LONGEST_EMAIL else None
     if plain and "--" not in address and plain.group(1).lower() not in _SPECIAL_TOP_LEVEL:
         return address if type(address) is str else str.__str__(address)
+    if "\0" in address:
+        raise Unfit("must be an e-mail address: it has a NUL character")
     return _checked_email(trimmed(valid_text(address)))
 
 
@@ -92,6 +94,8 @@ def external_id(value: Any) -> str:
         if text is None or ("." in text and isinstance(value, numbers.Number)):
             raise Unfit(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
         value = text
+    if "\0" in value:
+        raise Unfit("must be an external id, and has a control character (NUL)")
     identifier = trimmed(valid_text(value))
     if _FLOAT_TEXT.fullmatch(identifier):
         raise Unfit("must be an external id, and this text is from a float: cast it to a whole number in the query")

@@ -27,10 +27,12 @@ def without_decimals(text: str, region: str | None) -> str:
     if decimals and _digits(decimals[1]) >= _LEAST_DIGITS:
         if decimals[2] in ("0", "00"):
             whole = decimals[1]
-            may_have_country = region is not None and whole.isdigit() and _is_valid(f"+{whole}", None)
-            if may_have_country and _is_valid(whole, region):
+            foreign = _valid(f"+{whole}", None) if region is not None and whole.isdigit() else None
+            if foreign is None:
+                return whole
+            if _valid(whole, region) not in (foreign, None):
                 raise Unfit("must be a phone number, and this float fits with and without a +: cast it to text")
-            return f"+{whole}" if may_have_country else whole
+            return foreign
         if len(decimals[2]) == 1 or not decimals[2].strip("0"):
             raise Unfit("must be a phone number, and this text is a number with decimals: cast it to text in the query")
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
@@ -53,8 +55,8 @@ def holds_two_numbers(text: str, region: str | None) -> bool:
         if digits_after and is_long and ends_shortly:
             return True
         starts_anew = is_long and after.startswith("0") and digits_after >= _LEAST_DIGITS
-        is_apart = between[1] and (is_long or ends_shortly or _is_valid(after, region))
-        if digits_after and (is_apart or starts_anew) and _is_valid(before, region):
+        is_apart = between[1] and (is_long or ends_shortly or _valid(after, region))
+        if digits_after and (is_apart or starts_anew) and _valid(before, region):
             return True
     return False
 
@@ -63,10 +65,13 @@ def _digits(text: str) -> int:
     return sum(character.isdigit() for character in text)
 
 
-def _is_valid(text: str, region: str | None) -> bool:
+def _valid(text: str, region: str | None) -> str | None:
+    """The number in E.164, if it is one that its country hands out."""
     import phonenumbers
 
     try:
-        return bool(phonenumbers.is_valid_number(phonenumbers.parse(text, region)))
+        number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
-        return False
+        return None
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return str(e164) if phonenumbers.is_valid_number(number) else None

@@ -24,6 +24,7 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
 
 
 QUICK = timedelta(seconds=0.05)
+MAPPED: dict[str, Any] = {"properties": {"tier": "tier"}}
 
 
 def row(name: str, **values: Any) -> dict[str, Any]:
@@ -83,9 +84,9 @@ def test_a_check_counts_two_people(strict: StrictServer, airflow_db: None) -> No
 
 # Kind of fault: a server of ours that folds as the package did, and so never shows that somebody is missing.
 def test_the_sandbox_keeps_two_people_apart(sandbox: SandboxProcess, airflow_db: None) -> None:
-    names = ("groß", "gross", "GROSS", "e\u0301va", "\u00c9va")
-    done = run_operator(rows=[{"email": f"{name}@example.com", "_name": name} for name in names])
-    assert (done.summary["created"], done.summary["updated"]) == (3, 2)
+    for names in (("groß", "gross", "GROSS"), ("e\u0301va", "\u00c9va", "eva")):
+        done = run_operator(rows=[{"email": f"{name}@example.com", "_name": name} for name in names])
+        assert (done.summary["created"], done.summary["updated"]) == (2, 1), names
 
 
 # Kind of fault: a journal of the old rule, in which gross@ may be what was written for groß@, and makes another
@@ -114,17 +115,17 @@ def test_an_old_line_is_nobody_else_s(journal: JournalDatabase, strict: StrictSe
 def test_a_line_that_was_written_for_another_person_does_not_match(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
-    deliver("first", rows=[row("groß")])
+    deliver("first", rows=[row("groß")], **MAPPED)
     journal.query("update connectif_journal set contact_key = 'gross@example.com'")
-    assert deliver("second", rows=[row("gross")]).summary["created"] == 1
+    assert deliver("second", rows=[row("gross")], **MAPPED).summary["created"] == 1
     assert "gross@example.com" in strict.contacts
 
 
 def test_a_refusal_of_another_person_holds_nobody(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(faults=[{"keys": ["groß@example.com"], "status": 422}])
-    assert deliver("first", rows=[row("groß")], failure_budget=1).summary["rejected"] == 1
+    assert deliver("first", rows=[row("groß")], failure_budget=1, **MAPPED).summary["rejected"] == 1
     journal.query("update connectif_journal set contact_key = 'gross@example.com'")
-    assert deliver("second", rows=[row("gross")]).summary["created"] == 1
+    assert deliver("second", rows=[row("gross")], **MAPPED).summary["created"] == 1
 
 
 # Kind of fault: one person under two compositions of an accent. The path of the request had the one that the source

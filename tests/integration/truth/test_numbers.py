@@ -78,7 +78,7 @@ def test_the_text_of_a_rounded_number_is_no_integer(text: str, strict: StrictSer
 def test_an_average_arrives_as_the_nearest_double(
     fields: Any, strict: StrictServer, run_dag: Callable[..., Any], postgres: Any
 ) -> None:
-    sql = "select 'ana@example.com' as email, avg(n) as spent from (values (1), (2), (2)) as v(n)"
+    sql = "select 'ana@example.com' as email, avg(n::numeric(30, 25)) as spent from (values (1), (2), (2)) as v(n)"
     done = run_in_airflow(run_dag, sql=sql, sql_conn_id="postgres", fields=fields)
     assert (done.state, strict.contacts) == ("success", {"ana@example.com": {"spent": 5 / 3}})
 
