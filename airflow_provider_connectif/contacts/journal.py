@@ -313,7 +313,7 @@ class Journal:
         """
         journal = copy.copy(self)
         journal.plan, journal.run_id, journal._generation = plan, plan.run_id, generation
-        journal._acknowledged, journal._confirmed, journal._rejected, journal._settled = {}, {}, {}, []
+        journal._gathered, journal._settled, journal._unanswered = GatheredLines(self._tables), [], set()
         journal._oldest_at = None
         return journal
 
