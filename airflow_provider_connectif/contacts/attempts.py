@@ -169,15 +169,20 @@ class Attempts:
         connection.execute(sa.update(self._runs).where(mine).values(counts=json.dumps(counts), **values))
 
     def keyless_before(self, connection: sa.Connection) -> int:
-        """Rows without a valid key in the last other run of the task that has read its source to the end."""
+        """Rows without a valid key in the last other run that has read its source to the end.
+
+        Of the same task, or else of another one of the sync that is not mapped, such as the first load.
+        """
         runs = self._runs.c
+        is_mine = runs.task == self._task
         others = sa.and_(
             runs.sync_id == self._sync_id,
-            runs.task == self._task,
+            sa.or_(is_mine, runs.task.endswith("[-1]", autoescape=True)),
             runs.run_id != self._run_id,
             runs.keyless.is_not(None),
         )
-        query = sa.select(runs.keyless).where(others).order_by(runs.generation.desc()).limit(1)
+        mine_first = sa.case((is_mine, 0), else_=1)
+        query = sa.select(runs.keyless).where(others).order_by(mine_first, runs.generation.desc()).limit(1)
         return int(connection.execute(query).scalar() or 0)
 
     @property

@@ -223,6 +223,7 @@ class ContactImport(ContactSync):
         """Everything was read and uploaded by an earlier process."""
         run = self._uploads.state.run
         self._tally.go_on(run["tally"])
+        self._progress.rows_to_read = self._tally.read
         self._troubles += [Trouble(Verdict.FAILED, words) for words in run["troubles"]]
         self._changes = self._made_changes(remapped=run["remapped"])
         self._rejects.lines = run.get("rejects", 0)

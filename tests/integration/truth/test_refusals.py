@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.integration.conftest import FAST
 from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
-from tests.support.task_runs import run_in_airflow
+from tests.support.task_runs import FakeTI, run_in_airflow
 
 NAN = float("nan")
 
@@ -114,6 +115,21 @@ def test_rows_without_a_valid_key_are_new_as_far_as_there_are_more_of_them(
     for night, (rows, fresh) in enumerate([(3, 3), (3, 0), (5, 2), (1, 0), (2, 1)]):
         run = deliver(f"night {night}", rows=[row("ana"), *nobody(rows)])
         assert (night, new(run)) == (night, (fresh, rows, 0, 0))
+
+
+def test_a_nightly_delivery_knows_the_rows_without_a_key_of_its_first_load(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    source = [row("ana"), {"email": "nobody", "visits": 1}]
+    load: dict[str, Any] = {
+        "kind": "ContactImportOperator",
+        "poll_interval": timedelta(seconds=0.05),
+        "fields": {"visits": {"type": "integer"}},
+    }
+    ti = FakeTI()
+    ti.task_id = "load"
+    deliver("load", rows=source, more_context={"ti": ti}, **load)
+    assert new(deliver("night", rows=source)) == (0, 1, 0, 0)
 
 
 def test_a_row_that_is_refused_again_where_it_was_asked_for_is_not_new(
