@@ -179,6 +179,8 @@ class SqlSource:
         try:
             fetched: Sequence[Any] = cursor.fetchmany(rows)
             return fetched
+        except MemoryError:
+            raise  # it is the worker's, and says nothing of a row
         except Exception as error:  # noqa: BLE001 - a driver's converters may be anybody's, and raise anything
             fault = fetch_error(error, self.conn_id, self.rows_read, self.rows_read + before, rows)
         raise fault

@@ -55,7 +55,7 @@ def row(n: int) -> dict[str, Any]:
         "tier": None if n % 5 == 0 else f'"gold", \\{n}\n',
         "spent": n + Decimal("0.25"),
         "visits": n * 1000,
-        "seen": datetime.datetime(2026, 1, 1 + n % 28, n % 24, 30, tzinfo=datetime.UTC),
+        "seen": datetime.datetime(2026, 1, 1 + n % 28, tzinfo=datetime.UTC),
     }
 
 
@@ -70,7 +70,7 @@ def patch(n: int) -> dict[str, Any]:
         "tier": f'"gold", \\{n}\n',
         "spent": n + 0.25,
         "visits": n * 1000,
-        "last_visit": f"2026-01-{1 + n % 28:02}T{n % 24:02}:30:00Z",
+        "last_visit": f"2026-01-{1 + n % 28:02}T00:00:00Z",
     }
     if n % 7 == 0:
         del expected["_birthdate"]

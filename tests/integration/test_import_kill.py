@@ -240,8 +240,7 @@ def test_after_success_the_same_task_begins_anew(strict: StrictServer, rememberi
     assert import_rows("night", rows=ROWS, **remembering).state == "success"
     again = import_rows("night", rows=ROWS, full_refresh="journal_conn_id" in remembering, **remembering)
     assert again.state == "success"
-    in_journal = "journal_conn_id" in remembering  # a full refresh goes on where the same run has stopped
-    assert len(strict.uploads) == (1 if in_journal else 2)
+    assert len(strict.uploads) == 2
 
 
 def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
