@@ -56,6 +56,7 @@ class ConnectifClient(ImportEndpoints):
         self.base_url = base_url
         self.tries = tries
         self.longest_wait_s = longest_wait
+        """Seconds that a worker may wait where the server asks for a delay."""
         self.quota = quota or Quota()
         transport = Transport(
             key,
@@ -65,8 +66,6 @@ class ConnectifClient(ImportEndpoints):
             verify=verify,
             connections=connections,
         )
-        self.longest_wait_s = DEFAULT_LONGEST_WAIT_S
-        """Seconds that a worker may wait where the server asks for a delay."""
         super().__init__(transport, upload_timeout)
 
     def patch_contact(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from tests.integration.conftest import FAST
 from tests.integration.test_deferral import wait_as_the_triggerer
 from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
@@ -17,6 +18,7 @@ from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_in_airflow, run_operator
 
 ROWS = [{"email": f"user{n}@example.com", "_points": n} for n in range(10)]
+CUSTOM = [{**row, "visits": 1} for row in ROWS]
 MANY = [{"email": f"user{n}@example.com", "_points": n} for n in range(100)]
 ONE = ["user3@example.com"]
 DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=1)}
@@ -103,6 +105,36 @@ def test_a_delay_within_the_limit_is_waited_for(strict: StrictServer, run: Calla
     began_at = time.monotonic()
     assert run(rows=ROWS, fields="builtin").summary["created"] == 10
     assert time.monotonic() - began_at >= 2
+
+
+# The limit is the connection's, for contacts, definitions and imports alike; it was read and then forgotten.
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.parametrize("kind", ["contacts", "definitions", "imports"])
+def test_the_limit_is_that_of_the_connection(
+    kind: str, status: int, a_second: StrictServer, run: Callable[..., Run]
+) -> None:
+    asked = {"status": status, "headers": {"Retry-After": "20"}}
+    faults: dict[str, Any] = {"fields_fault": asked} if kind == "definitions" else {"faults": [asked]}
+    a_second.reset(**({"import_faults": [asked]} if kind == "imports" else faults))
+    began_at = time.monotonic()
+    operator = "ContactImportOperator" if kind == "imports" else "ContactPatchOperator"
+    end = run(kind=operator, rows=CUSTOM, fields="builtin" if kind == "contacts" else "live")
+    assert end.state == "up_for_retry"
+    assert "1.0 s" in str(end.error) or "allows 1 s" in str(end.error)
+    assert time.monotonic() - began_at < 15
+
+
+@pytest.mark.parametrize(
+    ("extra", "seconds"), [({"longest_wait": "900"}, 900.0), ({"longest_wait": 0.5}, 0.5), ({}, 120.0)]
+)
+def test_the_limit_may_be_longer_or_shorter(
+    extra: dict[str, Any], seconds: float, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(**extra))
+    assert ConnectifHook().get_conn().longest_wait_s == seconds
 
 
 # Where the task can defer, the hour costs no worker, and the row comes first when it is over.
