@@ -27,11 +27,10 @@ def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
     ``"burst";r=3;t=1, "default";r=0;t=30``. The one with the fewest requests left is the one that holds back; of
     several with nothing left, the one that takes longest.
     """
-    pieces = [piece for member in members(rate or "") for piece in member]
-    told = {name: value for name, value in map(_pair, pieces) if name in _DRAFT_7}
-    if told:
-        return CombinedRate(told.get("limit"), told.get("remaining"), told.get("reset"))
-    policies = [
+    policies: list[tuple[str | None, CombinedRate]] = [
+        (None, CombinedRate(told.get("limit"), told.get("remaining"), told.get("reset"))) for told in _draft_7(rate)
+    ]
+    policies += [
         (member[0], CombinedRate(None, pairs.get("r"), pairs.get("t")))
         for member in members(rate or "")
         if (pairs := dict(map(_pair, member[1:]))).get("r") is not None
@@ -39,7 +38,19 @@ def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
     if not policies:
         return CombinedRate()
     name, tightest = min(policies, key=lambda one: _tightness(one[1]))
-    return tightest._replace(limit=_quotas(policy).get(_name(name)))
+    return tightest if name is None else tightest._replace(limit=_quotas(policy).get(_name(name)))
+
+
+def _draft_7(rate: str | None) -> list[dict[str, str | None]]:
+    """What a header of draft 7 says, once for each time that it came: a name that stands again begins another one."""
+    found: list[dict[str, str | None]] = []
+    for name, value in (_pair(piece) for member in members(rate or "") for piece in member):
+        if name not in _DRAFT_7:
+            continue
+        if not found or name in found[-1]:
+            found.append({})
+        found[-1][name] = value
+    return found
 
 
 def members(text: str) -> list[list[str]]:
@@ -56,7 +67,9 @@ def members(text: str) -> list[list[str]]:
 
 
 def _tightness(rate: CombinedRate) -> tuple[float, float]:
-    remaining, reset = float(rate.remaining or 0), float(rate.reset or 0)
+    # What does not say how many requests are left counts only where nothing else does.
+    remaining = float("inf") if rate.remaining is None else float(rate.remaining)
+    reset = float(rate.reset or 0)
     return remaining, (reset if remaining else -reset)
 
 

@@ -18,6 +18,7 @@ from airflow_provider_connectif.api.combined_rate_headers import members, read_c
 
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d\d:?\d\d)", re.ASCII)
+_ISO_BASIC_DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?", re.ASCII)
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2,8},? [\dA-Z][\w :+-]+", re.ASCII)
 _EPOCH_FROM = 1e9  # a reset of more than 31 years is a point in time, not a duration
 _EPOCH_MS_FROM = 1e11
@@ -104,7 +105,9 @@ def _numbers(text: str) -> list[float]:
 
 
 def _number(text: str) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text.strip()) else None
+    text = text.strip()
+    # 20261126 is a day without a time and a zone, and no number of seconds.
+    return float(text) if _NUMBER.fullmatch(text) and not _ISO_BASIC_DATE.fullmatch(text) else None
 
 
 def _latest_moment(text: str, clock: float) -> float | None:

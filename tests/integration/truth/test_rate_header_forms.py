@@ -84,6 +84,10 @@ COMBINED: list[tuple[dict[str, str], RateSignal]] = [
     ({"RateLimit": ",;,;="}, RateSignal()),
     ({"RateLimit-Remaining": "9", "RateLimit": '"default";r=5;t=30'}, RateSignal(None, 9, 30.0)),
     ({"RateLimit-Remaining": "x", "X-RateLimit-Remaining": "4"}, RateSignal(None, 4)),
+    # Two gateways, each with a header of its own, in one text.
+    ({"RateLimit": "limit=100, remaining=0, reset=30, limit=1000, remaining=900, reset=3"}, RateSignal(100, 0, 30.0)),
+    ({"RateLimit": "limit=1000, remaining=900, reset=3, limit=100, remaining=0, reset=30"}, RateSignal(100, 0, 30.0)),
+    ({"RateLimit": '"default";r=0;t=30, limit=100, remaining=50, reset=3'}, RateSignal(None, 0, 30.0)),
 ]
 
 
@@ -96,6 +100,9 @@ WRONG = (
     *(
         "2026-11-26",
         "2026-11-26T10:00:00",
+        "20261126",
+        "20261126100000",
+        "20261126T100000Z",
         "12abc",
         "12 s",
         "1e3",
