@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from airflow_provider_connectif.contacts.outcomes import Outcome
-from airflow_provider_connectif.contacts.summary import Tally
+from airflow_provider_connectif.contacts.summary import BAD_OUTCOMES, Tally
 
 
 class _Share(NamedTuple):
@@ -50,6 +50,11 @@ class FailureBudget:
     def is_unlimited(self) -> bool:
         """Every row may fail."""
         return isinstance(self.allowed, float) and self.allowed >= 1
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes of rows that count against it."""
+        return tuple(one for one in BAD_OUTCOMES if not (self.ignore_held and one is Outcome.HELD))
 
     def is_exceeded_by(self, tally: Tally) -> bool:
         """Whether more rows were refused than are allowed."""

@@ -23,7 +23,7 @@ from airflow_provider_connectif.contacts.progress import Log, Progress, plural
 from airflow_provider_connectif.contacts.rejects import Rejects
 from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
 from airflow_provider_connectif.contacts.rows import Row
-from airflow_provider_connectif.contacts.summary import BAD_OUTCOMES, Tally, summarise
+from airflow_provider_connectif.contacts.summary import Tally, summarise
 from airflow_provider_connectif.contacts.verdict import (
     FAILING_OUTCOMES,
     Account,
@@ -198,7 +198,7 @@ class Run(ABC):
         if self.stop is not None:
             return FAILING_OUTCOMES.get(self.stop.kind, ())
         undelivered = (Outcome.UNDELIVERED,) if self._tally.outcomes[Outcome.UNDELIVERED] else ()
-        return (*undelivered, *(BAD_OUTCOMES if self._budget.describe_excess(self._tally) else ()))
+        return (*undelivered, *(self._budget.outcomes if self._budget.describe_excess(self._tally) else ()))
 
     @property
     def _recorded_verdict(self) -> Verdict:

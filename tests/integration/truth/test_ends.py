@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.journals import deliver, journal_database
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import run_in_airflow, run_operator
 
@@ -36,6 +37,17 @@ def test_what_is_over_the_budget_too_is_named_beside(strict: StrictServer, conne
     end = run_operator(rows=rows(4, 5), fields="builtin", failure_budget=4)
     assert end.state == "up_for_retry"
     assert [words in str(end.error) for words in ("given up on", "5 of 9 rows", "HTTP 500", "_points")] == [True] * 4
+
+
+def test_held_rows_that_are_ignored_do_not_explain_a_failure(
+    strict: StrictServer, airflow_db: None, request: pytest.FixtureRequest
+) -> None:
+    journal_database("sqlite", request)
+    strict.update(faults=[{"keys": ["user1@example.com"], "status": 422}])
+    assert deliver("night", rows=rows(4, 0), failure_budget=1).summary["rejected"] == 1
+    end = deliver("next night", rows=rows(4, 2), ignore_held=True, failure_budget=1)
+    assert (end.state, end.summary["held"], end.summary["invalid"]) == ("failed", 1, 2)
+    assert ("_points" in str(end.error), "held" in str(end.error)) == (True, False)
 
 
 def test_a_refused_key_is_not_explained_by_invalid_rows(strict: StrictServer, airflow_db: None) -> None:
