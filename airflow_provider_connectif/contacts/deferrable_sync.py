@@ -238,6 +238,6 @@ class DeferrableSync(ContactSync):
     def _more_in_summary(self) -> dict[str, Any]:
         return super()._more_in_summary() | {"deferrals": self._effort.deferrals}
 
-    def _end_refusals(self) -> None:
+    def _end_refusals(self, *, is_whole: bool) -> None:
         if self.deferred_until is None:
-            super()._end_refusals()
+            super()._end_refusals(is_whole=is_whole)

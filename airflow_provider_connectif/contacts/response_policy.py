@@ -82,6 +82,7 @@ DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
 STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
 """Only these, with the error document, say that the row's values are at fault and will be so the next time."""
 
+_ABOUT_THE_QUEUE = frozenset({"E0301", "E0401"})  # a 400 with one of these says nothing of the row
 _NOT_BY_CLASS = frozenset({"401", "403", "429"})
 _NOT_THE_AUTHORS = frozenset({Action.WAIT, Action.CONFIRM})
 _AUTHORS_ACTIONS = tuple(action.value for action in Action if action not in _NOT_THE_AUTHORS)
@@ -126,10 +127,11 @@ class ResponsePolicy:
         :param is_error_document: the body is Connectif's error document.
         """
         exact, hundred = str(status), f"{status // 100}xx"
+        queue_code = code if status == 400 and code in _ABOUT_THE_QUEUE else None
+        is_about_the_row = is_error_document and status in STATUSES_ABOUT_THE_ROW and queue_code is None
         for row in [code, exact] if exact in _NOT_BY_CLASS else [code, exact, hundred]:
             if row is not None and row in self._own:
-                return Rule(self._own[row], is_remembered=is_error_document and status in STATUSES_ABOUT_THE_ROW)
-        queue_code = code if status == 400 else None
+                return Rule(self._own[row], is_remembered=is_about_the_row)
         with_document = exact + _DOCUMENT if is_error_document else None
         for row in (queue_code, with_document, exact, hundred):
             if row is not None and row in DEFAULT_POLICY:

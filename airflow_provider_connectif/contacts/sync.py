@@ -136,26 +136,31 @@ class ContactSync(Run):
 
     def _deliver(self, send: Callable[[], None]) -> None:
         """Hand over patches, and wait until what can be settled is settled and accounted for."""
+        is_whole = False
         try:
             with self._delivery:
                 send()
                 self._is_all_handed_over = True
                 self._delivery.drain(self._tick)
+            is_whole = self.stop is None
         finally:
             self._is_all_handed_over = False
             self._collect()
             if self._changes is not None:
                 self._changes.leave_in_doubt(self._delivery.unanswered())
-            self._end_refusals()
+            self._end_refusals(is_whole=is_whole)
 
-    def _end_refusals(self) -> None:
-        """What was kept back is written unless the run stopped because everything was rejected."""
+    def _end_refusals(self, *, is_whole: bool) -> None:
+        """What was kept back is written if the run came to its end.
+
+        Otherwise every response so far was a rejection, and who knows whether those that were left are, too.
+        """
         if self._changes is None:
             return
-        if self.stop is not None and self.stop.kind is StopKind.ALL_REJECTED:
-            self._changes.refusals.drop()
-        else:
+        if is_whole:
             self._changes.refusals.release()
+        else:
+            self._changes.refusals.drop()
 
     def _send(self, patches: Iterable[Patch]) -> None:
         for patch in patches:

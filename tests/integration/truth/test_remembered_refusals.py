@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
-from tests.support.strict_server import StrictServer
+from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import run_in_airflow
 
 JOURNAL: dict[str, Any] = {"journal_conn_id": "journal", "sync_id": "nightly", "fields": "builtin"}
@@ -191,3 +193,52 @@ def test_refusals_that_are_kept_back_hold_up_no_sending(journal: JournalDatabase
     run = deliver("night", rows=rows(900), max_in_flight=100, failure_budget=1000)
     assert (run.summary["rejected"], run.summary["created"]) == (200, 700)
     assert refused_in(journal) == 200
+
+
+# A full queue is no fault of the row, whatever an author does about the response.
+
+
+@pytest.mark.parametrize("named", ["code", 400, "4xx"])
+@pytest.mark.parametrize("code", ["E0301", "E0401"])
+def test_a_full_queue_holds_no_row(code: str, named: str | int, journal: JournalDatabase, strict: StrictServer) -> None:
+    strict.reset(faults=[{"keys": keys(2), "status": 400, "json": {"code": code}}])
+    policy = {code if named == "code" else named: "reject"}
+    assert deliver("night", rows=rows(5), on_response=policy).summary["rejected"] == 1
+    assert refused_in(journal) == 0
+
+
+# The first responses are all rejections, and the run ends early for another reason: as little is known of the rows.
+
+
+def test_a_run_that_is_killed_after_nothing_but_rejections_holds_no_row(
+    journal: JournalDatabase, strict: StrictServer, tmp_path: Path
+) -> None:
+    strict.reset(faults=[{"keys": keys(15), "hang": "before"}, {"status": 422}])
+    process = Process(tmp_path, "night", rows=rows(100), max_in_flight=1)
+    until(lambda: strict.received >= 16)
+    process.kill(signal.SIGTERM)
+    assert refused_in(journal) == 0
+    strict.update(faults=[{"status": 422}])
+    retry = deliver("night", rows=rows(100), max_in_flight=1, tries_before=1, retries=2)
+    assert (retry.state, retry.summary["rejected"], refused_in(journal)) == ("failed", 40, 0)
+
+
+def test_a_run_that_a_firewall_ends_after_nothing_but_rejections_holds_no_row(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.reset(faults=[{"keys": keys(*range(10)), "status": 422}, {"status": 403, **PAGE}])
+    run = deliver("night", rows=rows(100), max_in_flight=1)
+    assert (run.state, run.summary["rejected"], refused_in(journal)) == ("failed", 20, 0)
+
+
+def test_a_source_that_fails_after_nothing_but_rejections_holds_no_row(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    def source() -> Iterator[dict[str, Any]]:
+        yield from rows(10)
+        raise RuntimeError
+
+    strict.reset(faults=[{"status": 422}])
+    with pytest.raises(RuntimeError):
+        deliver("night", rows=source(), max_in_flight=1)
+    assert (strict.received, refused_in(journal)) == (10, 0)
