@@ -96,29 +96,32 @@ class Plan:
     def sweep(self, *, keeps_mine: bool = False) -> None:
         """Delete what earlier attempts of this task and other runs of the sync have left, and what is too old anywhere.
 
-        Plans of other runs that name open imports stay: see :meth:`with_open_imports`.
+        Plans that name open imports stay: see :meth:`with_open_imports`.
 
         :param keeps_mine: leave the plan of this task.
         """
         plans = self._plans.c
-        kept = [plan._plan_id for plan, _ in self.with_open_imports()]
-        is_done = sa.and_(self._is_of_another_run, plans.plan_id.not_in(kept))
-        is_to_go = sa.or_(is_done, plans.kept_until < time.time())
-        self._delete(sa.and_(is_to_go, sa.not_(self._is_mine)) if keeps_mine else sa.or_(is_to_go, self._is_mine))
+        kept = [plan._plan_id for plan, _ in self.with_open_imports(includes_mine=True)]
+        is_left = self._is_of_another_run if keeps_mine else sa.or_(self._is_of_another_run, self._is_mine)
+        is_to_go = sa.or_(sa.and_(is_left, plans.plan_id.not_in(kept)), plans.kept_until < time.time())
+        self._delete(sa.and_(is_to_go, sa.not_(self._is_mine)) if keeps_mine else is_to_go)
         self._plan_id = None
 
     @property
     def _is_of_another_run(self) -> Any:
         return sa.and_(self._plans.c.sync_id == self._sync_id, self._plans.c.run_id != self.run_id)
 
-    def with_open_imports(self) -> list[tuple[Plan, dict[str, Any]]]:
+    def with_open_imports(self, *, includes_mine: bool = False) -> list[tuple[Plan, dict[str, Any]]]:
         """The plans of other runs of the sync whose imports are not accounted for, the oldest first, with their states.
 
         Only with the claim to the sync, which says that these runs are at work no longer.
+
+        :param includes_mine: also that of an earlier attempt of this task, which imported then.
         """
         plans = self._plans.c
+        is_earlier = sa.or_(self._is_of_another_run, self._is_mine) if includes_mine else self._is_of_another_run
         query = sa.select(plans.plan_id, plans.run_id, plans.task, plans.state).where(
-            self._is_of_another_run, plans.kept_until >= time.time()
+            is_earlier, plans.kept_until >= time.time()
         )
         found = []
         for line in self._database.rows(query.order_by(plans.kept_until)):

@@ -102,7 +102,8 @@ class ContactSync(Run):
         """
         if self._journal is None or self._journal.read_only:
             return
-        if not (found := self._journal.plan.with_open_imports()):
+        # A run that imports knows those of its own task anyway; by PATCH, an earlier attempt of it may have imported.
+        if not (found := self._journal.plan.with_open_imports(includes_mine=not self._by_import)):
             return
         self._is_settling_earlier = True
         earlier = self._earlier_imports(self._journal)

@@ -64,6 +64,21 @@ def test_a_later_run_waits_for_it_and_delivers_the_newer_values_last(
     assert left_open.pending() == 0
 
 
+# The task's operator was exchanged since, and the same run is tried again or cleared.
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_task_that_imported_and_delivers_by_patch_now_waits_for_it(
+    strict: StrictServer, left_open: JournalDatabase, tmp_path: Path, deferrable: bool
+) -> None:
+    process = Process(
+        tmp_path, "first night", deliver, rows=NEW, fields="live", deferrable=deferrable, tries_before=1, retries=2
+    )
+    release_when_waited_for(strict, process)
+    run = process.end(60)
+    assert (run.state, account(run.summary)) == ("success", 20), run.error
+    assert strict.contacts == as_contacts(NEW)
+    assert left_open.pending() == 0
+
+
 def test_in_airflow_a_later_run_settles_it(
     strict: StrictServer, left_open: JournalDatabase, run_dag: Callable[..., Any]
 ) -> None:
