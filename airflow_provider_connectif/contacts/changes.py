@@ -229,13 +229,15 @@ class Changes:
         elif settled.is_remembered:
             is_known = key in self._refused_before
             self.refusals.add(key, digests.row, status, "; ".join(reasons))
+        elif settled.outcome is Outcome.UNDELIVERED:
+            self._journal.leave_in_doubt([key])  # it may have arrived all the same, after another process's patch
         self._refused_before.discard(key)
         if settled.patch.is_planned:
             self._journal.settle_planned(settled.patch.number)
         return is_known
 
     def leave_in_doubt(self, patches: Sequence[Patch]) -> None:
-        """Patches are on their way and nobody waits for their responses any more."""
+        """Patches were sent, and nobody waits any more for a response that says what became of them."""
         self._journal.leave_in_doubt(self._mapping.same_contact(patch.key) for patch in patches)
 
     def forget(self, patch: Patch) -> None:

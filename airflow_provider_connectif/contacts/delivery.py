@@ -188,9 +188,9 @@ class Delivery:
             return self._queue.unsent()
 
     def unanswered(self) -> list[Patch]:
-        """The patches that are on their way."""
+        """The patches that are on their way, or were, without a response that says what became of them."""
         with self._progress:
-            return [job.patch for job in self._jobs_in_flight.values()]
+            return [*(job.patch for job in self._jobs_in_flight.values()), *self._queue.sent_before()]
 
     def written(self) -> None:
         """Answers were written down: sending may go on where it waited for that."""

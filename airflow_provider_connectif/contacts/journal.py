@@ -342,10 +342,10 @@ class Journal:
         return self._gathered.responses
 
     def commit_if_due(self) -> None:
-        """Write what has gathered, when it is enough or old enough."""
+        """Write what has gathered, when it is enough or old enough; or stop where another process has taken over."""
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
         is_much = self._gathered.others >= _MOST_CONFIRMED
-        if self.unwritten >= COMMIT_LINES or is_much or age >= COMMIT_EVERY_S:
+        if self._lease.is_lost or self.unwritten >= COMMIT_LINES or is_much or age >= COMMIT_EVERY_S:
             self.commit()
 
     def commit(self) -> None:

@@ -134,6 +134,11 @@ class SendingQueue:
         jobs += [job for behind in self._behind.values() for job in behind]
         return sorted((job.patch for job in jobs), key=lambda patch: patch.number)
 
+    def sent_before(self) -> list[Patch]:
+        """The patches that are to be sent again: what was sent may have arrived all the same."""
+        jobs = [*self._due, *(job for _, _, job in self._delayed)]
+        return [job.patch for job in jobs if job.tries or job.on_fresh_connection]
+
     def _fresh_job(self) -> Job | None:
         """A row not tried yet, if one may go.
 

@@ -30,7 +30,8 @@ def row(name: str, visits: int) -> dict[str, Any]:
 class LateConnectif:
     """A server that holds requests before it applies them, or responses after that, until the test lets them go.
 
-    ``contacts`` is what it holds, ``received`` the requests in the order of their coming: name and visits.
+    ``contacts`` is what it holds, ``received`` the requests in the order of their coming: name and visits. ``lost``:
+    a gateway responds in its place, though it has taken the request.
     """
 
     contacts: dict[str, int] = field(default_factory=dict)
@@ -38,6 +39,8 @@ class LateConnectif:
     held_requests: dict[tuple[str, int], threading.Event] = field(default_factory=dict)
     held_responses: dict[tuple[str, int], threading.Event] = field(default_factory=dict)
     applied: list[tuple[str, int]] = field(default_factory=list)
+    lost: set[tuple[str, int]] = field(default_factory=set)
+    url: str = ""
 
     def script(self, exchange: Exchange) -> None:
         exchange.take()
@@ -50,7 +53,7 @@ class LateConnectif:
         self.applied.append(patch)
         if patch in self.held_responses:
             self.held_responses[patch].wait(60)
-        exchange.reply(200, {"_email": f"{name}@example.com"})
+        exchange.reply(502 if patch in self.lost else 200, {"_email": f"{name}@example.com"})
 
     def hold_request(self, name: str, visits: int) -> threading.Event:
         return self.held_requests.setdefault((name, visits), threading.Event())
@@ -72,6 +75,7 @@ def server(connection: Callable[..., None]) -> Iterator[LateConnectif]:
         late.script(exchange)
 
     with serving(answer) as running:
+        late.url = running.url
         extra = {"requests_per_minute": 1_000_000, "timeout": 20}
         connection("connectif_default", conn_type="connectif", host=running.url, password="id:secret", extra=extra)
         yield late
@@ -121,6 +125,33 @@ def test_a_late_response_is_written_as_a_doubt_before_the_task_ends(
     gate.set()
     end = orphan.end()
     assert (end.state, "has taken over" in str(end.error)) == ("up_for_retry", True)
+    assert server.applied == [("ana", NEW), ("ana", OLD)]
+    is_settled(server, "ana")
+
+
+# A gateway's 502, a timeout or a page: Connectif may have taken the old value all the same, after the new one.
+
+
+@pytest.mark.parametrize("attempts", [1, 5])
+def test_a_request_of_which_nobody_knows_whether_it_arrived_is_a_doubt(
+    attempts: int,
+    journal: JournalDatabase,
+    server: LateConnectif,
+    start: Callable[..., Process],
+    connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.1)
+    extra = {"requests_per_minute": 1_000_000, "timeout": 20, "retries": attempts}
+    connection("connectif_default", conn_type="connectif", host=server.url, password="id:secret", extra=extra)
+    server.lost.add(("ana", OLD))
+    gate = server.hold_request("ana", OLD)
+    orphan = start("night", rows=[row("ana", OLD)])
+    until(lambda: server.received == [("ana", OLD)])
+    assert deliver("night", rows=[row("ana", NEW)]).state == "success"
+    time.sleep(0.5)
+    gate.set()
+    assert "has taken over" in str(orphan.end().error)
     assert server.applied == [("ana", NEW), ("ana", OLD)]
     is_settled(server, "ana")
 
