@@ -33,6 +33,17 @@ _BIT = MappingProxyType({0: False, 1: True, ord("0"): False, ord("1"): True})
 """The one byte in which drivers of MySQL hand over ``BIT(1)`` and ``BINARY(1)``."""
 
 
+class SinglePrecision(float):
+    """A number of a column of single precision, handed over as a double; with a dtype like NumPy's."""
+
+    dtype = "float32"
+
+
+def single(value: float) -> float:
+    """A number of single precision: as it is where all such numbers are exact, otherwise marked."""
+    return SinglePrecision(value) if abs(value) >= _EXACT_BELOW["float32"] else value
+
+
 def exact_number(value: Any) -> int | Decimal | None:
     """A number without loss: one of Python's integers as int, any other as Decimal; ``None`` if it is none.
 
