@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from operator import methodcaller
 from typing import Any
 
 from airflow_provider_connectif.contacts.rules.base import UnreadableValue
@@ -208,7 +209,7 @@ def _is_of_dates(value: Any) -> bool:
 def _prepare_sqlite(connection: Any) -> None:
     if connection.text_factory is str:
         # Bytes that are no UTF-8 become lone surrogates, which the rules of all fields refuse.
-        connection.text_factory = functools.partial(str, encoding="utf-8", errors="surrogateescape")
+        connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
 
 
 _PREPARATIONS: Mapping[str, Callable[[Any], None]] = {

@@ -181,7 +181,11 @@ def boolean(value: Any) -> bool:
     value = plain(value)
     if isinstance(value, bool):
         return value
-    if isinstance(value, (bytes, bytearray)) and len(value) == 1 and (bit := _BIT.get(value[0])) is not None:
+    if (
+        isinstance(value, (bytes, bytearray, memoryview))
+        and len(value) == 1
+        and (bit := _BIT.get(bytes(value)[0])) is not None
+    ):
         return bit
     number = exact_number(value)
     if number is not None and number in (0, 1):
@@ -217,8 +221,8 @@ def _was_rounded(text: str, whole: int) -> bool:
 
 def bit(value: Any) -> bool | None:
     """The value of MySQL's ``BIT(1)`` where a driver hands it over as one byte; ``None`` for anything else."""
-    if isinstance(value, (bytes, bytearray)) and len(value) == 1 and value[0] in (0, 1):
-        return value[0] == 1
+    if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == 1 and bytes(value)[0] in (0, 1):
+        return bytes(value) == b"\x01"
     return None
 
 

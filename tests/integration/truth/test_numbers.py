@@ -96,6 +96,14 @@ def test_one_byte_is_a_boolean(
     )
 
 
+@pytest.mark.parametrize("fields", ["live", "builtin"])
+def test_one_byte_of_psycopg2_is_a_boolean(fields: Any, driver: str, strict: StrictServer) -> None:
+    done = run_operator(
+        sql="select 'a@example.com' as email, '\\x01'::bytea as vip", sql_conn_id="postgres", fields=fields
+    )
+    assert (done.state, strict.contacts) == ("success", {"a@example.com": {"vip": True}})
+
+
 # Kind of fault: a column of single precision holds seven digits, and its driver hands over a double that has them all.
 @pytest.mark.parametrize("column", ["external_id", "tier", "visits", "segment"])
 def test_a_whole_number_of_single_precision_is_refused(column: str, driver: str, strict: StrictServer) -> None:
