@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from operator import methodcaller
 from typing import Any
 
 from airflow_provider_connectif.contacts.rules.base import UnreadableValue
+from airflow_provider_connectif.contacts.rules.numbers import single
 
 # Types whose conversion cannot fail, by PostgreSQL's names; all others are converted with care, which costs time.
 _TEXTS = ("bpchar", "name", "text", "varchar")
@@ -20,6 +22,7 @@ _SAFE_POSTGRES_TYPES = frozenset(
 )
 # The same by object id, for psycopg2, which knows no names.
 _SAFE_POSTGRES_OIDS = frozenset((16, 17, 19, 20, 21, 23, 25, 26, 700, 701, 1042, 1043, 1700))
+_FLOAT4_OID = 700
 # psycopg2 makes the last day of the year 9999 of infinity: another value, not a failure.
 _INFINITE = ("infinity", "-infinity")
 
@@ -56,6 +59,21 @@ def keep_unreadable_values(connection: Any) -> None:
     prepare = _PREPARATIONS.get(driver_of(connection))
     if prepare is not None:
         prepare(connection)
+
+
+def is_accepted(connection: Any, sql: str, parameters: Any) -> bool:
+    """Whether a statement that failed is right, so that the first row failed: SQLite reads that one while it executes.
+
+    ``False`` also where that cannot be told.
+    """
+    if driver_of(connection) != "sqlite3":
+        return False
+    explain = f"explain {sql}"
+    try:
+        connection.execute(*((explain,) if parameters is None else (explain, parameters))).close()
+    except connection.Error:
+        return False
+    return True
 
 
 def without_semicolon(sql: str) -> str:
@@ -99,6 +117,9 @@ def _prepare_psycopg(connection: Any) -> None:
                 continue
             kind = info.name if oid == info.oid else f"{info.name} array"
             adapters.register_loader(oid, _careful_loader(loader, kind))
+    loader = adapters.get_loader(_FLOAT4_OID, Format.TEXT)
+    if loader is not None and loader.__module__.partition(".")[0] in ("psycopg", "psycopg_binary"):
+        adapters.register_loader(_FLOAT4_OID, _single_loader())
 
 
 @functools.cache
@@ -121,6 +142,17 @@ def _careful_loader(loader: Any, kind: str) -> Any:
     return CarefulLoader
 
 
+@functools.cache
+def _single_loader() -> Any:
+    from psycopg.types.numeric import FloatLoader
+
+    class SingleLoader(FloatLoader):
+        def load(self, data: Any) -> float:
+            return single(super().load(data))
+
+    return SingleLoader
+
+
 def _holds_unreadable(value: Any) -> bool:
     if type(value) is UnreadableValue:
         return True
@@ -140,6 +172,12 @@ def _prepare_psycopg2(connection: Any) -> None:
         kind = str(caster.name).lower()
         careful = extensions.new_type((oid,), caster.name, _careful_caster(caster, kind))
         extensions.register_type(careful, connection)
+    if casters.get(_FLOAT4_OID) is extensions.FLOAT:
+        extensions.register_type(extensions.new_type((_FLOAT4_OID,), "FLOAT4", _cast_single), connection)
+
+
+def _cast_single(text: str | None, _: Any) -> float | None:
+    return None if text is None else single(float(text))
 
 
 def _careful_caster(caster: Any, kind: str) -> Callable[[str | None, Any], Any]:
@@ -171,7 +209,7 @@ def _is_of_dates(value: Any) -> bool:
 def _prepare_sqlite(connection: Any) -> None:
     if connection.text_factory is str:
         # Bytes that are no UTF-8 become lone surrogates, which the rules of all fields refuse.
-        connection.text_factory = functools.partial(str, encoding="utf-8", errors="surrogateescape")
+        connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
 
 
 _PREPARATIONS: Mapping[str, Callable[[Any], None]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Mapping
 
@@ -34,12 +35,18 @@ _WRONG_STATEMENT_WORDS = re.compile(
 
 CONVERSION_ERRORS = (ValueError, ArithmeticError)
 """Raised for a value that cannot be converted, and quoting it; UnicodeError and InvalidOperation are among them."""
+# A KeyError quotes what was looked up: often a value, such as a country that a table of codes does not have.
+_QUOTING_ERRORS = (*CONVERSION_ERRORS, KeyError)
+_LIBRARY_FOLDERS = tuple(
+    os.path.abspath(path) + os.sep
+    for path in {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 _UNKNOWN_ARGUMENT = re.compile(r"unexpected keyword argument '(\w{1,60})'|'(\w{1,60})' is an invalid keyword")
-# libpq's and psycopg's words for a setting that no other attempt mends, up to where they quote its value.
+# libpq's, psycopg's and SQLite's words for a setting that no other attempt mends, up to where they quote its value.
 _WRONG_SETTING = re.compile(
     r"invalid (connection|URI query parameter|dsn)[^\n\"]*(\"\w{1,60}\")?|invalid \w{1,40} value|"
     r"invalid integer value|invalid port number|missing \"=\" after|root certificate file|could not (load|read) [\w ]*"
-    r"(certificate|private key)"
+    r"(certificate|private key)|no such (access mode|cache mode|vfs)"
 )
 _PLACEHOLDERS: Mapping[str, str] = {
     "qmark": "? as placeholders",
@@ -78,19 +85,21 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
     :param conn_id: the connection.
     :param rows_read: how many rows were read before.
     :param is_fetching: the statement was accepted before, so that what is wrong now is in a row: a text that is no
-        query for ``to_tsquery`` has the SQLSTATE of a syntax error.
+        query for ``to_tsquery`` has the SQLSTATE of a syntax error, and SQLite's full-text search says of one that
+        there is no such column.
     """
     error = _driver_s_own(error)
     state, driver = _sqlstate(error), _driver(error)
     kind = type(error).__name__ + (f" (SQLSTATE {state})" if state else "")
+    is_of_a_row = is_fetching and (_is_of_a_statement(state) or _is_unspecific(error))
     if driver in _MYSQL_DRIVERS:
         is_telling = _number(error) in _TELLING_NUMBERS
         kind += f" ({_number(error)})" if _number(error) is not None else ""
     else:
-        is_telling = _is_telling(error, state, driver) and not (is_fetching and _is_of_a_statement(state))
+        is_telling = _is_telling(error, state, driver) and not is_of_a_row
     if is_telling:
         kind += f": {_EMAIL.sub('***', _message(error))}"
-    if is_statement_wrong(error) and not (is_fetching and _is_of_a_statement(state)):
+    if is_statement_wrong(error) and not is_of_a_row:
         return ReadError(f"the SQL statement cannot work on {conn_id!r}, whatever the rows: {kind}", final=True)
     rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
     return ReadError(f"reading from {conn_id!r} failed after {rows}: {kind}")
@@ -182,9 +191,7 @@ def function_error(error: Exception, rows_made: int | None = None) -> ReadError 
 
     :param rows_made: how many rows came before; ``None`` where the function had not returned.
     """
-    if not is_of_a_database(error) and not (
-        isinstance(error, CONVERSION_ERRORS) and type(error).__module__ in ("builtins", "decimal")
-    ):
+    if not is_of_a_database(error) and not (isinstance(error, _QUOTING_ERRORS) and _is_of_a_library(type(error))):
         return None
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_OWN_FOLDER)]
@@ -193,6 +200,12 @@ def function_error(error: Exception, rows_made: int | None = None) -> ReadError 
     return ReadError(
         f"making {what} failed with {type(error).__name__}{place}. Its message may quote a value and is not shown"
     )
+
+
+def _is_of_a_library(kind: type) -> bool:
+    """Whether a class of errors is Python's or an installed package's; an author's own words are meant to be read."""
+    path = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return path is None or os.path.abspath(path).startswith(_LIBRARY_FOLDERS)
 
 
 def _is_telling(error: BaseException, state: str, driver: str) -> bool:
@@ -220,9 +233,13 @@ def is_statement_wrong(error: BaseException) -> bool:
     if driver in _MYSQL_DRIVERS:
         return _number(error) in _WRONG_STATEMENT_NUMBERS
     if driver == "sqlite3":
-        is_unspecific = getattr(error, "sqlite_errorname", None) == "SQLITE_ERROR"
-        return is_unspecific and _WRONG_STATEMENT_WORDS.search(str(error)) is not None
+        return _is_unspecific(error) and _WRONG_STATEMENT_WORDS.search(str(error)) is not None
     return _sqlstate(error).startswith(_WRONG_STATEMENT_STATES)
+
+
+def _is_unspecific(error: BaseException) -> bool:
+    """Whether an error has SQLite's one code for faults of statements and of rows."""
+    return getattr(error, "sqlite_errorname", None) == "SQLITE_ERROR"
 
 
 def _driver_s_own(error: BaseException) -> BaseException:

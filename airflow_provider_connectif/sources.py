@@ -16,7 +16,7 @@ from airflow_provider_connectif.contacts.rows import (
     without_mark,
     without_marks,
 )
-from airflow_provider_connectif.drivers import keep_unreadable_values, streaming_cursor, without_semicolon
+from airflow_provider_connectif.drivers import is_accepted, keep_unreadable_values, streaming_cursor, without_semicolon
 from airflow_provider_connectif.read_errors import (
     ReadError,
     connection_error,
@@ -167,6 +167,8 @@ class SqlSource:
             return
         except Exception as error:  # what is no fault of the parameters is raised again
             fault = statement_error(error, self.conn_id, self._connection)
+            if fault is None and is_accepted(self._connection, sql, self._parameters):
+                fault = read_error(error, self.conn_id, 0, is_fetching=True)
             if fault is None:
                 raise
         raise fault

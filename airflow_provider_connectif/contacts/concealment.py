@@ -33,9 +33,10 @@ _QUOTATION = re.compile(
 _ELLIPSIS = r"\s?(?:\.{2,}|\u2026|\u2025|\u22ef|[\[(<{]\s?(?:\.|\u2026|cut|trunc|more)|\*{2,}|~|-{2,}|_{2,})"
 _CUT_BEHIND = re.compile(_ELLIPSIS, re.IGNORECASE)
 _CUT_BEFORE = re.compile(r"(?:\.{2,}|\u2026|\u2025|\u22ef|(?:\.|\u2026)[\])>}]|\*{2,}|~|-{2,}|_{2,})\s?$")
+_JOINT = re.compile(r"['\u2019\u02bc`\u00b4-]")  # between the parts of a name
 _SHORTEST_WORD = 3  # of a value; shorter ones are half of all texts
 _SHORTEST_PART = 4  # of a word, where nothing says that it is a part
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _MOST_ENCODINGS = 3
 _DEEPEST = 3
 
@@ -51,6 +52,8 @@ _COMMON_WORDS = """
     received request required response same schema seems send sent server should small smaller some status string
     such taken than that then there they this time title token true type types under unique unknown unprocessable
     update used user valid validation value values when where which with within without word words wrong year zero
+    all and any are but can did end few for got had has its led let log low map max may min new nor not now off old one
+    our out own per put raw row run say see set tag the too try two url use was who why yes yet you
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
 
@@ -67,8 +70,8 @@ class Concealer:
     """Replaces the values of a row in texts.
 
     Concealed are: its values and their words of three letters or more; parts of its words that are quoted, that are
-    next to an ellipsis, or that have four letters or more; a whole quotation where one of its words is concealed; and
-    e-mails and long numbers of anybody. Property ids and names of columns are not.
+    next to an ellipsis, that have four letters or more, or three at the beginning; a whole quotation where one of its
+    words is concealed; and e-mails and long numbers of anybody. Property ids and names of columns are not.
 
     :param patch: with its row.
     """
@@ -121,6 +124,8 @@ class Concealer:
             words = self._words_of_a_value(tokens, place)
             if not words and self._is_of_the_row(text, token, is_quoted):
                 words = 1
+            if not words and self._is_joined_part(text, tokens, place):
+                words = 2
             if not words and begun >= 0 and text[begun : token.end].casefold() in self._haystack:
                 words = 1  # too short by itself, but it goes on with what stands before it
             if words:
@@ -143,6 +148,13 @@ class Concealer:
                 longest = max(longest, len(words))
         return longest
 
+    def _is_joined_part(self, text: str, tokens: list[_Token], place: int) -> bool:
+        """Whether two words with a mark between them, such as ``O'Br``, are a part of a value, short as they are."""
+        if place + 1 == len(tokens) or not _JOINT.fullmatch(text, tokens[place].end, tokens[place + 1].start):
+            return False
+        joined = text[tokens[place].start : tokens[place + 1].end].casefold()
+        return len(joined) >= _SHORTEST_PART and not joined.isdecimal() and joined in self._haystack
+
     def _is_of_the_row(self, text: str, token: _Token, is_quoted: bool) -> bool:
         if token.folded in self._public or not token.folded.strip("_"):
             return False
@@ -160,17 +172,17 @@ class Concealer:
         if len(word) >= _SHORTEST_PART and word not in _COMMON and not word.isdigit():
             if word in self._haystack:
                 return True
-        elif len(word) >= _SHORTEST_WORD and self._has_word(word):
+        elif len(word) >= _SHORTEST_WORD and self._has_word(word, or_beginning=word not in _COMMON):
             return True
         return not word.isascii() and any(value in word for value in self._foreign)
 
-    def _has_word(self, word: str) -> bool:
-        """Whether the row has a word, not only as a part of another one."""
+    def _has_word(self, word: str, *, or_beginning: bool) -> bool:
+        """Whether the row has a word, not only as a part of another one; or its beginning, where asked for."""
         found = self._haystack.find(word)
         while found >= 0:
             end = found + len(word)
             before, behind = self._haystack[found - 1 : found], self._haystack[end : end + 1]
-            if not _WORD.match(before) and not _WORD.match(behind):
+            if not _WORD.match(before) and (or_beginning or not _WORD.match(behind)):
                 return True
             found = self._haystack.find(word, end)
         return False
@@ -188,10 +200,16 @@ def _texts(values: Iterable[Any], depth: int = 0) -> Iterator[str]:
             yield (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
 
 
+def _escaped(escapes: re.Match[str]) -> str:
+    """The characters of escapes as in JSON, which has two for one outside of the Basic Multilingual Plane."""
+    units = bytes.fromhex(escapes.group().replace("\\u", ""))
+    return units.decode("utf-16-be", "replace")
+
+
 def _decoded(said: str) -> str:
     """A text whose quotations are no longer encoded as in a URL, HTML or JSON, so that they are found."""
     for _ in range(_MOST_ENCODINGS):
-        plain = _ESCAPE.sub(lambda escape: chr(int(escape.group(1), 16)), html.unescape(unquote(said)))
+        plain = _ESCAPE.sub(_escaped, html.unescape(unquote(said)))
         if plain == said:
             break
         said = plain

@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from sys import getsizeof
 from typing import Any, overload
+from uuid import UUID
+
+from airflow_provider_connectif.contacts.rules.base import UnreadableValue
 
 Row = Mapping[str, Any]
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Bytes of rows that one stage holds before it waits for the next one; a single larger row is taken all the same."""
 _SMALL = 32  # bytes of a number, a date, a boolean, near enough
-_DEEPEST = 4
+_SMALL_KINDS = frozenset((int, float, bool, type(None), Decimal, date, datetime, time, timedelta, UUID))
+_DEEPEST = 30  # containers in containers; documents of a database have a dozen
 
 
 def weight_of(values: Iterable[Any], depth: int = 0) -> int:
-    """About how many bytes values take in memory; exact for texts, which are what makes rows large."""
+    """About how many bytes values take in memory; exact for texts, which are what makes rows large.
+
+    Counting ends where :data:`BATCH_BYTES` are exceeded, so that a structure that holds itself comes to an end.
+    """
     weight = 0
     for value in values:
         kind = type(value)
-        if kind is str or kind is bytes or kind is bytearray:
-            weight += sys.getsizeof(value)
-        elif kind is dict and depth < _DEEPEST:
-            weight += weight_of(value.values(), depth + 1)
-        elif (kind is list or kind is tuple) and depth < _DEEPEST:
-            weight += weight_of(value, depth + 1)
-        elif kind is memoryview:
-            weight += value.nbytes
-        else:
+        if kind is str:
+            weight += getsizeof(value)
+        elif kind in _SMALL_KINDS:
             weight += _SMALL
+        else:
+            weight += _weight_of_large(value, depth)
+            if weight > BATCH_BYTES:
+                break
     return weight
+
+
+def _weight_of_large(value: Any, depth: int) -> int:
+    if isinstance(value, (str, bytes, bytearray)):
+        return getsizeof(value)
+    if isinstance(value, UnreadableValue):
+        return _SMALL + len(str(value))
+    if isinstance(size := getattr(value, "nbytes", None), int):  # of memoryview, and of NumPy's arrays
+        return _SMALL + size
+    if depth == _DEEPEST or isinstance(value, type):
+        return _SMALL
+    if isinstance(value, Mapping):
+        return _SMALL + weight_of(value.keys(), depth + 1) + weight_of(value.values(), depth + 1)
+    if isinstance(value, (list, tuple, Set, deque)):
+        return _SMALL + weight_of(value, depth + 1)
+    attributes = getattr(value, "__dict__", None)
+    return _SMALL + (weight_of(attributes.values(), depth + 1) if isinstance(attributes, dict) else 0)
 
 
 def weight_of_row(row: object) -> int:
     """About how many bytes a row takes, whatever it is."""
-    if isinstance(row, Mapping):
-        return weight_of(row.values())
-    return weight_of((row,))
+    return weight_of(row.values() if isinstance(row, Mapping) else (row,))
 
 
 # U+FEFF, and its three bytes where they were read as Latin-1 or Windows-1252.
@@ -45,8 +68,9 @@ _BYTE_ORDER_MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")
 
 def without_mark(column: str) -> str:
     """A column's name without the byte order mark that files of other programs begin with."""
-    for mark in _BYTE_ORDER_MARKS:
-        column = column.removeprefix(mark)
+    while column.startswith(_BYTE_ORDER_MARKS):
+        for mark in _BYTE_ORDER_MARKS:
+            column = column.removeprefix(mark)
     return column
 
 

@@ -33,6 +33,17 @@ _BIT = MappingProxyType({0: False, 1: True, ord("0"): False, ord("1"): True})
 """The one byte in which drivers of MySQL hand over ``BIT(1)`` and ``BINARY(1)``."""
 
 
+class SinglePrecision(float):
+    """A number of a column of single precision, handed over as a double; with a dtype like NumPy's."""
+
+    dtype = "float32"
+
+
+def single(value: float) -> float:
+    """A number of single precision: as it is where all such numbers are exact, otherwise marked."""
+    return SinglePrecision(value) if abs(value) >= _EXACT_BELOW["float32"] else value
+
+
 def exact_number(value: Any) -> int | Decimal | None:
     """A number without loss: one of Python's integers as int, any other as Decimal; ``None`` if it is none.
 
@@ -170,7 +181,11 @@ def boolean(value: Any) -> bool:
     value = plain(value)
     if isinstance(value, bool):
         return value
-    if isinstance(value, (bytes, bytearray)) and len(value) == 1 and (bit := _BIT.get(value[0])) is not None:
+    if (
+        isinstance(value, (bytes, bytearray, memoryview))
+        and len(value) == 1
+        and (bit := _BIT.get(bytes(value)[0])) is not None
+    ):
         return bit
     number = exact_number(value)
     if number is not None and number in (0, 1):
@@ -206,8 +221,8 @@ def _was_rounded(text: str, whole: int) -> bool:
 
 def bit(value: Any) -> bool | None:
     """The value of MySQL's ``BIT(1)`` where a driver hands it over as one byte; ``None`` for anything else."""
-    if isinstance(value, (bytes, bytearray)) and len(value) == 1 and value[0] in (0, 1):
-        return value[0] == 1
+    if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == 1 and bytes(value)[0] in (0, 1):
+        return bytes(value) == b"\x01"
     return None
 
 

@@ -7,12 +7,15 @@ import re
 from airflow_provider_connectif.contacts.rules.base import Unfit
 
 _LEAST_DIGITS = 7  # fewer before a dot are an area code
+_MOST_ZEROS = 2
 _LEAST_COMPLETE = 6  # digits; fewer before a slash are an area code, even where a country has such numbers
 _LONGEST_EXTENSION = 2
-_ONLY_DECIMALS = re.compile(r"([^.]*)\.([0-9]+)")
-_LAST_DECIMAL = re.compile(r"(.*)\.[0-9]", re.DOTALL)
+_ONLY_DECIMALS = re.compile(r"([^.]*)\.\s*(\d+)")
+_LAST_DECIMAL = re.compile(r"(.*)\.\s*\d", re.DOTALL)
+_LAST_GROUP = re.compile(r"(.*)\.\s*(\d{2,})", re.DOTALL)
 # What may stand between two numbers. A closing bracket does not: it ends an area code.
 _BETWEEN = re.compile(r"\s*([/(\[{])\s*|\s+[-\u2010-\u2015\u2212]\s+|\s+")
+_BETWEEN_GROUPS = re.compile(r"\s*([-\u2010-\u2015\u2212])\s*|\s+")
 
 
 def without_decimals(text: str, region: str | None) -> str:
@@ -21,11 +24,13 @@ def without_decimals(text: str, region: str | None) -> str:
     A float keeps no ``+``: what is a number with its country code, and none of the region, gets it back.
 
     :param region: two letters, for numbers without a country code.
-    :raises Unfit: other decimals, or a last group of one digit after other dots: what was meant is not known.
+    :raises Unfit: other decimals, or a last group of one digit, or of zeros after a complete number, after other dots:
+        what was meant is not known.
     """
     decimals = _ONLY_DECIMALS.fullmatch(text)
     if decimals and _digits(decimals[1]) >= _LEAST_DIGITS:
-        if decimals[2] in ("0", "00"):
+        is_zero = not int(decimals[2])
+        if is_zero and len(decimals[2]) <= _MOST_ZEROS:
             whole = decimals[1]
             foreign = _valid(f"+{whole}", None) if region is not None and whole.isdigit() else None
             if foreign is None:
@@ -33,10 +38,12 @@ def without_decimals(text: str, region: str | None) -> str:
             if _valid(whole, region) not in (foreign, None):
                 raise Unfit("must be a phone number, and this float fits with and without a +: cast it to text")
             return foreign
-        if len(decimals[2]) == 1 or not decimals[2].strip("0"):
+        if is_zero or len(decimals[2]) == 1:
             raise Unfit("must be a phone number, and this text is a number with decimals: cast it to text in the query")
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
         raise Unfit("must be a phone number, and one digit after a dot ends it: was it a number with decimals?")
+    elif (last := _LAST_GROUP.fullmatch(text)) and not int(last[2]) and _valid(last[1], region):
+        raise Unfit("must be a phone number, and zeros after a dot end it: was it a number with decimals?")
     return text
 
 
@@ -58,6 +65,22 @@ def holds_two_numbers(text: str, region: str | None) -> bool:
         is_apart = between[1] and (is_long or ends_shortly or _valid(after, region))
         if digits_after and (is_apart or starts_anew) and _valid(before, region):
             return True
+    return _goes_on(text, region)
+
+
+def _goes_on(text: str, region: str | None) -> bool:
+    """Whether a number of groups is complete before its last ones: no number with them, or a mobile with an extension.
+
+    ``+36 1 234 5678-9`` is a number and the end of another one; ``030 123456-78`` is one with its extension.
+    """
+    is_whole = _valid(text, region) is not None
+    for between in _BETWEEN_GROUPS.finditer(text):
+        before, digits_after = text[: between.start()], _digits(text[between.end() :])
+        is_extension = between[1] is not None and digits_after <= _LONGEST_EXTENSION
+        if not digits_after or _digits(before) < _LEAST_COMPLETE or (is_whole and not is_extension):
+            continue
+        if _valid(before, region) and (not is_whole or _is_mobile(before, region)):
+            return True
     return False
 
 
@@ -75,3 +98,10 @@ def _valid(text: str, region: str | None) -> str | None:
         return None
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return str(e164) if phonenumbers.is_valid_number(number) else None
+
+
+def _is_mobile(text: str, region: str | None) -> bool:
+    """Whether a valid number is a mobile's, which has no extensions."""
+    import phonenumbers
+
+    return bool(phonenumbers.number_type(phonenumbers.parse(text, region)) == phonenumbers.PhoneNumberType.MOBILE)

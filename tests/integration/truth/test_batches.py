@@ -16,12 +16,19 @@ from tests.support.strict_server import StrictServer
 
 LARGE, SMALL, ROWS = 200_000, 20, 3000
 _PROGRAM = """
-import json, resource, sys
+import json, resource, sys, types
 from tests.support.task_runs import run_operator
 kind, rows, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 def generated():
     for n in range(rows):
-        yield {"email": f"user{n}@example.com", "_name": f"n{n}", "note": chr(97 + n % 26) * size}
+        note = chr(97 + n % 26) * size
+        if kind == "documents":
+            note = {"a": [{"b": [{"c": [{"d": [note]}]}]}]}
+        elif kind == "sets":
+            note = {note}
+        elif kind == "objects":
+            note = types.SimpleNamespace(text=note)
+        yield {"email": f"user{n}@example.com", "_name": f"n{n}", "note": note}
 letter = "char(97 + n % 26)" if kind == "sqlite" else "chr(97 + n % 26)"
 note = f"replace(hex(zeroblob({size // 2})), '0', {letter})" if kind == "sqlite" else f"repeat({letter}, {size})"
 series = (
@@ -29,7 +36,7 @@ series = (
     if kind == "sqlite" else f"with s as (select n from generate_series(0, {rows - 1}) n) "
 )
 sql = series + f"select 'user' || n || '@example.com' as email, 'n' || n as _name, {note} as note from s"
-source = {"rows": generated()} if kind == "generator" else {"sql": sql, "sql_conn_id": kind}
+source = {"sql": sql, "sql_conn_id": kind} if kind in ("postgres", "sqlite") else {"rows": generated()}
 end = run_operator(fields="builtin", properties={"_name": "_name"}, **source)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 print(json.dumps([end.state, end.summary["created"], peak]))
@@ -53,7 +60,7 @@ def peak_mb(kind: str, size: int, folder: Path) -> int:
 
 
 # 3,000 rows of 200 KB added 577 MB: a thousand rows were a batch, three batches were in memory, and 256 rows ahead.
-@pytest.mark.parametrize("kind", ["postgres", "sqlite", "generator"])
+@pytest.mark.parametrize("kind", ["postgres", "sqlite", "generator", "documents", "sets", "objects"])
 def test_large_rows_take_little_more_memory_than_small_ones(
     kind: str, strict: StrictServer, request: pytest.FixtureRequest, connection: Any, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_bundle_that_is_missing_ends_a_real_task_at_once(
         (f"http://user:{SECRET}@host:port", "is no valid address"),
         ("http://a b", "is no valid address"),
         ("http:///", "has no host"),
+        (f"http://user:{SECRET}@", "is no valid address"),
         (f"ftp://user:{SECRET}@host", "has the scheme 'ftp'"),
         (f"socks5://user:{SECRET}@host:1080", "is a SOCKS proxy, which needs the package PySocks"),
         ("socks9://host", "has the scheme 'socks9'"),
@@ -214,6 +215,15 @@ def test_a_journal_without_a_dialect(
     assert str(end.error).startswith("the journal's connection 'postgres' cannot be used: it gives no SQLAlchemy URL")
     assert SECRET not in str(end.error)
     assert run_in_airflow(run_dag, rows=ROWS, journal_conn_id="postgres", sync_id="s").state == "failed"
+
+
+def test_a_mode_that_sqlite_does_not_know_is_final(
+    strict: StrictServer, connection: Callable[..., None], tmp_path: Path
+) -> None:
+    connection("broken", conn_type="sqlite", host=str(tmp_path / "x.db"), extra={"mode": SECRET})
+    end = run_operator(sql="select 'a@example.com' as email", sql_conn_id="broken")
+    assert (end.state, strict.received) == ("failed", 0)
+    assert str(end.error).endswith("check its extra and its driver: OperationalError: no such access mode")
 
 
 def test_an_argument_that_a_driver_s_connect_does_not_know(

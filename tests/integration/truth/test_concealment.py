@@ -25,6 +25,8 @@ ROW = {
     "phone": "+34 655 443 322",
     "chinese": "王小明",
     "hindi": "हिन्दी",
+    "maiden": "O'Brien",
+    "nick": "😀Maxi",
 }
 PATCH = {"rows": [ROW], "fields": "builtin", "properties": {"_name": "_name"}}
 
@@ -58,6 +60,9 @@ PARTS = {
     "letters with accents": ("got …ñañe…", "ñañe"),
     "Chinese, without blanks": ("姓名王小明无效", "小明"),
     "Chinese, cut": ("got 王小…", "王小"),
+    "three letters": ("the value begins with Bar", "bar"),
+    "an apostrophe": ("the value begins with O'Br", "o'br"),
+    "an emoji in JSON": ("the value is \\ud83d\\ude00Maxi", "maxi"),
     "Hindi": ("got हिन्…", "हि"),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.strict_server import StrictServer
-from tests.support.task_runs import Run, run_in_airflow
+from tests.support.task_runs import Run, run_in_airflow, run_operator
 
 
 # Kind of fault: a double that has lost digits is written out as if it had them, and is another number or another
@@ -94,3 +94,33 @@ def test_one_byte_is_a_boolean(
         "success",
         {"a@example.com": {"vip": True}, "b@example.com": {"vip": False}},
     )
+
+
+@pytest.mark.parametrize("fields", ["live", "builtin"])
+def test_one_byte_of_psycopg2_is_a_boolean(fields: Any, driver: str, strict: StrictServer) -> None:
+    done = run_operator(
+        sql="select 'a@example.com' as email, '\\x01'::bytea as vip", sql_conn_id="postgres", fields=fields
+    )
+    assert (done.state, strict.contacts) == ("success", {"a@example.com": {"vip": True}})
+
+
+# Kind of fault: a column of single precision holds seven digits, and its driver hands over a double that has them all.
+@pytest.mark.parametrize("column", ["external_id", "tier", "visits", "segment"])
+def test_a_whole_number_of_single_precision_is_refused(column: str, driver: str, strict: StrictServer) -> None:
+    cases = (
+        "select n, n::real as x, 'u' || n || '@example.com' as k from (values (123456789), (16777217), (17)) as v(n)"
+    )
+    arguments: dict[str, Any] = {"key_column": "k", "properties": {column: "x"}}
+    if column == "external_id":
+        arguments = {"key": "external_id", "key_column": "x", "properties": {"_points": "n"}}
+    done = run_operator(sql=cases, sql_conn_id="postgres", failure_budget=3, **arguments)
+    assert done.summary["invalid"] == (3 if column == "segment" else 2)
+    expected: dict[str, Any] = {"external_id": {"17": {"_points": 17}}, "segment": {}}
+    expected |= {"tier": {"u17@example.com": {"tier": "17"}}, "visits": {"u17@example.com": {"visits": 17}}}
+    assert strict.contacts == expected[column]
+
+
+def test_decimals_and_small_numbers_of_single_precision_arrive(driver: str, strict: StrictServer) -> None:
+    sql = "select 'a@example.com' as email, 2e7::real as spent, 1.5::real as tier, 16777215::real as _points"
+    assert run_operator(sql=sql, sql_conn_id="postgres").state == "success"
+    assert strict.contacts == {"a@example.com": {"spent": 2e7, "tier": "1.5", "_points": 16777215}}

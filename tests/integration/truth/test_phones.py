@@ -42,13 +42,16 @@ def test_digits_that_are_not_the_number_s_are_not_dialled(
 
 
 WRONG = {
-    "HU": ["06 1234567/8", "06 1 234 5678/79", "06 1 234 5678, 79", "06 1 234 5678;06 1 234 5679"],
+    "HU": ["06 1234567/8", "06 1 234 5678/79", "06 1 234 5678, 79", "06 1 234 5678;06 1 234 5679", "+36 1 234 5678-9"],
     "DE": [
         *("030 123456/7", "030 123456 / 0170 1234567", "030 123456 or 0170 1234567", "030 123456\n0170 1234567"),
         *("030 12345 030 54321", "030 12345 - 030 54321", "030 123456 (0170 12345)", "+49 30 123456 / +49 170 1234567"),
         *("0049 30 123456 / 0049 170 1234567", "030 123456 x5", "030 123456 ext. 5", "030 123456 DW 12"),
         *("4.91701E+11", "4,91701E+11", "491701234567,0", "+49.1701234567.0", "+491701234567.5"),
+        *("+49.170.1234567.00", "0170.1234567.00", "+49.170.1234567. 00", "0170 1234567-8", "0170-1234567 \u2013 8"),
     ],
+    "AT": ["+43.1.5123456.00", "01.5123456.000"],
+    "IT": ["06.1234567.00", "+39.06.1234567.00"],
     "ES": ["600 123 456 / 7", "600123456/600654321", "600123456 600654321", "914 454 454 (5)"],
     "US": ["212-555-0123 / 4567", "212-555-0123/4", "(212) 555-0123 (917) 555-0123", "212-555-0123 x5"],
 }
@@ -59,6 +62,23 @@ def test_two_numbers_in_a_cell_are_refused(region: str, strict: StrictServer, ru
     rows = [{"email": f"{n}@example.com", "_mobilePhone": text} for n, text in enumerate(WRONG[region])]
     done = run(rows=rows, default_region=region)
     assert (done.summary["invalid"], strict.contacts) == (len(rows), {})
+
+
+# Spellings of a decimal that other programs and scripts print, and extensions, which belong to their number.
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("+491701234567. 0", "+491701234567"),
+        ("+491701234567.\u0660", "+491701234567"),
+        ("030 123456-78", "+493012345678"),
+        ("0176 12345-678", "+4917612345678"),
+    ],
+)
+def test_zeros_are_removed_and_extensions_stay(
+    text: str, sent: str, strict: StrictServer, run: Callable[..., Run]
+) -> None:
+    assert run(rows=[{"email": "a@example.com", "_mobilePhone": text}], default_region="DE").state == "success"
+    assert strict.contacts == {"a@example.com": {"_mobilePhone": sent}}
 
 
 def read(text: str, region: str) -> Any:

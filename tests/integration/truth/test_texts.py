@@ -61,7 +61,7 @@ def test_marks_at_the_ends_are_no_part_of_a_key(
 
 
 # Kind of fault: the byte order mark of a file becomes a part of the first column's name, and no row has its key.
-@pytest.mark.parametrize("mark", ["\ufeff", "ï»¿"])
+@pytest.mark.parametrize("mark", ["\ufeff", "ï»¿", "\ufeff\ufeff", "ï»¿\ufeff"])
 def test_a_mark_before_the_first_column(
     mark: str, strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None], tmp_path: Path
 ) -> None:
