@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_connectif import __version__, connection_form
+from airflow_provider_connectif import __version__
+from airflow_provider_connectif.hooks import connection_form
 
 
 def get_provider_info() -> dict[str, Any]:

@@ -22,9 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest
-from airflow_provider_connectif.contacts.imports.files import ImportFiles, ImportSet
-from airflow_provider_connectif.contacts.mapping import ContactMapping, Digests, Patch
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.files import ImportFiles, ImportSet
+from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, patch_digest
+from airflow_provider_connectif.records.changes import Digests, Patch
 from benchmarks.common import Figures
 from benchmarks.journal import resident_mb
 from benchmarks.mapping import MAPPING, rows

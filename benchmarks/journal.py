@@ -53,15 +53,15 @@ def deliver(run_id: str, rows: int, **arguments: Any) -> Run:
 def batches(rows: int) -> Any:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    from airflow_provider_connectif.sources import SqlSource
+    from airflow_provider_connectif.databases.sources import SqlSource
 
     return SqlSource(PostgresHook("postgres"), "postgres", SELECT.format(rows=rows))
 
 
 def fill(database: Any, rows: int) -> None:
     """What the journal holds after all rows were delivered; that itself would take a while."""
-    from airflow_provider_connectif.contacts.digests import RowDigester, mapping_digest, patch_digest, way_to
     from airflow_provider_connectif.contacts.mapping import ContactMapping
+    from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, patch_digest, way_to
 
     deliver("the first", 0, journal_conn_id="postgres")  # makes the tables
     mapping = ContactMapping(properties=PROPERTIES)

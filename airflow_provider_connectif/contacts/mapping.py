@@ -7,9 +7,11 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import same_contact
-from airflow_provider_connectif.contacts.rows import Row
-from airflow_provider_connectif.contacts.rules import Coercer, JsonValue, Unfit, addresses, coercer, kind
-from airflow_provider_connectif.contacts.rules.base import UnreadableValue, is_missing
+from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
+from airflow_provider_connectif.contacts.rules.base import is_missing
+from airflow_provider_connectif.records.changes import JsonValue, Patch
+from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.records.values import UnreadableValue
 
 Nulls = Literal["omit", "clear"]
 
@@ -28,30 +30,6 @@ class InvalidRow(Exception):
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = tuple(reasons)
-
-
-class Digests(NamedTuple):
-    """What a patch stands for in the journal: the row it came from, what is sent, and the mapping between."""
-
-    row: str
-    patch: str
-    mapping: str
-
-
-class Patch(NamedTuple):
-    """The properties to set for one contact.
-
-    ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
-    ``properties``: JSON-ready values by property id. ``row``: the row as it came. ``digests``: what the journal
-    is to know of it, where there is one. ``is_planned``: it stands in the run's plan until it is settled.
-    """
-
-    number: int
-    key: str
-    properties: Mapping[str, JsonValue]
-    row: Row
-    digests: Digests | None = None
-    is_planned: bool = False
 
 
 class _Step(NamedTuple):

@@ -13,9 +13,9 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_provider_connectif.databases.read_errors import function_error
+from airflow_provider_connectif.databases.sources import RowsError, RowsSource, SqlSource
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
-from airflow_provider_connectif.read_errors import function_error
-from airflow_provider_connectif.sources import RowsError, RowsSource, SqlSource
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import TaskDecorator

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_connectif import connection_form
 from airflow_provider_connectif.api.credentials import ApiKey, base_url
 from airflow_provider_connectif.api.errors import (
     ConnectifConfigError,
@@ -16,6 +15,7 @@ from airflow_provider_connectif.api.errors import (
     ForbiddenError,
     UnauthorizedError,
 )
+from airflow_provider_connectif.hooks import connection_form
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg, conf
 
-from airflow_provider_connectif.contacts.failure_budget import FailureBudget
 from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
+from airflow_provider_connectif.databases.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
-from airflow_provider_connectif.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.operators import switches
 from airflow_provider_connectif.operators.switches import TEMPLATED_SWITCHES
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.contacts.ports import FieldsMode
+    from airflow_provider_connectif.records.protocols import FieldsMode
 
 
 class ContactsArguments(BaseOperator):

@@ -15,24 +15,24 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_connectif.api.errors import ConnectifConfigError
-from airflow_provider_connectif.connection_lookup import NoSuchConnectionError, connection_named_by
-from airflow_provider_connectif.contacts.failure_budget import FailureBudget
 from airflow_provider_connectif.contacts.mapping import MappingError
-from airflow_provider_connectif.contacts.outcomes import JournalError
+from airflow_provider_connectif.databases.read_errors import ReadError
+from airflow_provider_connectif.databases.sources import RowsError, RowsSource, SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.hooks.connection_lookup import NoSuchConnectionError, connection_named_by
 from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.herald import Herald
+from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsPathError
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
-from airflow_provider_connectif.read_errors import ReadError
-from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
-from airflow_provider_connectif.sources import RowsError, RowsSource, SqlSource
+from airflow_provider_connectif.records.outcomes import JournalError
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_connectif.api.client import ConnectifClient
-    from airflow_provider_connectif.contacts.run import Run
+    from airflow_provider_connectif.runs.run import Run
 
 SUMMARY_KEY = "summary"
 
@@ -57,7 +57,7 @@ class ContactsOperator(ContactsArguments):
     Rows come from an upstream task or from SQL, exactly one of the two. Every good row is delivered whatever
     the others hold; then the task ends green only if no more rows were refused than ``failure_budget`` allows.
     What became of the rows is the return value, and stands in XCom under ``summary`` also when the task fails
-    (see :func:`airflow_provider_connectif.contacts.summary.summarise`).
+    (see :func:`airflow_provider_connectif.reporting.summary.summarise`).
 
     Its arguments are those of :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`.
     """
@@ -111,13 +111,13 @@ class ContactsOperator(ContactsArguments):
     def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
         """The run that delivers.
 
-        :param arguments: of :class:`airflow_provider_connectif.contacts.run.Run`.
+        :param arguments: of :class:`airflow_provider_connectif.runs.run.Run`.
         :param start: how this process begins.
         """
 
     def _made_check(self, client: ConnectifClient, arguments: dict[str, Any]) -> Run:
         """The run that only checks; arguments as of :meth:`_made_run`."""
-        from airflow_provider_connectif.contacts.preflight import ContactCheck
+        from airflow_provider_connectif.runs.check import ContactCheck
 
         return ContactCheck(**arguments)
 
@@ -142,7 +142,7 @@ class ContactsOperator(ContactsArguments):
         return 1
 
     def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
-        from airflow_provider_connectif.contacts.summary import empty_summary
+        from airflow_provider_connectif.reporting.summary import empty_summary
 
         self._run = None
         self._source = None
@@ -176,7 +176,7 @@ class ContactsOperator(ContactsArguments):
 
     def _end(self, final: str | None, again: str | None) -> None:
         # Outside the handlers, so that no driver's error, which may quote a row, is shown as context.
-        from airflow_provider_connectif.contacts.verdict import Verdict
+        from airflow_provider_connectif.reporting.verdict import Verdict
 
         if self._run is not None and not (final or again):
             self._defer(self._run)
@@ -193,8 +193,8 @@ class ContactsOperator(ContactsArguments):
 
     @contextmanager
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:
-        from airflow_provider_connectif.contacts.rejects import Rejects
-        from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+        from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+        from airflow_provider_connectif.reporting.rejects import Rejects
 
         mapping = self._mapping()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):

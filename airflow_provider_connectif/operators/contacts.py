@@ -8,14 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import Nulls
-from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.operators.base import ContactsOperator, Start
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
-    from airflow_provider_connectif.contacts.run import Run
     from airflow_provider_connectif.operators.imports import ContactImportOperator
+    from airflow_provider_connectif.runs.run import Run
 
 __all__ = ["ContactImportOperator", "ContactPatchOperator"]
 
@@ -75,8 +75,8 @@ class ContactPatchOperator(ContactsOperator):
         self.defer_after = defer_after
 
     def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
-        from airflow_provider_connectif.contacts.deferrable_sync import DeferrableSync, DeferralRules
-        from airflow_provider_connectif.contacts.sync import ContactSync
+        from airflow_provider_connectif.runs.deferrable_sync import DeferrableSync, DeferralRules
+        from airflow_provider_connectif.runs.sync import ContactSync
 
         arguments["policy"] = ResponsePolicy(self.on_response)
         make = partial(ContactSync, max_in_flight=self.max_in_flight, **arguments)
@@ -91,7 +91,7 @@ class ContactPatchOperator(ContactsOperator):
         return DeferrableSync(max_in_flight=self.max_in_flight, deferral=rules, **arguments)
 
     def _defer(self, run: Run) -> None:
-        from airflow_provider_connectif.contacts.deferrable_sync import DeferrableSync
+        from airflow_provider_connectif.runs.deferrable_sync import DeferrableSync
 
         if not isinstance(run, DeferrableSync) or run.deferred_until is None:
             return

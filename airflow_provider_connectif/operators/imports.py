@@ -9,14 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.operators.base import ContactsOperator, Start
+from airflow_provider_connectif.operators.rejects_file import RejectsFile, report_file
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
-from airflow_provider_connectif.rejects_file import RejectsFile, report_file
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
-    from airflow_provider_connectif.contacts.imports.memory import Memory
-    from airflow_provider_connectif.contacts.imports.rules import ImportRules, OnExisting
-    from airflow_provider_connectif.contacts.run import Run
+    from airflow_provider_connectif.imports.memory import Memory
+    from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
+    from airflow_provider_connectif.runs.run import Run
 
 _LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
 _DEFAULT_FILE = 48_000_000
@@ -79,13 +79,13 @@ class ContactImportOperator(ContactsOperator):
         self.timeout = timeout
         self.max_file_bytes = max_file_bytes
         self.patch_leftovers = patch_leftovers
-        from airflow_provider_connectif.contacts.imports.layout import checked_delimiter
+        from airflow_provider_connectif.imports.layout import checked_delimiter
 
         with final_where_mapped(self):
             checked_delimiter(delimiter)
 
     def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
-        from airflow_provider_connectif.contacts.imports.run import ContactImport
+        from airflow_provider_connectif.runs.import_run import ContactImport
 
         event = _read_event(start.event)
         return ContactImport(
@@ -96,7 +96,7 @@ class ContactImportOperator(ContactsOperator):
         )
 
     def _made_check(self, client: ConnectifClient, arguments: dict[str, Any]) -> Run:
-        from airflow_provider_connectif.contacts.imports.check import ImportCheck
+        from airflow_provider_connectif.runs.import_check import ImportCheck
 
         return ImportCheck(rules=self._rules(Start({}), {}), **arguments)
 
@@ -104,7 +104,7 @@ class ContactImportOperator(ContactsOperator):
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
 
     def _defer(self, run: Run) -> None:
-        from airflow_provider_connectif.contacts.imports.run import ContactImport
+        from airflow_provider_connectif.runs.import_run import ContactImport
 
         if not isinstance(run, ContactImport) or not run.is_deferred:
             return
@@ -124,7 +124,8 @@ class ContactImportOperator(ContactsOperator):
         return f"; by import, contacts that exist: {self.on_existing}"
 
     def _memory(self, arguments: Mapping[str, Any], context: Any, carried: Mapping[str, Any] | None) -> Memory:
-        from airflow_provider_connectif.contacts.imports.memory import ImportState, JournalMemory, NoMemory
+        from airflow_provider_connectif.imports.memory import JournalMemory, NoMemory
+        from airflow_provider_connectif.journal.import_state import ImportState
         from airflow_provider_connectif.operators.task_state import TaskStateMemory
 
         if arguments["journal"] is not None:
@@ -135,7 +136,7 @@ class ContactImportOperator(ContactsOperator):
         return NoMemory(carried) if store is None else TaskStateMemory(store, carried)
 
     def _rules(self, start: Start, event: Mapping[str, Any]) -> ImportRules:
-        from airflow_provider_connectif.contacts.imports.rules import ImportRules
+        from airflow_provider_connectif.imports.rules import ImportRules
         from airflow_provider_connectif.operators.task_state import has_earlier_tries, has_run_before
 
         limit = self.execution_timeout if self.deferrable else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.contacts.attempts import AttemptNumbers
+    from airflow_provider_connectif.journal.attempts import AttemptNumbers
 
 KEY = "connectif_imports"
 
@@ -60,7 +60,7 @@ def attempt_numbers(context: Mapping[str, Any], *, comes_back: bool = False) -> 
 
     :param comes_back: the process goes on after a deferral.
     """
-    from airflow_provider_connectif.contacts.attempts import AttemptNumbers  # loads SQLAlchemy
+    from airflow_provider_connectif.journal.attempts import AttemptNumbers  # loads SQLAlchemy
 
     ti, task = context.get("ti"), context.get("task")
     return AttemptNumbers(

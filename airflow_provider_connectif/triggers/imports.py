@@ -88,8 +88,8 @@ class ImportTrigger(BaseTrigger):
         )
 
     async def _wait(self, imports: AsyncImports, statuses: dict[str, str | None]) -> Why:
-        from airflow_provider_connectif.contacts.backoff import retry_delay_s
-        from airflow_provider_connectif.contacts.imports.rules import gap_s
+        from airflow_provider_connectif.delivery.backoff import retry_delay_s
+        from airflow_provider_connectif.imports.rules import gap_s
 
         left = list(self.import_ids)
         while left:
@@ -117,8 +117,8 @@ class ImportTrigger(BaseTrigger):
             NotFoundError,
             TooManyRequestsError,
         )
-        from airflow_provider_connectif.contacts.imports.rules import FATES, Fate
-        from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy
+        from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
+        from airflow_provider_connectif.imports.rules import FATES, Fate
 
         failures, self._failures, self._retry_after_s = self._failures, 0, None
         try:

@@ -36,7 +36,7 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "acknowledged before it is sent",
-        "contacts/changes.py",
+        "runs/changes.py",
         "        self._journal.doubt({s.key for s in seen if",
         "        for s in seen:\n"
         "            self._journal.acknowledge(str(s.key), Digests(s.row_digest, '', self._mapping_digest))\n"
@@ -45,7 +45,7 @@ MUTATIONS = (
     ),
     Mutation(
         "acknowledgements are not written down",
-        "contacts/changes.py",
+        "runs/changes.py",
         "            self._journal.acknowledge(key, digests, is_last=is_last, delivered_as=settled.outcome.value)\n",
         "            pass\n",
         "test_clearing_a_failed_task",
@@ -73,7 +73,7 @@ MUTATIONS = (
     ),
     Mutation(
         "tasks of one run shut one another out",
-        "contacts/lease.py",
+        "journal/lease.py",
         "        of_another_run = sa.and_(of_sync, claims.run_id != self._run_id)",
         "        is_other = sa.or_(claims.run_id != self._run_id, claims.task != self._task)\n"
         "        of_another_run = sa.and_(of_sync, is_other)",
@@ -81,7 +81,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a retry forgets what an earlier try was refused",
-        "contacts/changes.py",
+        "runs/changes.py",
         "return Outcome.REJECTED if is_of_this_run else Outcome.HELD",
         "return Outcome.HELD",
         "SEED=190",
@@ -95,7 +95,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the claim to a sync is kept at the end",
-        "contacts/journal.py",
+        "journal/store.py",
         "                self._database.guarded(self._lease.release)",
         "                pass",
         "SEED=16",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif import connection_form
+from airflow_provider_connectif.hooks import connection_form
 from tests.e2e.deployment import Connectif, Deployment
 from tests.e2e.stage import Stage, held
 

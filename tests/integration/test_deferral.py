@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts import lease
+from airflow_provider_connectif.journal import lease
 from tests.support.airflow_runs import task_states, xcom
 from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database, unreachable
 from tests.support.strict_server import StrictServer, until

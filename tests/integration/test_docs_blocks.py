@@ -20,9 +20,9 @@ from typing import Any
 import airflow
 import pytest
 
-from airflow_provider_connectif.contacts.mapping import Digests
+from airflow_provider_connectif.databases.journals import JournalConnection
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
-from airflow_provider_connectif.journals import JournalConnection
+from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.support.airflow_runs import task_states
 from tests.support.doc_blocks import BLOCKS, ROOT, RUN_ELSEWHERE, TESTED_ELSEWHERE, Block, every, kind_of, made_dag
@@ -190,7 +190,7 @@ def test_the_summary_s_keys_are_on_their_page(real_keys: list[set[str]]) -> None
 
 
 def test_the_connection_s_extras_are_on_their_page() -> None:
-    from airflow_provider_connectif.connection_form import EXTRA_FIELDS
+    from airflow_provider_connectif.hooks.connection_form import EXTRA_FIELDS
 
     page = (ROOT / "docs" / "reference" / "connection.md").read_text(encoding="utf-8")
     assert [field.name for field in EXTRA_FIELDS if f"extra `{field.name}`" not in page] == []

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.contacts.fields import fields_of_author
-from airflow_provider_connectif.contacts.imports.files import ImportFiles
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.files import ImportFiles
 from tests.support import rfc4180
 from tests.support.import_runs import account, as_contacts, import_rows
 from tests.support.strict_server import StrictServer

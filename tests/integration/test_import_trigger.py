@@ -111,7 +111,7 @@ def test_a_cap_of_the_connection_holds(
 
 
 def test_many_imports_are_not_asked_for_all_at_once() -> None:
-    from airflow_provider_connectif.contacts.imports.rules import gap_s
+    from airflow_provider_connectif.imports.rules import gap_s
 
     assert gap_s(20.0, 1) == 20.0
     assert gap_s(20.0, 4) == 5.0

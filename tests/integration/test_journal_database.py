@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.journal_database import JournalDatabase as Database
-from airflow_provider_connectif.contacts.journal_tables import VERSION
+from airflow_provider_connectif.journal.database import JournalDatabase as Database
+from airflow_provider_connectif.journal.tables import VERSION
 from tests.support.journals import DATABASES, TABLES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 

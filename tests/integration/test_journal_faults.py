@@ -18,8 +18,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_provider_connectif.contacts import lease
-from airflow_provider_connectif.contacts.journal import COMMIT_LINES
+from airflow_provider_connectif.journal import lease
+from airflow_provider_connectif.journal.store import COMMIT_LINES
 from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer, until
 

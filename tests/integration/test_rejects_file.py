@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
-from airflow_provider_connectif.rejects_file import RejectsFile, RejectsPathError
+from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsPathError
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 

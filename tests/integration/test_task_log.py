@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts import progress
+from airflow_provider_connectif.reporting import progress
 from tests.support.import_runs import import_rows
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer

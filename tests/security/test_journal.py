@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_connectif.contacts.journal import Journal, JournalSettings
-from airflow_provider_connectif.contacts.mapping import Digests, Patch
-from airflow_provider_connectif.contacts.outcomes import JournalError
+from airflow_provider_connectif.journal.store import Journal, JournalSettings
+from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.outcomes import JournalError
 from tests.security.hostile import EMAIL
 
 ROW = {"email": EMAIL, "name": "Zacharias"}

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import airflow_provider_connectif
-from airflow_provider_connectif.read_errors import ReadError
-from airflow_provider_connectif.sources import SqlSource
+from airflow_provider_connectif.databases.read_errors import ReadError
+from airflow_provider_connectif.databases.sources import SqlSource
 from tests.security.hostile import EMAIL, KEY_ID, SECRET
 from tests.support.task_runs import Run, run_operator
 
@@ -126,8 +126,8 @@ def test_a_journal_s_statements_are_logged_without_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection("journal", conn_type="sqlite", host=str(tmp_path / "journal.db"))
-    from airflow_provider_connectif.contacts.mapping import Digests
-    from airflow_provider_connectif.journals import JournalConnection
+    from airflow_provider_connectif.databases.journals import JournalConnection
+    from airflow_provider_connectif.records.changes import Digests
 
     where = JournalConnection("journal", "sync", "connectif_journal", None, "plain")
     # Airflow's set-up of logging, which the import has called for, disables the loggers that there are by then.

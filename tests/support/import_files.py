@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_connectif.contacts.fields import fields_of_author
-from airflow_provider_connectif.contacts.imports.files import ImportFile, ImportFiles, ImportSet
-from airflow_provider_connectif.contacts.mapping import ContactMapping, Patch
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, ImportSet
+from airflow_provider_connectif.records.changes import Patch
 from tests.support import rfc4180
 
 TYPED = ("birthday", "mobile", "visits", "spent", "vip", "tier")

@@ -11,10 +11,10 @@ import pytest
 
 from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, error_class
 from airflow_provider_connectif.api.transport import Answer
-from airflow_provider_connectif.contacts.delivery import Delivery
-from airflow_provider_connectif.contacts.mapping import Patch
-from airflow_provider_connectif.contacts.outcomes import Outcome, Settled, Stop, StopKind
-from airflow_provider_connectif.contacts.response_policy import ResponsePolicy
+from airflow_provider_connectif.delivery.delivery import Delivery
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome, Settled, Stop, StopKind
 
 
 class Server:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_connectif.contacts.imports.files import ImportFile, ImportFiles
-from airflow_provider_connectif.contacts.imports.report import ErrorReport
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.files import ImportFile, ImportFiles
+from airflow_provider_connectif.imports.report import ErrorReport
 from tests.support.import_files import BY_ID, MAPPING, patch
 
 ROWS = 50

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.imports import Import
-from airflow_provider_connectif.contacts.imports.account import Numbers, numbers_of
-from airflow_provider_connectif.contacts.imports.memory import ImportState, SentFile, has_open_files
-from airflow_provider_connectif.contacts.imports.requests import _may_be
-from airflow_provider_connectif.contacts.imports.rules import FATES, ON_EXISTING, Fate
+from airflow_provider_connectif.imports.account import Numbers, numbers_of
+from airflow_provider_connectif.imports.requests import _may_be
+from airflow_provider_connectif.imports.rules import FATES, ON_EXISTING, Fate
+from airflow_provider_connectif.journal.import_state import ImportState, SentFile, has_open_files
 
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OPEN: dict[str, Any] = {

@@ -13,17 +13,17 @@ import pytest
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal
-from airflow_provider_connectif.contacts import progress
-from airflow_provider_connectif.contacts.effort import Effort
-from airflow_provider_connectif.contacts.outcomes import Outcome
-from airflow_provider_connectif.contacts.progress import (
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting import progress
+from airflow_provider_connectif.reporting.effort import Effort
+from airflow_provider_connectif.reporting.progress import (
     Progress,
     clock,
     describe_counts,
     describe_seconds,
     seconds_at_best,
 )
-from airflow_provider_connectif.contacts.summary import Tally
+from airflow_provider_connectif.reporting.summary import Tally
 
 
 class Lines(list[str]):

@@ -12,9 +12,9 @@ from pathlib import Path
 import airflow
 import pytest
 
-from airflow_provider_connectif.connection_form import EXTRA_FIELDS
 from airflow_provider_connectif.get_provider_info import get_provider_info
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.hooks.connection_form import EXTRA_FIELDS
 
 pytestmark = pytest.mark.versions
 

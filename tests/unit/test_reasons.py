@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_connectif.api.errors import NoAnswerError, error_class
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.contacts.reasons import public_reasons, raw_reasons
+from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
 
 MAPPING = ContactMapping(properties={"_name": "first_name", "_mobilePhone": "mobile", "tier": "tier", "tags": "tags"})
 ROW = {

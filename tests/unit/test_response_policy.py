@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.errors import NoAnswerError, NotConnectifError, error_class
-from airflow_provider_connectif.contacts.response_policy import Action, ResponsePolicy, Rule
+from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.contacts.effort import Effort
-from airflow_provider_connectif.contacts.failure_budget import FailureBudget
-from airflow_provider_connectif.contacts.outcomes import Outcome
-from airflow_provider_connectif.contacts.summary import Tally, empty_summary, summarise
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting.effort import Effort
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.reporting.summary import Tally, empty_summary, summarise
 
 
 def tally(read: int = 0, **counts: int) -> Tally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_connectif
-from airflow_provider_connectif.contacts import verdict
+from airflow_provider_connectif.reporting import verdict
 from tests.support.doc_blocks import ROOT, blocks_of
 
 PAGES = [ROOT / "docs" / name for name in ("troubleshooting.md", "upgrades.md")]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_connectif.contacts.imports.work_folder import work_folder
+from airflow_provider_connectif.imports.work_folder import work_folder
 
 PREFIX = "connectif-test-"
 

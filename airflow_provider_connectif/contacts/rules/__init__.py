@@ -13,7 +13,8 @@ from typing import cast
 
 from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, Field, FieldType
 from airflow_provider_connectif.contacts.rules import addresses, dates, numbers, options, texts
-from airflow_provider_connectif.contacts.rules.base import Coercer, JsonValue, Unfit, kind
+from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind
+from airflow_provider_connectif.records.changes import JsonValue
 
 __all__ = ["RULES", "Coercer", "JsonValue", "Rule", "Unfit", "coercer", "kind"]
 

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-JsonValue = bool | int | float | str | list[str] | None
+from airflow_provider_connectif.records.changes import JsonValue
+
 Coercer = Callable[[Any], JsonValue]
 """Brings a value into the JSON form that the API documents, or raises :class:`Unfit`."""
 
 
 class Unfit(Exception):
     """A value does not fit. The text is the rule that it broke, never the value: reasons are logged."""
-
-
-class UnreadableValue:
-    """A value that a database holds and its driver cannot hand over, such as a date in the year 10000.
-
-    A row that needs it is invalid. It prints as the database wrote it, for the file of rejects; its ``repr``, of which
-    row digests are made, is a digest.
-
-    :param text: as the database wrote it.
-    :param rule: why the row is invalid; safe to log.
-    """
-
-    __slots__ = ("_text", "rule")
-
-    def __init__(self, text: str, rule: str) -> None:
-        self._text = text
-        self.rule = rule
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        digest = hashlib.blake2b(self._text.encode("utf-8", "surrogatepass"), digest_size=8)
-        return f"<unreadable {digest.hexdigest()}>"
 
 
 def kind(value: Any) -> str:

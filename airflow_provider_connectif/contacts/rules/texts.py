@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, JsonValue, Unfit, kind, plain, valid_text
+from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, plain, valid_text
 from airflow_provider_connectif.contacts.rules.dates import iso_date
 from airflow_provider_connectif.contacts.rules.numbers import bit, certain_number, json_number, shortest_text
+from airflow_provider_connectif.records.changes import JsonValue
 
 # Of a custom field the API allows 5,000 at most, of a system field nothing is said. A text of megabytes would be
 # refused as a request, and by whatever stands between.

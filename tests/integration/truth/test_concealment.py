@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_connectif.api.errors import error_class
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.contacts.reasons import public_reasons
+from airflow_provider_connectif.reporting.reasons import public_reasons
 from tests.support.airflow_runs import xcom
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import run_in_airflow, run_operator

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.journal_tables import VERSION
+from airflow_provider_connectif.journal.tables import VERSION
 from tests.integration.conftest import FAST
 from tests.support.journals import DATABASES, TABLES, JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer

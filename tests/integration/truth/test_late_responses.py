@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from airflow_provider_connectif.contacts import lease
+from airflow_provider_connectif.journal import lease
 from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
 from tests.support.scripted_server import Exchange, serving
 from tests.support.strict_server import until

@@ -1,0 +1,175 @@
+"""An Airflow connection becomes a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+
+from airflow_provider_connectif.databases.read_errors import broken_setting
+from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
+from airflow_provider_connectif.records.outcomes import JournalError
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.store import Journal
+
+JournalKey = Literal["plain", "sha256"]
+SECRET_EXTRA = "connectif_journal_secret"  # noqa: S105 - the name of an extra, not a secret
+
+
+@dataclass(frozen=True)
+class JournalConnection:
+    """Where an operator keeps its journal.
+
+    :param conn_id: a connection whose hook gives a SQLAlchemy engine; ``None``: no journal.
+    :param sync_id: names one stream of rows to one account.
+    :param table: the name of the table.
+    :param schema: its schema, if not the connection's default.
+    :param key: how contact keys are written.
+    :param plan_retention: how long pending patches are kept that nobody comes back for.
+    :raises ValueError: an argument that cannot work.
+    """
+
+    conn_id: str | None
+    sync_id: str
+    table: str
+    schema: str | None
+    key: JournalKey
+    plan_retention: timedelta = timedelta(days=7)
+
+    def __post_init__(self) -> None:
+        if self.key not in get_args(JournalKey):
+            raise ValueError(f"journal_key must be one of {', '.join(get_args(JournalKey))}, not {self.key!r}")
+        if self.conn_id is not None and not (self.sync_id and self.table):
+            raise ValueError("a journal needs a sync_id and a journal_table")
+
+    def describe(self) -> str:
+        """What the log says of it, at the end of a line."""
+        return "" if self.conn_id is None else f"; journal of sync {self.sync_id!r} on {self.conn_id!r}"
+
+    @contextmanager
+    def open(
+        self, context: Any, *, read_only: bool, keeps_rows: bool = False, comes_back: bool = False
+    ) -> Iterator[Journal | None]:
+        """The journal of this connection, or ``None``; its pool is closed at the end.
+
+        :param context: the task's; its run is who writes.
+        :param keeps_rows: whether pending patches are kept with their rows.
+        :param comes_back: the process goes on after a deferral.
+        :raises JournalError: the connection cannot hold a journal.
+        :raises NoSuchConnectionError: there is no such connection.
+        """
+        if self.conn_id is None:
+            yield None
+            return
+        # SQLAlchemy is loaded where a journal is used, not when a DAG is parsed.
+        from airflow_provider_connectif.journal.settings import JournalSettings
+        from airflow_provider_connectif.journal.store import Journal
+        from airflow_provider_connectif.journal.tables import LONGEST_NAME
+        from airflow_provider_connectif.operators.task_state import attempt_numbers
+
+        with connection_named_by("journal_conn_id", self.conn_id):
+            hook = BaseHook.get_hook(self.conn_id)
+        if not hasattr(hook, "get_sqlalchemy_engine"):
+            raise JournalError(f"connection {self.conn_id!r} is no SQL connection", final=True)
+        run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
+        task = _task(context.get("ti"))
+        if max(len(self.sync_id), len(run), len(task)) > LONGEST_NAME:
+            raise JournalError(f"sync_id, run_id and task_id may have {LONGEST_NAME} characters at most", final=True)
+        engine = _checked_engine(hook, self.conn_id)
+        settings = JournalSettings(
+            self.sync_id,
+            run,
+            self.table,
+            self.schema,
+            self._secret(),
+            task=task,
+            keeps_rows=keeps_rows,
+            plan_retention_s=self.plan_retention.total_seconds(),
+            conn_id=self.conn_id,
+            broken_setting=broken_setting,
+            attempt=attempt_numbers(context, comes_back=comes_back),
+        )
+        try:
+            yield Journal(engine, settings, read_only=read_only)
+        finally:
+            engine.dispose()
+
+    def _secret(self) -> bytes | None:
+        if self.key == "plain":
+            return None
+        secret = BaseHook.get_connection(str(self.conn_id)).extra_dejson.get(SECRET_EXTRA)
+        if not isinstance(secret, str) or not secret:
+            raise JournalError(
+                f"journal_key='sha256' needs a secret: {SECRET_EXTRA!r} in the extra of connection {self.conn_id!r}",
+                final=True,
+            )
+        return secret.encode()
+
+
+def _task(ti: Any) -> str:
+    """What tells a task from the others of its run, a mapped one by its index."""
+    return f"{getattr(ti, 'task_id', '')}[{getattr(ti, 'map_index', -1)}]"
+
+
+def _checked_engine(hook: Any, conn_id: str) -> Any:
+    """An engine, or in words why the connection's settings make none.
+
+    :raises JournalError: final; without the URL, which holds the password.
+    """
+    import sqlalchemy
+
+    try:
+        return _engine(hook)
+    except (sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+        fault = f"its dialect or the driver for it is not installed ({_named(error)})"
+    except (sqlalchemy.exc.ArgumentError, NotImplementedError, AttributeError):
+        fault = "it gives no SQLAlchemy URL: host, scheme or dialect is missing or malformed"
+    except (TypeError, ValueError) as error:
+        fault = broken_setting(error) or type(error).__name__
+    except AirflowException as error:
+        fault = f"its hook refuses it ({type(error).__name__})"
+    raise JournalError(f"the journal's connection {conn_id!r} cannot be used: {fault}", final=True)
+
+
+def _named(error: Exception) -> str:
+    """The module or dialect that is missing, and nothing of a URL."""
+    if isinstance(error, ImportError):
+        return error.name or type(error).__name__
+    return str(error).rpartition(":")[2].strip()[:60]
+
+
+def _engine(hook: Any) -> Any:
+    """An engine like the hook's own, but for the secret, and with what the hook's connection asks of the driver."""
+    import sqlalchemy
+    from sqlalchemy.pool import QueuePool
+
+    url = hook.get_sqlalchemy_engine().url
+    connect_args: dict[str, Any] = {}
+    if url.get_backend_name() == "sqlite":
+        url = url.set(query={})  # the hook puts the extra there
+        connect_args = {"check_same_thread": False, "timeout": 30}
+    else:
+        url = url.difference_update_query([SECRET_EXTRA])
+        if url.get_backend_name() == "postgresql":
+            ignored = {*getattr(hook, "ignored_extra_options", ()), SECRET_EXTRA, "cursor", "sqlalchemy_query"}
+            extra = hook.get_connection(hook.get_conn_id()).extra_dejson
+            connect_args = {name: value for name, value in extra.items() if name not in ignored}
+    # The task's thread reads on one connection and writes on another, and a thread keeps its claim on a third.
+    engine = sqlalchemy.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=3,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args=connect_args,
+    )
+    if url.get_backend_name() == "sqlite":
+        # So that a source that is being read from the same file does not lock the journal out.
+        sqlalchemy.event.listen(engine, "connect", lambda connection, _: connection.execute("pragma journal_mode=wal"))
+    return engine

@@ -1,0 +1,172 @@
+"""Which patch is sent next: in order for each contact, retries first, and no fresh ones while nothing gets through."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+
+from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch, Sample
+from airflow_provider_connectif.delivery.response_policy import Rule
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Error, Outcome, StopKind
+from airflow_provider_connectif.records.rows import weight_of_row
+
+_LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
+
+
+@dataclass(eq=False)
+class Job:
+    """A patch on its way.
+
+    :param order_key: one form for all spellings of its contact key.
+    :param tries: attempts that count.
+    :param first_try_at: on the clock of ``time.monotonic``.
+    :param on_fresh_connection: the next attempt uses none of the pooled connections.
+    :param asked_by: the response whose ``Retry-After`` the job waits for.
+    :param sample: what it was tried for.
+    :param weight: about how many bytes its row takes.
+    """
+
+    patch: Patch
+    order_key: str
+    tries: int = 0
+    first_try_at: float = field(default=0.0)
+    on_fresh_connection: bool = False
+    asked_by: Error | None = None
+    sample: Sample | None = None
+    weight: int = 0
+
+
+class SendingQueue:
+    """The patches that were taken in and are not settled. Takes no lock.
+
+    :param max_in_flight: requests at once.
+    :param watch: decides when rows from further on are tried.
+    """
+
+    def __init__(self, max_in_flight: int, watch: RejectionWatch) -> None:
+        self._watch = watch
+        self._ready: deque[Job] = deque()
+        self._due: deque[Job] = deque()  # whose delay is over; they go before rows not tried yet
+        self._delayed: list[tuple[float, int, Job]] = []
+        self._behind: dict[str, deque[Job]] = {}  # rows that wait for an earlier one of their key, by key
+        self._sequence = itertools.count()
+        self._silence = max(_LEAST_SILENCE, max_in_flight)
+        self._fresh_allowed = 0
+        self.failures_in_a_row = 0
+        self.unsettled = 0
+        self.unsettled_bytes = 0
+
+    def add(self, job: Job) -> None:
+        """Take a patch in, at the end."""
+        job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
+        self.unsettled += 1
+        self.unsettled_bytes += job.weight
+        if job.order_key in self._behind:
+            self._behind[job.order_key].append(job)
+        else:
+            self._behind[job.order_key] = deque()
+            self._ready.append(job)
+
+    def next(self, now: float) -> Job | None:
+        """The job to send now, if one may go."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._due.append(heapq.heappop(self._delayed)[2])
+        if self._due:
+            return self._due.popleft()
+        return self._fresh_job()
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until the next delay is over."""
+        return self._delayed[0][0] - now if self._delayed else None
+
+    def waits_for(self) -> tuple[float, Error] | None:
+        """Where no job may go before a moment that the server has asked for: the moment, and the response."""
+        if not self._delayed or self._due or (self._ready and self._may_fresh_go()):
+            return None
+        at, _, job = self._delayed[0]
+        return None if job.asked_by is None else (at, job.asked_by)
+
+    def put_back(self, job: Job) -> None:
+        """It was not sent, or must be sent once more at once."""
+        self._due.appendleft(job)
+
+    def delay(self, job: Job, until: float, asked_by: Error | None) -> None:
+        """Keep a job back.
+
+        :param asked_by: the response that asked for the delay; ``None`` where it is our own.
+        """
+        job.asked_by = asked_by
+        heapq.heappush(self._delayed, (until, next(self._sequence), job))
+
+    def failed(self, job: Job) -> None:
+        """An attempt got no response that counts."""
+        self.failures_in_a_row += 1
+        self._fresh_allowed += job.tries > 1
+
+    def got_through(self) -> bool:
+        """An attempt got a response that counts; whether fresh rows may go again that were kept back."""
+        was_silent = self.failures_in_a_row >= self._silence
+        self.failures_in_a_row = self._fresh_allowed = 0
+        return was_silent
+
+    def settle(self, job: Job, outcome: Outcome, rule: Rule) -> StopKind | None:
+        """A job is done with; why the run stops, if it does."""
+        self.unsettled -= 1
+        self.unsettled_bytes -= job.weight
+        sample_before = self._watch.sample
+        stop = self._watch.settle(outcome, rule, job.sample)
+        if self._watch.sample is not None and self._watch.sample is not sample_before:
+            self._put_in_front(self._watch.sample.size)
+        behind = self._behind[job.order_key]
+        if behind:
+            # Behind the sample, which is in front: a row of the contact that was just settled is no new evidence.
+            self._ready.insert(self._watch.sample.left if self._watch.sample else 0, behind.popleft())
+        else:
+            del self._behind[job.order_key]
+        return stop
+
+    def unsent(self) -> list[Patch]:
+        """The patches that are not settled and not in flight, in the order of their rows."""
+        jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
+        jobs += [job for behind in self._behind.values() for job in behind]
+        return sorted((job.patch for job in jobs), key=lambda patch: patch.number)
+
+    def sent_before(self) -> list[Patch]:
+        """The patches that are to be sent again: what was sent may have arrived all the same."""
+        jobs = [*self._due, *(job for _, _, job in self._delayed)]
+        return [job.patch for job in jobs if job.tries or job.on_fresh_connection]
+
+    def _fresh_job(self) -> Job | None:
+        """A row not tried yet, if one may go.
+
+        While nothing gets through, most of them stay back: to try each once would take long and spend the account's
+        requests before the first row has used up its attempts. One goes for each retry that failed, from the far end,
+        so that good rows behind a run of bad ones are found.
+        """
+        if not self._ready or not self._may_fresh_go():
+            return None
+        if self.failures_in_a_row < self._silence:
+            job = self._ready.popleft()
+        else:
+            self._fresh_allowed = max(0, self._fresh_allowed - 1)
+            job = self._ready.pop()
+        job.sample = self._watch.take()
+        return job
+
+    def _may_fresh_go(self) -> bool:
+        if not self._watch.lets_fresh_go:
+            return False
+        return self.failures_in_a_row < self._silence or bool(self._fresh_allowed) or not self._delayed
+
+    def _put_in_front(self, size: int) -> None:
+        """Move rows to the front that are spread evenly over all that are ready, the first and the last among them."""
+        jobs = list(self._ready)
+        if len(jobs) <= size:
+            return
+        places = sorted({n * (len(jobs) - 1) // max(1, size - 1) for n in range(size)})
+        chosen = set(places)
+        rest = (job for place, job in enumerate(jobs) if place not in chosen)
+        self._ready = deque([*(jobs[place] for place in places), *rest])

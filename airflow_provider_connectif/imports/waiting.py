@@ -1,0 +1,111 @@
+"""Waiting in the run's own thread: for imports, for room in the queue; it ends when the run must end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.delivery.backoff import retry_delay_s
+from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.records.outcomes import Stop, StopKind
+from airflow_provider_connectif.reporting.effort import Effort
+from airflow_provider_connectif.reporting.progress import Log, describe_seconds
+from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong, stop_verdict
+
+_STEP_S = 0.25
+_TELL_EVERY_S = 60.0  # also since a task whose supervisor was killed lives on until it next logs
+
+
+class Waiting:
+    """Waits, and tells now and then for what.
+
+    :param rules: with the time limits.
+    :param effort: of the run, over all its processes.
+    :param is_stopped: whether the run was told to stop.
+    :param log: where it is told.
+    :param longest_wait_s: seconds that a worker may wait where Connectif asks for a delay.
+    """
+
+    def __init__(
+        self, rules: ImportRules, effort: Effort, is_stopped: Callable[[], bool], log: Log, longest_wait_s: float
+    ) -> None:
+        self._rules = rules
+        self._longest_wait_s = longest_wait_s
+        self._effort = effort
+        self._is_stopped = is_stopped
+        self._log = log
+        self.timeout_at = time.time() + rules.timeout_s
+        """When ``timeout_s`` is over, in seconds since the epoch."""
+        self._told_at = time.monotonic()
+        self.describe: Callable[[], str] = lambda: "waiting"
+        self.describe_next_try: Callable[[], str] = lambda: ""
+        """What the next attempt does after the timeout, as a sentence; empty where that is not known."""
+
+    def begin(self, timeout_at: float | None = None) -> None:
+        """From here on ``timeout_s`` counts.
+
+        :param timeout_at: for a process that goes on with the time of an earlier one.
+        """
+        self.timeout_at = time.time() + self._rules.timeout_s if timeout_at is None else timeout_at
+
+    @property
+    def deadline(self) -> float:
+        """When waiting ends at the latest, in seconds since the epoch."""
+        limit = self._rules.time_limit_s
+        return self.timeout_at if limit is None else min(self.timeout_at, self._effort.started_at + limit)
+
+    def check(self) -> None:
+        """Go on, or not.
+
+        :raises QuotaClosed: the run was told to stop.
+        :raises Trouble: its time is over.
+        """
+        if self._is_stopped():
+            raise QuotaClosed("the run was told to stop")
+        if time.time() < self.deadline:
+            return
+        if self.deadline < self.timeout_at:
+            raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
+        words = f"The timeout of {describe_seconds(self._rules.timeout_s)} is over; {self.describe()}"
+        next_try = self.describe_next_try()
+        raise Trouble(Verdict.TRY_AGAIN, f"{words}. {next_try}" if next_try else words)
+
+    def pause(self, seconds: float) -> None:
+        """Wait for some seconds; see :meth:`check`."""
+        until = time.monotonic() + seconds
+        while True:
+            self.check()
+            now = time.monotonic()
+            if now - self._told_at >= _TELL_EVERY_S:
+                self._told_at = now
+                failures = f"; of the requests {self._effort.failures}" if self._effort.failures else ""
+                self._log.info("Waiting: %s%s", self.describe(), failures)
+            if now >= until:
+                return
+            time.sleep(min(_STEP_S, until - now))
+
+    def before_retry(self, failures: int, retry_after_s: float | None, at_least_s: float = 0.0) -> None:
+        """Wait before a request is sent again; see :meth:`check`.
+
+        :param failures: attempts that failed so far, 1 or more.
+        :param retry_after_s: what ``Retry-After`` asks for.
+        :param at_least_s: wait no shorter.
+        :raises WaitTooLong: ``Retry-After`` asks for more than a worker may wait.
+        """
+        self._check_length(retry_after_s or 0.0)
+        self.pause(max(retry_delay_s(failures, retry_after_s), at_least_s))
+
+    def check_quota(self, quota: Quota) -> None:
+        """Go on waiting for the rate limit, or not; called by the quota while it holds back a request.
+
+        :raises WaitTooLong: the window opens later than a worker may wait. Otherwise as :meth:`check`.
+        """
+        self.check()
+        if quota.wait is not None:
+            self._check_length(quota.wait.until - time.time())
+
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self._longest_wait_s:
+            raise WaitTooLong(seconds, self._longest_wait_s)

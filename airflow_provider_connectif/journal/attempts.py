@@ -1,0 +1,190 @@
+"""The attempts of a task of a run: which belong together, and what they have counted together.
+
+Attempts that belong together are a *series*: a task and its retries. What a series has delivered or met as a refusal is
+not sent again by its later attempts. A task that is cleared after its end begins a series of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED
+from airflow_provider_connectif.journal.tables import JournalTables
+from airflow_provider_connectif.reporting.verdict import Verdict
+
+_ENDED_FOR_GOOD = (Verdict.SUCCESS, Verdict.SKIPPED, Verdict.FAILED)
+_KEPT_S = 90 * 86400.0
+
+
+@dataclass(frozen=True)
+class AttemptNumbers:
+    """What Airflow says of an attempt; ``None`` where it says nothing, as outside a task.
+
+    :param try_number: counts every attempt of the task in this run, from 1; a deferral does not count.
+    :param max_tries: the try number of the last retry, less 1. Clearing the task sets it to the last try number plus
+        ``retries`` (``airflow.models.taskinstance.clear_task_instances``, Airflow 2.11 to 3.3).
+    :param retries: the task's.
+    :param comes_back: the process goes on after a deferral.
+    """
+
+    try_number: int | None = None
+    max_tries: int | None = None
+    retries: int | None = None
+    comes_back: bool = False
+
+    @property
+    def first_try_number(self) -> int | None:
+        """The number of the first attempt since the task was cleared last, or since the run began."""
+        if self.max_tries is None or self.retries is None:
+            return None
+        return self.max_tries - self.retries + 1
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether Airflow itself tries again, without a user's Clear."""
+        first = self.first_try_number
+        return self.comes_back or (first is not None and self.try_number is not None and self.try_number > first)
+
+    def continues(self, last: Any) -> bool:
+        """Whether this attempt belongs to the series of an earlier one.
+
+        :param last: the earlier one as it is recorded: ``verdict``, ``try_number``, ``max_tries``.
+        """
+        if self.comes_back:
+            return True
+        is_other = self.try_number != last.try_number
+        is_last_one = None not in (last.try_number, last.max_tries) and last.try_number > last.max_tries
+        if last.verdict not in _ENDED_FOR_GOOD and not (is_last_one and is_other):
+            return True
+        # Airflow may not have heard of the end, and tries again: then the task was not cleared since.
+        first = self.first_try_number
+        return (
+            first is not None
+            and None not in (self.try_number, last.try_number)
+            and bool(self.try_number > last.try_number >= first)
+        )
+
+
+@dataclass
+class Series:
+    """The series that an attempt belongs to.
+
+    :param generation: of this process, as :class:`airflow_provider_connectif.journal.lease.Lease` counts them.
+    :param earlier: the generations of the earlier processes.
+    :param tries: attempts, this one included; a deferral does not count.
+    :param started_at: when the first attempt began, in seconds since the epoch.
+    :param counts: what the earlier processes have counted; empty for the first.
+    :param keyless_before: rows without a valid key in the run before; 0 where that is not known.
+    :param run_id: stands for the earlier attempts where the journal has no record of them.
+    """
+
+    generation: int = 0
+    earlier: frozenset[int] = frozenset()
+    tries: int = 1
+    started_at: float = 0.0
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    keyless_before: int = 0
+    run_id: str | None = None
+
+    def delivered_earlier(self, line: Any) -> bool:
+        """Whether an earlier process of the series has delivered what a line says."""
+        if line.delivered_generation is None:  # written before version 3
+            return self.run_id is not None and line.run_id == self.run_id and line.state == ACKNOWLEDGED
+        return line.delivered_generation in self.earlier
+
+    def has_met(self, line: Any) -> bool:
+        """Whether the line's last outcome is one of the series, by whichever process."""
+        if line.generation is None:
+            return False
+        is_unrecorded = self.run_id is not None and line.run_id == self.run_id
+        return line.generation == self.generation or line.generation in self.earlier or is_unrecorded
+
+
+class Attempts:
+    """The records of one task of one run.
+
+    :param tables: the journal's.
+    :param sync_id: the stream of rows.
+    :param run_id: the run.
+    :param task: tells the tasks of a run apart.
+    """
+
+    def __init__(self, tables: JournalTables, sync_id: str, run_id: str, task: str) -> None:
+        self._runs, self._lines = tables.runs, tables.lines
+        self._sync_id, self._run_id, self._task = sync_id, run_id, task
+        # A digest, since the three together are too long for a key of MySQL.
+        self._key = hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def begin(self, connection: sa.Connection, numbers: AttemptNumbers, generation: int) -> Series:
+        """Record that an attempt begins, or goes on after a deferral.
+
+        :return: the series that it belongs to.
+        """
+        runs, now = self._runs.c, datetime.now(UTC)
+        last = connection.execute(sa.select(self._runs).where(self._is_mine)).first()
+        series = Series(generation, started_at=now.timestamp(), keyless_before=self.keyless_before(connection))
+        values: dict[str, Any] = {"started_at": now, "counts": "{}"}
+        if last is not None and numbers.continues(last):
+            started_at = last.started_at if last.started_at.tzinfo else last.started_at.replace(tzinfo=UTC)
+            series.earlier = frozenset(json.loads(last.generations))
+            series.tries = last.tries + (not numbers.comes_back)
+            series.started_at = min(started_at.timestamp(), now.timestamp())
+            series.counts = json.loads(last.counts)
+            values = {}
+        elif last is None and numbers.is_retry:
+            series.run_id = self._run_id
+        values |= {
+            "tries": series.tries,
+            "try_number": numbers.try_number,
+            "max_tries": numbers.max_tries,
+            "verdict": None,
+            "ended_at": None,
+            "generation": generation,
+            "generations": json.dumps(sorted({*series.earlier, generation})),
+        }
+        if last is not None:
+            connection.execute(sa.update(self._runs).where(self._is_mine).values(**values))
+            return series
+        old = sa.and_(
+            runs.sync_id == self._sync_id, runs.started_at < datetime.fromtimestamp(now.timestamp() - _KEPT_S, UTC)
+        )
+        connection.execute(sa.delete(self._runs).where(old))
+        names = {"sync_id": self._sync_id, "run_key": self._key, "run_id": self._run_id, "task": self._task}
+        connection.execute(sa.insert(self._runs), {**names, **values})
+        return series
+
+    def note(self, connection: sa.Connection, generation: int, counts: Mapping[str, Any], **values: Any) -> None:
+        """Record what the attempt has counted so far, or how it ended; nothing if a newer one has begun.
+
+        :param values: of ``verdict``, ``keyless``, ``ended_at``.
+        """
+        mine = sa.and_(self._is_mine, self._runs.c.generation == generation)
+        connection.execute(sa.update(self._runs).where(mine).values(counts=json.dumps(counts), **values))
+
+    def keyless_before(self, connection: sa.Connection) -> int:
+        """Rows without a valid key in the last other run that has read its source to the end.
+
+        Of the same task, or else of another one of the sync that is not mapped, such as the first load.
+        """
+        runs = self._runs.c
+        is_mine = runs.task == self._task
+        others = sa.and_(
+            runs.sync_id == self._sync_id,
+            sa.or_(is_mine, runs.task.endswith("[-1]", autoescape=True)),
+            runs.run_id != self._run_id,
+            runs.keyless.is_not(None),
+        )
+        mine_first = sa.case((is_mine, 0), else_=1)
+        query = sa.select(runs.keyless).where(others).order_by(mine_first, runs.generation.desc()).limit(1)
+        return int(connection.execute(query).scalar() or 0)
+
+    @property
+    def _is_mine(self) -> Any:
+        return sa.and_(self._runs.c.sync_id == self._sync_id, self._runs.c.run_key == self._key)

@@ -1,0 +1,237 @@
+"""The journal's database: its connections, its tables at first use and from version to version, its errors in words."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.faults import (
+    check_tables,
+    faults_of,
+    is_about_tables,
+    mysql_error,
+    sqlstate,
+)
+from airflow_provider_connectif.journal.tables import MIGRATIONS, VERSION, JournalTables
+from airflow_provider_connectif.records.outcomes import JournalError
+
+T = TypeVar("T")
+
+_TRIES_TO_CREATE = 5
+_TRIES_AT_DEADLOCKS = 5
+_DEADLOCKS = ("40P01", "40001", 1213)  # SQLSTATE of PostgreSQL: deadlock, serialization; error of MySQL: deadlock
+_FINAL = (sa.exc.ProgrammingError, sa.exc.IdentifierError)  # no such schema, no right to it, a name that is too long
+
+
+class JournalDatabase:
+    """Where a journal is kept.
+
+    Every error of the database becomes a :class:`JournalError` without the values that drivers quote, since those
+    are contact keys.
+
+    :param engine: a SQLAlchemy engine of PostgreSQL, SQLite, MySQL or MariaDB.
+    :param table: the name of the table of lines; the others are called after it.
+    :param schema: its schema, if not the connection's default.
+    :param conn_id: the connection's, for messages.
+    :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        table: str,
+        schema: str | None = None,
+        conn_id: str = "",
+        broken_setting: Callable[[BaseException], str | None] = lambda _: None,
+    ) -> None:
+        self.engine = engine
+        self._broken_setting = broken_setting
+        self.is_open = False
+        """Whether the journal is open: before, nothing can have been sent that is not in it."""
+        self._conn_id = conn_id
+        self.tables = JournalTables(table, schema)
+        self._name = f"{schema}.{table}" if schema else table
+        self._reader: sa.Connection | None = None
+
+    @property
+    def dialect(self) -> str:
+        """SQLAlchemy's name of the kind of database."""
+        return self.engine.dialect.name
+
+    def create(self, *, read_only: bool = False) -> int | None:
+        """Create the tables at first use, and bring those of an older version up to this one.
+
+        :param read_only: change nothing.
+        :return: the version of the tables, ``None`` if there are none.
+        :raises JournalError: the database failed, a table is missing or out of reach, or the tables were made by a
+            newer version.
+        """
+        return self.guarded(lambda: self._create(read_only), final_kinds=_FINAL)
+
+    def read(self, action: Callable[[sa.Connection], T]) -> T:
+        """Ask something, on a connection that is kept for that: a transaction a question would cost more than it."""
+        return self.guarded(lambda: self._read(action))
+
+    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """All rows of a query, whose columns are their attributes."""
+        return self.read(lambda connection: connection.execute(query).fetchall())
+
+    def write(self, action: Callable[[sa.Connection], T]) -> T:
+        """Do something in one transaction."""
+
+        def transaction() -> T:
+            with self.engine.begin() as connection:
+                return action(connection)
+
+        return self.guarded(transaction)
+
+    def execute(self, statement: sa.Executable) -> None:
+        """Run one statement in a transaction."""
+        self.write(lambda connection: connection.execute(statement))
+
+    def guarded(self, action: Callable[[], T], final_kinds: tuple[type[Exception], ...] = ()) -> T:
+        """Do something with the database, and say what went wrong without quoting what was asked.
+
+        It is done again where the database has undone it to end a deadlock: MySQL locks gaps, which no order of
+        statements avoids.
+
+        :param final_kinds: errors that another try would meet again.
+        """
+        setting: str | None = None
+        words, is_final = "", False
+        try:
+            return self._despite_deadlocks(action)
+        except sa.exc.SQLAlchemyError as error:
+            cause, state = getattr(error, "orig", None), sqlstate(error)
+            words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
+            is_final = isinstance(error, final_kinds)
+            setting = None if self.is_open else self._broken_setting(cause or error)
+            faults = self._faults() if setting is None and is_about_tables(error) else []
+        except TypeError as error:  # out of a driver's ``connect``, which SQLAlchemy does not wrap
+            setting, faults = None if self.is_open else self._broken_setting(error), []
+            if setting is None:
+                raise
+        except ValueError as fault:
+            words, is_final, setting, faults = str(fault), True, None, []
+        # Raised out here, so that the driver's error is not kept as the context of ours.
+        if setting is not None:
+            raise JournalError(f"the journal's connection {self._conn_id!r} cannot be used: {setting}", final=True)
+        if faults:
+            raise JournalError(
+                f"the journal {self._name!r}, connection {self._conn_id!r}, cannot be used: {'; '.join(faults)}",
+                final=True,
+            )
+        if is_final:
+            raise JournalError(f"the journal {self._name!r} cannot be used or created ({words})", final=True)
+        if not self.is_open:
+            raise JournalError(
+                f"the journal's database, connection {self._conn_id!r}, cannot be reached or opened ({words}), "
+                "so nothing is sent"
+            )
+        raise JournalError(f"the journal's database failed ({words}): what it did not take in is sent again")
+
+    def close(self) -> None:
+        """Give back the connection that is kept."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            self.guarded(reader.close)
+
+    def _despite_deadlocks(self, action: Callable[[], T]) -> T:
+        for _ in range(_TRIES_AT_DEADLOCKS - 1):
+            try:
+                return action()
+            except sa.exc.OperationalError as error:
+                if sqlstate(error) not in _DEADLOCKS and mysql_error(error) not in _DEADLOCKS:
+                    raise
+                time.sleep(random.uniform(0.0, 0.2))
+        return action()
+
+    def _read(self, action: Callable[[sa.Connection], T]) -> T:
+        was_there = self._reader is not None
+        try:
+            return action(self._connected())
+        except sa.exc.DBAPIError as error:
+            self._reader = None
+            if not (was_there and error.connection_invalidated):
+                raise
+        # Only the connection had gone, perhaps long ago.
+        return action(self._connected())
+
+    def _connected(self) -> sa.Connection:
+        if self._reader is None:
+            self._reader = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return self._reader
+
+    def _faults(self) -> list[str]:
+        try:
+            return faults_of(self.engine, self.tables.metadata.sorted_tables)
+        except sa.exc.SQLAlchemyError:
+            return []  # the first error says enough
+
+    def _create(self, read_only: bool) -> int | None:
+        version = self._version()
+        for attempt in range(_TRIES_TO_CREATE):
+            if read_only or (version is not None and version >= VERSION):
+                break
+            try:
+                self._migrate(version)
+            except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError):
+                # A task beside this one may be at it at the same moment; what stays is told.
+                if attempt == _TRIES_TO_CREATE - 1:
+                    raise
+                time.sleep(0.2 * (attempt + 1))
+            version = self._version()
+        if version is not None and version > VERSION:
+            raise JournalError(
+                f"the journal {self._name!r} has version {version}, this provider knows up to {VERSION}: "
+                "update the provider, or name another table",
+                final=True,
+            )
+        if version is not None:
+            self._check(version, read_only)
+        return version
+
+    def _check(self, version: int, read_only: bool) -> None:
+        """Ask for every table and column before anything is sent, and for the right to change them."""
+        tables, every = self.tables, self.tables.metadata.sorted_tables
+        if read_only:  # the lines of older versions have fewer columns
+            every = [tables.meta, tables.lines, tables.runs] if version >= VERSION else [tables.meta]
+        with self.engine.begin() as connection:
+            check_tables(connection, every, () if read_only else every)
+
+    def _migrate(self, version: int | None) -> None:
+        meta = self.tables.meta
+        if version is None:
+            # First, so that where lines are and this is not, somebody has taken it away.
+            meta.create(self.engine, checkfirst=True)
+            self.tables.metadata.create_all(self.engine)
+            with self.engine.begin() as connection:
+                connection.execute(meta.insert().values(name="version", value=VERSION))
+            return
+        for to_version in range(version + 1, VERSION + 1):
+            with self.engine.begin() as connection:
+                of_version = meta.c.name == "version"
+                # Locks the row, so that of several tasks that start at once one migrates and the others wait.
+                connection.execute(sa.update(meta).where(of_version).values(value=meta.c.value))
+                if int(connection.execute(sa.select(meta.c.value).where(of_version)).scalar_one()) >= to_version:
+                    continue
+                MIGRATIONS[to_version](self.tables, connection)
+                connection.execute(sa.update(meta).where(meta.c.name == "version").values(value=to_version))
+
+    def _version(self) -> int | None:
+        """The version of the tables, ``None`` where there are none yet."""
+        self.tables.upsert(self.dialect, ["state"])  # raises for a dialect that is not known
+        meta = self.tables.meta
+        lines, inspector = self.tables.lines, sa.inspect(self.engine)
+        has_lines = inspector.has_table(lines.name, schema=lines.schema)
+        if not sa.inspect(self.engine).has_table(meta.name, schema=meta.schema):
+            if has_lines:
+                raise sa.exc.NoSuchTableError(meta.fullname)
+            return None
+        with self.engine.connect() as connection:
+            found: Any = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
+        return None if found is None else int(found)

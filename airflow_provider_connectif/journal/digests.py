@@ -1,0 +1,117 @@
+"""Digests of rows and patches: how the journal knows that nothing changed without keeping a value."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.records.rows import Row, RowBatch
+
+_RULES_VERSION = b"2"  # to be raised when a rule changes what is sent; then every row is looked at once more
+_SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
+
+Values = Sequence[Any]
+
+
+def way_to(base_url: str, way: str = "") -> str:
+    """A way of delivery to one host: what another one has acknowledged, such as a sandbox, says nothing of this one.
+
+    :param base_url: where patches are sent to.
+    :param way: as of :func:`mapping_digest`.
+    """
+    if base_url == DEFAULT_BASE_URL:
+        return way
+    return hashlib.blake2b(f"{way} {base_url}".encode(), digest_size=_SIZE).hexdigest()
+
+
+def mapping_digest(mapping: ContactMapping, way: str = "") -> str:
+    """Changes when the mapping, or a field definition that it uses, does.
+
+    :param way: of delivery, where it is one after which Connectif need not hold what was sent.
+    """
+    ids = mapping.properties if mapping.properties is not None else mapping.fields.ids
+    parts: tuple[Any, ...] = (
+        mapping.key,
+        mapping.key_column,
+        None if mapping.properties is None else list(mapping.properties.items()),
+        mapping.nulls,
+        mapping.default_region,
+        [repr(mapping.fields.get(property_id)) for property_id in ids],
+    )
+    if way:
+        parts += (way,)
+    return hashlib.blake2b(
+        repr(parts).encode("utf-8", "surrogatepass"), key=_RULES_VERSION, digest_size=_SIZE
+    ).hexdigest()
+
+
+class RowDigester:
+    """Digests the columns of a row that a mapping uses, and its key, before any of their values is looked at closely.
+
+    Two rows of the same digest are sent alike. The reverse need not hold: a driver that hands over the same value
+    in another type changes the digest, and then the patch decides.
+
+    :param mapping: with the definitions that the run checks against.
+    :param way: as of :func:`mapping_digest`.
+    """
+
+    def __init__(self, mapping: ContactMapping, way: str = "") -> None:
+        self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping, way)), digest_size=_SIZE)
+        # With the key, so that a line never fits another contact's row, whatever key it was written under.
+        columns = None if mapping.properties is None else (mapping.key_column, *mapping.properties.values())
+        self._columns = columns
+
+    def __call__(self, row: Row) -> str:
+        """The digest of one row.
+
+        :raises Exception: whatever a value's class raises when it is asked for its text.
+        """
+        if self._columns is None:
+            return self._digest(f"{tuple(row)}{tuple(row.values())}")
+        return self._digest(repr(tuple([row.get(column, ...) for column in self._columns])))
+
+    def of_batch(self, batch: RowBatch) -> list[str]:
+        """The digests of a batch, equal to those of its rows one by one."""
+        if self._columns is None:
+            names = repr(batch.columns)
+            return [self._digest(f"{names}{tuple(values)}") for values in batch.values]
+        pick = _picker([batch.position(column) for column in self._columns])
+        return [self._digest(repr(pick(values))) for values in batch.values]
+
+    def _digest(self, text: str) -> str:
+        digest = self._seed.copy()
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ...]]:
+    """A function that takes the values at some positions out of a row; ``...`` stands for a missing one."""
+    known = [position for position in positions if position is not None]
+    if len(known) == len(positions) > 1:
+        return itemgetter(*known)
+    return lambda values: tuple([... if position is None else values[position] for position in positions])
+
+
+def patch_digest(properties: Mapping[str, Any], way: str = "", key: str = "") -> str:
+    """A digest of what is sent; the order of properties does not matter.
+
+    :param way: as of :func:`mapping_digest`.
+    :param key: whose patch it is, in one form for all spellings. Blank: nobody's, as lines of earlier versions have it.
+    """
+    text = json.dumps(properties, sort_keys=True, separators=(",", ":"))
+    if key:
+        text += f"\n{key}"  # JSON in this form has no line break
+    return hashlib.blake2b(text.encode(), key=way.encode(), digest_size=_SIZE).hexdigest()
+
+
+def key_digester(secret: bytes | None) -> Callable[[str], str]:
+    """How a contact key is written into the journal: as it is, or as HMAC-SHA256 with a secret."""
+    if secret is None:
+        return lambda key: key
+    return lambda key: hmac.digest(secret, key.encode(), "sha256").hex()

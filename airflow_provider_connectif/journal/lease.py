@@ -1,0 +1,194 @@
+"""Which run of a sync may write: one at a time, though a run may have several tasks."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.tables import JournalTables
+from airflow_provider_connectif.reporting.progress import clock
+
+LEASE_S = 60.0
+PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
+_RENEW_EVERY_S = 15.0
+
+_CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
+
+
+_CLOCKS = {
+    "postgresql": sa.text("select extract(epoch from clock_timestamp())"),
+    "sqlite": sa.text("select (julianday('now') - 2440587.5) * 86400.0"),  # the Julian day of the epoch
+    **dict.fromkeys(("mysql", "mariadb"), sa.text("select unix_timestamp(sysdate(6))")),
+}
+
+
+class Claim(NamedTuple):
+    """Who has a sync.
+
+    ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index. ``until``: when the claim ends if
+    nobody renews it, in seconds since the epoch by this worker's clock.
+    """
+
+    run_id: str
+    task: str
+    until: float
+
+    def __str__(self) -> str:
+        """The run and its task, with the map index of a mapped one."""
+        return f"{self.run_id}, task {self.task.removesuffix('[-1]')}"
+
+    @property
+    def is_parked(self) -> bool:
+        """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
+        return self.until > time.time() + _CLEARLY_PARKED_S
+
+    def describe(self, sync_id: str) -> str:
+        """What another run that waits for it tells."""
+        holder = f"{self}, deferred" if self.is_parked else str(self)
+        return (
+            f"Sync {sync_id!r} is held by another run ({holder}): waiting until it ends. "
+            f"Its claim ends by itself at {clock(self.until)}, unless it is renewed"
+        )
+
+
+class Lease:
+    """A task's claim to a sync, which holds off other runs. The tasks of one run hold a claim each.
+
+    A claim ends with its task, or a minute after a task that was killed, or ten minutes after the moment at which a
+    parked task meant to come back. A new try of a task takes over the claim of the one before.
+
+    A thread renews it, since the task's own thread may wait for long: for a query, or for a window. The times are those
+    of the database's clock, so that workers whose clocks differ, or jump, do not take each other for dead.
+
+    :param engine: of the journal's database.
+    :param tables: the journal's.
+    :param sync_id: which sync.
+    :param run_id: which run.
+    :param task: which of its tasks.
+    """
+
+    def __init__(self, engine: sa.Engine, tables: JournalTables, sync_id: str, run_id: str, task: str) -> None:
+        self._engine = engine
+        self._syncs, self._claims = tables.syncs, tables.claims
+        self._sync_id = sync_id
+        self._run_id = run_id
+        self._task = task
+        self._holder = uuid.uuid4().hex
+        claims = self._claims.c
+        self._mine = sa.and_(claims.sync_id == sync_id, claims.holder == self._holder)
+        self._ended = threading.Event()
+        self._keeper: threading.Thread | None = None
+        self._is_held = False
+        self.generation = 0
+        self.is_lost = False
+
+    def take(self) -> Claim | None:
+        """Try to get the claim; ``generation`` then tells this process from all that had one before.
+
+        :return: another run's claim that holds this one off, the one that ends last; ``None`` if it was got.
+        """
+        claims = self._claims.c
+        of_sync = claims.sync_id == self._sync_id
+        of_another_run = sa.and_(of_sync, claims.run_id != self._run_id)
+        of_this_task = sa.and_(of_sync, claims.run_id == self._run_id, claims.task == self._task)
+        with self._engine.begin() as connection:
+            generation = self._next_generation(connection)
+            now = self._now(connection)
+            alive = sa.select(claims.run_id, claims.task, claims.lease_until).where(
+                of_another_run, claims.lease_until > now
+            )
+            other = connection.execute(alive.order_by(claims.lease_until.desc()).limit(1)).first()
+            if other is not None:
+                return Claim(other.run_id, other.task, other.lease_until - now + time.time())
+            connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
+            claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
+            connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
+        self.generation = generation
+        self._keeper = threading.Thread(target=self._keep, name="connectif-lease", daemon=True)
+        self._keeper.start()
+        self._is_held = True
+        return None
+
+    def park(self, until: float) -> None:
+        """Leave with the claim, to come back at a moment in seconds since the epoch; ``is_lost`` if it is gone."""
+        self._stop_keeping()
+        if self._is_held and not self.is_lost:
+            with self._engine.begin() as connection:
+                lease_until = self._now(connection) + until - time.time() + PARKED_S
+                parked = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
+                self.is_lost = not connection.execute(parked).rowcount
+
+    def hold(self, connection: sa.Connection) -> bool:
+        """Renew the claim in a transaction; until it ends, no other process gets the sync.
+
+        :return: ``False`` if the claim is gone: a newer attempt, or another run, may be at work.
+        """
+        if self._is_held and not self.is_lost:
+            self.is_lost = not self._renewed(connection)
+        return not self.is_lost
+
+    def newest_generation(self, connection: sa.Connection) -> int:
+        """The generation of the process that took the sync last."""
+        query = sa.select(self._syncs.c.generation).where(self._syncs.c.sync_id == self._sync_id)
+        return int(connection.execute(query).scalar() or 0)
+
+    def release(self) -> None:
+        """Give the claim back, also a parked one."""
+        self._stop_keeping()
+        if self._is_held and not self.is_lost:
+            with self._engine.begin() as connection:
+                connection.execute(sa.delete(self._claims).where(self._mine))
+            self._is_held = False
+
+    def _stop_keeping(self) -> None:
+        if self._keeper is not None:
+            self._ended.set()
+            self._keeper.join()
+            self._keeper = None
+
+    def _next_generation(self, connection: sa.Connection) -> int:
+        """Count one up, which also locks the sync's line until the transaction ends."""
+        syncs = self._syncs
+        update = sa.update(syncs).where(syncs.c.sync_id == self._sync_id).values(generation=syncs.c.generation + 1)
+        if not connection.execute(update).rowcount:
+            try:
+                with connection.begin_nested():
+                    connection.execute(sa.insert(syncs), {"sync_id": self._sync_id, "generation": 0})
+            except sa.exc.IntegrityError:
+                pass  # a task beside this one was first
+            connection.execute(update)
+        query = sa.select(syncs.c.generation).where(syncs.c.sync_id == self._sync_id)
+        return int(connection.execute(query).scalar_one())
+
+    def _renewed(self, connection: sa.Connection) -> bool:
+        lease_until = self._now(connection) + LEASE_S
+        renewed = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
+        return bool(connection.execute(renewed).rowcount)
+
+    def _now(self, connection: sa.Connection) -> float:
+        """Seconds since the epoch by the database's clock."""
+        return float(connection.execute(_CLOCKS[connection.dialect.name]).scalar_one())
+
+    def _keep(self) -> None:
+        try:
+            self._renew()
+        finally:
+            # Whatever ended the thread: a claim that nobody renews is none.
+            self.is_lost = self.is_lost or not self._ended.is_set()
+
+    def _renew(self) -> None:
+        until = time.monotonic() + LEASE_S
+        while not self._ended.wait(_RENEW_EVERY_S):
+            try:
+                with self._engine.begin() as connection:
+                    self.is_lost = not self._renewed(connection)
+                until = time.monotonic() + LEASE_S
+            except sa.exc.SQLAlchemyError:
+                # Once more before it is too late; the task's own thread tells what is wrong with the database.
+                self.is_lost = time.monotonic() > until
+            if self.is_lost:
+                return

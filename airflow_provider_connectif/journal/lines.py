@@ -1,0 +1,135 @@
+"""The lines of a journal: what they say, and those that have gathered and are not written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED
+from airflow_provider_connectif.journal.tables import JournalTables
+
+NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "status_code", "reason")
+_BY = ("run_id", "generation")
+ACKNOWLEDGED_COLUMNS = (
+    *("state", "row_digest", "patch_digest", "mapping_digest", "delivered_at", "delivered_as", "delivered_generation"),
+    *(*NO_REFUSAL, *_BY),
+)
+_CONFIRMED = ("state", "row_digest", "mapping_digest", *NO_REFUSAL, *_BY)
+_REJECTED = ("state", *NO_REFUSAL, *_BY)
+_INVALID = ("state", "invalid_digest", "invalid_run", *_BY)
+_RESTORED = ("state", *_BY)
+_DOUBTED = ("row_digest", "patch_digest", "generation")
+
+
+class Line(NamedTuple):
+    """What the journal knows of one contact.
+
+    ``state``: how its last row that was looked at ended. ``refused_digest``, ``invalid_digest``: of the last row that
+    Connectif has rejected, that was invalid here; ``refused_run``, ``invalid_run``: the run that met it first.
+    ``delivered_as``: ``created``, ``updated`` or ``imported``.
+    """
+
+    row_digest: str | None
+    patch_digest: str | None
+    mapping_digest: str | None
+    refused_digest: str | None
+    run_id: str | None
+    status_code: int | None = None
+    reason: str | None = None
+    state: str | None = None
+    generation: int | None = None
+    delivered_as: str | None = None
+    delivered_generation: int | None = None
+    refused_run: str | None = None
+    invalid_digest: str | None = None
+    invalid_run: str | None = None
+
+
+NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run")
+"""Columns that lines of an older version lack."""
+
+
+class GatheredLines:
+    """Lines that are not written yet, by contact key, and by what they say of their contact.
+
+    :param tables: the journal's.
+    """
+
+    def __init__(self, tables: JournalTables) -> None:
+        self._tables = tables
+        self.acknowledged: dict[str, dict[str, Any]] = {}
+        self.confirmed: dict[str, dict[str, Any]] = {}
+        self.rejected: dict[str, dict[str, Any]] = {}
+        self.invalid: dict[str, dict[str, Any]] = {}
+        self.restored: dict[str, dict[str, Any]] = {}
+
+    @property
+    def responses(self) -> int:
+        """Lines that say what a response said."""
+        return len(self.acknowledged) + len(self.rejected)
+
+    @property
+    def others(self) -> int:
+        """Lines that the next run would come to by itself."""
+        return len(self.confirmed) + len(self.invalid) + len(self.restored)
+
+    def clear(self) -> None:
+        """They are written."""
+        for gathered, _ in self._in_order:
+            gathered.clear()
+
+    def overlay(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
+        """Change lines of the database to what has gathered since.
+
+        :param lines: by contact key.
+        :param keys: of the contacts that are looked at.
+        """
+        for gathered, _ in self._in_order:
+            for key in gathered.keys() & keys:
+                known = {name: value for name, value in gathered[key].items() if name in Line._fields}
+                lines[key] = (lines.get(key) or Line(None, None, None, None, None))._replace(**known)
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write them."""
+        for gathered, columns in self._in_order:
+            if gathered:
+                self._upsert(connection, list(gathered.values()), columns)
+
+    def write_doubts(
+        self, connection: sa.Connection, unanswered: Collection[str], generation: int, **values: Any
+    ) -> None:
+        """Write a doubt in place of each acknowledgement: another process has taken over.
+
+        Which patch of such a contact has reached Connectif last is not known.
+
+        :param unanswered: more contacts in doubt, as their keys stand in the tables.
+        :param generation: after that of the other process, so that its own acknowledgement does not end the doubt.
+        :param values: of the columns that name the sync and the run.
+        """
+        keys = {line["contact_key"] for line in self.acknowledged.values()} | set(unanswered)
+        cleared = {"row_digest": None, "patch_digest": None, "generation": generation, "state": ACKNOWLEDGED}
+        if keys:
+            self._upsert(
+                connection, [{**values, **cleared, "contact_key": key} for key in keys], _DOUBTED, is_late=True
+            )
+
+    @property
+    def _in_order(self) -> Sequence[tuple[dict[str, dict[str, Any]], Sequence[str]]]:
+        """In the order of their writing, with the columns that they set."""
+        return (
+            (self.restored, _RESTORED),
+            (self.confirmed, _CONFIRMED),
+            (self.acknowledged, ACKNOWLEDGED_COLUMNS),
+            (self.rejected, _REJECTED),
+            (self.invalid, _INVALID),
+        )
+
+    def _upsert(
+        self, connection: sa.Connection, lines: list[dict[str, Any]], columns: Sequence[str], *, is_late: bool = False
+    ) -> None:
+        # In one order everywhere, so that two tasks never lock each other out.
+        lines.sort(key=lambda line: str(line["contact_key"]))
+        statement = self._tables.upsert(connection.dialect.name, list(columns), is_late=is_late)
+        connection.execute(statement, lines)

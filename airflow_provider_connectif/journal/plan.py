@@ -1,0 +1,339 @@
+"""What a task has still to send while no process works at it: kept in the journal's database, row by row.
+
+Patches are personal data. A plan holds them only while they are pending: a line goes in the transaction that
+writes down what became of it, and a plan with its task, a newer run of its sync, or its retention.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import itertools
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.import_state import has_open_files
+from airflow_provider_connectif.records.changes import Digests, LedgerRow, Patch
+from airflow_provider_connectif.records.outcomes import JournalError, taken_over
+from airflow_provider_connectif.records.rows import BATCH_BYTES
+from airflow_provider_connectif.reporting.rejects import jsonable
+
+_LINES_AT_ONCE = 1000
+_FIRST_LINES = 100  # how large they are is known afterwards
+_ROWS_AT_ONCE = 5000
+
+
+class PendingRow(NamedTuple):
+    """A row of a file to import.
+
+    ``number``: in the source. ``written_key``: the contact key as the journal writes it. ``row_digest``: ``None`` if
+    the row is not to be acknowledged.
+    """
+
+    number: int
+    written_key: str
+    row_digest: str | None
+
+
+class Plan:
+    """The pending patches of one task of one run.
+
+    :param database: the journal's.
+    :param sync_id: the stream of rows that the task delivers.
+    :param run_id: the run.
+    :param task: tells the tasks of a run apart.
+    :param key_secret: where the journal keeps no contact key in clear: patches are encrypted with a key made of it.
+    :param keeps_rows: whether rows are kept beside their patches, for a file of refused rows.
+    :param retention_s: seconds after which a plan that nobody came back for may be deleted by any run.
+    """
+
+    def __init__(
+        self,
+        database: JournalDatabase,
+        sync_id: str,
+        run_id: str,
+        task: str,
+        *,
+        key_secret: bytes | None,
+        keeps_rows: bool,
+        retention_s: float,
+    ) -> None:
+        self._database = database
+        self._plans, self._pending = database.tables.plans, database.tables.pending
+        self._sync_id, self.run_id, self._task = sync_id, run_id, task
+        self._written_key = key_digester(key_secret)
+        self._fernet = None if key_secret is None else _fernet(key_secret)
+        self._keeps_rows = keeps_rows
+        self._retention_s = retention_s
+        self._gathered: list[dict[str, Any]] = []
+        self._gathered_bytes = 0
+        self._plan_id: str | None = None
+
+    @property
+    def _is_mine(self) -> Any:
+        plans = self._plans.c
+        return sa.and_(plans.sync_id == self._sync_id, plans.run_id == self.run_id, plans.task == self._task)
+
+    def load(self) -> dict[str, Any] | None:
+        """What the process before this one has saved, or ``None`` where no plan was left."""
+        query = sa.select(self._plans.c.plan_id, self._plans.c.state).where(self._is_mine)
+        found = self._database.read(lambda connection: connection.execute(query).first())
+        if found is None:
+            return None
+        self._plan_id = found.plan_id
+        state: dict[str, Any] = json.loads(found.state)
+        return state
+
+    def sweep(self, *, keeps_mine: bool = False) -> None:
+        """Delete what earlier attempts of this task and other runs of the sync have left, and what is too old anywhere.
+
+        Plans that name open imports stay: see :meth:`with_open_imports`.
+
+        :param keeps_mine: leave the plan of this task.
+        """
+        plans = self._plans.c
+        kept = [plan._plan_id for plan, _ in self.with_open_imports(includes_mine=True)]
+        is_left = self._is_of_another_run if keeps_mine else sa.or_(self._is_of_another_run, self._is_mine)
+        is_to_go = sa.or_(sa.and_(is_left, plans.plan_id.not_in(kept)), plans.kept_until < time.time())
+        self._delete(sa.and_(is_to_go, sa.not_(self._is_mine)) if keeps_mine else is_to_go)
+        self._plan_id = None
+
+    @property
+    def _is_of_another_run(self) -> Any:
+        return sa.and_(self._plans.c.sync_id == self._sync_id, self._plans.c.run_id != self.run_id)
+
+    def with_open_imports(self, *, includes_mine: bool = False) -> list[tuple[Plan, dict[str, Any]]]:
+        """The plans of other runs of the sync whose imports are not accounted for, the oldest first, with their states.
+
+        Only with the claim to the sync, which says that these runs are at work no longer.
+
+        :param includes_mine: also that of an earlier attempt of this task, which imported then.
+        """
+        plans = self._plans.c
+        is_earlier = sa.or_(self._is_of_another_run, self._is_mine) if includes_mine else self._is_of_another_run
+        query = sa.select(plans.plan_id, plans.run_id, plans.task, plans.state).where(
+            is_earlier, plans.kept_until >= time.time()
+        )
+        found = []
+        for line in self._database.rows(query.order_by(plans.kept_until)):
+            state = json.loads(line.state)
+            if has_open_files(state):
+                plan = copy.copy(self)
+                plan._plan_id, plan.run_id, plan._task, plan._gathered = line.plan_id, line.run_id, line.task, []
+                found.append((plan, state))
+        return found
+
+    def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
+        """Put patches off; they are written a thousand at once, and the rest by :meth:`save`.
+
+        :param same_contact: the journal's form of a contact key.
+        """
+        for patch in patches:
+            row, sent, mapping = patch.digests or Digests("", "", "")
+            self._gathered.append(
+                {
+                    "number": patch.number,
+                    "contact_key": self._written_key(same_contact(patch.key)),
+                    "row_digest": row,
+                    "patch_digest": sent,
+                    "mapping_digest": mapping,
+                    "payload": self._packed(patch),
+                }
+            )
+            self._gathered_bytes += len(self._gathered[-1]["payload"])
+            if len(self._gathered) >= _LINES_AT_ONCE or self._gathered_bytes >= BATCH_BYTES:
+                self._write_gathered()
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write down what was put off, and how far the run is.
+
+        :raises JournalError: another try has taken over, and with it this plan.
+        """
+        self._write_gathered()
+        self._made()
+        self._database.write(lambda connection: self._save(connection, state))
+
+    def add_file(self, file: int, rows: Iterable[LedgerRow]) -> None:
+        """Put off the rows of a file to import, without what is in them; in one transaction.
+
+        :param file: its number. What is pending of it by an earlier process gives way.
+        """
+        plan_id = self._made()
+        lines = (
+            {
+                "plan_id": plan_id,
+                "number": row.number,
+                "file": file,
+                "contact_key": self._written_key(row.key),
+                # An import leaves blank values out, so of such a row Connectif does not hold all that a patch sets.
+                "row_digest": row.digests.row if row.digests and row.complete else None,
+                "patch_digest": row.digests.patch if row.digests else None,
+                "mapping_digest": row.digests.mapping if row.digests else None,
+            }
+            for row in rows
+        )
+
+        def write(connection: sa.Connection) -> None:
+            self._delete_file(connection, file)
+            while batch := list(itertools.islice(lines, _ROWS_AT_ONCE)):
+                connection.execute(sa.insert(self._pending), batch)
+
+        self._database.write(write)
+
+    def file_rows(self, file: int) -> Iterator[PendingRow]:
+        """What is pending of a file, in the order of its lines."""
+        pending, last = self._pending.c, 0
+        columns = (pending.number, pending.contact_key, pending.row_digest)
+        while True:
+            of_file = sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.number > last)
+            query = sa.select(*columns).where(of_file).order_by(pending.number).limit(_ROWS_AT_ONCE)
+            rows = self._database.rows(query)
+            if not rows:
+                return
+            last = rows[-1].number
+            yield from (PendingRow(*row) for row in rows)
+
+    def refuse(self, numbers: Sequence[int]) -> None:
+        """Rows of files that Connectif has refused: the acknowledgement of their file leaves them out."""
+        pending = self._pending.c
+        for first in range(0, len(numbers), _LINES_AT_ONCE):
+            of_these = sa.and_(
+                pending.plan_id == self._plan_id, pending.number.in_(numbers[first : first + _LINES_AT_ONCE])
+            )
+            clear = sa.update(self._pending).where(of_these).values(row_digest=None)
+            self._database.execute(clear)
+
+    def acknowledged_rows(self, file: int) -> Any:
+        """Which lines of the table of pending rows are to be acknowledged with their file."""
+        pending = self._pending.c
+        return sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.row_digest.is_not(None))
+
+    def settle_file(self, connection: sa.Connection, file: int, state: Mapping[str, Any]) -> None:
+        """Take a file out that is over, and save how far the run is with it."""
+        self._delete_file(connection, file)
+        self._save(connection, state)
+
+    def count(self) -> int:
+        """How many patches are pending."""
+        self._write_gathered()
+        if self._plan_id is None:
+            return 0
+        query = sa.select(sa.func.count()).where(self._pending.c.plan_id == self._plan_id)
+        return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
+
+    def patches(self) -> Iterator[Sequence[Patch]]:
+        """The pending patches in the order of their rows, in batches.
+
+        :raises JournalError: another try has taken over, and with it this plan.
+        """
+        self._write_gathered()
+        pending, last, at_once = self._pending.c, 0, _FIRST_LINES
+        while self._plan_id is not None:
+            after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
+            query = sa.select(self._pending).where(after).order_by(pending.number).limit(at_once)
+            lines = self._database.rows(query)
+            self._database.write(self._keep)  # after the look: lines that were taken away are not at their end
+            if not lines:
+                return
+            last = lines[-1].number
+            weight = sum(len(line.payload) for line in lines)
+            at_once = max(1, min(_LINES_AT_ONCE, 4 * len(lines), BATCH_BYTES * len(lines) // max(1, weight)))
+            yield [self._unpacked(line) for line in lines]
+
+    def settle(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
+        """Take out rows whose outcome is known, in the transaction that writes it down."""
+        pending = self._pending.c
+        of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(numbers))
+        connection.execute(sa.delete(self._pending).where(of_these))
+
+    def drop(self) -> None:
+        """The task has ended: nothing of it stays."""
+        self._gathered.clear()
+        if self._plan_id is not None:
+            self._delete(self._plans.c.plan_id == self._plan_id)
+            self._plan_id = None
+
+    def _keep(self, connection: sa.Connection, **values: Any) -> None:
+        """Renew the plan's retention. Until the transaction ends nobody takes the plan away."""
+        kept = sa.update(self._plans).where(self._plans.c.plan_id == self._plan_id)
+        if not connection.execute(kept.values(kept_until=time.time() + self._retention_s, **values)).rowcount:
+            raise taken_over(self._sync_id)
+
+    def _save(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
+        self._keep(connection, state=json.dumps(state))
+
+    def _delete_file(self, connection: sa.Connection, file: int) -> None:
+        of_file = sa.and_(self._pending.c.plan_id == self._plan_id, self._pending.c.file == file)
+        connection.execute(sa.delete(self._pending).where(of_file))
+
+    def _made(self) -> str:
+        """The plan's id; a new one for each try, so that what an older one still does touches it not."""
+        if self._plan_id is None:
+            made = uuid.uuid4().hex
+            values: dict[str, Any] = {
+                "plan_id": made,
+                "sync_id": self._sync_id,
+                "run_id": self.run_id,
+                "task": self._task,
+            }
+            values |= {"kept_until": time.time() + self._retention_s, "state": "{}"}
+            self._database.write(lambda connection: connection.execute(sa.insert(self._plans), values))
+            self._plan_id = made
+        return self._plan_id
+
+    def _write_gathered(self) -> None:
+        if not self._gathered:
+            return
+        plan_id = self._made()
+        lines = [{"plan_id": plan_id, **line} for line in self._gathered]
+
+        def write(connection: sa.Connection) -> None:
+            self._keep(connection)  # no line without its plan: nobody would delete it
+            connection.execute(sa.insert(self._pending), lines)
+
+        self._database.write(write)
+        self._gathered.clear()
+        self._gathered_bytes = 0
+
+    def _delete(self, which: Any) -> None:
+        def delete(connection: sa.Connection) -> None:
+            ids = [row.plan_id for row in connection.execute(sa.select(self._plans.c.plan_id).where(which))]
+            if ids:
+                # The plans first, which waits for whoever is writing lines of one of them.
+                connection.execute(sa.delete(self._plans).where(self._plans.c.plan_id.in_(ids)))
+                connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
+
+        self._database.write(delete)
+
+    def _packed(self, patch: Patch) -> str:
+        row = jsonable(patch.row) if self._keeps_rows else None
+        text = json.dumps([patch.key, patch.properties, row])
+        return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
+
+    def _unpacked(self, line: Any) -> Patch:
+        text = line.payload
+        if self._fernet is not None:
+            from cryptography.fernet import InvalidToken
+
+            try:
+                text = self._fernet.decrypt(text)
+            except InvalidToken:
+                raise JournalError("the plan was written with another secret: clear the task", final=True) from None
+        key, properties, row = json.loads(text)
+        digests = Digests(line.row_digest, line.patch_digest, line.mapping_digest)
+        return Patch(line.number, key, properties, row or {}, digests, is_planned=True)
+
+
+def _fernet(secret: bytes) -> Any:
+    from cryptography.fernet import Fernet
+
+    key = hashlib.blake2b(secret, digest_size=32, person=b"connectif-plan").digest()
+    return Fernet(base64.urlsafe_b64encode(key))

@@ -1,0 +1,38 @@
+"""Where a journal is and how it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from airflow_provider_connectif.journal.attempts import AttemptNumbers
+
+
+@dataclass(frozen=True)
+class JournalSettings:
+    """Where a journal is and how it is kept.
+
+    :param sync_id: names one stream of rows to one account; lines of different syncs do not touch.
+    :param run_id: the run that writes; another run of the same sync waits until this one has ended.
+    :param table: the name of the table; the others are called after it.
+    :param schema: its schema, if not the connection's default.
+    :param key_secret: write keys as HMAC-SHA256 with this secret; ``None`` writes them as they are.
+    :param task: tells the tasks of the run apart.
+    :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
+    :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
+    :param conn_id: the connection to its database, for messages.
+    :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
+    :param attempt: what Airflow says of the attempt.
+    """
+
+    sync_id: str
+    run_id: str
+    table: str = "connectif_journal"
+    schema: str | None = None
+    key_secret: bytes | None = None
+    task: str = ""
+    keeps_rows: bool = False
+    plan_retention_s: float = 7 * 86400.0
+    conn_id: str = ""
+    broken_setting: Callable[[BaseException], str | None] = lambda _: None
+    attempt: AttemptNumbers = field(default_factory=AttemptNumbers)

@@ -1,0 +1,262 @@
+"""The journal's tables, and the statements that dialects spell differently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.states import INVALID
+
+VERSION = 3
+LONGEST_NAME = 250
+_LONGEST_KEY = 320
+_LONGEST_DIGEST = 32
+LONGEST_REASON = 500
+_DIGESTS = ("row_digest", "patch_digest", "mapping_digest")
+_KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
+
+
+def _exact(length: int) -> Any:
+    """Text of any letters, each told from all others; MySQL's defaults may know Latin ones only, and ignore case."""
+    from sqlalchemy.dialects import mysql
+
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.String(length).with_variant(exact, "mysql").with_variant(exact, "mariadb")
+
+
+def _long_text() -> Any:
+    """Text of any length; MySQL's plain one ends at 64 KiB."""
+    from sqlalchemy.dialects import mysql
+
+    return sa.Text().with_variant(mysql.LONGTEXT(), "mysql").with_variant(mysql.LONGTEXT(), "mariadb")
+
+
+class JournalTables:
+    """The tables of one journal.
+
+    :param name: the name of the table of lines; the others are called after it.
+    :param schema: the database schema, if not the connection's default.
+    """
+
+    def __init__(self, name: str, schema: str | None) -> None:
+        self.metadata = sa.MetaData(schema=schema)
+        self.lines = sa.Table(
+            name,
+            self.metadata,
+            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
+            sa.Column("contact_key", _exact(_LONGEST_KEY), primary_key=True),
+            sa.Column("state", sa.String(12), nullable=False),
+            sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("mapping_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("delivered_at", sa.DateTime(timezone=True)),
+            sa.Column("refused_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("refused_at", sa.DateTime(timezone=True)),
+            sa.Column("status_code", sa.Integer),
+            sa.Column("reason", _exact(LONGEST_REASON)),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("generation", sa.Integer, nullable=False),
+            # Since version 3; empty in lines that were written before.
+            sa.Column("delivered_as", sa.String(12)),
+            sa.Column("delivered_generation", sa.Integer),
+            sa.Column("refused_run", _exact(LONGEST_NAME)),
+            sa.Column("invalid_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("invalid_run", _exact(LONGEST_NAME)),
+        )
+        self.syncs = sa.Table(
+            f"{name}_syncs",
+            self.metadata,
+            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
+            sa.Column("generation", sa.Integer, nullable=False),
+        )
+        # Which tasks of which run are at work on a sync, or mean to come back to it.
+        self.claims = sa.Table(
+            f"{name}_claims",
+            self.metadata,
+            sa.Column("holder", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("sync_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("lease_until", sa.Float(53), nullable=False),
+        )
+        self.meta = sa.Table(
+            f"{name}_meta",
+            self.metadata,
+            sa.Column("name", sa.String(20), primary_key=True),
+            sa.Column("value", sa.Integer, nullable=False),
+        )
+
+        # The attempts of each task of each run: how the last one ended, and what all of them have counted.
+        self.runs = sa.Table(
+            f"{name}_runs",
+            self.metadata,
+            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
+            sa.Column("run_key", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("tries", sa.Integer, nullable=False),
+            sa.Column("try_number", sa.Integer),
+            sa.Column("max_tries", sa.Integer),
+            sa.Column("verdict", sa.String(12)),
+            sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+            sa.Column("ended_at", sa.DateTime(timezone=True)),
+            sa.Column("generation", sa.Integer, nullable=False),
+            sa.Column("generations", _long_text(), nullable=False),
+            sa.Column("keyless", sa.Integer),
+            sa.Column("counts", _long_text(), nullable=False),
+        )
+
+        # What a run has still to send while no process works at it.
+        self.plans = sa.Table(
+            f"{name}_plans",
+            self.metadata,
+            sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("sync_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("kept_until", sa.Float(53), nullable=False),
+            sa.Column("state", _long_text(), nullable=False),
+        )
+        self.pending = sa.Table(
+            f"{name}_pending",
+            self.metadata,
+            sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column("file", sa.Integer),
+            sa.Column("contact_key", _exact(_LONGEST_KEY), nullable=False),
+            sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("mapping_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("payload", _long_text()),
+        )
+
+    def upsert(self, dialect: str, columns: list[str], source: Any = None, *, is_late: bool = False) -> Any:
+        """Insert lines, or set these columns of existing ones, but never those of a newer generation.
+
+        An older attempt that comes late with another patch than the newer one's leaves a doubt: it is not known which
+        reached Connectif last. Then the digests are cleared, and the next run sends the contact once more.
+
+        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, in place of values.
+        :param is_late: set the columns whatever the generation of the line.
+        :raises ValueError: the dialect is none of PostgreSQL, SQLite, MySQL and MariaDB.
+        """
+        from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+        def filled(insert: Any) -> Any:
+            return insert if source is None else insert.from_select(["sync_id", "contact_key", *columns], source)
+
+        if dialect in ("postgresql", "sqlite"):
+            insert: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](self.lines)
+            return filled(insert).on_conflict_do_update(
+                index_elements=["sync_id", "contact_key"], set_=self._set(columns, insert.excluded, is_late)
+            )
+        if dialect in ("mysql", "mariadb"):
+            insert = mysql.insert(self.lines)
+            # MySQL assigns from left to right: what the others are compared with comes last, and what is computed from
+            # the others comes first.
+            order = ("refused_run", "", "row_digest", "patch_digest", "generation")
+            values = sorted(
+                self._set(columns, insert.inserted, is_late).items(),
+                key=lambda item: order.index(item[0] if item[0] in order else ""),
+            )
+            return filled(insert).on_duplicate_key_update(values)
+        raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
+
+    def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
+        """Insert or set the lines of pending rows, as :meth:`upsert` does, by one statement.
+
+        :param which: of the pending rows; a contact once at most.
+        :param columns: that are set; the digests are those of the pending rows.
+        :param values: of the other columns, and of ``sync_id``; what is not there becomes ``NULL``.
+        """
+        lines, pending = self.lines.c, self.pending.c
+
+        def selected(column: str) -> Any:
+            if column in _DIGESTS:
+                return pending[column]
+            known = column in values
+            return sa.literal(values[column], lines[column].type) if known else sa.cast(sa.null(), lines[column].type)
+
+        source = sa.select(selected("sync_id"), pending.contact_key, *map(selected, columns)).where(which)
+        # In one order everywhere, so that two tasks never lock each other out.
+        return self.upsert(dialect, columns, source.order_by(pending.contact_key))
+
+    @property
+    def digest_unless_invalid(self) -> Any:
+        """The acknowledged row's digest; NULL for a contact whose last row was invalid, so that it is looked at."""
+        lines = self.lines.c
+        return sa.case((lines.state != INVALID, lines.row_digest), else_=sa.null())
+
+    def lines_of(self, dialect: str, columns: Sequence[Any]) -> Any:
+        """Select lines by ``sync_id`` and ``keys``, as :func:`key_parameter` packs them."""
+        lines = self.lines.c
+        if dialect == "postgresql":
+            unpacked: Any = sa.func.string_to_array(sa.bindparam("keys", type_=sa.String), _KEY_SEPARATOR)
+            among: Any = lines.contact_key == sa.any_(unpacked)
+        elif dialect == "sqlite":
+            unpacked = sa.func.json_each(sa.bindparam("keys", type_=sa.String)).table_valued("value")
+            among = lines.contact_key.in_(sa.select(unpacked.c.value))
+        else:
+            among = lines.contact_key.in_(sa.bindparam("keys", expanding=True))
+        return sa.select(*(lines[column] if isinstance(column, str) else column for column in columns)).where(
+            lines.sync_id == sa.bindparam("sync_id", type_=sa.String), among
+        )
+
+    def _set(self, columns: list[str], new: Any, is_late: bool) -> dict[str, Any]:
+        if is_late:
+            return {column: new[column] for column in columns}
+        old = self.lines.c
+        is_newer = old.generation <= new.generation
+        values: dict[str, Any] = {c: sa.case((is_newer, new[c]), else_=old[c]) for c in columns}
+        if "refused_run" in columns and "refused_digest" in columns:
+            # The same row, refused once more: the run that met it first stays.
+            is_same = sa.and_(old.refused_digest.is_not(None), old.refused_digest == new.refused_digest)
+            first = sa.func.coalesce(old.refused_run, old.run_id)
+            values["refused_run"] = sa.case(
+                (sa.not_(is_newer), old.refused_run), (is_same, first), else_=new.refused_run
+            )
+        if "patch_digest" in columns:
+            agree = old.patch_digest == new.patch_digest
+            for column in ("row_digest", "patch_digest"):
+                values[column] = sa.case((is_newer, new[column]), (agree, old[column]), else_=sa.null())
+        return values
+
+
+def key_parameter(dialect: str, keys: Collection[str]) -> Any:
+    """A list of keys as the ``keys`` of :meth:`JournalTables.lines_of`: one text where a dialect can unpack it.
+
+    A thousand parameters would cost more than the look-up.
+    """
+    if dialect == "postgresql":
+        return _KEY_SEPARATOR.join(keys)
+    return json.dumps(list(keys)) if dialect == "sqlite" else list(keys)
+
+
+def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
+    """A claim is a task's own, and what is pending is kept."""
+    tables.metadata.create_all(connection, tables=[tables.claims, tables.plans, tables.pending])
+    # MySQL commits each of these by itself, so that a process that was killed may have done a part.
+    left = {column["name"] for column in sa.inspect(connection).get_columns(tables.syncs.name, tables.syncs.schema)}
+    for column in [name for name in ("run_id", "holders", "lease_until") if name in left]:
+        connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s DROP COLUMN {column}").against(tables.syncs))
+
+
+def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
+    """Lines say how they were delivered and when they were refused first, and attempts are recorded."""
+    tables.metadata.create_all(connection, tables=[tables.runs])
+    lines, compiler = tables.lines, connection.dialect
+    there = {column["name"] for column in sa.inspect(connection).get_columns(lines.name, lines.schema)}
+    for column in lines.columns:
+        if column.name not in there:  # a process that was killed may have added some on MySQL
+            kind = column.type.compile(compiler).replace("%", "%%")
+            connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(lines))
+
+
+MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType(
+    {2: _from_1_to_2, 3: _from_2_to_3}
+)
+"""What brings the tables of the version before up to a version."""

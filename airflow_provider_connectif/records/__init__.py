@@ -1,0 +1,1 @@
+"""The types that all stages share: rows, changes, outcomes, and what a run needs of others."""

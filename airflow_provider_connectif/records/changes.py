@@ -1,0 +1,54 @@
+"""What is to become of contacts: patches, and the rows of files to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from airflow_provider_connectif.records.rows import Row
+
+JsonValue = bool | int | float | str | list[str] | None
+"""A value as the API's JSON has it."""
+
+
+class Digests(NamedTuple):
+    """What a patch stands for in the journal: the row it came from, what is sent, and the mapping between."""
+
+    row: str
+    patch: str
+    mapping: str
+
+
+class Patch(NamedTuple):
+    """The properties to set for one contact.
+
+    ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
+    ``properties``: JSON-ready values by property id. ``row``: the row as it came. ``digests``: what the journal
+    is to know of it, where there is one. ``is_planned``: it stands in the run's plan until it is settled.
+    """
+
+    number: int
+    key: str
+    properties: Mapping[str, JsonValue]
+    row: Row
+    digests: Digests | None = None
+    is_planned: bool = False
+
+
+class LedgerRow(NamedTuple):
+    """One line of the file.
+
+    ``line``: its place among the file's rows, from 0, the header not counted. ``number``: the row's number in the
+    source, from 1. ``key``: the contact key in the form that is one for all its spellings. ``written_key``: as it
+    stands in the file. ``digests``: what the journal is to know, where there is one. ``complete``: the file carries
+    all that the patch sets; false where values were blank (``None``, empty text or list) and so left out.
+    ``length``: bytes of the line with its end.
+    """
+
+    line: int
+    number: int
+    key: str
+    written_key: str
+    digests: Digests | None
+    complete: bool
+    length: int

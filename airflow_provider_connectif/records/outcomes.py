@@ -1,0 +1,108 @@
+"""What becomes of a row, and what ends a run early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
+from airflow_provider_connectif.records.changes import Patch
+
+Error = ConnectifHttpError | NoAnswerError
+
+
+class Outcome(StrEnum):
+    """What became of one row.
+
+    ``unchanged`` and ``held`` with a journal only: nothing to send, or refused before as it is. ``undelivered``: not
+    confirmed by Connectif, so that another attempt sends it. The last three by import only: ``imported``, ``merged``
+    (a later row of the same contact counts), ``not_taken`` (``on_existing='keep'``: the contact exists, or Connectif
+    rejected the row).
+    """
+
+    CREATED = "created"
+    UPDATED = "updated"
+    SKIPPED = "skipped"
+    INVALID = "invalid"
+    REJECTED = "rejected"
+    UNDELIVERED = "undelivered"
+    UNCHANGED = "unchanged"
+    HELD = "held"
+    IMPORTED = "imported"
+    MERGED = "merged"
+    NOT_TAKEN = "not_taken"
+
+
+class StopKind(StrEnum):
+    """Why a run ended before its last row."""
+
+    FAIL = "fail"
+    SKIP_TASK = "skip_task"
+    ALL_REJECTED = "all_rejected"
+    NOT_ANSWERING = "not_answering"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    DEFERRED = "deferred"
+    BLOCKED = "blocked"
+    LEFT_ALONE = "left_alone"
+    NO_DEFINITIONS = "no_definitions"
+
+
+class JournalError(Exception):
+    """The journal's database failed, or belongs to a newer version; the text has no contact key in it.
+
+    :param final: another try would find the same.
+    """
+
+    def __init__(self, words: str, *, final: bool = False) -> None:
+        super().__init__(words)
+        self.final = final
+
+
+class TakenOver(JournalError):
+    """The claim to a sync, or a plan, is in other hands."""
+
+
+def taken_over(sync_id: str) -> TakenOver:
+    """What ends a task that finds its claim to a sync, or its plan, in other hands."""
+    return TakenOver(f"another run, or another try of this task, has taken over sync {sync_id!r}: this one stops")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """An early end.
+
+    :param kind: why.
+    :param error: the response that led to it, if one did.
+    :param asked_s: how long the server asks to be left alone, in seconds; and ``longest_wait_s``: what the connection
+        allows. For :attr:`StopKind.LEFT_ALONE` only.
+    """
+
+    kind: StopKind
+    error: Error | None = None
+    asked_s: float = 0.0
+    longest_wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A row whose outcome is known.
+
+    :param error: the last answer, where it was not a 2xx.
+    :param tries: requests that were answered, or timed out, for this row; 429 not counted.
+    :param is_remembered: rejected, and the journal is to hold the row until it changes.
+    :param is_unconfirmed: accepted, though the response showed another contact.
+    """
+
+    patch: Patch
+    outcome: Outcome
+    error: Error | None
+    tries: int
+    is_remembered: bool = False
+    is_unconfirmed: bool = False
+
+
+def describe_error(error: Error) -> str:
+    """An answer in words that are safe to log."""
+    return error.what if isinstance(error, NoAnswerError) else describe_status(error.status, error.code)

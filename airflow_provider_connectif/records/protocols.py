@@ -1,0 +1,60 @@
+"""What a run needs of others: rows to read, and a client of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Literal, Protocol
+
+from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.transport import Answer, IsOwn
+from airflow_provider_connectif.records.rows import Row
+
+FieldsMode = Literal["live", "builtin"]
+
+
+class Source(Protocol):
+    """Rows in batches.
+
+    ``columns`` are known once iteration has begun, and ``None`` where each row may have its own. ``size``: how many
+    rows there are, ``None`` where that is known at their end only.
+    """
+
+    columns: Sequence[str] | None
+    size: int | None
+
+    def __iter__(self) -> Iterator[Sequence[Row]]: ...
+
+
+class Client(Protocol):
+    """What a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
+
+    base_url: str
+    quota: Quota
+    tries: int
+    longest_wait_s: float
+
+    def list_contact_fields(self) -> list[Mapping[str, Any]]:
+        """All field definitions."""
+
+    def create_import(
+        self, file: object, *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
+    ) -> Import:
+        """Upload a file."""
+
+    def get_import(self, import_id: str) -> Import:
+        """One import."""
+
+    def list_imports(self) -> Iterable[Import]:
+        """All imports of the account."""
+
+    def download_error_report(self, url: str, sink: BinaryIO) -> int:
+        """The error report of an import."""
+
+    def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
+        """Send one patch."""
+
+    def patch_contact_by_external_id(
+        self, external_id: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool
+    ) -> Answer:
+        """Send one patch."""

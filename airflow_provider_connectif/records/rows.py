@@ -1,0 +1,126 @@
+"""Batches of rows as a database hands them over."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from sys import getsizeof
+from typing import Any, overload
+from uuid import UUID
+
+from airflow_provider_connectif.records.values import UnreadableValue
+
+Row = Mapping[str, Any]
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""Bytes of rows that one stage holds before it waits for the next one; a single larger row is taken all the same."""
+_SMALL = 32  # bytes of a number, a date, a boolean, near enough
+_SMALL_KINDS = frozenset((int, float, bool, type(None), Decimal, date, datetime, time, timedelta, UUID))
+_DEEPEST = 30  # containers in containers; documents of a database have a dozen
+
+
+def weight_of(values: Iterable[Any], depth: int = 0) -> int:
+    """About how many bytes values take in memory; exact for texts, which are what makes rows large.
+
+    Counting ends where :data:`BATCH_BYTES` are exceeded, so that a structure that holds itself comes to an end.
+    """
+    weight = 0
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            weight += getsizeof(value)
+        elif kind in _SMALL_KINDS:
+            weight += _SMALL
+        else:
+            weight += _weight_of_large(value, depth)
+            if weight > BATCH_BYTES:
+                break
+    return weight
+
+
+def _weight_of_large(value: Any, depth: int) -> int:
+    if isinstance(value, (str, bytes, bytearray)):
+        return getsizeof(value)
+    if isinstance(value, UnreadableValue):
+        return _SMALL + len(str(value))
+    if isinstance(size := getattr(value, "nbytes", None), int):  # of memoryview, and of NumPy's arrays
+        return _SMALL + size
+    if depth == _DEEPEST or isinstance(value, type):
+        return _SMALL
+    if isinstance(value, Mapping):
+        return _SMALL + weight_of(value.keys(), depth + 1) + weight_of(value.values(), depth + 1)
+    if isinstance(value, (list, tuple, Set, deque)):
+        return _SMALL + weight_of(value, depth + 1)
+    attributes = getattr(value, "__dict__", None)
+    return _SMALL + (weight_of(attributes.values(), depth + 1) if isinstance(attributes, dict) else 0)
+
+
+def weight_of_row(row: object) -> int:
+    """About how many bytes a row takes, whatever it is."""
+    return weight_of(row.values() if isinstance(row, Mapping) else (row,))
+
+
+# U+FEFF, and its three bytes where they were read as Latin-1 or Windows-1252.
+_BYTE_ORDER_MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")
+
+
+def without_mark(column: str) -> str:
+    """A column's name without the byte order mark that files of other programs begin with."""
+    while column.startswith(_BYTE_ORDER_MARKS):
+        for mark in _BYTE_ORDER_MARKS:
+            column = column.removeprefix(mark)
+    return column
+
+
+def without_marks(rows: Sequence[Any]) -> Sequence[Any]:
+    """Rows whose first column's name has no byte order mark; the same list where none has one."""
+    return [_without_mark(row) for row in rows] if any(map(_has_mark, rows)) else rows
+
+
+def _has_mark(row: Any) -> bool:
+    first = next(iter(row), None) if isinstance(row, Mapping) else None
+    return isinstance(first, str) and first.startswith(_BYTE_ORDER_MARKS)
+
+
+def _without_mark(row: Any) -> Any:
+    if not _has_mark(row):
+        return row
+    first, *others = row
+    name = without_mark(first)
+    return row if name in others else {name: row[first], **{column: row[column] for column in others}}
+
+
+class RowBatch(Sequence[Row]):
+    """Rows of one result: the columns once, and a tuple of values a row.
+
+    A row becomes a mapping only when somebody looks at it: of a million rows that did not change, nobody does.
+
+    :param columns: their names; where one stands twice, the last one counts, as in a mapping.
+    :param values: as the driver gave them, one sequence a row.
+    """
+
+    __slots__ = ("columns", "values")
+
+    def __init__(self, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
+        self.columns = tuple(columns)
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> RowBatch: ...
+
+    def __getitem__(self, index: int | slice) -> Row | RowBatch:
+        if isinstance(index, slice):
+            return RowBatch(self.columns, self.values[index])
+        return dict(zip(self.columns, self.values[index], strict=True))
+
+    def position(self, column: str) -> int | None:
+        """Where a column's value stands in each row, ``None`` where there is no such column."""
+        return len(self.columns) - 1 - self.columns[::-1].index(column) if column in self.columns else None

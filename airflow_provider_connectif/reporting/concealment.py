@@ -1,0 +1,216 @@
+"""Takes a row's values out of a text of somebody else, also where only a part of a value is quoted.
+
+The text is short and the row may be wide. So each word of the text is looked for in the row, and not the other way
+round: the cost grows with what was said and not with the number of the row's words.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from airflow_provider_connectif.contacts.rules.base import safe_text
+from airflow_provider_connectif.records.changes import Patch
+
+LONGEST_REASON = 140
+"""Characters of a reason that are shown."""
+_LONGEST_SAID = 4 * LONGEST_REASON  # that are looked at
+_CONCEALED = "***"
+_EMAIL = re.compile(r"[^\s@\"'<>(),;:]+(?:@|%40)[^\s@\"'<>(),;:]+")
+_LONG_NUMBER = re.compile(r"\+?\d(?:[\s.()/-]*\d){4,}")
+# Letters, digits, and what is neither ASCII nor punctuation: vowel signs of Indian scripts, emoji.
+_WORD = re.compile(r"(?:\w|[^\x00-\xbf\s\u2000-\u206f\u3000-\u303f\uff00-\uff0f])+")
+_NOT_A_DIGIT = re.compile(r"\D+")
+_SEVERAL_CONCEALED = re.compile(r"\*{3}(?:[\s.,;:/@+'\u2019-]*\*{3})+")
+# An apostrophe within a word is no quotation mark.
+_QUOTATION = re.compile(
+    r"(?<!\w)([\"'`\u00ab\u201e\u201c\u2018\u2039\u300c])(.{1,400}?)[\"'`\u00bb\u201d\u201c\u2019\u203a\u300d](?!\w)"
+)
+_ELLIPSIS = r"\s?(?:\.{2,}|\u2026|\u2025|\u22ef|[\[(<{]\s?(?:\.|\u2026|cut|trunc|more)|\*{2,}|~|-{2,}|_{2,})"
+_CUT_BEHIND = re.compile(_ELLIPSIS, re.IGNORECASE)
+_CUT_BEFORE = re.compile(r"(?:\.{2,}|\u2026|\u2025|\u22ef|(?:\.|\u2026)[\])>}]|\*{2,}|~|-{2,}|_{2,})\s?$")
+_JOINT = re.compile(r"['\u2019\u02bc`\u00b4-]")  # between the parts of a name
+_SHORTEST_WORD = 3  # of a value; shorter ones are half of all texts
+_SHORTEST_PART = 4  # of a word, where nothing says that it is a part
+_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+_MOST_ENCODINGS = 3
+_DEEPEST = 3
+
+# What servers say of values. Such a word is concealed where it is a word of the row, but not where it is a part of one.
+_COMMON_WORDS = """
+    above account after allowed already also array attribute bad before belong below body boolean both cannot char
+    character characters contact contacts contain contains could country custom data date decimal default digit
+    digits does domain duplicate duplicated email empty error exceed exceeds exist existing exists expected expects
+    external fail failed false field fields format found from future given greater have html http https incorrect
+    input integer into invalid item items json least length less letter letters like limit line list long longer
+    match matches maximum minimum missing mobile more most must name names none null number numbers object only
+    option options other over past path pattern phone please possible property properties range read readable reason
+    received request required response same schema seems send sent server should small smaller some status string
+    such taken than that then there they this time title token true type types under unique unknown unprocessable
+    update used user valid validation value values when where which with within without word words wrong year zero
+    all and any are but can did end few for got had has its led let log low map max may min new nor not now off old one
+    our out own per put raw row run say see set tag the too try two url use was who why yes yet you
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
+
+
+class _Token(NamedTuple):
+    """A word of a text: where it stands, and how it is compared."""
+
+    start: int
+    end: int
+    folded: str
+
+
+class Concealer:
+    """Replaces the values of a row in texts.
+
+    Concealed are: its values and their words of three letters or more; parts of its words that are quoted, that are
+    next to an ellipsis, that have four letters or more, or three at the beginning; a whole quotation where one of its
+    words is concealed; and e-mails and long numbers of anybody. Property ids and names of columns are not.
+
+    :param patch: with its row.
+    """
+
+    def __init__(self, patch: Patch) -> None:
+        texts = {patch.key, *_texts(patch.properties.values()), *_texts(patch.row.values())}
+        folded = "\n".join(texts).casefold()
+        short = [text for text in texts if text.strip() and len(text) <= _LONGEST_SAID]
+        # Phone numbers and dates as they read without what stands between their digits.
+        digits = {_NOT_A_DIGIT.sub("", text) for text in short}
+        self._haystack = "\n".join([folded, *sorted(digits)])
+        self._by_first_word: dict[str, list[tuple[str, ...]]] = {}
+        self._foreign: list[str] = []  # in scripts that may have no blanks between words
+        for text in short:
+            words = tuple(match.group().casefold() for match in _WORD.finditer(text))
+            if words:
+                self._by_first_word.setdefault(words[0], []).append(words)
+            if not text.isascii() and len(words) == 1 and len(words[0]) > 1:
+                self._foreign.append(words[0])
+        # Property ids and columns are no personal data, and without them a reason says little.
+        self._public = {name.casefold() for name in (*patch.properties, *map(str, patch.row))}
+        self._known: dict[tuple[str, bool], bool] = {}
+
+    def __call__(self, said: str) -> str:
+        """The beginning of a text, at least as much as is shown of a reason, without the row's values."""
+        text = " ".join(_decoded(said[:_LONGEST_SAID]).split())
+        text = _LONG_NUMBER.sub(_CONCEALED, _EMAIL.sub(_CONCEALED, text))
+        shown, done = "", 0
+        for quotation in _QUOTATION.finditer(text):
+            shown += self._without_values(text[done : quotation.start(2)], is_quoted=False, room=len(shown))
+            inside = self._without_values(quotation.group(2), is_quoted=True, room=0)
+            shown += _CONCEALED if inside != quotation.group(2) else inside
+            done = quotation.end(2)
+            if len(shown) > LONGEST_REASON:
+                break
+        else:
+            shown += self._without_values(text[done:], is_quoted=False, room=len(shown))
+        return _SEVERAL_CONCEALED.sub(_CONCEALED, shown)
+
+    def _without_values(self, text: str, *, is_quoted: bool, room: int) -> str:
+        """A part of a text without the row's values; what nobody will see is left out.
+
+        :param room: how many characters stand before it.
+        """
+        tokens = [_Token(match.start(), match.end(), match.group().casefold()) for match in _WORD.finditer(text)]
+        shown, done, place = "", 0, 0
+        begun = -1  # where words began that are concealed up to here
+        while place < len(tokens) and room + len(shown) <= 2 * LONGEST_REASON:
+            token = tokens[place]
+            words = self._words_of_a_value(tokens, place)
+            if not words and self._is_of_the_row(text, token, is_quoted):
+                words = 1
+            if not words and self._is_joined_part(text, tokens, place):
+                words = 2
+            if not words and begun >= 0 and text[begun : token.end].casefold() in self._haystack:
+                words = 1  # too short by itself, but it goes on with what stands before it
+            if words:
+                begun = token.start if begun < 0 else begun
+                shown += text[done : token.start] + _CONCEALED
+                done = tokens[place + words - 1].end
+            else:
+                begun = -1
+                shown += text[done : token.end]
+                done = token.end
+            place += max(1, words)
+        return shown + (text[done:] if place == len(tokens) else "")
+
+    def _words_of_a_value(self, tokens: list[_Token], place: int) -> int:
+        """How many words from a place on are a whole value; 0 where none is."""
+        longest = 0
+        for words in self._by_first_word.get(tokens[place].folded, ()):
+            found = tuple(token.folded for token in tokens[place : place + len(words)])
+            if found == words and " ".join(words) not in self._public:
+                longest = max(longest, len(words))
+        return longest
+
+    def _is_joined_part(self, text: str, tokens: list[_Token], place: int) -> bool:
+        """Whether two words with a mark between them, such as ``O'Br``, are a part of a value, short as they are."""
+        if place + 1 == len(tokens) or not _JOINT.fullmatch(text, tokens[place].end, tokens[place + 1].start):
+            return False
+        joined = text[tokens[place].start : tokens[place + 1].end].casefold()
+        return len(joined) >= _SHORTEST_PART and not joined.isdecimal() and joined in self._haystack
+
+    def _is_of_the_row(self, text: str, token: _Token, is_quoted: bool) -> bool:
+        if token.folded in self._public or not token.folded.strip("_"):
+            return False
+        is_part = (is_quoted and len(token.folded) > 1) or bool(
+            _CUT_BEHIND.match(text, token.end) or _CUT_BEFORE.search(text, max(0, token.start - 8), token.start)
+        )
+        asked = (token.folded, is_part)
+        if asked not in self._known:
+            self._known[asked] = self._looked_up(token.folded, is_part)
+        return self._known[asked]
+
+    def _looked_up(self, word: str, is_part: bool) -> bool:
+        if is_part:
+            return word in self._haystack
+        if len(word) >= _SHORTEST_PART and word not in _COMMON and not word.isdigit():
+            if word in self._haystack:
+                return True
+        elif len(word) >= _SHORTEST_WORD and self._has_word(word, or_beginning=word not in _COMMON):
+            return True
+        return not word.isascii() and any(value in word for value in self._foreign)
+
+    def _has_word(self, word: str, *, or_beginning: bool) -> bool:
+        """Whether the row has a word, not only as a part of another one; or its beginning, where asked for."""
+        found = self._haystack.find(word)
+        while found >= 0:
+            end = found + len(word)
+            before, behind = self._haystack[found - 1 : found], self._haystack[end : end + 1]
+            if not _WORD.match(before) and (or_beginning or not _WORD.match(behind)):
+                return True
+            found = self._haystack.find(word, end)
+        return False
+
+
+def _texts(values: Iterable[Any], depth: int = 0) -> Iterator[str]:
+    for value in values:
+        if value is None or isinstance(value, bool):
+            continue
+        if isinstance(value, (list, tuple, set, frozenset)):
+            if depth < _DEEPEST:
+                yield from _texts(value, depth + 1)
+        else:
+            text = safe_text(value)
+            yield (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
+
+
+def _escaped(escapes: re.Match[str]) -> str:
+    """The characters of escapes as in JSON, which has two for one outside of the Basic Multilingual Plane."""
+    units = bytes.fromhex(escapes.group().replace("\\u", ""))
+    return units.decode("utf-16-be", "replace")
+
+
+def _decoded(said: str) -> str:
+    """A text whose quotations are no longer encoded as in a URL, HTML or JSON, so that they are found."""
+    for _ in range(_MOST_ENCODINGS):
+        plain = _ESCAPE.sub(_escaped, html.unescape(unquote(said)))
+        if plain == said:
+            break
+        said = plain
+    return unicodedata.normalize("NFC", said)

@@ -1,0 +1,109 @@
+"""How many refused rows a run may have and still succeed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting.summary import BAD_OUTCOMES, Tally
+
+
+class _Share(NamedTuple):
+    """``refused`` of ``rows``, and what the rows are."""
+
+    refused: int
+    rows: int
+    noun: str
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.refused:,} of {self.rows:,} row{'' if self.rows == 1 else 's'}{self.noun}"
+
+
+@dataclass(frozen=True)
+class FailureBudget:
+    """How many refused rows (invalid, rejected or held) a run may have and still succeed.
+
+    A number limits their count. A share limits two: all refused rows among the rows read, and new refusals among the
+    rows that needed delivery (:attr:`Tally.needed_delivery`), so that unchanged rows do not hide that most of the
+    changed ones were refused.
+
+    :param allowed: a number of rows (int), or a share (float from 0 to 1).
+    :param ignore_held: held rows do not count.
+    :raises ValueError: ``allowed`` is neither.
+    """
+
+    allowed: int | float = 0
+    ignore_held: bool = False
+
+    def __post_init__(self) -> None:
+        number = not isinstance(self.allowed, bool) and isinstance(self.allowed, (int, float))
+        if not number or self.allowed < 0 or (isinstance(self.allowed, float) and not self.allowed <= 1):
+            raise ValueError(
+                "failure_budget must be a number of rows (int, 0 or more) or a share of the rows read "
+                f"(float from 0 to 1), not {self.allowed!r}"
+            )
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Every row may fail."""
+        return isinstance(self.allowed, float) and self.allowed >= 1
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes of rows that count against it."""
+        return tuple(one for one in BAD_OUTCOMES if not (self.ignore_held and one is Outcome.HELD))
+
+    def is_exceeded_by(self, tally: Tally) -> bool:
+        """Whether more rows were refused than are allowed."""
+        return bool(self._exceeded(tally))
+
+    def describe_excess(self, tally: Tally) -> str:
+        """Which limit is exceeded, in words; empty if none is."""
+        exceeded = self._exceeded(tally)
+        if not exceeded:
+            return ""
+        parts = [share.in_words for share in exceeded]
+        held = 0 if self.ignore_held else tally.outcomes[Outcome.HELD]
+        if held and exceeded[0].noun != _NEEDED:
+            parts[0] += f" ({held:,} held)"
+        verb = "was" if len(exceeded) == 1 and exceeded[0].refused == 1 else "were"
+        return f"{' and '.join(parts)} {verb} refused; failure_budget allows {self}"
+
+    def describe_use(self, tally: Tally) -> str:
+        """How much of it is used, in words; empty where nothing is allowed and nothing was used."""
+        every, *needed = self._shares(tally)
+        if not (self.allowed or every.refused):
+            return ""
+        is_share = isinstance(self.allowed, float)
+        share = f", {self} of the rows read" if is_share else ""
+        words = f"failure_budget: {every.refused:,} used of {self._most(every.rows):,}{share}"
+        for one in needed:
+            if one[:2] != every[:2]:
+                words += f"; new refusals: {one.refused:,} of {self._most(one.rows):,}, {self} of the rows{_NEEDED}"
+        ignored = tally.outcomes[Outcome.HELD] if self.ignore_held else 0
+        return words + (f"; {ignored:,} held not counted" if ignored else "")
+
+    def _exceeded(self, tally: Tally) -> list[_Share]:
+        return [share for share in self._shares(tally) if share.refused > self._most(share.rows)]
+
+    def _shares(self, tally: Tally) -> list[_Share]:
+        held = tally.outcomes[Outcome.HELD] if self.ignore_held else 0
+        if isinstance(self.allowed, int):
+            return [_Share(tally.bad - held, tally.read, "")]
+        every = _Share(tally.bad - held, tally.read, "")
+        needed = _Share(min(tally.new_refusals, every.refused), tally.needed_delivery, _NEEDED)
+        return [every] if needed[:2] == every[:2] else [every._replace(noun=" read"), needed]
+
+    def _most(self, rows: int) -> int:
+        """How many of so many rows may be refused."""
+        # In floats, 29 % of 100 would be a little less than 29.
+        return self.allowed if isinstance(self.allowed, int) else int(Fraction(str(self.allowed)) * rows)
+
+    def __str__(self) -> str:
+        return f"{self.allowed * 100:g} %" if isinstance(self.allowed, float) else f"{self.allowed:,}"
+
+
+_NEEDED = " that needed delivery"

@@ -1,0 +1,59 @@
+"""Why Connectif refused a row, in words fit for a log.
+
+The server's words are what a person can act on, and they may quote the values that were sent. So they are
+shown with the row's own values, parts of them, and whatever looks like an e-mail or a long number, taken out.
+As they came they go only into the rejects file, which holds the row anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.reporting.concealment import LONGEST_REASON, Concealer
+
+_MOST_ERRORS = 5
+
+
+def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, mapping: ContactMapping) -> tuple[str, ...]:
+    """The reasons of one refusal without personal data; each at most 140 characters."""
+    if isinstance(error, NoAnswerError):
+        return (error.what,)
+    status = describe_status(error.status, error.code)
+    conceal = Concealer(patch)
+    reasons = []
+    for entry in error.validation_errors[:_MOST_ERRORS]:
+        where = _place(str(entry.get("path") or entry.get("name") or ""), patch, mapping)
+        said = conceal(str(entry.get("reason") or ""))
+        reasons.append(_shorten(f"HTTP {error.status} {where or 'no property named'}: {said or 'no reason given'}"))
+    if reasons:
+        return tuple(reasons)
+    # Without a body the title repeats the status.
+    said = conceal(error.detail or "")
+    return (_shorten(f"{status}: {said}" if said else status),)
+
+
+def raw_reasons(error: ConnectifHttpError | NoAnswerError) -> list[Any]:
+    """What the server said, as it came; for the rejects file."""
+    if isinstance(error, NoAnswerError):
+        return [error.what]
+    said = [text for text in (error.detail or error.title,) if text]
+    return [*(dict(entry) for entry in error.validation_errors), *said] or [describe_status(error.status)]
+
+
+def _place(path: str, patch: Patch, mapping: ContactMapping) -> str:
+    """The property that a JSON pointer leads to, with its column; nothing that is not known to be one."""
+    for part in path.split("/"):
+        name = part.replace("~1", "/").replace("~0", "~")
+        if name in patch.properties:
+            column = mapping.column_of(name)
+            return name if column in (None, name) else f'{name} (column "{column}")'
+    return ""
+
+
+def _shorten(text: str) -> str:
+    # Control characters and lone surrogates are no words, and neither logs nor databases take all of them.
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 3] + "..."

@@ -1,0 +1,257 @@
+"""What became of the rows: counts, reasons, and whether the run succeeded."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting.effort import Effort
+
+_MOST_REASONS = 20  # in the summary
+_MOST_REASONS_KEPT = 1000  # in memory; a server may phrase each refusal differently
+_MOST_EXAMPLES = 3
+_MOST_REASONS_CARRIED = 200  # over a deferral
+_LARGEST_SUMMARY = 2000  # bytes as JSON; it goes to XCom and so into Airflow's database
+OTHER_REASONS = "other reasons"
+_EARLIER_NAMES = {"duplicate": Outcome.MERGED.value}  # in states that an earlier version has saved
+
+BAD_OUTCOMES = (Outcome.INVALID, Outcome.REJECTED, Outcome.HELD)
+"""The outcomes of refused rows, which count against the failure budget."""
+
+
+@dataclass
+class Tally:
+    """Counts rows as they are read and settled. Holds no row: memory does not grow with their number."""
+
+    read: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[int]] = field(default_factory=dict)
+    outcomes_by_reason: dict[str, set[Outcome]] = field(default_factory=dict)
+    """Which outcomes a reason was given for: a run that fails by one of them is not explained by the others."""
+    known_refusals: int = 0
+    """Refused rows that a run before this one has seen refused as they are."""
+    known_reasons: Counter[str] = field(default_factory=Counter)
+    known_examples: dict[str, list[int]] = field(default_factory=dict)
+    keyless: int = 0
+    """Rows without a valid key."""
+
+    def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = (), *, is_known: bool = False) -> None:
+        """Count a row's outcome.
+
+        :param number: the row's number, kept as an example for its reasons.
+        :param reasons: without personal data.
+        :param is_known: a refusal that is not new: a run before this one has seen it.
+        """
+        self.outcomes[outcome] += 1
+        self.known_refusals += is_known
+        of_examples = self.known_examples if is_known else self.examples
+        for reason in dict.fromkeys(reasons):
+            shown = self._add_reason(reason, 1, outcome)
+            self.known_reasons[shown] += is_known
+            examples = of_examples.setdefault(shown, [])
+            if len(examples) < _MOST_EXAMPLES:
+                examples.append(number)
+
+    def count_many(self, outcome: Outcome, rows: int, reason: str | None = None) -> None:
+        """Count the outcome of rows that nobody can tell apart.
+
+        :param reason: without personal data.
+        """
+        self.outcomes[outcome] += rows
+        if reason is not None and rows:
+            self._add_reason(reason, rows, outcome)
+
+    def note_known(self, rows: int, reason: str) -> None:
+        """Rows that were counted as new refusals turn out to be known.
+
+        :param reason: that they were counted with.
+        """
+        self.known_refusals += rows
+        self.known_reasons[reason if reason in self.reasons else OTHER_REASONS] += rows
+
+    def _add_reason(self, reason: str, rows: int, outcome: Outcome) -> str:
+        known = reason in self.reasons or len(self.reasons) < _MOST_REASONS_KEPT
+        shown = reason if known else OTHER_REASONS
+        self.reasons[shown] += rows
+        self.outcomes_by_reason.setdefault(shown, set()).add(outcome)
+        return shown
+
+    def as_state(self) -> dict[str, Any]:
+        """JSON-ready, for the process that goes on after a deferral; of the reasons, the commonest ones."""
+        reasons = {reason: self.reasons[reason] for reason in self.ranked_reasons[:_MOST_REASONS_CARRIED]}
+        if left_out := self.reasons.total() - sum(reasons.values()):
+            reasons[OTHER_REASONS] = reasons.get(OTHER_REASONS, 0) + left_out
+        return {
+            "read": self.read,
+            "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
+            "reasons": {
+                reason: [
+                    count,
+                    self.examples.get(reason, []),
+                    self.known_reasons[reason],
+                    self.known_examples.get(reason, []),
+                ]
+                for reason, count in reasons.items()
+            },
+            "outcomes_by_reason": {reason: sorted(self.outcomes_by_reason.get(reason, ())) for reason in reasons},
+            "known_refusals": self.known_refusals,
+            "keyless": self.keyless,
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Count from where an earlier process stopped."""
+        self.read = int(state["read"])
+        self.outcomes = Counter(
+            {Outcome(_EARLIER_NAMES.get(name, name)): int(count) for name, count in state["outcomes"].items()}
+        )
+        # Before this version a state had no known refusals.
+        reasons = {reason: (*told, 0, [])[:4] for reason, told in state["reasons"].items()}
+        self.reasons = Counter({reason: int(told[0]) for reason, told in reasons.items()})
+        self.examples = {reason: list(told[1]) for reason, told in reasons.items()}
+        self.known_reasons = Counter({reason: int(told[2]) for reason, told in reasons.items()})
+        self.known_examples = {reason: list(told[3]) for reason, told in reasons.items()}
+        self.known_refusals = int(state.get("known_refusals", 0))
+        self.keyless = int(state.get("keyless", 0))
+        by_reason = state.get("outcomes_by_reason", {})
+        self.outcomes_by_reason = {reason: {Outcome(name) for name in names} for reason, names in by_reason.items()}
+
+    @property
+    def accounted(self) -> int:
+        """Rows of which it is known what became of them."""
+        return sum(self.outcomes.values())
+
+    @property
+    def unsettled(self) -> int:
+        """Rows read that have no outcome; below zero where a row has two."""
+        return self.read - self.accounted
+
+    @property
+    def bad(self) -> int:
+        """Refused rows: invalid, rejected or held."""
+        return sum(self.outcomes[outcome] for outcome in BAD_OUTCOMES)
+
+    @property
+    def new_refusals(self) -> int:
+        """Refused rows that no run before this one has seen refused as they are; all of them without a journal."""
+        return max(0, self.bad - self.known_refusals)
+
+    @property
+    def needed_delivery(self) -> int:
+        """Rows read that were not unchanged, not superseded by a later row, and not known to be refused."""
+        settled_before = self.outcomes[Outcome.UNCHANGED] + self.outcomes[Outcome.MERGED] + self.known_refusals
+        return max(0, self.read - settled_before)
+
+    @property
+    def ranked_reasons(self) -> list[str]:
+        """The reasons: those of new refusals first, each group with the commonest first."""
+
+        def rank(reason: str) -> tuple[bool, int]:
+            return self.reasons[reason] > self.known_reasons[reason], self.reasons[reason]
+
+        return sorted(self.reasons, key=rank, reverse=True)
+
+    @property
+    def delivered(self) -> int:
+        """Rows that Connectif has accepted."""
+        return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
+
+    def commonest(self, most: int, outcomes: Collection[Outcome]) -> list[str]:
+        """The commonest reasons of some outcomes, as they are; those of new refusals first."""
+        of_these = (
+            reason
+            for reason in self.ranked_reasons
+            if not self.outcomes_by_reason.get(reason, set()).isdisjoint(outcomes)
+        )
+        return list(itertools.islice(of_these, most))
+
+    def top_reasons(self, most: int, without: Collection[str] = ()) -> list[str]:
+        """The commonest reasons, with their counts and the numbers of the first rows; those of new refusals first.
+
+        :param without: reasons to leave out.
+        """
+        ranked = (reason for reason in self.ranked_reasons if reason not in without)
+        return self.described(itertools.islice(ranked, most))
+
+    def described(self, reasons: Iterable[str]) -> list[str]:
+        """Reasons with their counts and the numbers of the first rows."""
+        shown = []
+        for reason in reasons:
+            count = self.reasons[reason]
+            new, known = sorted(self.examples.get(reason, [])), sorted(self.known_examples.get(reason, []))
+            numbers = (new + known)[:_MOST_EXAMPLES]
+            rows = ", ".join(f"{number:,}" for number in numbers) + (", ..." if count > len(numbers) else "")
+            where = f" (row{'s' if len(numbers) > 1 else ''} {rows})" if numbers else ""
+            shown.append(f"{count:,} x {reason}{where}")
+        return shown
+
+
+def summarise(
+    tally: Tally,
+    *,
+    effort: Effort | None,
+    rejects_path: str | None,
+    undelivered: int = 0,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
+
+    The counts of rows add up: ``read`` = ``created`` + ``updated`` + ``skipped`` + ``invalid`` + ``rejected`` +
+    ``undelivered``, with a journal + ``unchanged`` + ``held``, by import + ``imported`` + ``merged`` + ``not_taken``,
+    of a check + ``valid`` (of an import + ``merged``). Where they do not, the run has failed, and its error says how
+    many rows it cannot account for.
+
+    :param undelivered: rows that were read and not delivered since the run ended early; added to those that the run
+        gave up on.
+    :param more: entries of one kind of run only.
+    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected``, ``undelivered`` (rows),
+        ``requests`` (HTTP requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds
+        held back by a window), ``duration_s`` (since the first attempt of the run began), ``new_refusals`` (rows
+        invalid, rejected or held that no run before this one has seen refused as they are; all of them without a
+        journal), ``reasons`` (rows by reason, those of new refusals first, then the commonest, 20 at most that fit),
+        ``rejects_path`` (``None`` where nothing was written). With a journal ``requests``, ``rate_limited`` and
+        ``waited_s`` are those of all attempts.
+    """
+    counts = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED)
+    summary: dict[str, Any] = {
+        "read": tally.read,
+        **{outcome.value: tally.outcomes[outcome] for outcome in counts},
+        "undelivered": tally.outcomes[Outcome.UNDELIVERED] + undelivered,
+        "requests": effort.requests if effort else 0,
+        "rate_limited": effort.rate_limited if effort else 0,
+        "waited_s": round(effort.waited_s, 1) if effort else 0.0,
+        "duration_s": round(effort.run_duration_s, 1) if effort else 0.0,
+        "new_refusals": tally.new_refusals,
+        "reasons": {},
+        "rejects_path": rejects_path,
+        **(more or {}),
+    }
+    summary["reasons"] = _reasons_that_fit(
+        {reason: tally.reasons[reason] for reason in tally.ranked_reasons}, _LARGEST_SUMMARY - len(json.dumps(summary))
+    )
+    return summary
+
+
+def empty_summary() -> dict[str, Any]:
+    """The summary of a run that did not begin."""
+    return summarise(Tally(), effort=None, rejects_path=None)
+
+
+def _reasons_that_fit(reasons: Mapping[str, int], room: int) -> dict[str, int]:
+    ranked = list(reasons.items())
+    room -= len(json.dumps({OTHER_REASONS: sum(reasons.values())}))
+    fitting: dict[str, int] = {}
+    for reason, count in ranked[: _MOST_REASONS - (len(ranked) > _MOST_REASONS)]:
+        room -= len(json.dumps({reason: count}))
+        if room < 0:
+            break
+        fitting[reason] = count
+    left_out = sum(count for reason, count in ranked if reason not in fitting)
+    if left_out:
+        fitting[OTHER_REASONS] = fitting.get(OTHER_REASONS, 0) + left_out
+    return fitting

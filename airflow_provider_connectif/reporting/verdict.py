@@ -1,0 +1,181 @@
+"""How a run ends, in words that say what to do about it."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import NamedTuple
+
+from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind, describe_error
+from airflow_provider_connectif.reporting.progress import describe_seconds
+
+
+class Verdict(StrEnum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    """For good: to run it again unchanged would end the same way."""
+    TRY_AGAIN = "try_again"
+    """Failed, and another try may well succeed."""
+
+
+class Trouble(Exception):
+    """Why imports cannot go on; the text is safe to show.
+
+    :param verdict: how the run ends.
+    :param error: the response that it comes from, if there was one.
+    """
+
+    def __init__(self, verdict: Verdict, words: str, error: Error | None = None) -> None:
+        super().__init__(words)
+        self.verdict = verdict
+        self.words = words
+        self.error = error
+
+    @property
+    def is_about_the_key(self) -> bool:
+        """No further request makes sense."""
+        return isinstance(self.error, ConnectifHttpError) and self.error.status in (401, 403)
+
+
+class WaitTooLong(Trouble):
+    """Connectif asks for a delay that is longer than a worker may wait.
+
+    :param wait_s: seconds that it asks for.
+    :param longest_wait_s: seconds that a worker may wait.
+    """
+
+    def __init__(self, wait_s: float, longest_wait_s: float) -> None:
+        super().__init__(
+            Verdict.TRY_AGAIN,
+            f"Connectif asks for a delay of {wait_s:,.0f} s, and longest_wait of the connection allows "
+            f"{longest_wait_s:,.0f} s. A retry_delay of {wait_s:,.0f} s or more outlasts it",
+        )
+
+
+def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
+    """How a run ends whose outcomes do not add up to its rows, and in words why.
+
+    Retryable: the next attempt reads the source again, and a journal tells it what was delivered.
+
+    :param unaccounted: rows without an outcome; below zero: outcomes without a row.
+    """
+    words = f"{abs(unaccounted):,} of {read:,} rows cannot be accounted for"
+    if unaccounted < 0:
+        words = f"{read:,} rows were read and {read - unaccounted:,} outcomes counted: {-unaccounted:,} too many"
+    return Verdict.TRY_AGAIN, f"{words}. The next attempt reads the source again"
+
+
+_STATUS_WORDS: dict[int, str] = {
+    401: "Connectif refused the API key (401) of {connection} at {host}: its password must be keyId:keySecret",
+    403: (
+        "Connectif responded 403 to {connection} at {host}: either the API key lacks the scope {scope}, or the account "
+        "is blocked"
+    ),
+    415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
+}
+
+_STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
+    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this answer: {answer}"),
+    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this answer: {answer}"),
+    StopKind.ALL_REJECTED: (
+        Verdict.FAILED,
+        "The first responses were all rejections, those to rows from further on too, so the mapping or something "
+        "between here and Connectif is wrong rather than the rows; stopped, and no row is held for it",
+    ),
+    StopKind.BLOCKED: (
+        Verdict.FAILED,
+        "Several responses in a row were {answer}, and those to rows from further on too: something between here and "
+        "Connectif, such as a firewall, refuses the requests",
+    ),
+    StopKind.LEFT_ALONE: (
+        Verdict.TRY_AGAIN,
+        "Connectif asks to be left alone for {asked} ({answer}), longer than longest_wait of the connection, "
+        "{longest}: a retry_delay of {retry_delay} outlasts it",
+    ),
+    StopKind.NO_DEFINITIONS: (
+        Verdict.TRY_AGAIN,
+        "The field definitions cannot be read ({answer}), and without them no value could be checked",
+    ),
+    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not answer as it should: {answer}, after every try"),
+    StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
+    StopKind.TIMED_OUT: (
+        Verdict.TRY_AGAIN,
+        "execution_timeout is over, the time in which the task was deferred included",
+    ),
+    StopKind.DEFERRED: (Verdict.TRY_AGAIN, "What is left to send could not be kept for a deferral"),
+    StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
+}
+
+
+FAILING_OUTCOMES: dict[StopKind, tuple[Outcome, ...]] = {
+    StopKind.FAIL: (Outcome.UNDELIVERED,),
+    StopKind.SKIP_TASK: (Outcome.UNDELIVERED,),
+    StopKind.ALL_REJECTED: (Outcome.REJECTED,),
+    StopKind.NOT_ANSWERING: (Outcome.UNDELIVERED,),
+}
+"""Whose reasons explain an early end; after any other the reasons of rows have nothing to do with it."""
+
+
+class Account(NamedTuple):
+    """Where a run sends to, for messages.
+
+    ``conn_id``: of the Airflow connection; empty where a run has none. ``base_url``: scheme and host.
+    """
+
+    conn_id: str
+    base_url: str
+
+    @property
+    def connection(self) -> str:
+        """The connection as a part of a sentence."""
+        return f"connection {self.conn_id!r}" if self.conn_id else "the connection"
+
+
+_UNNAMED = Account("", "Connectif")
+
+
+def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[Verdict, str]:
+    """How a run ends that stopped before its last row, and in words why.
+
+    :param scope: what the API key must allow for this kind of run.
+    :param account: named where the connection has to be looked at.
+    """
+    verdict, words = _STOP_VERDICTS[stop.kind]
+    if stop.kind is StopKind.LEFT_ALONE:
+        minutes = math.ceil(stop.asked_s / 60)
+        return verdict, words.format(
+            asked=describe_seconds(stop.asked_s),
+            answer="its rate limit" if stop.error is None else describe_error(stop.error),
+            longest=describe_seconds(stop.longest_wait_s),
+            retry_delay="1 minute" if minutes == 1 else f"{minutes} minutes",
+        )
+    if stop.kind is StopKind.FAIL and isinstance(stop.error, ConnectifHttpError):
+        if stop.error.status // 100 == 3:
+            return verdict, (
+                f"Connectif responded {describe_error(stop.error)}: check the host of {account.connection}, "
+                f"{account.base_url}"
+            )
+        words = _STATUS_WORDS.get(stop.error.status, words)
+    return verdict, words.format(
+        answer=_answer(stop.error), scope=scope, host=account.base_url, connection=account.connection
+    )
+
+
+def describe_end(verdict: Verdict, stop: Stop | None) -> str:
+    """How a run ended, as the beginning of a sentence that goes on with how long it took.
+
+    :param stop: why it ended before its last row, if it did.
+    """
+    if verdict is Verdict.SUCCESS:
+        return "Done in"
+    if verdict is Verdict.SKIPPED:
+        return "Skipped after"
+    return "Failed after" if stop is None else "Stopped early, after"
+
+
+def _answer(error: Error | None) -> str:
+    return "a 2xx" if error is None else describe_error(error)

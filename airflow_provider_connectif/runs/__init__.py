@@ -1,0 +1,1 @@
+"""A run: its stages in their order, and how it ends."""
