@@ -24,6 +24,21 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": connection_form.conn_fields(),
             }
         ],
+        "config": {
+            "connectif": {
+                "description": "Settings of the Connectif provider.",
+                "options": {
+                    "work_folder": {
+                        "description": "Folder on the worker for changes that wait to be sent. They are personal data, "
+                        "in a file without a name; empty: the system's folder for temporary files.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/lib/airflow/connectif",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "task-decorators": [
             {
                 "name": "connectif_patch",

@@ -49,6 +49,7 @@ class Result:
 def check(outcome: Outcome) -> list[Result]:
     """Everything that must be so."""
     from_sql, from_task, refused = outcome.runs
+    customers = counts_of(outcome.customers)
     emails = {row.values["email"].strip() for row in (*outcome.customers, *outcome.answers) if "@" in _email(row)}
     log = outcome.log.casefold()
     return [
@@ -61,8 +62,8 @@ def check(outcome: Outcome) -> list[Result]:
             _is_accounted(from_sql, outcome.customers) and _is_accounted(from_task, outcome.answers),
         ),
         Result(
-            "each of them is in the rejects file of the first run",
-            _lines(from_sql) == sum(row.flaw is not None for row in outcome.customers),
+            "each invalid row, and each contact that was refused, is in the rejects file of the first run",
+            _lines(from_sql) == customers["invalid"] + customers["rejected"],
         ),
         Result(
             "503, dropped connection, 429 and a spent window cost no row",
@@ -99,12 +100,22 @@ def held(contacts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]
 
 def _is_accounted(run: Run, table: Sequence[Row]) -> bool:
     """Whether the counts of a run are those that the table must lead to."""
-    bad = {outcome: warehouse.flaws(table, outcome) for outcome in ("invalid", "rejected")}
-    return (
-        run.summary["read"] == len(table)
-        and all(run.summary[outcome] == count for outcome, count in bad.items())
-        and _delivered(run) == len(table) - sum(bad.values())
-    )
+    counts = counts_of(table)
+    delivered = counts.pop("delivered")
+    return all(run.summary[name] == count for name, count in counts.items()) and _delivered(run) == delivered
+
+
+def counts_of(table: Sequence[Row]) -> dict[str, int]:
+    """The counts that a table must lead to: of rows where they are invalid or merged, else of contacts."""
+    refused = [row for row in table if row.flaw is not None and row.flaw.outcome == "rejected"]
+    good = [row for row in table if row.flaw is None]
+    return {
+        "read": len(table),
+        "invalid": len(table) - len(good) - len(refused),
+        "rejected": warehouse.contacts(refused),
+        "merged": len(good) + len(refused) - warehouse.contacts([*good, *refused]),
+        "delivered": warehouse.contacts(good),
+    }
 
 
 def _delivered(run: Run) -> int:

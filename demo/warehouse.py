@@ -80,6 +80,11 @@ def flaws(rows: Iterable[Row], outcome: str) -> int:
     return sum(row.flaw is not None and row.flaw.outcome == outcome for row in rows)
 
 
+def contacts(rows: Iterable[Row]) -> int:
+    """How many contacts the rows are of; rows of one contact become one change."""
+    return len({(row.values["email"] or "").strip().casefold() for row in rows})
+
+
 def create(path: Path) -> None:
     """Write the warehouse as an SQLite file."""
     with closing(sqlite3.connect(path)) as database, database:

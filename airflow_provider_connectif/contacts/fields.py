@@ -90,11 +90,6 @@ def _plain_options(*ids: str) -> tuple[Option, ...]:
 
 _SUBSCRIPTION = _plain_options("subscribed", "unsubscribed", "none")
 
-CONSENT_PROPERTIES = frozenset(
-    ("_newsletterSubscriptionStatus", "_smsSubscriptionStatus", "_emailStatus", "_mobilePhoneStatus")
-)
-"""What a person decides at Connectif too, and a sync may set back."""
-
 SYSTEM_FIELDS: Mapping[str, Field] = MappingProxyType(
     {
         field.id: field

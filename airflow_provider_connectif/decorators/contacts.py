@@ -25,8 +25,8 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
     """Delivers the rows that a function returns or yields, in the process that makes them.
 
     No row passes through XCom, and of a generator's rows only a few thousand are in memory at a time. The function is
-    called when the first row is wanted; when a deferred task goes on with its plan, it is not called again. Where it
-    raises, the rows that it has yielded before are delivered, and then the task fails.
+    called when the first row is wanted, and read to its end before the first request; when a deferred task continues
+    with its plan, it is not called again. Where it raises, nothing is sent, the task fails, and a retry calls it again.
 
     :param python_callable: returns an iterable of mappings from column to value, or is a generator of such.
     :param op_args: positional arguments for it (templated).

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
@@ -47,6 +47,8 @@ class Delivery:
     :param policy: what each answer leads to.
     :param max_in_flight: requests at once, 1 or more.
     :param tries: requests for one row in all, before it is undelivered.
+    :param samples_from_outside: before a run stops since everything is rejected, :attr:`wanted_sample` asks for patches
+        from further on; otherwise they are taken from those that are handed over.
     :param unwritten: how many answers that were collected are not written down yet.
     :param most_unwritten: no further request goes while so many answers are not written down; ``None``: no such limit.
     :param tell_failure: is told of each request that failed and is tried again, in words; one call at a time.
@@ -63,6 +65,7 @@ class Delivery:
         send_apart: Callable[[Patch], Answer] | None = None,
         key_kind: KeyKind = "email",
         stop_when_all_rejected: bool = True,
+        samples_from_outside: bool = False,
         unwritten: Callable[[], int] = lambda: 0,
         most_unwritten: int | None = None,
         tell_failure: Callable[[str], None] = lambda _: None,
@@ -78,7 +81,7 @@ class Delivery:
         self._work_there = threading.Condition(lock)  # for the threads that send
         self._progress = threading.Condition(lock)  # for the thread that submits
         self._watch = RejectionWatch(stops_when_all_rejected=stop_when_all_rejected)
-        self._queue = SendingQueue(max_in_flight, self._watch)
+        self._queue = SendingQueue(max_in_flight, self._watch, samples_from_outside=samples_from_outside)
         self._settled: deque[Settled] = deque()
         self._in_flight = 0
         self._jobs_in_flight: dict[int, Job] = {}
@@ -172,6 +175,24 @@ class Delivery:
             while_waiting()
             if is_enough():
                 return
+
+    @property
+    def wanted_sample(self) -> int:
+        """How many patches from further on :meth:`give_sample` is to hand over."""
+        return self._queue.wanted
+
+    def give_sample(self, patches: Sequence[Patch]) -> None:
+        """Hand over patches from all over what is left; they are sent next."""
+        with self._work_there:
+            self._queue.give_sample([Job(patch, same_contact(self._key_kind, patch.key)) for patch in patches])
+            self._work_there.notify_all()
+
+    def finish(self) -> None:
+        """Nothing more is handed over, and all is settled: a run that had only rejections stops at its end, too."""
+        with self._progress:
+            sample = self._watch.sample
+            if sample is not None and self._watch.rejects_everything and not self._queue.unsettled:
+                self._end(Stop(sample.kind, self._watch.last_error))
 
     def count_before(self, accepted: int, rejected: int) -> None:
         """Count what Connectif answered to an earlier process of the run."""
@@ -325,6 +346,7 @@ class Delivery:
             )
         )
         sample = self._watch.sample
+        self._watch.last_error = error or self._watch.last_error
         kind = self._queue.settle(job, outcome, rule)
         if kind is not None:
             self._end(Stop(kind, error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_connectif.delivery.response_policy import Rule
-from airflow_provider_connectif.records.outcomes import Outcome, StopKind
+from airflow_provider_connectif.records.outcomes import Error, Outcome, StopKind
 
 REJECTIONS_THAT_STOP = 20
 
@@ -18,12 +18,14 @@ class Sample:
     :param size: rows in it.
     :param left: rows of it that are not sent yet.
     :param open: rows of it that were sent and are not settled.
+    :param is_there: its rows are known; until then no row is sent that was not tried.
     """
 
     kind: StopKind
     size: int
     left: int
     open: int = 0
+    is_there: bool = True
 
 
 class RejectionWatch:
@@ -41,15 +43,22 @@ class RejectionWatch:
         self._rejections = 0
         self._blocked_in_a_row = 0
         self.sample: Sample | None = None
+        self.last_error: Error | None = None
+        """The last response that was no acceptance."""
 
     def count_before(self, accepted: int, rejected: int) -> None:
         """Count the responses to an earlier process of the run."""
         self._responses, self._rejections = accepted + rejected, rejected
 
     @property
+    def rejects_everything(self) -> bool:
+        """Whether every response so far was a rejection."""
+        return self._responses == self._rejections
+
+    @property
     def lets_fresh_go(self) -> bool:
         """Whether a row that was not tried yet may be sent: while a sample is out, no other one."""
-        return self.sample is None or self.sample.left > 0
+        return self.sample is None or (self.sample.is_there and self.sample.left > 0)
 
     def take(self) -> Sample | None:
         """A row that was not tried yet is sent; the sample that it belongs to, if there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch, Sample
@@ -44,9 +45,13 @@ class SendingQueue:
 
     :param max_in_flight: requests at once.
     :param watch: decides when rows from further on are tried.
+    :param samples_from_outside: these rows are given by :meth:`give_sample`; until then no row goes that was not tried.
     """
 
-    def __init__(self, max_in_flight: int, watch: RejectionWatch) -> None:
+    def __init__(self, max_in_flight: int, watch: RejectionWatch, *, samples_from_outside: bool = False) -> None:
+        self._samples_from_outside = samples_from_outside
+        self.wanted = 0
+        """Rows from further on that somebody has to give: see :meth:`give_sample`."""
         self._watch = watch
         self._ready: deque[Job] = deque()
         self._due: deque[Job] = deque()  # whose delay is over; they go before rows not tried yet
@@ -61,14 +66,17 @@ class SendingQueue:
 
     def add(self, job: Job) -> None:
         """Take a patch in, at the end."""
-        job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
-        self.unsettled += 1
-        self.unsettled_bytes += job.weight
+        self._weigh(job)
         if job.order_key in self._behind:
             self._behind[job.order_key].append(job)
         else:
             self._behind[job.order_key] = deque()
             self._ready.append(job)
+
+    def _weigh(self, job: Job) -> None:
+        job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
+        self.unsettled += 1
+        self.unsettled_bytes += job.weight
 
     def next(self, now: float) -> Job | None:
         """The job to send now, if one may go."""
@@ -119,7 +127,10 @@ class SendingQueue:
         sample_before = self._watch.sample
         stop = self._watch.settle(outcome, rule, job.sample)
         if self._watch.sample is not None and self._watch.sample is not sample_before:
-            self._put_in_front(self._watch.sample.size)
+            if self._samples_from_outside:
+                self.wanted, self._watch.sample.is_there = self._watch.sample.size, False
+            else:
+                self._put_in_front(self._watch.sample.size)
         behind = self._behind[job.order_key]
         if behind:
             # Behind the sample, which is in front: a row of the contact that was just settled is no new evidence.
@@ -127,6 +138,20 @@ class SendingQueue:
         else:
             del self._behind[job.order_key]
         return stop
+
+    def give_sample(self, jobs: Sequence[Job]) -> None:
+        """Rows from all over what is not taken in yet; where they are too few, rows that are taken in join them."""
+        missing = self.wanted - len(jobs)
+        self.wanted = 0
+        if missing:
+            self._put_in_front(missing)
+        from_here = min(missing, len(self._ready))
+        for job in reversed(jobs):
+            self._weigh(job)
+            self._behind[job.order_key] = deque()
+            self._ready.appendleft(job)
+        if self._watch.sample is not None:  # else a response of another kind has arrived meanwhile
+            self._watch.sample.left, self._watch.sample.is_there = len(jobs) + from_here, True
 
     def unsent(self) -> list[Patch]:
         """The patches that are not settled and not in flight, in the order of their rows."""

@@ -24,7 +24,7 @@ def restored_file(stem: Path, rows: Iterable[PendingRow], key_property: str) -> 
         content.write(f"{key_property}\r\n".encode())
         for row in rows:
             line = _quoted(row.written_key).encode()
-            digests = None if row.row_digest is None else Digests(row.row_digest, "", "")
+            digests = None if row.row_digest is None else Digests(row.row_digest, row.patch_digest or "", "")
             patch = Patch(row.number, row.written_key, {}, {}, digests)
             content.write(line)
             notes.write(ledger_note(patch, row.written_key, len(line), row.row_digest is not None, False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Container, Iterable
 from typing import Protocol
@@ -35,7 +36,7 @@ class ImportClient(Protocol):
     tries: int
 
     def create_import(
-        self, file: object, *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
+        self, file: str | os.PathLike[str], *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
     ) -> Import:
         """Upload a file."""
 

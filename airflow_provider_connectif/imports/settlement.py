@@ -179,7 +179,7 @@ class Settlement:
                 continue
             numbers.append(row.number)
             if row.digests is not None and outcome is Outcome.REJECTED:
-                digests[row.key] = row.digests.row
+                digests[row.key] = row.digests.row or row.digests.patch  # of several rows in one change
             if len(numbers) >= _AT_ONCE:
                 self._flush(numbers, digests, is_written, reason, tally)
         self._flush(numbers, digests, is_written, reason, tally)

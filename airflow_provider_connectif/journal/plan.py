@@ -35,12 +35,13 @@ class PendingRow(NamedTuple):
     """A row of a file to import.
 
     ``number``: in the source. ``written_key``: the contact key as the journal writes it. ``row_digest``: ``None`` if
-    the row is not to be acknowledged.
+    the row is not to be acknowledged; empty if it is made of several rows.
     """
 
     number: int
     written_key: str
     row_digest: str | None
+    patch_digest: str | None
 
 
 class Plan:
@@ -191,7 +192,7 @@ class Plan:
     def file_rows(self, file: int) -> Iterator[PendingRow]:
         """What is pending of a file, in the order of its lines."""
         pending, last = self._pending.c, 0
-        columns = (pending.number, pending.contact_key, pending.row_digest)
+        columns = (pending.number, pending.contact_key, pending.row_digest, pending.patch_digest)
         while True:
             of_file = sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.number > last)
             query = sa.select(*columns).where(of_file).order_by(pending.number).limit(_ROWS_AT_ONCE)

@@ -208,18 +208,17 @@ class Journal:
         """
         self._unanswered.update(self._written_key(key) for key in keys)
 
-    def acknowledge(self, key: str, digests: Digests, *, is_last: bool = True, delivered_as: str | None = None) -> None:
+    def acknowledge(self, key: str, digests: Digests, *, delivered_as: str | None = None) -> None:
         """Connectif has accepted a patch.
 
-        :param is_last: no later patch of the contact is on its way, so this is what Connectif holds.
         :param delivered_as: ``created`` or ``updated``.
         """
         self._write(
             self._gathered.acknowledged,
             key,
             state=ACKNOWLEDGED,
-            row_digest=digests.row if is_last else None,
-            patch_digest=digests.patch if is_last else None,
+            row_digest=digests.row or None,  # several rows in one change would look unchanged one by one
+            patch_digest=digests.patch,
             mapping_digest=digests.mapping,
             delivered_at=datetime.now(UTC),
             delivered_as=delivered_as,
@@ -265,6 +264,18 @@ class Journal:
             self._gathered.invalid, key, state=INVALID, invalid_digest=row_digest, invalid_run=first_run or self.run_id
         )
         self._gathered.restored.pop(key, None)
+
+    def meets_invalid(self, key: str, row_digest: str, line: Line | None) -> bool:
+        """A row was refused here, before it was sent; an unchanged one costs no write.
+
+        :param line: of the contact.
+        :return: whether a run before this one has met it.
+        """
+        is_same = line is not None and line.invalid_digest == row_digest
+        first_run = line.invalid_run if is_same and line is not None else None
+        if not (is_same and line is not None and line.state == INVALID):
+            self.note_invalid(key, row_digest, first_run)
+        return first_run is not None and first_run != self.run_id
 
     def restore(self, key: str, state: str) -> None:
         """The row of a contact that was invalid is again the one that is acknowledged, or rejected.

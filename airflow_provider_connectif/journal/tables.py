@@ -176,6 +176,8 @@ class JournalTables:
         lines, pending = self.lines.c, self.pending.c
 
         def selected(column: str) -> Any:
+            if column == "row_digest":  # that of a change of several rows is empty: they are looked at each time
+                return sa.func.nullif(pending[column], "")
             if column in _DIGESTS:
                 return pending[column]
             known = column in values

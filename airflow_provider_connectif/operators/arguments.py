@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.records.protocols import FieldsMode
 
 
+_LEAST_PENDING_LIMIT = 1_000_000
+
+
 class ContactsArguments(BaseOperator):
     """The arguments that all operators have which bring rows to Connectif as contacts.
 
@@ -56,6 +59,11 @@ class ContactsArguments(BaseOperator):
     :param ignore_held: with a journal: held rows do not count against ``failure_budget`` (templated).
     :param plan_retention: how long patches that a deferred task has still to send are kept in the journal's database
         if nobody comes back for them. Default 7 days.
+    :param plan_max_age: a plan is sent for at most so long, deferrals included; then the task fails for a retry, which
+        reads the source again. Default 12 hours.
+    :param read_timeout: in which the source must end; nothing is sent before. Default 6 hours.
+    :param pending_limit: bytes that the changes of a run may take while they wait to be sent, in a file without a name
+        in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
     :param deferrable: wait without a worker where that is possible. Default: ``operators.default_deferrable`` of
         Airflow's configuration.
     :param failure_budget: how many refused rows (invalid, rejected or held) are no failure: a number (int), or a share
@@ -106,6 +114,9 @@ class ContactsArguments(BaseOperator):
         retry_rejected: bool | str = False,
         ignore_held: bool | str = False,
         plan_retention: timedelta = timedelta(days=7),
+        plan_max_age: timedelta = timedelta(hours=12),
+        read_timeout: timedelta = timedelta(hours=6),
+        pending_limit: int = 10_000_000_000,
         deferrable: bool | None = None,
         failure_budget: int | float = 0,
         rejects_path: str | None = None,
@@ -128,8 +139,15 @@ class ContactsArguments(BaseOperator):
                 raise ValueError("give exactly one of rows and sql")
             if sql is not None and sql_conn_id is None:
                 raise ValueError("sql needs sql_conn_id, the connection that it runs on")
-            if not isinstance(plan_retention, timedelta) or plan_retention <= timedelta():
-                raise ValueError("plan_retention must be a timedelta above zero")
+            for name, value in (
+                ("plan_retention", plan_retention),
+                ("plan_max_age", plan_max_age),
+                ("read_timeout", read_timeout),
+            ):
+                if not isinstance(value, timedelta) or value <= timedelta():
+                    raise ValueError(f"{name} must be a timedelta above zero, not {value!r}")
+            if type(pending_limit) is not int or pending_limit < _LEAST_PENDING_LIMIT:
+                raise ValueError(f"pending_limit must be a whole number of bytes, {_LEAST_PENDING_LIMIT:,} or more")
             if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
                 raise ValueError(f"rejects_path must be the path of a file, not {rejects_path!r}")
             switches.check_texts(
@@ -165,6 +183,9 @@ class ContactsArguments(BaseOperator):
         self.retry_rejected = retry_rejected
         self.ignore_held = ignore_held
         self.plan_retention = plan_retention
+        self.plan_max_age = plan_max_age
+        self.read_timeout = read_timeout
+        self.pending_limit = pending_limit
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import (
@@ -12,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
     BaseHook,
+    conf,
 )
 
 from airflow_provider_connectif.api.errors import ConnectifConfigError
@@ -25,14 +27,18 @@ from airflow_provider_connectif.operators.herald import Herald
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsPathError
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
-from airflow_provider_connectif.records.outcomes import JournalError
+from airflow_provider_connectif.records.outcomes import JournalError, PendingError, SourceError
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_connectif.api.client import ConnectifClient
+    from airflow_provider_connectif.contacts.mapping import ContactMapping
+    from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.reporting.report import Report
     from airflow_provider_connectif.runs.run import Run
+    from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
 
@@ -51,6 +57,15 @@ class Start(NamedTuple):
     event: Any = None
 
 
+class Parts(NamedTuple):
+    """What a run and its sink share."""
+
+    client: ConnectifClient
+    mapping: ContactMapping
+    report: Report
+    journal: Journal | None
+
+
 class ContactsOperator(ContactsArguments):
     """Brings rows to Connectif as contacts.
 
@@ -65,6 +80,7 @@ class ContactsOperator(ContactsArguments):
     _run: Run | None = None
     _source: RowsSource | SqlSource | None = None
     _is_killed = False
+    _is_by_import = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver the rows, or only check them.
@@ -108,24 +124,26 @@ class ContactsOperator(ContactsArguments):
                 self._source.cancel()
 
     @abstractmethod
-    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
-        """The run that delivers.
+    def _make_sink(self, parts: Parts, start: Start) -> Sink:
+        """What delivers.
 
-        :param arguments: of :class:`airflow_provider_connectif.runs.run.Run`.
+        :param parts: of the run.
         :param start: how this process begins.
         """
 
-    def _made_check(self, client: ConnectifClient, arguments: dict[str, Any]) -> Run:
-        """The run that only checks; arguments as of :meth:`_made_run`."""
-        from airflow_provider_connectif.runs.check import ContactCheck
+    @abstractmethod
+    def _make_check(self, parts: Parts) -> Sink:
+        """What only checks."""
 
-        return ContactCheck(**arguments)
+    @abstractmethod
+    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
+        """What waits for imports that earlier runs of the sync have left open; ``None`` without a journal."""
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=start.comes_back)
 
     @abstractmethod
-    def _defer(self, run: Run) -> None:
+    def _defer(self, sink: Any) -> None:
         """Raise ``TaskDeferred`` if the run has to wait without a worker."""
 
     def _describe_source(self) -> str:
@@ -136,6 +154,10 @@ class ContactsOperator(ContactsArguments):
     def _describe(self) -> str:
         """What the log says of the delivery beside its source and mapping."""
         return ""
+
+    def _more_settings(self) -> dict[str, Any]:
+        """Settings of the run that only this kind of delivery has."""
+        return {}
 
     def _connections(self) -> int:
         """Connections that the client keeps open."""
@@ -151,7 +173,7 @@ class ContactsOperator(ContactsArguments):
         finally:
             summary = self._run.summary if self._run else empty_summary()
             # Otherwise the summary that was pushed when the task was deferred is the better one.
-            if self._run.account_is_known if self._run else not start.comes_back:
+            if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
         self._end(final, again)
         return summary
@@ -167,10 +189,10 @@ class ContactsOperator(ContactsArguments):
             with self._prepared_run(start, is_check) as run:
                 if self._is_killed:  # while the run was being made
                     run.kill()
-                run.run(lambda: self._open_source(start.context))
+                run.run(lambda: self._open_source(start.context), self._herald.close)
         except _FINAL_ERRORS as error:
             return str(error), None
-        except (JournalError, ReadError) as error:
+        except (JournalError, PendingError, ReadError, SourceError) as error:
             return (str(error), None) if error.final else (None, str(error))
         return None, None
 
@@ -179,7 +201,7 @@ class ContactsOperator(ContactsArguments):
         from airflow_provider_connectif.reporting.verdict import Verdict
 
         if self._run is not None and not (final or again):
-            self._defer(self._run)
+            self._defer(self._run.sink)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
         words = ". ".join(text for text in (again, words) if text)
         if final:
@@ -193,8 +215,9 @@ class ContactsOperator(ContactsArguments):
 
     @contextmanager
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:
-        from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
         from airflow_provider_connectif.reporting.rejects import Rejects
+        from airflow_provider_connectif.reporting.report import Report
+        from airflow_provider_connectif.runs.run import Run, RunSettings
 
         mapping = self._mapping()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):
@@ -219,24 +242,25 @@ class ContactsOperator(ContactsArguments):
                     self._describe(),
                     self._journal().describe(),
                 )
-            arguments: dict[str, Any] = {
-                "client": client,
-                "mapping": mapping,
-                "policy": ResponsePolicy(),
-                "budget": FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
-                "live_fields": self.fields == "live",
-                "rejects": Rejects(sink),
-                "rejects_path": path,
-                "log": self.log,
-                "conn_id": str(self.connectif_conn_id),
-                "journal": opened,
-                "full_refresh": is_on("full_refresh", self.full_refresh),
-                "retry_rejected": is_on("retry_rejected", self.retry_rejected),
-            }
-            made = self._made_check(client, arguments) if check_only else self._made_run(client, arguments, start)
-            made.final_errors = _FINAL_ERRORS
+            report = Report(mapping, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
+            parts = Parts(client, mapping, report, opened)
+            goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
+            settings = RunSettings(
+                budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
+                live_fields=self.fields == "live",
+                full_refresh=is_on("full_refresh", self.full_refresh),
+                retry_rejected=is_on("retry_rejected", self.retry_rejected),
+                reasons_in_exception=0 if check_only else 5,
+                work_folder=_work_folder(),
+                pending_limit_bytes=self.pending_limit,
+                read_timeout_s=self.read_timeout.total_seconds(),
+                conn_id=str(self.connectif_conn_id),
+                final_errors=_FINAL_ERRORS,
+                **self._more_settings(),
+            )
+            settle_earlier = None if check_only else self._settle_earlier(parts, goal)
+            made = Run(client, mapping, goal, report, opened, settings, settle_earlier=settle_earlier)
             self._herald = Herald(self.log)
-            made.before_end = self._herald.close
             self._run = made
             with closing(self._herald):
                 yield made
@@ -251,3 +275,9 @@ class ContactsOperator(ContactsArguments):
         if self._is_killed:  # while it was being made
             self._source.cancel()
         return self._source
+
+
+def _work_folder() -> Path | None:
+    """Where pending changes lie; ``None``: in the system's folder for temporary files."""
+    folder = conf.get("connectif", "work_folder", fallback="")
+    return Path(folder) if folder else None

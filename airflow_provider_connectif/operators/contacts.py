@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import Nulls
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.operators.base import ContactsOperator, Start
+from airflow_provider_connectif.operators.base import ContactsOperator, Parts, Start
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.api.client import ConnectifClient
+    from airflow_provider_connectif.api.transport import Answer
+    from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+    from airflow_provider_connectif.journal.confirmation import Confirmation
     from airflow_provider_connectif.operators.imports import ContactImportOperator
-    from airflow_provider_connectif.runs.run import Run
+    from airflow_provider_connectif.records.changes import Patch
+    from airflow_provider_connectif.runs.sink import Sink
 
 __all__ = ["ContactImportOperator", "ContactPatchOperator"]
 
@@ -74,31 +77,73 @@ class ContactPatchOperator(ContactsOperator):
         self.max_in_flight = max_in_flight
         self.defer_after = defer_after
 
-    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
-        from airflow_provider_connectif.runs.deferrable_sync import DeferrableSync, DeferralRules
-        from airflow_provider_connectif.runs.sync import ContactSync
+    def _make_sink(self, parts: Parts, start: Start) -> Sink:
+        from airflow_provider_connectif.delivery.request_sink import RequestSink
+        from airflow_provider_connectif.delivery.sender import Patience
 
-        arguments["policy"] = ResponsePolicy(self.on_response)
-        make = partial(ContactSync, max_in_flight=self.max_in_flight, **arguments)
-        if not (self.deferrable and arguments["journal"]):
-            return make()
-        limit = self.execution_timeout
-        rules = DeferralRules(
-            after_s=self.defer_after.total_seconds(),
-            comes_back=start.comes_back,
-            time_limit_s=None if limit is None else limit.total_seconds(),
+        client, limit = parts.client, self.execution_timeout
+        may_defer = self.deferrable and parts.journal is not None
+        patience = Patience(client.longest_wait_s)
+        if may_defer:
+            limit_s = None if limit is None else limit.total_seconds()
+            patience = Patience(client.longest_wait_s, self.defer_after.total_seconds(), limit_s)
+        parts.report.progress.longest_wait_s = patience.longest_pause_s
+        sender, confirmation = make_sender(
+            parts,
+            ResponsePolicy(self.on_response),
+            patience,
+            max_in_flight=self.max_in_flight,
+            stops_when_all_rejected=not FailureBudget(self.failure_budget).is_unlimited,
         )
-        return DeferrableSync(max_in_flight=self.max_in_flight, deferral=rules, **arguments)
+        return RequestSink(
+            sender,
+            client.quota,
+            parts.report,
+            parts.journal,
+            confirmation,
+            parts.mapping.same_contact,
+            comes_back=start.comes_back,
+            plan_max_age_s=self.plan_max_age.total_seconds(),
+        )
 
-    def _defer(self, run: Run) -> None:
-        from airflow_provider_connectif.runs.deferrable_sync import DeferrableSync
+    def _make_check(self, parts: Parts) -> Sink:
+        from airflow_provider_connectif.runs.check_sink import CheckSink
 
-        if not isinstance(run, DeferrableSync) or run.deferred_until is None:
+        client = parts.client
+        return CheckSink(
+            parts.report,
+            parts.journal,
+            lambda: client.quota.requests_per_minute,
+            longest_wait_s=client.longest_wait_s,
+        )
+
+    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
+        journal = parts.journal
+        if journal is None:
+            return None
+
+        def settle(is_to_stop: Callable[[], bool]) -> None:
+            # Also those of an earlier attempt of this task, which may have imported.
+            if found := journal.plan.with_open_imports(includes_mine=True):
+                # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
+                from airflow_provider_connectif.imports.earlier import earlier_imports
+
+                report = parts.report
+                earlier = earlier_imports(parts.client, journal, parts.mapping, report.effort, is_to_stop, report.log)
+                for plan, state in found:
+                    earlier.settle(plan, state)
+
+        return settle
+
+    def _defer(self, sink: Any) -> None:
+        from airflow_provider_connectif.delivery.request_sink import RequestSink
+
+        if not isinstance(sink, RequestSink) or sink.deferred_until is None:
             return
         from airflow_provider_connectif.triggers.window import WindowTrigger
 
-        until = run.deferred_until - min(_LEAD, self.defer_after / 2).total_seconds()
-        left = None if run.time_left_s is None else timedelta(seconds=run.time_left_s)
+        until = sink.deferred_until - min(_LEAD, self.defer_after / 2).total_seconds()
+        left = None if sink.time_left_s is None else timedelta(seconds=sink.time_left_s)
         self.defer(trigger=WindowTrigger(until), method_name="execute_complete", timeout=left)
 
     def _describe(self) -> str:
@@ -106,6 +151,48 @@ class ContactPatchOperator(ContactsOperator):
 
     def _connections(self) -> int:
         return self.max_in_flight
+
+
+def make_sender(
+    parts: Parts,
+    policy: ResponsePolicy,
+    patience: Patience,
+    *,
+    max_in_flight: int,
+    stops_when_all_rejected: bool,
+) -> tuple[RequestSender, Confirmation | None]:
+    """What sends a PATCH for each change, and what writes into the journal what became of it."""
+    from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
+    from airflow_provider_connectif.delivery.sender import RequestSender
+    from airflow_provider_connectif.journal.confirmation import Confirmation
+
+    client, mapping, journal = parts.client, parts.mapping, parts.journal
+    patch_contact = client.patch_contact if mapping.key == "email" else client.patch_contact_by_external_id
+
+    def send(patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        return patch_contact(
+            patch.key,
+            patch.properties,
+            is_own=lambda body: not shows_another_contact(body, mapping.key, patch.key),
+            on_fresh_connection=on_fresh_connection,
+        )
+
+    confirmation = None
+    if journal is not None:
+        confirmation = Confirmation(journal, mapping.same_contact, holds_refusals_back=stops_when_all_rejected)
+    sender = RequestSender(
+        send,
+        client.quota,
+        policy,
+        parts.report,
+        confirmation,
+        key_kind=mapping.key,
+        max_in_flight=max_in_flight,
+        attempts=client.tries,
+        stop_when_all_rejected=stops_when_all_rejected,
+        patience=patience,
+    )
+    return sender, confirmation
 
 
 def __getattr__(name: str) -> Any:

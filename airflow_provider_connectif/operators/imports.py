@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.operators.base import ContactsOperator, Start
+from airflow_provider_connectif.operators.base import ContactsOperator, Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, report_file
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.imports.memory import Memory
     from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
-    from airflow_provider_connectif.runs.run import Run
+    from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.runs.sink import Sink
 
 _LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
 _DEFAULT_FILE = 48_000_000
@@ -31,10 +32,12 @@ class ContactImportOperator(ContactsOperator):
     Beside the arguments below it takes those of
     :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`. Rows are read, mapped and checked as
     :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator` does; what is blank is left out, and of
-    several rows of a contact the last one counts. A task that dies finds its imports again and does not upload twice.
+    several rows of a contact one change is made. A task that dies finds its imports again and does not upload twice.
 
-    The summary has besides: ``imported``, ``duplicates`` (rows that a later one of the same contact superseded),
-    ``imports`` (ids, the first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
+    The summary has besides: ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
+    first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
+
+    ``deferrable``: here, wait without a worker once everything is uploaded.
 
     :param on_existing: what happens to contacts that exist: ``update`` (default) sets what the rows hold,
         ``fill_empty`` only properties that are empty at Connectif, ``keep`` nothing.
@@ -45,10 +48,10 @@ class ContactImportOperator(ContactsOperator):
     :param max_file_bytes: every file is smaller. Default 48 MB; Connectif takes 50 MB.
     :param patch_leftovers: where the sets of filled columns make more files than the queue of ten takes, deliver the
         smallest by PATCH, a request a contact. Default: they are uploaded once there is room.
-    :param deferrable: wait without a worker once everything is uploaded. Default: ``operators.default_deferrable`` of
-        Airflow's configuration.
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
+
+    _is_by_import = True
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class ContactImportOperator(ContactsOperator):
                 raise ValueError(f"on_existing must be one of {', '.join(_ON_EXISTING)}, not {on_existing!r}")
             for name, value in (("poll_interval", poll_interval), ("timeout", timeout)):
                 if not isinstance(value, timedelta) or value <= timedelta():
-                    raise ValueError(f"{name} must be a timedelta above zero")
+                    raise ValueError(f"{name} must be a timedelta above zero, not {value!r}")
             if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
                 raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
             if patch_leftovers and on_existing != "update":
@@ -84,52 +87,77 @@ class ContactImportOperator(ContactsOperator):
         with final_where_mapped(self):
             checked_delimiter(delimiter)
 
-    def _made_run(self, client: ConnectifClient, arguments: dict[str, Any], start: Start) -> Run:
-        from airflow_provider_connectif.runs.import_run import ContactImport
+    def _make_sink(self, parts: Parts, start: Start) -> Sink:
+        from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+        from airflow_provider_connectif.delivery.sender import Patience
+        from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink
+        from airflow_provider_connectif.operators.contacts import make_sender
 
         event = _read_event(start.event)
-        return ContactImport(
-            rules=self._rules(start, event),
-            memory=self._memory(arguments, start.context, event["carried"]),
+        sender, _ = make_sender(
+            parts,
+            ResponsePolicy(),
+            Patience(parts.client.longest_wait_s),
+            max_in_flight=LEFTOVERS_AT_ONCE,
+            stops_when_all_rejected=not FailureBudget(self.failure_budget).is_unlimited,
+        )
+        return ImportSink(
+            parts.client,
+            self._rules(start, event),
+            self._memory(parts.journal, start.context, event["carried"]),
+            sender,
+            parts.report,
+            parts.mapping,
+            parts.journal,
             keep_report=None if self.rejects_path is None else partial(report_file, self.rejects_path),
-            **arguments,
         )
 
-    def _made_check(self, client: ConnectifClient, arguments: dict[str, Any]) -> Run:
-        from airflow_provider_connectif.runs.import_check import ImportCheck
+    def _make_check(self, parts: Parts) -> Sink:
+        from airflow_provider_connectif.imports.check_sink import ImportCheckSink
 
-        return ImportCheck(rules=self._rules(Start({}), {}), **arguments)
+        rules = self._rules(Start({}), {})
+        return ImportCheckSink(parts.report, parts.journal, rules, longest_wait_s=parts.client.longest_wait_s)
+
+    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
+        settle: Callable[[Callable[[], bool]], None] = sink.settle_earlier
+        return None if parts.journal is None else settle
+
+    def _more_settings(self) -> dict[str, Any]:
+        from airflow_provider_connectif.imports.import_sink import WITHOUT_DEFINITIONS
+
+        way = self._rules(Start({}), {}).way
+        return {"way": way, "without_definitions": WITHOUT_DEFINITIONS}
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
 
-    def _defer(self, run: Run) -> None:
-        from airflow_provider_connectif.runs.import_run import ContactImport
+    def _defer(self, sink: Any) -> None:
+        from airflow_provider_connectif.imports.import_sink import ImportSink
 
-        if not isinstance(run, ContactImport) or not run.is_deferred:
+        if not isinstance(sink, ImportSink) or not sink.is_deferred:
             return
         from airflow_provider_connectif.triggers.imports import ImportTrigger
 
         trigger = ImportTrigger(
             self.connectif_conn_id,
-            run.open_imports,
+            sink.open_imports,
             self.poll_interval.total_seconds(),
-            run.deadline,
-            None if self.journal_conn_id is not None else run.state,
+            sink.deadline,
+            None if self.journal_conn_id is not None else sink.state,
         )
-        left = timedelta(seconds=max(0.0, run.deadline - time.time()))
+        left = timedelta(seconds=max(0.0, sink.deadline - time.time()))
         self.defer(trigger=trigger, method_name="execute_complete", timeout=left + _GRACE)
 
     def _describe(self) -> str:
         return f"; by import, contacts that exist: {self.on_existing}"
 
-    def _memory(self, arguments: Mapping[str, Any], context: Any, carried: Mapping[str, Any] | None) -> Memory:
+    def _memory(self, journal: Journal | None, context: Any, carried: Mapping[str, Any] | None) -> Memory:
         from airflow_provider_connectif.imports.memory import JournalMemory, NoMemory
         from airflow_provider_connectif.journal.import_state import ImportState
         from airflow_provider_connectif.operators.task_state import TaskStateMemory
 
-        if arguments["journal"] is not None:
-            return JournalMemory(arguments["journal"])
+        if journal is not None:
+            return JournalMemory(journal)
         if ImportState.from_json(carried) is None:
             carried = None
         store = context.get("task_state_store")

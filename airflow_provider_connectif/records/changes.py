@@ -25,6 +25,7 @@ class Patch(NamedTuple):
     ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
     ``properties``: JSON-ready values by property id. ``row``: the row as it came. ``digests``: what the journal
     is to know of it, where there is one. ``is_planned``: it stands in the run's plan until it is settled.
+    ``is_new``: the journal knew nothing of the contact when the plan was made.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Patch(NamedTuple):
     row: Row
     digests: Digests | None = None
     is_planned: bool = False
+    is_new: bool = False
 
 
 class LedgerRow(NamedTuple):

@@ -15,8 +15,8 @@ class Outcome(StrEnum):
     """What became of one row.
 
     ``unchanged`` and ``held`` with a journal only: nothing to send, or refused before as it is. ``undelivered``: not
-    confirmed by Connectif, so that another attempt sends it. The last three by import only: ``imported``, ``merged``
-    (a later row of the same contact counts), ``not_taken`` (``on_existing='keep'``: the contact exists, or Connectif
+    confirmed by Connectif, so that another attempt sends it. ``merged``: part of another row's change, of the same
+    contact. By import only: ``imported``, ``not_taken`` (``on_existing='keep'``: the contact exists, or Connectif
     rejected the row).
     """
 
@@ -47,6 +47,7 @@ class StopKind(StrEnum):
     BLOCKED = "blocked"
     LEFT_ALONE = "left_alone"
     NO_DEFINITIONS = "no_definitions"
+    PLAN_TOO_OLD = "plan_too_old"
 
 
 class JournalError(Exception):
@@ -58,6 +59,23 @@ class JournalError(Exception):
     def __init__(self, words: str, *, final: bool = False) -> None:
         super().__init__(words)
         self.final = final
+
+
+class PendingError(Exception):
+    """The pending changes cannot be kept; nothing was sent. The text names folder and size, and no value of a row.
+
+    :param final: another attempt would find the same.
+    """
+
+    def __init__(self, words: str, *, final: bool = False) -> None:
+        super().__init__(words)
+        self.final = final
+
+
+class SourceError(Exception):
+    """The source did not end in time; nothing was sent."""
+
+    final = False
 
 
 class TakenOver(JournalError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal, Protocol
 
@@ -38,7 +39,7 @@ class Client(Protocol):
         """All field definitions."""
 
     def create_import(
-        self, file: object, *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
+        self, file: str | os.PathLike[str], *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
     ) -> Import:
         """Upload a file."""
 

@@ -60,6 +60,7 @@ class Progress:
         self._told = ""
         self._told_at_stop = ""
         self._last_wait: Wait | None = None
+        self._to_send: int | None = None
         self.rows_to_read: int | None = None
         """Rows of the source in all, where that is known."""
         self.longest_wait_s = math.inf
@@ -78,6 +79,12 @@ class Progress:
         self._looked_at = now
         if is_silent or self.counts != self._told:
             self._tell("Progress: %s", self.counts)
+
+    def begin_sending(self, changes: int) -> None:
+        """The plan is complete: from here on it is known how much there is to send."""
+        self._to_send = changes
+        self.rows_to_read = self._tally.read
+        self._told = ""
 
     @property
     def counts(self) -> str:
@@ -192,8 +199,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
         Outcome.UNDELIVERED,
     ):
         if outcomes[outcome]:
-            words = "superseded by a later row" if outcome is Outcome.MERGED else outcome.value.replace("_", " ")
-            parts.append(f"{outcomes[outcome]:,} {words}")
+            parts.append(f"{outcomes[outcome]:,} {outcome.value.replace('_', ' ')}")
     if tally.known_refusals:
         parts.append(f"{tally.new_refusals:,} of the refusals new")
     unsettled = tally.read - tally.accounted

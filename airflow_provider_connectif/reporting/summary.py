@@ -143,7 +143,7 @@ class Tally:
 
     @property
     def needed_delivery(self) -> int:
-        """Rows read that were not unchanged, not superseded by a later row, and not known to be refused."""
+        """Rows read that were not unchanged, not merged with another row, and not known to be refused."""
         settled_before = self.outcomes[Outcome.UNCHANGED] + self.outcomes[Outcome.MERGED] + self.known_refusals
         return max(0, self.read - settled_before)
 
@@ -202,14 +202,15 @@ def summarise(
     """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
 
     The counts of rows add up: ``read`` = ``created`` + ``updated`` + ``skipped`` + ``invalid`` + ``rejected`` +
-    ``undelivered``, with a journal + ``unchanged`` + ``held``, by import + ``imported`` + ``merged`` + ``not_taken``,
-    of a check + ``valid`` (of an import + ``merged``). Where they do not, the run has failed, and its error says how
-    many rows it cannot account for.
+    ``merged`` + ``undelivered``, with a journal + ``unchanged`` + ``held``, by import + ``imported`` + ``not_taken``,
+    of a check + ``valid``. Where they do not, the run has failed, and its error says how many rows it cannot account
+    for.
 
     :param undelivered: rows that were read and not delivered since the run ended early; added to those that the run
         gave up on.
     :param more: entries of one kind of run only.
-    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected``, ``undelivered`` (rows),
+    :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected``, ``merged`` (rows that became
+        part of another row of their contact), ``undelivered`` (rows),
         ``requests`` (HTTP requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds
         held back by a window), ``duration_s`` (since the first attempt of the run began), ``new_refusals`` (rows
         invalid, rejected or held that no run before this one has seen refused as they are; all of them without a
@@ -217,7 +218,14 @@ def summarise(
         ``rejects_path`` (``None`` where nothing was written). With a journal ``requests``, ``rate_limited`` and
         ``waited_s`` are those of all attempts.
     """
-    counts = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.INVALID, Outcome.REJECTED)
+    counts = (
+        Outcome.CREATED,
+        Outcome.UPDATED,
+        Outcome.SKIPPED,
+        Outcome.INVALID,
+        Outcome.REJECTED,
+        Outcome.MERGED,
+    )
     summary: dict[str, Any] = {
         "read": tally.read,
         **{outcome.value: tally.outcomes[outcome] for outcome in counts},

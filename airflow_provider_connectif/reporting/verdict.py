@@ -70,7 +70,10 @@ def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
 
 
 _STATUS_WORDS: dict[int, str] = {
-    401: "Connectif refused the API key (401) of {connection} at {host}: its password must be keyId:keySecret",
+    401: (
+        "Connectif refused the API key (401) of {connection} at {host}: it is wrong or no longer valid; store a valid "
+        "keyId:keySecret as the password"
+    ),
     403: (
         "Connectif responded 403 to {connection} at {host}: either the API key lacks the scope {scope}, or the account "
         "is blocked"
@@ -107,6 +110,10 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
         "execution_timeout is over, the time in which the task was deferred included",
     ),
     StopKind.DEFERRED: (Verdict.TRY_AGAIN, "What is left to send could not be kept for a deferral"),
+    StopKind.PLAN_TOO_OLD: (
+        Verdict.TRY_AGAIN,
+        "The plan is older than plan_max_age: the next attempt reads the source again and sends what is left",
+    ),
     StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
 }
 

@@ -83,7 +83,9 @@ def fetch_definitions(
             continue  # the next request waits for the window; never counts as an attempt
         except (ConnectifHttpError, NoAnswerError) as failure:
             if isinstance(failure, ConnectifHttpError) and failure.status == 403:
-                log.warning("The API key lacks the scope Contact fields: Read (403): %s", consequence)
+                log.warning(
+                    "The API key lacks the scope Contact fields: Read (403), or the account is blocked: %s", consequence
+                )
                 return None
             error, action = failure, policy.for_error(failure)
         except MalformedAnswerError as malformed:

@@ -36,17 +36,17 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "acknowledged before it is sent",
-        "runs/changes.py",
-        "        self._journal.doubt({s.key for s in seen if",
-        "        for s in seen:\n"
-        "            self._journal.acknowledge(str(s.key), Digests(s.row_digest, '', self._mapping_digest))\n"
-        "        self._journal.doubt({s.key for s in seen if",
+        "journal/confirmation.py",
+        "        self._journal.doubt(digests)\n",
+        "        for patch in patches:\n"
+        "            if patch.digests:\n"
+        "                self._journal.acknowledge(self._same_contact(patch.key), patch.digests)\n",
         "test_kill_of_the_task_process",
     ),
     Mutation(
         "acknowledgements are not written down",
-        "runs/changes.py",
-        "            self._journal.acknowledge(key, digests, is_last=is_last, delivered_as=settled.outcome.value)\n",
+        "journal/confirmation.py",
+        "            self._journal.acknowledge(key, patch.digests, delivered_as=settled.outcome.value)\n",
         "            pass\n",
         "test_clearing_a_failed_task",
     ),
@@ -81,7 +81,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a retry forgets what an earlier try was refused",
-        "runs/changes.py",
+        "runs/comparison.py",
         "return Outcome.REJECTED if is_of_this_run else Outcome.HELD",
         "return Outcome.HELD",
         "SEED=190",

@@ -35,7 +35,7 @@ def test_over_the_failure_budget(
     assert (summary["created"], summary["invalid"]) == (COUNT - BAD, BAD)
     assert held(connectif) == {email: row for email, row in stage.source().items() if "@" in email}
     log = deployment.task_log(contacts)
-    assert f"{BAD} of {COUNT} rows refused" in log
+    assert f"{BAD} of {COUNT} rows were refused" in log
     assert "user1@" not in log
     assert "no address" not in log
     measured(delivered=COUNT - BAD, refused=BAD)

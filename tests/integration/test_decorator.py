@@ -17,13 +17,10 @@ from tests.support.task_runs import FakeTI
 
 pytestmark = pytest.mark.versions
 _names = itertools.count(1)
-ROWS_AHEAD = 1000 + 256  # a batch, and what is taken in ahead of sending
 
 
-def made(count: int, log: list[int] | None = None) -> Iterator[dict[str, Any]]:
+def made(count: int) -> Iterator[dict[str, Any]]:
     for n in range(count):
-        if log is not None:
-            log.append(n)
         yield {"email": f"user{n}@example.com", "visits": n}
 
 
@@ -76,18 +73,37 @@ def test_what_an_upstream_task_says_and_the_context_reach_the_function(
     assert len(strict.contacts) == 7
 
 
-def test_the_function_is_asked_for_no_more_rows_than_are_wanted(run: Callable[..., Any], strict: StrictServer) -> None:
+def test_the_function_is_asked_for_no_rows_where_none_can_be_sent(
+    run: Callable[..., Any], strict: StrictServer
+) -> None:
     from airflow.providers.common.compat.sdk import task
 
-    strict.update(faults=[{"nth": [1, None], "status": 401}])
+    strict.update(fields_fault={"status": 401})
     asked: list[int] = []
+
+    @task.connectif_patch(fields="live")
+    def contacts() -> Iterator[dict[str, Any]]:
+        asked.append(1)
+        yield from made(3)
+
+    assert task_states(run(contacts)) == {"contacts": "failed"}
+    assert asked == []
+
+
+def test_the_function_is_asked_for_all_its_rows_before_the_first_is_sent(
+    run: Callable[..., Any], strict: StrictServer
+) -> None:
+    from airflow.providers.common.compat.sdk import task
+
+    received: list[int] = []
 
     @task.connectif_patch(fields="builtin")
     def contacts() -> Iterator[dict[str, Any]]:
-        yield from made(100_000, asked)
+        yield from made(1300)
+        received.append(strict.received)
 
-    assert task_states(run(contacts)) == {"contacts": "failed"}
-    assert 0 < len(asked) <= 2 * ROWS_AHEAD
+    assert task_states(run(contacts)) == {"contacts": "success"}
+    assert (received, len(strict.contacts)) == ([0], 1300)
 
 
 def test_an_annotation_of_the_rows_makes_no_xcoms_of_the_summary(run: Callable[..., Any], strict: StrictServer) -> None:
@@ -154,7 +170,7 @@ def test_rows_from_elsewhere_are_refused_when_the_dag_is_parsed(run: Callable[..
 
 @pytest.mark.parametrize("count", [0, 3, 1000, 1300])
 @pytest.mark.parametrize("journal", [None, "journal"])
-def test_a_function_that_fails_leaves_what_it_has_yielded_delivered(
+def test_a_function_that_fails_leaves_nothing_sent(
     count: int,
     journal: str | None,
     run: Callable[..., Any],
@@ -177,11 +193,11 @@ def test_a_function_that_fails_leaves_what_it_has_yielded_delivered(
     dag_run = run(contacts)
 
     assert task_states(dag_run) == {"contacts": "failed"}
-    assert len(strict.contacts) == count
+    assert (strict.received, strict.contacts) == (0, {})
     summary = xcom(dag_run, "contacts", "summary")
-    assert (summary["read"], summary["created"]) == (count, count)
+    assert (summary["read"], summary["created"], summary["undelivered"]) == (count, 0, count)
     logged = "".join((*capfd.readouterr(), caplog.text))
-    assert re.search(rf"Failed after [\d.]+ s: {count:,} rows read, {count:,} delivered", logged)
+    assert re.search(rf"Failed after [\d.]+ s: {count:,} rows read, 0 delivered", logged)
     assert "the source broke" in logged
 
 

@@ -348,8 +348,8 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
         first_lines[1],
     )
     # A window of 20 requests more than the one that is there, and the wait for the next one.
-    assert second_lines[0] == "Going on after waiting for the rate limit: 30 contacts pending, about 1 min left"
-    assert [line.split(" ")[0] for line in second_lines] == ["Going", "Rate"]
+    assert second_lines[0] == "Continuing after the rate limit: 30 contacts pending, about 1 min left"
+    assert [line.split(" ")[0] for line in second_lines] == ["Continuing", "Rate"]
     assert re.search(r" 40 delivered .*, 10 not settled yet, 40 requests; about \d\.\d s left$", second_lines[1])
 
 

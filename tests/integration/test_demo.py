@@ -131,7 +131,8 @@ class TestChecks:
     def as_it_must_be(self, tmp_path: Path) -> checks.Outcome:
         """The outcome of a demo without fault, made up."""
         rejects = tmp_path / "rejects.jsonl"
-        rejects.write_text("{}\n" * (len(CUSTOMERS) - len(GOOD)))
+        counts = checks.counts_of(CUSTOMERS)
+        rejects.write_text("{}\n" * (counts["invalid"] + counts["rejected"]))
         return checks.Outcome(
             runs=[
                 Run("success", 1, 3, {**summary(CUSTOMERS), "rejects_path": str(rejects)}, ""),
@@ -183,8 +184,8 @@ class TestChecks:
 
 def summary(rows: list[Row]) -> dict[str, Any]:
     """The counts that a table must lead to."""
-    bad = {outcome: warehouse.flaws(rows, outcome) for outcome in ("invalid", "rejected")}
-    return {"read": len(rows), "created": len(rows) - sum(bad.values()), "updated": 0, "waited_s": 11.0, **bad}
+    counts = checks.counts_of(rows)
+    return {**counts, "created": counts["delivered"], "updated": 0, "waited_s": 11.0}
 
 
 def with_run(outcome: checks.Outcome, index: int, **changes: Any) -> list[Run]:

@@ -225,7 +225,9 @@ def test_each_value_as_the_contact_key(account: CatalogueServer, key: Any) -> No
         "external_id": {"external-id/0", "external-id/-0", "external-id/7", f"external-id/{uuid.UUID(int=7)}"},
     }
     assert keys[key] <= set(report["contacts"])
-    assert done.summary["created"] + done.summary["updated"] + done.summary["invalid"] == len(rows)
+    counted = ("created", "updated", "invalid", "merged")  # "minus zero as text" is "-0", but two values are 0, two 7
+    assert sum(done.summary[name] for name in counted) == len(rows)
+    assert done.summary["created"] == len(report["contacts"])
 
 
 SCALARS = st.one_of(

@@ -276,8 +276,8 @@ def test_a_key_that_may_not_read_definitions_is_told_of_with_the_remedy(
         "define such fields in fields"
     )
     assert provider_lines("".join(capfd.readouterr()), level="warning") == [
-        "The API key lacks the scope Contact fields: Read (403): an import cannot take custom fields that it does not "
-        "know"
+        "The API key lacks the scope Contact fields: Read (403), or the account is blocked: an import cannot take "
+        "custom fields that it does not know"
     ]
     assert strict.uploads == []
 

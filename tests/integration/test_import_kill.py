@@ -257,7 +257,7 @@ def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
 
 def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering: dict[str, Any]) -> None:
     strict.update(import_hold="queued")
-    limit = timedelta(seconds=1.5)
+    limit = timedelta(seconds=4)
     first = import_rows("night", rows=ROWS, deferrable=True, execution_timeout=limit, **remembering)
     assert first.state == "deferred"
     assert first.error.timeout <= limit + timedelta(minutes=1)  # type: ignore[union-attr]

@@ -54,17 +54,18 @@ def test_an_orphan_that_still_reads_leaves_no_patch_behind(
 ) -> None:
     assert deliver("first", rows=[]).state == "success"  # so that the tables are there
     strict.update(window_s=60.0)
-    gate = tmp_path / "gate"
+    gate, is_reading = tmp_path / "gate", tmp_path / "reading"
 
     def source() -> Iterator[dict[str, Any]]:
         yield from rows(2500)
+        is_reading.touch()
         until(gate.exists, within_s=60)
         yield from ({"email": f"late{n}@example.com", "visits": n} for n in range(1500))
 
     orphan = Process(tmp_path, "night", rows=source(), **DEFERRABLE)
-    until(lambda: journal.pending() > 0)
+    until(is_reading.exists)
     strict.update(limit=0)
-    assert deliver("night", rows=rows(LIMIT)).state == "success"  # its retry, which takes its plan's place
+    assert deliver("night", rows=rows(LIMIT)).state == "success"  # its retry, which takes its claim
     gate.touch()
 
     end = orphan.end()
@@ -81,7 +82,7 @@ def test_a_plan_that_is_taken_away_is_no_success(
     connection("connectif_default", **strict.connection(requests_per_minute=FAST, timeout=5))
     strict.update(limit=0, delay_s=0.01)
     process = Process(tmp_path, "night", method="execute_complete", rows=rows(1500), **DEFERRABLE)
-    process.wait_until_it_says("Going on")
+    process.wait_until_it_says("Continuing")
     for table in ("connectif_journal_plans", "connectif_journal_pending"):
         journal.query(f"delete from {table}")
 

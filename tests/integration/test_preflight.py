@@ -55,15 +55,19 @@ def test_the_log_names_reasons_rows_and_masked_patches(account: CatalogueServer,
     done = run_operator(rows=iter(rows), check_only=True)
     log = said()
     assert done.state == "failed"
-    counts = {"read": 10, "valid": 4, "invalid": 6, "duplicates": 1, "run_requests": 4, "created": 0, "updated": 0}
+    counts = {"read": 10, "valid": 3, "invalid": 6, "merged": 1, "duplicates": 1, "run_requests": 3}
+    counts |= {"created": 0, "updated": 0}
     assert {name: done.summary[name] for name in counts} == counts
     assert re.search(r'5 . column "_points" must be a whole number.* \(rows 3, 4, 5, \.\.\.\)', log)
     assert re.search(r'1 . column "email" must be an e-mail address.* \(row 8\)', log)
     examples = re.findall(r"row (\d+), values masked: (\{.*?\})(?= \[|$)", log, re.MULTILINE)
     assert [(int(number), json.loads(patch)) for number, patch in examples] == [
-        (1, {"_name": "xxx 9", "_mobilePhone": "+99999999999", "decimal_00": "99.9"}),
-        (2, {"_name": "xxx_x", "checkbox_00": ["xxxx", "xxxxxx"]}),
+        (
+            2,  # and row 1: they are one contact
+            {"_name": "xxx_x", "_mobilePhone": "+99999999999", "decimal_00": "99.9", "checkbox_00": ["xxxx", "xxxxxx"]},
+        ),
         (9, {"boolean_00": "xxxx", "_name": "xxxxxx x"}),
+        (10, {}),
     ]
     for secret in ("secret", "Ána", "600123456", "Zoë", "no address", "Li", "1990", "bea", "प्र", "🎉"):
         assert secret not in log + json.dumps(done.summary) + str(done.error)
@@ -115,17 +119,22 @@ def test_duplicates_are_rows_whose_key_stood_before(
     summary = run_operator(
         rows=({key: k, "_name": "x"} for k in keys), key=key, check_only=True, failure_budget=1
     ).summary
-    assert summary["duplicates"] == duplicates
+    assert summary["duplicates"] == summary["merged"] == duplicates
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"), [("aaaabbccd", "5 rows repeat"), ("aab", "1 row repeats"), ("ab", "0 rows repeat")]
+    ("keys", "words"),
+    [
+        ("aaaabbccd", "4 to send, 5 merged with another row of their contact, 0 invalid"),
+        ("aab", "2 to send, 1 merged with another row of their contact, 0 invalid"),
+        ("ab", "2 to send, 0 invalid"),
+    ],
 )
-def test_rows_that_repeat_a_key_are_not_called_those_that_have_it(
+def test_rows_of_one_contact_are_told_as_merged_beside_what_is_sent(
     account: CatalogueServer, said: Callable[[], str], keys: str, words: str
 ) -> None:
     run_operator(rows=[{"email": f"{key}@example.com", "_name": "x"} for key in keys], check_only=True)
-    assert f" can be sent, 0 invalid; {words} the key of an earlier row" in said()
+    assert f" no contact sent: {words}" in said()
 
 
 FAULTY = {"_name": "frst_name", "loyalty_teir": "tier", "score": "score", "text_01": "text_1", "_surname": "surname"}
@@ -175,7 +184,10 @@ def test_without_the_scope_the_run_works_warns_once_and_says_what_is_not_checked
     assert (done.state, done.summary["created"], done.summary["invalid"]) == ("success", 1, 1)
     assert report["contacts"] == {"a@example.com": {"_name": "5", "loyalty_tier": "gold", "boolean_00": True}}
     assert len(report["pages"]) == 1
-    warning = "The API key lacks the scope Contact fields: Read (403): custom fields are not checked before sending"
+    warning = (
+        "The API key lacks the scope Contact fields: Read (403), or the account is blocked: custom fields "
+        "are not checked before sending"
+    )
     assert log.count(warning) == log.count("Contact fields: Read") == 1
 
 
@@ -203,7 +215,7 @@ def test_a_check_succeeds_in_airflow_and_its_summary_is_the_return_value(
 def test_a_dry_run_checks_and_sends_nothing(account: CatalogueServer, said: Callable[[], str]) -> None:
     ContactPatchOperator(task_id="patch", rows=[{"email": "a@example.com", "text_00": "x"}]).dry_run()
     assert account.report()["patches"] == 0
-    assert "no contact sent: 1 can be sent" in said()
+    assert "no contact sent: 1 to send, 0 invalid" in said()
 
 
 PROBE = """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.runs.prepare import Preparer
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run, run_in_airflow
 
@@ -140,17 +142,27 @@ def test_the_cursor_of_the_connections_extra_makes_no_difference(
     assert strict.contacts == {f"user{n}@example.com": {"visits": n} for n in (1, 2, 3)}
 
 
-def test_a_big_result_stays_on_the_server_and_sending_begins_before_it_is_complete(
-    postgres: Any, strict: StrictServer, run: Callable[..., Run]
+def test_a_big_result_stays_on_the_server_and_is_read_to_its_end_before_sending(
+    postgres: Any, strict: StrictServer, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     postgres.execute("create sequence computed")
     # Each row leaves a trace when the server computes it: a result fetched whole would have computed all.
     slow = f"select email, nextval('computed') as visits from ({SERIES.format(100_000)}) as contacts"
-    strict.reset(faults=[{"nth": [500, None], "status": 401}])
+    strict.reset(faults=[{"nth": [1, None], "status": 401}])
+    prepare, ahead = Preparer.prepare, []
+
+    def watched(self: Preparer, batch: Sequence[Row]) -> None:
+        prepare(self, batch)
+        (computed,) = postgres.execute("select last_value from computed").fetchone()
+        ahead.append((computed - len(ahead) * 1000, strict.received))
+
+    monkeypatch.setattr(Preparer, "prepare", watched)
     end = run(sql=slow, sql_conn_id="postgres")
-    assert end.summary["created"] == 499
-    computed = postgres.execute("select last_value from computed").fetchone()[0]
-    assert end.summary["read"] <= computed < 20_000
+    assert (end.state, end.summary["read"], end.summary["created"]) == ("failed", 100_000, 0)
+    assert len(ahead) >= 100
+    assert max(computed for computed, _ in ahead) < 20_000
+    assert {received for _, received in ahead} == {0}
+    assert strict.received > 0
 
 
 def test_the_databases_session_ends_with_the_task(postgres: Any, strict: StrictServer, run: Callable[..., Run]) -> None:
@@ -202,7 +214,8 @@ def test_a_database_that_fails_in_the_middle_is_worth_another_try(
     )
     assert end.state == "up_for_retry"
     assert "reading from 'postgres' failed after 2,000 rows: DivisionByZero" in str(end.error)
-    assert len(strict.contacts) == end.summary["created"] == end.summary["read"] == 2000
+    assert (strict.received, strict.contacts) == (0, {})
+    assert (end.summary["read"], end.summary["created"], end.summary["undelivered"]) == (2000, 0, 2000)
     assert end.error is not None
     assert end.error.__cause__ is None
     assert end.error.__context__ is None

@@ -56,6 +56,7 @@ def test_the_summary_has_exactly_these_keys() -> None:
         "skipped": 0,
         "invalid": 1,
         "rejected": 1,
+        "merged": 0,
         "undelivered": 0,
         "requests": 5,
         "rate_limited": 1,

@@ -85,7 +85,7 @@ def _colour_is_true(scene: Scene) -> Iterator[str]:
     died += [VICTIMS[struck.strike.victim] for struck in scene.struck]
     causes = {cause for victim in died for cause in victim.true_causes}
     if night.is_over_budget:
-        causes.add(f"{night.bad} of {night.rows} rows refused")
+        causes.add(f"{night.bad} of {night.rows} rows were refused")
     if not any(cause in log for cause in causes):
         yield f"red, and Airflow gives none of these causes: {', '.join(sorted(causes))}"
 

@@ -100,6 +100,15 @@ def test_a_mapping_with_consent_is_warned_of_once(
     assert len(_WARNING) <= 110
 
 
+def test_a_consent_that_first_stands_in_a_later_row_is_warned_of(
+    strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    many = [*rows(2500), row_with(CONSENT[1]), row_with(CONSENT[0]), row_with(CONSENT[1])]
+    assert run_operator(rows=many, fields="builtin", check_only=True).state == "success"
+    told = warnings(capfd)
+    assert [sum(name in warning for warning in told) for name in CONSENT[:3]] == [1, 1, 0]
+
+
 def test_a_mapping_without_consent_is_not(
     strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,7 +162,7 @@ def test_a_source_that_fails(strict: StrictServer, airflow_db: None, kind: str) 
         run_operator(kind=kind, before=seen.append, rows=_Breaks(rows(30), LookupError()), fields="live")
     summary = seen[0]._run.summary
     assert summary["read"] == account(summary) == 30
-    assert summary["undelivered"] == (30 if kind == "ContactImportOperator" else 0)
+    assert summary["undelivered"] == 30
 
 
 @pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])

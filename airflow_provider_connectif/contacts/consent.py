@@ -1,0 +1,38 @@
+"""Consent properties and the order of their values: a sync may lower a consent freely and raises it with care."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+_SUBSCRIPTION = ("unsubscribed", "none", "subscribed")
+_ADDRESS = ("banned", "bounced", "paused", "active")
+
+RANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "_newsletterSubscriptionStatus": _SUBSCRIPTION,
+        "_smsSubscriptionStatus": _SUBSCRIPTION,
+        "_emailStatus": _ADDRESS,
+        "_mobilePhoneStatus": _ADDRESS,
+    }
+)
+"""The values of each consent property from the lowest rank to the highest. Values: API reference, "ContactPatch"."""
+
+
+def rank(property_id: str, value: Any) -> int:
+    """The rank of a consent value, 0 the lowest. A value that is not listed ranks highest: nothing is known of it."""
+    ranks = RANKS[property_id]
+    return ranks.index(value) if value in ranks else len(ranks)
+
+
+def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of one contact out of two of its rows: later values win, but a consent keeps its lowest rank.
+
+    :param earlier: JSON-ready values by property id.
+    :param later: likewise, of the row that stands behind.
+    """
+    both = {**earlier, **later}
+    for property_id in RANKS.keys() & earlier.keys() & later.keys():
+        both[property_id] = min(earlier[property_id], later[property_id], key=lambda value: rank(property_id, value))
+    return both

@@ -1,0 +1,208 @@
+"""A sink that sends a request for each change, and gives its worker back while it waits for a window.
+
+What is left to send is then put into the plan of the journal's database, so that the process that continues needs
+neither the source nor the field definitions: it sends what the plan holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.delivery.sender import RequestSender
+from airflow_provider_connectif.journal.confirmation import Confirmation
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Error, JournalError, Outcome, Stop, StopKind
+from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.verdict import Verdict
+
+PLAN_MAX_AGE_S = 12 * 3600.0
+
+
+class RequestSink:
+    """Delivers a plan by request.
+
+    :param sender: sends the changes.
+    :param quota: of the client.
+    :param report: of the run.
+    :param journal: what Connectif has acknowledged; ``None``: nothing is remembered, and nothing deferred.
+    :param confirmation: writes into the journal what became of changes.
+    :param same_contact: the journal's form of a contact key.
+    :param comes_back: the task was deferred before, and continues with its plan.
+    :param plan_max_age_s: a plan is sent for at most so many seconds, deferrals included.
+    """
+
+    scope = "Contacts: Write"
+    sends_consent_again = True
+    troubles = ()
+    checked_only = unaccounted = 0
+    is_early = False  # it ends with a stop then
+
+    def __init__(
+        self,
+        sender: RequestSender,
+        quota: Quota,
+        report: Report,
+        journal: Journal | None,
+        confirmation: Confirmation | None,
+        same_contact: Callable[[str], str],
+        *,
+        comes_back: bool = False,
+        plan_max_age_s: float = PLAN_MAX_AGE_S,
+    ) -> None:
+        self._sender = sender
+        self._quota = quota
+        self._report = report
+        self._journal = journal
+        self._confirmation = confirmation
+        self._same_contact = same_contact
+        self._comes_back = comes_back
+        self._max_age_s = plan_max_age_s
+        self._planned_at: float | None = None
+        self._is_parked = False
+        self.remapped = 0
+        """Contacts that are sent again because the mapping changed; set when the plan is made."""
+        self.summary_is_complete = not comes_back
+        """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why sending ended early, if it did."""
+        return self._sender.stop
+
+    @property
+    def deferred_until(self) -> float | None:
+        """When the task is to come back, in seconds since the epoch, if it has to."""
+        wait = self._sender.wait
+        return wait.until if wait is not None and self.stop == Stop(StopKind.DEFERRED) else None
+
+    def open(self, is_to_stop: Callable[[], bool]) -> None:
+        """Open the journal, if there is one, and wait until no other run of the sync is under way."""
+        if self._journal is not None:
+            self._journal.open(is_to_stop, self._report.log.info, comes_back=self._comes_back)
+
+    def resume(self) -> bool:
+        """Continue with the plan of an earlier process; whether there was a whole one."""
+        journal, report = self._journal, self._report
+        state = journal.plan.load() if journal is not None and self._comes_back else None
+        self.summary_is_complete = True
+        if state is not None:
+            report.effort.go_on(state["effort"], window_opens_at=state["quota"]["until"])
+            self._sender.restore(state.get("asked_deferrals", 0))
+            self._quota.recall(state["quota"])
+        if journal is None or state is None or not state["is_read"]:
+            if self._comes_back:
+                report.log.info(
+                    "Continuing after the rate limit: %s the source is read from its first row",
+                    "the changes left to send are gone;" if state is None else "now",
+                )
+                report.rejects.begin_anew()  # every row is looked at again
+            return False
+        report.restore(state)
+        self.remapped = state.get("remapped", 0)
+        self._sender.restore(state.get("asked_deferrals", 0))
+        if self._confirmation is not None:
+            is_alive = bool(report.tally.delivered or report.tally.outcomes[Outcome.SKIPPED])
+            self._confirmation.restore(state.get("held_back", ()), is_alive=is_alive)
+        self._planned_at = state.get("planned_at", time.time())
+        pending = journal.plan.count()
+        report.progress.begin_sending(pending)
+        report.log.info(
+            "Continuing after the rate limit: %s pending, %s",
+            plural(pending, "contact"),
+            report.progress.describe_left(),
+        )
+        self._sender.deliver(self._while_young(journal.plan.patches()))
+        return True
+
+    def check_columns(self, columns: Sequence[str] | None, mapping: ContactMapping) -> None:
+        """A PATCH takes every column that the mapping takes."""
+
+    def deliver(self, changes: PendingChanges, mapping: ContactMapping) -> None:
+        """Send the changes of a plan, as far as possible.
+
+        :param mapping: not needed here.
+        """
+        self._planned_at = time.time()
+        self._report.progress.begin_sending(len(changes))
+        self._sender.deliver(self._while_young(changes.batches()), changes.spread)
+
+    def close(self, verdict: Verdict, keyless: int | None) -> None:
+        """Leave the journal: with the plan where the run was deferred, else for good."""
+        if self._journal is None:
+            return
+        until = self.deferred_until
+        if until is not None:
+            try:
+                self._park(self._journal, until)
+            except JournalError:
+                self._journal.close(verdict, keyless=keyless)
+                raise
+            if self.deferred_until is not None:
+                self._is_parked = True
+                return
+        self._journal.close(verdict, keyless=keyless)  # also where the run was killed meanwhile: nobody comes back
+
+    def kill(self) -> str:
+        """Send nothing more; safe in a signal handler."""
+        self._sender.kill()
+        return ""
+
+    def look_at_the_clock(self) -> None:
+        """End early where the time limit is reached, or a wait is too long for a worker."""
+        self._sender.look_at_the_clock()
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        return self._sender.longest_pause_s
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds that are left of the time that the run may take."""
+        return self._sender.time_left_s
+
+    def leave_alone(self, error: Error, asked_s: float) -> None:
+        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+        self._sender.leave_alone(error, asked_s)
+
+    def summary(self) -> dict[str, Any]:
+        """``unconfirmed``, where there are any; ``deferrals``, where the run may be deferred."""
+        unconfirmed = self._report.unconfirmed
+        summary = {"unconfirmed": unconfirmed} if unconfirmed else {}
+        return summary | ({"deferrals": self._report.effort.deferrals} if self._sender.may_defer else {})
+
+    def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
+        """Log the end of the run, or that it gives its worker back."""
+        if self._is_parked and self._sender.wait is not None:
+            self._report.progress.log_deferral(self._sender.wait)
+        else:
+            self._report.progress.log_end(how, notes, reasons_in_exception)
+
+    def _while_young(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
+        """The batches, until the plan is too old to be sent as it is."""
+        for batch in batches:
+            if self._planned_at is not None and time.time() - self._planned_at > self._max_age_s:
+                self._sender.end(Stop(StopKind.PLAN_TOO_OLD))
+                return
+            yield batch
+
+    def _park(self, journal: Journal, until: float) -> None:
+        for batch in self._sender.unsent():
+            journal.plan.add([patch for patch in batch if not patch.is_planned], self._same_contact)
+        state = {
+            "is_read": self._planned_at is not None,
+            "planned_at": self._planned_at,
+            "quota": self._quota.remember(until),
+            "remapped": self.remapped,
+            "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
+            "asked_deferrals": self._sender.asked_deferrals,
+            **self._report.as_state(),
+        }
+        journal.park(state, until)

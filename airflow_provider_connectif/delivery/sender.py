@@ -1,0 +1,286 @@
+"""Sends changes by request, within the rate limit, and settles them by their responses."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from airflow_provider_connectif.api.quota import Quota, Wait
+from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.contacts.fields import KeyKind
+from airflow_provider_connectif.delivery.delivery import Delivery
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.journal.confirmation import Confirmation
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind
+from airflow_provider_connectif.reporting.report import Report
+
+_ASKED_FOR = frozenset({Cause.REFUSED, Cause.USED_UP})  # the other causes are our own prudence, and take a minute
+
+
+Spread = Callable[[int], Sequence[Patch]]
+
+
+def _nothing_more(most: int) -> Sequence[Patch]:
+    """Where nobody knows what is left, the sample comes from what is handed over."""
+    return ()
+
+
+class Send(Protocol):
+    """Sends one patch and raises the client's errors; paced by the client's quota."""
+
+    def __call__(self, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        """Send it.
+
+        :param on_fresh_connection: on a connection of its own.
+        """
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a delivery waits, and what it does instead.
+
+    :param longest_wait_s: a delay of more seconds that Connectif asks for ends the run, where it cannot be deferred.
+    :param defer_after_s: a wait of more seconds gives the worker back; ``None``: it never does.
+    :param time_limit_s: seconds that the run may take in all, those in which it was deferred included.
+    """
+
+    longest_wait_s: float
+    defer_after_s: float | None = None
+    time_limit_s: float | None = None
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        return self.longest_wait_s if self.defer_after_s is None else self.defer_after_s
+
+
+class RequestSender:
+    """Sends changes and settles them by their responses.
+
+    :param send: sends one patch.
+    :param quota: of the client.
+    :param policy: what each response leads to.
+    :param report: gets what became of each change.
+    :param confirmation: writes the same into the journal, where there is one.
+    :param key_kind: what the contact keys are.
+    :param max_in_flight: requests at once.
+    :param attempts: requests for one change in all.
+    :param stop_when_all_rejected: end early when the first responses are all rejections.
+    :param patience: how long it waits.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        quota: Quota,
+        policy: ResponsePolicy,
+        report: Report,
+        confirmation: Confirmation | None,
+        *,
+        key_kind: KeyKind,
+        max_in_flight: int,
+        attempts: int,
+        stop_when_all_rejected: bool,
+        patience: Patience,
+    ) -> None:
+        self._quota = quota
+        self._report = report
+        self._confirmation = confirmation
+        self._attempts = attempts
+        self._patience = patience
+        self._handed_over: deque[Settled] = deque()
+        self._batches: Iterator[Sequence[Patch]] = iter(())
+        self._spread: Spread = _nothing_more
+        self._left: deque[Patch] = deque()
+        self._is_all_handed_over = False
+        self._delivered_before = 0
+        self._asked_deferrals = 0
+        self.wait: Wait | None = None
+        """What the run is to wait for without a worker, once ``stop`` says that it was deferred."""
+        self._delivery = Delivery(
+            send,
+            quota.close,
+            policy,
+            send_apart=partial(send, on_fresh_connection=True),
+            key_kind=key_kind,
+            max_in_flight=max_in_flight,
+            tries=attempts,
+            stop_when_all_rejected=stop_when_all_rejected,
+            samples_from_outside=True,
+            unwritten=self._unwritten,
+            most_unwritten=None if confirmation is None else confirmation.commit_lines,
+            tell_failure=report.effort.add_failure,
+        )
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why sending ended early, if it did."""
+        return self._delivery.stop
+
+    @property
+    def may_defer(self) -> bool:
+        """Whether the worker may be given back."""
+        return self._patience.defer_after_s is not None
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        return self._patience.longest_pause_s
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds that are left of the time that the run may take."""
+        limit = self._patience.time_limit_s
+        return None if limit is None else max(0.0, limit - self._report.effort.duration_s)
+
+    @property
+    def asked_deferrals(self) -> int:
+        """Deferrals in a row that Connectif has asked for, this one included, without a contact between them."""
+        if self.wait is None or self.wait.cause is not Cause.ASKED:
+            return 0
+        is_in_a_row = self._report.tally.delivered == self._delivered_before
+        return 1 + (self._asked_deferrals if is_in_a_row else 0)
+
+    def restore(self, asked_deferrals: int) -> None:
+        """Continue after a deferral, with the counts of the report.
+
+        :param asked_deferrals: as of :attr:`asked_deferrals`.
+        """
+        tally = self._report.tally
+        self._asked_deferrals = asked_deferrals
+        self._delivered_before = tally.delivered
+        self._delivery.count_before(tally.delivered, tally.outcomes[Outcome.REJECTED])
+
+    def end(self, stop: Stop) -> None:
+        """Send nothing more; what is in flight comes to its end."""
+        self._delivery.end(stop)
+
+    def kill(self) -> None:
+        """Send nothing more and wait for nothing. Takes no lock: for signal handlers."""
+        self._delivery.kill()
+
+    def deliver(self, batches: Iterator[Sequence[Patch]], spread: Spread = _nothing_more) -> None:
+        """Send changes until all are settled, or the run ends early.
+
+        :param batches: in the order in which they are sent; read as there is room.
+        :param spread: takes so many patches evenly from what ``batches`` has not given yet.
+        """
+        self._batches, self._spread = batches, spread
+        is_whole = False
+        try:
+            with self._delivery:
+                for batch in batches:
+                    if not self._hand_over(batch):
+                        break
+                self._is_all_handed_over = True
+                self._delivery.drain(self._tick)
+                self._delivery.finish()
+            is_whole = self.stop is None
+        finally:
+            self._is_all_handed_over = False
+            self._collect()
+            self._end_confirmation(is_whole=is_whole)
+
+    def unsent(self) -> Iterator[Sequence[Patch]]:
+        """What was not settled when sending ended early, in batches."""
+        yield [*self._delivery.unsent(), *self._left]
+        yield from self._batches
+
+    def look_at_the_clock(self) -> None:
+        """End early where the time limit is reached, or a wait is too long for a worker."""
+        if self.stop:
+            return
+        if self.time_left_s == 0.0:
+            self._delivery.end(Stop(StopKind.TIMED_OUT))
+            return
+        wait = self._quota.wait
+        if wait is not None and self.may_defer:
+            self._defer_for(wait)
+        elif wait is not None and wait.cause in _ASKED_FOR:
+            self.leave_alone(None, wait.until - time.time())
+        elif wait is None and (asked := self._asked_wait()) is not None:
+            self.leave_alone(asked[1], asked[0].until - time.time())
+
+    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+        if not self.may_defer:
+            if asked_s > self._patience.longest_wait_s:
+                self._delivery.end(Stop(StopKind.LEFT_ALONE, error, asked_s, self._patience.longest_wait_s))
+            return
+        if self._asked_deferrals >= self._attempts:  # a server that only ever puts us off is not there
+            self._delivery.end(Stop(StopKind.NOT_ANSWERING, error))
+            return
+        self._defer_for(Wait(time.time() + asked_s, Cause.ASKED))
+
+    def _defer_for(self, wait: Wait) -> None:
+        if not self.stop and wait.until - time.time() > self.longest_pause_s:
+            self.wait = wait
+            self._delivery.end(Stop(StopKind.DEFERRED))
+
+    def _asked_wait(self) -> tuple[Wait, Error] | None:
+        # Before all changes are handed over, others may follow that can be sent at once.
+        return self._delivery.asked_wait if self._is_all_handed_over or self._delivery.is_full else None
+
+    def _hand_over(self, batch: Sequence[Patch]) -> bool:
+        """Whether there is more to be done."""
+        if self._confirmation is not None:
+            self._confirmation.before_sending(batch)
+        self._left = deque(batch)
+        while self._left:
+            if not self._delivery.submit(self._left[0], self._tick):
+                return False
+            self._left.popleft()
+            self._tick()
+        return True
+
+    def _sample(self, most: int) -> Sequence[Patch]:
+        """Changes taken evenly from what is not handed over yet."""
+        sample = list(self._spread(most))
+        left = list(self._left)[1:]  # the first one may be on its way to be handed over
+        missing = min(most - len(sample), len(left))
+        places = {n * (len(left) - 1) // max(1, missing - 1) for n in range(missing)}
+        if places:
+            chosen = [patch for place, patch in enumerate(left) if place in places]
+            sample += chosen
+            rest = [patch for place, patch in enumerate(left) if place not in places]
+            self._left = deque([self._left[0], *rest])
+        if self._confirmation is not None:
+            self._confirmation.before_sending(sample)
+        return sample
+
+    def _tick(self) -> None:
+        self._collect(commit=True)
+        if self._confirmation is not None:
+            self._confirmation.commit_if_due()
+            self._delivery.written()
+        if wanted := self._delivery.wanted_sample:
+            self._delivery.give_sample(self._sample(wanted))
+        self._report.progress.tick()
+        self.look_at_the_clock()
+
+    def _collect(self, *, commit: bool = False) -> None:
+        confirm = _not_kept if self._confirmation is None else self._confirmation.settle
+        self._handed_over.extend(self._delivery.collect())
+        while self._handed_over:
+            self._report.settle(self._handed_over.popleft(), confirm)
+            if commit and self._confirmation is not None:
+                self._confirmation.commit_if_due()
+
+    def _end_confirmation(self, *, is_whole: bool) -> None:
+        # Refusals are kept back while every response is a rejection: of an early end nobody knows what was to follow.
+        if self._confirmation is not None and self.stop != Stop(StopKind.DEFERRED):
+            self._confirmation.end(self._delivery.unanswered(), drops_refusals=not is_whole)
+
+    def _unwritten(self) -> int:
+        return len(self._handed_over) + (0 if self._confirmation is None else self._confirmation.unwritten)
+
+
+def _not_kept(settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
+    """Without a journal every refusal is new."""
+    return False

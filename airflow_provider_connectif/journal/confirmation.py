@@ -1,0 +1,102 @@
+"""What Connectif has confirmed, written into the journal, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from airflow_provider_connectif.journal.held_back import HeldBackRefusals
+from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome, Settled
+
+
+class Confirmation:
+    """Writes what became of changes.
+
+    :param journal: open.
+    :param same_contact: the journal's form of a contact key.
+    :param holds_refusals_back: a refusal is written only when a response of another kind has arrived.
+    """
+
+    def __init__(self, journal: Journal, same_contact: Callable[[str], str], *, holds_refusals_back: bool) -> None:
+        self._journal = journal
+        self._same_contact = same_contact
+        self._refusals = HeldBackRefusals(journal, keeps=holds_refusals_back)
+        self._refused_before: set[str] = set()
+
+    def before_sending(self, patches: Sequence[Patch]) -> None:
+        """Mark what the journal says of these contacts as in doubt until their responses are here."""
+        known = (patch for patch in patches if patch.digests and not patch.is_new)
+        digests = {self._same_contact(patch.key): _refusable(patch) for patch in known}
+        self._refused_before |= self._journal.refused_before(digests)
+        self._journal.doubt(digests)
+
+    def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
+        """Write what became of a change. What failed leaves no mark, so that it differs next time by itself.
+
+        :return: whether it is a refusal that a run before this one has met, too.
+        """
+        patch = settled.patch
+        if settled.outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED):
+            self._refusals.release()
+        if patch.digests is None:
+            return False
+        key = self._same_contact(patch.key)
+        is_known = False
+        if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
+            self._journal.acknowledge(key, patch.digests, delivered_as=settled.outcome.value)
+        elif settled.is_remembered:
+            is_known = key in self._refused_before
+            self._refusals.add(key, _refusable(patch), status, "; ".join(reasons))
+        elif settled.outcome is Outcome.UNDELIVERED:
+            self._journal.leave_in_doubt([key])  # it may have arrived all the same, after another process's patch
+        self._refused_before.discard(key)
+        if patch.is_planned:
+            self._journal.settle_planned(patch.number)
+        return is_known
+
+    def end(self, unanswered: Sequence[Patch], *, drops_refusals: bool) -> None:
+        """Sending has ended.
+
+        :param unanswered: patches that were sent, and nobody waits any more for a response that says what became of
+            them.
+        :param drops_refusals: the run ended early; what is still kept back is not to hold any row.
+        """
+        self._journal.leave_in_doubt(self._same_contact(patch.key) for patch in unanswered)
+        if drops_refusals:
+            self._refusals.drop()
+        else:
+            self._refusals.release()
+
+    def as_state(self) -> list[list[Any]]:
+        """The refusals that are not written yet, JSON-ready, for the process that continues after a deferral."""
+        return self._refusals.as_state()
+
+    def restore(self, state: Sequence[Sequence[Any]], *, is_alive: bool) -> None:
+        """Continue where an earlier process stopped.
+
+        :param is_alive: it has had a response that was no rejection.
+        """
+        self._refusals.restore(state)
+        if is_alive:
+            self._refusals.release()
+
+    @property
+    def commit_lines(self) -> int:
+        """Responses that are written at once."""
+        return self._journal.commit_lines
+
+    @property
+    def unwritten(self) -> int:
+        """Responses that are not written yet."""
+        return self._journal.unwritten
+
+    def commit_if_due(self) -> None:
+        """Write what has gathered, when it is enough or old enough."""
+        self._journal.commit_if_due()
+
+
+def _refusable(patch: Patch) -> str:
+    """What is held if the patch is rejected: its row, or of several rows what they make together."""
+    return "" if patch.digests is None else patch.digests.row or patch.digests.patch

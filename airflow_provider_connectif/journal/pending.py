@@ -1,0 +1,298 @@
+"""The changes of a run between planning and sending: in memory while they are few, then in a file without a name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from airflow_provider_connectif.contacts.consent import merged
+from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.outcomes import PendingError
+from airflow_provider_connectif.reporting.rejects import jsonable
+
+PENDING_LIMIT_BYTES = 10_000_000_000
+BATCH_CHANGES = 500
+_BATCH_BYTES = 4_000_000  # a batch of wide rows is shorter
+_CACHE_KIB = 16_000
+_PAGE_BYTES = 8192
+_KEY_BYTES = 16  # of a contact's digest; a hundred million contacts collide with a probability below 1e-22
+_KEYS_AT_ONCE = 500
+
+
+class Rank(IntEnum):
+    """The order in which changes are sent; the lowest first."""
+
+    NEW = 1
+    CHANGED = 2
+    REJECTED_BEFORE = 3
+
+
+class PendingChange(NamedTuple):
+    """A patch that is to be sent.
+
+    ``patch``: with the digests that the journal gets. ``contact``: the one form of the contact's key
+    (:func:`airflow_provider_connectif.contacts.identity.same_contact`). ``rank``: when it is sent.
+    ``acknowledged_digest``: of the patch that Connectif holds, where the journal knows it. ``refused_digest``: of what
+    was refused last. ``is_merged``: the change is made of several rows.
+    """
+
+    patch: Patch
+    contact: str
+    rank: Rank = Rank.NEW
+    acknowledged_digest: str | None = None
+    refused_digest: str | None = None
+    is_merged: bool = False
+
+
+class PendingChanges:
+    """What a run has to send, one change for each contact.
+
+    Several rows of one contact become one change: later values win over earlier ones, but of a consent property the
+    lowest rank wins. Such a change has no row digest, so that its rows do not look unchanged one by one the next time.
+
+    Rows stay beside their changes: for the file of refused rows, and to conceal what a server quotes of them.
+
+    The file is a SQLite database that is unlinked as soon as it is open: whatever ends the process, nothing remains.
+
+    :param patch_digest: the digest of a patch's properties and its contact; needed where patches have digests.
+    :param folder: where the file lies. Default: the system's temporary folder.
+    :param limit_bytes: more than this is an error, since a source must end.
+    :raises PendingError: the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        patch_digest: Callable[[Any, str], str] | None = None,
+        *,
+        folder: Path | None = None,
+        limit_bytes: int = PENDING_LIMIT_BYTES,
+    ) -> None:
+        self._patch_digest = patch_digest
+        self._folder = Path(tempfile.gettempdir()) if folder is None else folder
+        self._database = self._opened()
+        self._database.execute(f"pragma max_page_count = {max(8, limit_bytes // _PAGE_BYTES)}")
+        self._limit_bytes = limit_bytes
+        self._count = 0
+        self._position = (-1, 0)
+        self.merged = 0
+        """Rows that became part of another row's change."""
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __enter__(self) -> PendingChanges:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up what is pending, and the space it takes."""
+        with suppress(sqlite3.Error):
+            self._database.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file, or what it would have where all is still in memory."""
+        (pages,) = self._database.execute("pragma page_count").fetchone()
+        return int(pages) * _PAGE_BYTES
+
+    def add(self, changes: Iterable[PendingChange]) -> None:
+        """Keep changes, in the order of their rows.
+
+        :raises PendingError: the disk is full, or the limit is reached.
+        """
+        by_contact: dict[bytes, PendingChange] = {}
+        for change in changes:
+            digest = _digest(change.contact)
+            earlier = by_contact.get(digest)
+            by_contact[digest] = change if earlier is None else self._merged(earlier, change)
+        known = self._rows_of(by_contact)
+        for digest, row in known.items():
+            by_contact[digest] = self._merged(_unpacked(row), by_contact[digest])
+        lines = [self._packed(digest, change) for digest, change in by_contact.items()]
+        self._guarded(lambda: self._database.executemany(_UPSERT, lines))
+        self._count += len(by_contact) - len(known)
+
+    def holds(self, contacts: Collection[str]) -> set[str]:
+        """Which of these contacts have a change that is pending."""
+        if not self._count or not contacts:
+            return set()
+        by_digest = {_digest(contact): contact for contact in contacts}
+        return {by_digest[digest] for digest in self._rows_of(by_digest)}
+
+    def drop_acknowledged(self) -> int:
+        """Take out merged changes that Connectif holds already; how many."""
+        dropped = self._database.execute("delete from changes where merged and digest = acknowledged").rowcount
+        self._count -= dropped
+        return dropped
+
+    def take_refused(self) -> list[PendingChange]:
+        """Take out merged changes that were refused before as they are."""
+        is_refused = "merged and digest = refused"
+        found = self._database.execute(f"select {_COLUMNS} from changes where {is_refused}").fetchall()  # noqa: S608
+        self._database.execute(f"delete from changes where {is_refused}")  # noqa: S608 - a text of ours
+        self._count -= len(found)
+        return [_unpacked(row) for row in found]
+
+    def count_of(self, rank: Rank) -> int:
+        """How many changes have a rank."""
+        return int(self._database.execute("select count(*) from changes where rank = ?", (rank,)).fetchone()[0])
+
+    def batches(self) -> Iterator[list[Patch]]:
+        """All patches in the order of their rank, then of their rows; read while they are sent.
+
+        A batch has at most 500 patches, and fewer of large ones.
+        """
+        ranks = [rank for (rank,) in self._database.execute("select distinct rank from changes order by rank")]
+        for rank in ranks:
+            self._position = (rank, 0)
+            while batch := self._batch(*self._position):
+                self._position = (rank, batch[-1][0])
+                yield [patch for _, patch in batch]
+
+    def spread(self, most: int) -> list[Patch]:
+        """Patches taken evenly from those that :meth:`batches` has not given yet, and will not give any more."""
+        rank, last = self._position
+        left = "not taken and (rank > ? or (rank = ? and id > ?))"
+        query = f"select id from changes where {left} order by rank, id"  # noqa: S608 - a text of ours
+        (count,) = self._database.execute(f"select count(*) from changes where {left}", (rank, rank, last)).fetchone()  # noqa: S608
+        places = {n * (count - 1) // max(1, most - 1) for n in range(most)} if count > most else set(range(count))
+        ids = [row[0] for place, row in enumerate(self._database.execute(query, (rank, rank, last))) if place in places]
+        marks = ",".join("?" * len(ids))
+        self._database.execute(f"update changes set taken = 1 where id in ({marks})", ids)  # noqa: S608 - marks only
+        found = self._database.execute(f"select {_COLUMNS} from changes where id in ({marks})", ids)  # noqa: S608
+        return [_unpacked(row).patch for row in found]
+
+    def _batch(self, rank: int, last: int) -> list[tuple[int, Patch]]:
+        found, size = [], 0
+        for row in self._database.execute(_SELECT_RANK, (rank, last, BATCH_CHANGES)):
+            found.append((row[0], _unpacked(row[1:]).patch))
+            size += len(row[-1])
+            if size >= _BATCH_BYTES:
+                break
+        return found
+
+    def _merged(self, earlier: PendingChange, later: PendingChange) -> PendingChange:
+        self.merged += 1
+        properties = merged(earlier.patch.properties, later.patch.properties)
+        digests = later.patch.digests
+        if digests is not None and self._patch_digest is not None:
+            digests = Digests("", self._patch_digest(properties, later.contact), digests.mapping)
+        patch = later.patch._replace(properties=properties, digests=digests)
+        return earlier._replace(patch=patch, rank=min(earlier.rank, later.rank), is_merged=True)
+
+    def _rows_of(self, digests: Collection[bytes]) -> dict[bytes, Sequence[Any]]:
+        if not self._count:
+            return {}
+        found: dict[bytes, Sequence[Any]] = {}
+        asked = list(digests)
+        for first in range(0, len(asked), _KEYS_AT_ONCE):
+            part = asked[first : first + _KEYS_AT_ONCE]
+            query = _SELECT_CONTACTS.format(",".join("?" * len(part)))
+            found.update((row[0], row[1:]) for row in self._database.execute(query, part))
+        return found
+
+    def _packed(self, digest: bytes, change: PendingChange) -> tuple[Any, ...]:
+        patch = change.patch
+        row, sent, mapping = patch.digests or Digests("", "", "")
+        payload = json.dumps(
+            [
+                patch.key,
+                patch.properties,
+                jsonable(patch.row),
+                change.contact,
+                row,
+                mapping,
+            ],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        ).encode("utf-8", "surrogatepass")
+        is_journaled = patch.digests is not None
+        return (
+            *(digest, change.rank, patch.number, change.is_merged, sent if is_journaled else None),
+            *(change.acknowledged_digest, change.refused_digest, payload),
+        )
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            handle, name = tempfile.mkstemp(prefix="connectif-pending-", dir=self._folder)
+            os.close(handle)
+            try:
+                database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+                # The first write opens the file for good; then it needs no name any more.
+                database.executescript(_SCHEMA)
+            finally:
+                os.unlink(name)
+        except (OSError, sqlite3.Error) as error:
+            raise PendingError(f"pending changes cannot be kept in {str(self._folder)!r}: {error}") from None
+        return database
+
+    def _guarded(self, write: Callable[[], object]) -> None:
+        size = 0
+        try:
+            self._database.execute("begin")
+            write()
+            self._database.execute("commit")
+            return
+        except sqlite3.Error as error:
+            # "database or disk is full" stands for both the limit and the disk.
+            is_full = getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+            with suppress(sqlite3.Error):
+                size = self.size_bytes
+            words = str(error)
+        where = f"{size / 1e6:,.0f} MB in {str(self._folder)!r}"
+        if is_full and size >= 0.9 * self._limit_bytes:
+            raise PendingError(
+                f"the pending changes exceed pending_limit, {self._limit_bytes / 1e9:g} GB ({where}): "
+                "does the source end?",
+                final=True,
+            )
+        if is_full:
+            raise PendingError(f"the disk is full: the pending changes take {where} so far; nothing was sent")
+        raise PendingError(f"the pending changes cannot be written ({words}; {where}); nothing was sent")
+
+
+_SCHEMA = f"""
+pragma page_size = {_PAGE_BYTES};
+pragma journal_mode = off;
+pragma synchronous = off;
+pragma locking_mode = exclusive;
+pragma temp_store = memory;
+pragma cache_size = -{_CACHE_KIB};
+create table changes (
+    id integer primary key, contact blob not null, rank integer not null, number integer not null,
+    merged integer not null, digest text, acknowledged text, refused text, payload blob not null,
+    taken integer not null default 0
+);
+create unique index contact on changes (contact);
+"""
+_UPSERT = (
+    "insert into changes (contact, rank, number, merged, digest, acknowledged, refused, payload) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?) "
+    "on conflict (contact) do update set rank = excluded.rank, number = excluded.number, merged = excluded.merged, "
+    "digest = excluded.digest, payload = excluded.payload"
+)
+_COLUMNS = "rank, number, merged, digest, acknowledged, refused, payload"
+_SELECT_CONTACTS = f"select contact, {_COLUMNS} from changes where contact in ({{}})"  # noqa: S608 - marks only
+_SELECT_RANK = f"select id, {_COLUMNS} from changes where rank = ? and id > ? and not taken order by id limit ?"  # noqa: S608
+
+
+def _digest(contact: str) -> bytes:
+    return hashlib.blake2b(contact.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
+
+
+def _unpacked(row: Sequence[Any]) -> PendingChange:
+    rank, number, is_merged, sent, acknowledged, refused, payload = row
+    key, properties, source_row, contact, row_digest, mapping = json.loads(payload)
+    digests = None if sent is None else Digests(row_digest, sent, mapping)
+    patch = Patch(number, key, properties, source_row, digests, is_new=digests is not None and rank == Rank.NEW)
+    return PendingChange(patch, contact, Rank(rank), acknowledged, refused, bool(is_merged))

@@ -1,0 +1,131 @@
+"""What all stages report to: counts, refused rows, progress. It knows none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled
+from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.reporting.effort import Effort
+from airflow_provider_connectif.reporting.progress import Log, Progress
+from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
+from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.summary import Tally
+
+Confirm = Callable[[Settled, Sequence[str], int | None], bool]
+
+
+class Report:
+    """The report of one run, over all the processes that work at it.
+
+    ``tally``: rows by outcome. ``effort``: requests and time. ``rejects``: the rows that were not delivered.
+    ``progress``: what the task log says meanwhile. ``log``: the task's.
+
+    :param mapping: names the columns of properties.
+    :param quota: of the client.
+    :param rejects: where rows are written that were not delivered.
+    :param rejects_path: its name, for the summary.
+    :param log: the task's.
+    :param by_import: most rows take no request of their own.
+    """
+
+    def __init__(
+        self,
+        mapping: ContactMapping,
+        quota: Quota,
+        rejects: Rejects,
+        rejects_path: str | None,
+        log: Log,
+        *,
+        by_import: bool = False,
+    ) -> None:
+        self._mapping = mapping
+        self._rejects_path = rejects_path
+        self.tally = Tally()
+        self.effort = Effort(quota)
+        self.progress = Progress(log, self.tally, quota, self.effort, by_import=by_import)
+        self.rejects = rejects
+        self.unconfirmed = 0
+        """Contacts that count as delivered although the response showed another one."""
+        self.log = log
+
+    @property
+    def written_rejects_path(self) -> str | None:
+        """Where rows are that were not delivered, if there are any."""
+        return self._rejects_path if self.rejects.lines else None
+
+    def refuse(
+        self,
+        number: int,
+        row: Row,
+        outcome: Outcome,
+        status: int | None,
+        reasons: Sequence[str],
+        *,
+        is_known: bool = False,
+    ) -> None:
+        """Count and write a row that is not sent.
+
+        :param reasons: without personal data.
+        :param is_known: a run before this one has seen the same refusal.
+        """
+        self.tally.count(outcome, number, reasons, is_known=is_known)
+        key = row.get(self._mapping.key_column) if hasattr(row, "get") else None
+        self.rejects.write(number, key, outcome.value, status, reasons, row)
+
+    def settle(self, settled: Settled, confirm: Confirm) -> None:
+        """Count a change that was sent, and write it where it was not delivered.
+
+        :param confirm: writes it into the journal; gets the reasons without personal data and the status of the last
+            response, and says whether it is a refusal that a run before this one has met.
+        """
+        patch, error = settled.patch, settled.error
+        reasons: Sequence[str] = () if error is None else self._reasons(error, patch, settled)
+        if settled.is_unconfirmed:
+            self._count_unconfirmed()
+        status = error.status if isinstance(error, ConnectifHttpError) else None
+        is_known = confirm(settled, reasons, status)
+        self.tally.count(settled.outcome, patch.number, _shown(settled.outcome, reasons), is_known=is_known)
+        if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
+            self.rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
+
+    def as_state(self) -> dict[str, Any]:
+        """JSON-ready, for the process that continues after a deferral."""
+        return {
+            "tally": self.tally.as_state(),
+            "effort": self.effort.as_state(),
+            "rejects": self.rejects.lines,
+            "unconfirmed": self.unconfirmed,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Count from where an earlier process stopped; its effort is restored apart."""
+        self.tally.go_on(state["tally"])
+        self.rejects.lines = state.get("rejects", 0)
+        self.unconfirmed = state.get("unconfirmed", 0)
+
+    def _count_unconfirmed(self) -> None:
+        if not self.unconfirmed:
+            self.log.warning(
+                "A contact was accepted twice with a response that shows another one: it counts as delivered, and as "
+                "unconfirmed. Is there a proxy that mixes up responses?"
+            )
+        self.unconfirmed += 1
+
+    def _reasons(self, error: Error, patch: Patch, settled: Settled) -> Sequence[str]:
+        reasons = public_reasons(error, patch, self._mapping)
+        if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
+            return tuple(f"{reason}, {settled.tries} times" for reason in reasons)
+        return reasons
+
+
+def _shown(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:
+    """The reasons that a person sees; those of rows that the author leaves out are marked."""
+    if outcome is Outcome.SKIPPED:
+        return [f"skipped: {reason}" for reason in reasons]
+    return () if outcome in (Outcome.CREATED, Outcome.UPDATED) else reasons

@@ -1,0 +1,243 @@
+"""Which rows are worth a request: those that differ from what Connectif has acknowledged."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_connectif.contacts.identity import folded, may_be_folded
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.delivery.response_policy import STATUSES_ABOUT_THE_ROW
+from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, patch_digest
+from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
+from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.rows import Row, RowBatch
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.lines import Line
+    from airflow_provider_connectif.journal.store import Journal
+
+_ANOTHER = "-"  # the digest of no row, nor of a change of several rows, which is empty
+
+
+class Seen(NamedTuple):
+    """A row and what the journal knows of its contact.
+
+    ``place``: in its batch. ``key``: in the journal's form; ``None`` where the row has none that is valid.
+    ``is_pending``: another row of the contact differs, so that this one counts even if the journal holds it.
+    """
+
+    place: int
+    key: str | None
+    row_digest: str
+    line: Line | None
+    is_pending: bool = False
+
+
+class Comparison:
+    """Compares rows with the journal. It writes what the journal has to know of rows that are not sent.
+
+    :param journal: open.
+    :param mapping: with the definitions that the run checks against.
+    :param full_refresh: send every row, changed or not.
+    :param retry_rejected: send rows again that were refused as they are.
+    :param way: as of :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
+    """
+
+    def __init__(
+        self, journal: Journal, mapping: ContactMapping, *, full_refresh: bool, retry_rejected: bool, way: str = ""
+    ) -> None:
+        self._journal = journal
+        self._mapping = mapping
+        self._full_refresh = full_refresh
+        self._retry_rejected = retry_rejected
+        self._way = way
+        self._mapping_digest = mapping_digest(mapping, way)
+        self._digester = RowDigester(mapping, way)
+        self._folded: set[str] = set()
+        """What addresses that were met had for a key when keys were folded, where it is another contact's now."""
+        self._delivered_earlier: set[str] = set()
+        self.remapped = 0
+        """Contacts that are sent again because the mapping changed."""
+
+    def patch_digest(self, properties: Mapping[str, Any], contact: str) -> str:
+        """The digest of what a contact holds after a patch."""
+        return patch_digest(properties, self._way, contact)
+
+    def look_up(self, batch: Sequence[Row], pending: PendingChanges) -> list[Seen]:
+        """The rows of a batch that are not unchanged at a glance.
+
+        Keys are looked up as they stand in the rows: where the journal has just that key and just that row, it was
+        checked on the day it was sent.
+        """
+        self._delivered_earlier.clear()
+        keys: list[str | None] = self._plain_keys(batch)
+        digests = self._row_digests(batch)
+        asked = {key: digest for key, digest in zip(keys, digests, strict=True) if key is not None}
+        nameless = None in keys
+        if self._full_refresh:
+            asked = dict.fromkeys(asked, _ANOTHER)
+        elif nameless or len(asked) < len(keys):
+            asked |= dict.fromkeys(_twice(keys), _ANOTHER)
+        held = pending.holds(asked)
+        asked |= dict.fromkeys(held, _ANOTHER)
+        lines = self._journal.differing(asked, all_differ=self._full_refresh)
+        if not lines and not nameless:
+            return []
+        spelled = self._other_spellings(batch, keys, lines)
+        held |= pending.holds({key for key in spelled.values() if key is not None})
+        seen = []
+        for place, key in enumerate(keys):
+            if place in spelled:
+                key = spelled[place]
+            elif key not in lines:
+                continue
+            line = lines.get(key) if key is not None else None
+            seen.append(Seen(place, key, digests[place] if key is not None else "", line, key in held))
+        return seen
+
+    def outcome(self, seen: Seen) -> Outcome | None:
+        """What is known of a row before any of its values is looked at closely."""
+        line = seen.line
+        if seen.key is None or line is None or seen.is_pending:
+            return None
+        series = self._journal.series
+        if self._full_refresh and not series.has_met(line) and not series.delivered_earlier(line):
+            return None
+        if line.row_digest == seen.row_digest:
+            return self._delivered_as(seen.key, line)
+        if line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(line):
+            if line.state == INVALID:
+                self._journal.restore(seen.key, REJECTED)
+            # What an earlier attempt of this run has met is a refusal of this run; no other will report it.
+            is_of_this_run = line.state == REJECTED and series.has_met(line)
+            return Outcome.REJECTED if is_of_this_run else Outcome.HELD
+        return None
+
+    def is_known_refusal(self, seen: Seen) -> bool:
+        """Whether a run before this one has seen this row refused by Connectif."""
+        return seen.line is not None and self._journal.is_known_refusal(seen.line)
+
+    def is_known_invalid(self, seen: Seen, keyless: int) -> bool:
+        """Whether a run before this one has seen the same invalid row; what is new is written down.
+
+        :param keyless: how many rows without a valid key were read, this one included.
+        """
+        if seen.key is None:
+            # Such rows cannot be told apart: as many as before are known, those beyond are new.
+            return keyless <= self._journal.series.keyless_before
+        return self._journal.meets_invalid(seen.key, seen.row_digest, seen.line)
+
+    def change(self, seen: Seen, patch: Patch) -> PendingChange | None:
+        """What is to be sent for a row, or ``None`` if Connectif holds just that already."""
+        key, line = seen.key or "", seen.line
+        digests = Digests(seen.row_digest, self.patch_digest(patch.properties, key), self._mapping_digest)
+        patch = patch._replace(digests=digests)
+        if line is None:
+            return PendingChange(patch, key)
+        acknowledged = None if self._full_refresh else line.patch_digest
+        if acknowledged is not None and self._is_of_before(key, line, patch):
+            acknowledged = digests.patch
+        if acknowledged == digests.patch and not seen.is_pending:
+            self._journal.confirm(key, digests)
+            return None
+        if not self._full_refresh:
+            self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
+        rank = Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE
+        refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
+        return PendingChange(patch, key, rank, acknowledged, refused)
+
+    def refusal(self, contact: str) -> Seen:
+        """A contact as its last refusal left it."""
+        line = self._journal.differing({contact: _ANOTHER}, all_differ=True).get(contact)
+        return Seen(0, contact, "", line)
+
+    def _is_of_before(self, key: str, line: Line, patch: Patch) -> bool:
+        """Whether a line of an earlier version, whose digest names no contact, says that this one holds this patch.
+
+        Keys were folded then. Where another contact can have had this key, the line may be that one's.
+        """
+        if self._mapping.key == "email" and (may_be_folded(key) or key in self._folded):
+            return False
+        return line.patch_digest == patch_digest(patch.properties, self._way)
+
+    def _other_spellings(
+        self, batch: Sequence[Row], keys: Sequence[str | None], lines: dict[str, Line | None]
+    ) -> dict[int, str | None]:
+        """The proper keys of rows by place, where they are not what stands in the row; adds their lines.
+
+        A row without a key that stands there plainly is always among them, whether it has a proper one or none.
+        """
+        unknown = [place for place, key in enumerate(keys) if key is None or (key in lines and lines[key] is None)]
+        looked_at = {place: self._journal_key(batch[place]) for place in unknown}
+        spelled = {place: key for place, key in looked_at.items() if key is None or key != keys[place]}
+        proper = {key for key in spelled.values() if key is not None}
+        lines |= self._journal.differing(dict.fromkeys(proper, _ANOTHER), all_differ=True)
+        return spelled
+
+    def _delivered_as(self, key: str, line: Line) -> Outcome:
+        """The outcome of a row that Connectif holds: delivered, if an earlier attempt of this run did that."""
+        if line.state == INVALID:
+            self._journal.restore(key, ACKNOWLEDGED)
+        if key in self._delivered_earlier or not self._journal.series.delivered_earlier(line):
+            return Outcome.UNCHANGED
+        self._delivered_earlier.add(key)
+        return Outcome(line.delivered_as or Outcome.UPDATED)
+
+    def _plain_keys(self, batch: Sequence[Row]) -> list[str | None]:
+        """Keys in the form of the journal, by their looks alone; ``None`` for those that need a closer one."""
+        column = self._mapping.key_column
+        values: list[Any]
+        if isinstance(batch, RowBatch):
+            position = batch.position(column)
+            values = [None] * len(batch) if position is None else [row[position] for row in batch.values]
+        else:
+            values = [row.get(column) if isinstance(row, Mapping) else None for row in batch]
+        is_email = self._mapping.key == "email"
+        # Whatever it is, it goes into a query: nothing that cannot be printed, and no NUL, which PostgreSQL refuses.
+        return [
+            (value.lower() if is_email else value)
+            if type(value) is str and value.isprintable() and (value.isascii() or not is_email)
+            else None
+            for value in values
+        ]
+
+    def _row_digests(self, batch: Sequence[Row]) -> list[str]:
+        if isinstance(batch, RowBatch):
+            try:
+                return self._digester.of_batch(batch)
+            except Exception:  # noqa: BLE001 - a value of any class may raise anything; one by one, the row is found
+                return [self._row_digest(row) for row in batch]
+        return [self._row_digest(row) for row in batch]
+
+    def _row_digest(self, row: Row) -> str:
+        try:
+            return self._digester(row)
+        except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text
+            return secrets.token_hex(16)  # equals nothing, so the row is looked at closely
+
+    def _journal_key(self, row: Row) -> str | None:
+        key = self._mapping.key_of(row)
+        if key is None:
+            return None
+        same = self._mapping.same_contact(key)
+        if not same.isascii() and (former := folded(key)).isascii():
+            self._folded.add(former)
+        return same
+
+
+def _is_about_the_row(line: Line) -> bool:
+    """Whether a refusal is the row's own fault; journals of earlier versions hold others, too.
+
+    Those of imports and of invalid rows have no status.
+    """
+    return line.status_code is None or line.status_code in STATUSES_ABOUT_THE_ROW
+
+
+def _twice(keys: Collection[str | None]) -> set[str]:
+    """The keys that stand more than once."""
+    return {key for key, count in Counter(keys).items() if key is not None and count > 1}

@@ -1,0 +1,107 @@
+"""From rows to changes: map, check, compare with the journal. Nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.runs.comparison import Comparison, Seen
+
+
+class Preparer:
+    """Makes a pending change of each row that has to be sent, and settles the others.
+
+    :param mapping: with the definitions that the run checks against.
+    :param comparison: with the journal; ``None``: every valid row is sent.
+    :param pending: gets the changes.
+    :param report: gets the others: unchanged, held, invalid and merged rows.
+    """
+
+    def __init__(
+        self, mapping: ContactMapping, comparison: Comparison | None, pending: PendingChanges, report: Report
+    ) -> None:
+        self._mapping = mapping
+        self._comparison = comparison
+        self._pending = pending
+        self._report = report
+        self._tally = report.tally
+
+    def prepare(self, batch: Sequence[Row]) -> None:
+        """Settle the rows of a batch, or make changes of them.
+
+        :raises PendingError: the changes cannot be kept.
+        """
+        first = self._tally.read + 1
+        self._tally.read += len(batch)
+        comparison = self._comparison
+        changes = self._all(first, batch) if comparison is None else self._differing(first, batch, comparison)
+        merged = self._pending.merged
+        self._pending.add(changes)
+        self._tally.outcomes[Outcome.MERGED] += self._pending.merged - merged
+
+    def finish(self) -> None:
+        """The source has ended: changes of several rows that Connectif holds, or has refused, are not sent."""
+        if self._comparison is None:
+            return
+        self._tally.outcomes[Outcome.UNCHANGED] += self._pending.drop_acknowledged()
+        for change in self._pending.take_refused():
+            self._refuse_again(
+                change.patch.number, change.patch.row, Outcome.HELD, self._comparison.refusal(change.contact)
+            )
+
+    def _all(self, first: int, batch: Sequence[Row]) -> list[PendingChange]:
+        changes = []
+        for number, row in enumerate(batch, first):
+            try:
+                patch = self._mapping.patch(number, row)
+            except InvalidRow as invalid:
+                self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons)
+            else:
+                changes.append(PendingChange(patch, self._mapping.same_contact(patch.key)))
+        return changes
+
+    def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> list[PendingChange]:
+        seen_rows = comparison.look_up(batch, self._pending)
+        self._tally.outcomes[Outcome.UNCHANGED] += len(batch) - len(seen_rows)
+        changes: list[PendingChange] = []
+        in_this_batch: set[str] = set()
+        for seen in seen_rows:
+            if seen.key in in_this_batch:
+                seen = seen._replace(is_pending=True)
+            change = self._change(first + seen.place, batch[seen.place], seen, comparison)
+            if change is not None:
+                changes.append(change)
+                in_this_batch.add(change.contact)
+        return changes
+
+    def _change(self, number: int, row: Row, seen: Seen, comparison: Comparison) -> PendingChange | None:
+        outcome = comparison.outcome(seen)
+        if outcome in (Outcome.REJECTED, Outcome.HELD):
+            self._refuse_again(number, row, outcome, seen)
+            return None
+        if outcome is not None:
+            self._tally.count(outcome, number)
+            return None
+        try:
+            patch = self._mapping.patch(number, row)
+        except InvalidRow as invalid:
+            self._tally.keyless += seen.key is None
+            is_known = comparison.is_known_invalid(seen, self._tally.keyless)
+            self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
+            return None
+        change = comparison.change(seen, patch)
+        if change is None:
+            self._tally.count(Outcome.UNCHANGED, number)
+        return change
+
+    def _refuse_again(self, number: int, row: Row, outcome: Outcome, seen: Seen) -> None:
+        """Still refused as it is: whoever reads this run's log or rejects file must find it there."""
+        reason = (seen.line.reason if seen.line else None) or "refused"
+        reasons = [f"held: {reason}" if outcome is Outcome.HELD else reason]
+        is_known = self._comparison is not None and self._comparison.is_known_refusal(seen)
+        status = seen.line.status_code if seen.line else None
+        self._report.refuse(number, row, outcome, status, reasons, is_known=is_known)

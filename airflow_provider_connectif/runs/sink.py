@@ -1,0 +1,97 @@
+"""Where a plan goes: by request, by import, or nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.records.outcomes import Error, Stop
+from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+
+
+class Sink(Protocol):
+    """Delivers a plan.
+
+    ``remapped``: contacts that are sent again because the mapping changed; the run sets it with the plan.
+    """
+
+    remapped: int
+
+    @property
+    def scope(self) -> str:
+        """What the API key must allow."""
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why delivery ended before the last change, if it did."""
+
+    @property
+    def troubles(self) -> Sequence[Trouble]:
+        """What keeps a run from success that has come to its end, other than its rows."""
+
+    @property
+    def summary_is_complete(self) -> bool:
+        """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
+
+    @property
+    def sends_consent_again(self) -> bool:
+        """Whether contacts that Connectif has already get the whole patch."""
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Seconds that Connectif may ask for before the run does something else than to wait."""
+
+    @property
+    def checked_only(self) -> int:
+        """Rows that a check found good; they have no outcome."""
+
+    @property
+    def unaccounted(self) -> int:
+        """Rows of which it is not known whether they were delivered; they have no outcome."""
+
+    @property
+    def is_early(self) -> bool:
+        """Whether changes are left that another process or attempt delivers."""
+
+    def open(self, is_to_stop: Callable[[], bool]) -> None:
+        """Open the journal, if there is one, and wait until no other run of the sync is under way."""
+
+    def resume(self) -> bool:
+        """Continue what an earlier process left; whether that was all there was to do."""
+
+    def check_columns(self, columns: Sequence[str] | None, mapping: ContactMapping) -> None:
+        """Refuse columns that this kind of delivery cannot take.
+
+        :raises MappingError: names them.
+        """
+
+    def deliver(self, changes: PendingChanges, mapping: ContactMapping) -> None:
+        """Deliver a plan, as far as possible.
+
+        :param changes: one for each contact that differs.
+        :param mapping: with the definitions that the rows were checked against.
+        """
+
+    def close(self, verdict: Verdict, keyless: int | None) -> None:
+        """Leave the journal so that the next process of the run, or the next run, can begin.
+
+        :param verdict: how the attempt ended.
+        :param keyless: rows without a valid key, where the source was read to its end.
+        """
+
+    def kill(self) -> str:
+        """Deliver nothing more; safe in a signal handler. Returns words for the log, or nothing."""
+
+    def look_at_the_clock(self) -> None:
+        """Called several times a second while the run waits for something else."""
+
+    def leave_alone(self, error: Error, asked_s: float) -> None:
+        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of the summary that only this kind of delivery has."""
+
+    def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
+        """Log the end of the run."""

@@ -1,0 +1,143 @@
+"""The pending store: one change for each contact, in the order of sending, and gone with its process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.journal import digests
+from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
+from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.outcomes import PendingError
+
+
+def patch_digest(properties: Any, contact: str) -> str:
+    return digests.patch_digest(properties, key=contact)
+
+
+def change(number: int, key: str = "", rank: Rank = Rank.NEW, **properties: Any) -> PendingChange:
+    key = key or f"user{number}@example.com"
+    of_row = Digests(f"row{number}", patch_digest(properties, key.lower()), "mapping")
+    return PendingChange(Patch(number, key, properties, {"email": key}, of_row), key.lower(), rank)
+
+
+def sent(changes: PendingChanges) -> list[tuple[int, str, dict[str, Any]]]:
+    return [(patch.number, patch.key, dict(patch.properties)) for batch in changes.batches() for patch in batch]
+
+
+def test_changes_come_back_as_they_were() -> None:
+    patch = change(1, city="Málaga", tags=["a", "b"], points=3, ratio=0.1, none=None, active=True)
+    with PendingChanges(patch_digest) as changes:
+        changes.add([patch])
+        ((found,),) = changes.batches()
+    assert found == patch.patch._replace(is_new=True)
+
+
+def test_changes_without_digests_have_none_when_they_come_back() -> None:
+    with PendingChanges() as changes:
+        changes.add([PendingChange(Patch(1, "ana@example.com", {"city": "Madrid"}, {}), "ana@example.com")])
+        ((found,),) = changes.batches()
+    assert found.digests is None
+    assert found.row == {}
+
+
+def test_changes_are_sent_by_rank_and_then_by_row() -> None:
+    ranks = [Rank.REJECTED_BEFORE, Rank.CHANGED, Rank.NEW, Rank.CHANGED]
+    with PendingChanges(patch_digest) as changes:
+        changes.add(change(number, rank=rank) for number, rank in enumerate(ranks, 1))
+        assert [number for number, _, _ in sent(changes)] == [3, 2, 4, 1]
+        assert changes.count_of(Rank.CHANGED) == 2
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_several_rows_of_a_contact_are_one_change_with_the_later_values(together: bool) -> None:
+    rows = [change(1, "ana@example.com", city="Madrid", name="Ana"), change(9, "ANA@example.com", city="Jaén")]
+    with PendingChanges(patch_digest) as changes:
+        for part in [rows] if together else [[row] for row in rows]:
+            changes.add(part)
+        assert (len(changes), changes.merged) == (1, 1)
+        ((patch,),) = changes.batches()
+    assert (patch.number, patch.key) == (9, "ANA@example.com")
+    assert patch.properties == {"city": "Jaén", "name": "Ana"}
+    assert patch.digests == Digests("", patch_digest(patch.properties, "ana@example.com"), "mapping")
+
+
+@pytest.mark.parametrize("values", [("subscribed", "unsubscribed"), ("unsubscribed", "subscribed")])
+def test_of_a_consent_in_several_rows_the_lowest_rank_counts(values: tuple[str, str]) -> None:
+    with PendingChanges(patch_digest) as changes:
+        for number, value in enumerate(values, 1):
+            changes.add([change(number, "ana@example.com", _newsletterSubscriptionStatus=value)])
+        assert sent(changes)[0][2] == {"_newsletterSubscriptionStatus": "unsubscribed"}
+
+
+def test_it_is_known_which_contacts_have_a_change() -> None:
+    with PendingChanges(patch_digest) as changes:
+        assert changes.holds(["user1@example.com"]) == set()
+        changes.add([change(1), change(2)])
+        assert changes.holds(["user1@example.com", "user3@example.com"]) == {"user1@example.com"}
+
+
+def test_merged_changes_that_connectif_holds_or_has_refused_are_taken_out() -> None:
+    with PendingChanges(patch_digest) as changes:
+        for number, key in enumerate(["held@x.org", "held@x.org", "refused@x.org", "refused@x.org", "one@x.org"], 1):
+            merged = patch_digest({"city": "Jaén"}, key)
+            known = {"acknowledged_digest": merged if key != "refused@x.org" else None}
+            known |= {"refused_digest": merged if key == "refused@x.org" else None}
+            changes.add([change(number, key, city="Jaén")._replace(**known)])
+        assert changes.drop_acknowledged() == 1
+        assert [refused.contact for refused in changes.take_refused()] == ["refused@x.org"]
+        assert [key for _, key, _ in sent(changes)] == ["one@x.org"]  # of one row: looked at when it was read
+        assert len(changes) == 1
+
+
+def test_large_rows_come_in_short_batches() -> None:
+    with PendingChanges() as changes:
+        for number in range(30):
+            changes.add([change(number, text="x" * 500_000)])
+        batches = [len(batch) for batch in changes.batches()]
+    assert sum(batches) == 30
+    assert max(batches) <= 8
+
+
+def test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size(tmp_path: Path) -> None:
+    with PendingChanges(folder=tmp_path, limit_bytes=200_000) as changes:
+
+        def never_end() -> None:
+            for number in range(10_000):
+                changes.add([change(number, text="secret" * 20)])
+
+        with pytest.raises(PendingError, match=r"exceed pending_limit, 0\.0002 GB \(0 MB in '.*'\)") as error:
+            never_end()
+        assert error.value.final
+        assert "secret" not in str(error.value)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PendingError, match=r"cannot be kept in '.*nowhere'"):
+        PendingChanges(folder=tmp_path / "nowhere")
+
+
+def test_no_file_is_left_behind_by_a_process_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges\n"
+        "from airflow_provider_connectif.records.changes import Patch\n"
+        f"changes = PendingChanges(folder=Path({str(tmp_path)!r}))\n"
+        "changes.add(PendingChange(Patch(n, str(n), {'text': 'x' * 1000}, {}), str(n)) for n in range(50_000))\n"
+        "print(changes.size_bytes, flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 50_000_000  # far more than is kept in memory
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert list(tmp_path.iterdir()) == []
