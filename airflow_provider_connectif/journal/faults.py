@@ -90,8 +90,12 @@ def _fault(engine: sa.Engine, table: sa.Table) -> str:
 
 def _fails(engine: sa.Engine, statement: Any) -> bool:
     with engine.connect() as connection:
+        # Said explicitly, as SQLAlchemy 1.4 would commit each statement by itself.
+        transaction = connection.begin()
         try:
             connection.execute(statement)
         except sa.exc.DBAPIError as error:
             return is_about_tables(error)
+        finally:
+            transaction.rollback()
     return False

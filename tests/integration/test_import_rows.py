@@ -207,7 +207,9 @@ def test_a_thousand_columns(tmp_path: Path) -> None:
 def test_a_dag_run_imports_and_defers_in_airflow_itself(
     strict: StrictServer, run_dag: Callable[..., Any], deferrable: bool
 ) -> None:
-    """A stuck import, a timeout, and the next try, which Airflow's own state leads back to it (3.3; else the list).
+    """A stuck import, a timeout, and the next try, which Airflow's own state leads back to it (3.3).
+
+    Before 3.3 nothing holds its id without a journal, so the next try uploads again.
 
     The import ends after the first try has failed, however long Airflow takes from one step to the next: a try that
     is over its timeout asks once more, and would rightly find an import that ended in the meantime.
@@ -217,7 +219,7 @@ def test_a_dag_run_imports_and_defers_in_airflow_itself(
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_connectif.operators.contacts import ContactImportOperator
-    from tests.support.airflow_runs import task_states, xcom
+    from tests.support.airflow_runs import has_task_state_store, task_states, xcom
 
     strict.update(import_hold="inProgress")
     with DAG(f"import_deferrable_{deferrable}", schedule=None) as dag:
@@ -236,7 +238,7 @@ def test_a_dag_run_imports_and_defers_in_airflow_itself(
     assert xcom(dag_run, "load")["imported"] == 50
     (ti,) = dag_run.get_task_instances()
     assert ti.try_number > 1
-    assert len(strict.uploads) == 1
+    assert len(strict.uploads) == (1 if has_task_state_store() else 2)
 
 
 def test_nothing_personal_is_told(
