@@ -85,11 +85,11 @@ class ImportTrigger(BaseTrigger):
             try:
                 why = await self._wait(client, statuses)
             finally:
-                client.abort()  # a request that the deadline or the triggerer's shutdown has left under way
+                client.abort()  # the deadline or a cancellation may have left a request under way
             requests, rate_limited = client.quota.requests, client.quota.rate_limited
         except ConnectifConfigError as error:
-            # The triggerer's machine may be set up otherwise than the worker's: the task looks by itself.
-            self.log.warning("Cannot look at imports from the triggerer, so the task itself waits: %s", error)
+            # The triggerer's machine may have other settings than the worker's.
+            self.log.warning("The triggerer cannot poll the imports; the task polls instead: %s", error)
         yield TriggerEvent(
             {
                 "statuses": statuses,
