@@ -132,6 +132,10 @@ class ConnectifClient(ImportEndpoints):
         """Close the pooled connections."""
         self._transport.close()
 
+    def abort(self) -> None:
+        """End the requests of other threads without a response, and send no further one; closes the quota."""
+        self._transport.abort()
+
     def _patch(self, path: str, patch: Mapping[str, Any], is_own: IsOwn, on_fresh: bool) -> Answer:
         body = json.dumps(patch, allow_nan=False, ensure_ascii=False).encode()
         return self._transport.patch(path, body, is_own=is_own, on_fresh_connection=on_fresh)

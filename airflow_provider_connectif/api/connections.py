@@ -1,4 +1,7 @@
-"""Connections that read exactly one response to each request, wait for its head only so long, and print nothing."""
+"""Connections that read exactly one response to each request, wait for its head only so long, and print nothing.
+
+Another thread can end the requests that use them, see :meth:`Adapter.abort`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import contextlib
 import http.client
 import io
 import socket
+import threading
 import time
+import weakref
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -125,27 +131,75 @@ class _Response(http.client.HTTPResponse):
         return self.headers.get("Content-Length", "0").strip() != "0" or "Transfer-Encoding" in self.headers
 
 
-class _Connection(HTTPConnection):
+class _Abortable:
+    """A connection that another thread can end, also while it is being opened."""
+
+    sock: Any
+    _is_aborted = False
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        if self._is_aborted:
+            give_up(self.sock)
+
+    def abort(self) -> None:
+        self._is_aborted = True
+        if self.sock is not None:
+            give_up(self.sock)
+
+
+class _Connection(_Abortable, HTTPConnection):
     response_class = _Response
     # Of its own: with ``http.client.HTTPConnection.debuglevel = 1``, the usual switch for a look at requests, heads
     # are printed to standard output, the API key among them, past every logger and every mask.
     debuglevel = 0
 
 
-class _TlsConnection(HTTPSConnection):
+class _TlsConnection(_Abortable, HTTPSConnection):
     response_class = _Response
     debuglevel = 0
 
 
-class _Pool(HTTPConnectionPool):
+class _Connections:
+    """The connections of an adapter, also those in use, which urllib3's pools hand out and forget."""
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakSet[_Abortable] = weakref.WeakSet()
+        self._guard = threading.Lock()
+        self._is_aborted = False
+
+    def add(self, connection: _Abortable) -> None:
+        with self._guard:
+            self._known.add(connection)
+            if self._is_aborted:
+                connection.abort()
+
+    def abort(self) -> None:
+        with self._guard:
+            self._is_aborted = True
+            for connection in self._known:
+                connection.abort()
+
+
+class _Registering:
+    """A pool that registers its connections."""
+
+    def __init__(self, connections: _Connections, *args: Any, **kwargs: Any) -> None:
+        self._connections = connections
+        super().__init__(*args, **kwargs)
+
+    def _new_conn(self) -> Any:
+        connection = super()._new_conn()  # type: ignore[misc]
+        self._connections.add(connection)
+        return connection
+
+
+class _Pool(_Registering, HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TlsPool(HTTPSConnectionPool):
+class _TlsPool(_Registering, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
-
-
-_POOLS = {"http": _Pool, "https": _TlsPool}
 
 
 class Adapter(HTTPAdapter):
@@ -154,10 +208,16 @@ class Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Called by the constructor."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self._connections = _Connections()
+        self._pools = {"http": partial(_Pool, self._connections), "https": partial(_TlsPool, self._connections)}
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Called for each request that goes by a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = self._pools
         return manager
+
+    def abort(self) -> None:
+        """End every request that another thread has under way: it gets no response."""
+        self._connections.abort()

@@ -82,6 +82,15 @@ class Quota:
                 if held_back:
                     self._count_waiting(False, time.monotonic())
 
+    def delay_s(self) -> float:
+        """Seconds until :meth:`acquire` does not wait; infinity where only a response can tell.
+
+        Whoever is alone in using the quota can wait by other means than a blocked thread.
+        """
+        with self._changed:
+            now = time.monotonic()
+            return max(0.0, self._window.next_leave(now).at - now)
+
     def release(self, sent_at: float, signal: RateSignal | None, *, refused: bool = False) -> None:
         """Tell what became of a request.
 

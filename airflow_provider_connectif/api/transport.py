@@ -15,6 +15,7 @@ import requests
 import urllib3.exceptions
 
 from airflow_provider_connectif.api.bodies import decoded_json, describe_body, hides_an_error, http_error
+from airflow_provider_connectif.api.connections import Adapter
 from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.errors import (
     MalformedAnswerError,
@@ -103,6 +104,18 @@ class Transport:
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
+
+    def abort(self) -> None:
+        """Close the connections, those that other threads are using included: their requests get no response.
+
+        No further request is sent. A connection that is still being opened ends at ``timeouts.connect``; requests
+        outside the pool (a fresh connection, an error report) end by their own timeouts.
+        """
+        self.quota.close()
+        for adapter in self._session.adapters.values():
+            if isinstance(adapter, Adapter):
+                adapter.abort()
+        self.close()
 
     def get_object(self, path: str) -> Mapping[str, Any]:
         """``GET`` a JSON object; :class:`NotConnectifError` where the body is none, or an error document."""

@@ -20,7 +20,6 @@ from airflow_provider_connectif.hooks import connection_form
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_connectif.api.async_imports import AsyncImports
     from airflow_provider_connectif.api.client import ConnectifClient
 
 T = TypeVar("T")
@@ -83,7 +82,7 @@ class ConnectifHook(BaseHook):
         :raises ConnectifConfigError: type, key, host or an extra cannot be used; the text never quotes the key.
         """
         # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
-        from airflow_provider_connectif.api.client import DEFAULT_LONGEST_WAIT_S, DEFAULT_TRIES, ConnectifClient
+        from airflow_provider_connectif.api import client
         from airflow_provider_connectif.api.quota import Quota
 
         connection = self.get_connection(self.connectif_conn_id)
@@ -94,28 +93,20 @@ class ConnectifHook(BaseHook):
                 f"{connection_form.CONNECTION_TYPE!r}: its password is not sent"
             )
         extra = _extra(connection)
-        arguments = _shared_arguments(connection, extra)
-        cap = arguments.pop("requests_per_minute")
-        tries = _extra_count(extra, "retries") or DEFAULT_TRIES
-        longest_wait = _extra_number(extra, "longest_wait") or DEFAULT_LONGEST_WAIT_S
-        return ConnectifClient(
-            **arguments, tries=tries, longest_wait=longest_wait, quota=Quota(cap), connections=connections
+        key = ApiKey.parse(connection.login, connection.password)
+        mask_secret(key.secret)
+        mask_secret(key.authorization)
+        return client.ConnectifClient(
+            key,
+            base_url(connection.host, connection.port),
+            connect_timeout=_extra_number(extra, "connect_timeout") or client.DEFAULT_CONNECT_TIMEOUT_S,
+            read_timeout=_extra_number(extra, "timeout") or client.DEFAULT_READ_TIMEOUT_S,
+            tries=_extra_count(extra, "retries") or client.DEFAULT_TRIES,
+            longest_wait=_extra_number(extra, "longest_wait") or client.DEFAULT_LONGEST_WAIT_S,
+            quota=Quota(_extra_count(extra, "requests_per_minute")),
+            verify=_verify(extra),
+            connections=connections,
         )
-
-    async def get_async_imports(self) -> AsyncImports:
-        """What asks how an import stands without blocking, for the triggerer; nothing is sent yet.
-
-        :raises ConnectifConfigError: as :meth:`get_conn`.
-        """
-        from airflow_provider_connectif.api.async_imports import AsyncImports
-
-        if hasattr(type(self), "aget_connection"):  # Airflow 3.1
-            connection = await self.aget_connection(self.connectif_conn_id)
-        else:
-            from asgiref.sync import sync_to_async
-
-            connection = await sync_to_async(self.get_connection)(self.connectif_conn_id)
-        return AsyncImports(**_shared_arguments(connection, _extra(connection)))
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask ``GET /store/`` once, for the connection form's test button.
@@ -138,23 +129,6 @@ class ConnectifHook(BaseHook):
         except ConnectifError as error:
             return False, f"No success: {error}"
         return True, "Connectif accepted the API key"
-
-
-def _shared_arguments(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What every client of the API is made of; the key is masked from here on."""
-    from airflow_provider_connectif.api.client import DEFAULT_CONNECT_TIMEOUT_S, DEFAULT_READ_TIMEOUT_S
-
-    key = ApiKey.parse(connection.login, connection.password)
-    mask_secret(key.secret)
-    mask_secret(key.authorization)
-    return {
-        "key": key,
-        "base_url": base_url(connection.host, connection.port),
-        "connect_timeout": _extra_number(extra, "connect_timeout") or DEFAULT_CONNECT_TIMEOUT_S,
-        "read_timeout": _extra_number(extra, "timeout") or DEFAULT_READ_TIMEOUT_S,
-        "requests_per_minute": _extra_count(extra, "requests_per_minute"),
-        "verify": _verify(extra),
-    }
 
 
 def _extra(connection: Connection) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ QUEUE_LENGTH = 10
 CLOCK_TOLERANCE_S = 120.0
 """Seconds that the clock which dates imports may be behind ours."""
 
-_LEAST_GAP_S = 3.0
+_SHORTEST_POLL_DELAY_S = 3.0
 
 OnExisting = Literal["update", "fill_empty", "keep"]
 
@@ -108,10 +108,10 @@ class ImportRules:
         return "" if self.on_existing == "update" else f"import:{self.on_existing}"
 
 
-def gap_s(poll_interval_s: float, open_imports: int) -> float:
+def poll_delay_s(poll_interval_s: float, open_imports: int) -> float:
     """Seconds between two requests while imports are waited for.
 
     Each import is looked at once in ``poll_interval_s``, but all of them together at most every three seconds: the
     account has 100 requests a minute for everything.
     """
-    return max(poll_interval_s / max(1, open_imports), min(_LEAST_GAP_S, poll_interval_s))
+    return max(poll_interval_s / max(1, open_imports), min(_SHORTEST_POLL_DELAY_S, poll_interval_s))

@@ -8,7 +8,7 @@ from airflow_provider_connectif.api.errors import NotFoundError
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.imports.account import numbers_of
 from airflow_provider_connectif.imports.requests import ImportRequests
-from airflow_provider_connectif.imports.rules import FATES, Fate, ImportRules, gap_s
+from airflow_provider_connectif.imports.rules import FATES, Fate, ImportRules, poll_delay_s
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.reporting.progress import Log, plural
@@ -109,7 +109,7 @@ class Watch:
 
     def pause(self, open_imports: int) -> None:
         """Between two polls; longer after a request that failed."""
-        gap = gap_s(self._rules.poll_interval_s, open_imports)
+        gap = poll_delay_s(self._rules.poll_interval_s, open_imports)
         failures, retry_after_s = self._requests.failed_polls
         if failures:
             self._waiting.before_retry(failures, retry_after_s, gap)

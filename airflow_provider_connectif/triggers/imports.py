@@ -5,29 +5,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_connectif.triggers.event_loop import in_thread, sleep_until
+
 if TYPE_CHECKING:
-    from airflow_provider_connectif.api.async_imports import AsyncImports
+    from airflow_provider_connectif.api.client import ConnectifClient
+    from airflow_provider_connectif.api.imports import Import
+    from airflow_provider_connectif.imports.rules import Fate
 
-Why = Literal["over", "deadline", "refused"]
+Why = Literal["finished", "deadline", "refused"]
 
-_LONGEST_SLEEP_S = 10.0  # clocks are set, machines sleep
+_LONGEST_QUOTA_SLEEP_S = 1.0
 
 
 class ImportTrigger(BaseTrigger):
-    """Fires when no import is under way any more, when the deadline is over, or when the key is refused.
+    """Fires when all imports have finished, when the deadline has passed, or when the key is refused.
 
-    What became of the imports is looked at again by the process that goes on, which also has the words for it. The
-    API key is read from the connection and kept nowhere.
+    The task polls each import once more and reports how it ended. The API key is read from the connection and kept
+    nowhere. The client is that of the workers; it holds a thread only while a request is under way.
 
     :param connectif_conn_id: the connection.
     :param import_ids: the imports.
-    :param poll_interval_s: seconds between two looks at one import.
+    :param poll_interval_s: seconds between two polls of one import.
     :param deadline: seconds since the epoch.
-    :param carried: what the process that goes on has to know, where nothing else keeps it; no personal data.
+    :param carried: state for the task, where nothing else keeps it; no personal data.
     """
 
     def __init__(
@@ -58,12 +63,14 @@ class ImportTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the imports in turn; one event.
+        """Poll the imports in turn; one event.
 
-        Its payload: ``statuses`` (by import id, as far as seen), ``why`` (``over``, ``deadline`` or ``refused``),
+        Its payload: ``statuses`` (by import id, as far as seen), ``why`` (``finished``, ``deadline`` or ``refused``),
         ``requests``, ``rate_limited``, ``carried``.
         """
-        # The HTTP libraries are loaded when a trigger runs, not when a process that defers makes one.
+        # The HTTP library is loaded when a trigger runs, not when a process that defers makes one.
+        from asgiref.sync import sync_to_async
+
         from airflow_provider_connectif.api.errors import ConnectifConfigError
         from airflow_provider_connectif.hooks.connectif import ConnectifHook
 
@@ -71,12 +78,18 @@ class ImportTrigger(BaseTrigger):
         why: Why = "refused"
         requests = rate_limited = 0
         try:
-            async with await ConnectifHook(self.connectif_conn_id).get_async_imports() as imports:
-                why = await self._wait(imports, statuses)
-                requests, rate_limited = imports.requests, imports.rate_limited
+            # Looking up a connection and masking its key ask the supervisor, and block. ``aget_connection`` is there
+            # from Airflow 3.1 on, and masks without blocking from 3.3.2 on; in the thread of ``sync_to_async`` both
+            # work on every version, in a plain thread not on 3.0 and 3.1.
+            client = await sync_to_async(ConnectifHook(self.connectif_conn_id).get_conn)(connections=1)
+            try:
+                why = await self._wait(client, statuses)
+            finally:
+                client.abort()  # the deadline or a cancellation may have left a request under way
+            requests, rate_limited = client.quota.requests, client.quota.rate_limited
         except ConnectifConfigError as error:
-            # The triggerer's machine may be set up otherwise than the worker's: the task looks by itself.
-            self.log.warning("Cannot look at imports from the triggerer, so the task itself waits: %s", error)
+            # The triggerer's machine may have other settings than the worker's.
+            self.log.warning("The triggerer cannot poll the imports; the task polls instead: %s", error)
         yield TriggerEvent(
             {
                 "statuses": statuses,
@@ -87,29 +100,30 @@ class ImportTrigger(BaseTrigger):
             }
         )
 
-    async def _wait(self, imports: AsyncImports, statuses: dict[str, str | None]) -> Why:
+    async def _wait(self, client: ConnectifClient, statuses: dict[str, str | None]) -> Why:
         from airflow_provider_connectif.delivery.backoff import retry_delay_s
-        from airflow_provider_connectif.imports.rules import gap_s
+        from airflow_provider_connectif.imports.rules import Fate, poll_delay_s
 
         left = list(self.import_ids)
         while left:
             for import_id in list(left):
                 try:
                     async with asyncio.timeout(self.deadline - time.time()):
-                        fate = await self._look(imports, import_id, statuses)
+                        fate = await self._poll(client, import_id, statuses)
                 except TimeoutError:
                     return "deadline"
                 if fate is None:
                     return "refused"
-                if fate != "wait":
+                if fate is not Fate.WAIT:
                     left.remove(import_id)
                     continue
                 delay = retry_delay_s(self._failures, self._retry_after_s) if self._failures else 0.0
-                await self._sleep(max(gap_s(self.poll_interval_s, len(left)), delay))
-        return "over"
+                delay = max(poll_delay_s(self.poll_interval_s, len(left)), delay)
+                await sleep_until(min(time.time() + delay, self.deadline))
+        return "finished"
 
-    async def _look(self, imports: AsyncImports, import_id: str, statuses: dict[str, str | None]) -> str | None:
-        """What an import's state means for the task; ``None`` where it makes no sense to poll again."""
+    async def _poll(self, client: ConnectifClient, import_id: str, statuses: dict[str, str | None]) -> Fate | None:
+        """The meaning of an import's state for the task; ``None`` where it makes no sense to poll again."""
         from airflow_provider_connectif.api.errors import (
             ConnectifHttpError,
             MalformedAnswerError,
@@ -122,7 +136,7 @@ class ImportTrigger(BaseTrigger):
 
         failures, self._failures, self._retry_after_s = self._failures, 0, None
         try:
-            status = (await imports.get_import(import_id)).status
+            status = (await self._get_import(client, import_id)).status
         except NotFoundError:
             return Fate.GONE
         except TooManyRequestsError:
@@ -138,7 +152,9 @@ class ImportTrigger(BaseTrigger):
         statuses[import_id] = status
         return FATES.get(status, Fate.WAIT)
 
-    async def _sleep(self, seconds: float) -> None:
-        until = min(time.time() + seconds, self.deadline)
-        while (left := until - time.time()) > 0:
-            await asyncio.sleep(min(left, _LONGEST_SLEEP_S))
+    async def _get_import(self, client: ConnectifClient, import_id: str) -> Import:
+        # The rate limit is waited for here, and not in a thread. Nobody else uses this client's quota, so that the
+        # thread, once it has been found, need not wait.
+        while (delay := client.quota.delay_s()) > 0:
+            await asyncio.sleep(min(delay, _LONGEST_QUOTA_SLEEP_S))
+        return await in_thread(partial(client.get_import, import_id))

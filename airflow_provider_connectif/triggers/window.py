@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-_LONGEST_SLEEP_S = 10.0  # clocks are set, machines sleep
+from airflow_provider_connectif.triggers.event_loop import sleep_until
 
 
 class WindowTrigger(BaseTrigger):
@@ -28,6 +26,5 @@ class WindowTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep until then; one event, whose payload is the moment."""
-        while (left := self.until - time.time()) > 0:
-            await asyncio.sleep(min(left, _LONGEST_SLEEP_S))
+        await sleep_until(self.until)
         yield TriggerEvent(self.until)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from airflow_provider_connectif.api.client import ConnectifClient
-from airflow_provider_connectif.api.errors import NoAnswerError
+from airflow_provider_connectif.api.connections import Adapter
+from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
 from tests.security.hostile import KEY, always, http, serving
 from tests.security.test_server import self_signed
@@ -61,6 +64,36 @@ def test_a_proxy_s_tunnel_carries_tls(tmp_path: Path, monkeypatch: pytest.Monkey
         assert len(server.requests) == 1
     assert heads[0].startswith(b"CONNECT connectif.example:443 ")
     assert KEY.secret.encode() not in b"".join(heads)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_of_another_thread_can_be_ended(scheme: str, tmp_path: Path) -> None:
+    arrived = threading.Event()
+
+    def hang(connection: socket.socket, _: bytes) -> None:
+        arrived.set()
+        connection.recv(1)
+
+    with serving(hang, tls=self_signed(tmp_path) if scheme == "https" else None) as server:
+        verify: bool | str = str(tmp_path / "server.pem") if scheme == "https" else True
+        client = ConnectifClient(KEY, server.url, verify=verify, read_timeout=600.0)
+        with ThreadPoolExecutor(1) as thread:
+            request = thread.submit(client.get_import, "5f0000000000000000000000")
+            assert arrived.wait(30)
+            client.abort()
+            assert isinstance(request.exception(timeout=30), NoAnswerError)
+        with pytest.raises(QuotaClosed):
+            client.get_import("5f0000000000000000000000")
+
+
+def test_a_request_that_has_no_connection_yet_can_be_ended_too() -> None:
+    with serving(always(http(200))) as server, requests.Session() as session:
+        adapter = Adapter()
+        session.mount("http://", adapter)
+        assert session.get(server.url).status_code == 200
+        adapter.abort()
+        with pytest.raises(requests.ConnectionError):
+            session.get(server.url)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

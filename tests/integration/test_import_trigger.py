@@ -47,11 +47,11 @@ def test_it_serialises_what_it_is_made_of_and_no_key(strict: StrictServer) -> No
 
 
 @pytest.mark.parametrize("end", ["finished", "error", "cancelled"])
-def test_it_fires_when_all_are_over(strict: StrictServer, uploaded: Callable[[], str], end: str) -> None:
+def test_it_fires_when_all_have_finished(strict: StrictServer, uploaded: Callable[[], str], end: str) -> None:
     strict.update(import_run_s=1.0, import_faults=[{"end": end}])
     ids = [uploaded(), uploaded()]
     payload = fired(trigger(ids, carried={"x": 1}))
-    assert payload["why"] == "over"
+    assert payload["why"] == "finished"
     assert payload["statuses"] == dict.fromkeys(ids, end)
     assert payload["carried"] == {"x": 1}
     assert payload["requests"] == strict.requests - 2 > 2
@@ -78,8 +78,8 @@ def test_a_refused_key_is_not_asked_with_again(strict: StrictServer, uploaded: C
     assert (payload["why"], payload["requests"]) == ("refused", 1)
 
 
-def test_a_deleted_import_is_over(strict: StrictServer) -> None:
-    assert fired(trigger(["5f0000000000000000000000"]))["why"] == "over"
+def test_a_deleted_import_has_finished(strict: StrictServer) -> None:
+    assert fired(trigger(["5f0000000000000000000000"]))["why"] == "finished"
 
 
 def test_what_is_no_answer_is_asked_again(strict: StrictServer, uploaded: Callable[[], str]) -> None:
@@ -111,10 +111,10 @@ def test_a_cap_of_the_connection_holds(
 
 
 def test_many_imports_are_not_asked_for_all_at_once() -> None:
-    from airflow_provider_connectif.imports.rules import gap_s
+    from airflow_provider_connectif.imports.rules import poll_delay_s
 
-    assert gap_s(20.0, 1) == 20.0
-    assert gap_s(20.0, 4) == 5.0
-    assert gap_s(20.0, 64) == 3.0
-    assert gap_s(0.05, 64) == 0.05
-    assert gap_s(20.0, 0) == 20.0
+    assert poll_delay_s(20.0, 1) == 20.0
+    assert poll_delay_s(20.0, 4) == 5.0
+    assert poll_delay_s(20.0, 64) == 3.0
+    assert poll_delay_s(0.05, 64) == 0.05
+    assert poll_delay_s(20.0, 0) == 20.0
