@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
-from airflow_provider_connectif.databases.drivers import (
+from airflow_provider_connectif.databases.conversion import (
     is_accepted,
     keep_unreadable_values,
     streaming_cursor,
