@@ -1,4 +1,4 @@
-"""Database drivers: cursors that stream, values that they cannot convert, and the end of a statement.
+"""Values that a driver cannot convert become a marker, so that their row alone is invalid.
 
 A driver converts values while rows are fetched. Where it fails, its error quotes the value, and the rows behind it are
 lost. So drivers that can be told how to convert are told here to hand over a marker instead, and the row is invalid.
@@ -7,7 +7,6 @@ lost. So drivers that can be told how to convert are told here to hand over a ma
 from __future__ import annotations
 
 import functools
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from operator import methodcaller
 from typing import Any
@@ -30,69 +29,6 @@ _RULE = "cannot be read as {kind} (out of range, infinite or malformed): cast it
 _ARTICLES: Mapping[bool, str] = {True: "an", False: "a"}
 
 
-def driver_of(thing: object) -> str:
-    """The package that a connection or an error is of, such as ``psycopg``."""
-    return type(thing).__module__.partition(".")[0]
-
-
-def streaming_cursor(connection: Any) -> Any:
-    """A cursor that leaves the result on the server; a plain one of these drivers would fetch it whole."""
-    driver = driver_of(connection)
-    if driver in ("psycopg", "psycopg2"):
-        return connection.cursor(name=f"connectif_{uuid.uuid4().hex}")
-    if driver == "MySQLdb":
-        from MySQLdb.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    if driver == "pymysql":
-        from pymysql.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    return connection.cursor()
-
-
-def keep_unreadable_values(connection: Any) -> None:
-    """Tell a connection's driver to hand over :class:`UnreadableValue` where it cannot convert a value.
-
-    psycopg, psycopg2 and sqlite3 can be told; other drivers raise, and the run ends there.
-    """
-    prepare = _PREPARATIONS.get(driver_of(connection))
-    if prepare is not None:
-        prepare(connection)
-
-
-def is_accepted(connection: Any, sql: str, parameters: Any) -> bool:
-    """Whether a statement that failed is right, so that the first row failed: SQLite reads that one while it executes.
-
-    ``False`` also where that cannot be told.
-    """
-    if driver_of(connection) != "sqlite3":
-        return False
-    explain = f"explain {sql}"
-    try:
-        connection.execute(*((explain,) if parameters is None else (explain, parameters))).close()
-    except connection.Error:
-        return False
-    return True
-
-
-def without_semicolon(sql: str) -> str:
-    """A statement without the semicolon at its end, nor what comments and blanks stand behind it."""
-    import sqlparse
-    from sqlparse import tokens
-
-    parts = list(sqlparse.lexer.tokenize(sql))  # type: ignore[no-untyped-call]
-    has_semicolon = False
-    while parts:
-        kind, text = parts[-1]
-        if kind is tokens.Punctuation and text == ";":
-            has_semicolon = True
-        elif kind not in tokens.Comment and text.strip():
-            break
-        parts.pop()
-    return "".join(text for _, text in parts) if has_semicolon else sql
-
-
 def _unreadable(text: str, kind: str) -> UnreadableValue:
     return UnreadableValue(text, _RULE.format(kind=f"{_ARTICLES[kind[:1] in 'aeiou']} {kind}"))
 
@@ -102,7 +38,8 @@ def _text_of(data: Any) -> str:
     return str(raw)
 
 
-def _prepare_psycopg(connection: Any) -> None:
+def keep_unreadable_of_psycopg(connection: Any) -> None:
+    """Tell a connection to hand over :class:`UnreadableValue` where it cannot convert a value."""
     from psycopg.pq import Format
 
     adapters = connection.adapters
@@ -134,7 +71,7 @@ def _careful_loader(loader: Any, kind: str) -> Any:
         def load(self, data: Any) -> Any:
             try:
                 value = self._load(data)
-            except Exception:  # noqa: BLE001 - also loaders of users, which may raise anything
+            except Exception:  # noqa: BLE001 - an author may have registered the loader, and it may raise anything
                 return _unreadable(_text_of(data), kind)
             # The items of an array are loaded by loaders like this one.
             return _unreadable(_text_of(data), kind) if _holds_unreadable(value) else value
@@ -162,7 +99,8 @@ def _holds_unreadable(value: Any) -> bool:
     return any(type(bound) is UnreadableValue for bound in bounds)
 
 
-def _prepare_psycopg2(connection: Any) -> None:
+def keep_unreadable_of_psycopg2(connection: Any) -> None:
+    """Tell a connection to hand over :class:`UnreadableValue` where it cannot convert a value."""
     from psycopg2 import extensions  # type: ignore[import-untyped]
 
     casters = {**extensions.string_types, **connection.string_types}
@@ -188,7 +126,7 @@ def _careful_caster(caster: Any, kind: str) -> Callable[[str | None, Any], Any]:
             return _unreadable(text, kind)
         try:
             value = caster(text, cursor)
-        except Exception:  # noqa: BLE001 - also casters of users, which may raise anything
+        except Exception:  # noqa: BLE001 - an author may have registered the caster, and it may raise anything
             return _unreadable(text, kind)
         is_lost = _holds_unreadable(value) or (any(word in text for word in _INFINITE) and _is_of_dates(value))
         return _unreadable(text, kind) if is_lost else value
@@ -206,14 +144,7 @@ def _is_of_dates(value: Any) -> bool:
     return any(isinstance(item, datetime.date) for item in items)
 
 
-def _prepare_sqlite(connection: Any) -> None:
+def keep_unreadable_of_sqlite(connection: Any) -> None:
+    """Tell a connection to hand over bytes that are no UTF-8 as text that the rules of all fields refuse."""
     if connection.text_factory is str:
-        # Bytes that are no UTF-8 become lone surrogates, which the rules of all fields refuse.
         connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
-
-
-_PREPARATIONS: Mapping[str, Callable[[Any], None]] = {
-    "psycopg": _prepare_psycopg,
-    "psycopg2": _prepare_psycopg2,
-    "sqlite3": _prepare_sqlite,
-}

@@ -8,21 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
-from airflow_provider_connectif.databases.conversion import (
-    is_accepted,
-    keep_unreadable_values,
-    streaming_cursor,
-    without_semicolon,
-)
+from airflow_provider_connectif.databases.drivers import driver_of
+from airflow_provider_connectif.databases.error_rules import is_of_a_database
 from airflow_provider_connectif.databases.read_errors import (
     ReadError,
     connection_error,
     fetch_error,
     function_error,
-    is_of_a_database,
     read_error,
     statement_error,
 )
+from airflow_provider_connectif.databases.statements import without_semicolon
 from airflow_provider_connectif.records.rows import (
     BATCH_BYTES,
     RowBatch,
@@ -157,7 +153,7 @@ class SqlSource:
     def _connected(self) -> Any:
         try:
             connection = self._hook.get_conn()
-            keep_unreadable_values(connection)
+            driver_of(connection).keep_unreadable_values(connection)
             return connection
         except Exception as error:  # what is no fault of a setting is raised again
             fault = connection_error(error, self.conn_id)
@@ -172,7 +168,7 @@ class SqlSource:
             return
         except Exception as error:  # what is no fault of the parameters is raised again
             fault = statement_error(error, self.conn_id, self._connection)
-            if fault is None and is_accepted(self._connection, sql, self._parameters):
+            if fault is None and driver_of(self._connection).is_accepted(self._connection, sql, self._parameters):
                 fault = read_error(error, self.conn_id, 0, is_fetching=True)
             if fault is None:
                 raise
@@ -193,7 +189,7 @@ class SqlSource:
         raise fault
 
     def _batches(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        with closing(streaming_cursor(self._connection)) as cursor:
+        with closing(driver_of(self._connection).streaming_cursor(self._connection)) as cursor:
             if self._is_cancelled:  # before there was a query to interrupt
                 return
             self._execute(cursor)
@@ -223,12 +219,9 @@ class SqlSource:
     def cancel(self) -> None:
         """Interrupt a query that runs, where the driver can; may be called from a signal handler."""
         self._is_cancelled = True
-        for name in ("cancel", "interrupt"):  # psycopg and psycopg2, sqlite3
-            cancel = getattr(self._connection, name, None)
-            if callable(cancel):
-                with suppress(Exception):  # the drivers' own; the task ends anyway, if a little later
-                    cancel()
-                return
+        connection = self._connection
+        if connection is not None:
+            driver_of(connection).interrupt(connection)
 
 
 def _put(batches: queue.Queue[Any], batch: Any, is_over: threading.Event) -> bool:
