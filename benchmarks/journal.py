@@ -53,7 +53,7 @@ def deliver(run_id: str, rows: int, **arguments: Any) -> Run:
 def batches(rows: int) -> Any:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    from airflow_provider_connectif.databases.sources import SqlSource
+    from airflow_provider_connectif.databases.sql_source import SqlSource
 
     return SqlSource(PostgresHook("postgres"), "postgres", SELECT.format(rows=rows))
 

@@ -1,73 +1,97 @@
-"""Database drivers: cursors that stream, values that they cannot convert, and the end of a statement.
+"""What differs between database drivers: one table, :data:`DRIVERS`. Nothing else asks for the name of a driver.
 
-A driver converts values while rows are fetched. Where it fails, its error quotes the value, and the rows behind it are
-lost. So drivers that can be told how to convert are told here to hand over a marker instead, and the row is invalid.
+A driver that is not in the table gets the defaults of :class:`Driver`. Whether a semicolon at the end of a statement
+has to go is no matter of the driver: Airflow's hook says it (``strip_semicolon``). Names of columns stay as they are.
 """
 
 from __future__ import annotations
 
-import functools
+import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from operator import methodcaller
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.contacts.rules.numbers import single
-from airflow_provider_connectif.records.values import UnreadableValue
-
-# Types whose conversion cannot fail, by PostgreSQL's names; all others are converted with care, which costs time.
-_TEXTS = ("bpchar", "name", "text", "varchar")
-_SAFE_POSTGRES_TYPES = frozenset(
-    ("bool", "bytea", "float4", "float8", "int2", "int4", "int8", "numeric", "oid", "uuid", *_TEXTS)
+from airflow_provider_connectif.databases.conversion import (
+    keep_unreadable_of_psycopg,
+    keep_unreadable_of_psycopg2,
+    keep_unreadable_of_sqlite,
 )
-# The same by object id, for psycopg2, which knows no names.
-_SAFE_POSTGRES_OIDS = frozenset((16, 17, 19, 20, 21, 23, 25, 26, 700, 701, 1042, 1043, 1700))
-_FLOAT4_OID = 700
-# psycopg2 makes the last day of the year 9999 of infinity: another value, not a failure.
-_INFINITE = ("infinity", "-infinity")
+from airflow_provider_connectif.databases.error_rules import (
+    LIBPQ_ERRORS,
+    MYSQL_ERRORS,
+    OTHER_ERRORS,
+    SQLITE_ERRORS,
+    ErrorRules,
+    is_of_a_database,
+)
 
-_RULE = "cannot be read as {kind} (out of range, infinite or malformed): cast it to text in the query"
-_ARTICLES: Mapping[bool, str] = {True: "an", False: "a"}
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_SQLITE_WAITS_S = 30
 
 
-def driver_of(thing: object) -> str:
-    """The package that a connection or an error is of, such as ``psycopg``."""
-    return type(thing).__module__.partition(".")[0]
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the journal's engine is made.
+
+    :param url: of the database.
+    :param connect_args: for the driver's ``connect``.
+    :param on_connect: a statement for each new connection.
+    :param fault: why the database cannot be used, if that is known before.
+    """
+
+    url: sa.URL
+    connect_args: Mapping[str, Any] = field(default_factory=dict)
+    on_connect: str | None = None
+    fault: str = ""
 
 
-def streaming_cursor(connection: Any) -> Any:
-    """A cursor that leaves the result on the server; a plain one of these drivers would fetch it whole."""
-    driver = driver_of(connection)
-    if driver in ("psycopg", "psycopg2"):
-        return connection.cursor(name=f"connectif_{uuid.uuid4().hex}")
-    if driver == "MySQLdb":
-        from MySQLdb.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    if driver == "pymysql":
-        from pymysql.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
+def _plain_cursor(connection: Any) -> Any:
     return connection.cursor()
 
 
-def keep_unreadable_values(connection: Any) -> None:
-    """Tell a connection's driver to hand over :class:`UnreadableValue` where it cannot convert a value.
-
-    psycopg, psycopg2 and sqlite3 can be told; other drivers raise, and the run ends there.
-    """
-    prepare = _PREPARATIONS.get(driver_of(connection))
-    if prepare is not None:
-        prepare(connection)
+def _named_cursor(connection: Any) -> Any:
+    return connection.cursor(name=f"connectif_{uuid.uuid4().hex}")
 
 
-def is_accepted(connection: Any, sql: str, parameters: Any) -> bool:
-    """Whether a statement that failed is right, so that the first row failed: SQLite reads that one while it executes.
+def _unbuffered_cursor(module: str, connection: Any) -> Any:
+    return connection.cursor(import_module(module).SSCursor)
 
-    ``False`` also where that cannot be told.
-    """
-    if driver_of(connection) != "sqlite3":
-        return False
+
+def _no_interrupt(_: Any) -> None:
+    """The driver has none; its query goes on until the connection is closed."""
+
+
+def _interrupt(method: str, connection: Any) -> None:
+    try:
+        getattr(connection, method)()
+    except Exception as error:  # what is not the driver's own is raised again
+        # The query has ended meanwhile, or its server cannot be reached: the task ends anyway, if a little later.
+        if not is_of_a_database(error):
+            raise
+
+
+def _interrupt_if_possible(connection: Any) -> None:
+    for method in ("cancel", "interrupt"):
+        if callable(getattr(connection, method, None)):
+            _interrupt(method, connection)
+            return
+
+
+def _values_as_they_are(_: Any) -> None:
+    """The driver cannot be told how to convert: where it fails it raises, and the run ends there."""
+
+
+def _never_read_early(_connection: Any, _sql: str, _parameters: Any) -> bool:
+    return False
+
+
+def _is_accepted_by_sqlite(connection: Any, sql: str, parameters: Any) -> bool:
     explain = f"explain {sql}"
     try:
         connection.execute(*((explain,) if parameters is None else (explain, parameters))).close()
@@ -76,144 +100,106 @@ def is_accepted(connection: Any, sql: str, parameters: Any) -> bool:
     return True
 
 
-def without_semicolon(sql: str) -> str:
-    """A statement without the semicolon at its end, nor what comments and blanks stand behind it."""
-    import sqlparse
-    from sqlparse import tokens
-
-    parts = list(sqlparse.lexer.tokenize(sql))  # type: ignore[no-untyped-call]
-    has_semicolon = False
-    while parts:
-        kind, text = parts[-1]
-        if kind is tokens.Punctuation and text == ";":
-            has_semicolon = True
-        elif kind not in tokens.Comment and text.strip():
-            break
-        parts.pop()
-    return "".join(text for _, text in parts) if has_semicolon else sql
+def _url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
+    return EngineOptions(url)
 
 
-def _unreadable(text: str, kind: str) -> UnreadableValue:
-    return UnreadableValue(text, _RULE.format(kind=f"{_ARTICLES[kind[:1] in 'aeiou']} {kind}"))
+def _libpq_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
+    return EngineOptions(url, connect_args=extra)
 
 
-def _text_of(data: Any) -> str:
-    raw = data if isinstance(data, str) else bytes(data).decode("utf-8", "surrogateescape")
-    return str(raw)
-
-
-def _prepare_psycopg(connection: Any) -> None:
-    from psycopg.pq import Format
-
-    adapters = connection.adapters
-    # A database without an encoding holds any bytes as text.
-    is_text_safe = connection.info.parameter_status("server_encoding") != "SQL_ASCII"
-    for info in tuple(adapters.types):
-        for oid in (info.oid, info.array_oid):
-            loader = adapters.get_loader(oid, Format.TEXT) if oid else None
-            is_own = loader is not None and loader.__module__.partition(".")[0] not in ("psycopg", "psycopg_binary")
-            is_safe = info.name in _SAFE_POSTGRES_TYPES and (is_text_safe or info.name not in _TEXTS)
-            if loader is None or (is_safe and oid == info.oid and not is_own):
-                continue
-            kind = info.name if oid == info.oid else f"{info.name} array"
-            adapters.register_loader(oid, _careful_loader(loader, kind))
-    loader = adapters.get_loader(_FLOAT4_OID, Format.TEXT)
-    if loader is not None and loader.__module__.partition(".")[0] in ("psycopg", "psycopg_binary"):
-        adapters.register_loader(_FLOAT4_OID, _single_loader())
-
-
-@functools.cache
-def _careful_loader(loader: Any, kind: str) -> Any:
-    from psycopg.adapt import Loader
-
-    class CarefulLoader(Loader):
-        def __init__(self, oid: int, context: Any = None) -> None:
-            super().__init__(oid, context)
-            self._load = loader(oid, context).load
-
-        def load(self, data: Any) -> Any:
-            try:
-                value = self._load(data)
-            except Exception:  # noqa: BLE001 - also loaders of users, which may raise anything
-                return _unreadable(_text_of(data), kind)
-            # The items of an array are loaded by loaders like this one.
-            return _unreadable(_text_of(data), kind) if _holds_unreadable(value) else value
-
-    return CarefulLoader
-
-
-@functools.cache
-def _single_loader() -> Any:
-    from psycopg.types.numeric import FloatLoader
-
-    class SingleLoader(FloatLoader):
-        def load(self, data: Any) -> float:
-            return single(super().load(data))
-
-    return SingleLoader
-
-
-def _holds_unreadable(value: Any) -> bool:
-    if type(value) is UnreadableValue:
-        return True
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_unreadable, value))
-    bounds = (getattr(value, "lower", None), getattr(value, "upper", None))  # of a range
-    return any(type(bound) is UnreadableValue for bound in bounds)
-
-
-def _prepare_psycopg2(connection: Any) -> None:
-    from psycopg2 import extensions  # type: ignore[import-untyped]
-
-    casters = {**extensions.string_types, **connection.string_types}
-    for oid, caster in casters.items():
-        if oid in _SAFE_POSTGRES_OIDS and casters[oid] is extensions.string_types.get(oid):
-            continue
-        kind = str(caster.name).lower()
-        careful = extensions.new_type((oid,), caster.name, _careful_caster(caster, kind))
-        extensions.register_type(careful, connection)
-    if casters.get(_FLOAT4_OID) is extensions.FLOAT:
-        extensions.register_type(extensions.new_type((_FLOAT4_OID,), "FLOAT4", _cast_single), connection)
-
-
-def _cast_single(text: str | None, _: Any) -> float | None:
-    return None if text is None else single(float(text))
-
-
-def _careful_caster(caster: Any, kind: str) -> Callable[[str | None, Any], Any]:
-    def cast(text: str | None, cursor: Any) -> Any:
-        if text is None:
-            return None
-        if text in _INFINITE:
-            return _unreadable(text, kind)
-        try:
-            value = caster(text, cursor)
-        except Exception:  # noqa: BLE001 - also casters of users, which may raise anything
-            return _unreadable(text, kind)
-        is_lost = _holds_unreadable(value) or (any(word in text for word in _INFINITE) and _is_of_dates(value))
-        return _unreadable(text, kind) if is_lost else value
-
-    return cast
-
-
-def _is_of_dates(value: Any) -> bool:
-    """Whether a value is an array or a range of dates, in which psycopg2 hides infinity."""
-    import datetime
-
-    items: Iterable[Any] = (
-        value if isinstance(value, list) else (getattr(value, "lower", 0), getattr(value, "upper", 0))
+def _sqlite_engine(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
+    folder = os.path.dirname(url.database or "")
+    return EngineOptions(
+        url.set(query={}),  # where the hook puts the extra
+        connect_args={"check_same_thread": False, "timeout": _SQLITE_WAITS_S},
+        # So that a source that is being read from the same file does not lock the journal out.
+        on_connect="pragma journal_mode=wal",
+        fault="" if not folder or os.path.isdir(folder) else f"its folder {folder!r} does not exist",
     )
-    return any(isinstance(item, datetime.date) for item in items)
 
 
-def _prepare_sqlite(connection: Any) -> None:
-    if connection.text_factory is str:
-        # Bytes that are no UTF-8 become lone surrogates, which the rules of all fields refuse.
-        connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
+@dataclass(frozen=True)
+class Driver:
+    """What is particular to one driver.
+
+    :param package: as it stands in the names of the modules of its connections and errors.
+    :param streaming_cursor: opens a cursor that leaves the result on the server; plain ones may fetch it whole.
+    :param interrupt: ends the query that a connection runs; from another thread, or in a signal handler.
+    :param keep_unreadable_values: tells a connection to hand over :class:`UnreadableValue` where it cannot convert.
+    :param errors: which errors are final, and which words may be shown.
+    :param is_accepted: whether a statement that failed is right, so that its first row failed. ``False`` where that
+        is not known.
+    :param journal_engine: how an engine for the journal is made, of the hook's URL and the connection's extra.
+    """
+
+    package: str = ""
+    streaming_cursor: Callable[[Any], Any] = _plain_cursor
+    interrupt: Callable[[Any], None] = _interrupt_if_possible
+    keep_unreadable_values: Callable[[Any], None] = _values_as_they_are
+    errors: ErrorRules = OTHER_ERRORS
+    is_accepted: Callable[[Any, str, Any], bool] = _never_read_early
+    journal_engine: Callable[[sa.URL, Mapping[str, Any]], EngineOptions] = _url_only
 
 
-_PREPARATIONS: Mapping[str, Callable[[Any], None]] = {
-    "psycopg": _prepare_psycopg,
-    "psycopg2": _prepare_psycopg2,
-    "sqlite3": _prepare_sqlite,
-}
+_OTHER = Driver()
+DRIVERS: Mapping[str, Driver] = MappingProxyType(
+    {
+        driver.package: driver
+        for driver in (
+            Driver(
+                "psycopg",
+                streaming_cursor=_named_cursor,
+                interrupt=partial(_interrupt, "cancel"),
+                keep_unreadable_values=keep_unreadable_of_psycopg,
+                errors=LIBPQ_ERRORS,
+                journal_engine=_libpq_engine,
+            ),
+            Driver(
+                "psycopg2",
+                streaming_cursor=_named_cursor,
+                interrupt=partial(_interrupt, "cancel"),
+                keep_unreadable_values=keep_unreadable_of_psycopg2,
+                errors=LIBPQ_ERRORS,
+                journal_engine=_libpq_engine,
+            ),
+            Driver(
+                "sqlite3",
+                interrupt=partial(_interrupt, "interrupt"),
+                keep_unreadable_values=keep_unreadable_of_sqlite,
+                errors=SQLITE_ERRORS,
+                is_accepted=_is_accepted_by_sqlite,  # it reads the first row while it executes
+                journal_engine=_sqlite_engine,
+            ),
+            Driver(
+                "MySQLdb",
+                streaming_cursor=partial(_unbuffered_cursor, "MySQLdb.cursors"),
+                interrupt=_no_interrupt,
+                errors=MYSQL_ERRORS,
+            ),
+            Driver(
+                "pymysql",
+                streaming_cursor=partial(_unbuffered_cursor, "pymysql.cursors"),
+                interrupt=_no_interrupt,
+                errors=MYSQL_ERRORS,
+            ),
+            # MySQL's own connector, whose plain cursor streams.
+            Driver("mysql", interrupt=_no_interrupt, errors=MYSQL_ERRORS),
+        )
+    }
+)
+
+
+def driver_of(thing: object) -> Driver:
+    """The driver of a connection or of an error, by the module of its class or of a class that this one extends."""
+    for kind in type(thing).__mro__:
+        driver = DRIVERS.get(kind.__module__.partition(".")[0])
+        if driver is not None:
+            return driver
+    return _OTHER
+
+
+def driver_of_engine(engine: sa.Engine) -> Driver:
+    """The driver that a SQLAlchemy engine uses."""
+    module = getattr(engine.dialect.dbapi, "__name__", "")
+    return DRIVERS.get(module.partition(".")[0], _OTHER)

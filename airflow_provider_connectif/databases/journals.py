@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
+from airflow_provider_connectif.databases.drivers import driver_of_engine
 from airflow_provider_connectif.databases.read_errors import broken_setting
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.records.outcomes import JournalError
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 JournalKey = Literal["plain", "sha256"]
 SECRET_EXTRA = "connectif_journal_secret"  # noqa: S105 - the name of an extra, not a secret
+
+
+class _Unusable(Exception):
+    """The journal's database cannot be used; the text holds no secret."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,13 @@ def _checked_engine(hook: Any, conn_id: str) -> Any:
     import sqlalchemy
 
     try:
-        return _engine(hook)
+        return _engine(hook, conn_id)
     except (sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
         fault = f"its dialect or the driver for it is not installed ({_named(error)})"
     except (sqlalchemy.exc.ArgumentError, NotImplementedError, AttributeError):
         fault = "it gives no SQLAlchemy URL: host, scheme or dialect is missing or malformed"
+    except _Unusable as error:
+        fault = str(error)
     except (TypeError, ValueError) as error:
         fault = broken_setting(error) or type(error).__name__
     except AirflowException as error:
@@ -143,33 +150,30 @@ def _named(error: Exception) -> str:
     return str(error).rpartition(":")[2].strip()[:60]
 
 
-def _engine(hook: Any) -> Any:
+def _engine(hook: Any, conn_id: str) -> Any:
     """An engine like the hook's own, but for the secret, and with what the hook's connection asks of the driver."""
     import sqlalchemy
     from sqlalchemy.pool import QueuePool
 
-    url = hook.get_sqlalchemy_engine().url
-    connect_args: dict[str, Any] = {}
-    if url.get_backend_name() == "sqlite":
-        url = url.set(query={})  # the hook puts the extra there
-        connect_args = {"check_same_thread": False, "timeout": 30}
-    else:
-        url = url.difference_update_query([SECRET_EXTRA])
-        if url.get_backend_name() == "postgresql":
-            ignored = {*getattr(hook, "ignored_extra_options", ()), SECRET_EXTRA, "cursor", "sqlalchemy_query"}
-            extra = hook.get_connection(hook.get_conn_id()).extra_dejson
-            connect_args = {name: value for name, value in extra.items() if name not in ignored}
+    found = hook.get_sqlalchemy_engine()
+    ignored = {*getattr(hook, "ignored_extra_options", ()), SECRET_EXTRA, "cursor", "sqlalchemy_query"}
+    extra = BaseHook.get_connection(conn_id).extra_dejson
+    options = driver_of_engine(found).journal_engine(
+        found.url.difference_update_query([SECRET_EXTRA]),
+        {name: value for name, value in extra.items() if name not in ignored},
+    )
+    if options.fault:
+        raise _Unusable(options.fault)
     # The task's thread reads on one connection and writes on another, and a thread keeps its claim on a third.
     engine = sqlalchemy.create_engine(
-        url,
+        options.url,
         poolclass=QueuePool,
         pool_size=3,
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args=connect_args,
+        connect_args=dict(options.connect_args),
     )
-    if url.get_backend_name() == "sqlite":
-        # So that a source that is being read from the same file does not lock the journal out.
-        sqlalchemy.event.listen(engine, "connect", lambda connection, _: connection.execute("pragma journal_mode=wal"))
+    if options.on_connect is not None:
+        sqlalchemy.event.listen(engine, "connect", lambda connection, _: connection.execute(options.on_connect))
     return engine

@@ -14,7 +14,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_connectif.databases.read_errors import function_error
-from airflow_provider_connectif.databases.sources import RowsError, RowsSource, SqlSource
+from airflow_provider_connectif.databases.sources import RowsError, RowsSource
+from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class ContactsArguments(BaseOperator):
         if nobody comes back for them. Default 7 days.
     :param plan_max_age: a plan is sent for at most so long, deferrals included; then the task fails for a retry, which
         reads the source again. Default 12 hours.
-    :param read_timeout: in which the source must end; nothing is sent before. Default 6 hours.
+    :param read_timeout: in which the source must end, also one that hangs; nothing is sent before. Default 6 hours.
     :param pending_limit: bytes that the changes of a run may take while they wait to be sent, in a file without a name
         in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
     :param deferrable: wait without a worker where that is possible. Default: ``operators.default_deferrable`` of

@@ -19,7 +19,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_connectif.api.errors import ConnectifConfigError
 from airflow_provider_connectif.contacts.mapping import MappingError
 from airflow_provider_connectif.databases.read_errors import ReadError
-from airflow_provider_connectif.databases.sources import RowsError, RowsSource, SqlSource
+from airflow_provider_connectif.databases.sources import RowsError, RowsSource
+from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import NoSuchConnectionError, connection_named_by
 from airflow_provider_connectif.operators.arguments import ContactsArguments
@@ -266,12 +267,13 @@ class ContactsOperator(ContactsArguments):
                 yield made
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
+        seconds = self.read_timeout.total_seconds()
         if self.sql is not None:
             with connection_named_by("sql_conn_id", self.sql_conn_id):
                 hook = BaseHook.get_hook(str(self.sql_conn_id))
-            self._source = SqlSource(hook, str(self.sql_conn_id), self.sql, self.parameters)
+            self._source = SqlSource(hook, str(self.sql_conn_id), self.sql, self.parameters, read_timeout_s=seconds)
         else:
-            self._source = RowsSource(resolved(self.rows, context))
+            self._source = RowsSource(resolved(self.rows, context), read_timeout_s=seconds)
         if self._is_killed:  # while it was being made
             self._source.cancel()
         return self._source

@@ -73,9 +73,17 @@ class PendingError(Exception):
 
 
 class SourceError(Exception):
-    """The source did not end in time; nothing was sent."""
+    """The source did not end in time; nothing was sent.
+
+    :param timeout_s: seconds in which it had to end.
+    :param rows_read: by then.
+    """
 
     final = False
+
+    def __init__(self, timeout_s: float, rows_read: int) -> None:
+        rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
+        super().__init__(f"the source did not end within read_timeout, {timeout_s:g} s ({rows} read); nothing was sent")
 
 
 class TakenOver(JournalError):

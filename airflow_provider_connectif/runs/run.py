@@ -337,10 +337,7 @@ class Run:
             if self._is_to_stop():
                 return
             if self._clock() - began > self._settings.read_timeout_s:
-                raise SourceError(
-                    f"the source did not end within read_timeout, {self._settings.read_timeout_s:g} s "
-                    f"({plural(report.tally.read, 'row')} read); nothing was sent"
-                )
+                raise SourceError(self._settings.read_timeout_s, report.tally.read)
         if self.stop:
             return
         if not is_checked:

@@ -88,7 +88,7 @@ MUTATIONS = tuple(
         ("test_task.py::test_the_password_of_another_kind_of_connection_is_not_sent", "hooks/connectif.py", "if connection.conn_type not in _CONNECTION_TYPES:", _NEVER),
         ("test_task.py::test_the_secret_is_masked_also_where_it_stands_alone", "hooks/connectif.py", "mask_secret(key.secret)", "pass"),
         ("test_task.py::test_a_trigger_holds_a_moment_and_nothing_else", "triggers/window.py", '{"until": self.until}', '{"until": self.until, "key": "id:secret"}'),
-        ("test_task.py::test_a_database_s_words_about_a_row_are_not_told", "databases/read_errors.py", "    if is_telling:\n", "    if True:\n"),
+        ("test_task.py::test_a_database_s_words_about_a_row_are_not_told", "databases/read_errors.py", "    if rules.may_be_shown(error) and not is_of_a_row:\n", "    if True:\n"),
         ("test_task.py::test_a_journal_s_statements_are_logged_without_values", "databases/journals.py", "hide_parameters=True", "hide_parameters=False"),
         ("test_task.py::test_nothing_is_made_out_of_bytes_but_data", "journal/plan.py", "import itertools\nimport json", "import itertools\nimport json\nimport pickle"),
         # what could reach who develops with the sandbox

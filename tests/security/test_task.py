@@ -14,7 +14,7 @@ import pytest
 
 import airflow_provider_connectif
 from airflow_provider_connectif.databases.read_errors import ReadError
-from airflow_provider_connectif.databases.sources import SqlSource
+from airflow_provider_connectif.databases.sql_source import SqlSource
 from tests.security.hostile import EMAIL, KEY_ID, SECRET
 from tests.support.task_runs import Run, run_operator
 

@@ -101,7 +101,7 @@ def _rows_of_mysql(sql: str) -> list[tuple[Any, ...]]:
 def unreachable(journal: JournalDatabase) -> dict[str, Any]:
     """A connection to a database of the same kind where none can be reached."""
     fields = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])
-    return fields | ({"host": "/nowhere/journal.db"} if journal.kind == "sqlite" else {"host": "127.0.0.1", "port": 1})
+    return fields | ({"host": "/"} if journal.kind == "sqlite" else {"host": "127.0.0.1", "port": 1})
 
 
 def deliver(

@@ -11,7 +11,8 @@ import psycopg2.errors
 import pytest
 import sqlalchemy.exc
 
-from airflow_provider_connectif.databases.read_errors import is_of_a_database, is_statement_wrong, read_error
+from airflow_provider_connectif.databases.error_rules import is_of_a_database
+from airflow_provider_connectif.databases.read_errors import is_statement_wrong, read_error
 
 
 def of_mysql(driver: str, number: int, words: str = "somebody's value") -> Exception:

@@ -226,6 +226,19 @@ def test_a_mode_that_sqlite_does_not_know_is_final(
     assert str(end.error).endswith("check its extra and its driver: OperationalError: no such access mode")
 
 
+def test_a_folder_of_a_journal_that_is_not_there_is_final(
+    strict: StrictServer, connection: Callable[..., None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "nowhere"
+    connection("broken", conn_type="sqlite", host=str(folder / "journal.db"))
+    end = run_operator(rows=ROWS, journal_conn_id="broken", sync_id="s")
+    assert (end.state, strict.received) == ("failed", 0)
+    words = f"the journal's connection 'broken' cannot be used: its folder {str(folder)!r} does not exist"
+    assert str(end.error) == words
+    folder.mkdir()
+    assert run_operator(rows=ROWS, journal_conn_id="broken", sync_id="s").state == "success"
+
+
 def test_an_argument_that_a_driver_s_connect_does_not_know(
     strict: StrictServer, sqlite_warehouse: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +281,7 @@ STATEMENTS: list[tuple[str, str, Any]] = [
     ("postgres", "select * from contacts where email = %(name)s", ["x"]),
     ("postgres", "select * from contacts where email like 'a%' and email = %s", ["x"]),
     ("postgres", "select * from contacts where email = %s", [object]),
+    ("postgres", "select * from contacts where email = %s", ["ana\0@example.com"]),
     ("postgres", "select * from contacts where email = $1", None),
 ]
 

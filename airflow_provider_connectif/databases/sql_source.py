@@ -1,0 +1,257 @@
+"""Rows from SQL, in batches and in constant memory."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from types import TracebackType
+from typing import Any
+
+from airflow_provider_connectif.databases.drivers import driver_of
+from airflow_provider_connectif.databases.error_rules import is_of_a_database
+from airflow_provider_connectif.databases.read_errors import (
+    ReadError,
+    connection_error,
+    fetch_error,
+    read_error,
+    statement_error,
+)
+from airflow_provider_connectif.databases.sources import BATCH_ROWS, RowsError
+from airflow_provider_connectif.databases.statements import without_semicolon
+from airflow_provider_connectif.records.outcomes import SourceError
+from airflow_provider_connectif.records.rows import (
+    BATCH_BYTES,
+    RowBatch,
+    weight_of,
+    weight_of_row,
+    without_mark,
+    without_marks,
+)
+
+_ROWS_AT_ONCE = 250  # of one fetch: how large its rows are is known afterwards
+_FIRST_ROWS = 50
+_POLL_S = 0.25  # how soon a stop, and the end of the time, is noticed
+_INTERRUPT_S = 2.0  # how long a query that took too long has to end, and its connection to be closed
+_END = object()
+
+
+class _Handover:
+    """Hands batches from the thread that reads to the task's thread, and behind the last one how reading ended.
+
+    A context manager around the reading: whatever ends it, be it ``SystemExit`` out of a driver, ends the run in the
+    task's thread.
+    """
+
+    def __init__(self) -> None:
+        self._items: queue.Queue[Any] = queue.Queue(maxsize=1)
+        self._is_over = threading.Event()
+
+    def __enter__(self) -> _Handover:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self.put(_END if error is None else error)
+        return True
+
+    def put(self, item: Any) -> bool:
+        """Hand over a batch or the end; ``False`` when nobody waits for it any more."""
+        while not self._is_over.is_set():
+            with suppress(queue.Full):
+                self._items.put(item, timeout=_POLL_S)
+                return True
+        return False
+
+    def get(self) -> Any:
+        """What was put, or ``None`` where nothing was within a moment."""
+        with suppress(queue.Empty):
+            return self._items.get(timeout=_POLL_S)
+        return None
+
+    def close(self) -> None:
+        """The task's thread waits no more."""
+        self._is_over.set()
+
+
+class SqlSource:
+    """The result of a query, streamed: a server-side cursor where the driver has one.
+
+    :param hook: any DbApiHook.
+    :param conn_id: its connection's id, for messages.
+    :param sql: one statement that returns rows.
+    :param parameters: as the driver's ``execute`` takes them.
+    :param read_timeout_s: seconds in which the query must end, its connection's making included.
+    :param clock: seconds on a clock that only goes forward.
+    :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
+    :raises ReadError: from iteration: the database failed; or the statement, its parameters or the settings of the
+        connection are wrong (``final``). The database's words are shown where they speak of objects and not of rows.
+    :raises SourceError: from iteration: the query did not end within ``read_timeout_s``; it is interrupted.
+    """
+
+    def __init__(
+        self,
+        hook: Any,
+        conn_id: str,
+        sql: str,
+        parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        *,
+        read_timeout_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not hasattr(hook, "get_conn") or not hasattr(hook, "get_records"):
+            raise RowsError(f"connection {conn_id!r} is no SQL connection: its hook is {type(hook).__name__}")
+        self.columns: Sequence[str] | None = None
+        self.size: int | None = None  # nobody knows it before a streamed result has ended
+        self._hook = hook
+        self.conn_id = conn_id
+        self._sql = sql
+        self._parameters = parameters
+        self._read_timeout_s = read_timeout_s
+        self._clock = clock
+        self.rows_read = 0
+        self._connection: Any = None
+        self._is_cancelled = False
+
+    def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
+        # Read in a thread of its own: some drivers hold signals back in the thread that waits for a query, and a task
+        # that is killed must notice, as must one whose query hangs.
+        deadline = self._clock() + self._read_timeout_s
+        handover = _Handover()
+        reader = threading.Thread(target=self._read_into, args=(handover,), name="connectif-sql", daemon=True)
+        reader.start()
+        try:
+            while True:
+                is_alive = reader.is_alive()  # before the look: what it has put last is still found
+                item = handover.get()
+                if item is None:
+                    if self._is_cancelled:
+                        return
+                    if not is_alive:
+                        raise ReadError(f"Reading from {self.conn_id!r} ended without a word")
+                    if self._clock() >= deadline:
+                        handover.close()
+                        self._give_up(reader)
+                        raise SourceError(self._read_timeout_s, self.rows_read)
+                    continue
+                if item is _END:
+                    return
+                if isinstance(item, BaseException):
+                    raise self._fault_of(item)
+                yield item
+                del item  # the next one is being read
+        finally:
+            handover.close()
+
+    def _read_into(self, handover: _Handover) -> None:
+        with handover, closing(self._connected()) as self._connection:
+            try:
+                for batch in self._batches():
+                    if not handover.put(batch):
+                        return
+                    del batch  # the queue has it, and the next one is about to be read
+            finally:
+                self._connection = None
+
+    def _fault_of(self, error: BaseException) -> Exception:
+        """What the run ends with."""
+        # A driver's error is not handed on: it quotes values, and so may its context and traceback.
+        if is_of_a_database(error):
+            return read_error(error, self.conn_id, self.rows_read)
+        if isinstance(error, Exception):
+            return error
+        return ReadError(f"Reading from {self.conn_id!r} was ended by {type(error).__name__}")
+
+    def _give_up(self, reader: threading.Thread) -> None:
+        """End the query and wait until its connection is closed, but not for a server that does not respond."""
+        threading.Thread(target=self.cancel, name="connectif-cancel", daemon=True).start()
+        reader.join(_INTERRUPT_S)
+
+    def _connected(self) -> Any:
+        try:
+            connection = self._hook.get_conn()
+            driver_of(connection).keep_unreadable_values(connection)
+            return connection
+        except Exception as error:  # what is no fault of a setting is raised again
+            fault = connection_error(error, self.conn_id)
+            if fault is None:
+                raise
+        raise fault
+
+    def _execute(self, cursor: Any) -> None:
+        sql = without_semicolon(self._sql) if getattr(self._hook, "strip_semicolon", False) else self._sql
+        try:
+            cursor.execute(*((sql,) if self._parameters is None else (sql, self._parameters)))
+            return
+        except Exception as error:  # what is no fault of the parameters is raised again
+            fault = statement_error(error, self.conn_id, self._connection)
+            if fault is None and driver_of(self._connection).is_accepted(self._connection, sql, self._parameters):
+                fault = read_error(error, self.conn_id, 0, is_fetching=True)
+            if fault is None:
+                raise
+        raise fault
+
+    def _fetch(self, cursor: Any, rows: int, before: int = 0) -> Sequence[Any]:
+        """Fetch rows.
+
+        :param before: how many rows the batch has already.
+        """
+        try:
+            fetched: Sequence[Any] = cursor.fetchmany(rows)
+            return fetched
+        except MemoryError:
+            raise  # it is the worker's, and says nothing of a row
+        except Exception as error:  # noqa: BLE001 - a driver's converters may be anybody's, and raise anything
+            fault = fetch_error(error, self.conn_id, self.rows_read, self.rows_read + before, rows)
+        raise fault
+
+    def _batches(self) -> Iterator[Sequence[Mapping[str, Any]]]:
+        with closing(driver_of(self._connection).streaming_cursor(self._connection)) as cursor:
+            if self._is_cancelled:  # before there was a query to interrupt
+                return
+            self._execute(cursor)
+            rows = self._fetch(cursor, _FIRST_ROWS)
+            # psycopg2's server-side cursor knows its columns only after the first fetch.
+            if cursor.description is None:
+                raise RowsError("the SQL statement returns no rows: sql must be one SELECT")
+            names = [str(column[0]) for column in cursor.description]
+            names[:1] = [without_mark(name) for name in names[:1]]
+            self.columns = names
+            yield []  # an empty result has columns too, and they are checked with the first batch
+            while rows:
+                batch = [*rows]
+                weight, weighed = _weight_of_rows(rows), len(rows)
+                while rows and len(batch) < BATCH_ROWS and weight < BATCH_BYTES:
+                    at_once = min(BATCH_ROWS - len(batch), _rows_in(BATCH_BYTES - weight, weight, weighed))
+                    rows = self._fetch(cursor, at_once, len(batch))
+                    batch += rows
+                    weight, weighed = weight + _weight_of_rows(rows), weighed + len(rows)
+                self.rows_read += len(batch)
+                # Some connections ask their driver for rows that are mappings already.
+                yield without_marks(batch) if isinstance(batch[0], Mapping) else RowBatch(names, batch)
+                batch = []
+                if rows:
+                    rows = self._fetch(cursor, _rows_in(BATCH_BYTES, weight, weighed))
+
+    def cancel(self) -> None:
+        """Interrupt a query that runs, where the driver can; may be called from a signal handler."""
+        self._is_cancelled = True
+        connection = self._connection
+        if connection is not None:
+            driver_of(connection).interrupt(connection)
+
+
+def _weight_of_rows(rows: Sequence[Any]) -> int:
+    """About how many bytes fetched rows take."""
+    if rows and isinstance(rows[0], Mapping):
+        return sum(map(weight_of_row, rows))
+    return sum(map(weight_of, rows))
+
+
+def _rows_in(room: int, weight: int, rows: int) -> int:
+    """How many rows to fetch, if they are like those that were weighed."""
+    return max(1, min(_ROWS_AT_ONCE, room * rows // max(1, weight)))
