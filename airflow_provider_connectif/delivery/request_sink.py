@@ -195,7 +195,7 @@ class RequestSink:
 
     def _park(self, journal: Journal, until: float) -> None:
         for batch in self._sender.unsent():
-            journal.plan.add([patch for patch in batch if not patch.is_planned], self._same_contact)
+            journal.plan.add([patch for patch in batch if patch.place is None], self._same_contact)
         state = {
             "is_read": self._planned_at is not None,
             "planned_at": self._planned_at,

@@ -26,7 +26,7 @@ class Payloads:
     def packed(self, patch: Patch) -> str:
         """A patch as text."""
         row = jsonable(patch.row) if self._keeps_rows else None
-        text = json.dumps([patch.key, patch.properties, row])
+        text = json.dumps([patch.key, patch.properties, row, patch.number])
         return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
 
     def unpacked(self, line: Any) -> Patch:
@@ -42,9 +42,10 @@ class Payloads:
                 text = self._fernet.decrypt(text)
             except InvalidToken:
                 raise JournalError("the plan was written with another secret: clear the task", final=True) from None
-        key, properties, row = json.loads(text)
+        key, properties, row, *number = json.loads(text)
         digests = Digests(line.row_digest, line.patch_digest, line.mapping_digest)
-        return Patch(line.number, key, properties, row or {}, digests, is_planned=True)
+        # Earlier versions sent a plan in the order of its rows: their numbers were their places.
+        return Patch(number[0] if number else line.number, key, properties, row or {}, digests, place=line.number)
 
 
 def _fernet(secret: bytes) -> Any:

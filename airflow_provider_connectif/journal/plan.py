@@ -1,4 +1,4 @@
-"""What a task has still to send while no process works at it: kept in the journal's database, row by row.
+"""What a task has still to send while no process works at it: kept in the journal's database, in the order of sending.
 
 Patches are personal data. A plan holds them only while they are pending: a line goes in the transaction that
 writes down what became of it, and a plan with its task, a newer run of its sync, or its retention.
@@ -71,6 +71,7 @@ class Plan:
         self._written_key = key_digester(key_secret)
         self._payloads = Payloads(key_secret, keeps_rows=keeps_rows)
         self._retention_s = retention_s
+        self._last_place = 0
         self._gathered: list[dict[str, Any]] = []
         self._gathered_bytes = 0
         self._plan_id: str | None = None
@@ -130,15 +131,18 @@ class Plan:
         return found
 
     def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
-        """Put patches off; they are written a thousand at once, and the rest by :meth:`save`.
+        """Put patches off, in the order in which they are to be sent.
+
+        They are written a thousand at once, and the rest by :meth:`save`.
 
         :param same_contact: the journal's form of a contact key.
         """
         for patch in patches:
             row, sent, mapping = patch.digests or Digests("", "", "")
+            self._last_place += 1
             self._gathered.append(
                 {
-                    "number": patch.number,
+                    "number": self._last_place,
                     "contact_key": self._written_key(same_contact(patch.key)),
                     "row_digest": row,
                     "patch_digest": sent,
@@ -228,7 +232,7 @@ class Plan:
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def patches(self) -> Iterator[Sequence[Patch]]:
-        """The pending patches in the order of their rows, in batches.
+        """The pending patches in the order in which they were added, in batches.
 
         :raises JournalError: another try has taken over, and with it this plan.
         """
@@ -246,10 +250,10 @@ class Plan:
             at_once = max(1, min(_LINES_AT_ONCE, 4 * len(lines), BATCH_BYTES * len(lines) // max(1, weight)))
             yield [self._payloads.unpacked(line) for line in lines]
 
-    def settle(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
-        """Take out rows whose outcome is known, in the transaction that writes it down."""
+    def settle(self, connection: sa.Connection, places: Sequence[int]) -> None:
+        """Take out changes whose outcome is known, in the transaction that writes it down."""
         pending = self._pending.c
-        of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(numbers))
+        of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
         connection.execute(sa.delete(self._pending).where(of_these))
 
     def drop(self) -> None:

@@ -308,9 +308,12 @@ class Journal:
         """A contact key as it stands in the tables."""
         return self._written_key(key)
 
-    def settle_planned(self, number: int) -> None:
-        """The outcome of a planned row is known: its patch is pending no longer."""
-        self._settled.append(number)
+    def settle_planned(self, place: int) -> None:
+        """The outcome of a planned change is known: it is pending no longer.
+
+        :param place: in the plan.
+        """
+        self._settled.append(place)
         self._begin_gathering()
 
     @property

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.test_deferral import wait_as_the_triggerer
 from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
 NEWSLETTER = "_newsletterSubscriptionStatus"
+LIMIT, WINDOW_S = 12, 1.5
+DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2), "max_in_flight": 1}
 
 
 @pytest.fixture(params=DATABASES)
@@ -66,3 +72,81 @@ def test_withdrawn_consent_goes_first_then_new_contacts_and_last_what_was_reject
 def test_without_a_journal_withdrawn_consent_goes_first(strict: StrictServer, airflow_db: None) -> None:
     deliver("night", rows=SECOND_NIGHT, max_in_flight=1, journal_conn_id=None)
     assert names(strict)[:3] == ["rejected-unsubscribed", "new-banned", "unsubscribed"]
+
+
+@pytest.fixture
+def small_windows(strict: StrictServer, connection: Callable[..., None]) -> Callable[[], None]:
+    """From now on few requests are allowed in each window."""
+
+    def begin() -> None:
+        connection("connectif_default", **strict.connection(timeout=5))
+        strict.update(limit=LIMIT, window_s=WINDOW_S, headers="fraction")
+
+    return begin
+
+
+def test_the_order_is_kept_over_deferrals(
+    journal: JournalDatabase, strict: StrictServer, small_windows: Callable[[], None]
+) -> None:
+    known, rejected = [f"known{n}" for n in range(12)], [f"rejected{n}" for n in range(6)]
+    _first_night(strict, known, rejected)
+    before = len(strict.log)
+    small_windows()
+    lowered = {NEWSLETTER: "unsubscribed"}
+    source = [
+        *(row(name, 2) for name in rejected),
+        *(row(name, 2) for name in known),
+        *(row(f"new{n}", 2) for n in range(12)),
+        *(row(f"urgent{n}", 2, **lowered) for n in range(2 * LIMIT + 3)),  # the third window's last ones are these
+    ]
+
+    runs = [deliver("second night", rows=source, **DEFERRABLE)]
+    while runs[-1].state == "deferred":
+        wait_as_the_triggerer(runs[-1])
+        runs.append(deliver("second night", method="execute_complete", rows=source, **DEFERRABLE))
+
+    assert runs[-1].state == "success"
+    assert len(runs) >= 4
+    sent = [entry["key"].partition("@")[0] for entry in strict.log[before:] if entry["status"] != 429]
+    in_order = [each["email"].partition("@")[0] for each in source]
+    urgent, new = in_order[30:], in_order[18:30]
+    assert sent == [*urgent, *new, *known, *rejected]
+
+
+def _as_an_earlier_version_left_it(journal: JournalDatabase) -> None:
+    """A plan in the order of its rows, whose payloads have no number of a row."""
+    lines = journal.query("select number, payload from connectif_journal_pending order by number desc")
+    for place, _ in lines:  # out of the way of the rows' numbers
+        journal.query(f"update connectif_journal_pending set number = {-place} where number = {place}")
+    for place, payload in lines:
+        *earlier, number = json.loads(payload)
+        text = json.dumps(earlier).replace("'", "''")
+        journal.query(
+            f"update connectif_journal_pending set number = {number}, payload = '{text}' where number = {-place}"
+        )
+
+
+def test_a_plan_that_an_earlier_version_has_deferred_continues(
+    journal: JournalDatabase, strict: StrictServer, small_windows: Callable[[], None], tmp_path: Path
+) -> None:
+    small_windows()
+    strict.update(faults=[{"keys": ["late13@example.com"], "status": 422}])
+    path = tmp_path / "rejects.jsonl"
+    source = [
+        *(row(f"urgent{n}", 1, _emailStatus="banned") for n in range(LIMIT)),
+        *(row(f"late{n}", 1) for n in range(LIMIT + 3)),
+    ]
+    arguments: dict[str, Any] = {"rows": source, "rejects_path": str(path), "failure_budget": 1, **DEFERRABLE}
+    runs = [deliver("night", **arguments)]
+    assert journal.pending() == LIMIT + 3
+    _as_an_earlier_version_left_it(journal)
+
+    while runs[-1].state == "deferred":
+        wait_as_the_triggerer(runs[-1])
+        runs.append(deliver("night", method="execute_complete", **arguments))
+
+    assert runs[-1].state == "success"
+    assert (runs[-1].summary["created"], runs[-1].summary["rejected"]) == (len(source) - 1, 1)
+    assert len(strict.contacts) == len(source) - 1
+    assert [json.loads(line)["row_number"] for line in path.read_text().splitlines()] == [LIMIT + 14]
+    assert journal.pending() == 0
