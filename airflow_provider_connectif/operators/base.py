@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,10 +33,12 @@ from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.contacts.mapping import ContactMapping
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.reporting.report import Report
     from airflow_provider_connectif.runs.run import Run
     from airflow_provider_connectif.runs.sink import Sink
@@ -143,8 +146,8 @@ class ContactsOperator(ContactsArguments):
         return RejectsFile(path, goes_on=start.comes_back)
 
     @abstractmethod
-    def _defer(self, sink: Any) -> None:
-        """Raise ``TaskDeferred`` if the run has to wait without a worker."""
+    def _trigger(self, deferral: Deferral) -> BaseTrigger:
+        """What waits for what the sink is deferred for."""
 
     def _describe_source(self) -> str:
         if self.sql is not None:
@@ -200,8 +203,9 @@ class ContactsOperator(ContactsArguments):
         # Outside the handlers, so that no driver's error, which may quote a row, is shown as context.
         from airflow_provider_connectif.reporting.verdict import Verdict
 
-        if self._run is not None and not (final or again):
-            self._defer(self._run.sink)
+        deferral = self._run.deferral if self._run is not None and not (final or again) else None
+        if deferral is not None:
+            self._defer(deferral)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
         words = ". ".join(text for text in (again, words) if text)
         if final:
@@ -212,6 +216,10 @@ class ContactsOperator(ContactsArguments):
             raise AirflowFailException(words)
         if again or verdict is Verdict.TRY_AGAIN:
             raise AirflowException(words)
+
+    def _defer(self, deferral: Deferral) -> None:
+        left = None if deferral.left_s is None else timedelta(seconds=deferral.left_s)
+        self.defer(trigger=self._trigger(deferral), method_name="execute_complete", timeout=left)
 
     @contextmanager
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:

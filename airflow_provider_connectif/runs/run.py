@@ -14,6 +14,7 @@ from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.digests import way_to
 from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES, PendingChanges
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.rows import Row
@@ -179,6 +180,11 @@ class Run:
     def stop(self) -> Stop | None:
         """Why the run ends early, if it does."""
         return Stop(StopKind.KILLED) if self._killed else self._own_stop or self.sink.stop
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """What the run waits for without a worker, if this process ended for that."""
+        return self.sink.deferral
 
     @property
     def summary(self) -> dict[str, Any]:
