@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.attempts import Attempts, Series
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
-from airflow_provider_connectif.journal.lease import Lease
+from airflow_provider_connectif.journal.lease import Claim, Lease
 from airflow_provider_connectif.journal.lines import (
     ACKNOWLEDGED_COLUMNS,
     NO_REFUSAL,
@@ -74,6 +74,8 @@ class Journal:
         self._oldest_at: float | None = None
         self.waited_s = 0.0
         """Seconds that :meth:`open` has waited for another run."""
+        self.held_by: Claim | None = None
+        """Another run's claim that is to be waited for without a worker; the journal is not open then."""
         self.plan = Plan(
             self._database,
             settings.sync_id,
@@ -88,6 +90,8 @@ class Journal:
     def open(self, stopped: Callable[[], bool], tell: Callable[[str], None], *, comes_back: bool = False) -> None:
         """Create the tables at first use, and wait until no other run of this sync is under way.
 
+        Where the task can defer, it does not wait for long here: then ``held_by`` says for whom it has to wait.
+
         Plans that this run does not come back to are deleted.
 
         :param stopped: whether the run was told to stop while it waits.
@@ -100,22 +104,28 @@ class Journal:
         if self.read_only:
             self._open_to_read(version)
             return
-        tries, told, told_at = 0, "", 0.0
-        began_at = time.monotonic()
-        while not stopped() and (claim := self._database.guarded(self._lease.take)) is not None:
-            tries += 1
-            is_due = str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S
-            if tries >= _TRIES_BEFORE_TELLING and is_due:
-                told, told_at = str(claim), time.monotonic()
-                tell(claim.describe(self._settings.sync_id))
-            time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
-            self.waited_s = time.monotonic() - began_at
-        if not stopped():
+        self._wait_for_others(stopped, tell)
+        if not (self.held_by or stopped()):
             self.plan.sweep(keeps_mine=comes_back)
             numbers, generation = self._settings.attempt, self._lease.generation
             self.series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))
             self._looks_closely = bool(self.series.earlier or self.series.run_id)
         self._database.is_open = True
+
+    def _wait_for_others(self, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
+        tries, told, told_at = 0, "", 0.0
+        began_at = time.monotonic()
+        while not stopped() and (claim := self._database.guarded(self._lease.take)) is not None:
+            tries += 1
+            if tries >= _TRIES_BEFORE_TELLING and self._settings.may_defer and claim.is_worth_deferring:
+                self.held_by = claim
+                return
+            is_due = str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S
+            if tries >= _TRIES_BEFORE_TELLING and is_due:
+                told, told_at = str(claim), time.monotonic()
+                tell(claim.describe())
+            time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
+            self.waited_s = time.monotonic() - began_at
 
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1

@@ -38,7 +38,7 @@ class ContactImportOperator(ContactsOperator):
     The summary has besides: ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
     first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
 
-    ``deferrable``: here, wait without a worker once everything is uploaded.
+    ``deferrable``: here, wait without a worker once everything is uploaded, and for another run of the sync.
 
     :param on_existing: what happens to contacts that exist: ``update`` (default) sets what the rows hold,
         ``fill_empty`` only properties that are empty at Connectif, ``keep`` nothing.

@@ -44,8 +44,11 @@ def rows(count: int, visits: int = 0) -> list[dict[str, Any]]:
     return [{"email": f"user{n}@example.com", "visits": visits + n} for n in range(count)]
 
 
-def wait_as_the_triggerer(run: Run) -> None:
-    """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it."""
+def wait_as_the_triggerer(run: Run) -> Any:
+    """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it.
+
+    :return: the payload of its event, as it comes out of that database.
+    """
     try:
         from airflow.sdk.module_loading import import_string
     except ImportError:  # Airflow 2.11
@@ -57,7 +60,8 @@ def wait_as_the_triggerer(run: Run) -> None:
     async def wait() -> list[Any]:
         return [event async for event in trigger.run()]
 
-    assert len(asyncio.run(wait())) == 1
+    (event,) = asyncio.run(wait())
+    return json.loads(json.dumps(event.payload))
 
 
 def deliver_to_the_end(
