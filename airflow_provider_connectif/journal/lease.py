@@ -15,6 +15,8 @@ from airflow_provider_connectif.reporting.progress import clock
 LEASE_S = 60.0
 PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
 _RENEW_EVERY_S = 15.0
+_LOOK_EVERY_S = 60.0  # for a run that waits without a worker
+_LEAST_DEFERRAL_S = 5.0
 
 _CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
 
@@ -29,10 +31,11 @@ _CLOCKS = {
 class Claim(NamedTuple):
     """Who has a sync.
 
-    ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index. ``until``: when the claim ends if
-    nobody renews it, in seconds since the epoch by this worker's clock.
+    ``sync_id``: which one. ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index.
+    ``until``: when the claim ends if nobody renews it, in seconds since the epoch by this worker's clock.
     """
 
+    sync_id: str
     run_id: str
     task: str
     until: float
@@ -46,13 +49,39 @@ class Claim(NamedTuple):
         """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
         return self.until > time.time() + _CLEARLY_PARKED_S
 
-    def describe(self, sync_id: str) -> str:
-        """What another run that waits for it tells."""
-        holder = f"{self}, deferred" if self.is_parked else str(self)
+    @property
+    def look_again_at(self) -> float:
+        """When a run without a worker looks whether the claim has ended, in seconds since the epoch.
+
+        A holder may end long before its claim would. Each look costs a worker some seconds.
+        """
+        return min(self.until, time.time() + _LOOK_EVERY_S)
+
+    @property
+    def is_worth_deferring(self) -> bool:
+        """Whether giving the worker back costs less than waiting; a holder at work renews its claim long before."""
+        return self.until > time.time() + _LEAST_DEFERRAL_S
+
+    def describe(self) -> str:
+        """What another run says that waits for it."""
         return (
-            f"Sync {sync_id!r} is held by another run ({holder}): waiting until it ends. "
+            f"Sync {self.sync_id!r} is held by another run ({self._holder}): waiting until it ends. "
             f"Its claim ends by itself at {clock(self.until)}, unless it is renewed"
         )
+
+    def describe_deferral(self, until: float) -> str:
+        """What another run says that gives its worker back.
+
+        :param until: when it looks again, in seconds since the epoch.
+        """
+        return (
+            f"Sync {self.sync_id!r} is held by another run ({self._holder}): looking again at {clock(until)}, "
+            f"without a worker until then. Its claim ends by itself at {clock(self.until)}, unless it is renewed"
+        )
+
+    @property
+    def _holder(self) -> str:
+        return f"{self}, deferred" if self.is_parked else str(self)
 
 
 class Lease:
@@ -103,7 +132,7 @@ class Lease:
             )
             other = connection.execute(alive.order_by(claims.lease_until.desc()).limit(1)).first()
             if other is not None:
-                return Claim(other.run_id, other.task, other.lease_until - now + time.time())
+                return Claim(self._sync_id, other.run_id, other.task, other.lease_until - now + time.time())
             connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
             connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})

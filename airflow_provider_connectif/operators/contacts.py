@@ -13,11 +13,14 @@ from airflow_provider_connectif.operators.switches import check_switches, final_
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
     from airflow_provider_connectif.api.transport import Answer
     from airflow_provider_connectif.delivery.sender import Patience, RequestSender
     from airflow_provider_connectif.journal.confirmation import Confirmation
     from airflow_provider_connectif.operators.imports import ContactImportOperator
     from airflow_provider_connectif.records.changes import Patch
+    from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.sink import Sink
 
 __all__ = ["ContactImportOperator", "ContactPatchOperator"]
@@ -135,16 +138,10 @@ class ContactPatchOperator(ContactsOperator):
 
         return settle
 
-    def _defer(self, sink: Any) -> None:
-        from airflow_provider_connectif.delivery.request_sink import RequestSink
-
-        if not isinstance(sink, RequestSink) or sink.deferred_until is None:
-            return
+    def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.triggers.window import WindowTrigger
 
-        until = sink.deferred_until - min(_LEAD, self.defer_after / 2).total_seconds()
-        left = None if sink.time_left_s is None else timedelta(seconds=sink.time_left_s)
-        self.defer(trigger=WindowTrigger(until), method_name="execute_complete", timeout=left)
+        return WindowTrigger(deferral.until - min(_LEAD, self.defer_after / 2).total_seconds())
 
     def _describe(self) -> str:
         return f"; at most {self.max_in_flight} requests at once"

@@ -38,6 +38,7 @@ class CheckSink:
     troubles = ()
     unaccounted = 0
     is_early = False
+    deferral = None
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.digests import way_to
 from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES, PendingChanges
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.rows import Row
@@ -36,6 +37,7 @@ from airflow_provider_connectif.runs.prepare import Preparer
 from airflow_provider_connectif.runs.sink import Sink
 
 if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.lease import Claim
     from airflow_provider_connectif.journal.store import Journal
 
 READ_TIMEOUT_S = 6 * 3600.0
@@ -60,6 +62,7 @@ class RunSettings:
     :param work_folder: where pending changes lie. Default: the system's temporary folder.
     :param pending_limit_bytes: of pending changes.
     :param read_timeout_s: seconds in which the source must end.
+    :param time_limit_s: seconds that a run may take that can be deferred, those without a worker included.
     :param reasons_in_exception: how many reasons the task's exception names; the log has the others.
     :param conn_id: the client's connection, for messages.
     :param final_errors: exceptions that another attempt would meet again.
@@ -75,6 +78,7 @@ class RunSettings:
     work_folder: Path | None = None
     pending_limit_bytes: int = PENDING_LIMIT_BYTES
     read_timeout_s: float = READ_TIMEOUT_S
+    time_limit_s: float | None = None
     reasons_in_exception: int = _REASONS_IN_EXCEPTION
     conn_id: str = ""
     final_errors: tuple[type[BaseException], ...] = ()
@@ -115,6 +119,9 @@ class Run:
         self._settle_earlier = settle_earlier
         self._clock = clock
         self._own_stop: Stop | None = None
+        self._deferral: Deferral | None = (
+            None  # while another run holds the sync; what else is waited for the sink says
+        )
         self._troubles: list[Trouble] = []
         self._scope: str | None = None
         self._killed = False
@@ -162,7 +169,9 @@ class Run:
             report.rejects.flush()
             self.is_over = True
             before_end()
-            if self.sink.summary_is_complete:
+            if self._deferral is not None and self._journal is not None and self._journal.held_by is not None:
+                report.log.info(self._journal.held_by.describe_deferral(self._deferral.until))
+            elif self.sink.summary_is_complete:
                 self.sink.log_end(self._end_words, self._end_notes, self._reasons_in_verdict)
             else:
                 report.log.warning("Stopped before it was known how far the run had come; see where it was deferred")
@@ -181,6 +190,16 @@ class Run:
     def stop(self) -> Stop | None:
         """Why the run ends early, if it does."""
         return Stop(StopKind.KILLED) if self._killed else self._own_stop or self.sink.stop
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """What the run waits for without a worker, if this process ended for that."""
+        return self._deferral if self._deferral is not None and not self._killed else self.sink.deferral
+
+    @property
+    def waits_for_another(self) -> bool:
+        """Whether the deferral is for another run of the sync, so that nothing has begun yet."""
+        return self._deferral is not None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -271,9 +290,23 @@ class Run:
 
     def _begin(self) -> None:
         self.sink.open(self._is_to_stop)
-        if self._journal is not None:
-            self.report.effort.waited_for_others_s = self._journal.waited_s
-            self.report.effort.begin_series(self._journal.series.counts, self._journal.series.started_at)
+        journal, effort = self._journal, self.report.effort
+        if journal is None:
+            return
+        effort.waited_for_others_s += journal.waited_s
+        if journal.held_by is None:
+            effort.begin_series(journal.series.counts, journal.series.started_at)
+        else:
+            self._defer_for(journal.held_by)
+
+    def _defer_for(self, claim: Claim) -> None:
+        limit_s = self._settings.time_limit_s
+        left_s = None if limit_s is None else limit_s - self.report.effort.duration_s
+        if left_s is not None and left_s <= 0.0:
+            self._own_stop = Stop(StopKind.TIMED_OUT)
+        else:
+            self._own_stop = Stop(StopKind.DEFERRED)
+            self._deferral = Deferral(claim.look_again_at, left_s)
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         if self._settle_earlier is not None:

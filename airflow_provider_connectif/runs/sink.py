@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Stop
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
@@ -30,6 +31,10 @@ class Sink(Protocol):
     @property
     def troubles(self) -> Sequence[Trouble]:
         """What keeps a run from success that has come to its end, other than its rows."""
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """What is to be waited for without a worker, if delivery ended for that."""
 
     @property
     def summary_is_complete(self) -> bool:
