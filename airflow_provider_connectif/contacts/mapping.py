@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
@@ -20,8 +21,10 @@ _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 _MOST_PLANS = 1000  # sets of columns remembered; rows out of JSON may have a set each
 
 
-class MappingError(ValueError):
+class MappingError(RunFailed, ValueError):
     """The mapping itself is wrong, whatever the rows hold; names every fault that was found."""
+
+    final = True
 
 
 class InvalidRow(Exception):

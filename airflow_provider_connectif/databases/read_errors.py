@@ -9,6 +9,8 @@ import sysconfig
 import traceback
 from collections.abc import Mapping
 
+from airflow_provider_connectif.api.errors import RunFailed
+
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
 # SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
 # authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
@@ -59,15 +61,8 @@ _PROTOCOL_VIOLATION = "08P01"
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
-class ReadError(Exception):
-    """The database failed while rows were read; the text has no value of a row in it.
-
-    :param final: the statement is wrong, so another try would find the same.
-    """
-
-    def __init__(self, words: str, *, final: bool = False) -> None:
-        super().__init__(words)
-        self.final = final
+class ReadError(RunFailed):
+    """The database failed while rows were read; the text has no value of a row in it."""
 
 
 def is_of_a_database(error: BaseException) -> bool:

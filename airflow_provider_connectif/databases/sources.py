@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.drivers import (
     is_accepted,
     keep_unreadable_values,
@@ -39,8 +40,10 @@ _POLL_S = 0.25  # how soon a stop is noticed
 _END = object()
 
 
-class RowsError(ValueError):
+class RowsError(RunFailed, ValueError):
     """What was given as rows is none; another try would find the same."""
+
+    final = True
 
 
 class RowsSource:

@@ -16,18 +16,15 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_connectif.api.errors import ConnectifConfigError
-from airflow_provider_connectif.contacts.mapping import MappingError
-from airflow_provider_connectif.databases.read_errors import ReadError
-from airflow_provider_connectif.databases.sources import RowsError, RowsSource, SqlSource
+from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.databases.sources import RowsSource, SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
-from airflow_provider_connectif.hooks.connection_lookup import NoSuchConnectionError, connection_named_by
+from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.herald import Herald
-from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsPathError
+from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
-from airflow_provider_connectif.records.outcomes import JournalError, PendingError, SourceError
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
@@ -41,9 +38,6 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
-
-# Another try would find the same: Airflow must not retry.
-_FINAL_ERRORS = (ConnectifConfigError, MappingError, NoSuchConnectionError, RejectsPathError, RowsError)
 
 
 class Start(NamedTuple):
@@ -110,7 +104,7 @@ class ContactsOperator(ContactsArguments):
             self.log.warning("The rows come from an upstream task, which a dry run cannot ask: use check_only=True")
             return
         self._run = None
-        self._end(*self._carry_out(Start({}), check_only=True))
+        self._end(self._carry_out(Start({}), check_only=True))
 
     def on_kill(self) -> None:
         """Stop sending; the requests in flight get a second to end."""
@@ -169,17 +163,17 @@ class ContactsOperator(ContactsArguments):
         self._run = None
         self._source = None
         try:
-            final, again = self._carry_out(start, check_only=check_only)
+            failure = self._carry_out(start, check_only=check_only)
         finally:
             summary = self._run.summary if self._run else empty_summary()
             # Otherwise the summary that was pushed when the task was deferred is the better one.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
-        self._end(final, again)
+        self._end(failure)
         return summary
 
-    def _carry_out(self, start: Start, *, check_only: bool | None) -> tuple[str | None, str | None]:
-        """Run; returns what failed for good and what another attempt may mend.
+    def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
+        """Run; returns what ended the run before it could come to its end by itself.
 
         :param check_only: ``None``: as the operator's argument says.
         """
@@ -190,27 +184,25 @@ class ContactsOperator(ContactsArguments):
                 if self._is_killed:  # while the run was being made
                     run.kill()
                 run.run(lambda: self._open_source(start.context), self._herald.close)
-        except _FINAL_ERRORS as error:
-            return str(error), None
-        except (JournalError, PendingError, ReadError, SourceError) as error:
-            return (str(error), None) if error.final else (None, str(error))
-        return None, None
+        except RunFailed as failure:
+            return failure
+        return None
 
-    def _end(self, final: str | None, again: str | None) -> None:
+    def _end(self, failure: RunFailed | None) -> None:
         # Outside the handlers, so that no driver's error, which may quote a row, is shown as context.
         from airflow_provider_connectif.reporting.verdict import Verdict
 
-        if self._run is not None and not (final or again):
+        if failure is not None and failure.final:
+            raise AirflowFailException(str(failure))
+        if self._run is not None and failure is None:
             self._defer(self._run.sink)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
-        words = ". ".join(text for text in (again, words) if text)
-        if final:
-            raise AirflowFailException(final)
+        words = ". ".join(text for text in (str(failure or ""), words) if text)
         if verdict is Verdict.SKIPPED:
             raise AirflowSkipException(words)
         if verdict is Verdict.FAILED:
             raise AirflowFailException(words)
-        if again or verdict is Verdict.TRY_AGAIN:
+        if failure is not None or verdict is Verdict.TRY_AGAIN:
             raise AirflowException(words)
 
     @contextmanager
@@ -255,7 +247,6 @@ class ContactsOperator(ContactsArguments):
                 pending_limit_bytes=self.pending_limit,
                 read_timeout_s=self.read_timeout.total_seconds(),
                 conn_id=str(self.connectif_conn_id),
-                final_errors=_FINAL_ERRORS,
                 **self._more_settings(),
             )
             settle_earlier = None if check_only else self._settle_earlier(parts, goal)

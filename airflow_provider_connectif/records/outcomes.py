@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, RunFailed, describe_status
 from airflow_provider_connectif.records.changes import Patch
 
 Error = ConnectifHttpError | NoAnswerError
@@ -50,32 +50,16 @@ class StopKind(StrEnum):
     PLAN_TOO_OLD = "plan_too_old"
 
 
-class JournalError(Exception):
-    """The journal's database failed, or belongs to a newer version; the text has no contact key in it.
-
-    :param final: another try would find the same.
-    """
-
-    def __init__(self, words: str, *, final: bool = False) -> None:
-        super().__init__(words)
-        self.final = final
+class JournalError(RunFailed):
+    """The journal's database failed, or belongs to a newer version; the text has no contact key in it."""
 
 
-class PendingError(Exception):
-    """The pending changes cannot be kept; nothing was sent. The text names folder and size, and no value of a row.
-
-    :param final: another attempt would find the same.
-    """
-
-    def __init__(self, words: str, *, final: bool = False) -> None:
-        super().__init__(words)
-        self.final = final
+class PendingError(RunFailed):
+    """The pending changes cannot be kept; nothing was sent. The text names folder and size, and no value of a row."""
 
 
-class SourceError(Exception):
+class SourceError(RunFailed):
     """The source did not end in time; nothing was sent."""
-
-    final = False
 
 
 class TakenOver(JournalError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import QuotaClosed, RunFailed
 from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.digests import way_to
@@ -61,7 +61,6 @@ class RunSettings:
     :param read_timeout_s: seconds in which the source must end.
     :param reasons_in_exception: how many reasons the task's exception names; the log has the others.
     :param conn_id: the client's connection, for messages.
-    :param final_errors: exceptions that another attempt would meet again.
     """
 
     budget: FailureBudget
@@ -75,7 +74,6 @@ class RunSettings:
     read_timeout_s: float = READ_TIMEOUT_S
     reasons_in_exception: int = _REASONS_IN_EXCEPTION
     conn_id: str = ""
-    final_errors: tuple[type[BaseException], ...] = ()
 
 
 class Run:
@@ -131,10 +129,7 @@ class Run:
 
         :param open_source: called once the rows are wanted.
         :param before_end: called when the end is about to be logged.
-        :raises MappingError: the mapping does not fit the fields or the columns; nothing was sent.
-        :raises JournalError: the journal's database failed; what it did not take is sent again by the next attempt.
-        :raises PendingError: what is to be sent cannot be kept; nothing was sent.
-        :raises SourceError: the source did not end in time; nothing was sent.
+        :raises RunFailed: the mapping, the source, the journal's database or the folder of pending changes.
         """
         report = self.report
         try:
@@ -146,7 +141,7 @@ class Run:
                     report.log.warning("The source had no rows: is there nothing to deliver, or is its query wrong?")
                 self._is_broken = False
             except BaseException as error:
-                is_final = isinstance(error, self._settings.final_errors) or bool(getattr(error, "final", False))
+                is_final = isinstance(error, RunFailed) and error.final
                 self._broken_verdict = Verdict.FAILED if is_final else Verdict.TRY_AGAIN
                 raise
             finally:
