@@ -50,11 +50,13 @@ class NoAnswerError(ConnectifError):
     """No complete HTTP answer arrived; the request may or may not have been carried out.
 
     :param what: what happened, in words without a URL, such as ``read timed out after 30 s``.
+    :param was_sent: the request may have arrived; ``False``: there was no connection to send it on.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, was_sent: bool = True) -> None:
         super().__init__(what)
         self.what = what
+        self.was_sent = was_sent
 
 
 class MalformedAnswerError(ConnectifError):

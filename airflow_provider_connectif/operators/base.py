@@ -20,10 +20,10 @@ from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.sources import RowsSource, SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
-from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.herald import Herald
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
+from airflow_provider_connectif.operators.sync_arguments import SyncArguments
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_connectif.api.client import ConnectifClient
-    from airflow_provider_connectif.contacts.mapping import ContactMapping
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.reporting.report import Report
     from airflow_provider_connectif.runs.run import Run
     from airflow_provider_connectif.runs.sink import Sink
@@ -55,23 +55,23 @@ class Parts(NamedTuple):
     """What a run and its sink share."""
 
     client: ConnectifClient
-    mapping: ContactMapping
+    resource: Resource
     report: Report
     journal: Journal | None
 
 
-class ContactsOperator(ContactsArguments):
-    """Brings rows to Connectif as contacts.
+class SyncOperator(SyncArguments):
+    """Brings rows to Connectif, as what :meth:`make_resource` says.
 
     Rows come from an upstream task or from SQL, exactly one of the two. Every good row is delivered whatever
     the others hold; then the task ends green only if no more rows were refused than ``failure_budget`` allows.
     What became of the rows is the return value, and stands in XCom under ``summary`` also when the task fails
     (see :func:`airflow_provider_connectif.reporting.summary.summarise`).
 
-    Its arguments are those of :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`.
+    Its arguments are those of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
     """
 
-    _run: Run | None = None
+    _run: Run[Any] | None = None
     _source: RowsSource | SqlSource | None = None
     _is_killed = False
     _is_by_import = False
@@ -96,7 +96,7 @@ class ContactsOperator(ContactsArguments):
         return self._carry_out_and_tell(Start(context, True, event), check_only=False)
 
     def dry_run(self) -> None:
-        """Check every row and send no contact: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
+        """Check every row and send none: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
 
         :raises AirflowException: as :meth:`execute` would, for what a check can tell.
         """
@@ -118,7 +118,7 @@ class ContactsOperator(ContactsArguments):
                 self._source.cancel()
 
     @abstractmethod
-    def _make_sink(self, parts: Parts, start: Start) -> Sink:
+    def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
         """What delivers.
 
         :param parts: of the run.
@@ -126,7 +126,7 @@ class ContactsOperator(ContactsArguments):
         """
 
     @abstractmethod
-    def _make_check(self, parts: Parts) -> Sink:
+    def _make_check(self, parts: Parts) -> Sink[Any]:
         """What only checks."""
 
     @abstractmethod
@@ -206,12 +206,12 @@ class ContactsOperator(ContactsArguments):
             raise AirflowException(words)
 
     @contextmanager
-    def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:
+    def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run[Any]]:
         from airflow_provider_connectif.reporting.rejects import Rejects
         from airflow_provider_connectif.reporting.report import Report
         from airflow_provider_connectif.runs.run import Run, RunSettings
 
-        mapping = self._mapping()
+        resource = self.make_resource()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):
             client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
         journal = self._journal().open(
@@ -230,16 +230,16 @@ class ContactsOperator(ContactsArguments):
                     self._describe_source(),
                     "for" if check_only else "to",
                     client.base_url,
-                    mapping.describe(),
+                    resource.describe(),
                     self._describe(),
                     self._journal().describe(),
                 )
-            report = Report(mapping, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
-            parts = Parts(client, mapping, report, opened)
+            report = Report(resource, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
+            parts = Parts(client, resource, report, opened)
             goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
             settings = RunSettings(
                 budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
-                live_fields=self.fields == "live",
+                live_definitions=self._asks_for_definitions(),
                 full_refresh=is_on("full_refresh", self.full_refresh),
                 retry_rejected=is_on("retry_rejected", self.retry_rejected),
                 reasons_in_exception=0 if check_only else 5,
@@ -250,7 +250,7 @@ class ContactsOperator(ContactsArguments):
                 **self._more_settings(),
             )
             settle_earlier = None if check_only else self._settle_earlier(parts, goal)
-            made = Run(client, mapping, goal, report, opened, settings, settle_earlier=settle_earlier)
+            made = Run(client, resource, goal, report, opened, settings, settle_earlier=settle_earlier)
             self._herald = Herald(self.log)
             self._run = made
             with closing(self._herald):

@@ -68,7 +68,7 @@ def check_texts(values: Mapping[str, Any]) -> None:
 
 def given_texts(operator: object) -> tuple[str, ...]:
     """The templated texts that the author gave a value."""
-    return tuple(name for name in _TEMPLATED_TEXTS if getattr(operator, name) is not None)
+    return tuple(name for name in _TEMPLATED_TEXTS if getattr(operator, name, None) is not None)
 
 
 def check_rendered(operator: object, given: Iterable[str]) -> None:

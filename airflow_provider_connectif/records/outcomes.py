@@ -94,7 +94,8 @@ class Settled:
     :param error: the last answer, where it was not a 2xx.
     :param tries: requests that were answered, or timed out, for this row; 429 not counted.
     :param is_remembered: rejected, and the journal is to hold the row until it changes.
-    :param is_unconfirmed: accepted, though the response showed another contact.
+    :param is_unconfirmed: accepted, though the response showed another key.
+    :param is_in_doubt: undelivered, and not to be sent again: it may have arrived, and sending twice is not harmless.
     """
 
     patch: Patch
@@ -103,6 +104,7 @@ class Settled:
     tries: int
     is_remembered: bool = False
     is_unconfirmed: bool = False
+    is_in_doubt: bool = False
 
 
 def describe_error(error: Error) -> str:
