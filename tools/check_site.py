@@ -13,7 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
 _RAW = re.compile(r":(?:param|return|returns|raises|class|func|meth|mod)\b[^<\n]{0,60}:")
 _DOCUMENTED = {
-    "reference/operators.html": ("operators/contacts.py", "operators/arguments.py"),
+    "reference/operators.html": (
+        "operators/contacts.py",
+        "operators/arguments.py",
+        "operators/requests.py",
+        "operators/sync_arguments.py",
+    ),
     "reference/client.html": ("api/client.py",),
 }
 

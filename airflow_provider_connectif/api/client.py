@@ -86,7 +86,8 @@ class ConnectifClient(ImportEndpoints):
         :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
         :raises QuotaClosed: told to stop while waiting for the window.
         """
-        return self._patch(f"/contacts/{_segment(email)}", patch, is_own, on_fresh_connection)
+        path = f"/contacts/{path_segment(email)}"
+        return self.send("PATCH", path, patch, is_own=is_own, on_fresh_connection=on_fresh_connection)
 
     def patch_contact_by_external_id(
         self,
@@ -101,15 +102,16 @@ class ConnectifClient(ImportEndpoints):
         :param external_id: at most 50 characters (API reference, resource "ContactPatchByEmail").
         :param patch: as in :meth:`patch_contact`. Whether this path takes custom fields is not documented.
         """
-        return self._patch(f"/contacts/external-id/{_segment(external_id)}", patch, is_own, on_fresh_connection)
+        path = f"/contacts/external-id/{path_segment(external_id)}"
+        return self.send("PATCH", path, patch, is_own=is_own, on_fresh_connection=on_fresh_connection)
 
     def get_contact(self, email: str) -> Mapping[str, Any]:
         """``GET /contacts/{email}``: the contact's properties; :class:`NotFoundError` if there is none."""
-        return self._transport.get_object(f"/contacts/{_segment(email)}")
+        return self._transport.get_object(f"/contacts/{path_segment(email)}")
 
     def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any]:
         """``GET /contacts/external-id/{externalId}``, as :meth:`get_contact`."""
-        return self._transport.get_object(f"/contacts/external-id/{_segment(external_id)}")
+        return self._transport.get_object(f"/contacts/external-id/{path_segment(external_id)}")
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
@@ -136,16 +138,32 @@ class ConnectifClient(ImportEndpoints):
         """End the requests of other threads without a response, and send no further one; closes the quota."""
         self._transport.abort()
 
-    def _patch(self, path: str, patch: Mapping[str, Any], is_own: IsOwn, on_fresh: bool) -> Answer:
-        body = json.dumps(patch, allow_nan=False, ensure_ascii=False).encode()
-        return self._transport.patch(path, body, is_own=is_own, on_fresh_connection=on_fresh)
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        is_own: IsOwn = lambda _: True,
+        on_fresh_connection: bool = False,
+    ) -> Answer:
+        """Send one request with a JSON object as its body; the response shows an object, or has no body.
+
+        :param method: ``PATCH``, ``POST`` or ``PUT``.
+        :param path: below the base URL; keys in it by :func:`path_segment`.
+        :raises ConnectifHttpError: as :meth:`patch_contact`, likewise the others.
+        """
+        content = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+        return self._transport.send_object(
+            method, path, content, is_own=is_own, on_fresh_connection=on_fresh_connection
+        )
 
 
-def _segment(key: str) -> str:
-    """A contact key as one path segment.
+def path_segment(key: str) -> str:
+    """A key as one path segment.
 
     :raises ValueError: it would not stay one: a URL's ``.`` and ``..`` are resolved away however they are encoded.
     """
     if key in ("", ".", ".."):
-        raise ValueError("a contact key that is empty, '.' or '..' cannot be part of a URL")
+        raise ValueError("a key that is empty, '.' or '..' cannot be part of a URL")
     return quote(key, safe="")

@@ -15,12 +15,31 @@ from typing import Any
 _ERROR_CODE = re.compile(r"E\d{4}")
 
 
+class RunFailed(Exception):
+    """Why a run failed. The text says what to do about it, and is safe to show.
+
+    Everything that a run can end with derives from it, in every package: an operator needs no other class.
+
+    :param words: without the API key and without a value of a row.
+    :param final: another attempt would fail the same way, so that Airflow must not retry. Default: as the class says.
+    """
+
+    final = False
+
+    def __init__(self, words: str, *, final: bool | None = None) -> None:
+        super().__init__(words)
+        if final is not None:
+            self.final = final
+
+
 class ConnectifError(Exception):
     """Base of all errors of this package's API client."""
 
 
-class ConnectifConfigError(ConnectifError, ValueError):
+class ConnectifConfigError(RunFailed, ConnectifError, ValueError):
     """The connection cannot be used as it is (key, host or an extra); nothing was sent."""
+
+    final = True
 
 
 class QuotaClosed(ConnectifError):
@@ -31,11 +50,13 @@ class NoAnswerError(ConnectifError):
     """No complete HTTP answer arrived; the request may or may not have been carried out.
 
     :param what: what happened, in words without a URL, such as ``read timed out after 30 s``.
+    :param was_sent: the request may have arrived; ``False``: there was no connection to send it on.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, was_sent: bool = True) -> None:
         super().__init__(what)
         self.what = what
+        self.was_sent = was_sent
 
 
 class MalformedAnswerError(ConnectifError):

@@ -43,6 +43,7 @@ class Quota:
         self._window = RequestWindow(requests_per_minute)
         self._changed = threading.Condition()
         self._closed = False
+        self._reserved = threading.local()
         self._waiting_threads = 0
         self._waiting_since = 0.0
         self._waited = 0.0
@@ -58,6 +59,11 @@ class Quota:
         :return: the moment of leaving, to be given back to :meth:`release`.
         :raises QuotaClosed: the quota was closed, before or while waiting.
         """
+        reserved: float | None = getattr(self._reserved, "sent_at", None)
+        if reserved is not None and not self._closed:
+            self._reserved.sent_at = None
+            return reserved
+        self.give_back()
         with self._changed:
             held_back = False
             try:
@@ -90,6 +96,22 @@ class Quota:
         with self._changed:
             now = time.monotonic()
             return max(0.0, self._window.next_leave(now).at - now)
+
+    def reserve(self) -> None:
+        """Wait for leave to send one request, which this thread's next :meth:`acquire` then has at once.
+
+        :raises QuotaClosed: as :meth:`acquire`.
+        """
+        self._reserved.sent_at = self.acquire()
+
+    def give_back(self) -> None:
+        """The leave that this thread has reserved is not needed."""
+        sent_at: float | None = getattr(self._reserved, "sent_at", None)
+        if sent_at is not None:
+            self._reserved.sent_at = None
+            with self._changed:
+                self.requests -= 1
+            self.release(sent_at, None)
 
     def release(self, sent_at: float, signal: RateSignal | None, *, refused: bool = False) -> None:
         """Tell what became of a request.

@@ -124,10 +124,10 @@ class Transport:
             raise MalformedAnswerError("the response has no body")
         return body
 
-    def patch(
-        self, path: str, body: bytes, *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
+    def send_object(
+        self, method: str, path: str, body: bytes, *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
     ) -> Answer:
-        """``PATCH`` with a JSON body; the response shows the object, or has no body at all.
+        """Send a JSON body; the response shows the object, or has no body at all.
 
         :param is_own: whether an object is the one that was sent.
         :param on_fresh_connection: use none of the pooled connections.
@@ -136,9 +136,9 @@ class Transport:
         if on_fresh_connection:
             with closing(self._open_session(1)) as session:
                 return self.request(
-                    "PATCH", path, body=body, read_body=True, only_objects=True, is_own=is_own, session=session
+                    method, path, body=body, read_body=True, only_objects=True, is_own=is_own, session=session
                 )
-        return self.request("PATCH", path, body=body, read_body=True, only_objects=True, is_own=is_own)
+        return self.request(method, path, body=body, read_body=True, only_objects=True, is_own=is_own)
 
     def pages(self, path: str, most: int) -> Iterator[list[Any]]:
         """The ``results`` of a list, a page at a time; a page is asked for when the one before was used up.
@@ -195,7 +195,7 @@ class Transport:
         sent_at = self.quota.acquire()
         signal: RateSignal | None = None
         status = 0
-        failure = ""
+        failure, was_sent = "", True
         decoded: Any = None
         is_odd = is_another = False
         try:
@@ -224,12 +224,13 @@ class Transport:
                     release()
         except TRANSPORT_ERRORS as error:
             failure = describe_failure(error, patience)
+            was_sent = not is_without_connection(error)
         finally:
             self.quota.release(sent_at, signal, refused=status == 429)
         # Raised out here, so that the transport's exception, whose text has the contact key in its URL, is
         # not kept as the context of ours.
         if failure:
-            raise NoAnswerError(failure)
+            raise NoAnswerError(failure, was_sent=was_sent)
         if not 200 <= status < 300:
             raise http_error(status, content, signal, self._without_key)
         if is_odd:
@@ -290,6 +291,12 @@ def describe_failure(error: Exception, timeouts: Timeouts) -> str:
         if mark in causes:
             return words
     return "the connection broke"
+
+
+def is_without_connection(error: Exception) -> bool:
+    """Whether a transport error says that no connection stood, so that nothing of the request was sent."""
+    marks = ("NewConnectionError", "NameResolutionError", "CERTIFICATE_VERIFY_FAILED")
+    return isinstance(error, requests.exceptions.ConnectTimeout) or any(mark in repr(error) for mark in marks)
 
 
 def origin(url: SplitResult) -> tuple[str, str | None, int | None]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.changes import JsonValue, Patch
-from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.records.rows import InvalidRow, Row
 from airflow_provider_connectif.records.values import UnreadableValue
 
 Nulls = Literal["omit", "clear"]
@@ -20,16 +21,10 @@ _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 _MOST_PLANS = 1000  # sets of columns remembered; rows out of JSON may have a set each
 
 
-class MappingError(ValueError):
+class MappingError(RunFailed, ValueError):
     """The mapping itself is wrong, whatever the rows hold; names every fault that was found."""
 
-
-class InvalidRow(Exception):
-    """A row that cannot be sent; ``reasons`` name column and rule, never a value."""
-
-    def __init__(self, reasons: Sequence[str]) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = tuple(reasons)
+    final = True
 
 
 class _Step(NamedTuple):
@@ -154,6 +149,28 @@ class ContactMapping:
     def same_contact(self, key: str) -> str:
         """One form for all spellings of a key: :func:`airflow_provider_connectif.contacts.identity.same_contact`."""
         return same_contact(self.key, key)
+
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """The columns that are read, the key's first; ``None``: every column is a property."""
+        # With the key, so that a line never fits another contact's row, whatever key it was written under.
+        return None if self.properties is None else (self.key_column, *self.properties.values())
+
+    @property
+    def definition(self) -> tuple[object, ...]:
+        """All that decides what is sent for a row: the mapping, and the definitions of the fields that it uses."""
+        ids = self.properties if self.properties is not None else self.fields.ids
+        return (
+            self.key,
+            self.key_column,
+            None if self.properties is None else list(self.properties.items()),
+            self.nulls,
+            self.default_region,
+            [repr(self.fields.get(property_id)) for property_id in ids],
+        )
+
+    rules_version = b"2"
+    """To be raised when a rule changes what is sent; then every row is looked at once more."""
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""

@@ -9,6 +9,7 @@ import sysconfig
 import traceback
 from collections.abc import Mapping
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.drivers import driver_of
 from airflow_provider_connectif.databases.error_rules import is_of_a_database, sqlstate
 
@@ -33,15 +34,8 @@ _PLACEHOLDERS: Mapping[str, str] = {
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
-class ReadError(Exception):
-    """The database failed while rows were read; the text has no value of a row in it.
-
-    :param final: the statement is wrong, so another try would find the same.
-    """
-
-    def __init__(self, words: str, *, final: bool = False) -> None:
-        super().__init__(words)
-        self.final = final
+class ReadError(RunFailed):
+    """The database failed while rows were read; the text has no value of a row in it."""
 
 
 def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetching: bool = False) -> ReadError:

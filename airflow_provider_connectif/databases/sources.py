@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.alarm import alarm
 from airflow_provider_connectif.databases.read_errors import ReadError, function_error
 from airflow_provider_connectif.records.outcomes import SourceError
@@ -15,8 +16,10 @@ from airflow_provider_connectif.records.rows import BATCH_BYTES, weight_of_row, 
 BATCH_ROWS = 1000
 
 
-class RowsError(ValueError):
+class RowsError(RunFailed, ValueError):
     """What was given as rows is none; another try would find the same."""
+
+    final = True
 
 
 class RowsSource:

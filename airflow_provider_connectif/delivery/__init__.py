@@ -1,1 +1,1 @@
-"""Changes on their way: one request a contact, in order, retried, within the quota. No Airflow."""
+"""Changes on their way: one request each, in order, retried, within the quota. No Airflow."""

@@ -1,6 +1,6 @@
-"""Many patches at once to Connectif: in order for each contact, with retries, within the quota.
+"""Many changes at once to Connectif: in order for each key, with retries, within the quota.
 
-Threads send; the thread that submits collects what became of each row, so that counting and writing need
+Threads send; the thread that submits collects what became of each change, so that counting and writing need
 no locks.
 """
 
@@ -8,88 +8,95 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.api.window import Cause
-from airflow_provider_connectif.contacts.fields import KeyKind
-from airflow_provider_connectif.contacts.identity import same_contact
-from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
-from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.delivery.responses import Responses
 from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
 from airflow_provider_connectif.records.changes import Patch
-from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
+from airflow_provider_connectif.records.outcomes import Error, Settled, Stop, StopKind
+from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import BATCH_BYTES
+from airflow_provider_connectif.reporting.effort import Effort
 
 POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
 _HURRY_S = 1.0  # what the requests in flight get when the task is killed or breaks
-_FAILURES_THAT_STOP = 20  # without one answer in between; more where more are in flight
 _ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
-_MISDIRECTED = 421  # another connection may lead to the right server (RFC 9110, 15.5.20)
 _BYTES_AHEAD = 2 * BATCH_BYTES  # of rows that are taken in; beyond that one row is taken in at a time
 
 
+class Doubts(Protocol):
+    """Where it is written down which changes are on their way, for a resource that is not idempotent."""
+
+    def begin(self, patches: Sequence[Patch]) -> None:
+        """Changes are about to be sent: until their responses are here, it is not known whether they arrived."""
+
+    def withdraw(self, patches: Sequence[Patch]) -> None:
+        """Changes were not carried out, and wait to be sent again."""
+
+
 class Delivery:
-    """Sends patches; use as a context manager.
+    """Sends changes; use as a context manager.
 
-    Rows of one contact key, by :func:`airflow_provider_connectif.contacts.identity.same_contact`, keep their order and
-    are never in flight together.
+    Changes of one key, by :meth:`Resource.same_key`, keep their order and are never in flight together. Where sending
+    twice is not harmless, each change waits for :meth:`write_doubts` just before it is sent, its permit in hand.
 
-    :param send: sends one patch and raises the client's errors; paced by the client's quota.
-    :param send_apart: the same on a connection of its own; by default ``send``.
-    :param key_kind: what the contact keys are.
-    :param close_quota: lets no further request go; must be safe in a signal handler.
-    :param policy: what each answer leads to.
+    :param resource: sends one change and raises the client's errors.
+    :param client: paces the requests by its quota.
+    :param policy: what each response leads to.
+    :param effort: counts requests that failed and are tried again.
     :param max_in_flight: requests at once, 1 or more.
-    :param tries: requests for one row in all, before it is undelivered.
-    :param samples_from_outside: before a run stops since everything is rejected, :attr:`wanted_sample` asks for patches
+    :param attempts: requests for one change in all, before it is undelivered.
+    :param samples_from_outside: before a run stops since everything is rejected, :attr:`wanted_sample` asks for changes
         from further on; otherwise they are taken from those that are handed over.
-    :param unwritten: how many answers that were collected are not written down yet.
-    :param most_unwritten: no further request goes while so many answers are not written down; ``None``: no such limit.
-    :param tell_failure: is told of each request that failed and is tried again, in words; one call at a time.
+    :param most_unwritten: no further request goes while so many responses are not written down. Default: no
+        such limit.
     """
 
     def __init__(
         self,
-        send: Callable[[Patch], Answer],
-        close_quota: Callable[[], None],
+        resource: Resource,
+        client: Client,
         policy: ResponsePolicy,
+        effort: Effort,
         *,
         max_in_flight: int,
-        tries: int,
-        send_apart: Callable[[Patch], Answer] | None = None,
-        key_kind: KeyKind = "email",
+        attempts: int,
         stop_when_all_rejected: bool = True,
         samples_from_outside: bool = False,
-        unwritten: Callable[[], int] = lambda: 0,
         most_unwritten: int | None = None,
-        tell_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._send = send
-        self._send_apart = send_apart or send
-        self._key_kind: KeyKind = key_kind
-        self._close_quota = close_quota
-        self._policy = policy
-        self._tries = max(1, tries)
+        self._resource = resource
+        self._client = client
         self._ahead = max(_LEAST_AHEAD, _ROWS_AHEAD * max_in_flight)
         lock = threading.RLock()
         self._work_there = threading.Condition(lock)  # for the threads that send
         self._progress = threading.Condition(lock)  # for the thread that submits
         self._watch = RejectionWatch(stops_when_all_rejected=stop_when_all_rejected)
         self._queue = SendingQueue(max_in_flight, self._watch, samples_from_outside=samples_from_outside)
-        self._settled: deque[Settled] = deque()
-        self._in_flight = 0
-        self._jobs_in_flight: dict[int, Job] = {}
-        self._last_alive_at = -1.0
-        self._unwritten = unwritten
+        self._responses = Responses(
+            policy,
+            self._queue,
+            self._watch,
+            effort,
+            is_idempotent=resource.is_idempotent,
+            max_in_flight=max_in_flight,
+            attempts=attempts,
+        )
+        self._in_flight: dict[int, Job] = {}
+        self._lost: list[Patch] = []  # with a thread that a fault of ours has ended
+        self._about_to_go: list[Job] = []
+        self._not_carried_out: list[Patch] = []
+        self._unwritten = 0  # responses that were collected
         self._most_unwritten = most_unwritten
-        self._tell_failure = tell_failure
-        self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -107,7 +114,7 @@ class Delivery:
         self._closing = True
         hurried = exc_type is not None or self._killed
         if hurried:
-            self._close_quota()
+            self._client.quota.close()
         with self._work_there:
             self._work_there.notify_all()
         deadline = time.monotonic() + _HURRY_S
@@ -122,7 +129,7 @@ class Delivery:
     def kill(self) -> None:
         """Send nothing more and wait for nothing. Takes no lock: for signal handlers."""
         self._killed = True
-        self._close_quota()
+        self._client.quota.close()
 
     def submit(self, patch: Patch, while_waiting: Callable[[], None]) -> bool:
         """Hand over a patch; waits while enough rows are ahead of sending.
@@ -139,11 +146,11 @@ class Delivery:
     def offer(self, patch: Patch) -> bool:
         """Hand over a patch if there is room for it within a moment; whether it was taken."""
         with self._progress:
-            if self.is_full:
+            if self.is_full and not self._about_to_go:
                 self._progress.wait(POLL_S)
             if self.is_full or self.stop:
                 return False
-            self._queue.add(Job(patch, same_contact(self._key_kind, patch.key)))
+            self._queue.add(self._job(patch))
             self._work_there.notify()
             return True
 
@@ -171,7 +178,8 @@ class Delivery:
             with self._progress:
                 if not self._queue.unsettled or (self._stop and not self._in_flight):
                     return
-                self._progress.wait(POLL_S)
+                if not self._about_to_go:  # these wait for the caller
+                    self._progress.wait(POLL_S)
             while_waiting()
             if is_enough():
                 return
@@ -184,7 +192,7 @@ class Delivery:
     def give_sample(self, patches: Sequence[Patch]) -> None:
         """Hand over patches from all over what is left; they are sent next."""
         with self._work_there:
-            self._queue.give_sample([Job(patch, same_contact(self._key_kind, patch.key)) for patch in patches])
+            self._queue.give_sample([self._job(patch) for patch in patches])
             self._work_there.notify_all()
 
     def finish(self) -> None:
@@ -211,21 +219,50 @@ class Delivery:
     def unanswered(self) -> list[Patch]:
         """The patches that are on their way, or were, without a response that says what became of them."""
         with self._progress:
-            return [*(job.patch for job in self._jobs_in_flight.values()), *self._queue.sent_before()]
+            in_flight = [*(job.patch for job in self._in_flight.values()), *self._lost]
+            # What is not idempotent is sent again only where it was not carried out.
+            return [*in_flight, *self._queue.sent_before()] if self._resource.is_idempotent else in_flight
 
-    def written(self) -> None:
-        """Answers were written down: sending may go on where it waited for that."""
+    def write_doubts(self, doubts: Doubts | None) -> None:
+        """Let changes go that wait for it to be written down that they do; for the thread that submits.
+
+        :param doubts: where; ``None``: nowhere.
+        """
+        with self._progress:
+            going, self._about_to_go = self._about_to_go, []
+            withdrawn, self._not_carried_out = self._not_carried_out, []
+        if withdrawn and doubts is not None:
+            doubts.withdraw(withdrawn)
+        if going:
+            if doubts is not None:
+                doubts.begin([job.patch for job in going])
+            with self._work_there:
+                for job in going:
+                    job.is_written_down = True
+                self._work_there.notify_all()
+
+    def written(self, unwritten: int) -> None:
+        """Responses were written down: sending may go on where it waited for that.
+
+        :param unwritten: how many responses that were collected are not written down yet.
+        """
         with self._work_there:
+            self._unwritten = unwritten
             self._work_there.notify_all()
 
     def collect(self) -> list[Settled]:
-        """Rows settled since the last call."""
+        """Changes settled since the last call."""
         with self._progress:
-            settled = list(self._settled)
-            self._settled.clear()
+            settled = list(self._responses.settled)
+            self._responses.settled.clear()
+            self._unwritten += len(settled)
         return settled
 
+    def _job(self, patch: Patch) -> Job:
+        return Job(patch, self._resource.same_key(patch.key))
+
     def _work(self) -> None:
+        job: Job | None = None
         clean = False
         try:
             while (job := self._next()) is not None:
@@ -234,136 +271,88 @@ class Delivery:
         finally:
             if not clean:  # a fault of ours: the thread's traceback goes to the log, the run must not hang
                 with self._progress:
-                    self._in_flight -= 1
+                    if job is not None and self._in_flight.pop(id(job), None) is not None:
+                        self._lost.append(job.patch)
                     self._end(Stop(StopKind.CRASHED))
 
     def _next(self) -> Job | None:
         with self._work_there:
-            while not (self._closing or self._killed or self._stop):
+            while not self._is_to_end:
                 now = time.monotonic()
                 job = None if self._is_behind_with_writing() else self._queue.next(now)
                 if job is not None:
-                    self._in_flight += 1
-                    self._jobs_in_flight[id(job)] = job
+                    self._in_flight[id(job)] = job
                     return job
                 due_in = self._queue.due_in(now)
                 self._work_there.wait(POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
         return None
 
+    @property
+    def _is_to_end(self) -> bool:
+        return bool(self._closing or self._killed or self._stop)
+
     def _is_behind_with_writing(self) -> bool:
-        """Whether more answers than may be lost at once are on their way or not written down."""
+        """Whether more responses than may be lost at once are on their way or not written down."""
         if self._most_unwritten is None:
             return False
-        open_answers = self._in_flight + len(self._settled) + self._unwritten()
-        return open_answers >= self._most_unwritten + len(self._threads)
+        open_responses = len(self._in_flight) + len(self._responses.settled) + self._unwritten
+        return open_responses >= self._most_unwritten + len(self._threads)
 
     def _attempt(self, job: Job) -> None:
         if not job.tries:
             job.first_try_at = time.monotonic()
-        answer: Answer | None = None
-        error: Error | None = None
         try:
-            answer = (self._send_apart if job.on_fresh_connection else self._send)(job.patch)
+            came = self._sent(job)
         except QuotaClosed:
             with self._progress:
-                self._in_flight -= 1
-                del self._jobs_in_flight[id(job)]
+                del self._in_flight[id(job)]
+                self._put_off(job)
                 self._queue.put_back(job)
                 self._progress.notify()
             return
-        except (ConnectifHttpError, NoAnswerError) as failure:
-            error = failure
         with self._progress:
-            self._in_flight -= 1
-            del self._jobs_in_flight[id(job)]
-            if answer is not None:
-                self._apply_success(job, answer)
-            elif error is not None:
-                self._apply(self._policy.rule_for_error(error), job, 0, error)
+            del self._in_flight[id(job)]
+            stop = self._responses.take(job, came)
+            if not job.is_settled:
+                self._put_off(job)
+            if stop is not None:
+                self._end(stop)
+            self._work_there.notify_all()
             self._progress.notify()
 
-    def _apply_success(self, job: Job, answer: Answer) -> None:
-        is_another = not answer.is_own
-        rule = self._policy.for_success(answer.status, shows_another_contact=is_another)
-        if rule.action is Action.CONFIRM:
-            if not job.on_fresh_connection:
-                job.on_fresh_connection = True
-                self._queue.put_back(job)
-                self._work_there.notify()
-                return
-            rule = self._policy.for_status(answer.status)
-        self._apply(rule, job, answer.status, None, is_unconfirmed=is_another)
+    def _sent(self, job: Job) -> Answer | Error:
+        """What comes of a request for a job.
 
-    def _apply(self, rule: Rule, job: Job, status: int, error: Error | None, *, is_unconfirmed: bool = False) -> None:
-        if rule.action is Action.WAIT:
-            self._queue.put_back(job)
-            self._work_there.notify()
-            return
-        job.tries += 1
-        if rule.action is Action.RETRY:
-            self._retry(rule, job, error)
-            return
-        self._last_alive_at = time.monotonic()
-        if self._queue.got_through():
-            self._work_there.notify_all()
-        if rule.action in (Action.FAIL, Action.SKIP_TASK):
-            self._settle(rule, job, Outcome.UNDELIVERED, error)
-            self._end(Stop(StopKind(rule.action.value), error))
-            return
-        outcome = _OUTCOMES[rule.action]
-        if outcome is Outcome.UPDATED and status == 201:
-            outcome = Outcome.CREATED
-        self._settle(rule, job, outcome, error, is_unconfirmed=is_unconfirmed)
+        :raises QuotaClosed: told to stop; nothing was sent.
+        """
+        if not self._resource.is_idempotent:
+            self._wait_until_written_down(job)
+        try:
+            return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
+        except (ConnectifHttpError, NoAnswerError) as failure:
+            return failure
 
-    def _retry(self, rule: Rule, job: Job, error: Error | None) -> None:
-        self._queue.failed(job)
-        if job.tries < self._tries:
-            response = error if isinstance(error, ConnectifHttpError) else None
-            asked_s = (response.retry_after if response else None) or 0.0
-            if response is not None and response.status == _MISDIRECTED:
-                job.on_fresh_connection = True
-            delay_s = retry_delay_s(job.tries, asked_s)
-            self._tell_failure("a 2xx" if error is None else describe_error(error))
-            self._queue.delay(job, time.monotonic() + delay_s, error if 0 < asked_s == delay_s else None)
-            return
-        self._settle(rule, job, Outcome.UNDELIVERED, error)
-        # A row that only ever meets errors is one row's trouble as long as others get through meanwhile;
-        # when none did, Connectif is not there, and to go on would only wear out every row in turn.
-        if self._last_alive_at < job.first_try_at and self._queue.failures_in_a_row >= self._failures_that_stop:
-            self._end(Stop(StopKind.NOT_ANSWERING, error))
+    def _wait_until_written_down(self, job: Job) -> None:
+        # Only with a permit: a change that waits for a window is in nobody's doubt when the process is killed.
+        self._client.quota.reserve()
+        with self._progress:
+            self._about_to_go.append(job)
+            self._progress.notify()
+            while not (job.is_written_down or self._is_to_end):
+                self._work_there.wait(POLL_S)
+            if not job.is_written_down or self._is_to_end:
+                self._about_to_go = [other for other in self._about_to_go if other is not job]
+                self._client.quota.give_back()
+                raise QuotaClosed("the run was told to stop")
 
-    def _settle(
-        self, rule: Rule, job: Job, outcome: Outcome, error: Error | None, *, is_unconfirmed: bool = False
-    ) -> None:
-        self._settled.append(
-            Settled(
-                job.patch,
-                outcome,
-                error,
-                job.tries,
-                is_remembered=outcome is Outcome.REJECTED and rule.is_remembered,
-                is_unconfirmed=is_unconfirmed,
-            )
-        )
-        sample = self._watch.sample
-        self._watch.last_error = error or self._watch.last_error
-        kind = self._queue.settle(job, outcome, rule)
-        if kind is not None:
-            self._end(Stop(kind, error))
-        elif sample is not self._watch.sample:
-            self._work_there.notify_all()
-        else:
-            self._work_there.notify()
+    def _put_off(self, job: Job) -> None:
+        """A job was not carried out, and waits to be sent again."""
+        if job.is_written_down:
+            job.is_written_down = False
+            self._not_carried_out.append(job.patch)
 
     def _end(self, stop: Stop) -> None:
         self._stop = self._stop or stop
-        self._close_quota()
+        self._client.quota.close()
         self._work_there.notify_all()
         self._progress.notify()
-
-
-_OUTCOMES: dict[Action, Outcome] = {
-    Action.ACCEPT: Outcome.UPDATED,
-    Action.SKIP: Outcome.SKIPPED,
-    Action.REJECT: Outcome.REJECTED,
-}

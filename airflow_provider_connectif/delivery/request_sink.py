@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -19,6 +19,7 @@ from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, JournalError, Outcome, Stop, StopKind
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -29,46 +30,44 @@ PLAN_MAX_AGE_S = 12 * 3600.0
 class RequestSink:
     """Delivers a plan by request.
 
+    :param resource: what is sent.
     :param sender: sends the changes.
     :param quota: of the client.
     :param report: of the run.
     :param journal: what Connectif has acknowledged; ``None``: nothing is remembered, and nothing deferred.
     :param confirmation: writes into the journal what became of changes.
-    :param same_contact: the journal's form of a contact key.
     :param comes_back: the task was deferred before, and continues with its plan.
     :param plan_max_age_s: a plan is sent for at most so many seconds, deferrals included.
     """
 
-    scope = "Contacts: Write"
-    sends_consent_again = True
+    overwrites = True
     troubles = ()
     checked_only = unaccounted = 0
     is_early = False  # it ends with a stop then
 
     def __init__(
         self,
+        resource: Resource,
         sender: RequestSender,
         quota: Quota,
         report: Report,
         journal: Journal | None,
         confirmation: Confirmation | None,
-        same_contact: Callable[[str], str],
         *,
         comes_back: bool = False,
         plan_max_age_s: float = PLAN_MAX_AGE_S,
     ) -> None:
+        self._resource = resource
+        self.scope = resource.scope
         self._sender = sender
         self._quota = quota
         self._report = report
         self._journal = journal
         self._confirmation = confirmation
-        self._same_contact = same_contact
         self._comes_back = comes_back
         self._max_age_s = plan_max_age_s
         self._planned_at: float | None = None
         self._is_parked = False
-        self.remapped = 0
-        """Contacts that are sent again because the mapping changed; set when the plan is made."""
         self.summary_is_complete = not comes_back
         """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
 
@@ -86,9 +85,18 @@ class RequestSink:
         return Deferral(wait.until, self._sender.time_left_s)
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, if there is one, and wait until no other run of the sync is under way."""
+        """Open the journal, if there is one, and wait until no other run of the sync is under way.
+
+        :raises RunFailed: there is none, and without it a retry would send what has arrived once more.
+        """
         if self._journal is not None:
-            self._journal.open(is_to_stop, self._report.log.info, comes_back=self._comes_back)
+            self._journal.open(is_to_stop, self._report.log.info, comes_back=self._comes_back, counted=self._report)
+        elif not self._resource.is_idempotent:
+            raise RunFailed(
+                f"sending a {self._resource.noun} twice is not harmless, so give journal_conn_id: only a journal knows "
+                "what an earlier attempt has sent",
+                final=True,
+            )
 
     def resume(self) -> bool:
         """Continue with the plan of an earlier process; whether there was a whole one."""
@@ -108,7 +116,6 @@ class RequestSink:
                 report.rejects.begin_anew()  # every row is looked at again
             return False
         report.restore(state)
-        self.remapped = state.get("remapped", 0)
         self._sender.restore(state.get("asked_deferrals", 0))
         if self._confirmation is not None:
             is_alive = bool(report.tally.delivered or report.tally.outcomes[Outcome.SKIPPED])
@@ -118,19 +125,19 @@ class RequestSink:
         report.progress.begin_sending(pending)
         report.log.info(
             "Continuing after the rate limit: %s pending, %s",
-            plural(pending, "contact"),
+            plural(pending, self._resource.noun),
             report.progress.describe_left(),
         )
         self._sender.deliver(self._while_young(journal.plan.patches()))
         return True
 
-    def check_columns(self, columns: Sequence[str] | None, mapping: ContactMapping) -> None:
-        """A PATCH takes every column that the mapping takes."""
+    def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
+        """A request takes every column that the resource takes."""
 
-    def deliver(self, changes: PendingChanges, mapping: ContactMapping) -> None:
+    def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Send the changes of a plan, as far as possible.
 
-        :param mapping: not needed here.
+        :param resource: not needed here.
         """
         self._planned_at = time.time()
         self._report.progress.begin_sending(len(changes))
@@ -192,12 +199,11 @@ class RequestSink:
 
     def _park(self, journal: Journal, until: float) -> None:
         for batch in self._sender.unsent():
-            journal.plan.add([patch for patch in batch if patch.place is None], self._same_contact)
+            journal.plan.add([patch for patch in batch if patch.place is None], self._resource.same_key)
         state = {
             "is_read": self._planned_at is not None,
             "planned_at": self._planned_at,
             "quota": self._quota.remember(until),
-            "remapped": self.remapped,
             "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
             "asked_deferrals": self._sender.asked_deferrals,
             **self._report.as_state(),

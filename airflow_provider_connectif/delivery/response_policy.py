@@ -14,7 +14,7 @@ class Action(StrEnum):
     """What a response leads to."""
 
     ACCEPT = "accept"
-    """The contact is delivered."""
+    """The change is delivered."""
     SKIP = "skip"
     """The row is left out; not a failure."""
     REJECT = "reject"
@@ -28,7 +28,7 @@ class Action(StrEnum):
     WAIT = "wait"
     """The row is sent again once the window opens; not counted as an attempt. For 429 only."""
     CONFIRM = "confirm"
-    """The row is sent once more on a fresh connection, and then accepted. For a response that shows another contact."""
+    """The row is sent once more on a fresh connection, and then accepted. For a response that shows another key."""
 
 
 class Rule(NamedTuple):
@@ -36,27 +36,30 @@ class Rule(NamedTuple):
 
     ``is_remembered``: the journal holds the rejected row until it changes; otherwise it is rejected for this run only.
     ``most_in_a_row``: so many responses of this kind without another one between them fail the task.
+    ``leaves_doubt``: the request may have been carried out all the same, so that it is not sent again where that is not
+    harmless; an author's own rule says that it may.
     """
 
     action: Action
     is_remembered: bool = False
     most_in_a_row: int | None = None
+    leaves_doubt: bool = False
 
 
 NO_ANSWER = "no_answer"
 """The row of the table for a timeout, a broken connection or an unreadable response."""
 NOT_CONNECTIF = "2xx, not Connectif's"
 """The row for a 2xx whose body is neither a JSON object nor empty, or is an error document."""
-ANOTHER_CONTACT = "2xx, another contact"
-"""The row for a 2xx that shows a contact of another key."""
+ANOTHER_KEY = "2xx, another key"
+"""The row for a 2xx that shows a thing of another key."""
 _DOCUMENT = " with the error document"
 """What a row's name ends with that is for responses with Connectif's error document only."""
 
 DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
     {
         "2xx": Rule(Action.ACCEPT),
-        ANOTHER_CONTACT: Rule(Action.CONFIRM),
-        NOT_CONNECTIF: Rule(Action.RETRY),
+        ANOTHER_KEY: Rule(Action.CONFIRM),
+        NOT_CONNECTIF: Rule(Action.RETRY, leaves_doubt=True),
         "3xx": Rule(Action.FAIL),  # redirects are not followed: the connection's host is wrong
         "400" + _DOCUMENT: Rule(Action.REJECT, is_remembered=True),
         "E0301": Rule(Action.RETRY),  # 400 with the code of a full queue (API guide "Custom error codes")
@@ -64,7 +67,7 @@ DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
         "401": Rule(Action.FAIL),
         "403" + _DOCUMENT: Rule(Action.FAIL),
         "403": Rule(Action.REJECT, most_in_a_row=5),  # a firewall that dislikes the row's text, or us
-        "408": Rule(Action.RETRY),
+        "408": Rule(Action.RETRY, leaves_doubt=True),
         "413": Rule(Action.REJECT, most_in_a_row=5),
         "415": Rule(Action.FAIL),  # a fault of this package, the same for every row
         "421": Rule(Action.RETRY),
@@ -73,8 +76,8 @@ DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
         "425": Rule(Action.RETRY),
         "429": Rule(Action.WAIT),
         "4xx": Rule(Action.REJECT),
-        "5xx": Rule(Action.RETRY),
-        NO_ANSWER: Rule(Action.RETRY),
+        "5xx": Rule(Action.RETRY, leaves_doubt=True),
+        NO_ANSWER: Rule(Action.RETRY, leaves_doubt=True),
     }
 )
 """Rule by error code of a 400, status, class of statuses, or what the body is."""
@@ -99,7 +102,7 @@ class ResponsePolicy:
 
     :param on_response: action by status (``422`` or ``"422"``), class (``"5xx"``), error code (``"E0401"``) or
         ``"no_answer"``; actions ``accept``, ``skip``, ``reject``, ``retry``, ``fail``, ``skip_task``. For requests
-        about contacts only: definitions and imports keep the default table.
+        that write changes only: definitions and imports keep the default table.
     :raises ValueError: a key or an action that is none; names every fault.
     """
 
@@ -138,12 +141,12 @@ class ResponsePolicy:
                 return DEFAULT_POLICY[row]
         return Rule(Action.FAIL)
 
-    def for_success(self, status: int, *, shows_another_contact: bool) -> Rule:
+    def for_success(self, status: int, *, shows_another_key: bool) -> Rule:
         """The rule for a 2xx of Connectif's.
 
-        :param shows_another_contact: the body is a contact of another key than the one that was sent.
+        :param shows_another_key: the body has another key than the one that was sent.
         """
-        return DEFAULT_POLICY[ANOTHER_CONTACT] if shows_another_contact else self.for_status(status)
+        return DEFAULT_POLICY[ANOTHER_KEY] if shows_another_key else self.for_status(status)
 
     def rule_for_error(self, error: ConnectifHttpError | NoAnswerError) -> Rule:
         """The rule for an error of the client."""

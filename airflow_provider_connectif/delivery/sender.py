@@ -6,18 +6,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
-from airflow_provider_connectif.api.quota import Quota, Wait
-from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.window import TOLD_BY_SERVER, Cause
-from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind
+from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.report import Report
 
 Spread = Callable[[int], Sequence[Patch]]
@@ -26,16 +24,6 @@ Spread = Callable[[int], Sequence[Patch]]
 def _nothing_more(most: int) -> Sequence[Patch]:
     """Where nobody knows what is left, the sample comes from what is handed over."""
     return ()
-
-
-class Send(Protocol):
-    """Sends one patch and raises the client's errors; paced by the client's quota."""
-
-    def __call__(self, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
-        """Send it.
-
-        :param on_fresh_connection: on a connection of its own.
-        """
 
 
 @dataclass(frozen=True)
@@ -60,12 +48,11 @@ class Patience:
 class RequestSender:
     """Sends changes and settles them by their responses.
 
-    :param send: sends one patch.
-    :param quota: of the client.
+    :param resource: what is sent.
+    :param client: paces itself by its quota.
     :param policy: what each response leads to.
     :param report: gets what became of each change.
     :param confirmation: writes the same into the journal, where there is one.
-    :param key_kind: what the contact keys are.
     :param max_in_flight: requests at once.
     :param attempts: requests for one change in all.
     :param stop_when_all_rejected: end early when the first responses are all rejections.
@@ -74,19 +61,18 @@ class RequestSender:
 
     def __init__(
         self,
-        send: Send,
-        quota: Quota,
+        resource: Resource,
+        client: Client,
         policy: ResponsePolicy,
         report: Report,
         confirmation: Confirmation | None,
         *,
-        key_kind: KeyKind,
         max_in_flight: int,
         attempts: int,
         stop_when_all_rejected: bool,
         patience: Patience,
     ) -> None:
-        self._quota = quota
+        self._quota = client.quota
         self._report = report
         self._confirmation = confirmation
         self._attempts = attempts
@@ -101,18 +87,15 @@ class RequestSender:
         self.wait: Wait | None = None
         """What the run is to wait for without a worker, once ``stop`` says that it was deferred."""
         self._delivery = Delivery(
-            send,
-            quota.close,
+            resource,
+            client,
             policy,
-            send_apart=partial(send, on_fresh_connection=True),
-            key_kind=key_kind,
+            report.effort,
             max_in_flight=max_in_flight,
-            tries=attempts,
+            attempts=attempts,
             stop_when_all_rejected=stop_when_all_rejected,
             samples_from_outside=True,
-            unwritten=self._unwritten,
             most_unwritten=None if confirmation is None else confirmation.commit_lines,
-            tell_failure=report.effort.add_failure,
         )
 
     @property
@@ -138,7 +121,7 @@ class RequestSender:
 
     @property
     def asked_deferrals(self) -> int:
-        """Deferrals in a row that Connectif has asked for, this one included, without a contact between them."""
+        """Deferrals in a row that Connectif has asked for, this one included, with nothing delivered between them."""
         if self.wait is None or self.wait.cause is not Cause.ASKED:
             return 0
         is_in_a_row = self._report.tally.delivered == self._delivered_before
@@ -255,7 +238,8 @@ class RequestSender:
         self._collect(commit=True)
         if self._confirmation is not None:
             self._confirmation.commit_if_due()
-            self._delivery.written()
+            self._delivery.written(self._confirmation.unwritten)
+        self._delivery.write_doubts(self._confirmation)
         if wanted := self._delivery.wanted_sample:
             self._delivery.give_sample(self._sample(wanted))
         self._report.progress.tick()
@@ -271,11 +255,12 @@ class RequestSender:
 
     def _end_confirmation(self, *, is_whole: bool) -> None:
         # Refusals are kept back while every response is a rejection: of an early end nobody knows what was to follow.
-        if self._confirmation is not None and self.stop != Stop(StopKind.DEFERRED):
-            self._confirmation.end(self._delivery.unanswered(), drops_refusals=not is_whole)
-
-    def _unwritten(self) -> int:
-        return len(self._handed_over) + (0 if self._confirmation is None else self._confirmation.unwritten)
+        if self._confirmation is None:
+            return
+        unanswered = self._delivery.unanswered()
+        self._confirmation.end_doubts(unanswered)
+        if self.stop != Stop(StopKind.DEFERRED):
+            self._confirmation.end(unanswered, drops_refusals=not is_whole)
 
 
 def _not_kept(settled: Settled, reasons: Sequence[str], status: int | None) -> bool:

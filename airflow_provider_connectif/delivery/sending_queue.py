@@ -1,4 +1,4 @@
-"""Which patch is sent next: in order for each contact, retries first, and no fresh ones while nothing gets through."""
+"""Which change is sent next: in order for each key, retries first, and no fresh ones while nothing gets through."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more 
 class Job:
     """A patch on its way.
 
-    :param order_key: one form for all spellings of its contact key.
+    :param order_key: one form for all spellings of its key.
     :param tries: attempts that count.
     :param first_try_at: on the clock of ``time.monotonic``.
     :param on_fresh_connection: the next attempt uses none of the pooled connections.
@@ -29,6 +29,8 @@ class Job:
     :param sample: what it was tried for.
     :param place: in the order in which patches were taken in.
     :param weight: about how many bytes its row takes.
+    :param is_settled: its outcome is known.
+    :param is_written_down: that it is about to be sent, where sending twice is not harmless.
     """
 
     patch: Patch
@@ -40,6 +42,8 @@ class Job:
     sample: Sample | None = None
     place: int = 0
     weight: int = 0
+    is_settled: bool = False
+    is_written_down: bool = False
 
 
 class SendingQueue:
@@ -117,14 +121,13 @@ class SendingQueue:
         self.failures_in_a_row += 1
         self._fresh_allowed += job.tries > 1
 
-    def got_through(self) -> bool:
-        """An attempt got a response that counts; whether fresh rows may go again that were kept back."""
-        was_silent = self.failures_in_a_row >= self._silence
+    def got_through(self) -> None:
+        """An attempt got a response that counts: fresh rows may go again that were kept back."""
         self.failures_in_a_row = self._fresh_allowed = 0
-        return was_silent
 
     def settle(self, job: Job, outcome: Outcome, rule: Rule) -> StopKind | None:
         """A job is done with; why the run stops, if it does."""
+        job.is_settled = True
         self.unsettled -= 1
         self.unsettled_bytes -= job.weight
         sample_before = self._watch.sample
@@ -136,7 +139,7 @@ class SendingQueue:
                 self._put_in_front(self._watch.sample.size)
         behind = self._behind[job.order_key]
         if behind:
-            # Behind the sample, which is in front: a row of the contact that was just settled is no new evidence.
+            # Behind the sample, which is in front: a row of the key that was just settled is no new evidence.
             self._ready.insert(self._watch.sample.left if self._watch.sample else 0, behind.popleft())
         else:
             del self._behind[job.order_key]

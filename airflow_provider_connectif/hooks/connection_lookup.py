@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 
-from airflow_provider_connectif.api.errors import ConnectifConfigError
+from airflow_provider_connectif.api.errors import ConnectifConfigError, RunFailed
 
 _UNKNOWN_TYPE = "Unknown hook type"
 _MALFORMED = "Invalid connection string"  # Airflow quotes it, with its password
 
 
-class NoSuchConnectionError(ValueError):
+class NoSuchConnectionError(RunFailed, ValueError):
     """An argument names a connection that is not there or cannot be used; another attempt would find the same."""
+
+    final = True
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.files import ImportFiles, ImportSet
 from airflow_provider_connectif.imports.import_sink import check_import_columns
 from airflow_provider_connectif.imports.rules import QUEUE_LENGTH, ImportRules
@@ -13,6 +13,7 @@ from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
+from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting.progress import describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -35,13 +36,12 @@ class ImportCheckSink:
     deferral = None
 
     def __init__(self, report: Report, journal: Journal | None, rules: ImportRules, *, longest_wait_s: float) -> None:
-        self.remapped = 0
         self.stop: Stop | None = None
         self.longest_pause_s = longest_wait_s
         self._report = report
         self._journal = journal
         self._rules = rules
-        self.sends_consent_again = rules.on_existing == "update"
+        self.overwrites = rules.on_existing == "update"
         self._made: ImportSet | None = None
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
@@ -53,17 +53,17 @@ class ImportCheckSink:
         """A check has nothing to come back to."""
         return False
 
-    def check_columns(self, columns: Sequence[str] | None, mapping: ContactMapping) -> None:
+    def check_columns(self, columns: Sequence[str] | None, resource: ContactResource) -> None:
         """Refuse columns that cannot be a column of a file."""
-        check_import_columns(columns, mapping)
+        check_import_columns(columns, resource.mapping)
 
-    def deliver(self, changes: PendingChanges, mapping: ContactMapping) -> None:
+    def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write the files of an import, and throw them away."""
         with (
             work_folder("connectif-check-") as folder,
             ImportFiles(
                 folder / "files",
-                mapping,
+                resource.mapping,
                 delimiter=self._rules.delimiter,
                 max_file_bytes=self._rules.max_file_bytes,
                 keep_properties=self._rules.patch_leftovers,

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.duplicates import LastRows
 from airflow_provider_connectif.imports.import_file import ImportFile, ImportSet
 from airflow_provider_connectif.imports.layout import Layout, Layouts, checked_delimiter, header_faults
 from airflow_provider_connectif.imports.ledger import Ledger, ledger_note, length_in
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.rows import InvalidRow
 
 __all__ = ["MAX_FILE_BYTES", "ImportFile", "ImportFiles", "ImportSet", "checked_delimiter", "header_faults"]
 

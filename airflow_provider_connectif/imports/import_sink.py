@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, MappingError
+from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.account import KeepReport, Reports
@@ -35,6 +36,7 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting.progress import clock, describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import Tally
@@ -87,7 +89,6 @@ class ImportSink:
         self._is_to_stop: Callable[[], bool] = lambda: self.stop is not None
         self._is_loaded = False
         self._open = ExitStack()
-        self.remapped = 0
         self.summary_is_complete = not rules.comes_back
         self.troubles: list[Trouble] = []
         self.unaccounted = 0
@@ -113,7 +114,7 @@ class ImportSink:
         return self._own_stop or self._sender.stop
 
     @property
-    def sends_consent_again(self) -> bool:
+    def overwrites(self) -> bool:
         """Whether contacts that Connectif has already get the whole patch."""
         return self._rules.on_existing == "update"
 
@@ -150,7 +151,6 @@ class ImportSink:
     def state(self) -> dict[str, Any]:
         """What a process needs to continue; JSON-ready, without personal data."""
         self._uploads.state.run = {
-            "remapped": self.remapped,
             "unaccounted": self.unaccounted,
             "on_existing": self._rules.on_existing,
             "generation": self._journal.generation if self._journal is not None else 0,
@@ -171,7 +171,7 @@ class ImportSink:
         """Open the journal, if there is one, and wait until no other run of the sync is under way."""
         self._is_to_stop = is_to_stop
         if self._journal is not None:
-            self._journal.open(is_to_stop, self._log.info, comes_back=True)
+            self._journal.open(is_to_stop, self._log.info, comes_back=True, counted=self._report)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal, with the imports that another process or attempt has to find."""
@@ -230,15 +230,16 @@ class ImportSink:
             return False
         return True  # there is nothing more to do
 
-    def check_columns(self, columns: Sequence[str] | None, mapping: ContactMapping) -> None:
+    def check_columns(self, columns: Sequence[str] | None, resource: ContactResource) -> None:
         """Refuse columns that cannot be a column of a file.
 
         :raises MappingError: names them.
         """
-        check_import_columns(columns, mapping)
+        check_import_columns(columns, resource.mapping)
 
-    def deliver(self, changes: PendingChanges, mapping: ContactMapping) -> None:
+    def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write files, upload them, and settle their imports, or wait for them without a worker."""
+        mapping = resource.mapping
         with self._noted():
             self._mapping = mapping
             self._settlement = self._made_settlement(mapping)
@@ -335,7 +336,6 @@ class ImportSink:
         run = self._uploads.state.run
         self._report.restore(run)
         self.troubles += [Trouble(Verdict.FAILED, words) for words in run["troubles"]]
-        self.remapped = run["remapped"]
         self.unaccounted = run.get("unaccounted", 0)
         if self._rules.comes_back:
             self._report.effort.go_on(run["effort"])

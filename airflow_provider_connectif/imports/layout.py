@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.rules import Unfit
 from airflow_provider_connectif.imports.cells import Cell, cell_of
 from airflow_provider_connectif.records.changes import JsonValue
+from airflow_provider_connectif.records.rows import InvalidRow
 
 KEY_PROPERTIES: Mapping[KeyKind, str] = MappingProxyType({"email": "_email", "external_id": "_externalId"})
 """The field id that heads the key's column, by kind of contact key."""

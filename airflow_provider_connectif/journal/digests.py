@@ -7,16 +7,30 @@ import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
-from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.records.rows import Row, RowBatch
 
-_RULES_VERSION = b"2"  # to be raised when a rule changes what is sent; then every row is looked at once more
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
 
 Values = Sequence[Any]
+
+
+class Mapped(Protocol):
+    """What digests need of a :class:`airflow_provider_connectif.records.resource.Resource`, and mean by a mapping."""
+
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """All that is read of a row, the key's first; ``None``: every column."""
+
+    @property
+    def definition(self) -> tuple[object, ...]:
+        """What else decides what is sent for a row."""
+
+    @property
+    def rules_version(self) -> bytes:
+        """Changes when the same row is sent otherwise."""
 
 
 def way_to(base_url: str, way: str = "") -> str:
@@ -30,24 +44,14 @@ def way_to(base_url: str, way: str = "") -> str:
     return hashlib.blake2b(f"{way} {base_url}".encode(), digest_size=_SIZE).hexdigest()
 
 
-def mapping_digest(mapping: ContactMapping, way: str = "") -> str:
-    """Changes when the mapping, or a field definition that it uses, does.
+def mapping_digest(mapping: Mapped, way: str = "") -> str:
+    """Changes when the mapping, or a definition that it uses, does.
 
     :param way: of delivery, where it is one after which Connectif need not hold what was sent.
     """
-    ids = mapping.properties if mapping.properties is not None else mapping.fields.ids
-    parts: tuple[Any, ...] = (
-        mapping.key,
-        mapping.key_column,
-        None if mapping.properties is None else list(mapping.properties.items()),
-        mapping.nulls,
-        mapping.default_region,
-        [repr(mapping.fields.get(property_id)) for property_id in ids],
-    )
-    if way:
-        parts += (way,)
+    parts = (*mapping.definition, way) if way else mapping.definition
     return hashlib.blake2b(
-        repr(parts).encode("utf-8", "surrogatepass"), key=_RULES_VERSION, digest_size=_SIZE
+        repr(parts).encode("utf-8", "surrogatepass"), key=mapping.rules_version, digest_size=_SIZE
     ).hexdigest()
 
 
@@ -61,11 +65,9 @@ class RowDigester:
     :param way: as of :func:`mapping_digest`.
     """
 
-    def __init__(self, mapping: ContactMapping, way: str = "") -> None:
+    def __init__(self, mapping: Mapped, way: str = "") -> None:
         self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping, way)), digest_size=_SIZE)
-        # With the key, so that a line never fits another contact's row, whatever key it was written under.
-        columns = None if mapping.properties is None else (mapping.key_column, *mapping.properties.values())
-        self._columns = columns
+        self._columns = mapping.columns
 
     def __call__(self, row: Row) -> str:
         """The digest of one row.

@@ -20,6 +20,7 @@ _CONFIRMED = ("state", "row_digest", "mapping_digest", *NO_REFUSAL, *_BY)
 _REJECTED = ("state", *NO_REFUSAL, *_BY)
 _INVALID = ("state", "invalid_digest", "invalid_run", *_BY)
 _RESTORED = ("state", *_BY)
+_IN_DOUBT = ("state", "row_digest", "patch_digest", *NO_REFUSAL, *_BY)
 _DOUBTED = ("row_digest", "patch_digest", "generation")
 
 
@@ -64,6 +65,7 @@ class GatheredLines:
         self.rejected: dict[str, dict[str, Any]] = {}
         self.invalid: dict[str, dict[str, Any]] = {}
         self.restored: dict[str, dict[str, Any]] = {}
+        self.in_doubt: dict[str, dict[str, Any]] = {}
 
     @property
     def responses(self) -> int:
@@ -73,7 +75,7 @@ class GatheredLines:
     @property
     def others(self) -> int:
         """Lines that the next run would come to by itself."""
-        return len(self.confirmed) + len(self.invalid) + len(self.restored)
+        return len(self.confirmed) + len(self.invalid) + len(self.restored) + len(self.in_doubt)
 
     def clear(self) -> None:
         """They are written."""
@@ -119,6 +121,7 @@ class GatheredLines:
     def _in_order(self) -> Sequence[tuple[dict[str, dict[str, Any]], Sequence[str]]]:
         """In the order of their writing, with the columns that they set."""
         return (
+            (self.in_doubt, _IN_DOUBT),
             (self.restored, _RESTORED),
             (self.confirmed, _CONFIRMED),
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),

@@ -13,9 +13,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from airflow_provider_connectif.contacts.consent import merged
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import PendingError
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.rejects import jsonable
 
 PENDING_LIMIT_BYTES = 10_000_000_000
@@ -43,7 +43,7 @@ class PendingChange(NamedTuple):
     """A patch that is to be sent.
 
     ``patch``: with the digests that the journal gets. ``contact``: the one form of the contact's key
-    (:func:`airflow_provider_connectif.contacts.identity.same_contact`). ``rank``: when it is sent.
+    (:meth:`airflow_provider_connectif.records.resource.Resource.same_key`). ``rank``: when it is sent.
     ``acknowledged_digest``: of the patch that Connectif holds, where the journal knows it. ``refused_digest``: of what
     was refused last. ``is_merged``: the change is made of several rows.
     """
@@ -59,13 +59,14 @@ class PendingChange(NamedTuple):
 class PendingChanges:
     """What a run has to send, one change for each contact.
 
-    Several rows of one contact become one change: later values win over earlier ones, but of a consent property the
-    lowest rank wins. Such a change has no row digest, so that its rows do not look unchanged one by one the next time.
+    Several rows of one contact become one change, by :meth:`Resource.merged`. Such a change has no row digest,
+    so that its rows do not look unchanged one by one the next time.
 
     Rows stay beside their changes: for the file of refused rows, and to conceal what a server quotes of them.
 
     The file is a SQLite database that is unlinked as soon as it is open: whatever ends the process, nothing remains.
 
+    :param resource: says what two rows of one key make together.
     :param patch_digest: the digest of a patch's properties and its contact; needed where patches have digests.
     :param folder: where the file lies. Default: the system's temporary folder.
     :param limit_bytes: more than this is an error, since a source must end.
@@ -74,11 +75,13 @@ class PendingChanges:
 
     def __init__(
         self,
+        resource: Resource,
         patch_digest: Callable[[Any, str], str] | None = None,
         *,
         folder: Path | None = None,
         limit_bytes: int = PENDING_LIMIT_BYTES,
     ) -> None:
+        self._resource = resource
         self._patch_digest = patch_digest
         self._folder = Path(tempfile.gettempdir()) if folder is None else folder
         self._database = self._opened()
@@ -187,7 +190,7 @@ class PendingChanges:
 
     def _merged(self, earlier: PendingChange, later: PendingChange) -> PendingChange:
         self.merged += 1
-        properties = merged(earlier.patch.properties, later.patch.properties)
+        properties = self._resource.merged(earlier.patch.properties, later.patch.properties)
         digests = later.patch.digests
         if digests is not None and self._patch_digest is not None:
             digests = Digests("", self._patch_digest(properties, later.contact), digests.mapping)

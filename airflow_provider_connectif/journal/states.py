@@ -3,3 +3,5 @@
 ACKNOWLEDGED = "acknowledged"
 REJECTED = "rejected"
 INVALID = "invalid"
+IN_DOUBT = "in_doubt"
+"""Sent once, its response is not known, and sending twice is not harmless."""

@@ -11,7 +11,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -28,7 +28,7 @@ from airflow_provider_connectif.journal.lines import (
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
 from airflow_provider_connectif.journal.tables import LONGEST_REASON, VERSION
 from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.records.outcomes import taken_over
@@ -39,6 +39,13 @@ COMMIT_EVERY_S = 2.0
 _TRIES_BEFORE_TELLING = 10
 _TELL_AGAIN_S = 600.0
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
+
+
+class Counted(Protocol):
+    """What a run has counted: :class:`airflow_provider_connectif.reporting.report.Report`."""
+
+    def as_counts(self) -> Mapping[str, Any]:
+        """JSON-ready and without personal data."""
 
 
 class Journal:
@@ -66,8 +73,7 @@ class Journal:
         self._attempts = Attempts(self._tables, settings.sync_id, settings.run_id, settings.task)
         self.series = Series(tries=0)
         """The attempts that this one belongs to; ``tries`` is 0 until :meth:`open` has succeeded."""
-        self.counts: Callable[[], Mapping[str, Any]] = dict
-        """What the series has counted so far, JSON-ready and without personal data."""
+        self._counted: Counted | None = None
         self._unanswered: set[str] = set()
         self._gathered = GatheredLines(self._tables)
         self._settled: list[int] = []
@@ -87,7 +93,14 @@ class Journal:
         )
         self._reader = LineReader(self._database, settings.sync_id, settings.key_secret)
 
-    def open(self, stopped: Callable[[], bool], tell: Callable[[str], None], *, comes_back: bool = False) -> None:
+    def open(
+        self,
+        stopped: Callable[[], bool],
+        tell: Callable[[str], None],
+        *,
+        comes_back: bool = False,
+        counted: Counted | None = None,
+    ) -> None:
         """Create the tables at first use, and wait until no other run of this sync is under way.
 
         Where the task can defer, it does not wait for long here: then ``held_by`` says for whom it has to wait.
@@ -97,8 +110,10 @@ class Journal:
         :param stopped: whether the run was told to stop while it waits.
         :param tell: is told that it waits, and for whom: at first, when that changes, and every ten minutes.
         :param comes_back: the task has been here before, and its plan is to be gone on with.
+        :param counted: what the attempts of the run have counted; recorded with what is written.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
+        self._counted = counted
         version = self._database.create(read_only=self.read_only)
         self._reader.open(version)
         if self.read_only:
@@ -163,6 +178,36 @@ class Journal:
         )
         self.commit()
         self._database.write(lambda connection: connection.execute(clear))
+
+    def begin_doubts(self, digests: Mapping[str, str], reason: str) -> None:
+        """Changes of these keys may have been sent, and must not be sent again; written at once.
+
+        Until :meth:`acknowledge`, :meth:`reject` or :meth:`withdraw_doubts` their rows are held as they are.
+
+        :param digests: of the rows, by key.
+        :param reason: for the row that is held.
+        """
+        for key, digest in digests.items():
+            self._write(
+                self._gathered.in_doubt,
+                key,
+                state=IN_DOUBT,
+                row_digest=None,
+                patch_digest=None,
+                refused_digest=digest,
+                refused_at=datetime.now(UTC),
+                refused_run=self.run_id,
+                status_code=None,
+                reason=reason[:LONGEST_REASON],
+            )
+        if digests:
+            self.commit()
+
+    def withdraw_doubts(self, keys: Iterable[str]) -> None:
+        """Changes of these keys were not carried out: they are sent again."""
+        for key in keys:
+            nothing = dict.fromkeys(NO_REFUSAL)
+            self._write(self._gathered.in_doubt, key, state=ACKNOWLEDGED, row_digest=None, patch_digest=None, **nothing)
 
     def refused_before(self, digests: Mapping[str, str], *, is_written: bool = False) -> set[str]:
         """The contacts of which an earlier run has seen this very row refused by Connectif.
@@ -365,7 +410,7 @@ class Journal:
         :raises JournalError: the database failed, or another try has taken over; then :meth:`close` is the end.
         """
         self.commit()
-        self._database.write(lambda connection: self._attempts.note(connection, self._lease.generation, self.counts()))
+        self._database.write(lambda connection: self._attempts.note(connection, self._lease.generation, self._counts()))
         self.plan.save(state)
         self._database.guarded(lambda: self._lease.park(until))
         if self._lease.is_lost:
@@ -393,9 +438,12 @@ class Journal:
             finally:
                 self._database.close()
 
+    def _counts(self) -> Mapping[str, Any]:
+        return {} if self._counted is None else self._counted.as_counts()
+
     def _note_end(self, verdict: Verdict, keyless: int | None) -> None:
         values = {"verdict": verdict.value, "ended_at": datetime.now(UTC), "keyless": keyless}
-        generation, counts = self._lease.generation, self.counts()
+        generation, counts = self._lease.generation, self._counts()
         self._database.write(lambda connection: self._attempts.note(connection, generation, counts, **values))
 
     def _write(self, gathered: dict[str, dict[str, Any]], key: str, **values: Any) -> None:
@@ -423,4 +471,4 @@ class Journal:
         self._gathered.write(connection)
         if self._settled:
             self.plan.settle(connection, self._settled)
-        self._attempts.note(connection, self._lease.generation, self.counts())
+        self._attempts.note(connection, self._lease.generation, self._counts())

@@ -1,37 +1,23 @@
-"""What the operators that bring rows to Connectif are given, checked when the DAG is parsed."""
+"""The arguments of the operators that bring rows to Connectif as contacts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from airflow.providers.common.compat.sdk import BaseOperator, XComArg, conf
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
-from airflow_provider_connectif.databases.journals import JournalConnection, JournalKey
-from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.operators import switches
-from airflow_provider_connectif.operators.switches import TEMPLATED_SWITCHES
-from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.operators.sync_arguments import SyncArguments
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.records.protocols import FieldsMode
 
 
-_LEAST_PENDING_LIMIT = 1_000_000
+class ContactsArguments(SyncArguments):
+    """The arguments that say how rows become contacts, for all operators that write these.
 
-
-class ContactsArguments(BaseOperator):
-    """The arguments that all operators have which bring rows to Connectif as contacts.
-
-    :param rows: an iterable of mappings from column to value, or the output of an upstream task that is one. It
-        is resolved when the task runs and never rendered, so that no personal data lands in Airflow's database
-        through this operator.
-    :param sql: one SELECT, or the name of a ``.sql`` file (templated).
-    :param sql_conn_id: the connection that ``sql`` runs on, of any type with a DbApiHook (templated).
-    :param parameters: parameters of ``sql`` as its driver takes them (templated).
     :param key: what identifies a contact: ``email`` (default) or ``external_id``.
     :param key_column: the column that holds it; by default the one named like ``key`` (templated).
     :param properties: column by property id, such as ``{"_name": "first_name", "tier": "loyalty_tier"}``.
@@ -42,165 +28,39 @@ class ContactsArguments(BaseOperator):
         of the API. With a key that may not read definitions ``live`` warns and goes on as ``builtin``.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such
         numbers are refused, but for custom fields that have a country code of their own.
-    :param check_only: read, map and check every row and send no contact; the summary then has ``check_only``,
-        ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``
-        (templated).
-    :param journal_conn_id: a PostgreSQL, MySQL or SQLite connection where the journal is kept: what Connectif has
-        acknowledged, contact by contact. Then only rows that changed are sent, a killed task goes on where it stopped,
-        and refused rows wait until they change. Default: no journal (templated).
-    :param sync_id: names one stream of rows to one account in the journal (templated).
-    :param journal_table: the name of the journal's table, created at first use.
-    :param journal_schema: its schema; by default the connection's own.
-    :param journal_key: ``plain`` (default), or ``sha256``: contact keys are written as HMAC-SHA256 with the secret
-        ``connectif_journal_secret`` of the journal connection's extra.
-    :param full_refresh: with a journal: send every row, changed or not (templated).
-    :param retry_rejected: with a journal: send rows again that were refused as they are (templated). The text of
-        a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
-    :param ignore_held: with a journal: held rows do not count against ``failure_budget`` (templated).
-    :param plan_retention: how long patches that a deferred task has still to send are kept in the journal's database
-        if nobody comes back for them. Default 7 days.
-    :param plan_max_age: a plan is sent for at most so long, deferrals included; then the task fails for a retry, which
-        reads the source again. Default 12 hours.
-    :param read_timeout: in which the source must end, also one that hangs; nothing is sent before. Default 6 hours.
-    :param pending_limit: bytes that the changes of a run may take while they wait to be sent, in a file without a name
-        in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
-    :param deferrable: wait without a worker where that is possible, with a journal also for another run of the sync.
-        Default: ``operators.default_deferrable`` of Airflow's configuration.
-    :param failure_budget: how many refused rows (invalid, rejected or held) are no failure: a number (int), or a share
-        (float from 0 to 1) that limits two: all refused rows among the rows read, and new refusals among the rows that
-        needed delivery. Default 0.
-    :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
-        written anew by each try, and not there where none was refused. The file is personal data (templated).
-    :param connectif_conn_id: the connection of type ``connectif`` (templated).
+    :param kwargs: as of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
 
-    template_fields: Sequence[str] = (
-        "sql",
-        "parameters",
-        "sql_conn_id",
-        "connectif_conn_id",
-        "key_column",
-        "rejects_path",
-        "journal_conn_id",
-        "sync_id",
-        *TEMPLATED_SWITCHES,
-    )
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
-    ui_color = "#e3f0ff"
+    template_fields: Sequence[str] = (*SyncArguments.template_fields, "key_column")
 
     nulls: Nulls = "omit"
 
     def __init__(
         self,
         *,
-        rows: Any = None,
-        sql: str | None = None,
-        sql_conn_id: str | None = None,
-        parameters: Mapping[str, Any] | Iterable[Any] | None = None,
         key: KeyKind = "email",
         key_column: str | None = None,
         properties: Mapping[str, str] | None = None,
         fields: FieldsMode | Mapping[str, Any] = "live",
         default_region: str | None = None,
-        check_only: bool | str = False,
-        journal_conn_id: str | None = None,
-        sync_id: str = "{{ dag.dag_id }}.{{ task.task_id }}",
-        journal_table: str = "connectif_journal",
-        journal_schema: str | None = None,
-        journal_key: JournalKey = "plain",
-        full_refresh: bool | str = False,
-        retry_rejected: bool | str = False,
-        ignore_held: bool | str = False,
-        plan_retention: timedelta = timedelta(days=7),
-        plan_max_age: timedelta = timedelta(hours=12),
-        read_timeout: timedelta = timedelta(hours=6),
-        pending_limit: int = 10_000_000_000,
-        deferrable: bool | None = None,
-        failure_budget: int | float = 0,
-        rejects_path: str | None = None,
-        connectif_conn_id: str = ConnectifHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         with switches.final_where_mapped(self):
-            switches.check_switches(
-                {
-                    "check_only": check_only,
-                    "full_refresh": full_refresh,
-                    "ignore_held": ignore_held,
-                    "retry_rejected": retry_rejected,
-                    "deferrable": deferrable,
-                },
-                may_be_none=("deferrable",),
-            )
-            if (rows is None) == (sql is None):
-                raise ValueError("give exactly one of rows and sql")
-            if sql is not None and sql_conn_id is None:
-                raise ValueError("sql needs sql_conn_id, the connection that it runs on")
-            for name, value in (
-                ("plan_retention", plan_retention),
-                ("plan_max_age", plan_max_age),
-                ("read_timeout", read_timeout),
-            ):
-                if not isinstance(value, timedelta) or value <= timedelta():
-                    raise ValueError(f"{name} must be a timedelta above zero, not {value!r}")
-            if type(pending_limit) is not int or pending_limit < _LEAST_PENDING_LIMIT:
-                raise ValueError(f"pending_limit must be a whole number of bytes, {_LEAST_PENDING_LIMIT:,} or more")
-            if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
-                raise ValueError(f"rejects_path must be the path of a file, not {rejects_path!r}")
-            switches.check_texts(
-                {
-                    "sql": sql,
-                    "sql_conn_id": sql_conn_id,
-                    "connectif_conn_id": connectif_conn_id,
-                    "key_column": key_column,
-                    "journal_conn_id": journal_conn_id,
-                    "sync_id": sync_id,
-                    "journal_table": journal_table,
-                    "journal_schema": journal_schema,
-                },
-            )
-            if isinstance(parameters, str) and "{" not in parameters:
-                raise ValueError("parameters must be a list, a tuple or a dict of values, not text")
-        self.rows = rows
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
+            switches.check_texts({"key_column": key_column})
         self.key = key
         self.key_column = key_column
         self.properties = properties
         self.fields = fields
         self.default_region = default_region
-        self.check_only = check_only
-        self.journal_conn_id = journal_conn_id
-        self.sync_id = sync_id
-        self.journal_table = journal_table
-        self.journal_schema = journal_schema
-        self.journal_key = journal_key
-        self.full_refresh = full_refresh
-        self.retry_rejected = retry_rejected
-        self.ignore_held = ignore_held
-        self.plan_retention = plan_retention
-        self.plan_max_age = plan_max_age
-        self.read_timeout = read_timeout
-        self.pending_limit = pending_limit
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
-        )
-        self.failure_budget = failure_budget
-        self.rejects_path = rejects_path
-        self.connectif_conn_id = connectif_conn_id
-        self._given_texts = switches.given_texts(self)
-        # Built here only to fail while the DAG is parsed; templated arguments are not rendered yet.
-        with switches.final_where_mapped(self):
-            self._mapping().check()
-            FailureBudget(failure_budget)
-            self._journal()
-        if not getattr(self, "_BaseOperator__from_mapped", False):
-            # Airflow wires the upstream tasks of templated arguments only.
-            XComArg.apply_upstream_relationship(self, rows)
+        super().__init__(**kwargs)
+
+    def _asks_for_definitions(self) -> bool:
+        return self.fields == "live"
+
+    def make_resource(self) -> ContactResource:
+        """Contacts, as the arguments map them."""
+        return ContactResource(self._mapping())
 
     def _mapping(self) -> ContactMapping:
         return ContactMapping(
@@ -210,16 +70,6 @@ class ContactsArguments(BaseOperator):
             self.nulls,
             default_region=self.default_region,
             definitions=_authors_definitions(self.fields),
-        )
-
-    def _journal(self) -> JournalConnection:
-        return JournalConnection(
-            self.journal_conn_id,
-            self.sync_id,
-            self.journal_table,
-            self.journal_schema,
-            self.journal_key,
-            self.plan_retention,
         )
 
 

@@ -17,19 +17,16 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_connectif.api.errors import ConnectifConfigError
-from airflow_provider_connectif.contacts.mapping import MappingError
-from airflow_provider_connectif.databases.read_errors import ReadError
-from airflow_provider_connectif.databases.sources import RowsError, RowsSource
+from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.databases.sources import RowsSource
 from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
-from airflow_provider_connectif.hooks.connection_lookup import NoSuchConnectionError, connection_named_by
-from airflow_provider_connectif.operators.arguments import ContactsArguments
+from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.operators.herald import Herald
-from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsPathError
+from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
+from airflow_provider_connectif.operators.sync_arguments import SyncArguments
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
-from airflow_provider_connectif.records.outcomes import JournalError, PendingError, SourceError
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
@@ -37,17 +34,14 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_connectif.api.client import ConnectifClient
-    from airflow_provider_connectif.contacts.mapping import ContactMapping
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
+    from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.reporting.report import Report
     from airflow_provider_connectif.runs.run import Run
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
-
-# Another try would find the same: Airflow must not retry.
-_FINAL_ERRORS = (ConnectifConfigError, MappingError, NoSuchConnectionError, RejectsPathError, RowsError)
 
 
 class Start(NamedTuple):
@@ -83,23 +77,23 @@ class Parts(NamedTuple):
     """What a run and its sink share."""
 
     client: ConnectifClient
-    mapping: ContactMapping
+    resource: Resource
     report: Report
     journal: Journal | None
 
 
-class ContactsOperator(ContactsArguments):
-    """Brings rows to Connectif as contacts.
+class SyncOperator(SyncArguments):
+    """Brings rows to Connectif, as what :meth:`make_resource` says.
 
     Rows come from an upstream task or from SQL, exactly one of the two. Every good row is delivered whatever
     the others hold; then the task ends green only if no more rows were refused than ``failure_budget`` allows.
     What became of the rows is the return value, and stands in XCom under ``summary`` also when the task fails
     (see :func:`airflow_provider_connectif.reporting.summary.summarise`).
 
-    Its arguments are those of :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`.
+    Its arguments are those of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
     """
 
-    _run: Run | None = None
+    _run: Run[Any] | None = None
     _source: RowsSource | SqlSource | None = None
     _is_killed = False
     _is_by_import = False
@@ -124,7 +118,7 @@ class ContactsOperator(ContactsArguments):
         return self._carry_out_and_tell(Start.after_deferral(context, event), check_only=False)
 
     def dry_run(self) -> None:
-        """Check every row and send no contact: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
+        """Check every row and send none: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
 
         :raises AirflowException: as :meth:`execute` would, for what a check can tell.
         """
@@ -132,7 +126,7 @@ class ContactsOperator(ContactsArguments):
             self.log.warning("The rows come from an upstream task, which a dry run cannot ask: use check_only=True")
             return
         self._run = None
-        self._end(Start({}), *self._carry_out(Start({}), check_only=True))
+        self._end(Start({}), self._carry_out(Start({}), check_only=True))
 
     def on_kill(self) -> None:
         """Stop sending; the requests in flight get a second to end."""
@@ -146,7 +140,7 @@ class ContactsOperator(ContactsArguments):
                 self._source.cancel()
 
     @abstractmethod
-    def _make_sink(self, parts: Parts, start: Start) -> Sink:
+    def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
         """What delivers.
 
         :param parts: of the run.
@@ -154,7 +148,7 @@ class ContactsOperator(ContactsArguments):
         """
 
     @abstractmethod
-    def _make_check(self, parts: Parts) -> Sink:
+    def _make_check(self, parts: Parts) -> Sink[Any]:
         """What only checks."""
 
     @abstractmethod
@@ -191,17 +185,17 @@ class ContactsOperator(ContactsArguments):
         self._run = None
         self._source = None
         try:
-            final, again = self._carry_out(start, check_only=check_only)
+            failure = self._carry_out(start, check_only=check_only)
         finally:
             summary = self._run.summary if self._run else empty_summary()
             # Otherwise the summary that was pushed when the task was deferred is the better one.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
-        self._end(start, final, again)
+        self._end(start, failure)
         return summary
 
-    def _carry_out(self, start: Start, *, check_only: bool | None) -> tuple[str | None, str | None]:
-        """Run; returns what failed for good and what another attempt may mend.
+    def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
+        """Run; returns what ended the run before it could come to its end by itself.
 
         :param check_only: ``None``: as the operator's argument says.
         """
@@ -212,30 +206,28 @@ class ContactsOperator(ContactsArguments):
                 if self._is_killed:  # while the run was being made
                     run.kill()
                 run.run(lambda: self._open_source(start.context), self._herald.close)
-        except _FINAL_ERRORS as error:
-            return str(error), None
-        except (JournalError, PendingError, ReadError, SourceError) as error:
-            return (str(error), None) if error.final else (None, str(error))
-        return None, None
+        except RunFailed as failure:
+            return failure
+        return None
 
-    def _end(self, start: Start, final: str | None, again: str | None) -> None:
+    def _end(self, start: Start, failure: RunFailed | None) -> None:
         # Outside the handlers, so that no driver's error, which may quote a row, is shown as context.
         from airflow_provider_connectif.reporting.verdict import Verdict
 
-        if self._run is not None and not (final or again):
+        if failure is not None and failure.final:
+            raise AirflowFailException(str(failure))
+        if self._run is not None and failure is None:
             self._defer_if_asked(self._run, start)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
-        words = ". ".join(text for text in (again, words) if text)
-        if final:
-            raise AirflowFailException(final)
+        words = ". ".join(text for text in (str(failure or ""), words) if text)
         if verdict is Verdict.SKIPPED:
             raise AirflowSkipException(words)
         if verdict is Verdict.FAILED:
             raise AirflowFailException(words)
-        if again or verdict is Verdict.TRY_AGAIN:
+        if failure is not None or verdict is Verdict.TRY_AGAIN:
             raise AirflowException(words)
 
-    def _defer_if_asked(self, run: Run, start: Start) -> None:
+    def _defer_if_asked(self, run: Run[Any], start: Start) -> None:
         if (deferral := run.deferral) is None:
             return
         if run.waits_for_another:
@@ -248,12 +240,12 @@ class ContactsOperator(ContactsArguments):
         self.defer(trigger=trigger, method_name="execute_complete", timeout=left)
 
     @contextmanager
-    def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run]:
+    def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run[Any]]:
         from airflow_provider_connectif.reporting.rejects import Rejects
         from airflow_provider_connectif.reporting.report import Report
         from airflow_provider_connectif.runs.run import Run, RunSettings
 
-        mapping = self._mapping()
+        resource = self.make_resource()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):
             client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
         journal = self._journal().open(
@@ -273,19 +265,19 @@ class ContactsOperator(ContactsArguments):
                     self._describe_source(),
                     "for" if check_only else "to",
                     client.base_url,
-                    mapping.describe(),
+                    resource.describe(),
                     self._describe(),
                     self._journal().describe(),
                 )
-            report = Report(mapping, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
+            report = Report(resource, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
             if start.effort is not None:
                 report.effort.go_on_after_others(start.effort)
-            parts = Parts(client, mapping, report, opened)
+            parts = Parts(client, resource, report, opened)
             goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
             limit = self.execution_timeout if self.deferrable else None
             settings = RunSettings(
                 budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
-                live_fields=self.fields == "live",
+                live_definitions=self._asks_for_definitions(),
                 full_refresh=is_on("full_refresh", self.full_refresh),
                 retry_rejected=is_on("retry_rejected", self.retry_rejected),
                 reasons_in_exception=0 if check_only else 5,
@@ -294,11 +286,10 @@ class ContactsOperator(ContactsArguments):
                 read_timeout_s=self.read_timeout.total_seconds(),
                 time_limit_s=None if limit is None else limit.total_seconds(),
                 conn_id=str(self.connectif_conn_id),
-                final_errors=_FINAL_ERRORS,
                 **self._more_settings(),
             )
             settle_earlier = None if check_only else self._settle_earlier(parts, goal)
-            made = Run(client, mapping, goal, report, opened, settings, settle_earlier=settle_earlier)
+            made = Run(client, resource, goal, report, opened, settings, settle_earlier=settle_earlier)
             self._herald = Herald(self.log)
             self._run = made
             with closing(self._herald):

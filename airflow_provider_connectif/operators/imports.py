@@ -7,7 +7,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.operators.base import ContactsOperator, Parts, Start
+from airflow_provider_connectif.operators.arguments import ContactsArguments
+from airflow_provider_connectif.operators.base import Parts, Start, SyncOperator
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, report_file
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
@@ -15,6 +16,7 @@ from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_connectif.contacts.resource import ContactResource
     from airflow_provider_connectif.imports.memory import Memory
     from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
     from airflow_provider_connectif.journal.store import Journal
@@ -27,11 +29,12 @@ _LEAST_FILE = 1_000
 _ON_EXISTING = ("update", "fill_empty", "keep")
 
 
-class ContactImportOperator(ContactsOperator):
+class ContactImportOperator(ContactsArguments, SyncOperator):
     """Imports rows as Connectif contacts: CSV files by ``POST /imports/``, hundreds of thousands of rows a request.
 
     Beside the arguments below it takes those of
-    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`. Rows are read, mapped and checked as
+    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` and of
+    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`. Rows are read, mapped and checked as
     :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator` does; what is blank is left out, and of
     several rows of a contact one change is made. A task that dies finds its imports again and does not upload twice.
 
@@ -89,11 +92,11 @@ class ContactImportOperator(ContactsOperator):
         with final_where_mapped(self):
             checked_delimiter(delimiter)
 
-    def _make_sink(self, parts: Parts, start: Start) -> Sink:
+    def _make_sink(self, parts: Parts, start: Start) -> Sink[ContactResource]:
         from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
         from airflow_provider_connectif.delivery.sender import Patience
         from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink
-        from airflow_provider_connectif.operators.contacts import make_sender
+        from airflow_provider_connectif.operators.requests import make_sender
 
         event = _read_event(start.event)
         sender, _ = make_sender(
@@ -109,12 +112,12 @@ class ContactImportOperator(ContactsOperator):
             self._memory(parts.journal, start.context, event["carried"]),
             sender,
             parts.report,
-            parts.mapping,
+            self._mapping(),
             parts.journal,
             keep_report=None if self.rejects_path is None else partial(report_file, self.rejects_path),
         )
 
-    def _make_check(self, parts: Parts) -> Sink:
+    def _make_check(self, parts: Parts) -> Sink[ContactResource]:
         from airflow_provider_connectif.imports.check_sink import ImportCheckSink
 
         rules = self._rules(Start({}), {})

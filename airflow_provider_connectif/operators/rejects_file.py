@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, cast
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
+from airflow_provider_connectif.api.errors import RunFailed
+
 _IN_MEMORY = 1024 * 1024
 # A store that is not known, or whose connection or package is not there.
 _NO_SUCH_STORE = (AirflowNotFoundException, ImportError, ValueError)
@@ -21,8 +23,10 @@ _FINAL_ON_DISK = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADir
 _FINAL_NUMBERS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 
 
-class RejectsPathError(ValueError):
+class RejectsPathError(RunFailed, ValueError):
     """The path cannot be used; another try would find the same."""
+
+    final = True
 
 
 class RejectsFile:

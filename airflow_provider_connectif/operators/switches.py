@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, XComArg
 
-from airflow_provider_connectif.contacts.mapping import MappingError
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.rules import Unfit, numbers
 
 TEMPLATED_SWITCHES = ("check_only", "full_refresh", "ignore_held", "retry_rejected")
@@ -30,12 +30,12 @@ _PLAIN_TEXTS = ("journal_table", "journal_schema")
 def is_on(name: str, value: object) -> bool:
     """Read a switch after its template was rendered, which gives text or, natively, a type of its own.
 
-    :raises MappingError: neither true nor false by the rule of boolean fields; names the switch.
+    :raises RunFailed: neither true nor false by the rule of boolean fields; names the switch.
     """
     try:
         return numbers.boolean(value)
     except Unfit as unfit:
-        raise MappingError(f"{name} {unfit}") from None
+        raise RunFailed(f"{name} {unfit}", final=True) from None
 
 
 def check_switches(values: Mapping[str, Any], *, may_be_none: Iterable[str] = ()) -> None:
@@ -68,7 +68,7 @@ def check_texts(values: Mapping[str, Any]) -> None:
 
 def given_texts(operator: object) -> tuple[str, ...]:
     """The templated texts that the author gave a value."""
-    return tuple(name for name in _TEMPLATED_TEXTS if getattr(operator, name) is not None)
+    return tuple(name for name in _TEMPLATED_TEXTS if getattr(operator, name, None) is not None)
 
 
 def check_rendered(operator: object, given: Iterable[str]) -> None:
@@ -78,19 +78,20 @@ def check_rendered(operator: object, given: Iterable[str]) -> None:
     no journal, no file of rejected rows.
 
     :param given: as of :func:`given_texts`, when the operator was created.
-    :raises MappingError: names the argument.
+    :raises RunFailed: names the argument.
     """
     for name in given:
         value = getattr(operator, name)
         if isinstance(value, str) and value.strip() and (value != "None" or name == "sql"):
             continue
         what = "nothing" if value is None or not str(value).strip() or value == "None" else f"a {type(value).__name__}"
-        raise MappingError(f"{name} must be text, but its template gave {what}")
+        raise RunFailed(f"{name} must be text, but its template gave {what}", final=True)
     parameters = getattr(operator, "parameters", None)
     if isinstance(parameters, (str, bytes)):
-        raise MappingError(
+        raise RunFailed(
             "parameters must be a list, a tuple or a dict, but is text: with a template for all of them, set "
-            "render_template_as_native_obj=True on the DAG"
+            "render_template_as_native_obj=True on the DAG",
+            final=True,
         )
 
 

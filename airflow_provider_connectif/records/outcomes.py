@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, RunFailed, describe_status
 from airflow_provider_connectif.records.changes import Patch
 
 Error = ConnectifHttpError | NoAnswerError
@@ -50,36 +50,20 @@ class StopKind(StrEnum):
     PLAN_TOO_OLD = "plan_too_old"
 
 
-class JournalError(Exception):
-    """The journal's database failed, or belongs to a newer version; the text has no contact key in it.
-
-    :param final: another try would find the same.
-    """
-
-    def __init__(self, words: str, *, final: bool = False) -> None:
-        super().__init__(words)
-        self.final = final
+class JournalError(RunFailed):
+    """The journal's database failed, or belongs to a newer version; the text has no contact key in it."""
 
 
-class PendingError(Exception):
-    """The pending changes cannot be kept; nothing was sent. The text names folder and size, and no value of a row.
-
-    :param final: another attempt would find the same.
-    """
-
-    def __init__(self, words: str, *, final: bool = False) -> None:
-        super().__init__(words)
-        self.final = final
+class PendingError(RunFailed):
+    """The pending changes cannot be kept; nothing was sent. The text names folder and size, and no value of a row."""
 
 
-class SourceError(Exception):
+class SourceError(RunFailed):
     """The source did not end in time; nothing was sent.
 
     :param timeout_s: seconds in which it had to end.
     :param rows_read: by then.
     """
-
-    final = False
 
     def __init__(self, timeout_s: float, rows_read: int) -> None:
         rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
@@ -118,7 +102,8 @@ class Settled:
     :param error: the last answer, where it was not a 2xx.
     :param tries: requests that were answered, or timed out, for this row; 429 not counted.
     :param is_remembered: rejected, and the journal is to hold the row until it changes.
-    :param is_unconfirmed: accepted, though the response showed another contact.
+    :param is_unconfirmed: accepted, though the response showed another key.
+    :param is_in_doubt: undelivered, and not to be sent again: it may have arrived, and sending twice is not harmless.
     """
 
     patch: Patch
@@ -127,6 +112,7 @@ class Settled:
     tries: int
     is_remembered: bool = False
     is_unconfirmed: bool = False
+    is_in_doubt: bool = False
 
 
 def describe_error(error: Error) -> str:

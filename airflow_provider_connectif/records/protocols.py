@@ -35,6 +35,11 @@ class Client(Protocol):
     tries: int
     longest_wait_s: float
 
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any], *, is_own: IsOwn = ..., on_fresh_connection: bool = ...
+    ) -> Answer:
+        """Send one request with a JSON object as its body."""
+
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """All field definitions."""
 

@@ -92,6 +92,14 @@ def _without_mark(row: Any) -> Any:
     return row if name in others else {name: row[first], **{column: row[column] for column in others}}
 
 
+class InvalidRow(Exception):
+    """A row that cannot be sent; ``reasons`` name column and rule, never a value."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
 class RowBatch(Sequence[Row]):
     """Rows of one result: the columns once, and a tuple of values a row.
 

@@ -1,8 +1,23 @@
-"""Values that a source hands over and no rule can read."""
+"""Values that a source hands over: those that no rule can read, and the text of any."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
+
+MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
+
+
+def safe_text(value: Any) -> str:
+    """A value's text, whatever its class does when it is asked for it."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return hex(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a class of somebody else's, which may raise anything
+        return f"<{type(value).__name__}>"
 
 
 class UnreadableValue:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from airflow_provider_connectif.contacts.rules.base import safe_text
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.values import safe_text
 
 LONGEST_REASON = 140
 """Characters of a reason that are shown."""

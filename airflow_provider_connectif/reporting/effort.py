@@ -23,7 +23,7 @@ class Effort:
         self._waited_before_s = 0.0
         self._last_failure = ""
         self.waited_for_others_s = 0.0
-        """Seconds in which another run of the sync held it."""
+        """Seconds in which another run of the sync held it. See :meth:`add_wait_for_others`."""
         self.started_at = time.time()
         self._run_started_at = self.started_at
 
@@ -37,6 +37,10 @@ class Effort:
             self._before[name] += int(counts.get(name, 0))
         self._waited_before_s += float(counts.get("waited_s", 0.0))
         self._run_started_at = min(started_at or self.started_at, self.started_at)
+
+    def add_wait_for_others(self, seconds: float) -> None:
+        """Count a wait for another run of the sync."""
+        self.waited_for_others_s += seconds
 
     def as_counts(self) -> dict[str, Any]:
         """JSON-ready, for the next attempt of the run."""

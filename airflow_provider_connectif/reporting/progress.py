@@ -61,16 +61,22 @@ class Progress:
         self._told_at_stop = ""
         self._last_wait: Wait | None = None
         self._to_send: int | None = None
-        self.rows_to_read: int | None = None
-        """Rows of the source in all, where that is known."""
-        self.longest_wait_s = math.inf
-        """A wait that ends later than this is not told: the task does not wait for it, but is deferred."""
+        self._rows_to_read: int | None = None
+        self._longest_wait_s = math.inf
+
+    def expect_rows(self, rows: int | None) -> None:
+        """Estimate by so many rows of the source in all; ``None``: it is not known how many there are."""
+        self._rows_to_read = rows
+
+    def log_waits_up_to(self, seconds: float) -> None:
+        """Do not log a wait that takes longer: the task does not wait for it, but is deferred."""
+        self._longest_wait_s = seconds
 
     def tick(self) -> None:
         """Log what is due; cheap enough to call for each row."""
         now = time.monotonic()
         wait = self._quota.wait
-        if wait is not None and wait.until - time.time() <= self.longest_wait_s:
+        if wait is not None and wait.until - time.time() <= self._longest_wait_s:
             self._look_at_wait(wait)
             self._looked_at = now  # nothing changes now, and soon after the wait there is the next one
         is_silent = now - self._told_at >= HEARTBEAT_S
@@ -83,7 +89,7 @@ class Progress:
     def begin_sending(self, changes: int) -> None:
         """The plan is complete: from here on it is known how much there is to send."""
         self._to_send = changes
-        self.rows_to_read = self._tally.read
+        self._rows_to_read = self._tally.read
         self._told = ""
 
     @property
@@ -104,8 +110,8 @@ class Progress:
 
         :param wait_s: seconds until the next window opens.
         """
-        is_whole = self.rows_to_read is not None
-        rows = (self.rows_to_read if self.rows_to_read is not None else self._tally.read) - self._tally.accounted
+        is_whole = self._rows_to_read is not None
+        rows = (self._rows_to_read if self._rows_to_read is not None else self._tally.read) - self._tally.accounted
         seconds = wait_s + seconds_at_best(rows, self._quota.requests_per_minute)
         words = "less than a minute" if seconds < _SHORT_S else f"about {describe_seconds(seconds)}"
         return f"{words} left" if is_whole else f"{words} left for the rows read so far"

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
-from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.concealment import LONGEST_REASON, Concealer
 
 _MOST_ERRORS = 5
 
 
-def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, mapping: ContactMapping) -> tuple[str, ...]:
+def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, resource: Resource) -> tuple[str, ...]:
     """The reasons of one refusal without personal data; each at most 140 characters."""
     if isinstance(error, NoAnswerError):
         return (error.what,)
@@ -25,7 +25,7 @@ def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, mapp
     conceal = Concealer(patch)
     reasons = []
     for entry in error.validation_errors[:_MOST_ERRORS]:
-        where = _place(str(entry.get("path") or entry.get("name") or ""), patch, mapping)
+        where = _place(str(entry.get("path") or entry.get("name") or ""), patch, resource)
         said = conceal(str(entry.get("reason") or ""))
         reasons.append(_shorten(f"HTTP {error.status} {where or 'no property named'}: {said or 'no reason given'}"))
     if reasons:
@@ -43,12 +43,12 @@ def raw_reasons(error: ConnectifHttpError | NoAnswerError) -> list[Any]:
     return [*(dict(entry) for entry in error.validation_errors), *said] or [describe_status(error.status)]
 
 
-def _place(path: str, patch: Patch, mapping: ContactMapping) -> str:
+def _place(path: str, patch: Patch, resource: Resource) -> str:
     """The property that a JSON pointer leads to, with its column; nothing that is not known to be one."""
     for part in path.split("/"):
         name = part.replace("~1", "/").replace("~0", "~")
         if name in patch.properties:
-            column = mapping.column_of(name)
+            column = resource.column_of(name)
             return name if column in (None, name) else f'{name} (column "{column}")'
     return ""
 

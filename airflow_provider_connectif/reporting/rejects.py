@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from airflow_provider_connectif.contacts.rules.base import MOST_BITS, safe_text
+from airflow_provider_connectif.records.values import MOST_BITS, safe_text
 
 _DEEPEST = 20  # levels of nesting that are written out
 

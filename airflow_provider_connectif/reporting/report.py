@@ -7,9 +7,9 @@ from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.progress import Log, Progress
@@ -26,7 +26,7 @@ class Report:
     ``tally``: rows by outcome. ``effort``: requests and time. ``rejects``: the rows that were not delivered.
     ``progress``: what the task log says meanwhile. ``log``: the task's.
 
-    :param mapping: names the columns of properties.
+    :param resource: names its things, and the columns of their properties.
     :param quota: of the client.
     :param rejects: where rows are written that were not delivered.
     :param rejects_path: its name, for the summary.
@@ -36,7 +36,7 @@ class Report:
 
     def __init__(
         self,
-        mapping: ContactMapping,
+        resource: Resource,
         quota: Quota,
         rejects: Rejects,
         rejects_path: str | None,
@@ -44,14 +44,14 @@ class Report:
         *,
         by_import: bool = False,
     ) -> None:
-        self._mapping = mapping
+        self._resource = resource
         self._rejects_path = rejects_path
         self.tally = Tally()
         self.effort = Effort(quota)
         self.progress = Progress(log, self.tally, quota, self.effort, by_import=by_import)
         self.rejects = rejects
         self.unconfirmed = 0
-        """Contacts that count as delivered although the response showed another one."""
+        """Changes that count as delivered although the response showed another one."""
         self.log = log
 
     @property
@@ -75,7 +75,7 @@ class Report:
         :param is_known: a run before this one has seen the same refusal.
         """
         self.tally.count(outcome, number, reasons, is_known=is_known)
-        key = row.get(self._mapping.key_column) if hasattr(row, "get") else None
+        key = row.get(self._resource.key_column) if hasattr(row, "get") else None
         self.rejects.write(number, key, outcome.value, status, reasons, row)
 
     def settle(self, settled: Settled, confirm: Confirm) -> None:
@@ -94,6 +94,12 @@ class Report:
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self.rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
 
+    def as_counts(self) -> dict[str, Any]:
+        """JSON-ready and without personal data, for the journal's record of the attempt."""
+        outcomes = {outcome.value: count for outcome, count in self.tally.outcomes.items()}
+        of_rows = {"read": self.tally.read, "outcomes": outcomes, "new_refusals": self.tally.new_refusals}
+        return {**of_rows, **self.effort.as_counts()}
+
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that continues after a deferral."""
         return {
@@ -101,6 +107,7 @@ class Report:
             "effort": self.effort.as_state(),
             "rejects": self.rejects.lines,
             "unconfirmed": self.unconfirmed,
+            "remapped": self.tally.remapped,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -108,17 +115,21 @@ class Report:
         self.tally.go_on(state["tally"])
         self.rejects.lines = state.get("rejects", 0)
         self.unconfirmed = state.get("unconfirmed", 0)
+        self.tally.remapped = state.get("remapped", 0)
 
     def _count_unconfirmed(self) -> None:
         if not self.unconfirmed:
             self.log.warning(
-                "A contact was accepted twice with a response that shows another one: it counts as delivered, and as "
-                "unconfirmed. Is there a proxy that mixes up responses?"
+                "A %s was accepted twice with a response that shows another one: it counts as delivered, and as "
+                "unconfirmed. Is there a proxy that mixes up responses?",
+                self._resource.noun,
             )
         self.unconfirmed += 1
 
     def _reasons(self, error: Error, patch: Patch, settled: Settled) -> Sequence[str]:
-        reasons = public_reasons(error, patch, self._mapping)
+        reasons = public_reasons(error, patch, self._resource)
+        if settled.is_in_doubt:
+            return tuple(f"in doubt: {reason}; it may have arrived, and is not sent again" for reason in reasons)
         if settled.outcome is Outcome.UNDELIVERED and settled.tries > 1:
             return tuple(f"{reason}, {settled.tries} times" for reason in reasons)
         return reasons

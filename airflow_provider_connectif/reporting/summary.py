@@ -40,6 +40,8 @@ class Tally:
     known_examples: dict[str, list[int]] = field(default_factory=dict)
     keyless: int = 0
     """Rows without a valid key."""
+    remapped: int = 0
+    """Changes that are sent because the mapping changed, and not their rows."""
 
     def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = (), *, is_known: bool = False) -> None:
         """Count a row's outcome.
@@ -210,7 +212,7 @@ def summarise(
         gave up on.
     :param more: entries of one kind of run only.
     :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected``, ``merged`` (rows that became
-        part of another row of their contact), ``undelivered`` (rows),
+        part of another row of their key), ``undelivered`` (rows),
         ``requests`` (HTTP requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds
         held back by a window), ``duration_s`` (since the first attempt of the run began), ``new_refusals`` (rows
         invalid, rejected or held that no run before this one has seen refused as they are; all of them without a

@@ -6,7 +6,7 @@ import math
 from enum import StrEnum
 from typing import NamedTuple
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, RunFailed
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind, describe_error
 from airflow_provider_connectif.reporting.progress import describe_seconds
 
@@ -22,15 +22,15 @@ class Verdict(StrEnum):
     """Failed, and another try may well succeed."""
 
 
-class Trouble(Exception):
-    """Why imports cannot go on; the text is safe to show.
+class Trouble(RunFailed):
+    """Why imports cannot go on.
 
     :param verdict: how the run ends.
     :param error: the response that it comes from, if there was one.
     """
 
     def __init__(self, verdict: Verdict, words: str, error: Error | None = None) -> None:
-        super().__init__(words)
+        super().__init__(words, final=verdict is Verdict.FAILED)
         self.verdict = verdict
         self.words = words
         self.error = error

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.progress import describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -24,17 +25,17 @@ _LONGEST_MASKED = 60
 
 
 class CheckSink:
-    """Takes a plan and sends none of it; the only requests of a check are those for field definitions.
+    """Takes a plan and sends none of it; the only requests of a check are those for definitions.
 
+    :param resource: what would be sent.
     :param report: of the run.
     :param journal: opened to be read only.
-    :param requests_per_minute: the account's allowance, asked for when the plan is there.
+    :param quota: knows the account's allowance.
     :param longest_wait_s: a delay of more seconds that Connectif asks for ends the check.
     """
 
-    scope = "Contact fields: Read"
     summary_is_complete = True
-    sends_consent_again = True
+    overwrites = True
     troubles = ()
     unaccounted = 0
     is_early = False
@@ -42,18 +43,20 @@ class CheckSink:
 
     def __init__(
         self,
+        resource: Resource,
         report: Report,
         journal: Journal | None,
-        requests_per_minute: Callable[[], int],
+        quota: Quota,
         *,
         longest_wait_s: float,
     ) -> None:
-        self.remapped = 0
+        self.scope = resource.definitions_scope
         self.stop: Stop | None = None
         self.longest_pause_s = longest_wait_s
+        self._noun = resource.noun
         self._report = report
         self._journal = journal
-        self._requests_per_minute = requests_per_minute
+        self._quota = quota
         self._plan: Plan | None = None
         self._examples: list[Patch] = []
 
@@ -66,19 +69,19 @@ class CheckSink:
         """A check has nothing to come back to."""
         return False
 
-    def deliver(self, changes: PendingChanges, mapping: ContactMapping) -> None:
+    def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Look at the plan.
 
         :param changes: what a run would send.
-        :param mapping: not needed here.
+        :param resource: not needed here.
         """
-        self._plan = Plan(len(changes), self._requests_per_minute())
+        self._plan = Plan(len(changes), self._quota.requests_per_minute)
         for batch in changes.batches():
             self._examples = list(batch[:_EXAMPLES])
             break
 
-    def check_columns(self, columns: Sequence[str] | None, mapping: ContactMapping) -> None:
-        """A PATCH takes every column that the mapping takes."""
+    def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
+        """A request takes every column that the resource takes."""
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Close the journal, which a check does not write."""
@@ -104,7 +107,7 @@ class CheckSink:
 
     def summary(self) -> dict[str, Any]:
         """``check_only``, ``valid``, ``merged`` (and ``duplicates``), ``run_requests``, ``run_duration_s``."""
-        plan = self._plan or Plan(0, self._requests_per_minute())
+        plan = self._plan or Plan(0, self._quota.requests_per_minute)
         merged = self._report.tally.outcomes[Outcome.MERGED]
         return {
             "check_only": True,
@@ -117,17 +120,18 @@ class CheckSink:
     def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
         """Log the plan, its cost, examples with masked values, and all reasons."""
         report, tally = self._report, self._report.tally
-        plan = self._plan or Plan(0, self._requests_per_minute())
+        plan = self._plan or Plan(0, self._quota.requests_per_minute)
         begin = "Checked" if self._plan is not None else "Stopped early, checked"
         parts = [f"{plan.requests:,} to send"]
         for outcome, words in _SHOWN:
             if tally.outcomes[outcome] or outcome is Outcome.INVALID:
-                parts.append(f"{tally.outcomes[outcome]:,} {words}")
+                parts.append(f"{tally.outcomes[outcome]:,} {words.format(noun=self._noun)}")
         report.log.info(
-            "%s %s in %s, no contact sent: %s%s",
+            "%s %s in %s, no %s sent: %s%s",
             begin,
             plural(tally.read, "row"),
             describe_seconds(report.effort.duration_s),
+            self._noun,
             ", ".join(parts),
             notes,
         )
@@ -145,7 +149,7 @@ class CheckSink:
 
 _SHOWN = (
     (Outcome.UNCHANGED, "unchanged"),
-    (Outcome.MERGED, "merged with another row of their contact"),
+    (Outcome.MERGED, "merged with another row of their {noun}"),
     (Outcome.INVALID, "invalid"),
     (Outcome.HELD, "held"),
 )

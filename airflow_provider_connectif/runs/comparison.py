@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_connectif.contacts.consent import withdraws
-from airflow_provider_connectif.contacts.identity import folded, may_be_folded
-from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.delivery.response_policy import STATUSES_ABOUT_THE_ROW
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, patch_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row, RowBatch
 
 if TYPE_CHECKING:
@@ -26,10 +24,10 @@ _ANOTHER = "-"  # the digest of no row, nor of a change of several rows, which i
 
 
 class Seen(NamedTuple):
-    """A row and what the journal knows of its contact.
+    """A row and what the journal knows of its key.
 
     ``place``: in its batch. ``key``: in the journal's form; ``None`` where the row has none that is valid.
-    ``is_pending``: another row of the contact differs, so that this one counts even if the journal holds it.
+    ``is_pending``: another row of the key differs, so that this one counts even if the journal holds it.
     """
 
     place: int
@@ -43,31 +41,29 @@ class Comparison:
     """Compares rows with the journal. It writes what the journal has to know of rows that are not sent.
 
     :param journal: open.
-    :param mapping: with the definitions that the run checks against.
+    :param resource: with the definitions that the run checks against.
     :param full_refresh: send every row, changed or not.
     :param retry_rejected: send rows again that were refused as they are.
     :param way: as of :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     """
 
     def __init__(
-        self, journal: Journal, mapping: ContactMapping, *, full_refresh: bool, retry_rejected: bool, way: str = ""
+        self, journal: Journal, resource: Resource, *, full_refresh: bool, retry_rejected: bool, way: str = ""
     ) -> None:
         self._journal = journal
-        self._mapping = mapping
+        self._resource = resource
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
         self._way = way
-        self._mapping_digest = mapping_digest(mapping, way)
-        self._digester = RowDigester(mapping, way)
-        self._folded: set[str] = set()
-        """What addresses that were met had for a key when keys were folded, where it is another contact's now."""
+        self._mapping_digest = mapping_digest(resource, way)
+        self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
         self.remapped = 0
-        """Contacts that are sent again because the mapping changed."""
+        """Keys that are sent again because the mapping changed."""
 
-    def patch_digest(self, properties: Mapping[str, Any], contact: str) -> str:
-        """The digest of what a contact holds after a patch."""
-        return patch_digest(properties, self._way, contact)
+    def patch_digest(self, properties: Mapping[str, Any], key: str) -> str:
+        """The digest of what is held under a key after a patch."""
+        return patch_digest(properties, self._way, key)
 
     def look_up(self, batch: Sequence[Row], pending: PendingChanges) -> list[Seen]:
         """The rows of a batch that are not unchanged at a glance.
@@ -114,7 +110,8 @@ class Comparison:
         if line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(line):
             if line.state == INVALID:
                 self._journal.restore(seen.key, REJECTED)
-            # What an earlier attempt of this run has met is a refusal of this run; no other will report it.
+            # What an earlier attempt of this run has met is a refusal of this run; no other will report it. What is in
+            # doubt was not refused: it is held, in this run too.
             is_of_this_run = line.state == REJECTED and series.has_met(line)
             return Outcome.REJECTED if is_of_this_run else Outcome.HELD
         return None
@@ -139,7 +136,7 @@ class Comparison:
         digests = Digests(seen.row_digest, self.patch_digest(patch.properties, key), self._mapping_digest)
         patch = patch._replace(digests=digests)
         if line is None:
-            return PendingChange(patch._replace(is_new=True), key, rank_of(patch))
+            return PendingChange(patch._replace(is_new=True), key, rank_of(self._resource, patch))
         acknowledged = None if self._full_refresh else line.patch_digest
         if acknowledged is not None and self._is_of_before(key, line, patch):
             acknowledged = digests.patch
@@ -148,21 +145,18 @@ class Comparison:
             return None
         if not self._full_refresh:
             self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
-        rank = rank_of(patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
+        rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, acknowledged, refused)
 
-    def refusal(self, contact: str) -> Seen:
-        """A contact as its last refusal left it."""
-        line = self._journal.differing({contact: _ANOTHER}, all_differ=True).get(contact)
-        return Seen(0, contact, "", line)
+    def refusal(self, key: str) -> Seen:
+        """A key as its last refusal left it."""
+        line = self._journal.differing({key: _ANOTHER}, all_differ=True).get(key)
+        return Seen(0, key, "", line)
 
     def _is_of_before(self, key: str, line: Line, patch: Patch) -> bool:
-        """Whether a line of an earlier version, whose digest names no contact, says that this one holds this patch.
-
-        Keys were folded then. Where another contact can have had this key, the line may be that one's.
-        """
-        if self._mapping.key == "email" and (may_be_folded(key) or key in self._folded):
+        """Whether a line of an earlier version, whose digest names no key, says that this one holds this patch."""
+        if self._resource.is_of_another_before(key):
             return False
         return line.patch_digest == patch_digest(patch.properties, self._way)
 
@@ -174,7 +168,7 @@ class Comparison:
         A row without a key that stands there plainly is always among them, whether it has a proper one or none.
         """
         unknown = [place for place, key in enumerate(keys) if key is None or (key in lines and lines[key] is None)]
-        looked_at = {place: self._journal_key(batch[place]) for place in unknown}
+        looked_at = {place: self._resource.key_of(batch[place]) for place in unknown}
         spelled = {place: key for place, key in looked_at.items() if key is None or key != keys[place]}
         proper = {key for key in spelled.values() if key is not None}
         lines |= self._journal.differing(dict.fromkeys(proper, _ANOTHER), all_differ=True)
@@ -191,21 +185,14 @@ class Comparison:
 
     def _plain_keys(self, batch: Sequence[Row]) -> list[str | None]:
         """Keys in the form of the journal, by their looks alone; ``None`` for those that need a closer one."""
-        column = self._mapping.key_column
+        column = self._resource.key_column
         values: list[Any]
         if isinstance(batch, RowBatch):
             position = batch.position(column)
             values = [None] * len(batch) if position is None else [row[position] for row in batch.values]
         else:
             values = [row.get(column) if isinstance(row, Mapping) else None for row in batch]
-        is_email = self._mapping.key == "email"
-        # Whatever it is, it goes into a query: nothing that cannot be printed, and no NUL, which PostgreSQL refuses.
-        return [
-            (value.lower() if is_email else value)
-            if type(value) is str and value.isprintable() and (value.isascii() or not is_email)
-            else None
-            for value in values
-        ]
+        return self._resource.keys_at_a_glance(values)
 
     def _row_digests(self, batch: Sequence[Row]) -> list[str]:
         if isinstance(batch, RowBatch):
@@ -221,19 +208,10 @@ class Comparison:
         except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text
             return secrets.token_hex(16)  # equals nothing, so the row is looked at closely
 
-    def _journal_key(self, row: Row) -> str | None:
-        key = self._mapping.key_of(row)
-        if key is None:
-            return None
-        same = self._mapping.same_contact(key)
-        if not same.isascii() and (former := folded(key)).isascii():
-            self._folded.add(former)
-        return same
 
-
-def rank_of(patch: Patch, rank: Rank = Rank.NEW) -> Rank:
-    """When a change is sent: before all others if it withdraws a consent, else with those of its rank."""
-    return Rank.URGENT if withdraws(patch.properties) else rank
+def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
+    """When a change is sent: before all others if it is urgent, else with those of its rank."""
+    return Rank.URGENT if resource.is_urgent(patch.properties) else rank
 
 
 def _is_about_the_row(line: Line) -> bool:

@@ -1,13 +1,13 @@
-"""The account's field definitions, fetched once a run."""
+"""The account's own definitions, fetched once a run."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import TypeVar
 
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
@@ -18,14 +18,15 @@ from airflow_provider_connectif.api.errors import (
 )
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.window import TOLD_BY_SERVER
-from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.records.outcomes import Error, StopKind, describe_error
+from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.progress import Log, describe_seconds
 
 _POLL_S = 0.25
-UNCHECKED = "custom fields are not checked before sending, their values are sent by their own type"
+ResourceT = TypeVar("ResourceT", bound=Resource)
 
 _STOP_KINDS: dict[Action | None, StopKind] = {Action.FAIL: StopKind.FAIL, Action.RETRY: StopKind.NOT_ANSWERING}
 
@@ -45,56 +46,49 @@ class DefinitionsError(Exception):
         self.asked_s = asked_s
 
 
-class FieldsClient(Protocol):
-    """What is needed of the API's client."""
-
-    tries: int
-    quota: Quota
-
-    def list_contact_fields(self) -> list[Mapping[str, Any]]:
-        """All definitions."""
-
-
 def fetch_definitions(
-    client: FieldsClient,
+    resource: ResourceT,
+    client: Client,
     log: Log,
     stopped: Callable[[], bool],
     tell_failure: Callable[[str], None],
-    consequence: str = UNCHECKED,
+    consequence: str = "",
     *,
     longest_wait_s: float,
     timeout_s: float | None = None,
-) -> list[Field] | None:
-    """Read the account's field definitions.
+) -> ResourceT:
+    """Check a resource against the account's definitions.
 
     :param stopped: whether the run was told to stop; looked at while waiting.
     :param tell_failure: is told of each request that failed and is tried again, in words.
-    :param consequence: what it means for the run that there are no definitions, for the log.
+    :param consequence: what it means for the run that there are no definitions, for the log. Default: the resource's.
     :param longest_wait_s: a delay of more seconds that Connectif asks for is not waited for.
     :param timeout_s: seconds for all of it: requests, retries and the rate limit. Default: no limit.
-    :return: ``None`` where the key lacks the scope, so that contacts might still be written. It is logged once, with
-        what that means.
+    :return: the resource as it was where the key lacks the scope, so that it might still be written. It is logged once,
+        with what that means.
     :raises DefinitionsError: a refused key, a response that is none of definitions, or none at all, in each attempt; or
         the time is over. To go on without would leave every value unchecked.
     :raises QuotaClosed: the run was told to stop.
     """
-    policy = ResponsePolicy()  # what an author changes is about contacts
+    policy = ResponsePolicy()  # what an author changes is about what is written
     limits = _Limits(client.quota, stopped, longest_wait_s, timeout_s)
     failures = 0
     while True:
         error: Error
         action: Action | None  # None: a 2xx that is none of definitions
         try:
-            return _fields(_within(limits, client.list_contact_fields))
+            return _within(limits, lambda: resource.with_definitions(client))
         except TooManyRequestsError:
             limits.check()
             continue  # the next request waits for the window; never counts as an attempt
         except (ConnectifHttpError, NoAnswerError) as failure:
             if isinstance(failure, ConnectifHttpError) and failure.status == 403:
                 log.warning(
-                    "The API key lacks the scope Contact fields: Read (403), or the account is blocked: %s", consequence
+                    "The API key lacks the scope %s (403), or the account is blocked: %s",
+                    resource.definitions_scope,
+                    consequence or resource.without_definitions,
                 )
-                return None
+                return resource
             error, action = failure, policy.for_error(failure)
         except MalformedAnswerError as malformed:
             # Connectif's own response, up to a hundred pages of it: the next attempt of the task may ask again.
@@ -137,12 +131,12 @@ class _Limits:
             raise DefinitionsError(NoAnswerError(words), StopKind.NO_DEFINITIONS)
 
 
-def _within(limits: _Limits, ask: Callable[[], list[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+def _within(limits: _Limits, ask: Callable[[], ResourceT]) -> ResourceT:
     """Ask in a thread of its own, so that a task that is killed does not wait for a response that may not come.
 
     Whatever the thread raises is raised here: a fault that was lost would look like an account without definitions.
     """
-    response: Future[list[Mapping[str, Any]]] = Future()
+    response: Future[ResourceT] = Future()
 
     def run() -> None:
         try:
@@ -159,20 +153,6 @@ def _within(limits: _Limits, ask: Callable[[], list[Mapping[str, Any]]]) -> list
     if error is not None and not isinstance(error, Exception):  # such as SystemExit: it must not end this process
         raise RuntimeError(f"reading the field definitions was ended by {type(error).__name__}")
     return response.result()
-
-
-def _fields(definitions: list[Mapping[str, Any]]) -> list[Field]:
-    fields = []
-    for definition in definitions:
-        try:
-            fields.append(Field.from_api(definition))
-        except (ValueError, TypeError, ArithmeticError, RecursionError) as fault:
-            # Our own words have no value of the definition in them; those of the language may.
-            words = str(fault) if type(fault) is ValueError else "a field definition has a value of a wrong kind"
-            raise MalformedAnswerError(words) from None
-    if not fields:
-        raise MalformedAnswerError("no field at all, although every account has system fields")
-    return fields
 
 
 def _pause(limits: _Limits, seconds: float) -> None:

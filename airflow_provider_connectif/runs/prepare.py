@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
-from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.rows import InvalidRow, Row
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison, Seen, rank_of
 
@@ -15,16 +15,16 @@ from airflow_provider_connectif.runs.comparison import Comparison, Seen, rank_of
 class Preparer:
     """Makes a pending change of each row that has to be sent, and settles the others.
 
-    :param mapping: with the definitions that the run checks against.
+    :param resource: with the definitions that the run checks against.
     :param comparison: with the journal; ``None``: every valid row is sent.
     :param pending: gets the changes.
     :param report: gets the others: unchanged, held, invalid and merged rows.
     """
 
     def __init__(
-        self, mapping: ContactMapping, comparison: Comparison | None, pending: PendingChanges, report: Report
+        self, resource: Resource, comparison: Comparison | None, pending: PendingChanges, report: Report
     ) -> None:
-        self._mapping = mapping
+        self._resource = resource
         self._comparison = comparison
         self._pending = pending
         self._report = report
@@ -42,6 +42,8 @@ class Preparer:
         merged = self._pending.merged
         self._pending.add(changes)
         self._tally.outcomes[Outcome.MERGED] += self._pending.merged - merged
+        if comparison is not None:
+            self._tally.remapped = comparison.remapped
 
     def finish(self) -> None:
         """The source has ended: changes of several rows that Connectif holds, or has refused, are not sent."""
@@ -57,11 +59,11 @@ class Preparer:
         changes = []
         for number, row in enumerate(batch, first):
             try:
-                patch = self._mapping.patch(number, row)
+                patch = self._resource.prepare(number, row)
             except InvalidRow as invalid:
                 self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons)
             else:
-                changes.append(PendingChange(patch, self._mapping.same_contact(patch.key), rank_of(patch)))
+                changes.append(PendingChange(patch, self._resource.same_key(patch.key), rank_of(self._resource, patch)))
         return changes
 
     def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> list[PendingChange]:
@@ -87,7 +89,7 @@ class Preparer:
             self._tally.count(outcome, number)
             return None
         try:
-            patch = self._mapping.patch(number, row)
+            patch = self._resource.prepare(number, row)
         except InvalidRow as invalid:
             self._tally.keyless += seen.key is None
             is_known = comparison.is_known_invalid(seen, self._tally.keyless)

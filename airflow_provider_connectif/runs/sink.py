@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Stop
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
+ResourceT = TypeVar("ResourceT", bound=Resource, contravariant=True)
 
-class Sink(Protocol):
-    """Delivers a plan.
 
-    ``remapped``: contacts that are sent again because the mapping changed; the run sets it with the plan.
-    """
-
-    remapped: int
+class Sink(Protocol[ResourceT]):
+    """Delivers a plan of changes of one resource."""
 
     @property
     def scope(self) -> str:
@@ -41,8 +38,8 @@ class Sink(Protocol):
         """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
 
     @property
-    def sends_consent_again(self) -> bool:
-        """Whether contacts that Connectif has already get the whole patch."""
+    def overwrites(self) -> bool:
+        """Whether what Connectif has already gets the whole patch."""
 
     @property
     def longest_pause_s(self) -> float:
@@ -66,17 +63,17 @@ class Sink(Protocol):
     def resume(self) -> bool:
         """Continue what an earlier process left; whether that was all there was to do."""
 
-    def check_columns(self, columns: Sequence[str] | None, mapping: ContactMapping) -> None:
+    def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
         """Refuse columns that this kind of delivery cannot take.
 
-        :raises MappingError: names them.
+        :raises RunFailed: final; names them.
         """
 
-    def deliver(self, changes: PendingChanges, mapping: ContactMapping) -> None:
+    def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
         """Deliver a plan, as far as possible.
 
-        :param changes: one for each contact that differs.
-        :param mapping: with the definitions that the rows were checked against.
+        :param changes: one for each key that differs.
+        :param resource: with the definitions that the rows were checked against.
         """
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:

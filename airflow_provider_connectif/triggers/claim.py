@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_connectif.triggers.window import sleep_until
+from airflow_provider_connectif.triggers.event_loop import sleep_until
 
 
 class ClaimTrigger(BaseTrigger):

@@ -28,9 +28,3 @@ class WindowTrigger(BaseTrigger):
         """Sleep until then; one event, whose payload is the moment."""
         await sleep_until(self.until)
         yield TriggerEvent(self.until)
-
-
-async def sleep_until(moment: float) -> None:
-    """Sleep until a moment in seconds since the epoch."""
-    while (left := moment - time.time()) > 0:
-        await asyncio.sleep(min(left, _LONGEST_SLEEP_S))

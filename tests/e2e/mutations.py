@@ -37,10 +37,10 @@ MUTATIONS = (
     Mutation(
         "acknowledged before it is sent",
         "journal/confirmation.py",
-        "        self._journal.doubt(digests)\n",
-        "        for patch in patches:\n"
-        "            if patch.digests:\n"
-        "                self._journal.acknowledge(self._same_contact(patch.key), patch.digests)\n",
+        "            self._journal.doubt(digests)\n",
+        "            for patch in patches:\n"
+        "                if patch.digests:\n"
+        "                    self._journal.acknowledge(self._same_key(patch.key), patch.digests)\n",
         "test_kill_of_the_task_process",
     ),
     Mutation(
@@ -66,7 +66,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the query is not rendered",
-        "operators/arguments.py",
+        "operators/sync_arguments.py",
         '        "sql",\n        "parameters",',
         '        "parameters",',
         "test_catch_up_over_three_intervals",
@@ -89,8 +89,8 @@ MUTATIONS = (
     Mutation(
         "a journal that fails is no failure",
         "operators/base.py",
-        "            return (str(error), None) if error.final else (None, str(error))",
-        "            return (str(error), None) if error.final else (None, None)",
+        "            return failure\n        return None",
+        "            return failure if failure.final else None\n        return None",
         "SEED=14",
     ),
     Mutation(

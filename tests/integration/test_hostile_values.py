@@ -23,7 +23,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.catalogue import VARIANTS
 from tests.support.catalogue_server import CatalogueServer
 from tests.support.task_runs import run_operator

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.contacts.fields import Field
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.catalogue_server import STYLES, TRAPS, CatalogueServer
 from tests.support.spellings import FIELDS, REFUSED, SPELLINGS, fault, spellings
 from tests.support.task_runs import run_operator

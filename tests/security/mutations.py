@@ -82,7 +82,7 @@ MUTATIONS = tuple(
         ("test_journal.py::test_pending_patches_go_with_their_task", "journal/store.py", "self.plan.drop()", "pass"),
         ("test_journal.py::test_an_error_of_the_database_quotes_no_key", "journal/database.py", 'words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")', "words = str(error)"),
         # what could be tried by way of Airflow
-        ("test_task.py::test_a_template_in_a_row_stays_text", "operators/arguments.py", '        "sql",\n        "parameters",', '        "rows",\n        "sql",\n        "parameters",'),
+        ("test_task.py::test_a_template_in_a_row_stays_text", "operators/sync_arguments.py", '        "sql",\n        "parameters",', '        "rows",\n        "sql",\n        "parameters",'),
         ("test_task.py::test_the_path_of_rejects_does_not_climb", "operators/rejects_file.py", 'if ".." in path.replace("\\\\", "/").split("/"):', _NEVER),
         ("test_task.py::test_the_file_of_rejects_is_its_owner_s", "operators/rejects_file.py", "os.close(os.open(path.path, os.O_CREAT | os.O_WRONLY, 0o600))", "pass"),
         ("test_task.py::test_the_password_of_another_kind_of_connection_is_not_sent", "hooks/connectif.py", "if connection.conn_type not in _CONNECTION_TYPES:", _NEVER),

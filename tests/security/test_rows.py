@@ -10,8 +10,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import ImportFiles
+from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting.rejects import Rejects
 from tests.security.hostile import EMAIL, always, client, http, serving, target
 from tests.support.import_files import MAPPING, patch, read, write

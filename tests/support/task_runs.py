@@ -47,7 +47,7 @@ def run_operator(
     map_index: int = -1,
     method: str = "execute",
     context: dict[str, Any] | None = None,
-    kind: str = "ContactPatchOperator",
+    kind: str | type = "ContactPatchOperator",
     tries_before: int = 0,
     event: Any = None,
     **arguments: Any,
@@ -55,7 +55,7 @@ def run_operator(
     """Run the operator alone; its exceptions become the states that Airflow makes of them.
 
     :param before: called with the operator before it runs.
-    :param kind: the name of the operator's class.
+    :param kind: the operator's class, or the name of one for contacts.
     :param tries_before: how often the task was tried for the same end.
     :param event: of the trigger, where ``method`` is what a deferral has named.
     :param method: ``execute``, or what a deferral has named.
@@ -70,7 +70,7 @@ def run_operator(
 
     from airflow_provider_connectif.operators import contacts
 
-    operator = getattr(contacts, kind)(task_id="patch", **arguments)
+    operator = (getattr(contacts, kind) if isinstance(kind, str) else kind)(task_id="patch", **arguments)
     if before is not None:
         before(operator)
     ti = FakeTI(map_index, try_number=1 + tries_before, max_tries=operator.retries)

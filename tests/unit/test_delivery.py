@@ -10,20 +10,29 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, error_class
+from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled, Stop, StopKind
+from airflow_provider_connectif.reporting.effort import Effort
+
+CONTACTS = ContactResource(ContactMapping())
 
 
 class Server:
-    """Answers by the number of the row: statuses in turn, the last one for ever."""
+    """Answers by the number of the row: statuses in turn, the last one for ever. It stands for resource and client."""
+
+    is_idempotent = True
 
     def __init__(self, statuses: Mapping[int, list[int]] | None = None, latency: float = 0.0) -> None:
         self.statuses = defaultdict(lambda: [200], statuses or {})
         self.latency = latency
         self.closed = False
+        self.quota = self
         self.lock = threading.Lock()
         self.seen: list[int] = []
         self.in_flight: Counter[str] = Counter()
@@ -31,7 +40,10 @@ class Server:
         self.overlaps: list[str] = []
         self.seen_at_first_error = 0
 
-    def send(self, patch: Patch) -> Answer:
+    def same_key(self, key: str) -> str:
+        return CONTACTS.same_key(key)
+
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
         if self.closed:
             raise QuotaClosed
         with self.lock:
@@ -67,7 +79,7 @@ def deliver(
 ) -> tuple[dict[int, Settled], Stop | None]:
     settled: list[Settled] = []
     delivery = Delivery(
-        server.send, server.close, ResponsePolicy(on_response), max_in_flight=max_in_flight, tries=tries
+        server, server, ResponsePolicy(on_response), Effort(Quota()), max_in_flight=max_in_flight, attempts=tries
     )
 
     def collect() -> None:
@@ -186,7 +198,7 @@ def test_a_kill_ends_the_run_within_a_moment_though_requests_hang() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_of_ours_ends_the_run_instead_of_hanging_it() -> None:
     class Broken(Server):
-        def send(self, patch: Patch) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
             raise ZeroDivisionError
 
     _, stop = deliver(Broken(), [f"k{n}" for n in range(1000)])
@@ -197,12 +209,12 @@ def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:
     gate = threading.Event()
 
     class Gated(Server):
-        def send(self, patch: Patch) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
             gate.wait(10)
-            return super().send(patch)
+            return super().send(client, patch)
 
     server = Gated()
-    delivery = Delivery(server.send, server.close, ResponsePolicy(), max_in_flight=4, tries=1)
+    delivery = Delivery(server, server, ResponsePolicy(), Effort(Quota()), max_in_flight=4, attempts=1)
     taken = 0
 
     def while_waiting() -> None:

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_connectif.contacts.fields import Field
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import ImportFiles, ImportSet
 from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.import_files import BY_ID, MAPPING, TYPED, contents, patch, read, write
 
 VALUES: dict[str, Any] = {

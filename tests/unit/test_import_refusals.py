@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.contacts.fields import Field, FieldTable
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import ImportFiles, header_faults
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.import_files import DEFINITIONS, MAPPING, patch, read
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.contacts.fields import READ_ONLY, Field, fields_of_author
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow, MappingError
+from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
+from airflow_provider_connectif.records.rows import InvalidRow
 
 
 def patch(mapping: ContactMapping, row: Any) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, fields_of_author
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.records.rows import InvalidRow
 
 SCALARS = st.one_of(
     st.none(),

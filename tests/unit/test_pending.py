@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal import digests
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import PendingError
+
+CONTACTS = ContactResource(ContactMapping())
 
 
 def patch_digest(properties: Any, contact: str) -> str:
@@ -36,7 +40,7 @@ def sent(changes: PendingChanges) -> list[tuple[int, str, dict[str, Any]]]:
 def test_changes_come_back_as_they_were(rank: Rank, is_new: bool) -> None:
     made = change(1, rank=rank, city="Málaga", tags=["a", "b"], points=3, ratio=0.1, none=None, active=True)
     patch = made.patch._replace(is_new=is_new)
-    with PendingChanges(patch_digest) as changes:
+    with PendingChanges(CONTACTS, patch_digest) as changes:
         changes.add([made._replace(patch=patch)])
         ((found,),) = changes.batches()
     assert found == patch
@@ -44,13 +48,13 @@ def test_changes_come_back_as_they_were(rank: Rank, is_new: bool) -> None:
 
 def test_a_change_of_several_rows_has_the_first_of_their_ranks() -> None:
     of_ana = [change(number, "ana@example.com", rank) for number, rank in ((2, Rank.CHANGED), (3, Rank.URGENT))]
-    with PendingChanges(patch_digest) as changes:
+    with PendingChanges(CONTACTS, patch_digest) as changes:
         changes.add([change(1, rank=Rank.NEW), *of_ana])
         assert [number for number, _, _ in sent(changes)] == [3, 1]
 
 
 def test_changes_without_digests_have_none_when_they_come_back() -> None:
-    with PendingChanges() as changes:
+    with PendingChanges(CONTACTS) as changes:
         changes.add([PendingChange(Patch(1, "ana@example.com", {"city": "Madrid"}, {}), "ana@example.com")])
         ((found,),) = changes.batches()
     assert found.digests is None
@@ -59,7 +63,7 @@ def test_changes_without_digests_have_none_when_they_come_back() -> None:
 
 def test_changes_are_sent_by_rank_and_then_by_row() -> None:
     ranks = [Rank.REJECTED_BEFORE, Rank.CHANGED, Rank.NEW, Rank.CHANGED, Rank.URGENT]
-    with PendingChanges(patch_digest) as changes:
+    with PendingChanges(CONTACTS, patch_digest) as changes:
         changes.add(change(number, rank=rank) for number, rank in enumerate(ranks, 1))
         assert [number for number, _, _ in sent(changes)] == [5, 3, 2, 4, 1]
         assert changes.count_of(Rank.CHANGED) == 2
@@ -68,7 +72,7 @@ def test_changes_are_sent_by_rank_and_then_by_row() -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_several_rows_of_a_contact_are_one_change_with_the_later_values(together: bool) -> None:
     rows = [change(1, "ana@example.com", city="Madrid", name="Ana"), change(9, "ANA@example.com", city="Jaén")]
-    with PendingChanges(patch_digest) as changes:
+    with PendingChanges(CONTACTS, patch_digest) as changes:
         for part in [rows] if together else [[row] for row in rows]:
             changes.add(part)
         assert (len(changes), changes.merged) == (1, 1)
@@ -80,21 +84,21 @@ def test_several_rows_of_a_contact_are_one_change_with_the_later_values(together
 
 @pytest.mark.parametrize("values", [("subscribed", "unsubscribed"), ("unsubscribed", "subscribed")])
 def test_of_a_consent_in_several_rows_the_lowest_rank_counts(values: tuple[str, str]) -> None:
-    with PendingChanges(patch_digest) as changes:
+    with PendingChanges(CONTACTS, patch_digest) as changes:
         for number, value in enumerate(values, 1):
             changes.add([change(number, "ana@example.com", _newsletterSubscriptionStatus=value)])
         assert sent(changes)[0][2] == {"_newsletterSubscriptionStatus": "unsubscribed"}
 
 
 def test_it_is_known_which_contacts_have_a_change() -> None:
-    with PendingChanges(patch_digest) as changes:
+    with PendingChanges(CONTACTS, patch_digest) as changes:
         assert changes.holds(["user1@example.com"]) == set()
         changes.add([change(1), change(2)])
         assert changes.holds(["user1@example.com", "user3@example.com"]) == {"user1@example.com"}
 
 
 def test_merged_changes_that_connectif_holds_or_has_refused_are_taken_out() -> None:
-    with PendingChanges(patch_digest) as changes:
+    with PendingChanges(CONTACTS, patch_digest) as changes:
         for number, key in enumerate(["held@x.org", "held@x.org", "refused@x.org", "refused@x.org", "one@x.org"], 1):
             merged = patch_digest({"city": "Jaén"}, key)
             known = {"acknowledged_digest": merged if key != "refused@x.org" else None}
@@ -107,7 +111,7 @@ def test_merged_changes_that_connectif_holds_or_has_refused_are_taken_out() -> N
 
 
 def test_large_rows_come_in_short_batches() -> None:
-    with PendingChanges() as changes:
+    with PendingChanges(CONTACTS) as changes:
         for number in range(30):
             changes.add([change(number, text="x" * 500_000)])
         batches = [len(batch) for batch in changes.batches()]
@@ -116,7 +120,7 @@ def test_large_rows_come_in_short_batches() -> None:
 
 
 def test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size(tmp_path: Path) -> None:
-    with PendingChanges(folder=tmp_path, limit_bytes=200_000) as changes:
+    with PendingChanges(CONTACTS, folder=tmp_path, limit_bytes=200_000) as changes:
 
         def never_end() -> None:
             for number in range(10_000):
@@ -130,15 +134,17 @@ def test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(PendingError, match=r"cannot be kept in '.*nowhere'"):
-        PendingChanges(folder=tmp_path / "nowhere")
+        PendingChanges(CONTACTS, folder=tmp_path / "nowhere")
 
 
 def test_no_file_is_left_behind_by_a_process_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
+        "from airflow_provider_connectif.contacts.mapping import ContactMapping\n"
+        "from airflow_provider_connectif.contacts.resource import ContactResource\n"
         "from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges\n"
         "from airflow_provider_connectif.records.changes import Patch\n"
-        f"changes = PendingChanges(folder=Path({str(tmp_path)!r}))\n"
+        f"changes = PendingChanges(ContactResource(ContactMapping()), folder=Path({str(tmp_path)!r}))\n"
         "changes.add(PendingChange(Patch(n, str(n), {'text': 'x' * 1000}, {}), str(n)) for n in range(50_000))\n"
         "print(changes.size_bytes, flush=True); time.sleep(60)\n"
     )

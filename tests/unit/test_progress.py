@@ -59,7 +59,7 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
     monkeypatch.setattr(progress, "HEARTBEAT_S", 0.3)
     lines, tally, begun = Lines(), Tally(read=250), time.monotonic()
     told = Progress(lines, tally, waiting, Effort(waiting))
-    told.rows_to_read = 250
+    told.expect_rows(250)
     tally.count(Outcome.CREATED, 1)
     while len(lines) < 3:
         told.tick()
@@ -77,7 +77,7 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
 def test_a_wait_that_the_task_is_deferred_for_is_not_told_as_one(waiting: Quota) -> None:
     lines = Lines()
     told = Progress(lines, Tally(read=1), waiting, Effort(waiting))
-    told.longest_wait_s = 10.0
+    told.log_waits_up_to(10.0)
     told.tick()
     assert lines == []
 

@@ -33,21 +33,6 @@ def plain(value: Any) -> Any:
     return exact
 
 
-MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
-
-
-def safe_text(value: Any) -> str:
-    """A value's text, whatever its class does when it is asked for it."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int) and value.bit_length() > MOST_BITS:
-        return hex(value)
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001 - a class of somebody else's, which may raise anything
-        return f"<{type(value).__name__}>"
-
-
 def is_missing(value: Any) -> bool:
     """NaN, NaT and NA: how pandas and NumPy say that there is no value."""
     if type(value).__name__ in ("NAType", "NaTType"):

@@ -8,7 +8,8 @@ from typing import Any
 import phonenumbers
 import pytest
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping, InvalidRow
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_in_airflow
 

@@ -1,0 +1,156 @@
+"""What the operators have in common that send a request for each change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.operators.base import Parts, Start, SyncOperator
+from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+    from airflow_provider_connectif.journal.confirmation import Confirmation
+    from airflow_provider_connectif.records.deferrals import Deferral
+    from airflow_provider_connectif.records.resource import Resource
+    from airflow_provider_connectif.runs.sink import Sink
+
+_MOST_IN_FLIGHT = 100
+_LEAD = timedelta(seconds=2)  # what it takes until a deferred task runs again; it waits for the rest with a worker
+
+
+class RequestOperator(SyncOperator):
+    """Sends a request for each row that changed. An operator for a resource derives from this one.
+
+    It gives :meth:`make_resource`, and arguments of its own if it has some. See :doc:`/architecture`.
+
+    :param on_response: changes to the response policy: an action (``accept``, ``skip``, ``reject``, ``retry``,
+        ``fail``, ``skip_task``) by status (``422``), class of statuses (``"5xx"``), error code (``"E0401"``) or
+        ``"no_answer"``.
+    :param max_in_flight: requests at once, 1 to 100. Default 8.
+    :param defer_after: with ``deferrable`` and a journal: a window that is further away than this is waited for
+        without a worker. Default 10 seconds. What is left to send is kept in the journal's database meanwhile.
+    :param kwargs: as of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
+    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_response: Mapping[int | str, str] | None = None,
+        max_in_flight: int = 8,
+        defer_after: timedelta = timedelta(seconds=10),
+        deferrable: bool | None = None,
+        journal_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        with final_where_mapped(self):
+            check_switches({"deferrable": deferrable}, may_be_none=("deferrable",))
+            if deferrable and journal_conn_id is None:
+                raise ValueError(
+                    "deferrable=True needs journal_conn_id: what is left to send is kept in the journal's database "
+                    "while the task waits without a worker"
+                )
+            if (
+                isinstance(max_in_flight, bool)
+                or not isinstance(max_in_flight, int)
+                or not (1 <= max_in_flight <= _MOST_IN_FLIGHT)
+            ):
+                raise ValueError(f"max_in_flight must be a whole number from 1 to {_MOST_IN_FLIGHT}")
+            if not isinstance(defer_after, timedelta) or defer_after < timedelta():
+                raise ValueError("defer_after must be a timedelta, zero or more")
+            ResponsePolicy(on_response)
+        super().__init__(deferrable=deferrable, journal_conn_id=journal_conn_id, **kwargs)
+        self.on_response = on_response
+        self.max_in_flight = max_in_flight
+        self.defer_after = defer_after
+
+    def _make_sink(self, parts: Parts, start: Start) -> Sink[Resource]:
+        from airflow_provider_connectif.delivery.request_sink import RequestSink
+        from airflow_provider_connectif.delivery.sender import Patience
+
+        client, limit = parts.client, self.execution_timeout
+        may_defer = self.deferrable and parts.journal is not None
+        patience = Patience(client.longest_wait_s)
+        if may_defer:
+            limit_s = None if limit is None else limit.total_seconds()
+            patience = Patience(client.longest_wait_s, self.defer_after.total_seconds(), limit_s)
+        parts.report.progress.log_waits_up_to(patience.longest_pause_s)
+        sender, confirmation = make_sender(
+            parts,
+            ResponsePolicy(self.on_response),
+            patience,
+            max_in_flight=self.max_in_flight,
+            stops_when_all_rejected=not FailureBudget(self.failure_budget).is_unlimited,
+        )
+        return RequestSink(
+            parts.resource,
+            sender,
+            client.quota,
+            parts.report,
+            parts.journal,
+            confirmation,
+            comes_back=start.comes_back,
+            plan_max_age_s=self.plan_max_age.total_seconds(),
+        )
+
+    def _make_check(self, parts: Parts) -> Sink[Resource]:
+        from airflow_provider_connectif.runs.check_sink import CheckSink
+
+        client = parts.client
+        return CheckSink(
+            parts.resource,
+            parts.report,
+            parts.journal,
+            client.quota,
+            longest_wait_s=client.longest_wait_s,
+        )
+
+    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
+        return None
+
+    def _trigger(self, deferral: Deferral) -> BaseTrigger:
+        from airflow_provider_connectif.triggers.window import WindowTrigger
+
+        return WindowTrigger(deferral.until - min(_LEAD, self.defer_after / 2).total_seconds())
+
+    def _describe(self) -> str:
+        return f"; at most {self.max_in_flight} requests at once"
+
+    def _connections(self) -> int:
+        return self.max_in_flight
+
+
+def make_sender(
+    parts: Parts,
+    policy: ResponsePolicy,
+    patience: Patience,
+    *,
+    max_in_flight: int,
+    stops_when_all_rejected: bool,
+) -> tuple[RequestSender, Confirmation | None]:
+    """What sends a request for each change, and what writes into the journal what became of it."""
+    from airflow_provider_connectif.delivery.sender import RequestSender
+    from airflow_provider_connectif.journal.confirmation import Confirmation
+
+    client, resource, journal = parts.client, parts.resource, parts.journal
+    confirmation = None
+    if journal is not None:
+        confirmation = Confirmation(journal, resource, holds_refusals_back=stops_when_all_rejected)
+    sender = RequestSender(
+        resource,
+        client,
+        policy,
+        parts.report,
+        confirmation,
+        max_in_flight=max_in_flight,
+        attempts=client.tries,
+        stop_when_all_rejected=stops_when_all_rejected,
+        patience=patience,
+    )
+    return sender, confirmation

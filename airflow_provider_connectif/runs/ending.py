@@ -1,0 +1,158 @@
+"""How a run ends: as a success or not, why, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.verdict import (
+    FAILING_OUTCOMES,
+    Account,
+    Trouble,
+    Verdict,
+    describe_end,
+    stop_verdict,
+    unaccounted_verdict,
+)
+from airflow_provider_connectif.runs.sink import Sink
+
+
+class Ending:
+    """Gathers what ends a run, and says what it makes of its counts.
+
+    :param sink: where the plan goes.
+    :param report: of the run.
+    :param budget: how many refused rows are too many.
+    :param account: where the run sends to, for messages.
+    :param most_reasons: that the task's exception names; the log has the others.
+    """
+
+    def __init__(
+        self, sink: Sink[Any], report: Report, budget: FailureBudget, account: Account, *, most_reasons: int
+    ) -> None:
+        self._sink = sink
+        self._report = report
+        self._budget = budget
+        self._account = account
+        self._most_reasons = most_reasons
+        self._own_stop: Stop | None = None
+        self._troubles: list[Trouble] = []
+        self._scope: str | None = None
+        self._is_killed = False
+        self._is_broken = True  # an exception ends the run, until it has come to its end
+        self._breaks_as = Verdict.TRY_AGAIN
+
+    def kill(self) -> None:
+        """The run is told to stop; safe in a signal handler."""
+        self._is_killed = True
+
+    def stop_for(self, stop: Stop, scope: str | None = None) -> None:
+        """The run ends early.
+
+        :param scope: what the API key had to allow for the request that ends it. Default: what the sink says.
+        """
+        self._own_stop, self._scope = stop, scope
+
+    def fail_by(self, trouble: Trouble, scope: str | None = None) -> None:
+        """Something that other runs have left keeps this one from going on.
+
+        :param scope: as of :meth:`stop_for`.
+        """
+        if trouble.is_about_the_key:
+            self.stop_for(Stop(StopKind.FAIL, trouble.error), scope)
+        else:
+            self._troubles.append(trouble)
+
+    def break_off(self, error: BaseException) -> None:
+        """An exception ends the run, and is raised on."""
+        self._is_broken = True
+        self._breaks_as = Verdict.FAILED if isinstance(error, RunFailed) and error.final else Verdict.TRY_AGAIN
+
+    def come_to_its_end(self) -> None:
+        """No exception has ended the run."""
+        self._is_broken = False
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why the run ends early, if it does."""
+        return Stop(StopKind.KILLED) if self._is_killed else self._own_stop or self._sink.stop
+
+    @property
+    def is_to_go_on(self) -> bool:
+        """Nothing that was gathered ends the run."""
+        return not (self.stop or self._troubles)
+
+    @property
+    def recorded(self) -> Verdict:
+        """How the attempt ended, for the journal."""
+        return self._breaks_as if self._is_broken else self._ended()[0]
+
+    @property
+    def left_behind(self) -> int:
+        """Rows that were read and have no outcome since the run ended early: they are undelivered."""
+        is_early = self.stop is not None or self._is_broken or self._troubles or self._sink.is_early
+        return max(0, self._unsettled - self._sink.unaccounted) if is_early else 0
+
+    def verdict(self) -> tuple[Verdict, str]:
+        """How the run ended, and in words why, with the commonest reasons of refusals."""
+        verdict, words = self._ended()
+        reasons = "; ".join(self._report.tally.described(self.reasons))
+        return verdict, words + (f". Commonest reasons: {reasons}" if reasons else "")
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons that the task's exception names: of what failed the task, not of what the budget allows."""
+        if self._is_broken:
+            return []
+        return self._report.tally.commonest(self._most_reasons, self._failing_outcomes())
+
+    @property
+    def words(self) -> str:
+        """How the run ended, as the beginning of a line."""
+        return "Failed after" if self._is_broken else describe_end(self._ended()[0], self.stop)
+
+    def notes(self, attempts: int) -> str:
+        """What stands at the end of a line: the failure budget, and where rows are that were not delivered.
+
+        :param attempts: of the run, this one included.
+        """
+        budget = self._budget.describe_use(self._report.tally)
+        notes = [f"over {attempts} attempts" if attempts > 1 else "", budget]
+        if (path := self._report.written_rejects_path) is not None:
+            notes.append(f"rows that were not delivered are in {path!r}")
+        return "".join(f"; {note}" for note in notes if note)
+
+    def _failing_outcomes(self) -> Collection[Outcome]:
+        """The outcomes of rows that fail the task."""
+        if self.stop is not None:
+            return FAILING_OUTCOMES.get(self.stop.kind, ())
+        tally = self._report.tally
+        undelivered = (Outcome.UNDELIVERED,) if tally.outcomes[Outcome.UNDELIVERED] else ()
+        return (*undelivered, *(self._budget.outcomes if self._budget.describe_excess(tally) else ()))
+
+    @property
+    def _unsettled(self) -> int:
+        return self._report.tally.unsettled - self._sink.checked_only
+
+    def _ended(self) -> tuple[Verdict, str]:
+        tally = self._report.tally
+        undelivered = tally.outcomes[Outcome.UNDELIVERED]
+        if self._unsettled < 0:
+            return unaccounted_verdict(tally.read, self._unsettled)
+        if self.stop is not None:
+            return stop_verdict(self.stop, self._scope or self._sink.scope, self._account)
+        if troubles := [*self._troubles, *self._sink.troubles]:
+            words = ". ".join(dict.fromkeys(trouble.words for trouble in troubles))
+            return Verdict.FAILED if any(trouble.final for trouble in troubles) else Verdict.TRY_AGAIN, words
+        if unaccounted := self._unsettled - self.left_behind:
+            return unaccounted_verdict(tally.read, unaccounted)
+        excess = self._budget.describe_excess(tally)
+        if undelivered:
+            also = f". Besides, {excess}" if excess else ""
+            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try{also}"
+        return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")
