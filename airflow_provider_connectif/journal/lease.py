@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -17,6 +18,8 @@ PARKED_S = 600.0  # after the moment that a parked task means to come back at: a
 _RENEW_EVERY_S = 15.0
 _LOOK_EVERY_S = 60.0  # for a run that waits without a worker
 _LEAST_DEFERRAL_S = 5.0
+_TRIES_BEFORE_TELLING = 10
+_TELL_AGAIN_S = 600.0
 
 _CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
 
@@ -221,3 +224,28 @@ class Lease:
                 self.is_lost = time.monotonic() > until
             if self.is_lost:
                 return
+
+
+def wait_for_claim(
+    take: Callable[[], Claim | None], stopped: Callable[[], bool], tell: Callable[[str], None], *, may_defer: bool
+) -> Claim | None:
+    """Wait until a claim is got.
+
+    :param take: tries to get it: :meth:`Lease.take`.
+    :param stopped: whether the run was told to stop.
+    :param tell: is told of it: at first, when another run has the claim, and every ten minutes.
+    :param may_defer: do not wait for long.
+    :return: another run's claim that is to be waited for without a worker; ``None``: the claim was got, or the run was
+        told to stop.
+    """
+    tries, told, told_at = 0, "", 0.0
+    while not stopped() and (claim := take()) is not None:
+        tries += 1
+        if tries >= _TRIES_BEFORE_TELLING:
+            if may_defer and claim.is_worth_deferring:
+                return claim
+            if str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S:
+                told, told_at = str(claim), time.monotonic()
+                tell(claim.describe())
+        time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
+    return None

@@ -18,26 +18,19 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.attempts import Attempts, Series
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
-from airflow_provider_connectif.journal.lease import Claim, Lease
-from airflow_provider_connectif.journal.lines import (
-    ACKNOWLEDGED_COLUMNS,
-    NO_REFUSAL,
-    GatheredLines,
-    Line,
-)
+from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_claim
+from airflow_provider_connectif.journal.lines import ACKNOWLEDGED_COLUMNS, GatheredLines, Line
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
-from airflow_provider_connectif.journal.tables import LONGEST_REASON, VERSION
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID
+from airflow_provider_connectif.journal.tables import VERSION
 from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.reporting.verdict import Verdict
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
-_TRIES_BEFORE_TELLING = 10
-_TELL_AGAIN_S = 600.0
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
 
 
@@ -119,28 +112,17 @@ class Journal:
         if self.read_only:
             self._open_to_read(version)
             return
-        self._wait_for_others(stopped, tell)
+        began_at = time.monotonic()
+        self.held_by = wait_for_claim(
+            lambda: self._database.guarded(self._lease.take), stopped, tell, may_defer=self._settings.may_defer
+        )
+        self.waited_s = time.monotonic() - began_at
         if not (self.held_by or stopped()):
             self.plan.sweep(keeps_mine=comes_back)
             numbers, generation = self._settings.attempt, self._lease.generation
             self.series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))
             self._looks_closely = bool(self.series.earlier or self.series.run_id)
         self._database.is_open = True
-
-    def _wait_for_others(self, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
-        tries, told, told_at = 0, "", 0.0
-        began_at = time.monotonic()
-        while not stopped() and (claim := self._database.guarded(self._lease.take)) is not None:
-            tries += 1
-            if tries >= _TRIES_BEFORE_TELLING and self._settings.may_defer and claim.is_worth_deferring:
-                self.held_by = claim
-                return
-            is_due = str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S
-            if tries >= _TRIES_BEFORE_TELLING and is_due:
-                told, told_at = str(claim), time.monotonic()
-                tell(claim.describe())
-            time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
-            self.waited_s = time.monotonic() - began_at
 
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1
@@ -188,26 +170,16 @@ class Journal:
         :param reason: for the row that is held.
         """
         for key, digest in digests.items():
-            self._write(
-                self._gathered.in_doubt,
-                key,
-                state=IN_DOUBT,
-                row_digest=None,
-                patch_digest=None,
-                refused_digest=digest,
-                refused_at=datetime.now(UTC),
-                refused_run=self.run_id,
-                status_code=None,
-                reason=reason[:LONGEST_REASON],
-            )
+            if self._gathers():
+                self._gathered.begin_doubt(key, self._names(key), digest, reason)
         if digests:
             self.commit()
 
     def withdraw_doubts(self, keys: Iterable[str]) -> None:
         """Changes of these keys were not carried out: they are sent again."""
         for key in keys:
-            nothing = dict.fromkeys(NO_REFUSAL)
-            self._write(self._gathered.in_doubt, key, state=ACKNOWLEDGED, row_digest=None, patch_digest=None, **nothing)
+            if self._gathers():
+                self._gathered.withdraw_doubt(key, self._names(key))
 
     def refused_before(self, digests: Mapping[str, str], *, is_written: bool = False) -> set[str]:
         """The contacts of which an earlier run has seen this very row refused by Connectif.
@@ -239,57 +211,30 @@ class Journal:
 
         :param delivered_as: ``created`` or ``updated``.
         """
-        self._write(
-            self._gathered.acknowledged,
-            key,
-            state=ACKNOWLEDGED,
-            row_digest=digests.row or None,  # several rows in one change would look unchanged one by one
-            patch_digest=digests.patch,
-            mapping_digest=digests.mapping,
-            delivered_at=datetime.now(UTC),
-            delivered_as=delivered_as,
-            delivered_generation=self._lease.generation,
-            **dict.fromkeys(NO_REFUSAL),
-        )
-        self._gathered.rejected.pop(key, None)
+        if self._gathers():
+            self._gathered.acknowledge(key, self._names(key), digests, delivered_as)
 
     def confirm(self, key: str, digests: Digests) -> None:
         """Connectif holds just this patch, though it comes from another row or by another mapping."""
-        self._write(
-            self._gathered.confirmed,
-            key,
-            state=ACKNOWLEDGED,
-            row_digest=digests.row,
-            mapping_digest=digests.mapping,
-            **dict.fromkeys(NO_REFUSAL),
-        )
+        if self._gathers():
+            self._gathered.confirm(key, self._names(key), digests)
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
         """Connectif has refused a row.
 
         :param is_written: the key is as it stands in the tables already.
         """
-        self._write(
-            self._gathered.rejected,
-            key,
-            contact_key=key if is_written else self._written_key(key),
-            state=REJECTED,
-            refused_digest=row_digest,
-            refused_at=datetime.now(UTC),
-            refused_run=self.run_id,
-            status_code=status,
-            reason=reason[:LONGEST_REASON],
-        )
+        if self._gathers():
+            names = self._names(key, is_written=is_written)
+            self._gathered.reject(key, names, row_digest, status, reason)
 
     def note_invalid(self, key: str, row_digest: str, first_run: str | None = None) -> None:
         """A row of a contact was refused here, before it was sent; what is acknowledged or rejected stays known.
 
         :param first_run: that has met it first, if not this one.
         """
-        self._write(
-            self._gathered.invalid, key, state=INVALID, invalid_digest=row_digest, invalid_run=first_run or self.run_id
-        )
-        self._gathered.restored.pop(key, None)
+        if self._gathers():
+            self._gathered.note_invalid(key, self._names(key), row_digest, first_run or self.run_id)
 
     def meets_invalid(self, key: str, row_digest: str, line: Line | None) -> bool:
         """A row was refused here, before it was sent; an unchanged one costs no write.
@@ -308,7 +253,8 @@ class Journal:
 
         :param state: which of the two.
         """
-        self._write(self._gathered.restored, key, state=state)
+        if self._gathers():
+            self._gathered.restore(key, self._names(key), state)
 
     def acknowledge_file(self, file: int, state: Mapping[str, Any]) -> None:
         """Connectif has taken a file in, but for the rows that :meth:`Plan.refuse` has named; by one statement.
@@ -369,7 +315,7 @@ class Journal:
         :param place: in the plan.
         """
         self._settled.append(place)
-        self._begin_gathering()
+        self._gathers()
 
     @property
     def commit_lines(self) -> int:
@@ -446,21 +392,20 @@ class Journal:
         generation, counts = self._lease.generation, self._counts()
         self._database.write(lambda connection: self._attempts.note(connection, generation, counts, **values))
 
-    def _write(self, gathered: dict[str, dict[str, Any]], key: str, **values: Any) -> None:
-        if self.read_only:
-            return
-        gathered[key] = {
+    def _names(self, key: str, *, is_written: bool = False) -> dict[str, Any]:
+        """What names a line and who writes it, by column."""
+        return {
             "sync_id": self._settings.sync_id,
-            "contact_key": values.get("contact_key") or self._written_key(key),
+            "contact_key": key if is_written else self._written_key(key),
             "run_id": self.run_id,
             "generation": self.generation,
-            **values,
         }
-        self._begin_gathering()
 
-    def _begin_gathering(self) -> None:
-        if self._oldest_at is None:
+    def _gathers(self) -> bool:
+        """Whether anything is written; from now on something waits for that."""
+        if self._oldest_at is None and not self.read_only:
             self._oldest_at = time.monotonic()
+        return not self.read_only
 
     def _write_gathered(self, connection: sa.Connection) -> None:
         if not self._lease.hold(connection):
