@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.imports.memory import Memory
     from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
 _LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
@@ -121,20 +122,23 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         rules = self._rules(Start({}), {})
         return ImportCheckSink(parts.report, parts.journal, rules, longest_wait_s=parts.client.longest_wait_s)
 
-    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
-        settle: Callable[[Callable[[], bool]], None] = sink.settle_earlier
-        return None if parts.journal is None else settle
+    def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
+        from airflow_provider_connectif.imports.import_sink import ImportSink
 
-    def _more_settings(self) -> dict[str, Any]:
+        return sink if isinstance(sink, ImportSink) else None
+
+    def _way(self) -> str:
+        return self._rules(Start({}), {}).way
+
+    def _without_definitions(self) -> str:
         from airflow_provider_connectif.imports.import_sink import WITHOUT_DEFINITIONS
 
-        way = self._rules(Start({}), {}).way
-        return {"way": way, "without_definitions": WITHOUT_DEFINITIONS}
+        return WITHOUT_DEFINITIONS
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
 
-    def _defer(self, sink: Any) -> None:
+    def _defer(self, sink: Sink[Any]) -> None:
         from airflow_provider_connectif.imports.import_sink import ImportSink
 
         if not isinstance(sink, ImportSink) or not sink.is_deferred:

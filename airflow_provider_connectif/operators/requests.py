@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -108,10 +108,7 @@ class RequestOperator(SyncOperator):
             longest_wait_s=client.longest_wait_s,
         )
 
-    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
-        return None
-
-    def _defer(self, sink: Any) -> None:
+    def _defer(self, sink: Sink[Any]) -> None:
         from airflow_provider_connectif.delivery.request_sink import RequestSink
 
         if not isinstance(sink, RequestSink) or sink.deferred_until is None:
