@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -329,4 +330,4 @@ class Run(Generic[ResourceT]):
 
 def _columns_of(rows: Sequence[Row]) -> list[Any]:
     """The columns that any of some rows has, in the order in which they come."""
-    return list(dict.fromkeys(column for row in rows if isinstance(row, Mapping) for column in row))
+    return list(dict.fromkeys(itertools.chain.from_iterable(row for row in rows if isinstance(row, Mapping))))
