@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.delivery.doubts import DoubtGate, Doubts
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.responses import Responses
@@ -31,16 +31,6 @@ _HURRY_S = 1.0  # what the requests in flight get when the task is killed or bre
 _ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
 _BYTES_AHEAD = 2 * BATCH_BYTES  # of rows that are taken in; beyond that one row is taken in at a time
-
-
-class Doubts(Protocol):
-    """Where it is written down which changes are on their way, for a resource that is not idempotent."""
-
-    def begin(self, patches: Sequence[Patch]) -> None:
-        """Changes are about to be sent: until their responses are here, it is not known whether they arrived."""
-
-    def withdraw(self, patches: Sequence[Patch]) -> None:
-        """Changes were not carried out, and wait to be sent again."""
 
 
 class Delivery:
@@ -93,10 +83,9 @@ class Delivery:
         )
         self._in_flight: dict[int, Job] = {}
         self._lost: list[Patch] = []  # with a thread that a fault of ours has ended
-        self._about_to_go: list[Job] = []
-        self._not_carried_out: list[Patch] = []
         self._unwritten = 0  # responses that were collected
         self._most_unwritten = most_unwritten
+        self._gate = DoubtGate(self._work_there, self._progress, client.quota)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -112,6 +101,7 @@ class Delivery:
     def __exit__(self, exc_type: object, *_: object) -> None:
         """End the threads: after the requests in flight, but at most a moment when killed or failing."""
         self._closing = True
+        self._gate.close()
         hurried = exc_type is not None or self._killed
         if hurried:
             self._client.quota.close()
@@ -146,7 +136,7 @@ class Delivery:
     def offer(self, patch: Patch) -> bool:
         """Hand over a patch if there is room for it within a moment; whether it was taken."""
         with self._progress:
-            if self.is_full and not self._about_to_go:
+            if self.is_full and not self._gate.is_waited_at:
                 self._progress.wait(POLL_S)
             if self.is_full or self.stop:
                 return False
@@ -178,7 +168,7 @@ class Delivery:
             with self._progress:
                 if not self._queue.unsettled or (self._stop and not self._in_flight):
                     return
-                if not self._about_to_go:  # these wait for the caller
+                if not self._gate.is_waited_at:  # these wait for the caller
                     self._progress.wait(POLL_S)
             while_waiting()
             if is_enough():
@@ -228,18 +218,7 @@ class Delivery:
 
         :param doubts: where; ``None``: nowhere.
         """
-        with self._progress:
-            going, self._about_to_go = self._about_to_go, []
-            withdrawn, self._not_carried_out = self._not_carried_out, []
-        if withdrawn and doubts is not None:
-            doubts.withdraw(withdrawn)
-        if going:
-            if doubts is not None:
-                doubts.begin([job.patch for job in going])
-            with self._work_there:
-                for job in going:
-                    job.is_written_down = True
-                self._work_there.notify_all()
+        self._gate.write(doubts)
 
     def written(self, unwritten: int) -> None:
         """Responses were written down: sending may go on where it waited for that.
@@ -277,7 +256,7 @@ class Delivery:
 
     def _next(self) -> Job | None:
         with self._work_there:
-            while not self._is_to_end:
+            while not (self._closing or self._killed or self._stop):
                 now = time.monotonic()
                 job = None if self._is_behind_with_writing() else self._queue.next(now)
                 if job is not None:
@@ -286,10 +265,6 @@ class Delivery:
                 due_in = self._queue.due_in(now)
                 self._work_there.wait(POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
         return None
-
-    @property
-    def _is_to_end(self) -> bool:
-        return bool(self._closing or self._killed or self._stop)
 
     def _is_behind_with_writing(self) -> bool:
         """Whether more responses than may be lost at once are on their way or not written down."""
@@ -306,7 +281,7 @@ class Delivery:
         except QuotaClosed:
             with self._progress:
                 del self._in_flight[id(job)]
-                self._put_off(job)
+                self._gate.put_off(job)
                 self._queue.put_back(job)
                 self._progress.notify()
             return
@@ -314,7 +289,7 @@ class Delivery:
             del self._in_flight[id(job)]
             stop = self._responses.take(job, came)
             if not job.is_settled:
-                self._put_off(job)
+                self._gate.put_off(job)
             if stop is not None:
                 self._end(stop)
             self._work_there.notify_all()
@@ -326,30 +301,11 @@ class Delivery:
         :raises QuotaClosed: told to stop; nothing was sent.
         """
         if not self._resource.is_idempotent:
-            self._wait_until_written_down(job)
+            self._gate.wait(job, POLL_S)
         try:
             return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
         except (ConnectifHttpError, NoAnswerError) as failure:
             return failure
-
-    def _wait_until_written_down(self, job: Job) -> None:
-        # Only with a permit: a change that waits for a window is in nobody's doubt when the process is killed.
-        self._client.quota.reserve()
-        with self._progress:
-            self._about_to_go.append(job)
-            self._progress.notify()
-            while not (job.is_written_down or self._is_to_end):
-                self._work_there.wait(POLL_S)
-            if not job.is_written_down or self._is_to_end:
-                self._about_to_go = [other for other in self._about_to_go if other is not job]
-                self._client.quota.give_back()
-                raise QuotaClosed("the run was told to stop")
-
-    def _put_off(self, job: Job) -> None:
-        """A job was not carried out, and waits to be sent again."""
-        if job.is_written_down:
-            job.is_written_down = False
-            self._not_carried_out.append(job.patch)
 
     def _end(self, stop: Stop) -> None:
         self._stop = self._stop or stop

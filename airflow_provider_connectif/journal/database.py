@@ -57,6 +57,10 @@ class JournalDatabase:
         self._name = f"{schema}.{table}" if schema else table
         self._reader: sa.Connection | None = None
 
+    def note_open(self) -> None:
+        """The tables could be read: from here on a failure is one of the database and not of its settings."""
+        self.is_open = True
+
     @property
     def dialect(self) -> str:
         """SQLAlchemy's name of the kind of database."""

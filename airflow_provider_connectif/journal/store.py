@@ -122,13 +122,13 @@ class Journal:
             numbers, generation = self._settings.attempt, self._lease.generation
             self.series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))
             self._looks_closely = bool(self.series.earlier or self.series.run_id)
-        self._database.is_open = True
+        self._database.note_open()
 
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1
         if version is not None and version >= VERSION:
             self.series.keyless_before = self._database.read(self._attempts.keyless_before)
-        self._database.is_open = True
+        self._database.note_open()
 
     def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
         """The contacts whose acknowledged row is another one, each with its line if it has one.

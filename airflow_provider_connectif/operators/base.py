@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.reporting.report import Report
-    from airflow_provider_connectif.runs.run import Run
+    from airflow_provider_connectif.runs.run import EarlierWork, Run
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
@@ -151,9 +151,9 @@ class SyncOperator(SyncArguments):
     def _make_check(self, parts: Parts) -> Sink[Any]:
         """What only checks."""
 
-    @abstractmethod
-    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
-        """What waits for imports that earlier runs of the sync have left open; ``None`` without a journal."""
+    def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
+        """What earlier runs of the sync may have left at Connectif."""
+        return None
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=start.comes_back)
@@ -171,9 +171,17 @@ class SyncOperator(SyncArguments):
         """What the log says of the delivery beside its source and mapping."""
         return ""
 
-    def _more_settings(self) -> dict[str, Any]:
-        """Settings of the run that only this kind of delivery has."""
-        return {}
+    def _way(self) -> str:
+        """The way of delivery, where it is one after which Connectif need not hold what was sent."""
+        return ""
+
+    def _without_definitions(self) -> str:
+        """What it means for the run that there are no definitions, where it is not what the resource says."""
+        return ""
+
+    def _definitions_timeout(self) -> timedelta | None:
+        """In which the definitions must be there; ``None``: no limit but that of each request."""
+        return None
 
     def _connections(self) -> int:
         """Connections that the client keeps open."""
@@ -275,6 +283,7 @@ class SyncOperator(SyncArguments):
             parts = Parts(client, resource, report, opened)
             goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
             limit = self.execution_timeout if self.deferrable else None
+            in_time = self._definitions_timeout()
             settings = RunSettings(
                 budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
                 live_definitions=self._asks_for_definitions(),
@@ -286,10 +295,12 @@ class SyncOperator(SyncArguments):
                 read_timeout_s=self.read_timeout.total_seconds(),
                 time_limit_s=None if limit is None else limit.total_seconds(),
                 conn_id=str(self.connectif_conn_id),
-                **self._more_settings(),
+                way=self._way(),
+                without_definitions=self._without_definitions(),
+                definitions_timeout_s=None if in_time is None else in_time.total_seconds(),
             )
-            settle_earlier = None if check_only else self._settle_earlier(parts, goal)
-            made = Run(client, resource, goal, report, opened, settings, settle_earlier=settle_earlier)
+            earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
+            made = Run(client, resource, goal, report, opened, settings, earlier=earlier)
             self._herald = Herald(self.log)
             self._run = made
             with closing(self._herald):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.contacts.mapping import Nulls
+from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
 from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.base import Parts
 from airflow_provider_connectif.operators.requests import RequestOperator
 
 if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.operators.imports import ContactImportOperator
+    from airflow_provider_connectif.runs.run import EarlierWork
+    from airflow_provider_connectif.runs.sink import Sink
 
 __all__ = ["ContactImportOperator", "ContactPatchOperator"]
 
@@ -34,23 +37,30 @@ class ContactPatchOperator(ContactsArguments, RequestOperator):
         self.nulls = nulls
         super().__init__(**kwargs)
 
-    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
-        journal = parts.journal
-        if journal is None:
-            return None
+    def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork:
+        return _EarlierImports(parts, journal, self._mapping())
 
-        def settle(is_to_stop: Callable[[], bool]) -> None:
-            # Also those of an earlier attempt of this task, which may have imported.
-            if found := journal.plan.with_open_imports(includes_mine=True):
-                # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
-                from airflow_provider_connectif.imports.earlier import earlier_imports
 
-                report = parts.report
-                earlier = earlier_imports(parts.client, journal, self._mapping(), report.effort, is_to_stop, report.log)
-                for plan, state in found:
-                    earlier.settle(plan, state)
+class _EarlierImports:
+    """Imports of earlier runs of the sync, and of an earlier attempt of this task, which may have imported."""
 
-        return settle
+    def __init__(self, parts: Parts, journal: Journal, mapping: ContactMapping) -> None:
+        self._parts = parts
+        self._journal = journal
+        self._mapping = mapping
+
+    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> None:
+        """Wait for them."""
+        if found := self._journal.plan.with_open_imports(includes_mine=True):
+            # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
+            from airflow_provider_connectif.imports.earlier import earlier_imports
+
+            report = self._parts.report
+            earlier = earlier_imports(
+                self._parts.client, self._journal, self._mapping, report.effort, is_to_stop, report.log
+            )
+            for plan, state in found:
+                earlier.settle(plan, state)
 
 
 def __getattr__(name: str) -> Any:

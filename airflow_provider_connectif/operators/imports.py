@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
+    from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
 _LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
@@ -123,18 +124,21 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         rules = self._rules(Start({}), {})
         return ImportCheckSink(parts.report, parts.journal, rules, longest_wait_s=parts.client.longest_wait_s)
 
-    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
-        settle: Callable[[Callable[[], bool]], None] = sink.settle_earlier
-        return None if parts.journal is None else settle
+    def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
+        from airflow_provider_connectif.imports.import_sink import ImportSink
 
-    def _more_settings(self) -> dict[str, Any]:
+        return sink if isinstance(sink, ImportSink) else None
+
+    def _way(self) -> str:
+        return self._rules(Start({}), {}).way
+
+    def _without_definitions(self) -> str:
         from airflow_provider_connectif.imports.import_sink import WITHOUT_DEFINITIONS
 
-        return {
-            "way": self._rules(Start({}), {}).way,
-            "without_definitions": WITHOUT_DEFINITIONS,
-            "definitions_timeout_s": self.timeout.total_seconds(),
-        }
+        return WITHOUT_DEFINITIONS
+
+    def _definitions_timeout(self) -> timedelta:
+        return self.timeout
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -110,9 +110,6 @@ class RequestOperator(SyncOperator):
             client.quota,
             longest_wait_s=client.longest_wait_s,
         )
-
-    def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
-        return None
 
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.triggers.window import WindowTrigger

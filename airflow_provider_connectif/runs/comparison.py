@@ -15,6 +15,7 @@ from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row, RowBatch
+from airflow_provider_connectif.reporting.summary import Tally
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.lines import Line
@@ -42,24 +43,31 @@ class Comparison:
 
     :param journal: open.
     :param resource: with the definitions that the run checks against.
+    :param tally: counts what is sent since the mapping changed.
     :param full_refresh: send every row, changed or not.
     :param retry_rejected: send rows again that were refused as they are.
     :param way: as of :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     """
 
     def __init__(
-        self, journal: Journal, resource: Resource, *, full_refresh: bool, retry_rejected: bool, way: str = ""
+        self,
+        journal: Journal,
+        resource: Resource,
+        tally: Tally,
+        *,
+        full_refresh: bool,
+        retry_rejected: bool,
+        way: str = "",
     ) -> None:
         self._journal = journal
         self._resource = resource
+        self._tally = tally
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
         self._way = way
         self._mapping_digest = mapping_digest(resource, way)
         self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
-        self.remapped = 0
-        """Keys that are sent again because the mapping changed."""
 
     def patch_digest(self, properties: Mapping[str, Any], key: str) -> str:
         """The digest of what is held under a key after a patch."""
@@ -144,7 +152,7 @@ class Comparison:
             self._journal.confirm(key, digests)
             return None
         if not self._full_refresh:
-            self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
+            self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
         rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, acknowledged, refused)

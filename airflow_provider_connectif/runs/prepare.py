@@ -42,8 +42,6 @@ class Preparer:
         merged = self._pending.merged
         self._pending.add(changes)
         self._tally.outcomes[Outcome.MERGED] += self._pending.merged - merged
-        if comparison is not None:
-            self._tally.remapped = comparison.remapped
 
     def finish(self) -> None:
         """The source has ended: changes of several rows that Connectif holds, or has refused, are not sent."""

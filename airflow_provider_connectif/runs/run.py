@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.journal.digests import way_to
@@ -72,6 +73,17 @@ class RunSettings:
     conn_id: str = ""
 
 
+class EarlierWork(Protocol):
+    """What earlier runs of a sync have left at Connectif: imports that have not finished."""
+
+    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> None:
+        """Wait for it, so that its older values do not come last, and write down what became of it.
+
+        :raises Trouble: it cannot be waited for.
+        :raises QuotaClosed: told to stop.
+        """
+
+
 class Run(Generic[ResourceT]):
     """Drives the stages of one run.
 
@@ -81,8 +93,7 @@ class Run(Generic[ResourceT]):
     :param report: what all stages report to.
     :param journal: what Connectif has acknowledged; rows that did not change since are not sent.
     :param settings: what the author has decided.
-    :param settle_earlier: waits for imports that earlier runs of the sync have left open: older values must not come
-        last.
+    :param earlier: what earlier runs of the sync have left at Connectif.
     :param clock: seconds on a clock that only goes forward.
     """
 
@@ -95,7 +106,7 @@ class Run(Generic[ResourceT]):
         journal: Journal | None,
         settings: RunSettings,
         *,
-        settle_earlier: Callable[[Callable[[], bool]], None] | None = None,
+        earlier: EarlierWork | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -104,7 +115,7 @@ class Run(Generic[ResourceT]):
         self.report = report
         self._journal = journal
         self._settings = settings
-        self._settle_earlier = settle_earlier
+        self._earlier = earlier
         self._clock = clock
         account = Account(settings.conn_id, client.base_url)
         self._ending = Ending(sink, report, settings.budget, account, most_reasons=settings.reasons_in_exception)
@@ -212,9 +223,9 @@ class Run(Generic[ResourceT]):
             self._wait_for_another = Deferral(claim.look_again_at, left_s)
 
     def _work(self, open_source: Callable[[], Source]) -> None:
-        if self._settle_earlier is not None:
+        if self._earlier is not None:
             try:
-                self._settle_earlier(self._is_to_stop_while_waiting)
+                self._earlier.settle_earlier(self._is_to_stop_while_waiting)
             except Trouble as trouble:
                 self._ending.fail_by(trouble, _SCOPE_OF_EARLIER)
             except QuotaClosed:
@@ -281,6 +292,7 @@ class Run(Generic[ResourceT]):
         return Comparison(
             self._journal,
             resource,
+            self.report.tally,
             full_refresh=settings.full_refresh,
             retry_rejected=settings.retry_rejected,
             way=way_to(self._client.base_url, settings.way),
@@ -350,4 +362,4 @@ class Run(Generic[ResourceT]):
 
 def _columns_of(rows: Sequence[Row]) -> list[Any]:
     """The columns that any of some rows has, in the order in which they come."""
-    return list(dict.fromkeys(column for row in rows if isinstance(row, Mapping) for column in row))
+    return list(dict.fromkeys(itertools.chain.from_iterable(row for row in rows if isinstance(row, Mapping))))

@@ -1,0 +1,134 @@
+"""How a run ends: the verdict, its words and the rows that are left, by what was counted and what ended it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.errors import RunFailed, UnauthorizedError
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.verdict import Account, Trouble, Verdict
+from airflow_provider_connectif.runs.ending import Ending
+
+TIMED_OUT = Stop(StopKind.TIMED_OUT)
+
+
+@dataclass
+class FakeSink:
+    """What an ending asks of a sink."""
+
+    scope: str = "Contacts: Write"
+    stop: Stop | None = None
+    troubles: list[Trouble] = field(default_factory=list)
+    checked_only: int = 0
+    unaccounted: int = 0
+    is_early: bool = False
+
+
+class NoLog:
+    def info(self, message: str, /, *args: Any) -> None: ...
+
+    def warning(self, message: str, /, *args: Any) -> None: ...
+
+
+def ending(
+    read: int = 0, sink: FakeSink | None = None, budget: float = 0, is_broken: bool = False, **outcomes: int
+) -> Ending:
+    report = Report(ContactResource(ContactMapping()), Quota(), Rejects(None), None, NoLog())
+    report.tally.read = read
+    for name, count in outcomes.items():
+        report.tally.count_many(Outcome(name), count, f"reason of {name}")
+    made = Ending(sink or FakeSink(), report, FailureBudget(budget), Account("conn", "https://host"), most_reasons=5)
+    if not is_broken:
+        made.come_to_its_end()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict", "words"),
+    [
+        (ending(3, updated=3), Verdict.SUCCESS, ""),
+        (ending(3, updated=2, rejected=1), Verdict.FAILED, "1 of 3 rows was refused"),
+        (ending(3, budget=1, updated=2, rejected=1), Verdict.SUCCESS, ""),
+        (ending(3, updated=2, undelivered=1), Verdict.TRY_AGAIN, "1 row given up on"),
+        (ending(3, updated=1, undelivered=1, invalid=1), Verdict.TRY_AGAIN, "Besides, 1 of 3 rows was refused"),
+        (ending(3, updated=2), Verdict.TRY_AGAIN, "1 of 3 rows cannot be accounted for"),
+        (ending(3, updated=4), Verdict.TRY_AGAIN, "1 too many"),
+        (ending(3, FakeSink(checked_only=2), invalid=1), Verdict.FAILED, "1 of 3 rows was refused"),
+        (ending(3, FakeSink(stop=TIMED_OUT), updated=1), Verdict.TRY_AGAIN, "execution_timeout is over"),
+        (ending(3, FakeSink(troubles=[Trouble(Verdict.FAILED, "gone")]), updated=1), Verdict.FAILED, "gone"),
+        (ending(3, FakeSink(troubles=[Trouble(Verdict.TRY_AGAIN, "later")]), updated=1), Verdict.TRY_AGAIN, "later"),
+        (
+            ending(3, FakeSink(stop=Stop(StopKind.FAIL, UnauthorizedError(401))), updated=1),
+            Verdict.FAILED,
+            "refused the API key (401) of connection 'conn' at https://host",
+        ),
+    ],
+)
+def test_a_verdict_follows_from_what_was_counted_and_what_stopped_it(
+    made: Ending, verdict: Verdict, words: str
+) -> None:
+    found, told = made.verdict()
+    assert found is verdict
+    assert words in told
+    assert made.recorded is verdict
+
+
+def test_the_exception_names_the_reasons_of_what_failed_the_task_only() -> None:
+    made = ending(4, budget=1, updated=2, undelivered=1, invalid=1)
+    assert made.reasons == ["reason of undelivered"]
+
+
+@pytest.mark.parametrize(
+    ("made", "left"),
+    [
+        (ending(5, updated=2), 0),
+        (ending(5, FakeSink(stop=TIMED_OUT), updated=2), 3),
+        (ending(5, FakeSink(is_early=True), updated=2), 3),
+        (ending(5, FakeSink(is_early=True, unaccounted=1), updated=2), 2),
+        (ending(5, is_broken=True, updated=2), 3),
+    ],
+)
+def test_what_an_early_end_leaves_is_undelivered(made: Ending, left: int) -> None:
+    assert made.left_behind == left
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (RunFailed("the mapping is wrong", final=True), Verdict.FAILED),
+        (RunFailed("the database is gone"), Verdict.TRY_AGAIN),
+        (ZeroDivisionError(), Verdict.TRY_AGAIN),
+        (KeyboardInterrupt(), Verdict.TRY_AGAIN),
+    ],
+)
+def test_an_exception_says_itself_whether_another_attempt_may_help(error: BaseException, verdict: Verdict) -> None:
+    made = ending(1, updated=1)
+    made.break_off(error)
+    assert (made.recorded, made.words, made.reasons) == (verdict, "Failed after", [])
+
+
+def test_a_kill_wins_over_every_other_end() -> None:
+    made = ending(1, FakeSink(stop=TIMED_OUT))
+    made.kill()
+    assert made.stop == Stop(StopKind.KILLED)
+
+
+def test_what_earlier_runs_left_fails_by_its_own_scope() -> None:
+    made = ending(0)
+    made.fail_by(Trouble(Verdict.FAILED, "no key", UnauthorizedError(401)), "Imports: Read")
+    assert made.stop is not None
+    assert made.stop.kind is StopKind.FAIL
+    assert not made.is_to_go_on
+    made = ending(0)
+    made.fail_by(Trouble(Verdict.TRY_AGAIN, "still running"))
+    assert (made.stop, made.is_to_go_on) == (None, False)
+    assert made.verdict() == (Verdict.TRY_AGAIN, "still running")
