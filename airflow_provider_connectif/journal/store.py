@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,14 +22,14 @@ from airflow_provider_connectif.journal.lease import Lease
 from airflow_provider_connectif.journal.lines import (
     ACKNOWLEDGED_COLUMNS,
     NO_REFUSAL,
-    NOT_BEFORE_3,
     GatheredLines,
     Line,
 )
 from airflow_provider_connectif.journal.plan import Plan
+from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
-from airflow_provider_connectif.journal.tables import LONGEST_REASON, VERSION, key_parameter
+from airflow_provider_connectif.journal.tables import LONGEST_REASON, VERSION
 from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -62,7 +62,6 @@ class Journal:
         self._tables = self._database.tables
         self._written_key = key_digester(settings.key_secret)
         self._lease = Lease(engine, self._tables, settings.sync_id, settings.run_id, settings.task)
-        self._is_there = True
         self._looks_closely = False
         self._attempts = Attempts(self._tables, settings.sync_id, settings.run_id, settings.task)
         self.series = Series(tries=0)
@@ -84,9 +83,7 @@ class Journal:
             keeps_rows=settings.keeps_rows,
             retention_s=settings.plan_retention_s,
         )
-        dialect = self._database.dialect
-        self._glance = self._tables.lines_of(dialect, ["contact_key", self._tables.digest_unless_invalid])
-        self._select = self._tables.lines_of(dialect, ["contact_key", *Line._fields])
+        self._reader = LineReader(self._database, settings.sync_id, settings.key_secret)
 
     def open(self, stopped: Callable[[], bool], tell: Callable[[str], None], *, comes_back: bool = False) -> None:
         """Create the tables at first use, and wait until no other run of this sync is under way.
@@ -99,7 +96,7 @@ class Journal:
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
         version = self._database.create(read_only=self.read_only)
-        self._is_there = version is not None
+        self._reader.open(version)
         if self.read_only:
             self._open_to_read(version)
             return
@@ -122,45 +119,19 @@ class Journal:
 
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1
-        if version is not None and version < VERSION:  # only a run that writes brings the tables up to date
-            columns = [name if name not in NOT_BEFORE_3 else sa.null() for name in Line._fields]
-            self._select = self._tables.lines_of(self._database.dialect, ["contact_key", *columns])
-        elif version is not None:
+        if version is not None and version >= VERSION:
             self.series.keyless_before = self._database.read(self._attempts.keyless_before)
         self._database.is_open = True
 
     def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
         """The contacts whose acknowledged row is another one, each with its line if it has one.
 
-        A glance at keys and digests finds them, since most rows are unchanged on most nights; a second query has the
-        lines. With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
+        With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
 
         :param digests: of the rows as they are now, by contact key.
         :param all_differ: none of the digests is that of a row.
         """
-        if not digests or not self._is_there:
-            return dict.fromkeys(digests)
-        asked: Mapping[str, str] = digests
-        keys: dict[str, str] | None = None
-        if self._settings.key_secret is not None:
-            keys = {self._written_key(key): key for key in digests}
-            asked = {written: digests[key] for written, key in keys.items()}
-        lines: dict[str, Line | None]
-        if self._looks_closely or all_differ:
-            found = self._lines_of(asked)
-            same = {
-                key
-                for key, line in found.items()
-                if line.row_digest == asked[key] and line.state != INVALID and not self.series.delivered_earlier(line)
-            }
-            lines = {key: found.get(key) for key in asked if key not in same}
-        else:
-            seen = self._found(self._glance, asked)
-            lines = dict.fromkeys(key for key, _ in asked.items() - {(row[0], row[1]) for row in seen})
-            if lines:
-                lines |= self._lines_of([row[0] for row in seen if row[0] in lines])
-        if keys is not None:
-            lines = {keys[written]: line for written, line in lines.items()}
+        lines = self._reader.differing(digests, self.series, looks_closely=self._looks_closely, all_differ=all_differ)
         if self._oldest_at is not None:
             self._gathered.overlay(lines, digests)
         return lines
@@ -190,7 +161,7 @@ class Journal:
         :param is_written: the keys are as they stand in the tables.
         """
         written = {key if is_written else self._written_key(key): key for key in digests}
-        found = self._lines_of(written)
+        found = self._reader.lines_of(written)
         return {
             written[key]
             for key, line in found.items()
@@ -408,14 +379,6 @@ class Journal:
                 self._database.guarded(self._lease.release)
             finally:
                 self._database.close()
-
-    def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
-        parameters = {"sync_id": self._settings.sync_id, "keys": key_parameter(self._database.dialect, keys)}
-        return self._database.read(lambda connection: connection.execute(query, parameters).fetchall())
-
-    def _lines_of(self, keys: Collection[str]) -> dict[str, Line]:
-        """The lines of contacts whose keys are as they stand in the tables."""
-        return {row[0]: Line(*row[1:]) for row in self._found(self._select, keys)} if keys else {}
 
     def _note_end(self, verdict: Verdict, keyless: int | None) -> None:
         values = {"verdict": verdict.value, "ended_at": datetime.now(UTC), "keyless": keyless}

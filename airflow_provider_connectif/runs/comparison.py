@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_connectif.contacts.consent import withdraws
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.delivery.response_policy import STATUSES_ABOUT_THE_ROW
@@ -138,7 +139,7 @@ class Comparison:
         digests = Digests(seen.row_digest, self.patch_digest(patch.properties, key), self._mapping_digest)
         patch = patch._replace(digests=digests)
         if line is None:
-            return PendingChange(patch, key)
+            return PendingChange(patch._replace(is_new=True), key, rank_of(patch))
         acknowledged = None if self._full_refresh else line.patch_digest
         if acknowledged is not None and self._is_of_before(key, line, patch):
             acknowledged = digests.patch
@@ -147,7 +148,7 @@ class Comparison:
             return None
         if not self._full_refresh:
             self.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
-        rank = Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE
+        rank = rank_of(patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, acknowledged, refused)
 
@@ -228,6 +229,11 @@ class Comparison:
         if not same.isascii() and (former := folded(key)).isascii():
             self._folded.add(former)
         return same
+
+
+def rank_of(patch: Patch, rank: Rank = Rank.NEW) -> Rank:
+    """When a change is sent: before all others if it withdraws a consent, else with those of its rank."""
+    return Rank.URGENT if withdraws(patch.properties) else rank
 
 
 def _is_about_the_row(line: Line) -> bool:
