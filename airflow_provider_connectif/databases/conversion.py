@@ -39,10 +39,49 @@ def _text_of(data: Any) -> str:
 
 
 def keep_unreadable_of_psycopg(connection: Any) -> None:
-    """Tell a connection to hand over :class:`UnreadableValue` where it cannot convert a value."""
+    """Tell a connection to hand over :class:`UnreadableValue` where it cannot convert a value.
+
+    Its server-side cursors convert rows as fast as they can, and once more with care where that fails.
+    """
+    connection.server_cursor_factory = _twice_converting(connection.server_cursor_factory)
+    _load_singles(connection.adapters)
+
+
+@functools.cache
+def _twice_converting(cursor_class: Any) -> Any:
+    from psycopg.adapt import Transformer
+
+    class TwiceConvertingCursor(cursor_class):  # type: ignore[misc]
+        _careful: Any = None
+
+        def fetchmany(self, size: int = 0) -> Any:
+            before = self.pgresult
+            try:
+                return super().fetchmany(size)
+            except Exception:
+                if self.pgresult is None or self.pgresult is before:
+                    raise  # no rows came, so it is not their conversion that failed
+            if self._careful is None:
+                self._careful = self.connection.cursor()
+                _load_with_care(self.connection, self._careful.adapters)
+            transformer = Transformer(self._careful)
+            transformer.set_pgresult(self.pgresult)
+            return transformer.load_rows(0, self.pgresult.ntuples, self.row_factory(self))
+
+    return TwiceConvertingCursor
+
+
+def _load_singles(adapters: Any) -> None:
     from psycopg.pq import Format
 
-    adapters = connection.adapters
+    loader = adapters.get_loader(_FLOAT4_OID, Format.TEXT)
+    if loader is not None and loader.__module__.partition(".")[0] in ("psycopg", "psycopg_binary"):
+        adapters.register_loader(_FLOAT4_OID, _single_loader())
+
+
+def _load_with_care(connection: Any, adapters: Any) -> None:
+    from psycopg.pq import Format
+
     # A database without an encoding holds any bytes as text.
     is_text_safe = connection.info.parameter_status("server_encoding") != "SQL_ASCII"
     for info in tuple(adapters.types):
@@ -54,9 +93,6 @@ def keep_unreadable_of_psycopg(connection: Any) -> None:
                 continue
             kind = info.name if oid == info.oid else f"{info.name} array"
             adapters.register_loader(oid, _careful_loader(loader, kind))
-    loader = adapters.get_loader(_FLOAT4_OID, Format.TEXT)
-    if loader is not None and loader.__module__.partition(".")[0] in ("psycopg", "psycopg_binary"):
-        adapters.register_loader(_FLOAT4_OID, _single_loader())
 
 
 @functools.cache

@@ -26,8 +26,8 @@ from airflow_provider_connectif.records.outcomes import SourceError
 from airflow_provider_connectif.records.rows import (
     BATCH_BYTES,
     RowBatch,
-    weight_of,
     weight_of_row,
+    weight_of_rows,
     without_mark,
     without_marks,
 )
@@ -249,7 +249,7 @@ def _weight_of_rows(rows: Sequence[Any]) -> int:
     """About how many bytes fetched rows take."""
     if rows and isinstance(rows[0], Mapping):
         return sum(map(weight_of_row, rows))
-    return sum(map(weight_of, rows))
+    return weight_of_rows(rows)
 
 
 def _rows_in(room: int, weight: int, rows: int) -> int:

@@ -57,6 +57,20 @@ def _weight_of_large(value: Any, depth: int) -> int:
     return _SMALL + (weight_of(attributes.values(), depth + 1) if isinstance(attributes, dict) else 0)
 
 
+def weight_of_rows(rows: Sequence[Iterable[Any]]) -> int:
+    """About how many bytes rows of one result take: column by column, since a column's values are of one kind."""
+    weight = 0
+    for column in zip(*rows, strict=True):
+        kinds = set(map(type, column))
+        if kinds == {str}:
+            weight += sum(map(str.__sizeof__, column))
+        elif kinds <= _SMALL_KINDS:
+            weight += _SMALL * len(column)
+        else:
+            weight += weight_of(column)
+    return weight
+
+
 def weight_of_row(row: object) -> int:
     """About how many bytes a row takes, whatever it is."""
     return weight_of(row.values() if isinstance(row, Mapping) else (row,))
