@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
@@ -21,7 +21,7 @@ NOT_KNOWN = "is not known to be a field of this account, and an import leaves un
 _MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
 
 LINE_END = "\r\n"
-_QUOTED_OR_PLAIN = r'"((?:[^"]|"")*)"|([^{delimiter}]*)'
+QUOTING = csv.QUOTE_MINIMAL
 
 
 def checked_delimiter(delimiter: str) -> str:
@@ -75,6 +75,9 @@ class Layouts:
         self.delimiter = checked_delimiter(delimiter)
         self.key_property = KEY_PROPERTIES[mapping.key]
         self._steps: dict[str, tuple[str, Cell]] = {}
+        writer = csv.writer(_Encoder(), delimiter=delimiter, quoting=QUOTING, lineterminator=LINE_END)
+        self.encoded: Callable[[Sequence[str]], bytes] = writer.writerow
+        """One line, encoded, with its line end."""
 
     def layout(self, property_ids: tuple[str, ...]) -> Layout:
         """The layout of a set of columns.
@@ -93,17 +96,14 @@ class Layouts:
         column = self.mapping.column_of(property_id) or property_id
         return f'column "{column}"' + ("" if column == property_id else f" ({property_id})")
 
-    def joined(self, cells: Sequence[str]) -> str:
-        """One line without its end."""
-        line = self.delimiter.join(cells)
-        if '"' in line or "\n" in line or "\r" in line or line.count(self.delimiter) != len(cells) - 1:
-            return self.delimiter.join([self._quoted(cell) for cell in cells])
-        return line
 
-    def _quoted(self, cell: str) -> str:
-        if '"' in cell or "\n" in cell or "\r" in cell or self.delimiter in cell:
-            return '"' + cell.replace('"', '""') + '"'
-        return cell
+class _Encoder:
+    """What csv.writer writes to: it returns what this returns, so that a line needs no file of its own."""
+
+    @staticmethod
+    def write(line: str) -> bytes:
+        """The line, encoded."""
+        return line.encode()
 
 
 class Layout:
@@ -117,7 +117,7 @@ class Layout:
     def __init__(self, shared: Layouts, steps: Sequence[tuple[str, Cell]]) -> None:
         self._shared = shared
         self._steps = steps
-        self.header = (shared.joined([shared.key_property, *self.property_ids]) + LINE_END).encode()
+        self.header = shared.encoded([shared.key_property, *self.property_ids])
         self.part: int | None = None
         """The file that is being filled, by number; kept here since each row needs it."""
 
@@ -141,13 +141,13 @@ class Layout:
 
         :raises InvalidRow: text that no CSV reader gives back as it was.
         """
-        line = self._shared.joined([key, *cells])
-        if "\0" in line or not key or "\t" in key or "\n" in key:
-            raise InvalidRow(self._reasons(key, cells))
         try:
-            return (line + LINE_END).encode()
+            line = self._shared.encoded([key, *cells])
         except UnicodeEncodeError:
             raise InvalidRow(self._reasons(key, cells)) from None
+        if b"\0" in line or not key or "\t" in key or "\n" in key:
+            raise InvalidRow(self._reasons(key, cells))
+        return line
 
     def _unfit(self, properties: Mapping[str, JsonValue]) -> list[str]:
         reasons = []
@@ -181,15 +181,5 @@ def _not_text(cell: str) -> str | None:
 
 def cells_of(line: bytes, delimiter: str) -> list[str]:
     """The cells of a line that a layout wrote."""
-    text = line.decode().removesuffix(LINE_END)
-    if '"' not in text:
-        return text.split(delimiter)
-    pattern = re.compile(_QUOTED_OR_PLAIN.format(delimiter=re.escape(delimiter)))
-    cells, position = [], 0
-    while position <= len(text):
-        if match := pattern.match(text, position):  # always: the plain alternative matches nothing, too
-            quoted, plain = match.groups()
-            cells.append(plain if quoted is None else quoted.replace('""', '"'))
-            position = match.end()
-        position += len(delimiter)
+    (cells,) = csv.reader([line.decode()], delimiter=delimiter)
     return cells

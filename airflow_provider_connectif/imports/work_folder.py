@@ -15,17 +15,19 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def work_folder(prefix: str) -> Iterator[Path]:
+def work_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """A new folder that only its user can read, removed at the end.
 
     A process that is killed cannot remove its own. So each folder is locked while its process lives, which the
     operating system sees to, and whoever makes one first removes those of the same user that nobody holds.
 
     :param prefix: of its name, and of those that are removed.
-    :raises OSError: the temporary directory cannot be written to.
+    :param parent: where it lies. Default: the system's folder for temporary files.
+    :raises OSError: the parent cannot be written to.
     """
-    _remove_abandoned(prefix)
-    made = Path(tempfile.mkdtemp(prefix=_MADE))
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    _remove_abandoned(prefix, parent)
+    made = Path(tempfile.mkdtemp(prefix=_MADE, dir=parent))
     with (made / _LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # It gets the name by which others find it once it is locked, and so never seems abandoned.
@@ -36,8 +38,8 @@ def work_folder(prefix: str) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-def _remove_abandoned(prefix: str) -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+def _remove_abandoned(prefix: str, parent: Path) -> None:
+    for folder in parent.glob(f"{prefix}*"):
         try:
             is_ours = not folder.is_symlink() and folder.stat().st_uid == os.geteuid()
             if is_ours and _is_abandoned(folder):
