@@ -7,10 +7,10 @@ no locks.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.transport import Answer
@@ -52,6 +52,7 @@ class Delivery:
     :param unwritten: how many answers that were collected are not written down yet.
     :param most_unwritten: no further request goes while so many answers are not written down; ``None``: no such limit.
     :param tell_failure: is told of each request that failed and is tried again, in words; one call at a time.
+    :param clock: of the delays before a retry.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Delivery:
         unwritten: Callable[[], int] = lambda: 0,
         most_unwritten: int | None = None,
         tell_failure: Callable[[str], None] = lambda _: None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._send = send
         self._send_apart = send_apart or send
         self._key_kind: KeyKind = key_kind
@@ -110,9 +113,9 @@ class Delivery:
             self._close_quota()
         with self._work_there:
             self._work_there.notify_all()
-        deadline = time.monotonic() + _HURRY_S
+        deadline = SYSTEM_CLOCK.monotonic() + _HURRY_S  # a thread ends in real time, whatever the clock says
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()) if hurried else None)
+            thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()) if hurried else None)
 
     @property
     def stop(self) -> Stop | None:
@@ -140,7 +143,7 @@ class Delivery:
         """Hand over a patch if there is room for it within a moment; whether it was taken."""
         with self._progress:
             if self.is_full:
-                self._progress.wait(POLL_S)
+                self._clock.wait(self._progress, POLL_S)
             if self.is_full or self.stop:
                 return False
             self._queue.add(Job(patch, same_contact(self._key_kind, patch.key)))
@@ -160,7 +163,7 @@ class Delivery:
         if waits_for is None:
             return None
         at, error = waits_for
-        return Wait(time.time() + at - time.monotonic(), Cause.ASKED), error
+        return Wait(self._clock.now() + at - self._clock.monotonic(), Cause.ASKED), error
 
     def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:
         """Wait until every row is settled, or, once the run ends early, the requests in flight have ended.
@@ -171,7 +174,7 @@ class Delivery:
             with self._progress:
                 if not self._queue.unsettled or (self._stop and not self._in_flight):
                     return
-                self._progress.wait(POLL_S)
+                self._clock.wait(self._progress, POLL_S)
             while_waiting()
             if is_enough():
                 return
@@ -240,14 +243,14 @@ class Delivery:
     def _next(self) -> Job | None:
         with self._work_there:
             while not (self._closing or self._killed or self._stop):
-                now = time.monotonic()
+                now = self._clock.monotonic()
                 job = None if self._is_behind_with_writing() else self._queue.next(now)
                 if job is not None:
                     self._in_flight += 1
                     self._jobs_in_flight[id(job)] = job
                     return job
                 due_in = self._queue.due_in(now)
-                self._work_there.wait(POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
+                self._clock.wait(self._work_there, POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
         return None
 
     def _is_behind_with_writing(self) -> bool:
@@ -259,7 +262,7 @@ class Delivery:
 
     def _attempt(self, job: Job) -> None:
         if not job.tries:
-            job.first_try_at = time.monotonic()
+            job.first_try_at = self._clock.monotonic()
         answer: Answer | None = None
         error: Error | None = None
         try:
@@ -303,7 +306,7 @@ class Delivery:
         if rule.action is Action.RETRY:
             self._retry(rule, job, error)
             return
-        self._last_alive_at = time.monotonic()
+        self._last_alive_at = self._clock.monotonic()
         if self._queue.got_through():
             self._work_there.notify_all()
         if rule.action in (Action.FAIL, Action.SKIP_TASK):
@@ -324,7 +327,7 @@ class Delivery:
                 job.on_fresh_connection = True
             delay_s = retry_delay_s(job.tries, asked_s)
             self._tell_failure("a 2xx" if error is None else describe_error(error))
-            self._queue.delay(job, time.monotonic() + delay_s, error if 0 < asked_s == delay_s else None)
+            self._queue.delay(job, self._clock.monotonic() + delay_s, error if 0 < asked_s == delay_s else None)
             return
         self._settle(rule, job, Outcome.UNDELIVERED, error)
         # A row that only ever meets errors is one row's trouble as long as others get through meanwhile;

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.reporting.progress import clock
 
@@ -30,21 +30,18 @@ class Claim(NamedTuple):
     """Who has a sync.
 
     ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index. ``until``: when the claim ends if
-    nobody renews it, in seconds since the epoch by this worker's clock.
+    nobody renews it, in seconds since the epoch by this worker's clock. ``is_parked``: its task is deferred, as far as
+    can be told: in its last two minutes a parked claim looks like any other.
     """
 
     run_id: str
     task: str
     until: float
+    is_parked: bool = False
 
     def __str__(self) -> str:
         """The run and its task, with the map index of a mapped one."""
         return f"{self.run_id}, task {self.task.removesuffix('[-1]')}"
-
-    @property
-    def is_parked(self) -> bool:
-        """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
-        return self.until > time.time() + _CLEARLY_PARKED_S
 
     def describe(self, sync_id: str) -> str:
         """What another run that waits for it tells."""
@@ -69,9 +66,20 @@ class Lease:
     :param sync_id: which sync.
     :param run_id: which run.
     :param task: which of its tasks.
+    :param clock: of the thread that renews it.
     """
 
-    def __init__(self, engine: sa.Engine, tables: JournalTables, sync_id: str, run_id: str, task: str) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        tables: JournalTables,
+        sync_id: str,
+        run_id: str,
+        task: str,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._clock = clock
         self._engine = engine
         self._syncs, self._claims = tables.syncs, tables.claims
         self._sync_id = sync_id
@@ -80,7 +88,8 @@ class Lease:
         self._holder = uuid.uuid4().hex
         claims = self._claims.c
         self._mine = sa.and_(claims.sync_id == sync_id, claims.holder == self._holder)
-        self._ended = threading.Event()
+        self._ending = threading.Condition()
+        self._is_to_end = False
         self._keeper: threading.Thread | None = None
         self._is_held = False
         self.generation = 0
@@ -103,7 +112,9 @@ class Lease:
             )
             other = connection.execute(alive.order_by(claims.lease_until.desc()).limit(1)).first()
             if other is not None:
-                return Claim(other.run_id, other.task, other.lease_until - now + time.time())
+                left_s = other.lease_until - now
+                is_parked = left_s > _CLEARLY_PARKED_S
+                return Claim(other.run_id, other.task, self._clock.now() + left_s, is_parked)
             connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
             connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
@@ -118,7 +129,7 @@ class Lease:
         self._stop_keeping()
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
-                lease_until = self._now(connection) + until - time.time() + PARKED_S
+                lease_until = self._now(connection) + until - self._clock.now() + PARKED_S
                 parked = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
                 self.is_lost = not connection.execute(parked).rowcount
 
@@ -146,7 +157,9 @@ class Lease:
 
     def _stop_keeping(self) -> None:
         if self._keeper is not None:
-            self._ended.set()
+            with self._ending:
+                self._is_to_end = True
+                self._ending.notify()
             self._keeper.join()
             self._keeper = None
 
@@ -178,17 +191,25 @@ class Lease:
             self._renew()
         finally:
             # Whatever ended the thread: a claim that nobody renews is none.
-            self.is_lost = self.is_lost or not self._ended.is_set()
+            self.is_lost = self.is_lost or not self._is_to_end
 
     def _renew(self) -> None:
-        until = time.monotonic() + LEASE_S
-        while not self._ended.wait(_RENEW_EVERY_S):
+        until = self._clock.monotonic() + LEASE_S
+        while not self._ends_within(_RENEW_EVERY_S):
             try:
                 with self._engine.begin() as connection:
                     self.is_lost = not self._renewed(connection)
-                until = time.monotonic() + LEASE_S
+                until = self._clock.monotonic() + LEASE_S
             except sa.exc.SQLAlchemyError:
                 # Once more before it is too late; the task's own thread tells what is wrong with the database.
-                self.is_lost = time.monotonic() > until
+                self.is_lost = self._clock.monotonic() > until
             if self.is_lost:
                 return
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Wait for so long; whether the claim is to be renewed no more."""
+        until = self._clock.monotonic() + seconds
+        with self._ending:
+            while not self._is_to_end and (left := until - self._clock.monotonic()) > 0:
+                self._clock.wait(self._ending, left)
+            return self._is_to_end
