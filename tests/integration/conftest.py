@@ -7,11 +7,18 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.delivery import backoff
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_operator
 
 FAST = 1_000_000
 """``requests_per_minute`` for a server that sends no headers to pace by."""
+
+
+@pytest.fixture(autouse=True)
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come after a tenth of the usual delay; how delays grow is for ``tests/unit/test_backoff.py``."""
+    monkeypatch.setattr(backoff, "FIRST_DELAY_S", backoff.FIRST_DELAY_S / 10)
 
 
 @pytest.fixture(scope="session")
