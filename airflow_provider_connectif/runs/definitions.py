@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
     MalformedAnswerError,
@@ -59,6 +59,7 @@ def fetch_definitions(
     consequence: str = UNCHECKED,
     *,
     longest_wait_s: float,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> list[Field] | None:
     """Read the account's field definitions.
 
@@ -66,6 +67,7 @@ def fetch_definitions(
     :param tell_failure: is told of each request that failed and is tried again, in words.
     :param consequence: what it means for the run that there are no definitions, for the log.
     :param longest_wait_s: a ``Retry-After`` of more seconds is not waited for.
+    :param clock: of the delays before a retry.
     :return: ``None`` where the key lacks the scope, so that contacts might still be written. It is logged once, with
         what that means.
     :raises DefinitionsError: a refused key, a response that is none of definitions, or none at all, in each attempt. To
@@ -100,7 +102,7 @@ def fetch_definitions(
         if asked_s > longest_wait_s:
             raise DefinitionsError(error, StopKind.LEFT_ALONE, asked_s)
         tell_failure(describe_error(error))
-        _pause(retry_delay_s(failures, asked_s), stopped)
+        _pause(retry_delay_s(failures, asked_s), stopped, clock)
 
 
 def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callable[[], bool]) -> list[Mapping[str, Any]]:
@@ -142,8 +144,7 @@ def _fields(definitions: list[Mapping[str, Any]]) -> list[Field]:
     return fields
 
 
-def _pause(seconds: float, stopped: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds
-    nothing = threading.Event()
-    while not stopped() and (left := until - time.monotonic()) > 0:
-        nothing.wait(min(left, _POLL_S))
+def _pause(seconds: float, stopped: Callable[[], bool], clock: Clock) -> None:
+    until = clock.monotonic() + seconds
+    while not stopped() and (left := until - clock.monotonic()) > 0:
+        clock.sleep(min(left, _POLL_S))

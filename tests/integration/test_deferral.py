@@ -25,8 +25,8 @@ from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
 
-LIMIT, WINDOW_S = 20, 3.0
-DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.5)}
+LIMIT, WINDOW_S = 20, 2.0
+DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2)}
 
 
 @pytest.fixture(params=usually("postgres"))
