@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -21,7 +22,7 @@ NOT_KNOWN = "is not known to be a field of this account, and an import leaves un
 _MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
 
 LINE_END = "\r\n"
-QUOTING = csv.QUOTE_MINIMAL
+QUOTING: Final = csv.QUOTE_MINIMAL
 
 
 def checked_delimiter(delimiter: str) -> str:

@@ -13,12 +13,12 @@ import pytest
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.support.airflow_runs import xcom
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import run_in_airflow, run_operator
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 
