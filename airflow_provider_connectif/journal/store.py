@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.attempts import Attempts, Series
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.lease import Lease
 from airflow_provider_connectif.journal.lines import (
@@ -29,7 +30,7 @@ from airflow_provider_connectif.journal.lines import (
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
-from airflow_provider_connectif.journal.tables import LONGEST_REASON, VERSION, key_parameter
+from airflow_provider_connectif.journal.tables import LONGEST_REASON, VERSION
 from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -410,7 +411,7 @@ class Journal:
                 self._database.close()
 
     def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
-        parameters = {"sync_id": self._settings.sync_id, "keys": key_parameter(self._database.dialect, keys)}
+        parameters = {"sync_id": self._settings.sync_id, "keys": dialect_named(self._database.dialect).pack_keys(keys)}
         return self._database.read(lambda connection: connection.execute(query, parameters).fetchall())
 
     def _lines_of(self, keys: Collection[str]) -> dict[str, Line]:
