@@ -87,7 +87,7 @@ def broken_setting(error: BaseException) -> str | None:
     if is_of_a_database(error) and (fault := rules.wrong_setting.search(rules.words(error))):
         return f"{kind}: {fault[0]}"
     is_refused = isinstance(error, (TypeError, ValueError)) or kind == "ProgrammingError"
-    return f"its driver refuses the settings ({kind})" if is_refused and not sqlstate(error) else None
+    return f"its driver refuses the settings ({kind})" if is_refused and not rules.code(error) else None
 
 
 def statement_error(error: Exception, conn_id: str, connection: object) -> ReadError | None:

@@ -34,6 +34,7 @@ from airflow_provider_connectif.records.rows import (
 
 _ROWS_AT_ONCE = 250  # of one fetch: how large its rows are is known afterwards
 _FIRST_ROWS = 50
+_MOST_MEANWHILE = BATCH_ROWS - _ROWS_AT_ONCE
 _POLL_S = 0.25  # how soon a stop, and the end of the time, is noticed
 _INTERRUPT_S = 2.0  # how long a query that took too long has to end, and its connection to be closed
 _END = object()
@@ -59,12 +60,16 @@ class _Handover:
         self.put(_END if error is None else error)
         return True
 
-    def put(self, item: Any) -> bool:
-        """Hand over a batch or the end; ``False`` when nobody waits for it any more."""
+    def put(self, item: Any, meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """Hand over a batch or the end; ``False`` when nobody waits for it any more.
+
+        :param meanwhile: called several times a second while the task's thread works at the batch before.
+        """
         while not self._is_over.is_set():
             with suppress(queue.Full):
                 self._items.put(item, timeout=_POLL_S)
                 return True
+            meanwhile()
         return False
 
     def get(self) -> Any:
@@ -115,6 +120,10 @@ class SqlSource:
         self._clock = clock
         self.rows_read = 0
         self._connection: Any = None
+        self._cursor: Any = None
+        self._is_at_end = False
+        self._rows_ahead: list[Any] = []
+        self._fault_ahead: ReadError | None = None
         self._is_cancelled = False
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
@@ -151,11 +160,11 @@ class SqlSource:
         with handover, closing(self._connected()) as self._connection:
             try:
                 for batch in self._batches():
-                    if not handover.put(batch):
+                    if not handover.put(batch, self._fetch_meanwhile):
                         return
                     del batch  # the queue has it, and the next one is about to be read
             finally:
-                self._connection = None
+                self._connection = self._cursor = None
 
     def _fault_of(self, error: BaseException) -> Exception:
         """What the run ends with."""
@@ -195,13 +204,35 @@ class SqlSource:
                 raise
         raise fault
 
-    def _fetch(self, cursor: Any, rows: int, before: int = 0) -> Sequence[Any]:
-        """Fetch rows.
+    def _fetch_meanwhile(self) -> None:
+        """Fetch a row of the next batch, since databases end the session of a reader that does not fetch for long."""
+        ahead = self._rows_ahead
+        is_full = len(ahead) >= _MOST_MEANWHILE or _weight_of_rows(ahead) >= BATCH_BYTES
+        if is_full or not self.rows_read or self._fault_ahead is not None:
+            return
+        try:
+            ahead += self._fetch(1, len(ahead))
+        except ReadError as fault:
+            self._fault_ahead = fault  # raised once the rows before it are handed over
+
+    def _next_rows(self, rows: int, before: int = 0) -> Sequence[Any]:
+        """Rows that were fetched meanwhile, or else newly fetched ones; none at the end.
 
         :param before: how many rows the batch has already.
         """
+        if self._rows_ahead:
+            ahead, self._rows_ahead = self._rows_ahead, []
+            return ahead
+        if self._fault_ahead is not None:
+            raise self._fault_ahead
+        return self._fetch(rows, before)
+
+    def _fetch(self, rows: int, before: int) -> Sequence[Any]:
+        if self._is_at_end:
+            return ()
         try:
-            fetched: Sequence[Any] = cursor.fetchmany(rows)
+            fetched: Sequence[Any] = self._cursor.fetchmany(rows)
+            self._is_at_end = not fetched
             return fetched
         except MemoryError:
             raise  # it is the worker's, and says nothing of a row
@@ -214,7 +245,8 @@ class SqlSource:
             if self._is_cancelled:  # before there was a query to interrupt
                 return
             self._execute(cursor)
-            rows = self._fetch(cursor, _FIRST_ROWS)
+            self._cursor = cursor
+            rows = self._next_rows(_FIRST_ROWS)
             # psycopg2's server-side cursor knows its columns only after the first fetch.
             if cursor.description is None:
                 raise RowsError("the SQL statement returns no rows: sql must be one SELECT")
@@ -227,7 +259,7 @@ class SqlSource:
                 weight, weighed = _weight_of_rows(rows), len(rows)
                 while rows and len(batch) < BATCH_ROWS and weight < BATCH_BYTES:
                     at_once = min(BATCH_ROWS - len(batch), _rows_in(BATCH_BYTES - weight, weight, weighed))
-                    rows = self._fetch(cursor, at_once, len(batch))
+                    rows = self._next_rows(at_once, len(batch))
                     batch += rows
                     weight, weighed = weight + _weight_of_rows(rows), weighed + len(rows)
                 self.rows_read += len(batch)
@@ -235,7 +267,7 @@ class SqlSource:
                 yield without_marks(batch) if isinstance(batch[0], Mapping) else RowBatch(names, batch)
                 batch = []
                 if rows:
-                    rows = self._fetch(cursor, _rows_in(BATCH_BYTES, weight, weighed))
+                    rows = self._next_rows(_rows_in(BATCH_BYTES, weight, weighed))
 
     def cancel(self) -> None:
         """Interrupt a query that runs, where the driver can; may be called from a signal handler."""

@@ -9,13 +9,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.faults import (
-    check_tables,
-    faults_of,
-    is_about_tables,
-    mysql_error,
-    sqlstate,
-)
+from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
+from airflow_provider_connectif.journal.faults import check_tables, faults_of, is_about_tables
 from airflow_provider_connectif.journal.tables import MIGRATIONS, VERSION, JournalTables
 from airflow_provider_connectif.records.outcomes import JournalError
 
@@ -23,7 +18,6 @@ T = TypeVar("T")
 
 _TRIES_TO_CREATE = 5
 _TRIES_AT_DEADLOCKS = 5
-_DEADLOCKS = ("40P01", "40001", 1213)  # SQLSTATE of PostgreSQL: deadlock, serialization; error of MySQL: deadlock
 _FINAL = (sa.exc.ProgrammingError, sa.exc.IdentifierError)  # no such schema, no right to it, a name that is too long
 
 
@@ -110,11 +104,12 @@ class JournalDatabase:
         try:
             return self._despite_deadlocks(action)
         except sa.exc.SQLAlchemyError as error:
-            cause, state = getattr(error, "orig", None), sqlstate(error)
+            cause = getattr(error, "orig", None)
+            state = "" if cause is None else sqlstate(cause)
             words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
             is_final = isinstance(error, final_kinds)
             setting = None if self.is_open else self._broken_setting(cause or error)
-            faults = self._faults() if setting is None and is_about_tables(error) else []
+            faults = self._faults() if setting is None and is_about_tables(error, self.dialect) else []
         except TypeError as error:  # out of a driver's ``connect``, which SQLAlchemy does not wrap
             setting, faults = None if self.is_open else self._broken_setting(error), []
             if setting is None:
@@ -149,7 +144,7 @@ class JournalDatabase:
             try:
                 return action()
             except sa.exc.OperationalError as error:
-                if sqlstate(error) not in _DEADLOCKS and mysql_error(error) not in _DEADLOCKS:
+                if error.orig is None or not dialect_named(self.dialect).is_deadlock(error.orig):
                     raise
                 time.sleep(random.uniform(0.0, 0.2))
         return action()
@@ -228,7 +223,7 @@ class JournalDatabase:
 
     def _version(self) -> int | None:
         """The version of the tables, ``None`` where there are none yet."""
-        self.tables.upsert(self.dialect, ["state"])  # raises for a dialect that is not known
+        dialect_named(self.dialect)  # raises for one that is not known
         meta = self.tables.meta
         lines, inspector = self.tables.lines, sa.inspect(self.engine)
         has_lines = inspector.has_table(lines.name, schema=lines.schema)

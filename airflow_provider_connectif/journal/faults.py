@@ -7,27 +7,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-# No such table, column or database; no right to it. https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
-_MYSQL_ERRORS = (1044, 1049, 1054, 1142, 1143, 1146)
-_SQLITE_WORDS = ("no such table", "no such column", "has no column named", "readonly database")
-_SQLSTATES = ("42", "3F")  # PostgreSQL's classes: syntax error or access rule violation, invalid schema name
+from airflow_provider_connectif.journal.dialects import DIALECTS
 
 
-def is_about_tables(error: Exception) -> bool:
+def is_about_tables(error: Exception, dialect: str) -> bool:
     """Whether an error says that a table or column is missing, or that the user has no right to it.
 
     Another attempt would meet it again.
+
+    :param error: as SQLAlchemy raised it.
+    :param dialect: of its engine.
     """
     if isinstance(error, sa.exc.NoSuchTableError):
         return True
     cause = getattr(error, "orig", None)
-    if cause is None:
-        return False
-    state = sqlstate(error)
-    if state is not None and state.startswith(_SQLSTATES):
-        return True
-    words = str(cause) if type(cause).__module__.startswith("sqlite3") else ""
-    return mysql_error(error) in _MYSQL_ERRORS or any(known in words for known in _SQLITE_WORDS)
+    return cause is not None and dialect in DIALECTS and DIALECTS[dialect].is_about_tables(cause)
 
 
 def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_write: Iterable[sa.Table]) -> None:
@@ -61,18 +55,6 @@ def faults_of(engine: sa.Engine, tables: Iterable[sa.Table]) -> list[str]:
     return [fault for table in tables if (fault := _fault(engine, table))]
 
 
-def sqlstate(error: Exception) -> str | None:
-    """The SQLSTATE of a driver's error, where it has one."""
-    cause = getattr(error, "orig", None)
-    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state
-
-
-def mysql_error(error: Exception) -> Any:
-    """The number that MySQL's drivers give first."""
-    return next(iter(getattr(getattr(error, "orig", None), "args", ())), None)
-
-
 def _fault(engine: sa.Engine, table: sa.Table) -> str:
     inspector = sa.inspect(engine)
     if not inspector.has_table(table.name, schema=table.schema):
@@ -95,7 +77,7 @@ def _fails(engine: sa.Engine, statement: Any) -> bool:
         try:
             connection.execute(statement)
         except sa.exc.DBAPIError as error:
-            return is_about_tables(error)
+            return is_about_tables(error, engine.dialect.name)
         finally:
             transaction.rollback()
     return False

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.reporting.progress import clock
 
@@ -22,13 +23,6 @@ _TRIES_BEFORE_TELLING = 10
 _TELL_AGAIN_S = 600.0
 
 _CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
-
-
-_CLOCKS = {
-    "postgresql": sa.text("select extract(epoch from clock_timestamp())"),
-    "sqlite": sa.text("select (julianday('now') - 2440587.5) * 86400.0"),  # the Julian day of the epoch
-    **dict.fromkeys(("mysql", "mariadb"), sa.text("select unix_timestamp(sysdate(6))")),
-}
 
 
 class Claim(NamedTuple):
@@ -220,7 +214,7 @@ class Lease:
 
     def _now(self, connection: sa.Connection) -> float:
         """Seconds since the epoch by the database's clock."""
-        return float(connection.execute(_CLOCKS[connection.dialect.name]).scalar_one())
+        return float(connection.execute(dialect_named(connection.dialect.name).clock).scalar_one())
 
     def _keep(self) -> None:
         try:

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.attempts import Series
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.lines import NOT_BEFORE_3, Line
 from airflow_provider_connectif.journal.states import INVALID
-from airflow_provider_connectif.journal.tables import VERSION, key_parameter
+from airflow_provider_connectif.journal.tables import VERSION
 
 
 class LineReader:
@@ -84,5 +85,5 @@ class LineReader:
         return {row[0]: Line(*row[1:]) for row in self._found(self._select, keys)} if keys else {}
 
     def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
-        parameters = {"sync_id": self._sync_id, "keys": key_parameter(self._database.dialect, keys)}
+        parameters = {"sync_id": self._sync_id, "keys": dialect_named(self._database.dialect).pack_keys(keys)}
         return self._database.read(lambda connection: connection.execute(query, parameters).fetchall())

@@ -1,14 +1,14 @@
-"""The journal's tables, and the statements that dialects spell differently."""
+"""The journal's tables, and the statements about its lines."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.dialects import dialect_named, exact_text, long_text
 from airflow_provider_connectif.journal.states import INVALID
 
 VERSION = 3
@@ -17,22 +17,6 @@ _LONGEST_KEY = 320
 _LONGEST_DIGEST = 32
 LONGEST_REASON = 500
 _DIGESTS = ("row_digest", "patch_digest", "mapping_digest")
-_KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
-
-
-def _exact(length: int) -> Any:
-    """Text of any letters, each told from all others; MySQL's defaults may know Latin ones only, and ignore case."""
-    from sqlalchemy.dialects import mysql
-
-    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(exact, "mysql").with_variant(exact, "mariadb")
-
-
-def _long_text() -> Any:
-    """Text of any length; MySQL's plain one ends at 64 KiB."""
-    from sqlalchemy.dialects import mysql
-
-    return sa.Text().with_variant(mysql.LONGTEXT(), "mysql").with_variant(mysql.LONGTEXT(), "mariadb")
 
 
 class JournalTables:
@@ -47,8 +31,8 @@ class JournalTables:
         self.lines = sa.Table(
             name,
             self.metadata,
-            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
-            sa.Column("contact_key", _exact(_LONGEST_KEY), primary_key=True),
+            sa.Column("sync_id", exact_text(LONGEST_NAME), primary_key=True),
+            sa.Column("contact_key", exact_text(_LONGEST_KEY), primary_key=True),
             sa.Column("state", sa.String(12), nullable=False),
             sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
@@ -57,20 +41,20 @@ class JournalTables:
             sa.Column("refused_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("refused_at", sa.DateTime(timezone=True)),
             sa.Column("status_code", sa.Integer),
-            sa.Column("reason", _exact(LONGEST_REASON)),
-            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("reason", exact_text(LONGEST_REASON)),
+            sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("generation", sa.Integer, nullable=False),
             # Since version 3; empty in lines that were written before.
             sa.Column("delivered_as", sa.String(12)),
             sa.Column("delivered_generation", sa.Integer),
-            sa.Column("refused_run", _exact(LONGEST_NAME)),
+            sa.Column("refused_run", exact_text(LONGEST_NAME)),
             sa.Column("invalid_digest", sa.String(_LONGEST_DIGEST)),
-            sa.Column("invalid_run", _exact(LONGEST_NAME)),
+            sa.Column("invalid_run", exact_text(LONGEST_NAME)),
         )
         self.syncs = sa.Table(
             f"{name}_syncs",
             self.metadata,
-            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
+            sa.Column("sync_id", exact_text(LONGEST_NAME), primary_key=True),
             sa.Column("generation", sa.Integer, nullable=False),
         )
         # Which tasks of which run are at work on a sync, or mean to come back to it.
@@ -78,9 +62,9 @@ class JournalTables:
             f"{name}_claims",
             self.metadata,
             sa.Column("holder", sa.String(_LONGEST_DIGEST), primary_key=True),
-            sa.Column("sync_id", _exact(LONGEST_NAME), nullable=False),
-            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
-            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
+            sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
+            sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("lease_until", sa.Float(53), nullable=False),
         )
         self.meta = sa.Table(
@@ -94,10 +78,10 @@ class JournalTables:
         self.runs = sa.Table(
             f"{name}_runs",
             self.metadata,
-            sa.Column("sync_id", _exact(LONGEST_NAME), primary_key=True),
+            sa.Column("sync_id", exact_text(LONGEST_NAME), primary_key=True),
             sa.Column("run_key", sa.String(_LONGEST_DIGEST), primary_key=True),
-            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
-            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
+            sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("tries", sa.Integer, nullable=False),
             sa.Column("try_number", sa.Integer),
             sa.Column("max_tries", sa.Integer),
@@ -105,9 +89,9 @@ class JournalTables:
             sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
             sa.Column("ended_at", sa.DateTime(timezone=True)),
             sa.Column("generation", sa.Integer, nullable=False),
-            sa.Column("generations", _long_text(), nullable=False),
+            sa.Column("generations", long_text(), nullable=False),
             sa.Column("keyless", sa.Integer),
-            sa.Column("counts", _long_text(), nullable=False),
+            sa.Column("counts", long_text(), nullable=False),
         )
 
         # What a run has still to send while no process works at it.
@@ -115,11 +99,11 @@ class JournalTables:
             f"{name}_plans",
             self.metadata,
             sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
-            sa.Column("sync_id", _exact(LONGEST_NAME), nullable=False),
-            sa.Column("run_id", _exact(LONGEST_NAME), nullable=False),
-            sa.Column("task", _exact(LONGEST_NAME), nullable=False),
+            sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
+            sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
+            sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("kept_until", sa.Float(53), nullable=False),
-            sa.Column("state", _long_text(), nullable=False),
+            sa.Column("state", long_text(), nullable=False),
         )
         self.pending = sa.Table(
             f"{name}_pending",
@@ -128,11 +112,11 @@ class JournalTables:
             # Of a change: its place in the order of sending. Of a row to import: its number in the source.
             sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("file", sa.Integer),
-            sa.Column("contact_key", _exact(_LONGEST_KEY), nullable=False),
+            sa.Column("contact_key", exact_text(_LONGEST_KEY), nullable=False),
             sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("mapping_digest", sa.String(_LONGEST_DIGEST)),
-            sa.Column("payload", _long_text()),
+            sa.Column("payload", long_text()),
         )
 
     def upsert(self, dialect: str, columns: list[str], source: Any = None, *, is_late: bool = False) -> Any:
@@ -145,27 +129,11 @@ class JournalTables:
         :param is_late: set the columns whatever the generation of the line.
         :raises ValueError: the dialect is none of PostgreSQL, SQLite, MySQL and MariaDB.
         """
-        from sqlalchemy.dialects import mysql, postgresql, sqlite
 
         def filled(insert: Any) -> Any:
             return insert if source is None else insert.from_select(["sync_id", "contact_key", *columns], source)
 
-        if dialect in ("postgresql", "sqlite"):
-            insert: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](self.lines)
-            return filled(insert).on_conflict_do_update(
-                index_elements=["sync_id", "contact_key"], set_=self._set(columns, insert.excluded, is_late)
-            )
-        if dialect in ("mysql", "mariadb"):
-            insert = mysql.insert(self.lines)
-            # MySQL assigns from left to right: what the others are compared with comes last, and what is computed from
-            # the others comes first.
-            order = ("refused_run", "", "row_digest", "patch_digest", "generation")
-            values = sorted(
-                self._set(columns, insert.inserted, is_late).items(),
-                key=lambda item: order.index(item[0] if item[0] in order else ""),
-            )
-            return filled(insert).on_duplicate_key_update(values)
-        raise ValueError(f"no journal in a {dialect} database: use PostgreSQL, MySQL, MariaDB or SQLite")
+        return dialect_named(dialect).insert_or_set(self.lines, filled, lambda new: self._set(columns, new, is_late))
 
     def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
         """Insert or set the lines of pending rows, as :meth:`upsert` does, by one statement.
@@ -195,16 +163,9 @@ class JournalTables:
         return sa.case((lines.state != INVALID, lines.row_digest), else_=sa.null())
 
     def lines_of(self, dialect: str, columns: Sequence[Any]) -> Any:
-        """Select lines by ``sync_id`` and ``keys``, as :func:`key_parameter` packs them."""
+        """Select lines by ``sync_id`` and ``keys``, as the dialect packs them."""
         lines = self.lines.c
-        if dialect == "postgresql":
-            unpacked: Any = sa.func.string_to_array(sa.bindparam("keys", type_=sa.String), _KEY_SEPARATOR)
-            among: Any = lines.contact_key == sa.any_(unpacked)
-        elif dialect == "sqlite":
-            unpacked = sa.func.json_each(sa.bindparam("keys", type_=sa.String)).table_valued("value")
-            among = lines.contact_key.in_(sa.select(unpacked.c.value))
-        else:
-            among = lines.contact_key.in_(sa.bindparam("keys", expanding=True))
+        among = dialect_named(dialect).among_keys(lines.contact_key)
         return sa.select(*(lines[column] if isinstance(column, str) else column for column in columns)).where(
             lines.sync_id == sa.bindparam("sync_id", type_=sa.String), among
         )
@@ -227,16 +188,6 @@ class JournalTables:
             for column in ("row_digest", "patch_digest"):
                 values[column] = sa.case((is_newer, new[column]), (agree, old[column]), else_=sa.null())
         return values
-
-
-def key_parameter(dialect: str, keys: Collection[str]) -> Any:
-    """A list of keys as the ``keys`` of :meth:`JournalTables.lines_of`: one text where a dialect can unpack it.
-
-    A thousand parameters would cost more than the look-up.
-    """
-    if dialect == "postgresql":
-        return _KEY_SEPARATOR.join(keys)
-    return json.dumps(list(keys)) if dialect == "sqlite" else list(keys)
 
 
 def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:

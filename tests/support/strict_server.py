@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_after": None,  # on a 429: "seconds", HTTP "date", or nothing
     "clock_ahead_s": 0.0,  # of the server, against the client
     "delay_s": 0.0,
+    "gate": "",  # path of a file: while it is there, no request for a contact is responded to
     "shows": "id",  # what a PATCH responds with: the "contact", its "id" only, or "nothing"
     "fields_a_page": 7,
     "fields_fault": None,  # what is done to every GET /contact-fields/

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy.exc
 
 from airflow_provider_connectif.databases.error_rules import is_of_a_database
-from airflow_provider_connectif.databases.read_errors import is_statement_wrong, read_error
+from airflow_provider_connectif.databases.read_errors import broken_setting, is_statement_wrong, read_error
 
 
 def of_mysql(driver: str, number: int, words: str = "somebody's value") -> Exception:
@@ -104,6 +104,14 @@ def test_mysql_tells_by_its_number(driver: str, number: int, is_wrong: bool) -> 
     # Limits that pass have the state of a syntax error there.
     error.sqlstate = "42000"  # type: ignore[attr-defined]
     assert is_statement_wrong(error) is is_wrong
+
+
+@pytest.mark.parametrize("driver", ["MySQLdb", "pymysql.err", "mysql.connector.errors"])
+def test_what_mysql_s_server_has_numbered_is_no_setting_that_its_driver_refuses(driver: str) -> None:
+    assert broken_setting(of_mysql(driver, 1146, "Table 'x.connectif_journal' doesn't exist")) is None
+    unnumbered = of_mysql(driver, 1146)
+    unnumbered.args = ("no such option",)
+    assert broken_setting(unnumbered) == "its driver refuses the settings (ProgrammingError)"
 
 
 def test_what_sqlalchemy_has_wrapped_is_looked_at_itself() -> None:

@@ -1,0 +1,154 @@
+"""What the databases that can hold a journal spell differently: one table, :data:`DIALECTS`, by SQLAlchemy's names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+_LINE_KEY = ("sync_id", "contact_key")
+_KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
+
+# PostgreSQL's SQLSTATEs: deadlock, serialization failure; syntax error or access rule violation, invalid schema name.
+_POSTGRES_DEADLOCKS = ("40P01", "40001")
+_POSTGRES_OF_TABLES = ("42", "3F")
+# MySQL's numbers: deadlock; no such table, column or database, no right to it.
+# https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+_MYSQL_DEADLOCKS = (1213,)
+_MYSQL_OF_TABLES = (1044, 1049, 1054, 1142, 1143, 1146)
+_SQLITE_OF_TABLES = ("no such table", "no such column", "has no column named", "readonly database")
+# MySQL assigns from left to right: what is computed from the others comes first, and what they are compared with last.
+_MYSQL_ORDER = ("refused_run", "", "row_digest", "patch_digest", "generation")
+
+Fill = Callable[[Any], Any]
+"""Gives an INSERT its source, where it has one."""
+NewValues = Callable[[Any], Mapping[str, Any]]
+"""What to set in a line that is there, of the columns of the new one."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one kind of database does what the journal needs.
+
+    :param clock: seconds since the epoch by the database's clock.
+    :param insert_or_set: one statement that inserts a line, or changes the one that is there.
+    :param among_keys: whether a column is among the parameter ``keys``.
+    :param pack_keys: keys as that parameter: one text where the database can unpack it, since a thousand parameters
+        would cost more than the look-up.
+    :param is_deadlock: whether the database has undone a driver's statement to end a deadlock.
+    :param is_about_tables: whether a driver's error says that a table or column is missing, or out of reach.
+    """
+
+    clock: sa.TextClause
+    insert_or_set: Callable[[sa.Table, Fill, NewValues], Any]
+    among_keys: Callable[[Any], Any]
+    pack_keys: Callable[[Collection[str]], Any]
+    is_deadlock: Callable[[BaseException], bool]
+    is_about_tables: Callable[[BaseException], bool]
+
+
+def exact_text(length: int) -> Any:
+    """Text of any letters, each told from all others; MySQL's defaults may know Latin ones only, and ignore case."""
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.String(length).with_variant(exact, "mysql").with_variant(exact, "mariadb")
+
+
+def long_text() -> Any:
+    """Text of any length; MySQL's plain one ends at 64 KiB."""
+    return sa.Text().with_variant(mysql.LONGTEXT(), "mysql").with_variant(mysql.LONGTEXT(), "mariadb")
+
+
+def _on_conflict(insert_into: Callable[[sa.Table], Any], lines: sa.Table, fill: Fill, values: NewValues) -> Any:
+    insert = insert_into(lines)
+    return fill(insert).on_conflict_do_update(index_elements=list(_LINE_KEY), set_=values(insert.excluded))
+
+
+def _on_duplicate_key(lines: sa.Table, fill: Fill, values: NewValues) -> Any:
+    insert = mysql.insert(lines)
+
+    def place(item: tuple[str, Any]) -> int:
+        return _MYSQL_ORDER.index(item[0] if item[0] in _MYSQL_ORDER else "")
+
+    return fill(insert).on_duplicate_key_update(sorted(values(insert.inserted).items(), key=place))
+
+
+def _among_array(column: Any) -> Any:
+    return column == sa.any_(sa.func.string_to_array(sa.bindparam("keys", type_=sa.String), _KEY_SEPARATOR))
+
+
+def _among_json(column: Any) -> Any:
+    unpacked = sa.func.json_each(sa.bindparam("keys", type_=sa.String)).table_valued("value")
+    return column.in_(sa.select(unpacked.c.value))
+
+
+def _among_parameters(column: Any) -> Any:
+    return column.in_(sa.bindparam("keys", expanding=True))
+
+
+def _as_json(keys: Collection[str]) -> str:
+    return json.dumps(list(keys))
+
+
+def sqlstate(error: BaseException) -> str:
+    """The SQLSTATE of a driver's error; empty where it has none."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+
+
+def _has_state(states: tuple[str, ...], error: BaseException) -> bool:
+    return sqlstate(error).startswith(states)
+
+
+def _has_number(numbers: tuple[int, ...], error: BaseException) -> bool:
+    return next(iter(error.args), None) in numbers  # the drivers give it first
+
+
+def _has_words(words: tuple[str, ...], error: BaseException) -> bool:
+    return any(known in str(error) for known in words)
+
+
+_MYSQL = Dialect(
+    clock=sa.text("select unix_timestamp(sysdate(6))"),
+    insert_or_set=_on_duplicate_key,
+    among_keys=_among_parameters,
+    pack_keys=list,
+    is_deadlock=partial(_has_number, _MYSQL_DEADLOCKS),
+    is_about_tables=partial(_has_number, _MYSQL_OF_TABLES),
+)
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {
+        "postgresql": Dialect(
+            clock=sa.text("select extract(epoch from clock_timestamp())"),
+            insert_or_set=partial(_on_conflict, postgresql.insert),
+            among_keys=_among_array,
+            pack_keys=_KEY_SEPARATOR.join,
+            is_deadlock=partial(_has_state, _POSTGRES_DEADLOCKS),
+            is_about_tables=partial(_has_state, _POSTGRES_OF_TABLES),
+        ),
+        "sqlite": Dialect(
+            clock=sa.text("select (julianday('now') - 2440587.5) * 86400.0"),  # the Julian day of the epoch
+            insert_or_set=partial(_on_conflict, sqlite.insert),
+            among_keys=_among_json,
+            pack_keys=_as_json,
+            is_deadlock=partial(_has_words, ()),  # it has one writer at a time
+            is_about_tables=partial(_has_words, _SQLITE_OF_TABLES),
+        ),
+        "mysql": _MYSQL,
+        "mariadb": _MYSQL,
+    }
+)
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect that SQLAlchemy calls so.
+
+    :raises ValueError: it is none of PostgreSQL, SQLite, MySQL and MariaDB.
+    """
+    if name not in DIALECTS:
+        raise ValueError(f"no journal in a {name} database: use PostgreSQL, MySQL, MariaDB or SQLite")
+    return DIALECTS[name]

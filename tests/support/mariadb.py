@@ -1,0 +1,62 @@
+"""A MariaDB of its own, where there is one on this machine and a driver for it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.support.strict_server import until
+
+# As root it does not start without being told so.
+_USER = ["--user=root"] if os.geteuid() == 0 else []
+
+
+def what_is_missing() -> str:
+    """What this machine lacks for it, in words; empty if nothing."""
+    for program in ("mariadbd", "mariadb-install-db"):
+        if shutil.which(program) is None:
+            return f"needs {program}, of MariaDB's server"
+    for module, package in (("MySQLdb", "mysqlclient"), ("airflow.providers.mysql", "apache-airflow-providers-mysql")):
+        try:
+            found = importlib.util.find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            return f"needs the package {package}"
+    return ""
+
+
+@contextlib.contextmanager
+def mariadb_server(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
+    """Start one in an empty folder; gives the fields of an Airflow connection to it.
+
+    :param folder: its path must be short, since a socket lies in it.
+    :param options: for ``mariadbd``.
+    """
+    data, where = folder / "data", folder / "socket"
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+    subprocess.run([*install, "--skip-test-db", *_USER], check=True, stdout=subprocess.DEVNULL)
+    command = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={where}", "--skip-networking"]
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen([*command, f"--pid-file={folder / 'pid'}", *_USER, *options], stdout=log, stderr=log)
+    try:
+        until(lambda: where.exists() or process.poll() is not None, within_s=60)
+        assert process.poll() is None, (folder / "log").read_text(errors="replace")
+        yield {
+            "conn_type": "mysql",
+            "host": "localhost",
+            "login": "root",
+            "password": "",
+            "schema": "mysql",
+            "extra": {"unix_socket": str(where)},
+        }
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
