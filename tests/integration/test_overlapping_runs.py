@@ -74,8 +74,14 @@ def claims_of(journal: JournalDatabase) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
 def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_ended(
-    kind: str, journal: JournalDatabase, strict: StrictServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    kind: str,
+    journal: JournalDatabase,
+    strict: StrictServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(lease, "_LOOK_EVERY_S", 2.0)
     holder = Holder(tmp_path, rows(5))
     arguments = {"kind": kind, "rows": rows(5, visits=1), **DEFERRABLE}
     if kind == "ContactImportOperator":
@@ -87,9 +93,13 @@ def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_en
     assert claims_of(journal) == ["dag/first"]
     path, kwargs = second.error.trigger.serialize()  # type: ignore[union-attr]
     assert path == "airflow_provider_connectif.triggers.claim.ClaimTrigger"
-    assert kwargs["until"] <= time.time() + 0.5
+    assert kwargs["until"] <= time.time() + 2.0
     still_held = come_back(second, **arguments)
     assert still_held.state == "deferred"
+    before, after = kwargs["start"]["effort"], still_held.error.trigger.start["effort"]  # type: ignore[union-attr]
+    asleep_s, on_the_worker_s = kwargs["until"] - before["deferred_at"], 0.9  # ten looks
+    assert after["waited_for_others_s"] - before["waited_for_others_s"] >= asleep_s + on_the_worker_s - 0.01
+    assert after["deferrals"] == before["deferrals"] + 1 == 2
     assert (strict.requests, holder.process.has_ended()) == (0, False)
     lines = provider_lines(capfd.readouterr().out)
     assert [line.partition(" ")[0] for line in lines] == ["Delivering", "Sync", "Sync"]
@@ -220,6 +230,35 @@ def test_a_deferred_run_whose_claim_has_gone_to_another_waits_for_that_one(
     assert second.state == "success"
     assert (second.summary["read"], second.summary["deferrals"]) == (5, 1)
     assert len(strict.contacts) == 5
+
+
+def test_a_deferred_run_continues_with_its_plan_after_one_that_died_before_it_did_anything(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "PARKED_S", -60.0)
+    connection("connectif_default", **strict.connection(timeout=5))
+    strict.reset(limit=3, window_s=1.5, headers="fraction")
+    arguments = {"defer_after": timedelta(seconds=0.2), **DEFERRABLE}
+    second = deliver("second", rows=rows(5), **arguments)
+    assert second.state == "deferred"
+    names = "holder, sync_id, run_id, task, lease_until"
+    values = f"'x', 'nightly', 'dag/other', 'patch[-1]', {time.time() + 6.0}"
+    journal.query(f"insert into connectif_journal_claims ({names}) values ({values})")
+
+    second = come_back(second, rows=_never(), **arguments)
+    assert second.state == "deferred"
+    while second.state == "deferred":
+        deferrals = second.error.trigger.start["effort"]["deferrals"]  # type: ignore[union-attr]
+        second = come_back(second, rows=_never(), **arguments)
+
+    assert second.state == "success"
+    assert second.summary["deferrals"] == 1 + deferrals
+    assert (second.summary["read"], second.summary["created"], strict.requests) == (5, 5, 5)
+
+
+def _never() -> Iterator[dict[str, Any]]:
+    raise AssertionError("the source was read a second time")
+    yield {}
 
 
 @pytest.mark.versions
