@@ -119,6 +119,8 @@ class PendingChanges:
             digest = _digest(change.contact)
             earlier = by_contact.get(digest)
             by_contact[digest] = change if earlier is None else self._merged(earlier, change)
+        if not by_contact:
+            return
         known = self._rows_of(by_contact)
         for digest, row in known.items():
             by_contact[digest] = self._merged(_unpacked(row), by_contact[digest])
