@@ -16,6 +16,8 @@ from airflow_provider_connectif.records.rows import Row, RowBatch
 _RULES_VERSION = b"2"  # to be raised when a rule changes what is sent; then every row is looked at once more
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
 
+_in_one_form = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # json.dumps would make one for each
+
 Values = Sequence[Any]
 
 
@@ -112,7 +114,7 @@ def patch_digest(properties: Mapping[str, Any], way: str = "", key: str = "") ->
     :param way: as of :func:`mapping_digest`.
     :param key: whose patch it is, in one form for all spellings. Blank: nobody's, as lines of earlier versions have it.
     """
-    text = json.dumps(properties, sort_keys=True, separators=(",", ":"))
+    text = _in_one_form(properties)
     if key:
         text += f"\n{key}"  # JSON in this form has no line break
     return hashlib.blake2b(text.encode(), key=way.encode(), digest_size=_SIZE).hexdigest()
