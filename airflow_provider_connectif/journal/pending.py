@@ -25,6 +25,7 @@ _CACHE_KIB = 16_000
 _PAGE_BYTES = 8192
 _KEY_BYTES = 16  # of a contact's digest; a hundred million contacts collide with a probability below 1e-22
 _KEYS_AT_ONCE = 500
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each
 
 
 class Rank(IntEnum):
@@ -122,6 +123,8 @@ class PendingChanges:
             digest = _digest(change.contact)
             earlier = by_contact.get(digest)
             by_contact[digest] = change if earlier is None else self._merged(earlier, change)
+        if not by_contact:
+            return
         known = self._rows_of(by_contact)
         for digest, row in known.items():
             by_contact[digest] = self._merged(_unpacked(row), by_contact[digest])
@@ -212,7 +215,7 @@ class PendingChanges:
     def _packed(self, digest: bytes, change: PendingChange) -> tuple[Any, ...]:
         patch = change.patch
         row, sent, mapping = patch.digests or Digests("", "", "")
-        payload = json.dumps(
+        payload = _encoded(
             [
                 patch.key,
                 patch.properties,
@@ -221,9 +224,7 @@ class PendingChanges:
                 row,
                 mapping,
                 patch.is_new,
-            ],
-            ensure_ascii=False,
-            separators=(",", ":"),
+            ]
         ).encode("utf-8", "surrogatepass")
         is_journaled = patch.digests is not None
         return (

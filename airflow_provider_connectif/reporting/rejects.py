@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, Protocol
+from uuid import UUID
 
 from airflow_provider_connectif.records.values import MOST_BITS, safe_text
 
 _DEEPEST = 20  # levels of nesting that are written out
+_KINDS_WITH_TEXT = frozenset((date, datetime, time, Decimal, UUID))
 
 
 class TextSink(Protocol):
@@ -78,6 +82,11 @@ class Rejects:
 
 def jsonable(value: Any, depth: int = 0) -> Any:
     """A value of a row in a form that JSON knows; what it does not know becomes text."""
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind in _KINDS_WITH_TEXT:  # before all others are asked whether they are mappings, which takes ten times as long
+        return str(value)
     if value is None or isinstance(value, bool) or (isinstance(value, int) and value.bit_length() <= MOST_BITS):
         return value
     if isinstance(value, float):
