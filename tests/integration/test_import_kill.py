@@ -258,12 +258,12 @@ def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
 def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering: dict[str, Any]) -> None:
     strict.update(import_hold="queued")
     limit = timedelta(seconds=4)
-    first = import_rows("night", rows=ROWS, deferrable=True, execution_timeout=limit, **remembering)
+    first = import_rows("night", rows=rows(20), deferrable=True, execution_timeout=limit, **remembering)
     assert first.state == "deferred"
     assert first.error.timeout <= limit + timedelta(minutes=1)  # type: ignore[union-attr]
     event = event_of(first)
     assert event["why"] == "deadline"
     arguments = {"deferrable": True, "method": "execute_complete", "event": event, "execution_timeout": limit}
-    run = import_rows("night", rows=ROWS, **(remembering | arguments))
+    run = import_rows("night", rows=rows(20), **(remembering | arguments))
     assert run.state == "up_for_retry"
     assert "execution_timeout is over" in str(run.error)

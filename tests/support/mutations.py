@@ -190,7 +190,7 @@ def fails_without(mutation: Mutation, folder: Path, tests: str) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "e2e"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     apply(mutation, folder / PACKAGE)
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=60", "--timeout-method=thread"]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=30", "--timeout-method=signal"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, f"{tests}/{mutation.caught_by}"],
         cwd=folder,

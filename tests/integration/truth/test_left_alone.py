@@ -51,7 +51,6 @@ def an_hour(form: str) -> dict[str, str]:
 # Connectif asks to be left alone for an hour: a worker sleeps for it, once for each attempt of each row.
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("form", ["seconds", "an HTTP date", "an ISO date", "an epoch"])
 @pytest.mark.parametrize("status", [503, 429])
 def test_an_hour_is_not_waited_for_on_a_worker(
@@ -66,7 +65,6 @@ def test_an_hour_is_not_waited_for_on_a_worker(
     assert strict.received <= 16
 
 
-@pytest.mark.timeout(60)
 def test_the_same_in_a_task_of_airflow(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     strict.reset(faults=[{"status": 503, "headers": {"Retry-After": "3600"}}])
     run = run_in_airflow(run_dag, rows=MANY, fields="builtin", retries=0)
@@ -74,7 +72,6 @@ def test_the_same_in_a_task_of_airflow(strict: StrictServer, run_dag: Callable[.
     assert strict.received <= 16
 
 
-@pytest.mark.timeout(60)
 def test_a_window_that_opens_in_an_hour_is_not_waited_for(
     strict: StrictServer, connection: Callable[..., None], run: Callable[..., Run]
 ) -> None:
@@ -85,7 +82,6 @@ def test_a_window_that_opens_in_an_hour_is_not_waited_for(
     assert "its rate limit" in str(end.error)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("with_journal", [True, False])
 def test_one_row_that_is_to_come_later_holds_up_none_of_the_others(
     with_journal: bool, request: pytest.FixtureRequest, a_second: StrictServer, airflow_db: None
@@ -99,7 +95,6 @@ def test_one_row_that_is_to_come_later_holds_up_none_of_the_others(
     assert "HTTP 503" in str(end.error)
 
 
-@pytest.mark.timeout(60)
 def test_a_delay_within_the_limit_is_waited_for(strict: StrictServer, run: Callable[..., Run]) -> None:
     strict.reset(faults=[{"keys": ONE, "attempts": 1, "status": 503, "headers": {"Retry-After": "2"}}])
     began_at = time.monotonic()
@@ -110,7 +105,6 @@ def test_a_delay_within_the_limit_is_waited_for(strict: StrictServer, run: Calla
 # The limit is the connection's, for contacts, definitions and imports alike; it was read and then forgotten.
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("status", [503, 429])
 @pytest.mark.parametrize("kind", ["contacts", "definitions", "imports"])
 def test_the_limit_is_that_of_the_connection(
@@ -140,7 +134,6 @@ def test_the_limit_may_be_longer_or_shorter(
 # Where the task can defer, the hour costs no worker, and the row comes first when it is over.
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("status", [503, 429])
 def test_a_task_that_can_defer_waits_without_a_worker(
     status: int, journal: JournalDatabase, strict: StrictServer
@@ -157,7 +150,6 @@ def test_a_task_that_can_defer_waits_without_a_worker(
     assert (second.state, second.summary["created"]) == ("success", 10)
 
 
-@pytest.mark.timeout(60)
 def test_a_server_that_puts_off_for_ever_ends_the_task(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
 ) -> None:
@@ -175,7 +167,6 @@ def test_a_server_that_puts_off_for_ever_ends_the_task(
 # Refusals that are not yet known to be the rows' fault must survive a deferral, and are forgotten if all are rejected.
 
 
-@pytest.mark.timeout(60)
 def test_a_run_that_stops_after_a_deferral_holds_no_row_either(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
 ) -> None:
@@ -193,7 +184,6 @@ def test_a_run_that_stops_after_a_deferral_holds_no_row_either(
 # Definitions: Retry-After is not looked at, so that five attempts are over in a few seconds.
 
 
-@pytest.mark.timeout(60)
 def test_definitions_come_when_connectif_is_asked_as_late_as_it_wants(a_second: StrictServer) -> None:
     a_second.reset(fields_fault={"status": 503, "headers": {"Retry-After": "600"}})
     end = run_operator(rows=[{"email": "a@example.com", "tier": "gold"}])
@@ -202,7 +192,6 @@ def test_definitions_come_when_connectif_is_asked_as_late_as_it_wants(a_second: 
     assert a_second.requests == 1
 
 
-@pytest.mark.timeout(60)
 def test_definitions_that_come_later_are_waited_for_without_a_worker(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -220,7 +209,6 @@ def test_definitions_that_come_later_are_waited_for_without_a_worker(
 # What an author says about contacts must not decide about definitions.
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("on_response", [{"5xx": "reject"}, {"5xx": "skip"}, {"no_answer": "accept"}])
 def test_an_authors_table_is_for_contacts_only(on_response: dict[Any, str], strict: StrictServer) -> None:
     strict.reset(fields_fault={"status": 503, "headers": {"Retry-After": "0.5"}})
