@@ -157,6 +157,10 @@ class SyncOperator(SyncArguments):
         """What it means for the run that there are no definitions, where it is not what the resource says."""
         return ""
 
+    def _definitions_timeout_s(self) -> float | None:
+        """Seconds in which the account's definitions must be there. Default: no limit but that of each request."""
+        return None
+
     def _connections(self) -> int:
         """Connections that the client keeps open."""
         return 1
@@ -253,6 +257,7 @@ class SyncOperator(SyncArguments):
                 conn_id=str(self.connectif_conn_id),
                 way=self._way(),
                 without_definitions=self._without_definitions(),
+                definitions_timeout_s=self._definitions_timeout_s(),
             )
             earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
             made = Run(client, resource, goal, report, opened, settings, earlier=earlier)

@@ -49,6 +49,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     :param poll_interval: between two looks at an import, and before a full queue is tried again. Default 20 seconds.
     :param timeout: from the first upload to the end of the last import, for each try. Default 6 hours: how long
         imports take is not documented, and a nightly one that takes longer is somebody's business before the next.
+        Before that the field definitions have as long. Reading the source does not count.
     :param max_file_bytes: every file is smaller. Default 48 MB; Connectif takes 50 MB.
     :param patch_leftovers: where the sets of filled columns make more files than the queue of ten takes, deliver the
         smallest by PATCH, a request a contact. Default: they are uploaded once there is room.
@@ -134,6 +135,9 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         from airflow_provider_connectif.imports.import_sink import WITHOUT_DEFINITIONS
 
         return WITHOUT_DEFINITIONS
+
+    def _definitions_timeout_s(self) -> float:
+        return self.timeout.total_seconds()
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
