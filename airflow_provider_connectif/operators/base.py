@@ -179,8 +179,8 @@ class SyncOperator(SyncArguments):
         """What it means for the run that there are no definitions, where it is not what the resource says."""
         return ""
 
-    def _definitions_timeout(self) -> timedelta | None:
-        """In which the definitions must be there; ``None``: no limit but that of each request."""
+    def _definitions_timeout_s(self) -> float | None:
+        """Seconds in which the account's definitions must be there. Default: no limit but that of each request."""
         return None
 
     def _connections(self) -> int:
@@ -283,7 +283,6 @@ class SyncOperator(SyncArguments):
             parts = Parts(client, resource, report, opened)
             goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
             limit = self.execution_timeout if self.deferrable else None
-            in_time = self._definitions_timeout()
             settings = RunSettings(
                 budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
                 live_definitions=self._asks_for_definitions(),
@@ -297,7 +296,7 @@ class SyncOperator(SyncArguments):
                 conn_id=str(self.connectif_conn_id),
                 way=self._way(),
                 without_definitions=self._without_definitions(),
-                definitions_timeout_s=None if in_time is None else in_time.total_seconds(),
+                definitions_timeout_s=self._definitions_timeout_s(),
             )
             earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
             made = Run(client, resource, goal, report, opened, settings, earlier=earlier)

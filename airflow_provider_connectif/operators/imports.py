@@ -137,8 +137,8 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
 
         return WITHOUT_DEFINITIONS
 
-    def _definitions_timeout(self) -> timedelta:
-        return self.timeout
+    def _definitions_timeout_s(self) -> float:
+        return self.timeout.total_seconds()
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
