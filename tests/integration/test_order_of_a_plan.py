@@ -15,7 +15,7 @@ from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_
 from tests.support.strict_server import StrictServer
 
 NEWSLETTER = "_newsletterSubscriptionStatus"
-LIMIT, WINDOW_S = 12, 1.5
+LIMIT, WINDOW_S = 12, 2.0
 DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2), "max_in_flight": 1}
 
 
@@ -106,7 +106,7 @@ def test_the_order_is_kept_over_deferrals(
         runs.append(deliver("second night", method="execute_complete", rows=source, **DEFERRABLE))
 
     assert runs[-1].state == "success"
-    assert len(runs) >= 4
+    assert len(runs) >= 3
     sent = [entry["key"].partition("@")[0] for entry in strict.log[before:] if entry["status"] != 429]
     in_order = [each["email"].partition("@")[0] for each in source]
     urgent, new = in_order[30:], in_order[18:30]

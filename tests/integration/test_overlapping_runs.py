@@ -215,7 +215,7 @@ def test_a_deferred_run_whose_claim_has_gone_to_another_waits_for_that_one(
 ) -> None:
     monkeypatch.setattr(lease, "PARKED_S", -60.0)  # nobody came back in time
     connection("connectif_default", **strict.connection(timeout=5))
-    strict.reset(limit=3, window_s=1.5, headers="fraction")
+    strict.reset(limit=3, window_s=2.5, headers="fraction")
     arguments = {"rows": rows(5), "defer_after": timedelta(seconds=0.2), **DEFERRABLE}
     second = deliver("second", **arguments)
     assert (second.state, journal.pending()) == ("deferred", 2)
@@ -237,7 +237,7 @@ def test_a_deferred_run_continues_with_its_plan_after_one_that_died_before_it_di
 ) -> None:
     monkeypatch.setattr(lease, "PARKED_S", -60.0)
     connection("connectif_default", **strict.connection(timeout=5))
-    strict.reset(limit=3, window_s=1.5, headers="fraction")
+    strict.reset(limit=3, window_s=2.5, headers="fraction")
     arguments = {"defer_after": timedelta(seconds=0.2), **DEFERRABLE}
     second = deliver("second", rows=rows(5), **arguments)
     assert second.state == "deferred"
