@@ -104,8 +104,19 @@ def _url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
     return EngineOptions(url)
 
 
+def _nothing_is_broken(_: Mapping[str, Any]) -> str:
+    return ""
+
+
+def _missing_root_certificate(extra: Mapping[str, Any]) -> str:
+    # libpq looks for it once the server has agreed to encrypt, so that a server that is down hides it.
+    path = str(extra.get("sslrootcert") or "")
+    is_needed = str(extra.get("sslmode")).startswith("verify-") and path not in ("", "system")
+    return "its sslrootcert names a file that does not exist" if is_needed and not os.path.exists(path) else ""
+
+
 def _libpq_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
-    return EngineOptions(url, connect_args=extra)
+    return EngineOptions(url, connect_args=extra, fault=_missing_root_certificate(extra))
 
 
 def _sqlite_engine(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
@@ -130,6 +141,7 @@ class Driver:
     :param errors: which errors are final, and which words may be shown.
     :param is_accepted: whether a statement that failed is right, so that its first row failed. ``False`` where that
         is not known.
+    :param broken_setting: what of a connection's extra no other attempt mends; empty if nothing is known.
     :param journal_engine: how an engine for the journal is made, of the hook's URL and the connection's extra.
     """
 
@@ -139,6 +151,7 @@ class Driver:
     keep_unreadable_values: Callable[[Any], None] = _values_as_they_are
     errors: ErrorRules = OTHER_ERRORS
     is_accepted: Callable[[Any, str, Any], bool] = _never_read_early
+    broken_setting: Callable[[Mapping[str, Any]], str] = _nothing_is_broken
     journal_engine: Callable[[sa.URL, Mapping[str, Any]], EngineOptions] = _url_only
 
 
@@ -153,6 +166,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 interrupt=partial(_interrupt, "cancel"),
                 keep_unreadable_values=keep_unreadable_of_psycopg,
                 errors=LIBPQ_ERRORS,
+                broken_setting=_missing_root_certificate,
                 journal_engine=_libpq_engine,
             ),
             Driver(
@@ -161,6 +175,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 interrupt=partial(_interrupt, "cancel"),
                 keep_unreadable_values=keep_unreadable_of_psycopg2,
                 errors=LIBPQ_ERRORS,
+                broken_setting=_missing_root_certificate,
                 journal_engine=_libpq_engine,
             ),
             Driver(

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.drivers import driver_of
@@ -61,13 +62,14 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
     return ReadError(f"reading from {conn_id!r} failed after {rows}: {kind}")
 
 
-def connection_error(error: Exception, conn_id: str) -> ReadError | None:
+def connection_error(error: Exception, conn_id: str, extra: Mapping[str, Any]) -> ReadError | None:
     """A connection that its driver refuses whatever the network does; ``None`` where another attempt may help.
 
     :param error: out of the hook's ``get_conn``.
+    :param extra: the connection's.
     """
-    words = broken_setting(error)
-    if words is None:
+    words = broken_setting(error) or driver_of(error).broken_setting(extra)
+    if not words:
         return None
     return ReadError(f"connection {conn_id!r} cannot be used, check its extra and its driver: {words}", final=True)
 

@@ -186,10 +186,17 @@ class SqlSource:
             driver_of(connection).keep_unreadable_values(connection)
             return connection
         except Exception as error:  # what is no fault of a setting is raised again
-            fault = connection_error(error, self.conn_id)
+            fault = connection_error(error, self.conn_id, self._extra())
             if fault is None:
                 raise
         raise fault
+
+    def _extra(self) -> Mapping[str, Any]:
+        """The connection's, where the hook is one of Airflow's."""
+        if not hasattr(self._hook, "get_connection"):
+            return {}
+        extra: Mapping[str, Any] = self._hook.get_connection(self.conn_id).extra_dejson
+        return extra
 
     def _execute(self, cursor: Any) -> None:
         sql = without_semicolon(self._sql) if getattr(self._hook, "strip_semicolon", False) else self._sql

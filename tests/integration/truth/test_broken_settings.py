@@ -343,6 +343,19 @@ def test_a_semicolon_at_the_end_of_a_file_works(
     assert (end.state, strict.contacts) == ("success", {"ana@example.com": {}})
 
 
+@pytest.mark.parametrize("sslmode", ["verify-full", "require"])
+def test_a_root_certificate_that_is_missing_is_final_where_it_is_needed(
+    sslmode: str, strict: StrictServer, connection: Callable[..., None], tmp_path: Path
+) -> None:
+    where: dict[str, Any] = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "schema": "x", "login": "x"}
+    connection("broken", **where, extra={"sslmode": sslmode, "sslrootcert": str(tmp_path / "ca.pem")})
+    for arguments in ({"sql": "select 1", "sql_conn_id": "broken"}, {"rows": ROWS, "journal_conn_id": "broken"}):
+        end = run_operator(sync_id="s", **arguments)
+        is_final = sslmode == "verify-full"
+        assert end.state == ("failed" if is_final else "up_for_retry")
+        assert ("sslrootcert names a file that does not exist" in str(end.error)) is is_final
+
+
 def test_a_server_that_is_not_there_is_still_worth_another_attempt(
     strict: StrictServer, connection: Callable[..., None]
 ) -> None:
