@@ -26,6 +26,14 @@ def rank(property_id: str, value: Any) -> int:
     return ranks.index(value) if value in ranks else len(ranks)
 
 
+def withdraws(properties: Mapping[str, Any]) -> bool:
+    """Whether a consent is among these properties with its lowest value: what a person must not wait for.
+
+    :param properties: JSON-ready values by property id.
+    """
+    return any(rank(property_id, properties[property_id]) == 0 for property_id in RANKS.keys() & properties.keys())
+
+
 def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     """The properties of one contact out of two of its rows: later values win, but a consent keeps its lowest rank.
 

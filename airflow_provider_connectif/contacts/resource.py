@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_connectif.api.errors import MalformedAnswerError
 from airflow_provider_connectif.api.transport import Answer
-from airflow_provider_connectif.contacts.consent import RANKS, merged
+from airflow_provider_connectif.contacts.consent import RANKS, merged, withdraws
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -107,6 +107,10 @@ class ContactResource(Resource):
     def merged(self, earlier: Mapping[str, JsonValue], later: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Later values win, but a consent keeps its lowest rank."""
         return merged(earlier, later)
+
+    def is_urgent(self, properties: Mapping[str, JsonValue]) -> bool:
+        """Whether a consent is withdrawn: a person must not wait for that."""
+        return withdraws(properties)
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""

@@ -53,13 +53,20 @@ class JournalConnection:
 
     @contextmanager
     def open(
-        self, context: Any, *, read_only: bool, keeps_rows: bool = False, comes_back: bool = False
+        self,
+        context: Any,
+        *,
+        read_only: bool,
+        keeps_rows: bool = False,
+        comes_back: bool = False,
+        may_defer: bool = False,
     ) -> Iterator[Journal | None]:
         """The journal of this connection, or ``None``; its pool is closed at the end.
 
         :param context: the task's; its run is who writes.
         :param keeps_rows: whether pending patches are kept with their rows.
         :param comes_back: the process goes on after a deferral.
+        :param may_defer: another run of the sync is waited for without a worker.
         :raises JournalError: the connection cannot hold a journal.
         :raises NoSuchConnectionError: there is no such connection.
         """
@@ -93,6 +100,7 @@ class JournalConnection:
             conn_id=self.conn_id,
             broken_setting=broken_setting,
             attempt=attempt_numbers(context, comes_back=comes_back),
+            may_defer=may_defer,
         )
         try:
             yield Journal(engine, settings, read_only=read_only)

@@ -202,7 +202,7 @@ class Delivery:
             self._end(stop)
 
     def unsent(self) -> list[Patch]:
-        """The patches that were taken and not settled when the run ended early, in the order of their rows."""
+        """The patches that were taken in and not settled when the run ended early, in the order of taking in."""
         with self._progress:
             return self._queue.unsent()
 

@@ -17,6 +17,7 @@ from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.progress import plural
@@ -76,10 +77,12 @@ class RequestSink:
         return self._sender.stop
 
     @property
-    def deferred_until(self) -> float | None:
-        """When the task is to come back, in seconds since the epoch, if it has to."""
+    def deferral(self) -> Deferral | None:
+        """The window or the delay that is to be waited for without a worker, if sending ended for that."""
         wait = self._sender.wait
-        return wait.until if wait is not None and self.stop == Stop(StopKind.DEFERRED) else None
+        if wait is None or self.stop != Stop(StopKind.DEFERRED):
+            return None
+        return Deferral(wait.until, self._sender.time_left_s)
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
         """Open the journal, if there is one, and wait until no other run of the sync is under way.
@@ -144,14 +147,13 @@ class RequestSink:
         """Leave the journal: with the plan where the run was deferred, else for good."""
         if self._journal is None:
             return
-        until = self.deferred_until
-        if until is not None:
+        if (deferral := self.deferral) is not None:
             try:
-                self._park(self._journal, until)
+                self._park(self._journal, deferral.until)
             except JournalError:
                 self._journal.close(verdict, keyless=keyless)
                 raise
-            if self.deferred_until is not None:
+            if self.deferral is not None:
                 self._is_parked = True
                 return
         self._journal.close(verdict, keyless=keyless)  # also where the run was killed meanwhile: nobody comes back
@@ -169,11 +171,6 @@ class RequestSink:
     def longest_pause_s(self) -> float:
         """Seconds that Connectif may ask for before the run does something else than to wait."""
         return self._sender.longest_pause_s
-
-    @property
-    def time_left_s(self) -> float | None:
-        """Seconds that are left of the time that the run may take."""
-        return self._sender.time_left_s
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
@@ -202,7 +199,7 @@ class RequestSink:
 
     def _park(self, journal: Journal, until: float) -> None:
         for batch in self._sender.unsent():
-            journal.plan.add([patch for patch in batch if not patch.is_planned], self._resource.same_key)
+            journal.plan.add([patch for patch in batch if patch.place is None], self._resource.same_key)
         state = {
             "is_read": self._planned_at is not None,
             "planned_at": self._planned_at,

@@ -27,6 +27,7 @@ class Job:
     :param on_fresh_connection: the next attempt uses none of the pooled connections.
     :param asked_by: the response whose ``Retry-After`` the job waits for.
     :param sample: what it was tried for.
+    :param place: in the order in which patches were taken in.
     :param weight: about how many bytes its row takes.
     :param is_settled: its outcome is known.
     :param is_written_down: that it is about to be sent, where sending twice is not harmless.
@@ -39,6 +40,7 @@ class Job:
     on_fresh_connection: bool = False
     asked_by: Error | None = None
     sample: Sample | None = None
+    place: int = 0
     weight: int = 0
     is_settled: bool = False
     is_written_down: bool = False
@@ -70,14 +72,15 @@ class SendingQueue:
 
     def add(self, job: Job) -> None:
         """Take a patch in, at the end."""
-        self._weigh(job)
+        self._take_in(job)
         if job.order_key in self._behind:
             self._behind[job.order_key].append(job)
         else:
             self._behind[job.order_key] = deque()
             self._ready.append(job)
 
-    def _weigh(self, job: Job) -> None:
+    def _take_in(self, job: Job) -> None:
+        job.place = next(self._sequence)
         job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
         self.unsettled += 1
         self.unsettled_bytes += job.weight
@@ -149,18 +152,18 @@ class SendingQueue:
         if missing:
             self._put_in_front(missing)
         from_here = min(missing, len(self._ready))
-        for job in reversed(jobs):
-            self._weigh(job)
+        for job in jobs:
+            self._take_in(job)
             self._behind[job.order_key] = deque()
-            self._ready.appendleft(job)
+        self._ready.extendleft(reversed(jobs))
         if self._watch.sample is not None:  # else a response of another kind has arrived meanwhile
             self._watch.sample.left, self._watch.sample.is_there = len(jobs) + from_here, True
 
     def unsent(self) -> list[Patch]:
-        """The patches that are not settled and not in flight, in the order of their rows."""
+        """The patches that are not settled and not in flight, in the order of taking in."""
         jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
         jobs += [job for behind in self._behind.values() for job in behind]
-        return sorted((job.patch for job in jobs), key=lambda patch: patch.number)
+        return [job.patch for job in sorted(jobs, key=lambda job: job.place)]
 
     def sent_before(self) -> list[Patch]:
         """The patches that are to be sent again: what was sent may have arrived all the same."""

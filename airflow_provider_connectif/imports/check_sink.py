@@ -33,6 +33,7 @@ class ImportCheckSink:
     troubles = ()
     unaccounted = 0
     is_early = False
+    deferral = None
 
     def __init__(self, report: Report, journal: Journal | None, rules: ImportRules, *, longest_wait_s: float) -> None:
         self.stop: Stop | None = None

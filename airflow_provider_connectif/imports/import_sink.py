@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.rows import InvalidRow
@@ -43,6 +45,7 @@ from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitT
 LEFTOVERS_AT_ONCE = 8
 WITHOUT_DEFINITIONS = "an import cannot take custom fields that it does not know"
 _MOST_IDS = 20  # in the summary
+_GRACE_S = 60.0  # a trigger ends waiting by itself; this is for one that nobody runs
 _AT_ONCE = 500  # leftovers that are handed over together
 
 
@@ -134,6 +137,15 @@ class ImportSink:
     def open_imports(self) -> list[str]:
         """The imports that are not known to be over, by id."""
         return [sent.import_id for sent in self._uploads.state.files if sent.is_open and sent.import_id is not None]
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """The imports that are to be waited for without a worker, if the process ended for that."""
+        if not self.is_deferred:
+            return None
+        left_s = max(0.0, self.deadline - time.time()) + _GRACE_S
+        state = self.state if self._journal is None else None
+        return Deferral(self.deadline, left_s, self.open_imports, state)
 
     @property
     def state(self) -> dict[str, Any]:

@@ -89,8 +89,8 @@ class Confirmation:
         elif settled.outcome is Outcome.UNDELIVERED:
             self._journal.leave_in_doubt([key])  # it may have arrived all the same, after another process's patch
         self._refused_before.discard(key)
-        if patch.is_planned:
-            self._journal.settle_planned(patch.number)
+        if patch.place is not None:
+            self._journal.settle_planned(patch.place)
         return is_known
 
     def end(self, unanswered: Sequence[Patch], *, drops_refusals: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -15,6 +16,10 @@ from airflow_provider_connectif.reporting.progress import clock
 LEASE_S = 60.0
 PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
 _RENEW_EVERY_S = 15.0
+_LOOK_EVERY_S = 60.0  # for a run that waits without a worker
+_LEAST_DEFERRAL_S = 5.0
+_TRIES_BEFORE_TELLING = 10
+_TELL_AGAIN_S = 600.0
 
 _CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
 
@@ -29,10 +34,11 @@ _CLOCKS = {
 class Claim(NamedTuple):
     """Who has a sync.
 
-    ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index. ``until``: when the claim ends if
-    nobody renews it, in seconds since the epoch by this worker's clock.
+    ``sync_id``: which one. ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index.
+    ``until``: when the claim ends if nobody renews it, in seconds since the epoch by this worker's clock.
     """
 
+    sync_id: str
     run_id: str
     task: str
     until: float
@@ -46,13 +52,39 @@ class Claim(NamedTuple):
         """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
         return self.until > time.time() + _CLEARLY_PARKED_S
 
-    def describe(self, sync_id: str) -> str:
-        """What another run that waits for it tells."""
-        holder = f"{self}, deferred" if self.is_parked else str(self)
+    @property
+    def look_again_at(self) -> float:
+        """When a run without a worker looks whether the claim has ended, in seconds since the epoch.
+
+        A holder may end long before its claim would. Each look costs a worker some seconds.
+        """
+        return min(self.until, time.time() + _LOOK_EVERY_S)
+
+    @property
+    def is_worth_deferring(self) -> bool:
+        """Whether giving the worker back costs less than waiting; a holder at work renews its claim long before."""
+        return self.until > time.time() + _LEAST_DEFERRAL_S
+
+    def describe(self) -> str:
+        """What another run says that waits for it."""
         return (
-            f"Sync {sync_id!r} is held by another run ({holder}): waiting until it ends. "
+            f"Sync {self.sync_id!r} is held by another run ({self._holder}): waiting until it ends. "
             f"Its claim ends by itself at {clock(self.until)}, unless it is renewed"
         )
+
+    def describe_deferral(self, until: float) -> str:
+        """What another run says that gives its worker back.
+
+        :param until: when it looks again, in seconds since the epoch.
+        """
+        return (
+            f"Sync {self.sync_id!r} is held by another run ({self._holder}): looking again at {clock(until)}, "
+            f"without a worker until then. Its claim ends by itself at {clock(self.until)}, unless it is renewed"
+        )
+
+    @property
+    def _holder(self) -> str:
+        return f"{self}, deferred" if self.is_parked else str(self)
 
 
 class Lease:
@@ -103,7 +135,7 @@ class Lease:
             )
             other = connection.execute(alive.order_by(claims.lease_until.desc()).limit(1)).first()
             if other is not None:
-                return Claim(other.run_id, other.task, other.lease_until - now + time.time())
+                return Claim(self._sync_id, other.run_id, other.task, other.lease_until - now + time.time())
             connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
             connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
@@ -192,3 +224,28 @@ class Lease:
                 self.is_lost = time.monotonic() > until
             if self.is_lost:
                 return
+
+
+def wait_for_claim(
+    take: Callable[[], Claim | None], stopped: Callable[[], bool], tell: Callable[[str], None], *, may_defer: bool
+) -> Claim | None:
+    """Wait until a claim is got.
+
+    :param take: tries to get it: :meth:`Lease.take`.
+    :param stopped: whether the run was told to stop.
+    :param tell: is told of it: at first, when another run has the claim, and every ten minutes.
+    :param may_defer: do not wait for long.
+    :return: another run's claim that is to be waited for without a worker; ``None``: the claim was got, or the run was
+        told to stop.
+    """
+    tries, told, told_at = 0, "", 0.0
+    while not stopped() and (claim := take()) is not None:
+        tries += 1
+        if tries >= _TRIES_BEFORE_TELLING:
+            if may_defer and claim.is_worth_deferring:
+                return claim
+            if str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S:
+                told, told_at = str(claim), time.monotonic()
+                tell(claim.describe())
+        time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
+    return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED
-from airflow_provider_connectif.journal.tables import JournalTables
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
+from airflow_provider_connectif.journal.tables import LONGEST_REASON, JournalTables
+from airflow_provider_connectif.records.changes import Digests
 
 NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "status_code", "reason")
 _BY = ("run_id", "generation")
@@ -66,6 +68,74 @@ class GatheredLines:
         self.invalid: dict[str, dict[str, Any]] = {}
         self.restored: dict[str, dict[str, Any]] = {}
         self.in_doubt: dict[str, dict[str, Any]] = {}
+
+    def acknowledge(self, key: str, names: Mapping[str, Any], digests: Digests, delivered_as: str | None) -> None:
+        """Connectif has accepted a patch.
+
+        :param names: what names the line and who writes it, by column.
+        """
+        self.acknowledged[key] = {
+            **names,
+            "state": ACKNOWLEDGED,
+            "row_digest": digests.row or None,  # several rows in one change would look unchanged one by one
+            "patch_digest": digests.patch,
+            "mapping_digest": digests.mapping,
+            "delivered_at": datetime.now(UTC),
+            "delivered_as": delivered_as,
+            "delivered_generation": names["generation"],
+            **dict.fromkeys(NO_REFUSAL),
+        }
+        self.rejected.pop(key, None)
+
+    def confirm(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
+        """Connectif holds just this patch already."""
+        self.confirmed[key] = {
+            **names,
+            "state": ACKNOWLEDGED,
+            "row_digest": digests.row,
+            "mapping_digest": digests.mapping,
+            **dict.fromkeys(NO_REFUSAL),
+        }
+
+    def reject(self, key: str, names: Mapping[str, Any], row_digest: str, status: int | None, reason: str) -> None:
+        """Connectif has refused a row."""
+        self.rejected[key] = {
+            **names,
+            "state": REJECTED,
+            "refused_digest": row_digest,
+            "refused_at": datetime.now(UTC),
+            "refused_run": names["run_id"],
+            "status_code": status,
+            "reason": reason[:LONGEST_REASON],
+        }
+
+    def note_invalid(self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str) -> None:
+        """A row was refused before it was sent."""
+        self.invalid[key] = {**names, "state": INVALID, "invalid_digest": row_digest, "invalid_run": first_run}
+        self.restored.pop(key, None)
+
+    def restore(self, key: str, names: Mapping[str, Any], state: str) -> None:
+        """The row that was invalid is again the one that is acknowledged, or rejected."""
+        self.restored[key] = {**names, "state": state}
+
+    def begin_doubt(self, key: str, names: Mapping[str, Any], row_digest: str, reason: str) -> None:
+        """A change may have been sent, and must not be sent again: its row is held as it is."""
+        self.in_doubt[key] = {
+            **names,
+            "state": IN_DOUBT,
+            "row_digest": None,
+            "patch_digest": None,
+            "refused_digest": row_digest,
+            "refused_at": datetime.now(UTC),
+            "refused_run": names["run_id"],
+            "status_code": None,
+            "reason": reason[:LONGEST_REASON],
+        }
+
+    def withdraw_doubt(self, key: str, names: Mapping[str, Any]) -> None:
+        """A change was not carried out: it is sent again."""
+        nothing = dict.fromkeys(("row_digest", "patch_digest", *NO_REFUSAL))
+        self.in_doubt[key] = {**names, "state": ACKNOWLEDGED, **nothing}
 
     @property
     def responses(self) -> int:

@@ -28,8 +28,12 @@ _KEYS_AT_ONCE = 500
 
 
 class Rank(IntEnum):
-    """The order in which changes are sent; the lowest first."""
+    """The order in which changes are sent; the lowest first.
 
+    ``URGENT``: must not wait behind the others, whether the contact is new, was rejected before, or neither.
+    """
+
+    URGENT = 0
     NEW = 1
     CHANGED = 2
     REJECTED_BEFORE = 3
@@ -190,7 +194,8 @@ class PendingChanges:
         digests = later.patch.digests
         if digests is not None and self._patch_digest is not None:
             digests = Digests("", self._patch_digest(properties, later.contact), digests.mapping)
-        patch = later.patch._replace(properties=properties, digests=digests)
+        is_new = earlier.patch.is_new and later.patch.is_new
+        patch = later.patch._replace(properties=properties, digests=digests, is_new=is_new)
         return earlier._replace(patch=patch, rank=min(earlier.rank, later.rank), is_merged=True)
 
     def _rows_of(self, digests: Collection[bytes]) -> dict[bytes, Sequence[Any]]:
@@ -215,6 +220,7 @@ class PendingChanges:
                 change.contact,
                 row,
                 mapping,
+                patch.is_new,
             ],
             ensure_ascii=False,
             separators=(",", ":"),
@@ -295,7 +301,7 @@ def _digest(contact: str) -> bytes:
 
 def _unpacked(row: Sequence[Any]) -> PendingChange:
     rank, number, is_merged, sent, acknowledged, refused, payload = row
-    key, properties, source_row, contact, row_digest, mapping = json.loads(payload)
+    key, properties, source_row, contact, row_digest, mapping, is_new = json.loads(payload)
     digests = None if sent is None else Digests(row_digest, sent, mapping)
-    patch = Patch(number, key, properties, source_row, digests, is_new=digests is not None and rank == Rank.NEW)
+    patch = Patch(number, key, properties, source_row, digests, is_new=is_new)
     return PendingChange(patch, contact, Rank(rank), acknowledged, refused, bool(is_merged))

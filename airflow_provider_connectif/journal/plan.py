@@ -1,4 +1,4 @@
-"""What a task has still to send while no process works at it: kept in the journal's database, row by row.
+"""What a task has still to send while no process works at it: kept in the journal's database, in the order of sending.
 
 Patches are personal data. A plan holds them only while they are pending: a line goes in the transaction that
 writes down what became of it, and a plan with its task, a newer run of its sync, or its retention.
@@ -6,9 +6,7 @@ writes down what became of it, and a plan with its task, a newer run of its sync
 
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
 import itertools
 import json
 import time
@@ -21,10 +19,10 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.import_state import has_open_files
+from airflow_provider_connectif.journal.payloads import Payloads
 from airflow_provider_connectif.records.changes import Digests, LedgerRow, Patch
-from airflow_provider_connectif.records.outcomes import JournalError, taken_over
+from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.records.rows import BATCH_BYTES
-from airflow_provider_connectif.reporting.rejects import jsonable
 
 _LINES_AT_ONCE = 1000
 _FIRST_LINES = 100  # how large they are is known afterwards
@@ -71,9 +69,9 @@ class Plan:
         self._plans, self._pending = database.tables.plans, database.tables.pending
         self._sync_id, self.run_id, self._task = sync_id, run_id, task
         self._written_key = key_digester(key_secret)
-        self._fernet = None if key_secret is None else _fernet(key_secret)
-        self._keeps_rows = keeps_rows
+        self._payloads = Payloads(key_secret, keeps_rows=keeps_rows)
         self._retention_s = retention_s
+        self._last_place = 0
         self._gathered: list[dict[str, Any]] = []
         self._gathered_bytes = 0
         self._plan_id: str | None = None
@@ -133,20 +131,23 @@ class Plan:
         return found
 
     def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
-        """Put patches off; they are written a thousand at once, and the rest by :meth:`save`.
+        """Put patches off, in the order in which they are to be sent.
+
+        They are written a thousand at once, and the rest by :meth:`save`.
 
         :param same_contact: the journal's form of a contact key.
         """
         for patch in patches:
             row, sent, mapping = patch.digests or Digests("", "", "")
+            self._last_place += 1
             self._gathered.append(
                 {
-                    "number": patch.number,
+                    "number": self._last_place,
                     "contact_key": self._written_key(same_contact(patch.key)),
                     "row_digest": row,
                     "patch_digest": sent,
                     "mapping_digest": mapping,
-                    "payload": self._packed(patch),
+                    "payload": self._payloads.packed(patch),
                 }
             )
             self._gathered_bytes += len(self._gathered[-1]["payload"])
@@ -231,7 +232,7 @@ class Plan:
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def patches(self) -> Iterator[Sequence[Patch]]:
-        """The pending patches in the order of their rows, in batches.
+        """The pending patches in the order in which they were added, in batches.
 
         :raises JournalError: another try has taken over, and with it this plan.
         """
@@ -247,12 +248,12 @@ class Plan:
             last = lines[-1].number
             weight = sum(len(line.payload) for line in lines)
             at_once = max(1, min(_LINES_AT_ONCE, 4 * len(lines), BATCH_BYTES * len(lines) // max(1, weight)))
-            yield [self._unpacked(line) for line in lines]
+            yield [self._payloads.unpacked(line) for line in lines]
 
-    def settle(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
-        """Take out rows whose outcome is known, in the transaction that writes it down."""
+    def settle(self, connection: sa.Connection, places: Sequence[int]) -> None:
+        """Take out changes whose outcome is known, in the transaction that writes it down."""
         pending = self._pending.c
-        of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(numbers))
+        of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
         connection.execute(sa.delete(self._pending).where(of_these))
 
     def drop(self) -> None:
@@ -313,28 +314,3 @@ class Plan:
                 connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
 
         self._database.write(delete)
-
-    def _packed(self, patch: Patch) -> str:
-        row = jsonable(patch.row) if self._keeps_rows else None
-        text = json.dumps([patch.key, patch.properties, row])
-        return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
-
-    def _unpacked(self, line: Any) -> Patch:
-        text = line.payload
-        if self._fernet is not None:
-            from cryptography.fernet import InvalidToken
-
-            try:
-                text = self._fernet.decrypt(text)
-            except InvalidToken:
-                raise JournalError("the plan was written with another secret: clear the task", final=True) from None
-        key, properties, row = json.loads(text)
-        digests = Digests(line.row_digest, line.patch_digest, line.mapping_digest)
-        return Patch(line.number, key, properties, row or {}, digests, is_planned=True)
-
-
-def _fernet(secret: bytes) -> Any:
-    from cryptography.fernet import Fernet
-
-    key = hashlib.blake2b(secret, digest_size=32, person=b"connectif-plan").digest()
-    return Fernet(base64.urlsafe_b64encode(key))

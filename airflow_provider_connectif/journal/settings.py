@@ -23,6 +23,7 @@ class JournalSettings:
     :param conn_id: the connection to its database, for messages.
     :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
     :param attempt: what Airflow says of the attempt.
+    :param may_defer: another run of the sync is waited for without a worker: see ``Journal.held_by``.
     """
 
     sync_id: str
@@ -36,3 +37,4 @@ class JournalSettings:
     conn_id: str = ""
     broken_setting: Callable[[BaseException], str | None] = lambda _: None
     attempt: AttemptNumbers = field(default_factory=AttemptNumbers)
+    may_defer: bool = False

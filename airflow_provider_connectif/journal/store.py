@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -18,26 +18,19 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.attempts import Attempts, Series
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
-from airflow_provider_connectif.journal.lease import Lease
-from airflow_provider_connectif.journal.lines import (
-    ACKNOWLEDGED_COLUMNS,
-    NO_REFUSAL,
-    NOT_BEFORE_3,
-    GatheredLines,
-    Line,
-)
+from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_claim
+from airflow_provider_connectif.journal.lines import ACKNOWLEDGED_COLUMNS, GatheredLines, Line
 from airflow_provider_connectif.journal.plan import Plan
+from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
-from airflow_provider_connectif.journal.tables import LONGEST_REASON, VERSION, key_parameter
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID
+from airflow_provider_connectif.journal.tables import VERSION
 from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.reporting.verdict import Verdict
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
-_TRIES_BEFORE_TELLING = 10
-_TELL_AGAIN_S = 600.0
 _MOST_CONFIRMED = 1000  # there is no answer to lose, so these may gather
 
 
@@ -69,7 +62,6 @@ class Journal:
         self._tables = self._database.tables
         self._written_key = key_digester(settings.key_secret)
         self._lease = Lease(engine, self._tables, settings.sync_id, settings.run_id, settings.task)
-        self._is_there = True
         self._looks_closely = False
         self._attempts = Attempts(self._tables, settings.sync_id, settings.run_id, settings.task)
         self.series = Series(tries=0)
@@ -81,6 +73,8 @@ class Journal:
         self._oldest_at: float | None = None
         self.waited_s = 0.0
         """Seconds that :meth:`open` has waited for another run."""
+        self.held_by: Claim | None = None
+        """Another run's claim that is to be waited for without a worker; the journal is not open then."""
         self.plan = Plan(
             self._database,
             settings.sync_id,
@@ -90,9 +84,7 @@ class Journal:
             keeps_rows=settings.keeps_rows,
             retention_s=settings.plan_retention_s,
         )
-        dialect = self._database.dialect
-        self._glance = self._tables.lines_of(dialect, ["contact_key", self._tables.digest_unless_invalid])
-        self._select = self._tables.lines_of(dialect, ["contact_key", *Line._fields])
+        self._reader = LineReader(self._database, settings.sync_id, settings.key_secret)
 
     def open(
         self,
@@ -104,6 +96,8 @@ class Journal:
     ) -> None:
         """Create the tables at first use, and wait until no other run of this sync is under way.
 
+        Where the task can defer, it does not wait for long here: then ``held_by`` says for whom it has to wait.
+
         Plans that this run does not come back to are deleted.
 
         :param stopped: whether the run was told to stop while it waits.
@@ -114,21 +108,16 @@ class Journal:
         """
         self._counted = counted
         version = self._database.create(read_only=self.read_only)
-        self._is_there = version is not None
+        self._reader.open(version)
         if self.read_only:
             self._open_to_read(version)
             return
-        tries, told, told_at = 0, "", 0.0
         began_at = time.monotonic()
-        while not stopped() and (claim := self._database.guarded(self._lease.take)) is not None:
-            tries += 1
-            is_due = str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S
-            if tries >= _TRIES_BEFORE_TELLING and is_due:
-                told, told_at = str(claim), time.monotonic()
-                tell(claim.describe(self._settings.sync_id))
-            time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
-            self.waited_s = time.monotonic() - began_at
-        if not stopped():
+        self.held_by = wait_for_claim(
+            lambda: self._database.guarded(self._lease.take), stopped, tell, may_defer=self._settings.may_defer
+        )
+        self.waited_s = time.monotonic() - began_at
+        if not (self.held_by or stopped()):
             self.plan.sweep(keeps_mine=comes_back)
             numbers, generation = self._settings.attempt, self._lease.generation
             self.series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))
@@ -137,45 +126,19 @@ class Journal:
 
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1
-        if version is not None and version < VERSION:  # only a run that writes brings the tables up to date
-            columns = [name if name not in NOT_BEFORE_3 else sa.null() for name in Line._fields]
-            self._select = self._tables.lines_of(self._database.dialect, ["contact_key", *columns])
-        elif version is not None:
+        if version is not None and version >= VERSION:
             self.series.keyless_before = self._database.read(self._attempts.keyless_before)
         self._database.note_open()
 
     def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
         """The contacts whose acknowledged row is another one, each with its line if it has one.
 
-        A glance at keys and digests finds them, since most rows are unchanged on most nights; a second query has the
-        lines. With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
+        With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
 
         :param digests: of the rows as they are now, by contact key.
         :param all_differ: none of the digests is that of a row.
         """
-        if not digests or not self._is_there:
-            return dict.fromkeys(digests)
-        asked: Mapping[str, str] = digests
-        keys: dict[str, str] | None = None
-        if self._settings.key_secret is not None:
-            keys = {self._written_key(key): key for key in digests}
-            asked = {written: digests[key] for written, key in keys.items()}
-        lines: dict[str, Line | None]
-        if self._looks_closely or all_differ:
-            found = self._lines_of(asked)
-            same = {
-                key
-                for key, line in found.items()
-                if line.row_digest == asked[key] and line.state != INVALID and not self.series.delivered_earlier(line)
-            }
-            lines = {key: found.get(key) for key in asked if key not in same}
-        else:
-            seen = self._found(self._glance, asked)
-            lines = dict.fromkeys(key for key, _ in asked.items() - {(row[0], row[1]) for row in seen})
-            if lines:
-                lines |= self._lines_of([row[0] for row in seen if row[0] in lines])
-        if keys is not None:
-            lines = {keys[written]: line for written, line in lines.items()}
+        lines = self._reader.differing(digests, self.series, looks_closely=self._looks_closely, all_differ=all_differ)
         if self._oldest_at is not None:
             self._gathered.overlay(lines, digests)
         return lines
@@ -207,26 +170,16 @@ class Journal:
         :param reason: for the row that is held.
         """
         for key, digest in digests.items():
-            self._write(
-                self._gathered.in_doubt,
-                key,
-                state=IN_DOUBT,
-                row_digest=None,
-                patch_digest=None,
-                refused_digest=digest,
-                refused_at=datetime.now(UTC),
-                refused_run=self.run_id,
-                status_code=None,
-                reason=reason[:LONGEST_REASON],
-            )
+            if self._gathers():
+                self._gathered.begin_doubt(key, self._names(key), digest, reason)
         if digests:
             self.commit()
 
     def withdraw_doubts(self, keys: Iterable[str]) -> None:
         """Changes of these keys were not carried out: they are sent again."""
         for key in keys:
-            nothing = dict.fromkeys(NO_REFUSAL)
-            self._write(self._gathered.in_doubt, key, state=ACKNOWLEDGED, row_digest=None, patch_digest=None, **nothing)
+            if self._gathers():
+                self._gathered.withdraw_doubt(key, self._names(key))
 
     def refused_before(self, digests: Mapping[str, str], *, is_written: bool = False) -> set[str]:
         """The contacts of which an earlier run has seen this very row refused by Connectif.
@@ -235,7 +188,7 @@ class Journal:
         :param is_written: the keys are as they stand in the tables.
         """
         written = {key if is_written else self._written_key(key): key for key in digests}
-        found = self._lines_of(written)
+        found = self._reader.lines_of(written)
         return {
             written[key]
             for key, line in found.items()
@@ -258,57 +211,30 @@ class Journal:
 
         :param delivered_as: ``created`` or ``updated``.
         """
-        self._write(
-            self._gathered.acknowledged,
-            key,
-            state=ACKNOWLEDGED,
-            row_digest=digests.row or None,  # several rows in one change would look unchanged one by one
-            patch_digest=digests.patch,
-            mapping_digest=digests.mapping,
-            delivered_at=datetime.now(UTC),
-            delivered_as=delivered_as,
-            delivered_generation=self._lease.generation,
-            **dict.fromkeys(NO_REFUSAL),
-        )
-        self._gathered.rejected.pop(key, None)
+        if self._gathers():
+            self._gathered.acknowledge(key, self._names(key), digests, delivered_as)
 
     def confirm(self, key: str, digests: Digests) -> None:
         """Connectif holds just this patch, though it comes from another row or by another mapping."""
-        self._write(
-            self._gathered.confirmed,
-            key,
-            state=ACKNOWLEDGED,
-            row_digest=digests.row,
-            mapping_digest=digests.mapping,
-            **dict.fromkeys(NO_REFUSAL),
-        )
+        if self._gathers():
+            self._gathered.confirm(key, self._names(key), digests)
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
         """Connectif has refused a row.
 
         :param is_written: the key is as it stands in the tables already.
         """
-        self._write(
-            self._gathered.rejected,
-            key,
-            contact_key=key if is_written else self._written_key(key),
-            state=REJECTED,
-            refused_digest=row_digest,
-            refused_at=datetime.now(UTC),
-            refused_run=self.run_id,
-            status_code=status,
-            reason=reason[:LONGEST_REASON],
-        )
+        if self._gathers():
+            names = self._names(key, is_written=is_written)
+            self._gathered.reject(key, names, row_digest, status, reason)
 
     def note_invalid(self, key: str, row_digest: str, first_run: str | None = None) -> None:
         """A row of a contact was refused here, before it was sent; what is acknowledged or rejected stays known.
 
         :param first_run: that has met it first, if not this one.
         """
-        self._write(
-            self._gathered.invalid, key, state=INVALID, invalid_digest=row_digest, invalid_run=first_run or self.run_id
-        )
-        self._gathered.restored.pop(key, None)
+        if self._gathers():
+            self._gathered.note_invalid(key, self._names(key), row_digest, first_run or self.run_id)
 
     def meets_invalid(self, key: str, row_digest: str, line: Line | None) -> bool:
         """A row was refused here, before it was sent; an unchanged one costs no write.
@@ -327,7 +253,8 @@ class Journal:
 
         :param state: which of the two.
         """
-        self._write(self._gathered.restored, key, state=state)
+        if self._gathers():
+            self._gathered.restore(key, self._names(key), state)
 
     def acknowledge_file(self, file: int, state: Mapping[str, Any]) -> None:
         """Connectif has taken a file in, but for the rows that :meth:`Plan.refuse` has named; by one statement.
@@ -382,10 +309,13 @@ class Journal:
         """A contact key as it stands in the tables."""
         return self._written_key(key)
 
-    def settle_planned(self, number: int) -> None:
-        """The outcome of a planned row is known: its patch is pending no longer."""
-        self._settled.append(number)
-        self._begin_gathering()
+    def settle_planned(self, place: int) -> None:
+        """The outcome of a planned change is known: it is pending no longer.
+
+        :param place: in the plan.
+        """
+        self._settled.append(place)
+        self._gathers()
 
     @property
     def commit_lines(self) -> int:
@@ -457,34 +387,25 @@ class Journal:
     def _counts(self) -> Mapping[str, Any]:
         return {} if self._counted is None else self._counted.as_counts()
 
-    def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
-        parameters = {"sync_id": self._settings.sync_id, "keys": key_parameter(self._database.dialect, keys)}
-        return self._database.read(lambda connection: connection.execute(query, parameters).fetchall())
-
-    def _lines_of(self, keys: Collection[str]) -> dict[str, Line]:
-        """The lines of contacts whose keys are as they stand in the tables."""
-        return {row[0]: Line(*row[1:]) for row in self._found(self._select, keys)} if keys else {}
-
     def _note_end(self, verdict: Verdict, keyless: int | None) -> None:
         values = {"verdict": verdict.value, "ended_at": datetime.now(UTC), "keyless": keyless}
         generation, counts = self._lease.generation, self._counts()
         self._database.write(lambda connection: self._attempts.note(connection, generation, counts, **values))
 
-    def _write(self, gathered: dict[str, dict[str, Any]], key: str, **values: Any) -> None:
-        if self.read_only:
-            return
-        gathered[key] = {
+    def _names(self, key: str, *, is_written: bool = False) -> dict[str, Any]:
+        """What names a line and who writes it, by column."""
+        return {
             "sync_id": self._settings.sync_id,
-            "contact_key": values.get("contact_key") or self._written_key(key),
+            "contact_key": key if is_written else self._written_key(key),
             "run_id": self.run_id,
             "generation": self.generation,
-            **values,
         }
-        self._begin_gathering()
 
-    def _begin_gathering(self) -> None:
-        if self._oldest_at is None:
+    def _gathers(self) -> bool:
+        """Whether anything is written; from now on something waits for that."""
+        if self._oldest_at is None and not self.read_only:
             self._oldest_at = time.monotonic()
+        return not self.read_only
 
     def _write_gathered(self, connection: sa.Connection) -> None:
         if not self._lease.hold(connection):

@@ -125,6 +125,7 @@ class JournalTables:
             f"{name}_pending",
             self.metadata,
             sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
+            # Of a change: its place in the order of sending. Of a row to import: its number in the source.
             sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("file", sa.Integer),
             sa.Column("contact_key", _exact(_LONGEST_KEY), nullable=False),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,9 +30,11 @@ from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.reporting.report import Report
     from airflow_provider_connectif.runs.run import EarlierWork, Run
@@ -44,11 +47,29 @@ class Start(NamedTuple):
     """How a process of a task begins.
 
     ``context``: the task's. ``comes_back``: the task was deferred, and goes on. ``event``: then the trigger's.
+    ``effort``: of the processes before it that found the sync held by another run and did nothing; ``None``: none did.
     """
 
     context: Any
     comes_back: bool = False
     event: Any = None
+    effort: Mapping[str, Any] | None = None
+
+    @classmethod
+    def after_deferral(cls, context: Any, event: Any) -> Start:
+        """Of a process that Airflow starts when a trigger has fired.
+
+        :param event: the trigger's.
+        """
+        as_before = event.get("start") if isinstance(event, Mapping) else None
+        return cls(context, True, event) if as_before is None else cls(context, **as_before)
+
+    def again(self, effort: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON-ready, for a process that begins as this one has.
+
+        :param effort: of this process and those before it.
+        """
+        return {"comes_back": self.comes_back, "event": self.event, "effort": effort}
 
 
 class Parts(NamedTuple):
@@ -93,7 +114,7 @@ class SyncOperator(SyncArguments):
 
         :param event: the trigger's.
         """
-        return self._carry_out_and_tell(Start(context, True, event), check_only=False)
+        return self._carry_out_and_tell(Start.after_deferral(context, event), check_only=False)
 
     def dry_run(self) -> None:
         """Check every row and send none: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
@@ -104,7 +125,7 @@ class SyncOperator(SyncArguments):
             self.log.warning("The rows come from an upstream task, which a dry run cannot ask: use check_only=True")
             return
         self._run = None
-        self._end(self._carry_out(Start({}), check_only=True))
+        self._end(Start({}), self._carry_out(Start({}), check_only=True))
 
     def on_kill(self) -> None:
         """Stop sending; the requests in flight get a second to end."""
@@ -137,8 +158,8 @@ class SyncOperator(SyncArguments):
         return RejectsFile(path, goes_on=start.comes_back)
 
     @abstractmethod
-    def _defer(self, sink: Sink[Any]) -> None:
-        """Raise ``TaskDeferred`` if the run has to wait without a worker."""
+    def _trigger(self, deferral: Deferral) -> BaseTrigger:
+        """What waits for what the sink is deferred for."""
 
     def _describe_source(self) -> str:
         if self.sql is not None:
@@ -177,7 +198,7 @@ class SyncOperator(SyncArguments):
             # Otherwise the summary that was pushed when the task was deferred is the better one.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
-        self._end(failure)
+        self._end(start, failure)
         return summary
 
     def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
@@ -196,14 +217,14 @@ class SyncOperator(SyncArguments):
             return failure
         return None
 
-    def _end(self, failure: RunFailed | None) -> None:
+    def _end(self, start: Start, failure: RunFailed | None) -> None:
         # Outside the handlers, so that no driver's error, which may quote a row, is shown as context.
         from airflow_provider_connectif.reporting.verdict import Verdict
 
         if failure is not None and failure.final:
             raise AirflowFailException(str(failure))
         if self._run is not None and failure is None:
-            self._defer(self._run.sink)
+            self._defer_if_asked(self._run, start)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
         words = ". ".join(text for text in (str(failure or ""), words) if text)
         if verdict is Verdict.SKIPPED:
@@ -212,6 +233,18 @@ class SyncOperator(SyncArguments):
             raise AirflowFailException(words)
         if failure is not None or verdict is Verdict.TRY_AGAIN:
             raise AirflowException(words)
+
+    def _defer_if_asked(self, run: Run[Any], start: Start) -> None:
+        if (deferral := run.deferral) is None:
+            return
+        if run.waits_for_another:
+            from airflow_provider_connectif.triggers.claim import ClaimTrigger
+
+            trigger: BaseTrigger = ClaimTrigger(deferral.until, start.again(run.report.effort.as_state()))
+        else:
+            trigger = self._trigger(deferral)
+        left = None if deferral.left_s is None else timedelta(seconds=deferral.left_s)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=left)
 
     @contextmanager
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run[Any]]:
@@ -227,11 +260,12 @@ class SyncOperator(SyncArguments):
             read_only=check_only,
             keeps_rows=self.rejects_path is not None,
             comes_back=start.comes_back,
+            may_defer=self.deferrable,
         )
         path = self.rejects_path
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
-            if not start.comes_back:  # a run that goes on says so itself
+            if not start.comes_back and start.effort is None:  # a run that goes on says so itself
                 self.log.info(
                     "%s %s %s %s (%s)%s%s",
                     "Checking, without sending," if check_only else "Delivering",
@@ -243,8 +277,11 @@ class SyncOperator(SyncArguments):
                     self._journal().describe(),
                 )
             report = Report(resource, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
+            if start.effort is not None:
+                report.effort.go_on_after_others(start.effort)
             parts = Parts(client, resource, report, opened)
             goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
+            limit = self.execution_timeout if self.deferrable else None
             settings = RunSettings(
                 budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
                 live_definitions=self._asks_for_definitions(),
@@ -254,6 +291,7 @@ class SyncOperator(SyncArguments):
                 work_folder=_work_folder(),
                 pending_limit_bytes=self.pending_limit,
                 read_timeout_s=self.read_timeout.total_seconds(),
+                time_limit_s=None if limit is None else limit.total_seconds(),
                 conn_id=str(self.connectif_conn_id),
                 way=self._way(),
                 without_definitions=self._without_definitions(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -15,10 +14,13 @@ from airflow_provider_connectif.operators.switches import check_switches, final_
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
     from airflow_provider_connectif.contacts.resource import ContactResource
     from airflow_provider_connectif.imports.memory import Memory
     from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
@@ -26,7 +28,6 @@ _LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
 _DEFAULT_FILE = 48_000_000
 _LEAST_FILE = 1_000
 _ON_EXISTING = ("update", "fill_empty", "keep")
-_GRACE = timedelta(minutes=1)  # the trigger ends waiting by itself; this is for one that nobody runs
 
 
 class ContactImportOperator(ContactsArguments, SyncOperator):
@@ -41,7 +42,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     The summary has besides: ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
     first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
 
-    ``deferrable``: here, wait without a worker once everything is uploaded.
+    ``deferrable``: here, wait without a worker once everything is uploaded, and for another run of the sync.
 
     :param on_existing: what happens to contacts that exist: ``update`` (default) sets what the rows hold,
         ``fill_empty`` only properties that are empty at Connectif, ``keep`` nothing.
@@ -142,22 +143,11 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
 
-    def _defer(self, sink: Sink[Any]) -> None:
-        from airflow_provider_connectif.imports.import_sink import ImportSink
-
-        if not isinstance(sink, ImportSink) or not sink.is_deferred:
-            return
+    def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.triggers.imports import ImportTrigger
 
-        trigger = ImportTrigger(
-            self.connectif_conn_id,
-            sink.open_imports,
-            self.poll_interval.total_seconds(),
-            sink.deadline,
-            None if self.journal_conn_id is not None else sink.state,
-        )
-        left = timedelta(seconds=max(0.0, sink.deadline - time.time()))
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=left + _GRACE)
+        interval_s = self.poll_interval.total_seconds()
+        return ImportTrigger(self.connectif_conn_id, deferral.import_ids, interval_s, deferral.until, deferral.state)
 
     def _describe(self) -> str:
         return f"; by import, contacts that exist: {self.on_existing}"

@@ -12,8 +12,11 @@ from airflow_provider_connectif.operators.switches import check_switches, final_
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
     from airflow_provider_connectif.delivery.sender import Patience, RequestSender
     from airflow_provider_connectif.journal.confirmation import Confirmation
+    from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.runs.sink import Sink
 
@@ -108,16 +111,10 @@ class RequestOperator(SyncOperator):
             longest_wait_s=client.longest_wait_s,
         )
 
-    def _defer(self, sink: Sink[Any]) -> None:
-        from airflow_provider_connectif.delivery.request_sink import RequestSink
-
-        if not isinstance(sink, RequestSink) or sink.deferred_until is None:
-            return
+    def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.triggers.window import WindowTrigger
 
-        until = sink.deferred_until - min(_LEAD, self.defer_after / 2).total_seconds()
-        left = None if sink.time_left_s is None else timedelta(seconds=sink.time_left_s)
-        self.defer(trigger=WindowTrigger(until), method_name="execute_complete", timeout=left)
+        return WindowTrigger(deferral.until - min(_LEAD, self.defer_after / 2).total_seconds())
 
     def _describe(self) -> str:
         return f"; at most {self.max_in_flight} requests at once"

@@ -24,7 +24,8 @@ class Patch(NamedTuple):
 
     ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
     ``properties``: JSON-ready values by property id. ``row``: the row as it came. ``digests``: what the journal
-    is to know of it, where there is one. ``is_planned``: it stands in the run's plan until it is settled.
+    is to know of it, where there is one. ``place``: in the plan that the journal's database keeps until all of it is
+    settled; ``None``: it is in none.
     ``is_new``: the journal knew nothing of the contact when the plan was made.
     """
 
@@ -33,7 +34,7 @@ class Patch(NamedTuple):
     properties: Mapping[str, JsonValue]
     row: Row
     digests: Digests | None = None
-    is_planned: bool = False
+    place: int | None = None
     is_new: bool = False
 
 

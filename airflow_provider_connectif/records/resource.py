@@ -108,6 +108,10 @@ class Resource(Protocol):
         """The properties out of two rows of the same key. Default: later values win."""
         return {**earlier, **later}
 
+    def is_urgent(self, properties: Mapping[str, JsonValue]) -> bool:
+        """Whether a change with these properties is sent before all others."""
+        return False
+
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, for reasons of rejections."""
         return None

@@ -109,13 +109,23 @@ class Effort:
             "deferred_at": time.time(),
         }
 
+    def go_on_after_others(self, state: Mapping[str, Any]) -> None:
+        """Count from where an earlier process stopped since another run held the sync.
+
+        :param state: as :meth:`as_state` gave it.
+        """
+        self.go_on(state)
+        self.waited_for_others_s += max(0.0, time.time() - float(state["deferred_at"]))
+
     def go_on(self, state: Mapping[str, Any], window_opens_at: float | None = None) -> None:
         """Count from where an earlier process stopped.
 
         :param window_opens_at: when the window ends that the run was deferred for, in seconds since the epoch;
             ``None``: it was deferred for something else.
         """
+        deferrals = self.deferrals  # so far only those in which another run held the sync
         self._before = {name: int(state.get(name, 0)) for name in _COUNTS}
+        self._before["deferrals"] += deferrals
         self._last_failure = str(state.get("last_failure", ""))
         held_back_until = 0.0 if window_opens_at is None else min(window_opens_at, time.time())
         self._waited_before_s = float(state["waited_s"]) + max(0.0, held_back_until - float(state["deferred_at"]))

@@ -39,6 +39,7 @@ class CheckSink:
     troubles = ()
     unaccounted = 0
     is_early = False
+    deferral = None
 
     def __init__(
         self,

@@ -144,7 +144,7 @@ class Comparison:
         digests = Digests(seen.row_digest, self.patch_digest(patch.properties, key), self._mapping_digest)
         patch = patch._replace(digests=digests)
         if line is None:
-            return PendingChange(patch, key)
+            return PendingChange(patch._replace(is_new=True), key, rank_of(self._resource, patch))
         acknowledged = None if self._full_refresh else line.patch_digest
         if acknowledged is not None and self._is_of_before(key, line, patch):
             acknowledged = digests.patch
@@ -153,7 +153,7 @@ class Comparison:
             return None
         if not self._full_refresh:
             self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
-        rank = Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE
+        rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, acknowledged, refused)
 
@@ -215,6 +215,11 @@ class Comparison:
             return self._digester(row)
         except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text
             return secrets.token_hex(16)  # equals nothing, so the row is looked at closely
+
+
+def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
+    """When a change is sent: before all others if the resource calls it urgent, else with those of its rank."""
+    return Rank.URGENT if resource.is_urgent(patch.properties) else rank
 
 
 def _is_about_the_row(line: Line) -> bool:

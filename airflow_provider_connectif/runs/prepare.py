@@ -9,7 +9,7 @@ from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import InvalidRow, Row
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.runs.comparison import Comparison, Seen
+from airflow_provider_connectif.runs.comparison import Comparison, Seen, rank_of
 
 
 class Preparer:
@@ -61,7 +61,7 @@ class Preparer:
             except InvalidRow as invalid:
                 self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons)
             else:
-                changes.append(PendingChange(patch, self._resource.same_key(patch.key)))
+                changes.append(PendingChange(patch, self._resource.same_key(patch.key), rank_of(self._resource, patch)))
         return changes
 
     def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> list[PendingChange]:

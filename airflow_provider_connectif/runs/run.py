@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.journal.digests import way_to
 from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES, PendingChanges
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.resource import Resource
@@ -29,6 +30,7 @@ from airflow_provider_connectif.runs.prepare import Preparer
 from airflow_provider_connectif.runs.sink import Sink
 
 if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.lease import Claim
     from airflow_provider_connectif.journal.store import Journal
 
 READ_TIMEOUT_S = 6 * 3600.0
@@ -52,6 +54,7 @@ class RunSettings:
     :param work_folder: where pending changes lie. Default: the system's temporary folder.
     :param pending_limit_bytes: of pending changes.
     :param read_timeout_s: seconds in which the source must end.
+    :param time_limit_s: seconds that a run may take that can be deferred, those without a worker included.
     :param reasons_in_exception: how many reasons the task's exception names; the log has the others.
     :param conn_id: the client's connection, for messages.
     """
@@ -66,6 +69,7 @@ class RunSettings:
     work_folder: Path | None = None
     pending_limit_bytes: int = PENDING_LIMIT_BYTES
     read_timeout_s: float = READ_TIMEOUT_S
+    time_limit_s: float | None = None
     reasons_in_exception: int = _REASONS_IN_EXCEPTION
     conn_id: str = ""
 
@@ -116,6 +120,7 @@ class Run(Generic[ResourceT]):
         self._clock = clock
         account = Account(settings.conn_id, client.base_url)
         self._ending = Ending(sink, report, settings.budget, account, most_reasons=settings.reasons_in_exception)
+        self._deferral: Deferral | None = None  # while another run holds the sync; for all else the sink says it
         self._is_read = False
         self._asked_about: set[Any] = set()
         """Columns of which the resource was asked what a person should know."""
@@ -153,7 +158,9 @@ class Run(Generic[ResourceT]):
             report.rejects.flush()
             self.is_over = True
             before_end()
-            if self.sink.summary_is_complete:
+            if self.waits_for_another and self._journal is not None and self._journal.held_by is not None:
+                report.log.info(self._journal.held_by.describe_deferral(self._journal.held_by.look_again_at))
+            elif self.sink.summary_is_complete:
                 attempts = 0 if self._journal is None else self._journal.series.tries
                 self.sink.log_end(ending.words, ending.notes(attempts), ending.reasons)
             else:
@@ -168,6 +175,16 @@ class Run(Generic[ResourceT]):
         more = self.sink.kill()
         self._client.quota.close()
         return self.report.progress.counts_at_stop() + more
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """What the run waits for without a worker, if this process ended for that."""
+        return self._deferral if self._ending.stop == Stop(StopKind.DEFERRED) and self._deferral else self.sink.deferral
+
+    @property
+    def waits_for_another(self) -> bool:
+        """Whether the deferral is for another run of the sync, so that nothing has begun yet."""
+        return self._deferral is not None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -186,9 +203,23 @@ class Run(Generic[ResourceT]):
 
     def _begin(self) -> None:
         self.sink.open(self._is_to_stop)
-        if self._journal is not None:
-            self.report.effort.add_wait_for_others(self._journal.waited_s)
-            self.report.effort.begin_series(self._journal.series.counts, self._journal.series.started_at)
+        journal, effort = self._journal, self.report.effort
+        if journal is None:
+            return
+        effort.add_wait_for_others(journal.waited_s)
+        if journal.held_by is None:
+            effort.begin_series(journal.series.counts, journal.series.started_at)
+        else:
+            self._defer_for(journal.held_by)
+
+    def _defer_for(self, claim: Claim) -> None:
+        limit_s = self._settings.time_limit_s
+        left_s = None if limit_s is None else limit_s - self.report.effort.duration_s
+        if left_s is not None and left_s <= 0.0:
+            self._ending.stop_for(Stop(StopKind.TIMED_OUT))
+        else:
+            self._ending.stop_for(Stop(StopKind.DEFERRED))
+            self._deferral = Deferral(claim.look_again_at, left_s)
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         if self._earlier is not None:

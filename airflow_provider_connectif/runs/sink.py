@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Stop
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
@@ -27,6 +28,10 @@ class Sink(Protocol[ResourceT]):
     @property
     def troubles(self) -> Sequence[Trouble]:
         """What keeps a run from success that has come to its end, other than its rows."""
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """What is to be waited for without a worker, if delivery ended for that."""
 
     @property
     def summary_is_complete(self) -> bool:

@@ -28,6 +28,11 @@ class WindowTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep until then; one event, whose payload is the moment."""
-        while (left := self.until - time.time()) > 0:
-            await asyncio.sleep(min(left, _LONGEST_SLEEP_S))
+        await sleep_until(self.until)
         yield TriggerEvent(self.until)
+
+
+async def sleep_until(moment: float) -> None:
+    """Sleep until a moment in seconds since the epoch."""
+    while (left := moment - time.time()) > 0:
+        await asyncio.sleep(min(left, _LONGEST_SLEEP_S))

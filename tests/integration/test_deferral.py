@@ -44,8 +44,11 @@ def rows(count: int, visits: int = 0) -> list[dict[str, Any]]:
     return [{"email": f"user{n}@example.com", "visits": visits + n} for n in range(count)]
 
 
-def wait_as_the_triggerer(run: Run) -> None:
-    """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it."""
+def wait_as_the_triggerer(run: Run) -> Any:
+    """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it.
+
+    :return: the payload of its event, as it comes out of that database.
+    """
     try:
         from airflow.sdk.module_loading import import_string
     except ImportError:  # Airflow 2.11
@@ -57,7 +60,8 @@ def wait_as_the_triggerer(run: Run) -> None:
     async def wait() -> list[Any]:
         return [event async for event in trigger.run()]
 
-    assert len(asyncio.run(wait())) == 1
+    (event,) = asyncio.run(wait())
+    return json.loads(json.dumps(event.payload))
 
 
 def deliver_to_the_end(
@@ -292,6 +296,24 @@ def test_what_the_task_may_take_is_counted_over_its_deferrals(journal: JournalDa
     if runs[-1].state == "up_for_retry":
         assert "execution_timeout" in str(runs[-1].error)
     assert strict.requests <= 4 * LIMIT
+
+
+def test_a_plan_is_sent_for_so_long_deferrals_included_and_the_retry_reads_the_source_again(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    too_old = timedelta(seconds=WINDOW_S / 3)  # before the second process begins
+    runs = deliver_to_the_end(rows=rows(50), plan_max_age=too_old, max_in_flight=1)
+
+    assert [run.state for run in runs] == ["deferred", "up_for_retry"]
+    assert "older than plan_max_age" in str(runs[-1].error)
+    assert (runs[-1].summary["created"], runs[-1].summary["undelivered"]) == (LIMIT, 50 - LIMIT)
+    assert (journal.pending(), strict.requests) == (0, LIMIT)
+
+    changed = [*rows(LIMIT), *rows(50, visits=1)[LIMIT:]]
+    end = deliver_to_the_end(rows=changed, tries_before=1)[-1]
+    assert (end.state, end.summary["undelivered"]) == ("success", 0)
+    assert strict.contacts == {row["email"]: {"visits": row["visits"]} for row in changed}
+    assert set(sent(strict).values()) == {1}
 
 
 def test_a_window_that_others_have_used_up_is_waited_for_before_the_fields_are_read(

@@ -95,7 +95,7 @@ def test_pending_patches_are_encrypted_where_keys_are_digests(database: Path) ->
     one = journal(database, key_secret=b"pepper", keeps_rows=True)
     one.plan.add([PATCH], str)
     one.plan.save({})
-    assert [patch for batch in one.plan.patches() for patch in batch] == [PATCH._replace(is_planned=True)]
+    assert [patch for batch in one.plan.patches() for patch in batch] == [PATCH._replace(place=1)]
     kept = dump(database).casefold()
     assert "_pending" in kept
     assert not [word for word in ("quittenbaum", "zacharias") if word in kept]

@@ -94,6 +94,18 @@ def test_a_trigger_holds_a_moment_and_nothing_else() -> None:
     assert arguments == {"until": 1_800_000_000.0}
 
 
+def test_a_trigger_that_waits_for_another_run_holds_a_moment_and_counts() -> None:
+    from airflow_provider_connectif.api.quota import Quota
+    from airflow_provider_connectif.operators.base import Start
+    from airflow_provider_connectif.reporting.effort import Effort
+    from airflow_provider_connectif.triggers.claim import ClaimTrigger
+
+    effort = Effort(Quota()).as_state()
+    _, arguments = ClaimTrigger(1_800_000_000.0, Start({"secret": "id:secret"}).again(effort)).serialize()
+    assert arguments == {"until": 1_800_000_000.0, "start": {"comes_back": False, "event": None, "effort": effort}}
+    assert {name for name, value in effort.items() if not isinstance(value, (int, float))} == {"last_failure"}
+
+
 def test_a_database_s_words_about_a_row_are_not_told() -> None:
     class Error(Exception):
         """As every driver has one (PEP 249)."""

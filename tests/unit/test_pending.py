@@ -35,12 +35,22 @@ def sent(changes: PendingChanges) -> list[tuple[int, str, dict[str, Any]]]:
     return [(patch.number, patch.key, dict(patch.properties)) for batch in changes.batches() for patch in batch]
 
 
-def test_changes_come_back_as_they_were() -> None:
-    patch = change(1, city="Málaga", tags=["a", "b"], points=3, ratio=0.1, none=None, active=True)
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("rank", Rank)
+def test_changes_come_back_as_they_were(rank: Rank, is_new: bool) -> None:
+    made = change(1, rank=rank, city="Málaga", tags=["a", "b"], points=3, ratio=0.1, none=None, active=True)
+    patch = made.patch._replace(is_new=is_new)
     with PendingChanges(CONTACTS, patch_digest) as changes:
-        changes.add([patch])
+        changes.add([made._replace(patch=patch)])
         ((found,),) = changes.batches()
-    assert found == patch.patch._replace(is_new=True)
+    assert found == patch
+
+
+def test_a_change_of_several_rows_has_the_first_of_their_ranks() -> None:
+    of_ana = [change(number, "ana@example.com", rank) for number, rank in ((2, Rank.CHANGED), (3, Rank.URGENT))]
+    with PendingChanges(CONTACTS, patch_digest) as changes:
+        changes.add([change(1, rank=Rank.NEW), *of_ana])
+        assert [number for number, _, _ in sent(changes)] == [3, 1]
 
 
 def test_changes_without_digests_have_none_when_they_come_back() -> None:
@@ -52,10 +62,10 @@ def test_changes_without_digests_have_none_when_they_come_back() -> None:
 
 
 def test_changes_are_sent_by_rank_and_then_by_row() -> None:
-    ranks = [Rank.REJECTED_BEFORE, Rank.CHANGED, Rank.NEW, Rank.CHANGED]
+    ranks = [Rank.REJECTED_BEFORE, Rank.CHANGED, Rank.NEW, Rank.CHANGED, Rank.URGENT]
     with PendingChanges(CONTACTS, patch_digest) as changes:
         changes.add(change(number, rank=rank) for number, rank in enumerate(ranks, 1))
-        assert [number for number, _, _ in sent(changes)] == [3, 2, 4, 1]
+        assert [number for number, _, _ in sent(changes)] == [5, 3, 2, 4, 1]
         assert changes.count_of(Rank.CHANGED) == 2
 
 
