@@ -109,7 +109,7 @@ class ContactResource(Resource):
         return merged(earlier, later)
 
     def is_urgent(self, properties: Mapping[str, JsonValue]) -> bool:
-        """Whether a consent is withdrawn."""
+        """Whether a consent is withdrawn: a person must not wait for that."""
         return withdraws(properties)
 
     def column_of(self, property_id: str) -> str | None:

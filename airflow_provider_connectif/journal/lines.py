@@ -109,6 +109,15 @@ class GatheredLines:
             "reason": reason[:LONGEST_REASON],
         }
 
+    def note_invalid(self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str) -> None:
+        """A row was refused before it was sent."""
+        self.invalid[key] = {**names, "state": INVALID, "invalid_digest": row_digest, "invalid_run": first_run}
+        self.restored.pop(key, None)
+
+    def restore(self, key: str, names: Mapping[str, Any], state: str) -> None:
+        """The row that was invalid is again the one that is acknowledged, or rejected."""
+        self.restored[key] = {**names, "state": state}
+
     def begin_doubt(self, key: str, names: Mapping[str, Any], row_digest: str, reason: str) -> None:
         """A change may have been sent, and must not be sent again: its row is held as it is."""
         self.in_doubt[key] = {
@@ -125,17 +134,8 @@ class GatheredLines:
 
     def withdraw_doubt(self, key: str, names: Mapping[str, Any]) -> None:
         """A change was not carried out: it is sent again."""
-        nothing = dict.fromkeys(NO_REFUSAL)
-        self.in_doubt[key] = {**names, "state": ACKNOWLEDGED, "row_digest": None, "patch_digest": None, **nothing}
-
-    def note_invalid(self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str) -> None:
-        """A row was refused before it was sent."""
-        self.invalid[key] = {**names, "state": INVALID, "invalid_digest": row_digest, "invalid_run": first_run}
-        self.restored.pop(key, None)
-
-    def restore(self, key: str, names: Mapping[str, Any], state: str) -> None:
-        """The row that was invalid is again the one that is acknowledged, or rejected."""
-        self.restored[key] = {**names, "state": state}
+        nothing = dict.fromkeys(("row_digest", "patch_digest", *NO_REFUSAL))
+        self.in_doubt[key] = {**names, "state": ACKNOWLEDGED, **nothing}
 
     @property
     def responses(self) -> int:

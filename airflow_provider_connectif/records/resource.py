@@ -109,7 +109,7 @@ class Resource(Protocol):
         return {**earlier, **later}
 
     def is_urgent(self, properties: Mapping[str, JsonValue]) -> bool:
-        """Whether a change with these properties must not wait behind others, such as a withdrawn consent."""
+        """Whether a change with these properties is sent before all others."""
         return False
 
     def column_of(self, property_id: str) -> str | None:

@@ -218,7 +218,7 @@ class Comparison:
 
 
 def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
-    """When a change is sent: before all others if it is urgent, else with those of its rank."""
+    """When a change is sent: before all others if the resource calls it urgent, else with those of its rank."""
     return Rank.URGENT if resource.is_urgent(patch.properties) else rank
 
 
