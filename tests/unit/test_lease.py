@@ -107,7 +107,7 @@ def test_a_parked_claim_is_called_so(take: Take, clock: FakeClock) -> None:
     lease.park(clock.now() + 3600)
     _, claim = take("tuesday")
     assert claim is not None
-    assert "(monday, task patch, deferred)" in claim.describe("nightly")
+    assert "(monday, task patch, deferred)" in claim.describe()
 
 
 def test_a_claim_that_was_taken_away_is_lost(take: Take, engine: sa.Engine) -> None:
