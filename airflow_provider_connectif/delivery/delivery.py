@@ -89,7 +89,7 @@ class Delivery:
         self._lost: list[Patch] = []  # with a thread that a fault of ours has ended
         self._unwritten = 0  # responses that were collected
         self._most_unwritten = most_unwritten
-        self._gate = DoubtGate(self._work_there, self._progress, client.quota)
+        self._gate = DoubtGate(self._work_there, self._progress, client.quota, clock)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None

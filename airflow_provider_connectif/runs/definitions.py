@@ -79,7 +79,7 @@ def fetch_definitions(
         error: Error
         action: Action | None  # None: a 2xx that is none of definitions
         try:
-            return _within(limits, lambda: resource.with_definitions(client))
+            return _within(limits, lambda: resource.with_definitions(client), clock)
         except TooManyRequestsError:
             limits.check()
             continue  # the next request waits for the window; never counts as an attempt
@@ -139,24 +139,27 @@ class _Limits:
             raise DefinitionsError(NoAnswerError(words), StopKind.NO_DEFINITIONS)
 
 
-def _within(limits: _Limits, ask: Callable[[], ResourceT]) -> ResourceT:
+def _within(limits: _Limits, ask: Callable[[], ResourceT], clock: Clock) -> ResourceT:
     """Ask in a thread of its own, so that a task that is killed does not wait for a response that may not come.
 
     Whatever the thread raises is raised here: a fault that was lost would look like an account without definitions.
     """
     response: Future[ResourceT] = Future()
+    is_here = threading.Condition()
 
     def run() -> None:
         try:
             response.set_result(ask())
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             response.set_exception(error)
+        with is_here:
+            is_here.notify()
 
-    thread = threading.Thread(target=run, name="connectif-fields", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        limits.check()
-        thread.join(_POLL_S)
+    threading.Thread(target=run, name="connectif-fields", daemon=True).start()
+    with is_here:
+        while not response.done():
+            limits.check()
+            clock.wait(is_here, _POLL_S)
     error = response.exception()
     if error is not None and not isinstance(error, Exception):  # such as SystemExit: it must not end this process
         raise RuntimeError(f"reading the field definitions was ended by {type(error).__name__}")

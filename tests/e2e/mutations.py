@@ -24,7 +24,7 @@ MUTATIONS = Mutations()
 def acknowledged_before_it_is_sent(original, self, patches):
     for patch in patches:
         if patch.digests:
-            self._journal.acknowledge(self._same_contact(patch.key), patch.digests)
+            self._journal.acknowledge(self._same_key(patch.key), patch.digests)
 
 
 @MUTATIONS.instead_of("journal.store:Journal.acknowledge", "test_clearing_a_failed_task")
@@ -32,20 +32,20 @@ def acknowledgements_are_not_written_down(original, self, key, digests, *, deliv
     return None
 
 
-@MUTATIONS.instead_of("operators.base:ContactsOperator._end", "test_over_the_failure_budget")
-def over_the_failure_budget_Airflow_may_try_again(original, self, final, again):
+@MUTATIONS.instead_of("operators.base:SyncOperator._end", "test_over_the_failure_budget")
+def over_the_failure_budget_Airflow_may_try_again(original, self, start, failure):
     try:
-        original(self, final, again)
-    except AirflowFailException as failure:
-        if final:
+        original(self, start, failure)
+    except AirflowFailException as end:
+        if failure is not None:
             raise
-        raise AirflowException(str(failure)) from None
+        raise AirflowException(str(end)) from None
 
 
-@MUTATIONS.instead_of("operators.base:ContactsOperator._end", "test_skipped_on_a_blocked_account")
-def skip_task_fails(original, self, final, again):
+@MUTATIONS.instead_of("operators.base:SyncOperator._end", "test_skipped_on_a_blocked_account")
+def skip_task_fails(original, self, start, failure):
     try:
-        original(self, final, again)
+        original(self, start, failure)
     except AirflowSkipException as skip:
         raise AirflowFailException(str(skip)) from None
 
@@ -69,10 +69,10 @@ def a_retry_forgets_what_an_earlier_try_was_refused(original, self, seen):
     return Outcome.HELD if outcome is Outcome.REJECTED else outcome
 
 
-@MUTATIONS.instead_of("operators.base:ContactsOperator._carry_out", "SEED=14")
+@MUTATIONS.instead_of("operators.base:SyncOperator._carry_out", "SEED=14")
 def a_journal_that_fails_is_no_failure(original, self, start, *, check_only):
-    final, _ = original(self, start, check_only=check_only)
-    return final, None
+    failure = original(self, start, check_only=check_only)
+    return failure if failure is not None and failure.final else None
 
 
 @MUTATIONS.instead_of("journal.lease:Lease.release", "SEED=16")

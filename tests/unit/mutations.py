@@ -20,9 +20,9 @@ _DOCUMENTS = "test_response_policy.py::test_only_connectifs_own_word_about_a_row
 
 ROWS = {
     "2xx": (REJECT, _TABLE),
-    "2xx, another contact": (
+    "2xx, another key": (
         "Rule(Action.ACCEPT)",
-        "test_response_policy.py::test_a_success_that_shows_another_contact_is_confirmed",
+        "test_response_policy.py::test_a_success_that_shows_another_key_is_confirmed",
     ),
     "2xx, not Connectif's": (
         "Rule(Action.ACCEPT)",
@@ -49,6 +49,34 @@ ROWS = {
     "no_answer": (REJECT, "test_response_policy.py::test_no_answer_is_a_row_of_its_own"),
 }
 """The rule that stands in a row instead, and the test that notices."""
+
+_MAY_BE_DONE = "test_response_policy.py::test_a_response_that_may_come_after_the_change_leaves_a_doubt"
+_IS_NOT_DONE = "test_response_policy.py::test_a_response_that_says_that_nothing_was_done_leaves_none"
+_NO_RESPONSE = (
+    "test_response_policy.py::test_without_connectifs_response_there_is_a_doubt_unless_an_author_says_otherwise"
+)
+
+DOUBTS = {
+    "2xx, not Connectif's": (False, _NO_RESPONSE),
+    "408": (False, _MAY_BE_DONE),
+    "5xx": (False, _MAY_BE_DONE),
+    "no_answer": (False, _NO_RESPONSE),
+    "E0301": (True, _IS_NOT_DONE),
+    "E0401": (True, _IS_NOT_DONE),
+    "421": (True, _IS_NOT_DONE),
+    "423": (True, _IS_NOT_DONE),
+    "425": (True, _IS_NOT_DONE),
+    "429": (True, _IS_NOT_DONE),
+}
+"""Of each row whose change is not settled: the opposite of whether it may have been carried out."""
+
+for _row, (_leaves_doubt, _test) in DOUBTS.items():
+    POLICY.value(
+        f"{_row}: {'a doubt' if _leaves_doubt else 'no doubt'}",
+        "delivery.response_policy:DEFAULT_POLICY",
+        f"MappingProxyType({{**original, {_row!r}: original[{_row!r}]._replace(leaves_doubt={_leaves_doubt})}})",
+        _test,
+    )
 
 for _row, (_rule, _test) in ROWS.items():
     POLICY.value(

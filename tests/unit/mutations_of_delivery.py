@@ -74,7 +74,7 @@ DELIVERY.value(
 )
 
 
-@DELIVERY.instead_of("delivery.delivery:retry_delay_s", _TESTS + "test_a_retry_waits_for_as_long_as_the_response_asks")
+@DELIVERY.instead_of("delivery.responses:retry_delay_s", _TESTS + "test_a_retry_waits_for_as_long_as_the_response_asks")
 def retries_come_at_once(original, failures, retry_after_s=None):
     return 0.0
 
@@ -88,23 +88,23 @@ def what_the_quota_held_back_is_lost(original, self, job):
 
 
 @DELIVERY.instead_of(
-    "delivery.delivery:Delivery._apply_success",
-    _TESTS + "test_a_response_that_shows_another_contact_is_confirmed_on_a_connection_of_its_own",
+    "delivery.responses:Responses._take_anothers",
+    _TESTS + "test_a_response_that_shows_another_key_is_confirmed_on_a_connection_of_its_own",
 )
-def another_contact_is_accepted_at_once(original, self, job, answer):
+def another_key_is_accepted_at_once(original, self, job, answer):
     job.on_fresh_connection = True
-    original(self, job, answer)
+    return original(self, job, answer)
 
 
 DELIVERY.value(
     "a 421 is retried on the same connection",
-    "delivery.delivery:_MISDIRECTED",
+    "delivery.responses:_MISDIRECTED",
     "0",
     _TESTS + "test_after_a_421_the_retry_has_a_connection_of_its_own",
 )
 DELIVERY.value(
     "a server that never answers is asked for every row",
-    "delivery.delivery:_FAILURES_THAT_STOP",
+    "delivery.responses:_FAILURES_THAT_STOP",
     "10**9",
     _TESTS + "test_a_server_that_never_answers_ends_the_run",
 )
@@ -163,6 +163,75 @@ def rows_that_wait_for_a_retry_were_never_sent(original, self):
 )
 def every_row_is_tried_while_nothing_gets_through(original, self):
     return True
+
+
+# Deliver: changes that must not be sent twice
+
+_DOUBTS = "test_doubts.py::"
+
+
+@DELIVERY.instead_of(
+    "delivery.doubts:DoubtGate.wait",
+    _DOUBTS + "test_what_may_have_been_carried_out_is_sent_once",
+    _DOUBTS + "test_a_stop_before_it_is_written_down_lets_nothing_go",
+)
+def nobody_waits_until_it_is_written_down(original, self, job, poll_s):
+    self._quota.reserve()
+
+
+@DELIVERY.instead_of(
+    "delivery.doubts:DoubtGate.put_off", _DOUBTS + "test_what_was_not_carried_out_is_withdrawn_and_sent_again"
+)
+def what_was_not_carried_out_stays_in_doubt(original, self, job):
+    return None
+
+
+@DELIVERY.instead_of(
+    "delivery.doubts:DoubtGate._is_over", _DOUBTS + "test_a_stop_before_it_is_written_down_lets_nothing_go"
+)
+def a_stop_is_not_noticed_at_the_gate(original, self):
+    return False
+
+
+@DELIVERY.instead_of("api.quota:Quota.reserve", _DOUBTS + "test_a_change_that_waits_for_a_window_is_not_written_down")
+def changes_are_written_down_before_their_window(original, self):
+    return None
+
+
+@DELIVERY.instead_of(
+    "delivery.responses:Responses._retry", _DOUBTS + "test_what_may_have_been_carried_out_is_sent_once"
+)
+def what_may_have_been_carried_out_is_sent_again(original, self, rule, job, error):
+    return original(self, rule._replace(leaves_doubt=False), job, error)
+
+
+@DELIVERY.instead_of("delivery.responses:Responses._retry", _DOUBTS + "test_an_author_may_have_it_sent_again")
+def every_retry_is_in_doubt(original, self, rule, job, error):
+    return original(self, rule._replace(leaves_doubt=True), job, error)
+
+
+@DELIVERY.instead_of(
+    "delivery.responses:Responses._take_anothers", _DOUBTS + "test_what_may_have_been_carried_out_is_sent_once"
+)
+def a_response_with_another_key_is_confirmed_by_a_second_request(original, self, job, answer):
+    self._is_idempotent = True
+    return original(self, job, answer)
+
+
+DELIVERY.value(
+    "a connection that was refused may have carried the change out",
+    "api.errors:NoAnswerError.__init__",
+    "lambda self, what, *given, **named: original(self, what)",
+    _DOUBTS + "test_what_was_not_carried_out_is_withdrawn_and_sent_again",
+)
+
+
+@DELIVERY.instead_of(
+    "delivery.delivery:Delivery.unanswered",
+    _DOUBTS + "test_what_waits_for_a_retry_is_in_no_doubt_when_the_run_ends",
+)
+def what_waits_for_a_retry_was_never_answered(original, self):
+    return [*original(self), *self._queue.sent_before()]
 
 
 _SENDER = "test_sender.py::"

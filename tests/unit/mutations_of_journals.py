@@ -59,6 +59,49 @@ def claims_are_kept_at_the_end(original, self):
     self._stop_keeping()
 
 
+@JOURNALS.instead_of("journal.lease:wait_for_claim", _LEASE + "test_a_long_claim_is_waited_for_without_a_worker")
+def a_worker_waits_for_every_claim(original, take, stopped, tell, *, may_defer, clock):
+    return original(take, stopped, tell, may_defer=False, clock=clock)
+
+
+@JOURNALS.instead_of(
+    "journal.lease:wait_for_claim", _LEASE + "test_a_claim_is_waited_for_on_a_worker_where_the_task_cannot_defer"
+)
+def every_task_defers(original, take, stopped, tell, *, may_defer, clock):
+    return original(take, stopped, tell, may_defer=True, clock=clock)
+
+
+JOURNALS.value(
+    "a claim that ends at once costs a deferral",
+    "journal.lease:_LEAST_DEFERRAL_S",
+    "0.0",
+    _LEASE + "test_a_claim_that_ends_soon_is_waited_for_on_the_worker",
+)
+JOURNALS.value(
+    "who waits says so only once",
+    "journal.lease:_TELL_AGAIN_S",
+    "1e9",
+    _LEASE + "test_who_waits_on_a_worker_says_so_every_ten_minutes",
+)
+JOURNALS.value(
+    "a claim is given up on at the first look",
+    "journal.lease:_TRIES_BEFORE_TELLING",
+    "1",
+    _LEASE + "test_a_claim_that_is_released_within_a_second_is_got_without_a_word",
+)
+JOURNALS.value(
+    "a deferred run looks again when the claim ends",
+    "journal.lease:_LOOK_EVERY_S",
+    "1e9",
+    _LEASE + "test_a_long_claim_is_waited_for_without_a_worker",
+)
+
+
+@JOURNALS.instead_of("journal.lease:wait_for_claim", _LEASE + "test_who_was_told_to_stop_waits_for_no_claim")
+def who_was_told_to_stop_waits_for_a_claim(original, take, stopped, tell, *, may_defer, clock):
+    return original(take, lambda: False, tell, may_defer=may_defer, clock=clock)
+
+
 # Confirm
 
 _CONFIRMATION = "test_confirmation.py::"
@@ -167,12 +210,56 @@ def errors_of_the_database_are_passed_on(original, self, action, final_kinds=())
     return action()
 
 
-@JOURNALS.instead_of("journal.plan:Plan._unpacked", _CONFIRMATION + "test_a_plan_of_another_secret_cannot_be_read")
+@JOURNALS.instead_of(
+    "journal.payloads:Payloads.unpacked", _CONFIRMATION + "test_a_plan_of_another_secret_cannot_be_read"
+)
 def a_plan_that_cannot_be_read_is_empty(original, self, line):
     try:
         return original(self, line)
     except JournalError:
         return None
+
+
+# How a run ends
+
+_ENDING = "test_ending.py::"
+
+
+@JOURNALS.instead_of(
+    "runs.ending:Ending.break_off", _ENDING + "test_an_exception_says_itself_whether_another_attempt_may_help"
+)
+def no_exception_is_final(original, self, error):
+    original(self, RunFailed(""))
+
+
+JOURNALS.value(
+    "every failure of a run is final",
+    "api.errors:RunFailed.final",
+    "True",
+    _ENDING + "test_a_failure_is_final_only_where_it_says_so",
+)
+
+
+@JOURNALS.instead_of(
+    "runs.ending:Ending.recorded", _ENDING + "test_an_exception_says_itself_whether_another_attempt_may_help"
+)
+def an_exception_is_recorded_as_if_there_was_none(original, self):
+    return self._ended()[0]
+
+
+@JOURNALS.instead_of("runs.ending:Ending.left_behind", _ENDING + "test_what_an_early_end_leaves_is_undelivered")
+def what_an_early_end_leaves_is_in_no_count(original, self):
+    return 0
+
+
+@JOURNALS.instead_of("runs.ending:Ending.stop", _ENDING + "test_a_kill_wins_over_every_other_end")
+def another_end_wins_over_a_kill(original, self):
+    return self._own_stop or self._sink.stop or original(self)
+
+
+@JOURNALS.instead_of("runs.ending:Ending.fail_by", _ENDING + "test_what_earlier_runs_left_fails_by_its_own_scope")
+def a_key_that_may_not_see_earlier_imports_is_a_trouble_like_others(original, self, trouble, scope=None):
+    self._troubles.append(trouble)
 
 
 # Report

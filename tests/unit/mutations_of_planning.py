@@ -13,21 +13,22 @@ _DEFINITIONS = "test_definitions.py::"
 
 
 @PLANNING.instead_of(
-    "runs.definitions:_unless_stopped",
+    "runs.definitions:_Limits.check",
     _DEFINITIONS + "test_a_run_that_was_told_to_stop_waits_for_no_response",
+    _DEFINITIONS + "test_definitions_have_a_timeout",
+    _DEFINITIONS + "test_a_rate_limit_that_is_used_up_is_waited_for_only_as_long_as_a_worker_may_be_held",
 )
-def definitions_are_waited_for_by_who_was_told_to_stop(original, ask, stopped):
-    return [{"id": "_name", "type": "text"}]
+def definitions_are_waited_for_without_a_limit(original, self):
+    if self._clock.monotonic() - self._began_at > 86_400:
+        raise AssertionError("waited for a day")
 
 
-@PLANNING.instead_of(
-    "runs.definitions:_unless_stopped", _DEFINITIONS + "test_a_fault_in_the_thread_that_asks_is_not_lost"
-)
-def a_fault_in_the_thread_that_asks_is_lost(original, ask, stopped):
+@PLANNING.instead_of("runs.definitions:_within", _DEFINITIONS + "test_a_fault_in_the_thread_that_asks_is_not_lost")
+def a_fault_in_the_thread_that_asks_is_lost(original, limits, ask, clock):
     try:
         return ask()
     except (ArithmeticError, SystemExit):
-        return [{"id": "_name", "type": "text"}]
+        return None
 
 
 PLANNING.value(
@@ -40,7 +41,7 @@ PLANNING.value(
 
 
 @PLANNING.instead_of(
-    "runs.definitions:_fields",
+    "contacts.resource:_fields",
     _DEFINITIONS + "test_a_response_that_is_none_of_definitions_is_left_to_the_next_attempt",
 )
 def what_is_no_definition_is_left_out(original, definitions):
@@ -48,7 +49,7 @@ def what_is_no_definition_is_left_out(original, definitions):
 
 
 @PLANNING.instead_of("runs.definitions:_pause", _DEFINITIONS + "test_a_retry_after_is_waited_for")
-def definitions_are_asked_for_again_at_once(original, seconds, stopped, clock):
+def definitions_are_asked_for_again_at_once(original, limits, seconds, clock):
     return None
 
 
@@ -110,6 +111,45 @@ def only_the_first_reason_is_named(original, self, row, steps):
     return original(self, row, steps)[:1]
 
 
+# Read
+
+_READ = "test_read_timeout.py::"
+
+
+@PLANNING.instead_of(
+    "databases.sources:RowsSource._in_time",
+    _READ + "test_rows_that_come_slowly_are_looked_at_one_by_one",
+    _READ + "test_another_thread_than_the_main_one_notices_at_the_end_of_a_row",
+)
+def rows_may_come_for_ever(original, self, deadline):
+    for row in _flat(self._rows):
+        if self._rows_made > 100:
+            raise AssertionError("a hundred rows")
+        self._rows_made += 1
+        yield row
+
+
+@PLANNING.instead_of(
+    "databases.sql_source:SqlSource._give_up",
+    _READ + "test_a_query_is_cancelled_and_its_connection_closed_when_its_time_is_over",
+)
+def a_query_that_takes_too_long_is_not_cancelled(original, self, reader):
+    return None
+
+
+PLANNING.value(
+    "a query that takes too long is a fault of the database",
+    "databases.sql_source:SourceError",
+    'lambda timeout_s, rows_read: ReadError("it took too long")',
+    _READ + "test_a_cancel_that_hangs_too_does_not_keep_the_task",
+)
+
+
+@PLANNING.instead_of("databases.sources:alarm", _READ + "test_a_row_that_never_comes_is_interrupted")
+def what_hangs_is_not_interrupted(original, seconds, error):
+    return original(float("inf"), error)
+
+
 # Plan
 
 _PENDING = "test_pending.py::"
@@ -139,6 +179,28 @@ def another_folder_will_do(original, self):
 )
 def of_several_rows_the_first_counts(original, self, earlier, later):
     return earlier
+
+
+@PLANNING.instead_of(
+    "runs.comparison:rank_of", "test_comparison.py::test_a_withdrawn_consent_is_sent_before_all_others"
+)
+def nothing_is_urgent(original, resource, patch, rank=None):
+    return Rank.NEW if rank is None else rank
+
+
+PLANNING.value(
+    "urgent changes come last",
+    "journal.pending:PendingChanges.batches",
+    "lambda self: reversed(list(original(self)))",
+    _PENDING + "test_changes_are_sent_by_rank_and_then_by_row",
+)
+
+
+@PLANNING.instead_of(
+    "journal.pending:PendingChanges._merged", _PENDING + "test_a_change_of_several_rows_has_the_first_of_their_ranks"
+)
+def of_several_rows_the_later_rank_counts(original, self, earlier, later):
+    return original(self, earlier, later)._replace(rank=later.rank)
 
 
 @PLANNING.instead_of(

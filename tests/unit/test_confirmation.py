@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.store import Journal
@@ -49,7 +51,7 @@ def settled(key: str, outcome: Outcome, status: int = 200, **more: Any) -> Settl
 
 
 def confirmation(journal: Journal, *, holds_refusals_back: bool = False) -> Confirmation:
-    return Confirmation(journal, str.lower, holds_refusals_back=holds_refusals_back)
+    return Confirmation(journal, ContactResource(ContactMapping()), holds_refusals_back=holds_refusals_back)
 
 
 def states(journal: Journal, *keys: str) -> dict[str, str | None]:

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from airflow_provider_connectif.api.errors import MalformedAnswerError, NoAnswerError, QuotaClosed, error_class
-from airflow_provider_connectif.contacts.fields import Field
+from airflow_provider_connectif.api.quota import Wait
+from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.contacts.fields import FieldTable
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.records.outcomes import StopKind
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
 from tests.support.clock import FakeClock
 
-GOOD = [{"id": "_name", "type": "text"}]
+GOOD = [{"id": "favourite", "type": "text"}]
+
+
+Fetch = Callable[..., FieldTable | None]
 
 
 class Client:
-    """Answers in turn, the last one for ever; an answer is definitions, or what is raised."""
+    """Answers in turn, the last one for ever; an answer is definitions, what is raised, or a function that waits."""
 
     tries = 3
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.requests = 0
+        self.quota = Allowance()
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         self.requests += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
             raise answer
-        return answer
+        return answer() if callable(answer) else answer
+
+
+class Allowance:
+    """What a quota says of the wait for its window."""
+
+    wait: Wait | None = None
 
 
 class Log:
@@ -59,14 +74,23 @@ def failures() -> list[str]:
 
 
 @pytest.fixture
-def fetch(log: Log, clock: FakeClock, failures: list[str]) -> Callable[..., list[Field] | None]:
-    def fetch(client: Client, stopped: Callable[[], bool] = lambda: False) -> list[Field] | None:
-        return fetch_definitions(client, log, stopped, failures.append, longest_wait_s=120.0, clock=clock)
+def fetch(log: Log, clock: FakeClock, failures: list[str]) -> Fetch:
+    def fetch(client: Client, stopped: Callable[[], bool] = lambda: False, **more: Any) -> FieldTable | None:
+        """The fields of the resource that was checked; ``None`` where it came back as it was."""
+        resource = ContactResource(ContactMapping())
+        fetched = fetch_definitions(
+            resource,
+            client,  # type: ignore[arg-type]  # a client asks for definitions only here
+            log,
+            stopped,
+            failures.append,
+            longest_wait_s=120.0,
+            clock=clock,
+            **more,
+        )
+        return None if fetched is resource else fetched.mapping.fields
 
     return fetch
-
-
-Fetch = Callable[..., list[Field] | None]
 
 
 def http(status: int, **more: Any) -> Exception:
@@ -74,7 +98,9 @@ def http(status: int, **more: Any) -> Exception:
 
 
 def test_definitions_become_fields(fetch: Fetch) -> None:
-    assert [field.id for field in fetch(Client(GOOD)) or ()] == ["_name"]
+    fields = fetch(Client(GOOD))
+    assert fields is not None
+    assert fields.get("favourite") is not None
 
 
 def test_a_key_without_the_scope_is_told_and_the_run_goes_on(fetch: Fetch, log: Log) -> None:
@@ -115,19 +141,43 @@ def test_a_response_that_is_none_of_definitions_is_left_to_the_next_attempt(answ
 
 def test_a_retry_after_is_waited_for(fetch: Fetch, clock: FakeClock) -> None:
     assert fetch(Client(http(503, retry_after=100.0), GOOD)) is not None
-    assert 100 <= clock.monotonic() < 101
+    assert 100 <= sum(clock.slept) < 101
 
 
 def test_a_retry_after_that_is_too_long_is_not_waited_for(fetch: Fetch, clock: FakeClock) -> None:
     with pytest.raises(DefinitionsError) as error:
         fetch(Client(http(503, retry_after=121.0), GOOD))
     assert (error.value.kind, error.value.asked_s) == (StopKind.LEFT_ALONE, 121.0)
-    assert clock.monotonic() == 0
+    assert clock.slept == []
 
 
-def test_a_run_that_was_told_to_stop_waits_for_no_response(fetch: Fetch) -> None:
+@pytest.fixture
+def hanging() -> Iterator[Client]:
+    """A client whose response does not come before the end of the test."""
+    is_over = threading.Event()
+    yield Client(lambda: GOOD if is_over.wait(60) else [])
+    is_over.set()
+
+
+def test_a_run_that_was_told_to_stop_waits_for_no_response(fetch: Fetch, hanging: Client) -> None:
     with pytest.raises(QuotaClosed):
-        fetch(Client(http(503)), lambda: True)
+        fetch(hanging, lambda: True)
+
+
+def test_definitions_have_a_timeout(fetch: Fetch, clock: FakeClock, hanging: Client) -> None:
+    with pytest.raises(DefinitionsError, match=r"the timeout of 30\.0 s is over$") as error:
+        fetch(hanging, timeout_s=30.0)
+    assert error.value.kind is StopKind.NO_DEFINITIONS
+    assert 30 <= clock.monotonic() < 31
+
+
+def test_a_rate_limit_that_is_used_up_is_waited_for_only_as_long_as_a_worker_may_be_held(
+    fetch: Fetch, clock: FakeClock, hanging: Client
+) -> None:
+    hanging.quota.wait = Wait(clock.now() + 3600.0, Cause.USED_UP)
+    with pytest.raises(DefinitionsError, match="the rate limit is used up") as error:
+        fetch(hanging)
+    assert (error.value.kind, error.value.asked_s) == (StopKind.LEFT_ALONE, 3600.0)
 
 
 def test_a_fault_in_the_thread_that_asks_is_not_lost(fetch: Fetch) -> None:

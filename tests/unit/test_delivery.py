@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,10 @@ class Server:
         self.closed = True
 
 
+def made(server: Server, on_response: Mapping[int | str, str] | None = None, **more: Any) -> Delivery:
+    return Delivery(server, server, ResponsePolicy(on_response), Effort(Quota()), clock=server.clock, **more)
+
+
 def deliver(
     server: Server,
     keys: list[str],
@@ -82,18 +87,9 @@ def deliver(
     max_in_flight: int = 4,
     tries: int = 3,
     then: Callable[[Delivery], None] = lambda _: None,
-    send_apart: Callable[[Patch], Answer] | None = None,
 ) -> tuple[dict[int, Settled], Stop | None]:
     settled: list[Settled] = []
-    delivery = Delivery(
-        server,
-        server,
-        ResponsePolicy(on_response),
-        Effort(Quota()),
-        max_in_flight=max_in_flight,
-        attempts=tries,
-        clock=server.clock,
-    )
+    delivery = made(server, on_response, max_in_flight=max_in_flight, attempts=tries)
 
     def collect() -> None:
         settled.extend(delivery.collect())
@@ -145,7 +141,7 @@ def test_a_retry_gets_through() -> None:
 
 def test_a_retry_waits_for_as_long_as_the_response_asks() -> None:
     class Asking(Server):
-        def send(self, patch: Patch) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
             self.seen.append(patch.number)
             if len(self.seen) == 1:
                 raise error_class(503)(503, retry_after=40.0)
@@ -157,42 +153,53 @@ def test_a_retry_waits_for_as_long_as_the_response_asks() -> None:
     assert 40 <= server.clock.monotonic() < 42
 
 
-def test_a_response_that_shows_another_contact_is_confirmed_on_a_connection_of_its_own() -> None:
-    apart: list[int] = []
+class Connections(Server):
+    """Notes which rows came on a fresh connection; the first row's pooled one shows another contact, or is refused.
 
-    def send_apart(patch: Patch) -> Answer:
-        apart.append(patch.number)
-        return Answer(200, is_own=False)
+    :param pooled: the response to row 1 on a pooled connection.
+    :param fresh: the response to it on a fresh one.
+    """
 
-    server = Server()
-    server.send = lambda patch: Answer(201, is_own=patch.number != 1)  # type: ignore[method-assign]
-    settled, stop = deliver(server, ["a", "b"], send_apart=send_apart)
-    assert (apart, stop) == ([1], None)
+    def __init__(self, pooled: Answer | int, fresh: Answer) -> None:
+        super().__init__()
+        self.pooled, self.fresh = pooled, fresh
+        self.apart: list[int] = []
+
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        if on_fresh_connection:
+            self.apart.append(patch.number)
+        if patch.number != 1:
+            return Answer(201)
+        answer = self.fresh if on_fresh_connection else self.pooled
+        if isinstance(answer, int):
+            raise error_class(answer)(answer)
+        return answer
+
+
+def test_a_response_that_shows_another_key_is_confirmed_on_a_connection_of_its_own() -> None:
+    server = Connections(Answer(200, is_own=False), Answer(200, is_own=False))
+    settled, stop = deliver(server, ["a", "b"])
+    assert (server.apart, stop) == ([1], None)
     assert [settled[n].outcome for n in (1, 2)] == [Outcome.UPDATED, Outcome.CREATED]
     assert [settled[n].is_unconfirmed for n in (1, 2)] == [True, False]
 
 
 def test_after_a_421_the_retry_has_a_connection_of_its_own() -> None:
-    apart: list[int] = []
-
-    def send_apart(patch: Patch) -> Answer:
-        apart.append(patch.number)
-        return Answer(200)
-
-    settled, stop = deliver(Server({1: [421]}), ["a"], send_apart=send_apart)
-    assert (apart, settled[1].outcome, stop) == ([1], Outcome.UPDATED, None)
+    server = Connections(421, Answer(200))
+    settled, stop = deliver(server, ["a"])
+    assert (server.apart, settled[1].outcome, stop) == ([1], Outcome.UPDATED, None)
 
 
 def test_a_row_that_the_closed_quota_held_back_is_unsent_and_not_lost() -> None:
     class Closing(Server):
-        def send(self, patch: Patch) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
             if patch.number == 3:
                 delivery.end(Stop(StopKind.TIMED_OUT))
                 raise QuotaClosed
-            return super().send(patch)
+            return super().send(client, patch)
 
     server = Closing()
-    delivery = Delivery(server.send, server.close, ResponsePolicy(), max_in_flight=1, tries=1, clock=server.clock)
+    delivery = made(server, max_in_flight=1, attempts=1)
     with delivery:
         for number in range(1, 6):
             delivery.submit(Patch(number, f"k{number}", {}, {}), lambda: None)
@@ -220,10 +227,10 @@ def test_a_row_that_waits_for_its_retry_is_without_an_answer_when_the_run_ends()
 @pytest.mark.parametrize("blocked", [range(11, 101), range(11, 14)])
 def test_five_pages_of_a_firewall_in_a_row_end_the_run_and_three_do_not(blocked: range) -> None:
     class Firewall(Server):
-        def send(self, patch: Patch) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
             if patch.number in blocked:
                 raise error_class(403)(403)
-            return super().send(patch)
+            return super().send(client, patch)
 
     settled, stop = deliver(Firewall(), [f"k{n}" for n in range(100)], max_in_flight=1)
     if len(blocked) > 5:
@@ -236,24 +243,15 @@ def test_five_pages_of_a_firewall_in_a_row_end_the_run_and_three_do_not(blocked:
 
 
 def test_no_further_request_goes_while_answers_are_not_written_down() -> None:
-    server, unwritten = Server(), 100
-    delivery = Delivery(
-        server.send,
-        server.close,
-        ResponsePolicy(),
-        max_in_flight=2,
-        tries=1,
-        unwritten=lambda: unwritten,
-        most_unwritten=10,
-        clock=server.clock,
-    )
+    server = Server()
+    delivery = made(server, max_in_flight=2, attempts=1, most_unwritten=10)
     with delivery:
+        delivery.written(100)
         delivery.submit(Patch(1, "a", {}, {}), lambda: None)
         looks = iter(range(20))
         delivery.drain(lambda: None, lambda: next(looks, None) is None)
         assert server.seen == []
-        unwritten = 0
-        delivery.written()
+        delivery.written(0)
         delivery.drain(lambda: None)
     assert server.seen == [1]
 
@@ -318,9 +316,9 @@ def test_a_skip_is_no_refusal() -> None:
 
 def test_a_kill_ends_the_run_within_a_moment_though_requests_hang() -> None:
     class Hanging(Server):
-        def send(self, patch: Patch) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
             gate.wait()
-            return super().send(patch)
+            return super().send(client, patch)
 
     gate = threading.Event()
     try:
@@ -349,7 +347,7 @@ def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:
             return super().send(client, patch)
 
     server = Gated()
-    delivery = Delivery(server, server, ResponsePolicy(), Effort(Quota()), max_in_flight=4, attempts=1)
+    delivery = made(server, max_in_flight=4, attempts=1)
     taken = 0
 
     def while_waiting() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, error_class
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.delivery.delivery import Delivery
@@ -14,20 +15,31 @@ from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
 from airflow_provider_connectif.reporting.effort import Effort
+from tests.support.clock import FakeClock
+from tests.support.strict_server import until
 
 NOT_SENT = NoAnswerError("the connection was refused", was_sent=False)
 LOST = NoAnswerError("no answer within 30 s")
 ANOTHERS = Answer(200, {}, is_own=False)
 
 
+Turn = NoAnswerError | ConnectifHttpError | Answer
+
+
 class Server:
-    """Responds to one change in turns; the last one for ever. Stands for the resource and the client."""
+    """Responds to one change in turns; the last one for ever. Stands for the resource and the client.
+
+    :param clock: of the delivery and its quota; by default its delays take no time.
+    """
 
     is_idempotent = False
 
-    def __init__(self, turns: Sequence[int | NoAnswerError | Answer], requests_per_minute: int = 1_000_000) -> None:
+    def __init__(
+        self, turns: Sequence[int | Turn], requests_per_minute: int = 1_000_000, clock: Clock | None = None
+    ) -> None:
         self.turns = list(turns)
-        self.quota = Quota(requests_per_minute)
+        self.clock = clock or FakeClock()
+        self.quota = Quota(requests_per_minute, clock=self.clock)
         self.sent = 0
         self.written: list[str] = []
 
@@ -39,7 +51,7 @@ class Server:
         assert self.written[-1:] == [f"begin {patch.key}"], "nothing is sent before it is written down"
         self.sent += 1
         turn = self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
-        if isinstance(turn, NoAnswerError):
+        if isinstance(turn, NoAnswerError | ConnectifHttpError):
             raise turn
         if isinstance(turn, Answer):
             return turn
@@ -54,8 +66,13 @@ class Server:
         self.written += [f"withdraw {patch.key}" for patch in patches]
 
 
+def made(server: Server, on_response: Mapping[int | str, str] | None = None) -> Delivery:
+    policy, effort = ResponsePolicy(on_response), Effort(server.quota)
+    return Delivery(server, server, policy, effort, max_in_flight=1, attempts=3, clock=server.clock)
+
+
 def deliver(server: Server, on_response: Mapping[int | str, str] | None = None) -> Settled:
-    delivery = Delivery(server, server, ResponsePolicy(on_response), Effort(server.quota), max_in_flight=1, attempts=3)
+    delivery = made(server, on_response)
     with delivery:
         delivery.submit(Patch(1, "a", {}, {}), lambda: None)
         delivery.drain(lambda: delivery.write_doubts(server))
@@ -97,9 +114,9 @@ def test_a_refusal_is_in_no_doubt(status: int) -> None:
 
 
 def test_a_change_that_waits_for_a_window_is_not_written_down() -> None:
-    server = Server([200], requests_per_minute=1)
+    server = Server([200], requests_per_minute=1, clock=SYSTEM_CLOCK)
     server.quota.release(server.quota.acquire(), None)  # uses the window up
-    delivery = Delivery(server, server, ResponsePolicy(), Effort(server.quota), max_in_flight=1, attempts=3)
+    delivery = made(server)
     with delivery:
         delivery.submit(Patch(1, "a", {}, {}), lambda: None)
         delivery.drain(lambda: delivery.write_doubts(server), lambda: server.quota.wait is not None)
@@ -107,6 +124,28 @@ def test_a_change_that_waits_for_a_window_is_not_written_down() -> None:
     assert (server.written, server.sent) == ([], 0)
     assert [patch.number for patch in delivery.unsent()] == [1]
     assert delivery.unanswered() == []
+
+
+def test_a_stop_before_it_is_written_down_lets_nothing_go() -> None:
+    server = Server([200])
+    delivery = made(server)
+    with delivery:
+        delivery.submit(Patch(1, "a", {}, {}), lambda: None)
+        delivery.drain(lambda: None, lambda: delivery._gate.is_waited_at)
+        delivery.kill()
+    until(lambda: [patch.number for patch in delivery.unsent()] == [1])
+    assert (server.written, server.sent, delivery.unanswered()) == ([], 0, [])
+
+
+def test_what_waits_for_a_retry_is_in_no_doubt_when_the_run_ends() -> None:
+    server = Server([error_class(423)(423, retry_after=1000.0)], clock=SYSTEM_CLOCK)
+    delivery = made(server)
+    with delivery:
+        delivery.submit(Patch(1, "a", {}, {}), lambda: None)
+        delivery.drain(lambda: delivery.write_doubts(server), lambda: server.written == ["begin a", "withdraw a"])
+        delivery.kill()
+    assert delivery.unanswered() == []
+    assert [patch.number for patch in delivery.unsent()] == [1]
 
 
 def _stopped(quota: Quota) -> Callable[[], float]:

@@ -11,6 +11,7 @@ from airflow_provider_connectif.api.errors import RunFailed, UnauthorizedError
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.databases.sources import RowsError
 from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 from airflow_provider_connectif.reporting.rejects import Rejects
@@ -114,6 +115,13 @@ def test_an_exception_says_itself_whether_another_attempt_may_help(error: BaseEx
     made = ending(1, updated=1)
     made.break_off(error)
     assert (made.recorded, made.words, made.reasons) == (verdict, "Failed after", [])
+
+
+def test_a_failure_is_final_only_where_it_says_so() -> None:
+    assert not RunFailed("the database is gone").final
+    assert RunFailed("the mapping is wrong", final=True).final
+    assert RowsError("rows is None").final  # by its class
+    assert not RowsError("rows is None", final=False).final
 
 
 def test_a_kill_wins_over_every_other_end() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.lease import LEASE_S, PARKED_S, Claim, Lease
+from airflow_provider_connectif.journal.lease import LEASE_S, PARKED_S, Claim, Lease, wait_for_claim
 from airflow_provider_connectif.journal.tables import JournalTables
 from tests.support.clock import FakeClock
 from tests.support.strict_server import until
@@ -107,7 +107,7 @@ def test_a_parked_claim_is_called_so(take: Take, clock: FakeClock) -> None:
     lease.park(clock.now() + 3600)
     _, claim = take("tuesday")
     assert claim is not None
-    assert "(monday, task patch, deferred)" in claim.describe("nightly")
+    assert "(monday, task patch, deferred)" in claim.describe()
 
 
 def test_a_claim_that_was_taken_away_is_lost(take: Take, engine: sa.Engine) -> None:
@@ -138,3 +138,84 @@ def test_a_released_claim_is_gone(take: Take, engine: sa.Engine) -> None:
     lease.release()
     assert claims(engine) == []
     assert take("tuesday")[1] is None
+
+
+# Another run's claim is waited for
+
+
+class Holder:
+    """Another run that has the sync for a while.
+
+    :param clock: of the test.
+    :param has_it_for_s: seconds from now.
+    :param renews: its claim always lasts a minute from now; otherwise it ends with the holder.
+    """
+
+    def __init__(self, clock: FakeClock, has_it_for_s: float, *, renews: bool = True) -> None:
+        self.clock, self.renews = clock, renews
+        self.until = clock.now() + has_it_for_s
+        self.run_id = "monday"
+        self.told: list[str] = []
+        self.looks = 0
+
+    def take(self) -> Claim | None:
+        now = self.clock.now()
+        self.looks += 1
+        assert self.looks < 10_000
+        if now >= self.until:
+            return None
+        return Claim("nightly", self.run_id, "patch[-1]", now + LEASE_S if self.renews else self.until, now)
+
+    def wait(self, *, may_defer: bool, stopped: Callable[[], bool] = lambda: False) -> Claim | None:
+        return wait_for_claim(self.take, stopped, self.told.append, may_defer=may_defer, clock=self.clock)
+
+
+def test_a_long_claim_is_waited_for_without_a_worker(clock: FakeClock) -> None:
+    holder = Holder(clock, 3600.0, renews=False)
+    claim = holder.wait(may_defer=True)
+    assert claim is not None
+    assert claim.until == holder.until
+    assert clock.monotonic() < 2
+    assert 59 < claim.look_again_at - clock.now() <= 60  # it may be released long before it ends
+    assert holder.told == []  # the run says that it defers
+
+
+def test_a_claim_is_waited_for_on_a_worker_where_the_task_cannot_defer(clock: FakeClock) -> None:
+    holder = Holder(clock, 300.0)
+    assert holder.wait(may_defer=False) is None
+    assert clock.now() >= holder.until
+    assert len(holder.told) == 1
+    assert "held by another run (monday, task patch)" in holder.told[0]
+
+
+def test_a_claim_that_ends_soon_is_waited_for_on_the_worker(clock: FakeClock) -> None:
+    assert Holder(clock, 4.0, renews=False).wait(may_defer=True) is None
+
+
+def test_a_claim_that_is_released_within_a_second_is_got_without_a_word(clock: FakeClock) -> None:
+    holder = Holder(clock, 0.8)
+    assert holder.wait(may_defer=True) is None
+    assert holder.told == []
+
+
+def test_who_waits_on_a_worker_says_so_every_ten_minutes(clock: FakeClock) -> None:
+    holder = Holder(clock, 1500.0)
+    holder.wait(may_defer=False)
+    assert len(holder.told) == 3
+
+
+def test_who_waits_on_a_worker_says_so_when_the_holder_changes(clock: FakeClock) -> None:
+    holder = Holder(clock, 100.0)
+
+    def stopped() -> bool:
+        holder.run_id = "tuesday" if holder.looks > 50 else "monday"
+        return False
+
+    holder.wait(may_defer=False, stopped=stopped)
+    assert ["tuesday" in words for words in holder.told] == [False, True]
+
+
+def test_who_was_told_to_stop_waits_for_no_claim(clock: FakeClock) -> None:
+    holder = Holder(clock, 1500.0)
+    assert holder.wait(may_defer=False, stopped=lambda: holder.looks >= 3) is None
+    assert holder.looks == 3

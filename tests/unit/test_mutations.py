@@ -6,14 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY
+from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY, Action
 from airflow_provider_connectif.records.outcomes import StopKind
 from tests.support.mutations import Mutation, fails_without, faults_of, ids
-from tests.unit.mutations import MUTATIONS, ROWS, VERDICTS
+from tests.unit.mutations import DOUBTS, MUTATIONS, ROWS, VERDICTS
 
 
 def test_every_row_of_the_policy_has_one() -> None:
     assert set(ROWS) == set(DEFAULT_POLICY)
+
+
+def test_every_row_that_sends_again_has_one_for_its_doubt() -> None:
+    rows = {name: rule for name, rule in DEFAULT_POLICY.items() if rule.action in (Action.RETRY, Action.WAIT)}
+    assert {name: not doubt for name, (doubt, _) in DOUBTS.items()} == {
+        name: rule.leaves_doubt for name, rule in rows.items()
+    }
 
 
 def test_every_way_to_stop_has_one() -> None:

@@ -140,6 +140,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_that_another_attempt_may_not_meet(tmp_path: Path) -> None:
     code = (
         "import resource, signal; from pathlib import Path\n"
+        "from airflow_provider_connectif.contacts.mapping import ContactMapping\n"
+        "from airflow_provider_connectif.contacts.resource import ContactResource\n"
         "from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges\n"
         "from airflow_provider_connectif.records.changes import Patch\n"
         "from airflow_provider_connectif.records.outcomes import PendingError\n"

@@ -100,6 +100,22 @@ def test_rows_that_come_slowly_are_looked_at_one_by_one() -> None:
         next(source)
 
 
+def test_a_row_that_never_comes_is_interrupted() -> None:
+    interrupted = []
+
+    def hangs() -> Iterator[dict[str, Any]]:
+        try:
+            threading.Event().wait(5)
+        except SourceError as error:
+            interrupted.append(error)
+            raise
+        yield {"email": "ana@example.com"}
+
+    with pytest.raises(SourceError):
+        list(RowsSource(hangs(), read_timeout_s=0.05))
+    assert len(interrupted) == 1
+
+
 def test_another_thread_than_the_main_one_notices_at_the_end_of_a_row() -> None:
     clock, ends = Clock(), []
 

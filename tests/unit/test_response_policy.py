@@ -79,10 +79,30 @@ def test_a_success_that_is_not_connectifs_counts_as_no_response_whatever_an_auth
     assert ResponsePolicy({"no_answer": "fail"}).for_error(error) is Action.FAIL
 
 
-def test_a_success_that_shows_another_contact_is_confirmed() -> None:
-    assert ResponsePolicy().for_success(200, shows_another_contact=True).action is Action.CONFIRM
-    assert ResponsePolicy({200: "reject"}).for_success(200, shows_another_contact=True).action is Action.CONFIRM
-    assert ResponsePolicy({200: "skip"}).for_success(200, shows_another_contact=False).action is Action.SKIP
+def test_a_success_that_shows_another_key_is_confirmed() -> None:
+    assert ResponsePolicy().for_success(200, shows_another_key=True).action is Action.CONFIRM
+    assert ResponsePolicy({200: "reject"}).for_success(200, shows_another_key=True).action is Action.CONFIRM
+    assert ResponsePolicy({200: "skip"}).for_success(200, shows_another_key=False).action is Action.SKIP
+
+
+@pytest.mark.parametrize(("status", "code"), [(408, None), (500, None), (503, None)])
+def test_a_response_that_may_come_after_the_change_leaves_a_doubt(status: int, code: str | None) -> None:
+    assert ResponsePolicy().for_status(status, code) == Rule(Action.RETRY, leaves_doubt=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "E0301"), (400, "E0401"), (421, None), (423, None), (425, None), (429, None)]
+)
+def test_a_response_that_says_that_nothing_was_done_leaves_none(status: int, code: str | None) -> None:
+    assert not ResponsePolicy().for_status(status, code).leaves_doubt
+
+
+@pytest.mark.parametrize(
+    "error", [NoAnswerError("no answer within 30 s"), NotConnectifError("HTTP 200 OK with a text")]
+)
+def test_without_connectifs_response_there_is_a_doubt_unless_an_author_says_otherwise(error: NoAnswerError) -> None:
+    assert ResponsePolicy().rule_for_error(error) == Rule(Action.RETRY, leaves_doubt=True)
+    assert ResponsePolicy({"no_answer": "retry"}).rule_for_error(error) == Rule(Action.RETRY)
 
 
 def test_no_answer_is_a_row_of_its_own() -> None:

@@ -13,6 +13,7 @@ from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.sender import Patience, RequestSender
 from airflow_provider_connectif.records.changes import Patch
@@ -34,10 +35,12 @@ class Silent:
 
 
 class Account:
-    """Answers by the number of the change: a status, or what a function of the test's makes of it.
+    """Answers by the number of the change, as a function of the test's says. It stands for resource and client.
 
     :param window: requests that it allows in five minutes.
     """
+
+    is_idempotent = True
 
     def __init__(self, quota: Quota, clock: FakeClock, answer: Callable[[int], Answer], window: int = 1_000) -> None:
         self.quota, self.clock, self.answer = quota, clock, answer
@@ -45,7 +48,10 @@ class Account:
         self.ends_at = WINDOW_S
         self.sent: list[int] = []
 
-    def send(self, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def same_key(self, key: str) -> str:
+        return key
+
+    def send(self, client: Account, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
         sent_at = self.quota.acquire()
         now = self.clock.monotonic()
         if now >= self.ends_at:
@@ -81,14 +87,13 @@ class Sending:
         clock = FakeClock()
         quota = Quota(1_000_000, clock=clock)
         self.account = Account(quota, clock, answer, window)
-        self.report = Report(ContactMapping(), quota, Rejects(None), None, Silent())
+        self.report = Report(ContactResource(ContactMapping()), quota, Rejects(None), None, Silent())
         self.sender = RequestSender(
-            self.account.send,
-            quota,
+            self.account,
+            self.account,
             ResponsePolicy(),
             self.report,
             None,
-            key_kind="email",
             max_in_flight=1,
             attempts=3,
             stop_when_all_rejected=True,
