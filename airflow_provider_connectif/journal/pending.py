@@ -129,7 +129,7 @@ class PendingChanges:
         for digest, row in known.items():
             by_contact[digest] = self._merged(_unpacked(row), by_contact[digest])
         lines = [self._packed(digest, change) for digest, change in by_contact.items()]
-        self._guarded(lambda: self._database.executemany(_UPSERT, lines))
+        self._guarded(lambda: self._database.executemany(_UPSERT, lines), sum(len(line[-1]) for line in lines))
         self._count += len(by_contact) - len(known)
 
     def holds(self, contacts: Collection[str]) -> set[str]:
@@ -246,7 +246,7 @@ class PendingChanges:
             raise PendingError(f"pending changes cannot be kept in {str(self._folder)!r}: {error}") from None
         return database
 
-    def _guarded(self, write: Callable[[], object]) -> None:
+    def _guarded(self, write: Callable[[], object], added_bytes: int) -> None:
         size = 0
         try:
             self._database.execute("begin")
@@ -260,7 +260,7 @@ class PendingChanges:
                 size = self.size_bytes
             words = str(error)
         where = f"{size / 1e6:,.0f} MB in {str(self._folder)!r}"
-        if is_full and size >= 0.9 * self._limit_bytes:
+        if is_full and size + added_bytes >= 0.9 * self._limit_bytes:  # the size may be that before the write
             raise PendingError(
                 f"the pending changes exceed pending_limit, {self._limit_bytes / 1e9:g} GB ({where}): "
                 "does the source end?",

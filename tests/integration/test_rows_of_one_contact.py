@@ -116,6 +116,26 @@ def test_rows_of_a_contact_that_was_imported_are_sent_again_when_they_change(
     assert journal.query("select row_digest from connectif_journal") == [(None,)]
 
 
+@pytest.mark.parametrize("values", [(1, 2), (2, 1)], ids=["up", "down"])
+def test_rows_far_apart_are_imported_once(
+    values: tuple[int, int], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    first, last = ana(visits=values[0]), ana(visits=values[1])
+    options: dict[str, Any] = {
+        "kind": "ContactImportOperator",
+        "poll_interval": timedelta(seconds=0.05),
+        "fields": {"visits": {"type": "integer"}},
+    }
+    ends = []
+    for number in (1, 2, 3):
+        run = deliver(f"night {number}", rows=far_apart(first, last), **options)
+        assert run.state == "success", run.error
+        ends.append([run.summary[name] for name in ("imported", "merged", "unchanged")])
+    assert ends == [[OTHERS + 1, 1, 0], [0, 1, OTHERS + 1], [0, 1, OTHERS + 1]]
+    assert len(strict.uploads) == 1
+    assert strict.contacts["ana@example.com"] == {"visits": values[1]}
+
+
 @pytest.mark.parametrize("database", DATABASES)
 def test_rows_of_a_contact_that_an_import_refused_are_held(
     database: str, request: pytest.FixtureRequest, airflow_db: None, strict: StrictServer
