@@ -19,13 +19,16 @@ install = $(if $(UV),$(UV) pip install --python $(BIN)/python --quiet --constrai
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
 
-# Several processes, since many tests wait: for a window, a state, a killed task.
+# Several processes, since many tests wait: for a window, a state, a killed task. Each takes the next test, the slow ones
+# first; files whose servers are started once are groups. DATABASES=all: every test of a journal on every database.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(if $(DATABASES),CONNECTIF_DATABASES=$(DATABASES) )$(BIN)/python -m pytest --numprocesses $(WORKERS) \
+		--dist loadgroup --no-loadscope-reorder
 
-# Takes each defence of the threat model out of a copy of the package: its test must fail. Some minutes.
+# Takes each defence of the threat model, each row of the response policy and each error path of a stage out of a copy of
+# the package: its test must fail. Some minutes; ONLY=lease takes those whose name has that word in it.
 mutations: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 -m mutations tests/security
+	$(BIN)/python -m pytest --numprocesses 2 -m mutations tests/security tests/unit/test_mutations.py $(if $(ONLY),-k "$(ONLY)")
 
 # A whole Airflow on PostgreSQL, with the wheel installed in .venv-e2e; some minutes, and a table at the end.
 e2e: $(VENV)/installed-dev

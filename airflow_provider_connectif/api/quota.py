@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
 from airflow_provider_connectif.api.window import Cause, RequestWindow
@@ -37,9 +37,11 @@ class Quota:
 
     :param requests_per_minute: a cap below the account's own, to leave room for other integrations. Where the
         server sends no headers it is also taken as the allowance. Default: none, and 100 without headers.
+    :param clock: of the threads that wait.
     """
 
-    def __init__(self, requests_per_minute: int | None = None) -> None:
+    def __init__(self, requests_per_minute: int | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._window = RequestWindow(requests_per_minute)
         self._changed = threading.Condition()
         self._closed = False
@@ -70,23 +72,23 @@ class Quota:
                 while True:
                     if self._closed:
                         raise QuotaClosed("the run was told to stop")
-                    now = time.monotonic()
+                    now = self._clock.monotonic()
                     leave = self._window.next_leave(now)
                     if leave.at <= now:
                         self._window.leave(now)
                         self.requests += 1
                         return now
                     if leave.cause is not None:
-                        self._wait = Wait(time.time() + leave.at - now, leave.cause)
+                        self._wait = Wait(self._clock.now() + leave.at - now, leave.cause)
                     if (leave.cause is not None) != held_back:
                         held_back = leave.cause is not None
                         self._count_waiting(held_back, now)
                     if held_back:
                         self.while_waiting()
-                    self._changed.wait(min(leave.at - now, _POLL_S))
+                    self._clock.wait(self._changed, min(leave.at - now, _POLL_S))
             finally:
                 if held_back:
-                    self._count_waiting(False, time.monotonic())
+                    self._count_waiting(False, self._clock.monotonic())
 
     def reserve(self) -> None:
         """Wait for leave to send one request, which this thread's next :meth:`acquire` then has at once.
@@ -112,7 +114,7 @@ class Quota:
         :param refused: the answer was 429.
         """
         with self._changed:
-            now = time.monotonic()
+            now = self._clock.monotonic()
             if refused:
                 self.rate_limited += 1
                 self._window.refused(signal or NO_SIGNAL, now, jitter=random.random())
@@ -128,14 +130,14 @@ class Quota:
         :param until: when that will be allowed to send, in seconds since the epoch.
         """
         with self._changed:
-            ahead = time.time() - time.monotonic()
+            ahead = self._clock.now() - self._clock.monotonic()
             answered_at = [round(at + ahead, 3) for at in self._window.answered_at]
             return {"until": until, "limit": self._window.limit, "answered_at": answered_at}
 
     def recall(self, remembered: Mapping[str, Any]) -> None:
         """Go on as an earlier process would have; see :meth:`remember`."""
         with self._changed:
-            ahead = time.time() - time.monotonic()
+            ahead = self._clock.now() - self._clock.monotonic()
             answered_at = [at - ahead for at in remembered["answered_at"]]
             self._window.recall(remembered["limit"], remembered["until"] - ahead, answered_at)
 
@@ -156,7 +158,7 @@ class Quota:
     @property
     def waited_s(self) -> float:
         """Seconds in which at least one request was held back by a window, overlaps counted once."""
-        running = time.monotonic() - self._waiting_since if self._waiting_threads else 0.0
+        running = self._clock.monotonic() - self._waiting_since if self._waiting_threads else 0.0
         return self._waited + running
 
     @property

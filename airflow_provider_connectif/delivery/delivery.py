@@ -7,9 +7,9 @@ no locks.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.transport import Answer
@@ -49,6 +49,7 @@ class Delivery:
         from further on; otherwise they are taken from those that are handed over.
     :param most_unwritten: no further request goes while so many responses are not written down. Default: no
         such limit.
+    :param clock: of the delays before a retry.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Delivery:
         stop_when_all_rejected: bool = True,
         samples_from_outside: bool = False,
         most_unwritten: int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._resource = resource
         self._client = client
         self._ahead = max(_LEAST_AHEAD, _ROWS_AHEAD * max_in_flight)
@@ -80,12 +83,13 @@ class Delivery:
             is_idempotent=resource.is_idempotent,
             max_in_flight=max_in_flight,
             attempts=attempts,
+            clock=clock,
         )
         self._in_flight: dict[int, Job] = {}
         self._lost: list[Patch] = []  # with a thread that a fault of ours has ended
         self._unwritten = 0  # responses that were collected
         self._most_unwritten = most_unwritten
-        self._gate = DoubtGate(self._work_there, self._progress, client.quota)
+        self._gate = DoubtGate(self._work_there, self._progress, client.quota, clock)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -107,9 +111,9 @@ class Delivery:
             self._client.quota.close()
         with self._work_there:
             self._work_there.notify_all()
-        deadline = time.monotonic() + _HURRY_S
+        deadline = SYSTEM_CLOCK.monotonic() + _HURRY_S  # a thread ends in real time, whatever the clock says
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()) if hurried else None)
+            thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()) if hurried else None)
 
     @property
     def stop(self) -> Stop | None:
@@ -137,7 +141,7 @@ class Delivery:
         """Hand over a patch if there is room for it within a moment; whether it was taken."""
         with self._progress:
             if self.is_full and not self._gate.is_waited_at:
-                self._progress.wait(POLL_S)
+                self._clock.wait(self._progress, POLL_S)
             if self.is_full or self.stop:
                 return False
             self._queue.add(self._job(patch))
@@ -157,7 +161,7 @@ class Delivery:
         if waits_for is None:
             return None
         at, error = waits_for
-        return Wait(time.time() + at - time.monotonic(), Cause.ASKED), error
+        return Wait(self._clock.now() + at - self._clock.monotonic(), Cause.ASKED), error
 
     def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:
         """Wait until every row is settled, or, once the run ends early, the requests in flight have ended.
@@ -169,7 +173,7 @@ class Delivery:
                 if not self._queue.unsettled or (self._stop and not self._in_flight):
                     return
                 if not self._gate.is_waited_at:  # these wait for the caller
-                    self._progress.wait(POLL_S)
+                    self._clock.wait(self._progress, POLL_S)
             while_waiting()
             if is_enough():
                 return
@@ -257,13 +261,13 @@ class Delivery:
     def _next(self) -> Job | None:
         with self._work_there:
             while not (self._closing or self._killed or self._stop):
-                now = time.monotonic()
+                now = self._clock.monotonic()
                 job = None if self._is_behind_with_writing() else self._queue.next(now)
                 if job is not None:
                     self._in_flight[id(job)] = job
                     return job
                 due_in = self._queue.due_in(now)
-                self._work_there.wait(POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
+                self._clock.wait(self._work_there, POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
         return None
 
     def _is_behind_with_writing(self) -> bool:
@@ -275,7 +279,7 @@ class Delivery:
 
     def _attempt(self, job: Job) -> None:
         if not job.tries:
-            job.first_try_at = time.monotonic()
+            job.first_try_at = self._clock.monotonic()
         try:
             came = self._sent(job)
         except QuotaClosed:

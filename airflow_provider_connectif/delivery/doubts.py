@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
+from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.delivery.sending_queue import Job
@@ -28,9 +29,13 @@ class DoubtGate:
     :param work_there: for the threads that send.
     :param progress: for the thread that submits; of the same lock.
     :param quota: of the client.
+    :param clock: of the threads that wait.
     """
 
-    def __init__(self, work_there: threading.Condition, progress: threading.Condition, quota: Quota) -> None:
+    def __init__(
+        self, work_there: threading.Condition, progress: threading.Condition, quota: Quota, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._work_there = work_there
         self._progress = progress
         self._quota = quota
@@ -59,7 +64,7 @@ class DoubtGate:
             self._about_to_go.append(job)
             self._progress.notify()
             while not (job.is_written_down or self._is_over):
-                self._work_there.wait(poll_s)
+                self._clock.wait(self._work_there, poll_s)
             if not job.is_written_down or self._is_over:
                 self._about_to_go = [other for other in self._about_to_go if other is not job]
                 self._quota.give_back()

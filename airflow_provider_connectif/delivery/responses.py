@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 
+from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
@@ -34,6 +34,7 @@ class Responses:
     :param is_idempotent: sending a change twice is harmless.
     :param max_in_flight: requests at once.
     :param attempts: requests for one change in all, before it is undelivered.
+    :param clock: of the delays before a retry.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Responses:
         is_idempotent: bool,
         max_in_flight: int,
         attempts: int,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._policy = policy
         self._queue = queue
         self._watch = watch
@@ -90,7 +93,7 @@ class Responses:
         job.tries += 1
         if rule.action is Action.RETRY:
             return self._retry(rule, job, error)
-        self._last_alive_at = time.monotonic()
+        self._last_alive_at = self._clock.monotonic()
         self._queue.got_through()
         if rule.action in (Action.FAIL, Action.SKIP_TASK):
             self._settle(rule, job, Outcome.UNDELIVERED, error)
@@ -112,7 +115,7 @@ class Responses:
             job.on_fresh_connection = True
         delay_s = retry_delay_s(job.tries, asked_s)
         self._effort.add_failure("a 2xx" if error is None else describe_error(error))
-        self._queue.delay(job, time.monotonic() + delay_s, error if 0 < asked_s == delay_s else None)
+        self._queue.delay(job, self._clock.monotonic() + delay_s, error if 0 < asked_s == delay_s else None)
         return None
 
     def _give_up(self, rule: Rule, job: Job, error: Error | None, *, is_in_doubt: bool) -> Stop | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.window import TOLD_BY_SERVER, Cause
 from airflow_provider_connectif.delivery.delivery import Delivery
@@ -57,6 +57,7 @@ class RequestSender:
     :param attempts: requests for one change in all.
     :param stop_when_all_rejected: end early when the first responses are all rejections.
     :param patience: how long it waits.
+    :param clock: of the delays before a retry.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class RequestSender:
         attempts: int,
         stop_when_all_rejected: bool,
         patience: Patience,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._quota = client.quota
         self._report = report
         self._confirmation = confirmation
@@ -96,6 +99,7 @@ class RequestSender:
             stop_when_all_rejected=stop_when_all_rejected,
             samples_from_outside=True,
             most_unwritten=None if confirmation is None else confirmation.commit_lines,
+            clock=clock,
         )
 
     @property
@@ -183,9 +187,9 @@ class RequestSender:
         if wait is not None and self.may_defer:
             self._defer_for(wait)
         elif wait is not None and wait.cause in TOLD_BY_SERVER:
-            self.leave_alone(None, wait.until - time.time())
+            self.leave_alone(None, wait.until - self._clock.now())
         elif wait is None and (asked := self._asked_wait()) is not None:
-            self.leave_alone(asked[1], asked[0].until - time.time())
+            self.leave_alone(asked[1], asked[0].until - self._clock.now())
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
@@ -196,10 +200,10 @@ class RequestSender:
         if self._asked_deferrals >= self._attempts:  # a server that only ever puts us off is not there
             self._delivery.end(Stop(StopKind.NOT_ANSWERING, error))
             return
-        self._defer_for(Wait(time.time() + asked_s, Cause.ASKED))
+        self._defer_for(Wait(self._clock.now() + asked_s, Cause.ASKED))
 
     def _defer_for(self, wait: Wait) -> None:
-        if not self.stop and wait.until - time.time() > self.longest_pause_s:
+        if not self.stop and wait.until - self._clock.now() > self.longest_pause_s:
             self.wait = wait
             self._delivery.end(Stop(StopKind.DEFERRED))
 

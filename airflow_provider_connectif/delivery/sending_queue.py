@@ -23,7 +23,7 @@ class Job:
 
     :param order_key: one form for all spellings of its key.
     :param tries: attempts that count.
-    :param first_try_at: on the clock of ``time.monotonic``.
+    :param first_try_at: seconds on a clock that only goes forward.
     :param on_fresh_connection: the next attempt uses none of the pooled connections.
     :param asked_by: the response whose ``Retry-After`` the job waits for.
     :param sample: what it was tried for.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
@@ -26,19 +26,27 @@ class Waiting:
     :param is_stopped: whether the run was told to stop.
     :param log: where it is told.
     :param longest_wait_s: seconds that a worker may wait where Connectif asks for a delay.
+    :param clock: of all this.
     """
 
     def __init__(
-        self, rules: ImportRules, effort: Effort, is_stopped: Callable[[], bool], log: Log, longest_wait_s: float
+        self,
+        rules: ImportRules,
+        effort: Effort,
+        is_stopped: Callable[[], bool],
+        log: Log,
+        longest_wait_s: float,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._rules = rules
         self._longest_wait_s = longest_wait_s
         self._effort = effort
         self._is_stopped = is_stopped
         self._log = log
-        self.timeout_at = time.time() + rules.timeout_s
+        self.timeout_at = self._clock.now() + rules.timeout_s
         """When ``timeout_s`` is over, in seconds since the epoch."""
-        self._told_at = time.monotonic()
+        self._told_at = self._clock.monotonic()
         self.describe: Callable[[], str] = lambda: "waiting"
         self.describe_next_try: Callable[[], str] = lambda: ""
         """What the next attempt does after the timeout, as a sentence; empty where that is not known."""
@@ -48,7 +56,7 @@ class Waiting:
 
         :param timeout_at: for a process that goes on with the time of an earlier one.
         """
-        self.timeout_at = time.time() + self._rules.timeout_s if timeout_at is None else timeout_at
+        self.timeout_at = self._clock.now() + self._rules.timeout_s if timeout_at is None else timeout_at
 
     @property
     def deadline(self) -> float:
@@ -64,7 +72,7 @@ class Waiting:
         """
         if self._is_stopped():
             raise QuotaClosed("the run was told to stop")
-        if time.time() < self.deadline:
+        if self._clock.now() < self.deadline:
             return
         if self.deadline < self.timeout_at:
             raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
@@ -74,17 +82,17 @@ class Waiting:
 
     def pause(self, seconds: float) -> None:
         """Wait for some seconds; see :meth:`check`."""
-        until = time.monotonic() + seconds
+        until = self._clock.monotonic() + seconds
         while True:
             self.check()
-            now = time.monotonic()
+            now = self._clock.monotonic()
             if now - self._told_at >= _TELL_EVERY_S:
                 self._told_at = now
                 failures = f"; of the requests {self._effort.failures}" if self._effort.failures else ""
                 self._log.info("Waiting: %s%s", self.describe(), failures)
             if now >= until:
                 return
-            time.sleep(min(_STEP_S, until - now))
+            self._clock.sleep(min(_STEP_S, until - now))
 
     def before_retry(self, failures: int, retry_after_s: float | None, at_least_s: float = 0.0) -> None:
         """Wait before a request is sent again; see :meth:`check`.
@@ -104,7 +112,7 @@ class Waiting:
         """
         self.check()
         if quota.wait is not None:
-            self._check_length(quota.wait.until - time.time())
+            self._check_length(quota.wait.until - self._clock.now())
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self._longest_wait_s:

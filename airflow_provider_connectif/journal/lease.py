@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.reporting.progress import clock
 
@@ -35,13 +35,15 @@ class Claim(NamedTuple):
     """Who has a sync.
 
     ``sync_id``: which one. ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index.
-    ``until``: when the claim ends if nobody renews it, in seconds since the epoch by this worker's clock.
+    ``until``: when the claim ends if nobody renews it, in seconds since the epoch by this worker's clock. ``seen_at``:
+    when it was looked at, likewise.
     """
 
     sync_id: str
     run_id: str
     task: str
     until: float
+    seen_at: float
 
     def __str__(self) -> str:
         """The run and its task, with the map index of a mapped one."""
@@ -50,7 +52,7 @@ class Claim(NamedTuple):
     @property
     def is_parked(self) -> bool:
         """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
-        return self.until > time.time() + _CLEARLY_PARKED_S
+        return self.until > self.seen_at + _CLEARLY_PARKED_S
 
     @property
     def look_again_at(self) -> float:
@@ -58,12 +60,12 @@ class Claim(NamedTuple):
 
         A holder may end long before its claim would. Each look costs a worker some seconds.
         """
-        return min(self.until, time.time() + _LOOK_EVERY_S)
+        return min(self.until, self.seen_at + _LOOK_EVERY_S)
 
     @property
     def is_worth_deferring(self) -> bool:
         """Whether giving the worker back costs less than waiting; a holder at work renews its claim long before."""
-        return self.until > time.time() + _LEAST_DEFERRAL_S
+        return self.until > self.seen_at + _LEAST_DEFERRAL_S
 
     def describe(self) -> str:
         """What another run says that waits for it."""
@@ -101,9 +103,20 @@ class Lease:
     :param sync_id: which sync.
     :param run_id: which run.
     :param task: which of its tasks.
+    :param clock: of the thread that renews it.
     """
 
-    def __init__(self, engine: sa.Engine, tables: JournalTables, sync_id: str, run_id: str, task: str) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        tables: JournalTables,
+        sync_id: str,
+        run_id: str,
+        task: str,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._clock = clock
         self._engine = engine
         self._syncs, self._claims = tables.syncs, tables.claims
         self._sync_id = sync_id
@@ -112,7 +125,8 @@ class Lease:
         self._holder = uuid.uuid4().hex
         claims = self._claims.c
         self._mine = sa.and_(claims.sync_id == sync_id, claims.holder == self._holder)
-        self._ended = threading.Event()
+        self._ending = threading.Condition()
+        self._is_to_end = False
         self._keeper: threading.Thread | None = None
         self._is_held = False
         self.generation = 0
@@ -135,7 +149,8 @@ class Lease:
             )
             other = connection.execute(alive.order_by(claims.lease_until.desc()).limit(1)).first()
             if other is not None:
-                return Claim(self._sync_id, other.run_id, other.task, other.lease_until - now + time.time())
+                left_s, seen_at = other.lease_until - now, self._clock.now()
+                return Claim(self._sync_id, other.run_id, other.task, seen_at + left_s, seen_at)
             connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
             connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
@@ -150,7 +165,7 @@ class Lease:
         self._stop_keeping()
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
-                lease_until = self._now(connection) + until - time.time() + PARKED_S
+                lease_until = self._now(connection) + until - self._clock.now() + PARKED_S
                 parked = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
                 self.is_lost = not connection.execute(parked).rowcount
 
@@ -178,7 +193,9 @@ class Lease:
 
     def _stop_keeping(self) -> None:
         if self._keeper is not None:
-            self._ended.set()
+            with self._ending:
+                self._is_to_end = True
+                self._ending.notify()
             self._keeper.join()
             self._keeper = None
 
@@ -210,24 +227,37 @@ class Lease:
             self._renew()
         finally:
             # Whatever ended the thread: a claim that nobody renews is none.
-            self.is_lost = self.is_lost or not self._ended.is_set()
+            self.is_lost = self.is_lost or not self._is_to_end
 
     def _renew(self) -> None:
-        until = time.monotonic() + LEASE_S
-        while not self._ended.wait(_RENEW_EVERY_S):
+        until = self._clock.monotonic() + LEASE_S
+        while not self._ends_within(_RENEW_EVERY_S):
             try:
                 with self._engine.begin() as connection:
                     self.is_lost = not self._renewed(connection)
-                until = time.monotonic() + LEASE_S
+                until = self._clock.monotonic() + LEASE_S
             except sa.exc.SQLAlchemyError:
                 # Once more before it is too late; the task's own thread tells what is wrong with the database.
-                self.is_lost = time.monotonic() > until
+                self.is_lost = self._clock.monotonic() > until
             if self.is_lost:
                 return
 
+    def _ends_within(self, seconds: float) -> bool:
+        """Wait for so long; whether the claim is to be renewed no more."""
+        until = self._clock.monotonic() + seconds
+        with self._ending:
+            while not self._is_to_end and (left := until - self._clock.monotonic()) > 0:
+                self._clock.wait(self._ending, left)
+            return self._is_to_end
+
 
 def wait_for_claim(
-    take: Callable[[], Claim | None], stopped: Callable[[], bool], tell: Callable[[str], None], *, may_defer: bool
+    take: Callable[[], Claim | None],
+    stopped: Callable[[], bool],
+    tell: Callable[[str], None],
+    *,
+    may_defer: bool,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Claim | None:
     """Wait until a claim is got.
 
@@ -235,6 +265,7 @@ def wait_for_claim(
     :param stopped: whether the run was told to stop.
     :param tell: is told of it: at first, when another run has the claim, and every ten minutes.
     :param may_defer: do not wait for long.
+    :param clock: of the waiting.
     :return: another run's claim that is to be waited for without a worker; ``None``: the claim was got, or the run was
         told to stop.
     """
@@ -244,8 +275,8 @@ def wait_for_claim(
         if tries >= _TRIES_BEFORE_TELLING:
             if may_defer and claim.is_worth_deferring:
                 return claim
-            if str(claim) != told or time.monotonic() - told_at >= _TELL_AGAIN_S:
-                told, told_at = str(claim), time.monotonic()
+            if str(claim) != told or clock.monotonic() - told_at >= _TELL_AGAIN_S:
+                told, told_at = str(claim), clock.monotonic()
                 tell(claim.describe())
-        time.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
+        clock.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
     return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
     MalformedAnswerError,
@@ -56,6 +56,7 @@ def fetch_definitions(
     *,
     longest_wait_s: float,
     timeout_s: float | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> ResourceT:
     """Check a resource against the account's definitions.
 
@@ -64,6 +65,7 @@ def fetch_definitions(
     :param consequence: what it means for the run that there are no definitions, for the log. Default: the resource's.
     :param longest_wait_s: a delay of more seconds that Connectif asks for is not waited for.
     :param timeout_s: seconds for all of it: requests, retries and the rate limit. Default: no limit.
+    :param clock: of the limits, and of the delays before a retry.
     :return: the resource as it was where the key lacks the scope, so that it might still be written. It is logged once,
         with what that means.
     :raises DefinitionsError: a refused key, a response that is none of definitions, or none at all, in each attempt; or
@@ -71,7 +73,7 @@ def fetch_definitions(
     :raises QuotaClosed: the run was told to stop.
     """
     policy = ResponsePolicy()  # what an author changes is about what is written
-    limits = _Limits(client.quota, stopped, longest_wait_s, timeout_s)
+    limits = _Limits(client.quota, stopped, longest_wait_s, timeout_s, clock)
     failures = 0
     while True:
         error: Error
@@ -102,30 +104,36 @@ def fetch_definitions(
         if asked_s > longest_wait_s:
             raise DefinitionsError(error, StopKind.LEFT_ALONE, asked_s)
         tell_failure(describe_error(error))
-        _pause(limits, retry_delay_s(failures, asked_s))
+        _pause(limits, retry_delay_s(failures, asked_s), clock)
 
 
 class _Limits:
     """How long the definitions are waited for."""
 
     def __init__(
-        self, quota: Quota, stopped: Callable[[], bool], longest_wait_s: float, timeout_s: float | None
+        self,
+        quota: Quota,
+        stopped: Callable[[], bool],
+        longest_wait_s: float,
+        timeout_s: float | None,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._quota = quota
         self._stopped = stopped
         self._longest_wait_s = longest_wait_s
         self._timeout_s = math.inf if timeout_s is None else timeout_s
-        self._began_at = time.monotonic()
+        self._began_at = clock.monotonic()
 
     def check(self) -> None:
         """Wait on, or not; see :func:`fetch_definitions`."""
         if self._stopped():
             raise QuotaClosed("the run was told to stop")
         wait = self._quota.wait
-        asked_s = 0.0 if wait is None or wait.cause not in TOLD_BY_SERVER else wait.until - time.time()
+        asked_s = 0.0 if wait is None or wait.cause not in TOLD_BY_SERVER else wait.until - self._clock.now()
         if asked_s > self._longest_wait_s:
             raise DefinitionsError(None, StopKind.LEFT_ALONE, asked_s)
-        if time.monotonic() - self._began_at >= self._timeout_s:
+        if self._clock.monotonic() - self._began_at >= self._timeout_s:
             waits_for = "" if wait is None else ", the rate limit is used up"
             words = f"the timeout of {describe_seconds(self._timeout_s)} is over{waits_for}"
             raise DefinitionsError(NoAnswerError(words), StopKind.NO_DEFINITIONS)
@@ -155,9 +163,8 @@ def _within(limits: _Limits, ask: Callable[[], ResourceT]) -> ResourceT:
     return response.result()
 
 
-def _pause(limits: _Limits, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    nothing = threading.Event()
-    while (left := until - time.monotonic()) > 0:
+def _pause(limits: _Limits, seconds: float, clock: Clock) -> None:
+    until = clock.monotonic() + seconds
+    while (left := until - clock.monotonic()) > 0:
         limits.check()
-        nothing.wait(min(left, _POLL_S))
+        clock.sleep(min(left, _POLL_S))

@@ -1,4 +1,8 @@
-"""Break the package on purpose, one way at a time, and see that a scenario notices: ``make e2e-mutations``."""
+# ruff: noqa: F821 - names are those of the modules that are mutated
+"""Break the package on purpose, one way at a time, and see that a scenario notices: ``make e2e-mutations``.
+
+``caught_by`` is the scenario that must fail, or ``SEED=14``: the night that must not be as it should be.
+"""
 
 from __future__ import annotations
 
@@ -10,97 +14,70 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = "airflow_provider_connectif"
+from tests.support.mutations import PACKAGE, ROOT, Mutations, apply
 
-
-class Mutation(NamedTuple):
-    """One way to break it.
-
-    :param name: what is broken.
-    :param path: the file in the package.
-    :param old: the text, found there once.
-    :param new: what stands there instead.
-    :param scenario: the test that must fail, or ``SEED=14``: the night that must not be as it should be.
-    """
-
-    name: str
-    path: str
-    old: str
-    new: str
-    scenario: str
+MUTATIONS = Mutations()
 
 
-MUTATIONS = (
-    Mutation(
-        "acknowledged before it is sent",
-        "journal/confirmation.py",
-        "            self._journal.doubt(digests)\n",
-        "            for patch in patches:\n"
-        "                if patch.digests:\n"
-        "                    self._journal.acknowledge(self._same_key(patch.key), patch.digests)\n",
-        "test_kill_of_the_task_process",
-    ),
-    Mutation(
-        "acknowledgements are not written down",
-        "journal/confirmation.py",
-        "            self._journal.acknowledge(key, patch.digests, delivered_as=settled.outcome.value)\n",
-        "            pass\n",
-        "test_clearing_a_failed_task",
-    ),
-    Mutation(
-        "over the failure budget Airflow may try again",
-        "operators/base.py",
-        "            raise AirflowFailException(words)",
-        "            raise AirflowException(words)",
-        "test_over_the_failure_budget",
-    ),
-    Mutation(
-        "skip_task fails",
-        "operators/base.py",
-        "            raise AirflowSkipException(words)",
-        "            raise AirflowFailException(words)",
-        "test_skipped_on_a_blocked_account",
-    ),
-    Mutation(
-        "the query is not rendered",
-        "operators/sync_arguments.py",
-        '        "sql",\n        "parameters",',
-        '        "parameters",',
-        "test_catch_up_over_three_intervals",
-    ),
-    Mutation(
-        "tasks of one run shut one another out",
-        "journal/lease.py",
-        "        of_another_run = sa.and_(of_sync, claims.run_id != self._run_id)",
-        "        is_other = sa.or_(claims.run_id != self._run_id, claims.task != self._task)\n"
-        "        of_another_run = sa.and_(of_sync, is_other)",
-        "test_four_partitions_with_one_journal",
-    ),
-    Mutation(
-        "a retry forgets what an earlier try was refused",
-        "runs/comparison.py",
-        "return Outcome.REJECTED if is_of_this_run else Outcome.HELD",
-        "return Outcome.HELD",
-        "SEED=190",
-    ),
-    Mutation(
-        "a journal that fails is no failure",
-        "operators/base.py",
-        "            return failure\n        return None",
-        "            return failure if failure.final else None\n        return None",
-        "SEED=14",
-    ),
-    Mutation(
-        "the claim to a sync is kept at the end",
-        "journal/store.py",
-        "                self._database.guarded(self._lease.release)",
-        "                pass",
-        "SEED=16",
-    ),
+@MUTATIONS.instead_of("journal.confirmation:Confirmation.before_sending", "test_kill_of_the_task_process")
+def acknowledged_before_it_is_sent(original, self, patches):
+    for patch in patches:
+        if patch.digests:
+            self._journal.acknowledge(self._same_key(patch.key), patch.digests)
+
+
+@MUTATIONS.instead_of("journal.store:Journal.acknowledge", "test_clearing_a_failed_task")
+def acknowledgements_are_not_written_down(original, self, key, digests, *, delivered_as=None):
+    return None
+
+
+@MUTATIONS.instead_of("operators.base:SyncOperator._end", "test_over_the_failure_budget")
+def over_the_failure_budget_Airflow_may_try_again(original, self, start, failure):
+    try:
+        original(self, start, failure)
+    except AirflowFailException as error:
+        if failure is not None:
+            raise
+        raise AirflowException(str(error)) from None
+
+
+@MUTATIONS.instead_of("operators.base:SyncOperator._end", "test_skipped_on_a_blocked_account")
+def skip_task_fails(original, self, start, failure):
+    try:
+        original(self, start, failure)
+    except AirflowSkipException as skip:
+        raise AirflowFailException(str(skip)) from None
+
+
+MUTATIONS.value(
+    "the query is not rendered",
+    "operators.sync_arguments:SyncArguments.template_fields",
+    'tuple(name for name in original if name != "sql")',
+    "test_catch_up_over_three_intervals",
 )
+
+
+@MUTATIONS.instead_of("journal.lease:Lease.__init__", "test_four_partitions_with_one_journal")
+def tasks_of_one_run_shut_one_another_out(original, self, engine, tables, sync_id, run_id, task, **named):
+    original(self, engine, tables, sync_id, f"{run_id} {task}", task, **named)
+
+
+@MUTATIONS.instead_of("runs.comparison:Comparison.outcome", "SEED=190")
+def a_retry_forgets_what_an_earlier_try_was_refused(original, self, seen):
+    outcome = original(self, seen)
+    return Outcome.HELD if outcome is Outcome.REJECTED else outcome
+
+
+@MUTATIONS.instead_of("operators.base:SyncOperator._carry_out", "SEED=14")
+def a_journal_that_fails_is_no_failure(original, self, start, *, check_only):
+    failure = original(self, start, check_only=check_only)
+    return failure if failure is not None and failure.final else None
+
+
+@MUTATIONS.instead_of("journal.lease:Lease.release", "SEED=16")
+def the_claim_to_a_sync_is_kept_at_the_end(original, self):
+    return None
 
 
 _SEED = "SEED="
@@ -109,17 +86,17 @@ _SEED = "SEED="
 def main() -> int:
     """Try the mutations, or those whose line has the first argument in it; 0 if every one was noticed."""
     word = sys.argv[1] if sys.argv[1:] else ""
-    wanted = [mutation for mutation in MUTATIONS if word in f"{mutation.name} ({mutation.scenario})"]
+    wanted = [mutation for mutation in MUTATIONS if word in f"{mutation.name} ({mutation.caught_by})"]
     missed = 0
     for mutation in wanted:
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="connectif-mutation-") as folder:
             copy = _copy(Path(folder))
-            _apply(mutation, copy / PACKAGE / mutation.path)
-            look = _verdict_of_a_night if mutation.scenario.startswith(_SEED) else _verdict
-            verdict = look(copy, mutation.scenario)
+            apply(mutation, copy / PACKAGE)
+            look = _verdict_of_a_night if mutation.caught_by.startswith(_SEED) else _verdict
+            verdict = look(copy, mutation.caught_by)
         missed += verdict != "noticed"
-        line = f"{verdict:<12} {time.monotonic() - begun:5.0f} s  {mutation.name} ({mutation.scenario})"
+        line = f"{verdict:<12} {time.monotonic() - begun:5.0f} s  {mutation.name} ({mutation.caught_by})"
         print(line, flush=True)
     print(f"{len(wanted) - missed} of {len(wanted)} mutations noticed")
     return 1 if missed else 0
@@ -142,13 +119,6 @@ def _copy(folder: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
     return copy
-
-
-def _apply(mutation: Mutation, path: Path) -> None:
-    text = path.read_text("utf-8")
-    if text.count(mutation.old) != 1:
-        raise SystemExit(f"{mutation.name}: {mutation.path} has its text {text.count(mutation.old)} times")
-    path.write_text(text.replace(mutation.old, mutation.new), "utf-8")
 
 
 def _verdict(copy: Path, scenario: str) -> str:

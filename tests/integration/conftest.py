@@ -7,11 +7,25 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.delivery import backoff
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_operator
 
 FAST = 1_000_000
 """``requests_per_minute`` for a server that sends no headers to pace by."""
+USUAL_DELAY_S = backoff.FIRST_DELAY_S
+
+
+@pytest.fixture(autouse=True)
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come after a tenth of the usual delay; how delays grow is for ``tests/unit/test_backoff.py``."""
+    monkeypatch.setattr(backoff, "FIRST_DELAY_S", USUAL_DELAY_S / 10)
+
+
+@pytest.fixture
+def usual_delays(_short_delays: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come after the usual delay: for tests of what happens between two of them."""
+    monkeypatch.setattr(backoff, "FIRST_DELAY_S", USUAL_DELAY_S)
 
 
 @pytest.fixture(scope="session")

@@ -20,16 +20,16 @@ import pytest
 
 from airflow_provider_connectif.journal import lease
 from tests.support.airflow_runs import task_states, xcom
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database, unreachable
+from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database, unreachable, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
 
-LIMIT, WINDOW_S = 20, 3.0
-DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.5)}
+LIMIT, WINDOW_S = 20, 2.0
+DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2)}
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

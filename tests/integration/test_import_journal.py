@@ -19,7 +19,7 @@ from tests.support.import_runs import (
     rows,
     uploaded,
 )
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database, unreachable
+from tests.support.journals import JournalDatabase, deliver, journal_database, unreachable, usually
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 
@@ -31,7 +31,7 @@ def _deferring(run_id: str, **arguments: Any) -> Run:
     return import_over_deferral(run_id, **arguments)[-1]
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

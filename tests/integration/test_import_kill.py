@@ -24,18 +24,18 @@ from tests.support.import_runs import (
     rows,
     uploaded,
 )
-from tests.support.journals import Process, journal_database
+from tests.support.journals import DATABASES, Process, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
 ROWS = rows(3000)  # a file of some 100 KB
-MEMORIES = ("sqlite", "postgres", "task state store", "nothing")
+MEMORIES = (*usually("postgres"), "task state store", "nothing")
 
 
 @pytest.fixture(params=MEMORIES)
 def remembering(request: pytest.FixtureRequest, airflow_db: None, tmp_path: Path) -> dict[str, Any]:
     """Arguments that give a task one kind of memory."""
-    if request.param in ("sqlite", "postgres"):
+    if request.param in DATABASES:
         journal_database(request.param, request)
         return {"journal_conn_id": "journal"}
     return {"store": FileStore(tmp_path / "store.json")} if request.param == "task state store" else {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import FAST
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 
 ANA, BEA = {"email": "ana@example.com", "visits": 1}, {"email": "bea@example.com", "visits": 1}
@@ -19,7 +19,7 @@ REFUSED = {"keys": ["ana@example.com"], "status": 422, "json": WRONG}
 BUSY = {"keys": ["bea@example.com"], "status": 503}
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

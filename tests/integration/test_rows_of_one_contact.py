@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 
 OTHERS = 2500  # rows between the two: more than a batch
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

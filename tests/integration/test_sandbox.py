@@ -16,6 +16,8 @@ import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 
+pytestmark = pytest.mark.xdist_group("sandbox")  # its servers are started once
+
 KEY = "test-id:test-secret"
 
 PATHS = {

@@ -147,6 +147,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, Callable[[StrictServer], str], st
 }
 
 
+@pytest.mark.usefixtures("usual_delays")
 @pytest.mark.parametrize("name", FAILURES)
 def test_requests_that_fail_and_are_tried_again_are_told_with_their_cause(
     name: str,

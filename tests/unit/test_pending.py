@@ -137,6 +137,26 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         PendingChanges(CONTACTS, folder=tmp_path / "nowhere")
 
 
+def test_a_full_disk_is_an_error_that_another_attempt_may_not_meet(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal; from pathlib import Path\n"
+        "from airflow_provider_connectif.contacts.mapping import ContactMapping\n"
+        "from airflow_provider_connectif.contacts.resource import ContactResource\n"
+        "from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges\n"
+        "from airflow_provider_connectif.records.changes import Patch\n"
+        "from airflow_provider_connectif.records.outcomes import PendingError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"changes = PendingChanges(ContactResource(ContactMapping()), folder=Path({str(tmp_path)!r}))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+        "try:\n"
+        "    changes.add(PendingChange(Patch(n, str(n), {'text': 'x' * 100_000}, {}), str(n)) for n in range(600))\n"
+        "except PendingError as error: print(error.final, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False the disk is full: the pending changes take "), done.stderr
+    assert f"in {str(tmp_path)!r} so far; nothing was sent" in done.stdout
+
+
 def test_no_file_is_left_behind_by_a_process_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
@@ -145,7 +165,7 @@ def test_no_file_is_left_behind_by_a_process_that_is_killed(tmp_path: Path) -> N
         "from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges\n"
         "from airflow_provider_connectif.records.changes import Patch\n"
         f"changes = PendingChanges(ContactResource(ContactMapping()), folder=Path({str(tmp_path)!r}))\n"
-        "changes.add(PendingChange(Patch(n, str(n), {'text': 'x' * 1000}, {}), str(n)) for n in range(50_000))\n"
+        "changes.add(PendingChange(Patch(n, str(n), {'text': 'x' * 100_000}, {}), str(n)) for n in range(600))\n"
         "print(changes.size_bytes, flush=True); time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

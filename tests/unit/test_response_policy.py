@@ -79,6 +79,12 @@ def test_a_success_that_is_not_connectifs_counts_as_no_response_whatever_an_auth
     assert ResponsePolicy({"no_answer": "fail"}).for_error(error) is Action.FAIL
 
 
+def test_a_success_that_shows_another_contact_is_confirmed() -> None:
+    assert ResponsePolicy().for_success(200, shows_another_contact=True).action is Action.CONFIRM
+    assert ResponsePolicy({200: "reject"}).for_success(200, shows_another_contact=True).action is Action.CONFIRM
+    assert ResponsePolicy({200: "skip"}).for_success(200, shows_another_contact=False).action is Action.SKIP
+
+
 def test_no_answer_is_a_row_of_its_own() -> None:
     error = NoAnswerError("no answer within 30 s")
     assert ResponsePolicy().for_error(error) is Action.RETRY

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.conftest import FAST
 from tests.support.airflow_runs import xcom
-from tests.support.journals import DATABASES, JournalDatabase, Process, journal_database
+from tests.support.journals import JournalDatabase, Process, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import FakeTI, Run
 
@@ -24,7 +24,7 @@ REFUSED = {"keys": [ANA["email"]], "status": 422, "json": DOCUMENT}
 BUSY = {"keys": [BEA["email"]], "status": 503}
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

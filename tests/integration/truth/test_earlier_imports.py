@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.imports import earlier
+from airflow_provider_connectif.imports.rules import ImportRules
 from tests.support.import_runs import account, as_contacts, import_rows, rows, uploaded
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import run_in_airflow
 
@@ -24,9 +27,15 @@ SHORT, LONG = timedelta(seconds=0.4), timedelta(seconds=40)
 OLD, NEW = rows(20), rows(20, visits=500)
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delivery by PATCH looks at earlier imports every 20 seconds; here more often."""
+    monkeypatch.setattr(earlier, "ImportRules", partial(ImportRules, poll_interval_s=0.2))
 
 
 @pytest.fixture

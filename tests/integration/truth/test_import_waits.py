@@ -155,6 +155,7 @@ def test_retry_after_while_the_triggerer_polls(strict: StrictServer, airflow_db:
 
 
 # Polls that fail one after the other come at growing distances, whatever poll_interval is.
+@pytest.mark.usefixtures("usual_delays")
 @pytest.mark.parametrize("way", [import_rows, lambda **arguments: import_over_deferral(**arguments)[-1]])
 def test_polls_that_fail_come_at_growing_distances(
     strict: StrictServer, airflow_db: None, way: Callable[..., Any]

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from tests.integration.conftest import FAST
 from tests.integration.test_deferral import wait_as_the_triggerer
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_in_airflow, run_operator
 
@@ -24,7 +24,7 @@ ONE = ["user3@example.com"]
 DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=1)}
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

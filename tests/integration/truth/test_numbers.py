@@ -22,7 +22,7 @@ def test_a_float_too_large_to_be_exact_is_refused(
     column: str,
     database: str,
     strict: StrictServer,
-    run_dag: Callable[..., Any],
+    run: Callable[..., Run],
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
@@ -37,8 +37,7 @@ def test_a_float_too_large_to_be_exact_is_refused(
     if column == "external_id":
         arguments = {"key": "external_id", "key_column": "n", "properties": {"tier": "k"}}
     rejects = tmp_path / "rejects.jsonl"
-    done = run_in_airflow(
-        run_dag,
+    done = run(
         sql=floats("ana@example.com"),
         sql_conn_id=conn_id,
         rejects_path=str(rejects),
@@ -76,10 +75,10 @@ def test_the_text_of_a_rounded_number_is_no_integer(text: str, strict: StrictSer
 # Kind of fault: an average of a database has more digits than a double, and its contact never arrives.
 @pytest.mark.parametrize("fields", ["live", "builtin"])
 def test_an_average_arrives_as_the_nearest_double(
-    fields: Any, strict: StrictServer, run_dag: Callable[..., Any], postgres: Any
+    fields: Any, strict: StrictServer, run: Callable[..., Run], postgres: Any
 ) -> None:
     sql = "select 'ana@example.com' as email, avg(n::numeric(30, 25)) as spent from (values (1), (2), (2)) as v(n)"
-    done = run_in_airflow(run_dag, sql=sql, sql_conn_id="postgres", fields=fields)
+    done = run(sql=sql, sql_conn_id="postgres", fields=fields)
     assert (done.state, strict.contacts) == ("success", {"ana@example.com": {"spent": 5 / 3}})
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import FAST
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import FakeTI, run_in_airflow
 
 NAN = float("nan")
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

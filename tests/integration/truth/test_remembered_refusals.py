@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import run_in_airflow
 
@@ -21,7 +21,7 @@ PROBLEM = {
 }
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 
@@ -158,14 +158,14 @@ def test_a_row_that_only_ever_gets_not_now_is_undelivered_and_sent_again(
 
 @pytest.mark.parametrize("count", [200, 41])
 def test_a_run_that_stops_since_all_is_rejected_holds_no_row(
-    count: int, journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]
+    count: int, journal: JournalDatabase, strict: StrictServer
 ) -> None:
     strict.reset(faults=[{"status": 422}])
-    first = run_in_airflow(run_dag, rows=rows(count), max_in_flight=1, failure_budget=count, **JOURNAL)
+    first = deliver("night", rows=rows(count), max_in_flight=1, failure_budget=count)
     assert (first.state, first.summary["rejected"], strict.received) == ("failed", 40, 40)
     assert refused_in(journal) == 0
     strict.update(faults=[])
-    second = run_in_airflow(run_dag, rows=rows(count), **JOURNAL)
+    second = deliver("next night", rows=rows(count))
     assert (second.state, second.summary["created"]) == ("success", count)
 
 

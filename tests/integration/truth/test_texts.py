@@ -27,13 +27,13 @@ def test_nul_is_refused(column: str, fields: Any, strict: StrictServer, run: Cal
 
 
 @pytest.mark.parametrize("key", ["email", "external_id"])
-def test_nul_is_refused_by_a_dag(
-    key: Any, strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None]
+def test_nul_out_of_a_database_is_refused(
+    key: Any, strict: StrictServer, run: Callable[..., Run], sqlite_warehouse: Callable[..., None]
 ) -> None:
     sqlite_warehouse(
         (key, "_name"), [("ana@example.com", "A\0na"), ("be\0a@example.com", "Bea"), ("c@example.com", "C")]
     )
-    done = run_in_airflow(run_dag, key=key, failure_budget=2, **SELECT)
+    done = run(key=key, failure_budget=2, **SELECT)
     assert (done.state, done.summary["invalid"]) == ("success", 2)
     assert strict.contacts == {"c@example.com": {"_name": "C"}}
 
@@ -51,11 +51,11 @@ MARKS = ["\ufeff", "\u200b", "\u200e", "\u2060", "\u00ad", "\u00a0"]
 
 @pytest.mark.parametrize("key", ["email", "external_id"])
 def test_marks_at_the_ends_are_no_part_of_a_key(
-    key: Any, strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None]
+    key: Any, strict: StrictServer, run: Callable[..., Run], sqlite_warehouse: Callable[..., None]
 ) -> None:
     rows = [(f"{mark}{n}@example.com {mark}", f"{mark}w{n}@example.com{mark}") for n, mark in enumerate(MARKS)]
     sqlite_warehouse((key, "work_email"), rows)
-    done = run_in_airflow(run_dag, key=key, **SELECT)
+    done = run(key=key, **SELECT)
     assert done.state == "success"
     assert strict.contacts == {f"{n}@example.com": {"work_email": f"w{n}@example.com"} for n in range(len(MARKS))}
 
@@ -63,10 +63,10 @@ def test_marks_at_the_ends_are_no_part_of_a_key(
 # Kind of fault: the byte order mark of a file becomes a part of the first column's name, and no row has its key.
 @pytest.mark.parametrize("mark", ["\ufeff", "ï»¿", "\ufeff\ufeff", "ï»¿\ufeff"])
 def test_a_mark_before_the_first_column(
-    mark: str, strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None], tmp_path: Path
+    mark: str, strict: StrictServer, run: Callable[..., Run], sqlite_warehouse: Callable[..., None], tmp_path: Path
 ) -> None:
     sqlite_warehouse((f'"{mark}email"', "tier"), [("ana@example.com", "gold")])
-    assert run_in_airflow(run_dag, **SELECT).state == "success"
+    assert run(**SELECT).state == "success"
 
     path = tmp_path / "contacts.csv"
     path.write_text(f"{mark}email,tier\nbea@example.com,gold\ncem@example.com,silver\n", encoding="utf-8")
@@ -75,7 +75,7 @@ def test_a_mark_before_the_first_column(
         with path.open(encoding="utf-8") as lines:
             return list(csv.DictReader(lines))
 
-    assert run_in_airflow(run_dag, rows).state == "success"
+    assert run(rows=rows()).state == "success"
     expected = {"ana": "gold", "bea": "gold", "cem": "silver"}
     assert strict.contacts == {f"{name}@example.com": {"tier": tier} for name, tier in expected.items()}
 
@@ -96,15 +96,13 @@ def test_padding_counts_for_no_limit(strict: StrictServer, run: Callable[..., Ru
 # Kind of fault: what a driver makes of inet and uuid is refused, though every database prints it.
 @pytest.mark.parametrize("fields", ["live", "builtin"])
 def test_types_that_print_as_text_are_text(
-    fields: Any, strict: StrictServer, run_dag: Callable[..., Any], postgres: Any, connection: Callable[..., None]
+    fields: Any, strict: StrictServer, run: Callable[..., Run], postgres: Any, connection: Callable[..., None]
 ) -> None:
     import ipaddress
 
     postgres.execute("create table contacts (email text, tier inet)")
     postgres.execute("insert into contacts values ('ana@example.com', '10.0.0.1'), ('bea@example.com', '::1')")
-    assert (
-        run_in_airflow(run_dag, sql="select * from contacts", sql_conn_id="postgres", fields=fields).state == "success"
-    )
+    assert run(sql="select * from contacts", sql_conn_id="postgres", fields=fields).state == "success"
     # psycopg hands over objects of ipaddress and uuid.
     rows = [dict(zip(("email", "tier"), row, strict=True)) for row in postgres.execute("select * from contacts")]
     assert isinstance(rows[0]["tier"], ipaddress.IPv4Address)

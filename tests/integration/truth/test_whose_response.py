@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from tests.integration.conftest import FAST
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.scripted_server import Exchange, serving
 from tests.support.strict_server import StrictServer
 from tests.support.task_logs import provider_lines
@@ -21,7 +21,7 @@ ROWS = [{"email": f"user{n}@example.com", "visits": n} for n in range(6)]
 EMAIL = "user3@example.com"
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

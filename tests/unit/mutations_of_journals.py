@@ -1,0 +1,218 @@
+# ruff: noqa: F821 - names are those of the modules that are mutated
+"""The claim, the confirmation and the report, as if nothing could go wrong with them."""
+
+from __future__ import annotations
+
+from tests.support.mutations import Mutations
+
+JOURNALS = Mutations()
+
+# The claim to a sync
+
+_LEASE = "test_lease.py::"
+
+
+@JOURNALS.instead_of("journal.lease:Lease.take", _LEASE + "test_another_run_is_held_off_and_tasks_of_one_run_are_not")
+def other_runs_are_not_held_off(original, self):
+    original(self)
+
+
+@JOURNALS.instead_of("journal.lease:Lease._renewed", _LEASE + "test_a_claim_is_renewed_for_as_long_as_its_task_lives")
+def claims_are_not_renewed(original, self, connection):
+    return True
+
+
+JOURNALS.value(
+    "a claim outlives its task",
+    "journal.lease:LEASE_S",
+    "3600.0",
+    _LEASE + "test_the_claim_of_a_task_that_was_killed_ends_after_a_minute",
+)
+
+
+@JOURNALS.instead_of(
+    "journal.lease:Lease.park",
+    _LEASE + "test_a_parked_claim_outlives_the_moment_at_which_its_task_comes_back",
+    _LEASE + "test_a_parked_claim_is_called_so",
+)
+def claims_are_not_parked(original, self, until):
+    self._stop_keeping()
+
+
+@JOURNALS.instead_of("journal.lease:Lease.hold", _LEASE + "test_a_claim_that_was_taken_away_is_lost")
+def nobody_notices_that_a_claim_is_lost(original, self, connection):
+    return True
+
+
+@JOURNALS.instead_of(
+    "journal.lease:Lease._renew",
+    _LEASE + "test_a_database_that_is_gone_for_a_minute_loses_the_claim_and_a_moment_does_not",
+)
+def a_database_that_fails_once_loses_the_claim(original, self):
+    while not self._ends_within(_RENEW_EVERY_S):
+        with self._engine.begin() as connection:
+            self._renewed(connection)
+
+
+@JOURNALS.instead_of("journal.lease:Lease.release", _LEASE + "test_a_released_claim_is_gone")
+def claims_are_kept_at_the_end(original, self):
+    self._stop_keeping()
+
+
+# Confirm
+
+_CONFIRMATION = "test_confirmation.py::"
+
+
+@JOURNALS.instead_of(
+    "journal.store:Journal.acknowledge",
+    _CONFIRMATION + "test_an_acceptance_is_written_and_what_failed_leaves_no_mark",
+)
+def acceptances_are_not_written(original, self, key, digests, *, delivered_as=None):
+    return None
+
+
+@JOURNALS.instead_of(
+    "journal.confirmation:Confirmation.settle",
+    _CONFIRMATION + "test_an_acceptance_is_written_and_what_failed_leaves_no_mark",
+)
+def every_outcome_is_an_acceptance(original, self, settled, reasons, status):
+    self._journal.acknowledge(self._same_key(settled.patch.key), settled.patch.digests)
+    return False
+
+
+@JOURNALS.instead_of("journal.store:Journal.reject", _CONFIRMATION + "test_a_refusal_of_the_row_is_held")
+def refusals_are_not_written(original, self, *given, **named):
+    return None
+
+
+@JOURNALS.instead_of(
+    "journal.store:Journal.refused_before",
+    _CONFIRMATION + "test_a_refusal_that_an_earlier_run_has_met_is_known",
+)
+def every_refusal_is_new(original, self, digests, *, is_written=False):
+    return set()
+
+
+@JOURNALS.instead_of(
+    "journal.store:Journal.doubt", _CONFIRMATION + "test_until_the_response_is_here_a_contact_is_in_doubt"
+)
+def nothing_is_ever_in_doubt(original, self, keys):
+    return None
+
+
+@JOURNALS.instead_of(
+    "journal.held_back:HeldBackRefusals.__init__",
+    _CONFIRMATION + "test_refusals_are_kept_back_until_another_response_shows_that_rows_are_taken_at_all",
+)
+def refusals_are_written_at_once(original, self, journal, *, keeps):
+    original(self, journal, keeps=False)
+
+
+@JOURNALS.instead_of(
+    "journal.held_back:HeldBackRefusals.drop",
+    _CONFIRMATION + "test_a_run_that_ended_early_holds_no_row_that_was_kept_back",
+)
+def refusals_of_an_early_end_are_held(original, self):
+    self.release()
+
+
+@JOURNALS.instead_of(
+    "journal.held_back:HeldBackRefusals.as_state",
+    _CONFIRMATION + "test_kept_back_refusals_go_on_to_the_process_that_comes_back",
+)
+def kept_back_refusals_are_forgotten_over_a_deferral(original, self):
+    return []
+
+
+@JOURNALS.instead_of(
+    "journal.store:Journal._write_gathered",
+    _CONFIRMATION + "test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops",
+)
+def who_lost_the_claim_writes_on(original, self, connection):
+    self._gathered.write(connection)
+
+
+@JOURNALS.instead_of(
+    "journal.store:Journal.leave_in_doubt",
+    _CONFIRMATION + "test_what_was_never_answered_is_a_doubt_where_another_process_took_over",
+)
+def what_was_never_answered_leaves_no_doubt(original, self, keys):
+    return None
+
+
+# The journal's database fails
+
+JOURNALS.value(
+    "tables of a newer version will do",
+    "journal.database:VERSION",
+    "1000",
+    _CONFIRMATION + "test_a_journal_of_a_newer_version_is_final",
+)
+
+
+@JOURNALS.instead_of(
+    "journal.database:JournalDatabase._check", _CONFIRMATION + "test_a_table_that_is_gone_is_named_and_final"
+)
+def tables_are_not_asked_for(original, self, version, read_only):
+    return None
+
+
+@JOURNALS.instead_of(
+    "journal.database:JournalDatabase.guarded",
+    _CONFIRMATION + "test_a_database_that_cannot_be_opened_is_no_final_end",
+    _CONFIRMATION + "test_a_database_that_fails_later_says_so_without_a_contact",
+)
+def errors_of_the_database_are_passed_on(original, self, action, final_kinds=()):
+    return action()
+
+
+@JOURNALS.instead_of(
+    "journal.payloads:Payloads.unpacked", _CONFIRMATION + "test_a_plan_of_another_secret_cannot_be_read"
+)
+def a_plan_that_cannot_be_read_is_empty(original, self, line):
+    try:
+        return original(self, line)
+    except JournalError:
+        return None
+
+
+# Report
+
+_SUMMARY = "test_summary.py::"
+
+
+@JOURNALS.instead_of(
+    "reporting.failure_budget:FailureBudget._exceeded",
+    _SUMMARY + "test_the_failure_budget_counts_invalid_and_rejected",
+)
+def every_budget_is_kept(original, self, tally):
+    return []
+
+
+@JOURNALS.instead_of("reporting.failure_budget:FailureBudget.__post_init__", _SUMMARY + "test_what_is_no_budget")
+def everything_is_a_budget(original, self):
+    return None
+
+
+JOURNALS.value(
+    "an early end gives the reasons of any row",
+    "reporting.verdict:FAILING_OUTCOMES",
+    "dict.fromkeys(StopKind, (Outcome.REJECTED,))",
+    "test_stop_verdicts.py::test_only_of_some_ends_the_reasons_of_rows_are_the_cause",
+)
+
+
+@JOURNALS.instead_of(
+    "reporting.verdict:unaccounted_verdict", "test_stop_verdicts.py::test_outcomes_that_do_not_add_up_are_no_success"
+)
+def rows_that_are_lost_are_no_failure(original, read, unaccounted):
+    return Verdict.SUCCESS, ""
+
+
+JOURNALS.value(
+    "a response never says what to mend",
+    "reporting.verdict:_STATUS_WORDS",
+    "{}",
+    "test_stop_verdicts.py::test_a_response_that_ends_a_run_says_what_to_mend",
+)

@@ -1,0 +1,155 @@
+# ruff: noqa: F821 - names are those of the modules that are mutated
+"""Definitions, mapping and the pending store, as if nothing could go wrong with them."""
+
+from __future__ import annotations
+
+from tests.support.mutations import Mutations
+
+PLANNING = Mutations()
+
+# Definitions
+
+_DEFINITIONS = "test_definitions.py::"
+
+
+@PLANNING.instead_of(
+    "runs.definitions:_within",
+    _DEFINITIONS + "test_a_run_that_was_told_to_stop_waits_for_no_response",
+)
+def definitions_are_waited_for_by_who_was_told_to_stop(original, limits, ask):
+    return ask()
+
+
+@PLANNING.instead_of("runs.definitions:_within", _DEFINITIONS + "test_a_fault_in_the_thread_that_asks_is_not_lost")
+def a_fault_in_the_thread_that_asks_is_lost(original, limits, ask):
+    try:
+        return ask()
+    except (ArithmeticError, SystemExit):
+        return None
+
+
+PLANNING.value(
+    "a refused key is no reason to end",
+    "runs.definitions:_STOP_KINDS",
+    "{}",
+    _DEFINITIONS + "test_a_response_that_no_retry_mends_ends_at_once",
+    _DEFINITIONS + "test_no_answer_is_tried_again_until_the_attempts_are_used_up",
+)
+
+
+@PLANNING.instead_of(
+    "contacts.resource:_fields",
+    _DEFINITIONS + "test_a_response_that_is_none_of_definitions_is_left_to_the_next_attempt",
+)
+def what_is_no_definition_is_left_out(original, definitions):
+    return [Field.from_api(each) for each in definitions if isinstance(each.get("id"), str)]
+
+
+@PLANNING.instead_of("runs.definitions:_pause", _DEFINITIONS + "test_a_retry_after_is_waited_for")
+def definitions_are_asked_for_again_at_once(original, limits, seconds, clock):
+    return None
+
+
+@PLANNING.instead_of(
+    "runs.definitions:fetch_definitions", _DEFINITIONS + "test_a_retry_after_that_is_too_long_is_not_waited_for"
+)
+def definitions_are_waited_for_however_long(original, *given, longest_wait_s, **named):
+    return original(*given, longest_wait_s=1e9, **named)
+
+
+PLANNING.value(
+    "a 429 is an attempt",
+    "runs.definitions:TooManyRequestsError",
+    "QuotaClosed",
+    _DEFINITIONS + "test_a_429_is_no_attempt",
+)
+
+# Map and check
+
+_MAPPING = "test_mapping.py::"
+
+
+@PLANNING.instead_of(
+    "contacts.mapping:_checked_properties", _MAPPING + "test_a_mapping_that_cannot_work_is_refused_at_once"
+)
+def properties_are_not_looked_at(original, properties):
+    return dict(properties) if isinstance(properties, Mapping) else None
+
+
+@PLANNING.instead_of("contacts.mapping:_checked_region", _MAPPING + "test_a_region_that_is_none_is_refused")
+def regions_are_not_looked_at(original, region):
+    return region
+
+
+@PLANNING.instead_of(
+    "contacts.mapping:ContactMapping.check", _MAPPING + "test_columns_are_checked_before_the_first_row"
+)
+def columns_are_not_looked_at(original, self, columns=None):
+    return original(self)
+
+
+@PLANNING.instead_of("contacts.fields:FieldTable.fault", _MAPPING + "test_read_only_properties_are_refused")
+def every_property_can_be_set(original, self, property_id):
+    return None
+
+
+@PLANNING.instead_of("contacts.mapping:ContactMapping.patch", _MAPPING + "test_a_row_that_no_mapping_fits")
+def a_row_that_does_not_fit_is_sent(original, self, number, row):
+    try:
+        return original(self, number, row)
+    except InvalidRow:
+        return Patch(number, "ana@example.com", {}, row)
+
+
+@PLANNING.instead_of(
+    "contacts.mapping:ContactMapping._reasons", _MAPPING + "test_a_bad_row_names_every_column_and_rule_and_no_value"
+)
+def only_the_first_reason_is_named(original, self, row, steps):
+    return original(self, row, steps)[:1]
+
+
+# Plan
+
+_PENDING = "test_pending.py::"
+
+
+@PLANNING.instead_of(
+    "journal.pending:PendingChanges._guarded",
+    _PENDING + "test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size",
+    _PENDING + "test_a_full_disk_is_an_error_that_another_attempt_may_not_meet",
+)
+def a_full_disk_is_no_error(original, self, write):
+    with suppress(PendingError):
+        original(self, write)
+
+
+@PLANNING.instead_of(
+    "journal.pending:PendingChanges._opened", _PENDING + "test_a_folder_that_cannot_be_written_is_named"
+)
+def another_folder_will_do(original, self):
+    self._folder = Path(tempfile.gettempdir())
+    return original(self)
+
+
+@PLANNING.instead_of(
+    "journal.pending:PendingChanges._merged",
+    _PENDING + "test_several_rows_of_a_contact_are_one_change_with_the_later_values",
+)
+def of_several_rows_the_first_counts(original, self, earlier, later):
+    return earlier
+
+
+@PLANNING.instead_of(
+    "journal.pending:PendingChanges.drop_acknowledged",
+    _PENDING + "test_merged_changes_that_connectif_holds_or_has_refused_are_taken_out",
+)
+def what_connectif_holds_is_sent_again(original, self):
+    return 0
+
+
+@PLANNING.instead_of(
+    "journal.pending:PendingChanges.take_refused",
+    _PENDING + "test_merged_changes_that_connectif_holds_or_has_refused_are_taken_out",
+)
+def what_was_refused_is_sent_again(original, self):
+    return []

@@ -1,0 +1,210 @@
+"""What the confirm stage writes into a journal, in SQLite; above all where something went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.journal.confirmation import Confirmation
+from airflow_provider_connectif.journal.settings import JournalSettings
+from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.outcomes import JournalError, Outcome, Settled, TakenOver
+from airflow_provider_connectif.reporting.verdict import Verdict
+
+Open = Callable[..., Journal]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def open_journal(path: Path) -> Iterator[Open]:
+    """Open the journal of a run: ``open_journal("monday")``."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+
+    def open_journal(run_id: str = "monday", *, comes_back: bool = False, **settings: Any) -> Journal:
+        journal = Journal(engine, JournalSettings("nightly", run_id, conn_id="crm", **settings))
+        journal.open(lambda: False, lambda _: None, comes_back=comes_back)
+        return journal
+
+    yield open_journal
+    engine.dispose()
+
+
+def patch(key: str, *, row: str = "row", is_new: bool = False) -> Patch:
+    return Patch(1, key, {"_name": "Ana"}, {}, Digests(row, f"patch of {row}", "mapping"), is_new=is_new)
+
+
+def settled(key: str, outcome: Outcome, status: int = 200, **more: Any) -> Settled:
+    error = NoAnswerError("no answer") if status == 0 else None if status < 300 else error_class(status)(status)
+    return Settled(patch(key), outcome, error, 1, **more)
+
+
+def confirmation(journal: Journal, *, holds_refusals_back: bool = False) -> Confirmation:
+    return Confirmation(journal, ContactResource(ContactMapping()), holds_refusals_back=holds_refusals_back)
+
+
+def states(journal: Journal, *keys: str) -> dict[str, str | None]:
+    """What the journal says of each contact: its state, or ``None``."""
+    journal.commit()
+    found = journal.differing(dict.fromkeys(keys, "another row"), all_differ=True)
+    return {
+        key: line and (line.state if line.row_digest or line.refused_digest else "in doubt")
+        for key, line in found.items()
+    }
+
+
+def test_an_acceptance_is_written_and_what_failed_leaves_no_mark(open_journal: Open) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal)
+    confirm.settle(settled("A", Outcome.CREATED), [], 201)
+    confirm.settle(settled("b", Outcome.UPDATED), [], 200)
+    confirm.settle(settled("c", Outcome.UNDELIVERED, 503), ["HTTP 503"], 503)
+    confirm.settle(settled("d", Outcome.REJECTED, 404), ["HTTP 404"], 404)
+    assert states(journal, "a", "b", "c", "d") == {"a": "acknowledged", "b": "acknowledged", "c": None, "d": None}
+    journal.close()
+
+
+def test_a_refusal_of_the_row_is_held(open_journal: Open) -> None:
+    journal = open_journal()
+    is_known = confirmation(journal).settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
+    assert not is_known
+    assert states(journal, "a") == {"a": "rejected"}
+    journal.close()
+
+
+def test_a_refusal_that_an_earlier_run_has_met_is_known(open_journal: Open) -> None:
+    first = open_journal("monday")
+    confirmation(first).settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
+    first.close(Verdict.FAILED)
+    second = open_journal("tuesday")
+    confirm = confirmation(second)
+    confirm.before_sending([patch("a")])
+    assert confirm.settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
+    second.close()
+
+
+def test_until_the_response_is_here_a_contact_is_in_doubt(open_journal: Open) -> None:
+    first = open_journal("monday")
+    confirmation(first).settle(settled("a", Outcome.UPDATED), [], 200)
+    first.close(Verdict.SUCCESS)
+    second = open_journal("tuesday")
+    confirmation(second).before_sending([patch("a", row="changed")])
+    assert set(second.differing({"a": "row"})) == {"a"}  # the row as it was is no longer taken for unchanged
+    second.close()
+
+
+def test_refusals_are_kept_back_until_another_response_shows_that_rows_are_taken_at_all(open_journal: Open) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal, holds_refusals_back=True)
+    confirm.settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
+    assert states(journal, "a") == {"a": None}
+    confirm.settle(settled("b", Outcome.UPDATED), [], 200)
+    assert states(journal, "a") == {"a": "rejected"}
+    journal.close()
+
+
+def test_a_run_that_ended_early_holds_no_row_that_was_kept_back(open_journal: Open) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal, holds_refusals_back=True)
+    confirm.settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
+    confirm.end([], drops_refusals=True)
+    assert states(journal, "a") == {"a": None}
+    confirm.settle(settled("b", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
+    confirm.end([], drops_refusals=False)
+    assert states(journal, "b") == {"b": "rejected"}
+    journal.close()
+
+
+def test_kept_back_refusals_go_on_to_the_process_that_comes_back(open_journal: Open) -> None:
+    journal = open_journal()
+    before, after = (confirmation(journal, holds_refusals_back=True) for _ in range(2))
+    before.settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
+    after.restore(before.as_state(), is_alive=True)
+    assert states(journal, "a") == {"a": "rejected"}
+    journal.close()
+
+
+def test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops(open_journal: Open) -> None:
+    first, second = open_journal("monday"), open_journal("monday")  # another attempt of the same task
+    confirmation(first).settle(settled("a", Outcome.UPDATED), [], 200)
+    with pytest.raises(TakenOver, match="another try of this task, has taken over sync 'nightly'"):
+        first.commit()
+    assert states(second, "a") == {"a": "in doubt"}
+    second.close()
+
+
+def test_what_was_never_answered_is_a_doubt_where_another_process_took_over(open_journal: Open) -> None:
+    first = open_journal("monday")
+    confirmation(first).end([patch("a")], drops_refusals=True)
+    second = open_journal("monday")
+    with pytest.raises(TakenOver):
+        first.close(Verdict.TRY_AGAIN)
+    assert states(second, "a") == {"a": "in doubt"}
+    second.close()
+
+
+# The journal's database fails
+
+
+def test_a_journal_of_a_newer_version_is_final(open_journal: Open, path: Path) -> None:
+    open_journal().close()
+    run_sql(path, "update connectif_journal_meta set value = 99 where name = 'version'")
+    with pytest.raises(JournalError, match="has version 99, this provider knows up to") as error:
+        open_journal()
+    assert error.value.final
+
+
+def test_a_table_that_is_gone_is_named_and_final(open_journal: Open, path: Path) -> None:
+    open_journal().close()
+    run_sql(path, "drop table connectif_journal_claims")
+    with pytest.raises(JournalError, match="connectif_journal_claims") as error:
+        open_journal()
+    assert error.value.final
+
+
+def test_a_database_that_cannot_be_opened_is_no_final_end(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/nowhere/journal.db")
+    journal = Journal(engine, JournalSettings("nightly", "monday", conn_id="crm"))
+    with pytest.raises(JournalError, match=r"'crm', cannot be reached or opened .* nothing is sent") as error:
+        journal.open(lambda: False, lambda _: None)
+    assert not error.value.final
+
+
+def test_a_database_that_fails_later_says_so_without_a_contact(open_journal: Open, path: Path) -> None:
+    journal = open_journal()
+    run_sql(path, "drop table connectif_journal")
+    confirmation(journal).settle(settled("secret@example.com", Outcome.UPDATED), [], 200)
+    with pytest.raises(JournalError) as error:
+        journal.commit()
+    assert "secret" not in str(error.value)
+    assert error.value.__context__ is None
+    run_sql(path, "alter table connectif_journal_meta rename to other")
+
+
+def test_a_plan_of_another_secret_cannot_be_read(open_journal: Open) -> None:
+    first = open_journal("monday", key_secret=b"one")
+    first.plan.add([patch("a")], str.lower)
+    first.park({}, until=0.0)
+    second = open_journal("monday", comes_back=True, key_secret=b"two")
+    second.plan.load()
+    with pytest.raises(JournalError, match="written with another secret: clear the task") as error:
+        list(second.plan.patches())
+    assert error.value.final
+
+
+def run_sql(path: Path, statement: str) -> None:
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()

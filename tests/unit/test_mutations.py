@@ -1,0 +1,31 @@
+"""Every row of the response policy, every verdict and every error path of a stage: a unit test notices it missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY
+from airflow_provider_connectif.records.outcomes import StopKind
+from tests.support.mutations import Mutation, fails_without, faults_of, ids
+from tests.unit.mutations import MUTATIONS, ROWS, VERDICTS
+
+
+def test_every_row_of_the_policy_has_one() -> None:
+    assert set(ROWS) == set(DEFAULT_POLICY)
+
+
+def test_every_way_to_stop_has_one() -> None:
+    assert set(VERDICTS) == {kind.name for kind in StopKind}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=ids(MUTATIONS))
+def test_what_a_mutation_replaces_is_there(mutation: Mutation) -> None:
+    assert faults_of(mutation) == []
+
+
+@pytest.mark.mutations
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=ids(MUTATIONS))
+def test_its_test_notices(mutation: Mutation, tmp_path: Path) -> None:
+    fails_without(mutation, tmp_path, "tests/unit")

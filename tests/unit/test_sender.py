@@ -1,0 +1,203 @@
+"""When sending ends before the last change: time limits, long waits, deferrals. The clock is the test's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.errors import QuotaClosed, error_class
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
+from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.report import Report
+from tests.support.clock import FakeClock
+
+
+class Silent:
+    """A log that nobody reads."""
+
+    def info(self, message: str, /, *args: Any) -> None:
+        pass
+
+    warning = info
+
+
+class Account:
+    """Answers by the number of the change: a status, or what a function of the test's makes of it.
+
+    :param window: requests that it allows in an hour.
+    """
+
+    def __init__(self, quota: Quota, answer: Callable[[int], Answer], window: int = 1_000) -> None:
+        self.quota, self.answer, self.left = quota, answer, window
+        self.sent: list[int] = []
+
+    is_idempotent = True
+
+    def same_key(self, key: str) -> str:
+        return key
+
+    def send(self, client: Account, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        sent_at = self.quota.acquire()
+        self.left -= 1
+        self.sent.append(patch.number)
+        signal = RateSignal(self.left + len(self.sent), max(0, self.left), 3600.0, reset_is_whole=False)
+        try:
+            return self.answer(patch.number)
+        finally:
+            self.quota.release(sent_at, signal if self.left < 100 else NO_SIGNAL)
+
+
+def accept(_: int) -> Answer:
+    return Answer(200)
+
+
+def asks(seconds: float, *numbers: int) -> Callable[[int], Answer]:
+    """Changes with these numbers get a 503 that asks to be left alone."""
+
+    def answer(number: int) -> Answer:
+        if number in numbers:
+            raise error_class(503)(503, retry_after=seconds)
+        return Answer(200)
+
+    return answer
+
+
+class Sending:
+    """One sender, its account and its report."""
+
+    def __init__(self, patience: Patience, answer: Callable[[int], Answer] = accept, window: int = 1_000) -> None:
+        clock = FakeClock()
+        quota = Quota(1_000_000, clock=clock)
+        self.account = Account(quota, answer, window)
+        self.report = Report(ContactMapping(), quota, Rejects(None), None, Silent())
+        self.sender = RequestSender(
+            self.account,
+            self.account,
+            ResponsePolicy(),
+            self.report,
+            None,
+            max_in_flight=1,
+            attempts=3,
+            stop_when_all_rejected=True,
+            patience=patience,
+            clock=clock,
+        )
+        self.clock = clock
+
+    def deliver(self, count: int) -> None:
+        self.report.tally.read = count
+        self.sender.deliver(iter([[Patch(n, f"user{n}@example.com", {}, {}) for n in range(1, count + 1)]]))
+
+    @property
+    def stop(self) -> StopKind | None:
+        return self.sender.stop and self.sender.stop.kind
+
+    @property
+    def unsent(self) -> list[int]:
+        return [patch.number for batch in self.sender.unsent() for patch in batch]
+
+
+def test_all_is_sent_and_counted() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0))
+    sending.deliver(20)
+    assert sending.stop is None
+    assert sending.report.tally.outcomes[Outcome.UPDATED] == 20
+    assert sending.unsent == []
+
+
+def test_a_time_limit_that_is_over_ends_it() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0, time_limit_s=0.0))
+    sending.deliver(2000)
+    assert sending.stop is StopKind.TIMED_OUT
+    assert len(sending.account.sent) + len(sending.unsent) == 2000
+    assert sending.unsent
+
+
+def test_a_window_that_opens_late_ends_it_where_it_cannot_be_deferred() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0), window=5)
+    sending.deliver(20)
+    assert sending.stop is StopKind.LEFT_ALONE
+    assert sending.sender.stop is not None
+    assert 3500 < sending.sender.stop.asked_s < 3601
+    assert sending.unsent == list(range(6, 21))
+
+
+def test_a_window_that_opens_in_time_is_waited_for() -> None:
+    sending = Sending(Patience(longest_wait_s=4000.0), asks(50.0, 3))
+    sending.account.answer = _once(sending.account.answer, 3)
+    sending.deliver(5)
+    assert sending.stop is None
+    assert sorted(sending.account.sent) == [1, 2, 3, 3, 4, 5]
+    assert sending.clock.monotonic() >= 50
+
+
+def _once(answer: Callable[[int], Answer], number: int) -> Callable[[int], Answer]:
+    """The answer, and the second time acceptance."""
+    asked: list[int] = []
+
+    def answered(which: int) -> Answer:
+        asked.append(which)
+        return accept(which) if asked.count(number) > 1 else answer(which)
+
+    return answered
+
+
+def test_a_long_wait_for_a_window_defers_it_where_that_is_possible() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), window=5)
+    sending.deliver(20)
+    assert sending.stop is StopKind.DEFERRED
+    assert sending.sender.wait is not None
+    assert sending.sender.wait.cause is Cause.USED_UP
+    assert sending.sender.wait.until - sending.clock.now() > 3500
+    assert sending.sender.asked_deferrals == 0
+
+
+def test_a_response_that_asks_for_a_long_pause_defers_it_too() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), asks(600.0, 3))
+    sending.deliver(3)
+    assert sending.stop is StopKind.DEFERRED
+    assert sending.sender.wait is not None
+    assert sending.sender.wait.cause is Cause.ASKED
+    assert sending.unsent == [3]
+
+
+def test_a_response_that_asks_for_more_than_a_worker_waits_ends_it() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0), asks(600.0, 3))
+    sending.deliver(3)
+    assert sending.stop is StopKind.LEFT_ALONE
+    assert sending.unsent == [3]
+
+
+def test_a_server_that_only_ever_puts_off_is_not_there() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), asks(600.0, 1))
+    sending.sender.restore(asked_deferrals=3)
+    sending.deliver(1)
+    assert sending.stop is StopKind.NOT_ANSWERING
+
+
+@pytest.mark.parametrize("kind", [StopKind.PLAN_TOO_OLD, StopKind.TIMED_OUT])
+def test_what_ends_it_from_outside_lets_nothing_further_go(kind: StopKind) -> None:
+    sending = Sending(Patience(longest_wait_s=60.0))
+    sending.sender.end(Stop(kind))
+    sending.deliver(10)
+    assert sending.account.sent == []
+    assert sending.stop is kind
+    assert len(sending.unsent) == 10
+
+
+def test_a_kill_is_a_stop_and_closes_the_quota() -> None:
+    sending = Sending(Patience(longest_wait_s=60.0))
+    sending.sender.kill()
+    assert sending.stop is StopKind.KILLED
+    with pytest.raises(QuotaClosed):
+        sending.account.quota.acquire()
