@@ -251,7 +251,8 @@ class SyncOperator(SyncArguments):
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run[Any]]:
         from airflow_provider_connectif.reporting.rejects import Rejects
         from airflow_provider_connectif.reporting.report import Report
-        from airflow_provider_connectif.runs.run import Run, RunSettings
+        from airflow_provider_connectif.runs.run import Run
+        from airflow_provider_connectif.runs.settings import RunSettings
 
         resource = self.make_resource()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):

@@ -6,19 +6,16 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.journal.digests import way_to
-from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES, PendingChanges
+from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
-from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import summarise
 from airflow_provider_connectif.reporting.verdict import Account, Trouble, Verdict
@@ -26,51 +23,16 @@ from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.runs.ending import Ending
 from airflow_provider_connectif.runs.prepare import Preparer
+from airflow_provider_connectif.runs.settings import RunSettings
 from airflow_provider_connectif.runs.sink import Sink
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.lease import Claim
     from airflow_provider_connectif.journal.store import Journal
 
-READ_TIMEOUT_S = 6 * 3600.0
-_REASONS_IN_EXCEPTION = 5
 _SCOPE_OF_EARLIER = "Imports: Read, which the open import of an earlier run needs"
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What an author decides about a run.
-
-    :param budget: how many refused rows are too many.
-    :param live_definitions: check against the account's own definitions, read once where something needs them.
-    :param without_definitions: what it means for the run if they cannot be had, for the log. Default: the resource's.
-    :param definitions_timeout_s: seconds in which they must be there. Default: no limit but that of each request.
-    :param full_refresh: with a journal: send every row, changed or not.
-    :param retry_rejected: with a journal: send rows again that were refused as they are.
-    :param way: of delivery, where it is one after which Connectif need not hold what was sent.
-    :param work_folder: where pending changes lie. Default: the system's temporary folder.
-    :param pending_limit_bytes: of pending changes.
-    :param read_timeout_s: seconds in which the source must end.
-    :param time_limit_s: seconds that a run may take that can be deferred, those without a worker included.
-    :param reasons_in_exception: how many reasons the task's exception names; the log has the others.
-    :param conn_id: the client's connection, for messages.
-    """
-
-    budget: FailureBudget
-    live_definitions: bool
-    without_definitions: str = ""
-    definitions_timeout_s: float | None = None
-    full_refresh: bool = False
-    retry_rejected: bool = False
-    way: str = ""
-    work_folder: Path | None = None
-    pending_limit_bytes: int = PENDING_LIMIT_BYTES
-    read_timeout_s: float = READ_TIMEOUT_S
-    time_limit_s: float | None = None
-    reasons_in_exception: int = _REASONS_IN_EXCEPTION
-    conn_id: str = ""
 
 
 class EarlierWork(Protocol):

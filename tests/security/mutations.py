@@ -171,7 +171,7 @@ def errors_of_the_journal_are_quoted(original, self, action, final_kinds=()):
 
 OTHERS.value(
     "rows are templates",
-    "operators.arguments:ContactsArguments.template_fields",
+    "operators.sync_arguments:SyncArguments.template_fields",
     '("rows", *original)',
     "test_task.py::test_a_template_in_a_row_stays_text",
 )

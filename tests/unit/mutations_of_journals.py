@@ -120,7 +120,7 @@ def acceptances_are_not_written(original, self, key, digests, *, delivered_as=No
     _CONFIRMATION + "test_an_acceptance_is_written_and_what_failed_leaves_no_mark",
 )
 def every_outcome_is_an_acceptance(original, self, settled, reasons, status):
-    self._journal.acknowledge(self._same_contact(settled.patch.key), settled.patch.digests)
+    self._journal.acknowledge(self._same_key(settled.patch.key), settled.patch.digests)
     return False
 
 
