@@ -24,7 +24,7 @@ _LEAD = timedelta(seconds=2)  # what it takes until a deferred task runs again; 
 class RequestOperator(SyncOperator):
     """Sends a request for each row that changed. An operator for a resource derives from this one.
 
-    It gives :meth:`make_resource`, and arguments of its own if it has some. See :doc:`/architecture`.
+    It gives :meth:`make_resource`, and arguments of its own if it has some. See docs/architecture.md.
 
     :param on_response: changes to the response policy: an action (``accept``, ``skip``, ``reject``, ``retry``,
         ``fail``, ``skip_task``) by status (``422``), class of statuses (``"5xx"``), error code (``"E0401"``) or
