@@ -34,7 +34,7 @@ from airflow_provider_connectif.records.rows import (
 
 _ROWS_AT_ONCE = 250  # of one fetch: how large its rows are is known afterwards
 _FIRST_ROWS = 50
-_MOST_MEANWHILE = BATCH_ROWS - _ROWS_AT_ONCE
+_BYTES_MEANWHILE = 128 * 1024  # of one fetch: less would not let a server write on whose buffers are full
 _POLL_S = 0.25  # how soon a stop, and the end of the time, is noticed
 _INTERRUPT_S = 2.0  # how long a query that took too long has to end, and its connection to be closed
 _END = object()
@@ -123,6 +123,8 @@ class SqlSource:
         self._cursor: Any = None
         self._is_at_end = False
         self._rows_ahead: list[Any] = []
+        self._weight_ahead = 0
+        self._row_weight = 0  # about; known once there is a batch
         self._fault_ahead: ReadError | None = None
         self._is_cancelled = False
 
@@ -212,24 +214,26 @@ class SqlSource:
         raise fault
 
     def _fetch_meanwhile(self) -> None:
-        """Fetch a row of the next batch, since databases end the session of a reader that does not fetch for long."""
-        ahead = self._rows_ahead
-        is_full = len(ahead) >= _MOST_MEANWHILE or _weight_of_rows(ahead) >= BATCH_BYTES
-        if is_full or not self.rows_read or self._fault_ahead is not None:
+        """Fetch a few rows ahead, since databases end the session of a reader that does not fetch for long."""
+        if not self._row_weight or self._weight_ahead >= BATCH_BYTES or self._fault_ahead is not None:
             return
         try:
-            ahead += self._fetch(1, len(ahead))
+            rows = self._fetch(_rows_in(_BYTES_MEANWHILE, self._row_weight, 1), len(self._rows_ahead))
         except ReadError as fault:
             self._fault_ahead = fault  # raised once the rows before it are handed over
+            return
+        self._rows_ahead += rows
+        self._weight_ahead += _weight_of_rows(rows)
 
     def _next_rows(self, rows: int, before: int = 0) -> Sequence[Any]:
-        """Rows that were fetched meanwhile, or else newly fetched ones; none at the end.
+        """Rows that were fetched ahead, or else newly fetched ones; none at the end.
 
         :param before: how many rows the batch has already.
         """
         if self._rows_ahead:
-            ahead, self._rows_ahead = self._rows_ahead, []
-            return ahead
+            taken, self._rows_ahead = self._rows_ahead[:rows], self._rows_ahead[rows:]
+            self._weight_ahead -= _weight_of_rows(taken)
+            return taken
         if self._fault_ahead is not None:
             raise self._fault_ahead
         return self._fetch(rows, before)
@@ -270,6 +274,7 @@ class SqlSource:
                     batch += rows
                     weight, weighed = weight + _weight_of_rows(rows), weighed + len(rows)
                 self.rows_read += len(batch)
+                self._row_weight = max(1, weight // weighed)
                 # Some connections ask their driver for rows that are mappings already.
                 yield without_marks(batch) if isinstance(batch[0], Mapping) else RowBatch(names, batch)
                 batch = []
