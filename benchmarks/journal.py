@@ -34,7 +34,7 @@ TABLE = """
     select n as id, 'user' || n || '@example.com' as email, 'Name ' || n as name, 'Surname ' || n as surname,
            date '1950-01-01' + n %% 20000 as birthdate, n %% 1000 as points, 'tier ' || n %% 5 as tier,
            (n * 0.25)::numeric(12, 2) as spent, n as visits, n %% 2 = 0 as vip,
-           timestamptz '2026-01-01' + n * interval '1 second' as last_visit, 'new' as segment
+           timestamptz '2026-01-01' + n %% 300 * interval '1 day' as last_visit, 'new' as segment
     from generate_series(1, %s) n
 """
 SELECT = "select * from contacts where id <= {rows}"
