@@ -20,10 +20,10 @@ demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
 
 # Several processes, since many tests wait: for a window, a state, a killed task. Each takes the next test, the slow ones
-# first; files whose servers are started once are groups. DATABASES=all: every test of a journal on every database.
+# first (tests/conftest.py). DATABASES=all: every test of a journal on every database.
 test: $(VENV)/installed-dev
 	$(if $(DATABASES),CONNECTIF_DATABASES=$(DATABASES) )$(BIN)/python -m pytest --numprocesses $(WORKERS) \
-		--dist loadgroup --no-loadscope-reorder
+		--dist loadscope --no-loadscope-reorder
 
 # Takes each defence of the threat model, each row of the response policy and each error path of a stage out of a copy of
 # the package: its test must fail. Some minutes; ONLY=lease takes those whose name has that word in it.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,26 @@ pytest_plugins = ["tests.support.airflow_runs", "tests.support.servers"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long comes first, so that no process is left alone with it in the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadscope`` each process takes the next test, so that none is left alone with a long file.
+
+    Tests that share what is set up for their file stay together.
+    """
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneByOne(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return path if _shares_a_setup(config.rootpath / path) else nodeid
+
+    return OneByOne(config, log)
+
+
+@functools.cache
+def _shares_a_setup(path: pathlib.Path) -> bool:
+    return 'scope="module"' in path.read_text(encoding="utf-8")

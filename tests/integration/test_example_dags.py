@@ -21,7 +21,7 @@ from demo.warehouse import Row
 from tests.support.airflow_runs import task_states, xcom
 from tests.support.import_runs import account
 
-pytestmark = [pytest.mark.versions, pytest.mark.xdist_group("example_dags")]
+pytestmark = pytest.mark.versions
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAG_IDS = sorted(path.stem for path in EXAMPLES.glob("*.py"))

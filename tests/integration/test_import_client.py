@@ -213,14 +213,14 @@ def test_another_side_that_stops_reading_is_given_up_on(large_file: Path, monkey
 
     def script(exchange: Exchange) -> None:
         exchange.take(MEGABYTE, keep=False)
-        over.wait(10)
+        over.wait(60)
 
     with serving(script) as server:
         client = client_of(server)
         began = time.monotonic()
         with pytest.raises(NoAnswerError):
             upload(client, large_file)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         over.set()
 
 

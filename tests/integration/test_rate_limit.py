@@ -19,8 +19,6 @@ import pytest
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_operator
 
-pytestmark = pytest.mark.xdist_group("rate_limit")  # its servers are started once
-
 LIMIT = 20
 BUSY_MACHINE_S = 0.6
 """What a window may lie unused beside that: below the second that a client loses that rounds where it need not."""

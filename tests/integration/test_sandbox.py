@@ -16,8 +16,6 @@ import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 
-pytestmark = pytest.mark.xdist_group("sandbox")  # its servers are started once
-
 KEY = "test-id:test-secret"
 
 PATHS = {

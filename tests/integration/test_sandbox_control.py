@@ -19,8 +19,6 @@ import requests
 from airflow_provider_connectif.sandbox import SandboxProcess
 from airflow_provider_connectif.sandbox.process import SandboxError
 
-pytestmark = pytest.mark.xdist_group("sandbox_control")  # its servers are started once
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "airflow_provider_connectif.sandbox"]
 

@@ -13,8 +13,6 @@ import requests
 from airflow_provider_connectif.sandbox import SandboxProcess
 from airflow_provider_connectif.sandbox.process import SandboxError
 
-pytestmark = pytest.mark.xdist_group("sandbox_faults")  # its servers are started once
-
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[SandboxProcess]:

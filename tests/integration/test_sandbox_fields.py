@@ -12,8 +12,6 @@ import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 
-pytestmark = pytest.mark.xdist_group("sandbox_fields")  # its servers are started once
-
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxProcess]:

@@ -15,8 +15,6 @@ import pytest
 from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.support.import_requests import ImportRequests
 
-pytestmark = pytest.mark.xdist_group("sandbox_import_files")  # its servers are started once
-
 HEADER = "_email,_name\n"
 TWO = HEADER + "a@example.com,Ana\nb@example.com,Bea\n"
 

@@ -23,8 +23,6 @@ from airflow_provider_connectif.sandbox.process import SandboxError
 from tests.support.import_requests import ImportRequests
 from tests.support.strict_server import until
 
-pytestmark = pytest.mark.xdist_group("sandbox_imports")  # its servers are started once
-
 HEADER = "_email,_name\n"
 TWO = HEADER + "a@example.com,Ana\nb@example.com,Bea\n"
 UPLOADS = {"method": "POST", "path": "/imports/"}

@@ -10,8 +10,6 @@ import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 
-pytestmark = pytest.mark.xdist_group("sandbox_validation")  # its servers are started once
-
 LEGACY = "/contacts/ana@example.com"
 BY_EMAIL = "/contacts/email/ana@example.com"
 BY_EXTERNAL_ID = "/contacts/external-id/crm-7"

@@ -198,7 +198,7 @@ def fails_without(mutation: Mutation, folder: Path, tests: str) -> None:
         env={**os.environ, "PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     summary = (done.stdout.strip().splitlines() or [""])[-1]

@@ -42,7 +42,7 @@ def times(strict: StrictServer, method: str, target: str) -> list[float]:
 def test_the_timeout_holds_while_429_is_waited_out(strict: StrictServer, airflow_db: None, on: str) -> None:
     used_up = {"on": on, "status": 429, "headers": {"Retry-After": "30"}}
     strict.update(import_faults=[*([{"times": 1, "status": 502}] if on == "LIST" else []), used_up])
-    with within(8):
+    with within(25):
         run = import_rows(rows=rows(10), timeout=timedelta(seconds=2))
     assert run.state == "up_for_retry"
     assert "The timeout of 2.0 s is over" in str(run.error)
@@ -85,8 +85,8 @@ def test_an_hour_for_the_field_definitions_ends_the_attempt(
 
 
 def test_in_airflow_the_timeout_holds_for_the_first_upload(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
-    strict.update(import_faults=[{"status": 429, "headers": {"Retry-After": "30"}}])
-    with within(30):
+    strict.update(import_faults=[{"status": 429, "headers": {"Retry-After": "120"}}])
+    with within(110):
         run = run_in_airflow(run_dag, rows=rows(10), kind="ContactImportOperator", timeout=SHORT, fields="live")
     assert run.state == "up_for_retry"
     assert run.summary["undelivered"] == 10
@@ -99,7 +99,7 @@ def test_in_airflow_the_timeout_holds_for_the_first_upload(strict: StrictServer,
 def test_an_hour_ends_the_attempt_with_a_message(strict: StrictServer, airflow_db: None, on: str, status: int) -> None:
     asked = {"on": on, "status": status, "headers": {"Retry-After": "3600"}}
     strict.update(import_faults=[*([{"times": 1, "status": 502}] if on == "LIST" else []), asked])
-    with within(10):
+    with within(60):
         run = import_rows(rows=rows(10))
     assert run.state == "up_for_retry"
     assert "longest_wait of the connection allows 120 s" in str(run.error)
@@ -113,7 +113,7 @@ def test_an_hour_is_waited_out_without_a_worker_once_all_is_uploaded(strict: Str
     event = event_of(first)
     strict.update(import_faults=[{"on": "GET", "times": 1, "status": 503, "headers": {"Retry-After": "3600"}}])
     arguments = {"deferrable": True, "method": "execute_complete", "event": event}
-    with within(5):
+    with within(60):
         second = import_rows(rows=iter(()), **arguments)
     assert second.state == "deferred"
     assert second.summary["undelivered"] == 10
@@ -211,7 +211,7 @@ def test_a_source_whose_thread_is_ended(
     def deliver() -> Any:
         return run_operator(kind=kind, before=seen.append, sql="select 1", sql_conn_id="warehouse", fields="builtin")
 
-    with within(10):
+    with within(60):
         if error is MemoryError:
             with pytest.raises(MemoryError):
                 deliver()
@@ -270,7 +270,7 @@ def test_a_thread_that_reads_definitions_is_ended(
         raise error
 
     monkeypatch.setattr(ConnectifClient, "list_contact_fields", end)
-    with within(10), pytest.raises(RuntimeError, match=error.__name__):
+    with within(60), pytest.raises(RuntimeError, match=error.__name__):
         run_operator(kind=kind, rows=rows(3), fields="live")
     assert strict.contacts == {}
 

@@ -161,14 +161,14 @@ def test_a_switch_of_protocols_is_no_response() -> None:
 
 def test_interim_responses_without_an_end_have_one() -> None:
     def respond(connection: socket.socket, key: str, _: int) -> None:
-        for _ in range(100):
+        for _ in range(600):
             connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")
             time.sleep(0.05)
 
     with keeping_alive(respond) as server:
         began_at = time.monotonic()
         assert outcome(client(server), "a@example.com") == "none"
-        assert time.monotonic() - began_at < 4
+        assert time.monotonic() - began_at < 20  # of the 30 that they would take
 
 
 # A connection on which something is left must not be used again: the rest is taken for the next contact's response.
