@@ -6,6 +6,7 @@ state. The rules are in :mod:`airflow_provider_connectif.api.window`; here are t
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
-from airflow_provider_connectif.api.window import Cause, RequestWindow
+from airflow_provider_connectif.api.window import WINDOW_S, Allowance, Cause, RequestWindow
 
 _POLL_S = 0.25  # how soon a waiting thread notices that the run was stopped
 
@@ -141,14 +142,24 @@ class Quota:
         with self._changed:
             ahead = self._clock.now() - self._clock.monotonic()
             answered_at = [round(at + ahead, 3) for at in self._window.answered_at]
-            return {"until": until, "limit": self._window.limit, "answered_at": answered_at}
+            closes_at = self._window.closes_at
+            return {
+                "until": until,
+                "answered_at": answered_at,
+                "limit": self._window.limit,
+                "window_s": self._window.window_s,
+                "closes_at": None if closes_at is None else round(closes_at + ahead, 3),
+            }
 
     def recall(self, remembered: Mapping[str, Any]) -> None:
         """Go on as an earlier process would have; see :meth:`remember`."""
         with self._changed:
             ahead = self._clock.now() - self._clock.monotonic()
             answered_at = [at - ahead for at in remembered["answered_at"]]
-            self._window.recall(remembered["limit"], remembered["until"] - ahead, answered_at)
+            # States of earlier versions say nothing of windows.
+            window_s, closes_at = remembered.get("window_s", WINDOW_S), remembered.get("closes_at")
+            closed_at = -math.inf if closes_at is None else closes_at - ahead
+            self._window.recall(remembered["limit"], remembered["until"] - ahead, answered_at, window_s, closed_at)
 
     def close(self) -> None:
         """Let no further request go. Takes no lock, so that a signal handler may call it."""
@@ -163,6 +174,11 @@ class Quota:
     def requests_per_minute(self) -> int:
         """The allowance that can be counted on, as far as is known."""
         return self._window.requests_per_minute
+
+    @property
+    def allowance(self) -> Allowance:
+        """What limits the requests most, as far as is known: the account's window, or the connection's cap."""
+        return self._window.allowance
 
     @property
     def waited_s(self) -> float:

@@ -24,6 +24,7 @@ WINDOW_S = 60.0
 _PROBE_PATIENCE_S = 2.0  # a probe that hangs must not hold back the others for its whole timeout
 _EARLY_S = 0.02  # never leave exactly at the edge of a window
 _WHOLE_SECOND_S = 1.0  # what a reset told in whole seconds can be short by
+_AT_ONCE_S = 2.0  # a probe that leaves so soon after a window has closed is in the next one
 _SAME_WINDOW_S = {True: 1.1, False: 0.2}  # between two tellings of one reset, in whole seconds or not
 
 
@@ -58,6 +59,27 @@ class Leave:
     cause: Cause | None = None
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """How many requests a window allows.
+
+    :param requests: 1 or more.
+    :param window_s: the window's length in seconds: the documented minute until one window after another was seen.
+    """
+
+    requests: int
+    window_s: float
+
+    @property
+    def per_second(self) -> float:
+        """The rate at which all are used."""
+        return self.requests / self.window_s
+
+    def seconds_for(self, requests: int) -> float:
+        """How long requests take if each window is used up at once, so that those of the last one take no time."""
+        return max(0, math.ceil(requests / self.requests) - 1) * self.window_s
+
+
 class RequestWindow:
     """What is known of the account's window. All times are seconds on one clock of the caller's.
 
@@ -74,6 +96,8 @@ class RequestWindow:
         self._remaining: int | None = None
         self._reset_at: float | None = None  # at the latest
         self._reset_from = -math.inf  # at the earliest, by the same telling
+        self._last_closed_at = -math.inf
+        self._window_s = WINDOW_S
         self._blocked_until = -math.inf
         self._probing = True
         self._probe_left_at = -math.inf
@@ -86,6 +110,15 @@ class RequestWindow:
         if self._limit is None:
             return self._cap or DOCUMENTED_REQUESTS_PER_MINUTE
         return min(self._limit, self._cap or self._limit)
+
+    @property
+    def allowance(self) -> Allowance:
+        """What limits the requests most, as far as is known."""
+        limit = Allowance(self._limit or DOCUMENTED_REQUESTS_PER_MINUTE, self._window_s)
+        if self._cap is None:
+            return limit
+        cap = Allowance(self._cap, WINDOW_S)
+        return cap if self._limit is None or cap.per_second <= limit.per_second else limit
 
     def next_leave(self, now: float) -> Leave:
         """When the next request may leave."""
@@ -138,9 +171,29 @@ class RequestWindow:
         """Requests that a window allows, as the server told."""
         return self._limit
 
-    def recall(self, limit: int | None, blocked_until: float, answered_at: Iterable[float]) -> None:
+    @property
+    def window_s(self) -> float:
+        """Seconds from one window's end to the next one's: a minute, until that was seen."""
+        return self._window_s
+
+    @property
+    def closes_at(self) -> float | None:
+        """When the last window that the server told of closes, or has closed."""
+        at = self._last_closed_at if self._reset_at is None else self._reset_at
+        return None if at == -math.inf else at
+
+    def recall(
+        self,
+        limit: int | None,
+        blocked_until: float,
+        answered_at: Iterable[float],
+        window_s: float = WINDOW_S,
+        closed_at: float = -math.inf,
+    ) -> None:
         """What an earlier process has learnt: nothing leaves before a moment, and these requests count."""
         self._limit = limit
+        self._window_s = window_s
+        self._last_closed_at = closed_at
         self._blocked_until = max(self._blocked_until, blocked_until)
         self._answered_at.extend(answered_at)
 
@@ -170,12 +223,16 @@ class RequestWindow:
         self._refused = True
         self._blocked_until = max(self._blocked_until, now + wait)
         self._await_probe()
+        if signal.reset_after is not None:
+            self._last_closed_at = now + signal.reset_after
 
     def _ended(self, now: float) -> None:
         self._in_flight -= 1
         self._answered_at.append(now)
 
     def _await_probe(self) -> None:
+        if self._reset_at is not None:
+            self._last_closed_at = self._reset_at
         self._remaining = None
         self._reset_at = None
         self._probing = True
@@ -206,6 +263,8 @@ class RequestWindow:
         tolerance = _SAME_WINDOW_S[signal.reset_is_whole]
         if self._remaining is None or self._reset_at is None or told_from > self._reset_at + tolerance:
             # The first telling of a window, or of one that opened earlier than was said.
+            if self._remaining is None and 0.0 <= sent_at - self._last_closed_at <= _AT_ONCE_S:
+                self._window_s = max(_AT_ONCE_S, told_at - self._last_closed_at)
             self._remaining, self._reset_from, self._reset_at = remaining, told_from, told_at
         elif told_at >= self._reset_from - tolerance:  # else a late answer out of a window that is gone
             self._remaining = min(self._remaining, remaining)

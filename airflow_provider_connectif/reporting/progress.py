@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.quota import Quota, Wait
-from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.api.window import WINDOW_S, Allowance, Cause
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.summary import Tally
@@ -21,7 +21,8 @@ _SAME_WAIT_S = 1.0
 _SHORT_S = 1.0
 _WAIT_TOLD_S = 0.05  # what is shown as 0.0 s is none
 _REASONS_LOGGED = 10
-_WINDOW_S = 60.0
+
+_OF_REQUESTS = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.REJECTED, Outcome.UNDELIVERED)
 
 _CAUSES: dict[Cause, str] = {
     Cause.USED_UP: "the window's requests are used up",
@@ -61,12 +62,7 @@ class Progress:
         self._told_at_stop = ""
         self._last_wait: Wait | None = None
         self._to_send: int | None = None
-        self._rows_to_read: int | None = None
         self._longest_wait_s = math.inf
-
-    def expect_rows(self, rows: int | None) -> None:
-        """Estimate by so many rows of the source in all; ``None``: it is not known how many there are."""
-        self._rows_to_read = rows
 
     def log_waits_up_to(self, seconds: float) -> None:
         """Do not log a wait that takes longer: the task does not wait for it, but is deferred."""
@@ -84,18 +80,22 @@ class Progress:
             return
         self._looked_at = now
         if is_silent or self.counts != self._told:
-            self._tell("Progress: %s", self.counts)
+            self._tell("Progress: %s", self._counts_with_time_left())
 
     def begin_sending(self, changes: int) -> None:
-        """The plan is complete: from here on it is known how much there is to send."""
-        self._to_send = changes
-        self._rows_to_read = self._tally.read
+        """The plan is complete: from here on it is known how much there is to send.
+
+        :param changes: that are not sent yet.
+        """
+        self._to_send = self._sent + changes
         self._told = ""
 
     @property
     def counts(self) -> str:
         """The counts in words."""
-        return describe_counts(self._tally, self._effort, by_import=self._by_import)
+        sent = self._describe_sent()
+        counts = describe_counts(self._tally, self._effort, by_import=self._by_import, is_planned=bool(sent))
+        return f"{sent}. {counts}" if sent else counts
 
     def counts_at_stop(self) -> str:
         """The counts for a line of its own, since the end may not be reached; there they are not told once more."""
@@ -103,18 +103,17 @@ class Progress:
         return self._told_at_stop
 
     def describe_left(self, wait_s: float = 0.0) -> str:
-        """About how long the rows that are not settled will still take, in words.
+        """About how long the changes that are not sent will still take, in words; nothing before the plan is complete.
 
-        Longer where others use the account too, shorter where windows are: no header tells how long one is, and
-        it is taken to be the documented minute.
+        Longer where others use the account too. No header tells how long a window is: it is taken to be the documented
+        minute until one window has followed another.
 
         :param wait_s: seconds until the next window opens.
         """
-        is_whole = self._rows_to_read is not None
-        rows = (self._rows_to_read if self._rows_to_read is not None else self._tally.read) - self._tally.accounted
-        seconds = wait_s + seconds_at_best(rows, self._quota.requests_per_minute)
-        words = "less than a minute" if seconds < _SHORT_S else f"about {describe_seconds(seconds)}"
-        return f"{words} left" if is_whole else f"{words} left for the rows read so far"
+        if self._to_send is None:
+            return ""
+        seconds = wait_s + self._quota.allowance.seconds_for(self._to_send - self._sent)
+        return f"{'less than a minute' if seconds < _SHORT_S else f'about {describe_seconds(seconds)}'} left"
 
     def log_end(self, how: str, notes: str, reasons_told: Collection[str]) -> None:
         """The account of the whole run, and why rows were not delivered.
@@ -138,16 +137,14 @@ class Progress:
 
     def log_deferral(self, wait: Wait) -> None:
         """The task gives its worker back."""
-        left = f"; {self.describe_left(max(0.0, wait.until - time.time()))}" if self._tally.read else ""
         is_limit = wait.cause is not Cause.ASKED
         self._tell(
-            "Rate limit: %s; deferred until %s, without a worker. %s%s"
+            "Rate limit: %s; deferred until %s, without a worker. %s"
             if is_limit
-            else "%s; deferred until %s, without a worker. %s%s",
+            else "%s; deferred until %s, without a worker. %s",
             self._why(wait),
             clock(wait.until),
-            self.counts,
-            left,
+            self._counts_with_time_left(max(0.0, wait.until - time.time())),
         )
 
     def log_reasons(self, told: Collection[str] = (), most: int = _REASONS_LOGGED) -> None:
@@ -169,10 +166,23 @@ class Progress:
         seconds = wait.until - time.time()
         if seconds < _SHORTEST_WAIT_LOGGED_S or (last is not None and abs(last.until - wait.until) < _SAME_WAIT_S):
             return
-        account = f". {self.counts}" if self._tally.read else ""
-        if account and not self._by_import:  # there most rows take no request of their own
-            account += f"; {self.describe_left(seconds)}"
+        account = f". {self._counts_with_time_left(seconds)}" if self._tally.read else ""
         self._tell("Rate limit: %s; waiting %.0f s, until %s%s", self._why(wait), seconds, clock(wait.until), account)
+
+    def _counts_with_time_left(self, wait_s: float = 0.0) -> str:
+        sent, left = self._describe_sent(), self.describe_left(wait_s)
+        return self.counts.replace(sent, f"{sent}, {left}", 1) if sent else self.counts
+
+    def _describe_sent(self) -> str:
+        """How much of the plan is sent, until all is; rows of an import take no request of their own."""
+        if self._to_send is None or self._by_import or self._sent >= self._to_send:
+            return ""
+        return f"{self._sent:,} of {self._to_send:,} sent"
+
+    @property
+    def _sent(self) -> int:
+        """Changes of the run that were sent, and whose outcome is known."""
+        return sum(self._tally.outcomes[outcome] for outcome in _OF_REQUESTS)
 
     def _why(self, wait: Wait) -> str:
         return _CAUSES[wait.cause].format(allowance=self._quota.requests_per_minute)
@@ -183,8 +193,11 @@ class Progress:
         self._told = self.counts
 
 
-def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) -> str:
-    """The counts of a run in words, the zeros left out but for the rows read and delivered."""
+def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is_planned: bool = False) -> str:
+    """The counts of a run in words, the zeros left out but for the rows read and delivered.
+
+    :param is_planned: what is not sent yet is said elsewhere.
+    """
     outcomes = tally.outcomes
     parts = [f"{plural(tally.read, 'row')} read"]
     if by_import:
@@ -209,7 +222,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
     if tally.known_refusals:
         parts.append(f"{tally.new_refusals:,} of the refusals new")
     unsettled = tally.read - tally.accounted
-    if unsettled:
+    if unsettled and not is_planned:
         parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")
     requests = plural(effort.requests, "request")
     of_these = [f"{effort.rate_limited:,} answered 429"] if effort.rate_limited else []
@@ -220,8 +233,8 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False) ->
 
 
 def seconds_at_best(requests: int, requests_per_minute: int) -> float:
-    """What requests take if each window is used up at once, so that the last one takes no time to speak of."""
-    return max(0, math.ceil(requests / requests_per_minute) - 1) * _WINDOW_S
+    """What requests take if each minute's are used up at once, so that the last ones take no time to speak of."""
+    return Allowance(requests_per_minute, WINDOW_S).seconds_for(requests)
 
 
 def clock(moment: float) -> str:

@@ -220,7 +220,6 @@ class Run(Generic[ResourceT]):
     def _read(self, source: Source, resource: ResourceT, preparer: Preparer) -> None:
         """Read the source to its end. Nothing is sent before: the plan must be whole, and the database is let go."""
         report, began, is_checked = self.report, self._clock(), False
-        report.progress.expect_rows(source.size)
         self._warn_about(resource, resource.written_columns or ())
         for batch in source:
             if not is_checked:
@@ -243,7 +242,6 @@ class Run(Generic[ResourceT]):
             resource.check()
         preparer.finish()
         self._is_read = True
-        report.progress.expect_rows(report.tally.read)
         if self._journal is not None:
             self._journal.commit()
 

@@ -366,13 +366,15 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     assert [line.split(" ")[0] for line in first_lines] == ["Delivering", "Rate"]
     assert re.fullmatch(
         r"Rate limit: the window's requests are used up; deferred until \d\d:\d\d:\d\d UTC, without a worker. "
-        r"50 rows read, 20 delivered \(20 created, 0 updated\), 30 not settled yet, 20 requests; about 1 min \d s left",
+        r"20 of 50 sent, about 1 min \d s left. 50 rows read, 20 delivered \(20 created, 0 updated\), 20 requests",
         first_lines[1],
     )
     # A window of 20 requests more than the one that is there, and the wait for the next one.
     assert second_lines[0] == "Continuing after the rate limit: 30 contacts pending, about 1 min left"
     assert [line.split(" ")[0] for line in second_lines] == ["Continuing", "Rate"]
-    assert re.search(r" 40 delivered .*, 10 not settled yet, 40 requests; about \d\.\d s left$", second_lines[1])
+    assert re.search(
+        r"40 of 50 sent, about \d\.\d s left. 50 rows read, 40 delivered .*, 40 requests$", second_lines[1]
+    )
 
 
 def test_without_a_journal_it_says_what_is_missing() -> None:

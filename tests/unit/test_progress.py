@@ -59,7 +59,7 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
     monkeypatch.setattr(progress, "HEARTBEAT_S", 0.3)
     lines, tally, begun = Lines(), Tally(read=250), time.monotonic()
     told = Progress(lines, tally, waiting, Effort(waiting))
-    told.expect_rows(250)
+    told.begin_sending(250)
     tally.count(Outcome.CREATED, 1)
     while len(lines) < 3:
         told.tick()
@@ -67,11 +67,11 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
     assert lines[0].startswith("Rate limit: Connectif answered 429; waiting 3600 s, until ")
     # 249 are three windows: the one that is waited for, and two minutes.
     assert lines[0].endswith(
-        ". 250 rows read, 1 delivered (1 created, 0 updated), 249 not settled yet, 1 request "
-        "(1 answered 429); about 1 h 2 min left"
+        ". 1 of 250 sent, about 1 h 2 min left. 250 rows read, 1 delivered (1 created, 0 updated), 1 request "
+        "(1 answered 429)"
     )
     assert len(lines) <= 1 + (time.monotonic() - begun) / 0.3
-    assert all(line.startswith("Progress: ") for line in lines[1:])
+    assert all(line.startswith("Progress: 1 of 250 sent, about 2 min left. 250 rows read, ") for line in lines[1:])
 
 
 def test_a_wait_that_the_task_is_deferred_for_is_not_told_as_one(waiting: Quota) -> None:

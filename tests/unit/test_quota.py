@@ -107,6 +107,24 @@ def test_a_later_process_goes_on_within_the_same_window() -> None:
     assert not account.refused
 
 
+def test_a_later_process_learns_the_length_of_a_window_from_the_one_before() -> None:
+    clock = FakeClock()
+    first, second = Quota(clock=clock), Quota(clock=clock)
+    first.release(first.acquire(), RateSignal(LIMIT, 0, 3.0, reset_is_whole=False))
+    second.recall(first.remember(clock.now() + 3.0))
+    second.release(second.acquire(), RateSignal(LIMIT, LIMIT - 1, 5.0, reset_is_whole=False))
+    assert second.allowance.window_s == pytest.approx(5.0, abs=0.1)
+    third = Quota(clock=clock)
+    third.recall(second.remember(clock.now()))
+    assert third.allowance == second.allowance
+
+
+def test_a_state_of_an_earlier_version_says_nothing_of_windows() -> None:
+    quota = Quota(clock=FakeClock())
+    quota.recall({"until": 0.0, "limit": 20, "answered_at": []})
+    assert (quota.allowance.requests, quota.allowance.window_s) == (20, 60.0)
+
+
 def test_a_quota_that_is_closed_lets_nothing_go() -> None:
     clock = FakeClock()
     quota = Quota(clock=clock)

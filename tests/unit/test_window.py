@@ -221,6 +221,45 @@ def test_after_a_429_it_waits_as_long_as_it_is_told(signal: RateSignal, free_aga
     assert leave.cause is Cause.REFUSED
 
 
+def seen_windows(task: RequestWindow, *, first: float, begins: float, length: float) -> RequestWindow:
+    """A window that is used up and ends at a moment, and the first response of the next one."""
+    task.leave(first - 0.1)
+    task.answered(exactly(0, begins - first), first - 0.1, first)
+    assert task.next_leave(begins + 0.1).at <= begins + 0.1
+    task.leave(begins + 0.1)
+    task.answered(exactly(99, length - 0.2), begins + 0.1, begins + 0.2)
+    return task
+
+
+def test_the_length_of_a_window_is_that_of_one_after_another() -> None:
+    task = RequestWindow()
+    assert task.allowance.window_s == 60.0
+    seen_windows(task, first=0.0, begins=2.5, length=4.0)
+    assert task.allowance.window_s == pytest.approx(4.0)
+    assert task.allowance.seconds_for(250) == pytest.approx(8.0)
+
+
+def test_a_window_that_was_not_seen_from_its_beginning_says_nothing_of_its_length() -> None:
+    task = RequestWindow()
+    task.leave(0.0)
+    task.answered(exactly(99, 5.0), 0.0, 0.1)
+    assert task.next_leave(40.0).at <= 40.0
+    task.leave(40.0)  # the source gave nothing to send for a while
+    task.answered(exactly(99, 20.0), 40.0, 40.1)
+    task.leave(41.0)
+    task.refused(RateSignal(retry_after=1.0), 41.0)  # others have used it up; this is not its end
+    task.leave(42.1)
+    task.answered(exactly(50, 18.0), 42.1, 42.2)
+    assert task.allowance.window_s == 60.0
+
+
+def test_a_cap_counts_by_the_minute_where_it_is_what_limits() -> None:
+    task = seen_windows(RequestWindow(30), first=0.0, begins=2.5, length=4.0)
+    assert (task.allowance.requests, task.allowance.window_s) == (30, 60.0)
+    task = seen_windows(RequestWindow(10_000), first=0.0, begins=2.5, length=4.0)
+    assert (task.allowance.requests, task.allowance.window_s) == (100, pytest.approx(4.0))
+
+
 def test_it_tells_why_a_window_is_waited_for() -> None:
     """Whoever reads the log must not take an assumption of ours for the server's word."""
     causes = {}
