@@ -190,7 +190,7 @@ def fails_without(mutation: Mutation, folder: Path, tests: str) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "e2e"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     apply(mutation, folder / PACKAGE)
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=60", "--timeout-method=thread"]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=30", "--timeout-method=signal"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, f"{tests}/{mutation.caught_by}"],
         cwd=folder,
@@ -198,7 +198,7 @@ def fails_without(mutation: Mutation, folder: Path, tests: str) -> None:
         env={**os.environ, "PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     summary = (done.stdout.strip().splitlines() or [""])[-1]

@@ -165,10 +165,11 @@ def test_a_journal_of_a_newer_version_is_final(open_journal: Open, path: Path) -
     assert error.value.final
 
 
-def test_a_table_that_is_gone_is_named_and_final(open_journal: Open, path: Path) -> None:
+@pytest.mark.parametrize("table", ["pending", "claims", "plans", "runs", "syncs"])
+def test_a_table_that_is_gone_is_named_and_final(table: str, open_journal: Open, path: Path) -> None:
     open_journal().close()
-    run_sql(path, "drop table connectif_journal_claims")
-    with pytest.raises(JournalError, match="connectif_journal_claims") as error:
+    run_sql(path, f"drop table connectif_journal_{table}")
+    with pytest.raises(JournalError, match=f"connectif_journal_{table}") as error:
         open_journal()
     assert error.value.final
 

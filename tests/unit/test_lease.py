@@ -85,7 +85,7 @@ def test_a_claim_is_renewed_for_as_long_as_its_task_lives(take: Take, engine: sa
 
 def test_the_claim_of_a_task_that_was_killed_ends_after_a_minute(take: Take, clock: FakeClock) -> None:
     take("monday", clock=Still())
-    clock.advance(LEASE_S - 1)
+    clock.advance(59)
     assert take("tuesday")[1] is not None
     clock.advance(2)
     assert take("tuesday")[1] is None

@@ -22,6 +22,8 @@ from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
 from tests.support.clock import FakeClock
 
+WINDOW_S = 300.0
+
 
 class Silent:
     """A log that nobody reads."""
@@ -35,13 +37,15 @@ class Silent:
 class Account:
     """Answers by the number of the change, as a function of the test's says. It stands for resource and client.
 
-    :param window: requests that it allows in an hour.
+    :param window: requests that it allows in five minutes.
     """
 
     is_idempotent = True
 
-    def __init__(self, quota: Quota, answer: Callable[[int], Answer], window: int = 1_000) -> None:
-        self.quota, self.answer, self.left = quota, answer, window
+    def __init__(self, quota: Quota, clock: FakeClock, answer: Callable[[int], Answer], window: int = 1_000) -> None:
+        self.quota, self.clock, self.answer = quota, clock, answer
+        self.window = self.left = window
+        self.ends_at = WINDOW_S
         self.sent: list[int] = []
 
     def same_key(self, key: str) -> str:
@@ -49,13 +53,16 @@ class Account:
 
     def send(self, client: Account, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
         sent_at = self.quota.acquire()
+        now = self.clock.monotonic()
+        if now >= self.ends_at:
+            self.left, self.ends_at = self.window, now + WINDOW_S
         self.left -= 1
         self.sent.append(patch.number)
-        signal = RateSignal(self.left + len(self.sent), max(0, self.left), 3600.0, reset_is_whole=False)
+        signal = RateSignal(self.window, max(0, self.left), self.ends_at - now, reset_is_whole=False)
         try:
             return self.answer(patch.number)
         finally:
-            self.quota.release(sent_at, signal if self.left < 100 else NO_SIGNAL)
+            self.quota.release(sent_at, signal if self.window < 100 else NO_SIGNAL)
 
 
 def accept(_: int) -> Answer:
@@ -79,7 +86,7 @@ class Sending:
     def __init__(self, patience: Patience, answer: Callable[[int], Answer] = accept, window: int = 1_000) -> None:
         clock = FakeClock()
         quota = Quota(1_000_000, clock=clock)
-        self.account = Account(quota, answer, window)
+        self.account = Account(quota, clock, answer, window)
         self.report = Report(ContactResource(ContactMapping()), quota, Rejects(None), None, Silent())
         self.sender = RequestSender(
             self.account,
@@ -129,7 +136,7 @@ def test_a_window_that_opens_late_ends_it_where_it_cannot_be_deferred() -> None:
     sending.deliver(20)
     assert sending.stop is StopKind.LEFT_ALONE
     assert sending.sender.stop is not None
-    assert 3500 < sending.sender.stop.asked_s < 3601
+    assert WINDOW_S - 5 < sending.sender.stop.asked_s < WINDOW_S + 1
     assert sending.unsent == list(range(6, 21))
 
 
@@ -159,7 +166,7 @@ def test_a_long_wait_for_a_window_defers_it_where_that_is_possible() -> None:
     assert sending.stop is StopKind.DEFERRED
     assert sending.sender.wait is not None
     assert sending.sender.wait.cause is Cause.USED_UP
-    assert sending.sender.wait.until - sending.clock.now() > 3500
+    assert sending.sender.wait.until - sending.clock.now() > WINDOW_S - 5
     assert sending.sender.asked_deferrals == 0
 
 
