@@ -125,7 +125,14 @@ def test_rows_of_one_key_keep_their_order_and_never_overlap() -> None:
 
 
 def test_no_more_than_max_in_flight() -> None:
-    server = Server(latency=0.005)
+    together = threading.Barrier(5)
+
+    class Gathering(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            together.wait(30)
+
+    server = Server(latency=1.0)
+    server.clock = Gathering()
     deliver(server, [f"k{n}" for n in range(60)], max_in_flight=5)
     assert server.most_in_flight == 5
 
