@@ -47,9 +47,10 @@ def _missing_arguments() -> Iterator[str]:
 
 
 def _arguments(path: Path) -> set[str]:
-    """The arguments of the constructors in a module."""
-    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    made = [node for node in tree if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    """The arguments of the constructors of a module's public classes."""
+    classes = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    parts = [part for each in classes if not each.name.startswith("_") for part in each.body]
+    made = [part for part in parts if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
     return {arg.arg for node in made for arg in (*node.args.args, *node.args.kwonlyargs)} - {"self"}
 
 

@@ -6,6 +6,7 @@ The delays before a retry, and the latency of the server, pass on a clock of the
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -124,7 +125,14 @@ def test_rows_of_one_key_keep_their_order_and_never_overlap() -> None:
 
 
 def test_no_more_than_max_in_flight() -> None:
-    server = Server(latency=0.005)
+    together = threading.Barrier(5)
+
+    class Gathering(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            together.wait(30)
+
+    server = Server(latency=1.0)
+    server.clock = Gathering()
     deliver(server, [f"k{n}" for n in range(60)], max_in_flight=5)
     assert server.most_in_flight == 5
 
@@ -334,8 +342,13 @@ def test_a_fault_of_ours_ends_the_run_instead_of_hanging_it() -> None:
         def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
             raise ZeroDivisionError
 
-    _, stop = deliver(Broken(), [f"k{n}" for n in range(1000)])
-    assert stop == Stop(StopKind.CRASHED)
+    delivery = made(Broken(), max_in_flight=1, attempts=1)
+    hangs_at = time.monotonic() + 10
+    with delivery:
+        delivery.offer(Patch(1, "a", {}, {}))
+        delivery.drain(lambda: None, lambda: time.monotonic() > hangs_at)
+    assert delivery.stop == Stop(StopKind.CRASHED)
+    assert [patch.number for patch in delivery.unanswered()] == [1]
 
 
 def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:

@@ -46,8 +46,9 @@ def test_changes_come_back_as_they_were(rank: Rank, is_new: bool) -> None:
     assert found == patch
 
 
-def test_a_change_of_several_rows_has_the_first_of_their_ranks() -> None:
-    of_ana = [change(number, "ana@example.com", rank) for number, rank in ((2, Rank.CHANGED), (3, Rank.URGENT))]
+@pytest.mark.parametrize("ranks", [(Rank.CHANGED, Rank.URGENT), (Rank.URGENT, Rank.CHANGED)])
+def test_a_change_of_several_rows_has_the_first_of_their_ranks(ranks: tuple[Rank, Rank]) -> None:
+    of_ana = [change(number, "ana@example.com", rank) for number, rank in enumerate(ranks, 2)]
     with PendingChanges(CONTACTS, patch_digest) as changes:
         changes.add([change(1, rank=Rank.NEW), *of_ana])
         assert [number for number, _, _ in sent(changes)] == [3, 1]
