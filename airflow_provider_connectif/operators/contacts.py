@@ -14,7 +14,7 @@ from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.transport import Answer
-    from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+    from airflow_provider_connectif.delivery.sender import Patience, RequestSender, Send
     from airflow_provider_connectif.journal.confirmation import Confirmation
     from airflow_provider_connectif.operators.imports import ContactImportOperator
     from airflow_provider_connectif.records.changes import Patch
@@ -107,15 +107,11 @@ class ContactPatchOperator(ContactsOperator):
         )
 
     def _make_check(self, parts: Parts) -> Sink:
-        from airflow_provider_connectif.runs.check_sink import CheckSink
+        from airflow_provider_connectif.runs.check_sink import CheckSink, RequestPreview
 
         client = parts.client
-        return CheckSink(
-            parts.report,
-            parts.journal,
-            lambda: client.quota.requests_per_minute,
-            longest_wait_s=client.longest_wait_s,
-        )
+        preview = RequestPreview(parts.report.log, lambda: client.quota.requests_per_minute)
+        return CheckSink(parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
 
     def _settle_earlier(self, parts: Parts, sink: Any) -> Callable[[Callable[[], bool]], None] | None:
         journal = parts.journal
@@ -160,8 +156,12 @@ def make_sender(
     *,
     max_in_flight: int,
     stops_when_all_rejected: bool,
+    through: Callable[[Send], Send] = lambda send: send,
 ) -> tuple[RequestSender, Confirmation | None]:
-    """What sends a PATCH for each change, and what writes into the journal what became of it."""
+    """What sends a PATCH for each change, and what writes into the journal what became of it.
+
+    :param through: gets what sends a patch, and gives what is to be called instead.
+    """
     from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
     from airflow_provider_connectif.delivery.sender import RequestSender
     from airflow_provider_connectif.journal.confirmation import Confirmation
@@ -181,7 +181,7 @@ def make_sender(
     if journal is not None:
         confirmation = Confirmation(journal, mapping.same_contact, holds_refusals_back=stops_when_all_rejected)
     sender = RequestSender(
-        send,
+        through(send),
         client.quota,
         policy,
         parts.report,

@@ -52,7 +52,7 @@ def test_the_timeout_holds_while_429_is_waited_out(strict: StrictServer, airflow
 def test_in_airflow_the_timeout_holds_for_the_first_upload(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     strict.update(import_faults=[{"status": 429, "headers": {"Retry-After": "30"}}])
     with within(30):
-        run = run_in_airflow(run_dag, rows=rows(10), kind="ContactImportOperator", timeout=SHORT, fields="live")
+        run = run_in_airflow(run_dag, rows=rows(10), kind="ContactImportOperator", timeout=SHORT, poll_interval=0.1)
     assert run.state == "up_for_retry"
     assert run.summary["undelivered"] == 10
 
@@ -148,10 +148,10 @@ def test_leftovers_come_after_the_imports_of_an_earlier_attempt(
         ]
 
     strict.update(import_run_s=1.0)
-    process = Process(tmp_path, "night", import_rows, rows=source(1))
+    process = Process(tmp_path, "night", import_rows, rows=source(1), file_layout="shape", patch_leftovers=False)
     process.wait_until_it_says("file 15 of 15")
     process.kill()
-    run = import_rows("night", rows=source(2), tries_before=1, patch_leftovers=True, timeout=LONG)
+    run = import_rows("night", rows=source(2), tries_before=1, patch_leftovers=True, file_layout="shape", timeout=LONG)
     assert run.state == "success", run.error
     assert strict.contacts == as_contacts(source(2))
 
