@@ -1,4 +1,4 @@
-"""What a patch's values look like in a CSV cell of an import.
+"""Writes a patch's values into CSV cells of an import.
 
 Source of the forms: help centre, articles 360020966799 and 360014217640 (dates ``yyyy-mm-dd``, checkbox options joined
 by ``|``, option ids, integers without leading zeros, phones without spaces). Not stated for contacts are decimals and
@@ -16,7 +16,6 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.rules.base import Unfit, kind
 
 Cell = Callable[[Any], str]
@@ -105,9 +104,9 @@ FORMS: Mapping[str, Cell] = MappingProxyType(
 """The form of each type of field."""
 
 
-def cell_of(field: Field | None) -> Cell:
+def cell_of(field_type: str | None) -> Cell:
     """The function that writes a field's cells.
 
-    :param field: the definition; ``None``, or one of a type that is not known here: by the value's own type.
+    :param field_type: ``None``, or a type that is not known here: by the value's own type.
     """
-    return by_value if field is None else FORMS.get(field.type, by_value)
+    return FORMS.get(field_type or "", by_value)

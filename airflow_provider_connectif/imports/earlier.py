@@ -7,22 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.imports.account import KeepReport, ReportClient, Reports
-from airflow_provider_connectif.imports.import_file import ImportFile
-from airflow_provider_connectif.imports.layout import KEY_PROPERTIES
-from airflow_provider_connectif.imports.pending_file import restored_file
+from airflow_provider_connectif.imports.contacts_of_files import StoredContacts
+from airflow_provider_connectif.imports.report_download import KeepReport, ReportClient, Reports
 from airflow_provider_connectif.imports.requests import ImportClient, ImportRequests
 from airflow_provider_connectif.imports.rules import ON_EXISTING, ImportRules
-from airflow_provider_connectif.imports.settlement import Settlement
+from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.work_folder import work_folder
-from airflow_provider_connectif.journal.import_state import ImportState, SentFile
+from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.outcomes import TakenOver
 from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.progress import Log
@@ -101,41 +98,36 @@ class EarlierImports:
         :raises Trouble: the time of this run is over, or the key is refused; the plan stays.
         """
         run = state.get("run") or {}
-        files = [SentFile(**file) for file in state["files"]]
-        is_open = [sent for sent in files if sent.is_open]
-        ids = {sent.import_id for sent in files if sent.import_id is not None}
+        found = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False, "run": dict(run)})
+        if found is None:
+            return  # has_open_files has read the same
         self._log.warning("An earlier run (%s) has left imports open: waiting for them first", plan.run_id)
-        self._waiting.describe = lambda: f"for the earlier run {plan.run_id}: {self._watch.describe(files)}"
+        self._waiting.describe = lambda: f"for the earlier run {plan.run_id}: {self._watch.describe(found.files)}"
         journal = self._journal.of_plan(plan, int(run.get("generation", 0)))
-        with work_folder("connectif-import-") as folder:
-            settlement = self._settlement(run, journal, folder)
+        saved = run.get("on_existing")
+        rules = replace(self._rules, on_existing=next((known for known in ON_EXISTING if known == saved), "update"))
+        # Row numbers are those of the earlier run, so this run's file of rejected rows gets none of them.
+        account = Account(Tally(), Rejects(None))
+        with work_folder("connectif-import-", rules.work_folder) as folder:
+            settlement = Settlement(
+                found,
+                rules,
+                self._watch,
+                Reports(self._client, folder, self._keep_report, self._log, self._waiting.pause),
+                StoredContacts(journal, self._mapping, found),
+                journal,
+                account,
+                found.as_json,
+                self._log,
+            )
             try:
-                settlement.settle_all(
-                    is_open,
-                    self._watch,
-                    Tally(),
-                    lambda: ImportState(files, False, dict(run)).as_json(),
-                    lambda trouble, _: self._log.warning("Earlier run: %s", trouble.words),
-                )
+                settlement.settle_all()
             except TakenOver:
                 self._log.info("Another task of this run has settled them")
                 return
-        lost = [sent.since for sent in is_open if sent.import_id is None and sent.since is not None]
-        if lost:
-            self._watch.until_none_is_open(min(lost), ids)
+            finally:
+                for trouble in account.troubles:
+                    self._log.warning("Earlier run: %s", trouble.words)
+        if (since := found.lost_since) is not None:
+            self._watch.until_none_is_open(since, found.known_ids)
         plan.drop()
-
-    def _settlement(self, run: Mapping[str, Any], journal: Journal, folder: Path) -> Settlement:
-        saved = run.get("on_existing")
-        rules = replace(self._rules, on_existing=next((known for known in ON_EXISTING if known == saved), "update"))
-
-        def same_contact(key: str) -> str:
-            return journal.written_key(self._mapping.same_contact(key))
-
-        def rows_of(sent: SentFile) -> tuple[ImportFile, bool]:
-            rows = journal.plan.file_rows(sent.file)
-            return restored_file(folder / "restored", rows, KEY_PROPERTIES[self._mapping.key]), True
-
-        reports = Reports(self._client, folder, same_contact, self._keep_report, self._log, self._waiting.pause)
-        # Row numbers are those of the earlier run, so this run's file of refused rows gets none of them.
-        return Settlement(rules, reports, Rejects(None), journal, rows_of, self._log)

@@ -1,4 +1,4 @@
-"""Patches become CSV files on disk, row by row and in constant memory."""
+"""Patches become CSV files on disk, row by row."""
 
 from __future__ import annotations
 
@@ -6,106 +6,85 @@ import contextlib
 import os
 import shutil
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.duplicates import LastRows
-from airflow_provider_connectif.imports.import_file import ImportFile, ImportSet
-from airflow_provider_connectif.imports.layout import Layout, Layouts, checked_delimiter, header_faults
-from airflow_provider_connectif.imports.ledger import Ledger, ledger_note, length_in
+from airflow_provider_connectif.imports.layout import Columns, Lines
+from airflow_provider_connectif.imports.shapes import Layout, Shapes
+from airflow_provider_connectif.journal.import_state import Group, SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.rows import InvalidRow
-
-__all__ = ["MAX_FILE_BYTES", "ImportFile", "ImportFiles", "ImportSet", "checked_delimiter", "header_faults"]
 
 MAX_FILE_BYTES = 48_000_000
 """Below the 50 MB that Connectif takes (API reference, "Create import"), whatever it takes a megabyte for."""
 
-_MOST_HELD_BYTES = 2_000_000  # of lines and notes together, before they are written to their files
-_MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have an order each
+NO_GROUP = -1
+_MOST_HELD_BYTES = 2_000_000  # of lines, before they are written to their files
+_MOST_GROUPS = 1000  # further ones share one, which is settled with the last of all their files
 
 
-class _Part:
+@dataclass(frozen=True)
+class ImportFile:
+    """One file on disk: UTF-8 without byte order mark, lines end with CRLF, the first is the header.
+
+    :param number: in this run.
+    :param columns: field ids, without the contact key's.
+    :param rows: lines without the header; at least one.
+    :param size: the file's bytes.
+    """
+
+    number: int
+    path: Path
+    columns: Columns
+    rows: int
+    size: int
+
+
+class _OpenFile:
     """A file that is being written: no handle stays open, lines are held until there are enough of them."""
 
-    __slots__ = ("bytes", "incomplete", "layout", "lines", "notes", "rows", "stem")
+    __slots__ = ("columns", "lines", "number", "path", "rows", "size")
 
-    def __init__(self, stem: Path, layout: Layout) -> None:
-        self.stem = stem
-        self.layout = layout
-        self.rows = self.incomplete = 0
-        self.bytes = len(layout.header)
-        self.lines: list[bytes] = [layout.header]
-        self.notes: list[bytes] = []
+    def __init__(self, folder: Path, number: int, columns: Columns, header: bytes) -> None:
+        self.number = number
+        self.path = folder / f"contacts-{number:06}.csv"
+        self.columns = columns
+        self.lines = [header]
+        self.rows = 0
+        self.size = len(header)
 
-    @property
-    def path(self) -> Path:
-        return self.stem.with_suffix(".csv")
-
-    @property
-    def ledger_path(self) -> Path:
-        return self.stem.with_suffix(".ledger")
+    def add(self, line: bytes) -> None:
+        self.lines.append(line)
+        self.rows += 1
+        self.size += len(line)
 
     def write_out(self) -> None:
-        for path, held in ((self.path, self.lines), (self.ledger_path, self.notes)):
-            with path.open("ab") as file:
-                file.write(b"".join(held))
-            held.clear()
+        with self.path.open("ab") as file:
+            file.write(b"".join(self.lines))
+        self.lines.clear()
 
-    def without(self, lines: Sequence[int]) -> None:
-        """Write the files anew, without some of their rows."""
-        is_superseded = bytearray(self.rows)
-        for line in lines:
-            is_superseded[line] = 1
-        kept_path, kept_ledger_path = self.stem.with_suffix(".csv.new"), self.stem.with_suffix(".ledger.new")
-        self.bytes = len(self.layout.header)
-        self.incomplete = 0
-        with (
-            self.path.open("rb") as rows,
-            self.ledger_path.open("rb") as notes,
-            kept_path.open("wb") as kept_rows,
-            kept_ledger_path.open("wb") as kept_notes,
-        ):
-            kept_rows.write(rows.read(len(self.layout.header)))
-            for note, leave_out in zip(notes, is_superseded, strict=True):
-                row = rows.read(length_in(note))
-                if not leave_out:
-                    kept_rows.write(row)
-                    kept_notes.write(note)
-                    self.bytes += len(row)
-                    self.incomplete += note.split(b"\t", 3)[2] == b"0"
-        os.replace(kept_path, self.path)
-        os.replace(kept_ledger_path, self.ledger_path)
-        self.rows -= len(lines)
-
-    def remove(self) -> None:
-        self.path.unlink()
-        self.ledger_path.unlink()
+    def finished(self) -> ImportFile:
+        return ImportFile(self.number, self.path, self.columns, self.rows, self.size)
 
 
 class ImportFiles:
     """Writes patches to files that an import takes; a context manager, which removes the folder in the end, always.
 
-    Rows are grouped by the columns that hold something, a file for each such set, since columns of typed fields must
-    not have blanks (help centre, article 360014217640) and nothing says what a blank text does. Blank values
-    (``None``, empty text or list) are left out and counted; what they would clear, only a PATCH may.
+    Blank values (``None``, empty text or list) are left out; what they would clear, only a PATCH may. Each contact
+    comes once: the plan has merged its rows.
 
-    Of several rows of one contact only the last is imported, also where they hold different columns and so would
-    stand in different files: by PATCH such rows add up, here the last one speaks for the contact. A row that is
-    refused supersedes none. In what order Connectif works off the files is not defined, and so none of them may
-    depend on another.
-
-    The same rows make byte-identical files. Memory does not grow with rows, but by about a kilobyte with each set
-    of columns. It is all personal data, in a folder that only this user can read.
+    The same patches make byte-identical files. Memory grows by four bytes with each row of the source, and by some
+    hundred with each shape. It is all personal data, in a folder that only this user can read.
 
     :param folder: is made, and must not exist.
     :param mapping: with the definitions that the run checks against; it gives the kind of key.
+    :param layout: which files contacts go into. Default: one for each shape.
+    :param shapes: of the run.
     :param delimiter: between cells.
     :param max_file_bytes: every file is smaller than this, header included.
-    :param keep_properties: keep the patches beside the files, for delivery by PATCH (:meth:`ImportFile.patches`).
-    :param hash_key: spreads contact keys over files; for tests.
     :raises ValueError: a delimiter that cannot be one.
     """
 
@@ -113,23 +92,29 @@ class ImportFiles:
         self,
         folder: str | os.PathLike[str],
         mapping: ContactMapping,
+        layout: Layout | None = None,
+        shapes: Shapes | None = None,
         *,
         delimiter: str = ",",
         max_file_bytes: int = MAX_FILE_BYTES,
-        keep_properties: bool = False,
-        hash_key: Callable[[str], int] = hash,
     ) -> None:
         self.folder = Path(folder)
-        self._mapping = mapping
-        self._shared = Layouts(mapping, delimiter)
+        self._layout = layout or Layout()
+        self._shapes = shapes or Shapes()
+        self._lines = Lines(mapping, delimiter)
         self._max_file_bytes = max_file_bytes
-        self._keep_properties = keep_properties
-        self._layouts: dict[tuple[str, ...], Layout] = {}
-        self._orders: dict[tuple[str, ...], Layout] = {}
-        self._last_rows = LastRows(self.folder, hash_key)
-        self._parts: list[_Part] = []
-        self._held: dict[int, None] = {}
+        self._parts: dict[Columns, list[Columns]] = {}
+        self._open: dict[Columns, _OpenFile] = {}
+        self._all: list[_OpenFile] = []
+        self._held: dict[int, _OpenFile] = {}
         self._held_bytes = 0
+        self._group_numbers: dict[tuple[int, ...], int] = {}
+        self._group_of = array("i")
+        self._shared_group: int | None = None
+        self.groups: list[Group] = []
+        """The contacts by the files that they are in."""
+        self.rows = self.incomplete = 0
+        """Contacts, and those of them whose blank values were left out."""
 
     def __enter__(self) -> ImportFiles:
         self.folder.mkdir(mode=0o700, parents=True)
@@ -141,86 +126,118 @@ class ImportFiles:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.folder)
 
-    def add(self, patch: Patch) -> None:
-        """Write one row.
+    def add(self, patch: Patch) -> tuple[int, bool]:
+        """Write one contact; the number of its group, and whether its files carry all that it sets.
 
         :raises InvalidRow: values that a CSV cannot carry, columns that the account does not have, or a row that
             is too long for a file; names column and rule. Nothing of it is written then.
         """
-        layout = self._layout(tuple(patch.properties))
-        cells = layout.cells(patch.properties)
-        complete = "" not in cells
-        if not complete:
-            filled = [p for p, cell in zip(layout.property_ids, cells, strict=True) if cell]
-            layout, cells = self._layout(tuple(filled)), [cell for cell in cells if cell]
-        line = layout.line(patch.key, cells)
-        key = self._mapping.same_contact(patch.key)
-        number = self._part_for(layout, len(line))
-        part = self._parts[number]
-        note = ledger_note(patch, key, len(line), complete, self._keep_properties)
-        self._last_rows.note(key, number, part.rows)
-        part.lines.append(line)
-        part.notes.append(note)
-        part.rows += 1
-        part.bytes += len(line)
-        part.incomplete += not complete
-        self._held[number] = None
-        self._held_bytes += len(line) + len(note)
+        shape = self._shapes.of(patch.properties)
+        parts = self._parts.get(shape)
+        if parts is None:
+            parts = self._parts[shape] = self._layout.parts(shape)
+        lines = [self._lines.line(patch.key, columns, patch.properties) for columns in parts]
+        files = [self._file_for(columns, len(line)) for columns, line in zip(parts, lines, strict=True)]
+        for file, line in zip(files, lines, strict=True):
+            file.add(line)
+            self._held[file.number] = file
+            self._held_bytes += len(line)
         if self._held_bytes >= _MOST_HELD_BYTES:
             self._write_out()
+        self.rows += 1
+        is_complete = len(shape) == len(patch.properties)
+        self.incomplete += not is_complete
+        group = self._group_for(tuple([file.number for file in files]))
+        self.groups[group].rows += 1
+        self._note(patch.number, group)
+        return group, is_complete
 
-    def close(self) -> ImportSet:
-        """Finish the files: what is held is written, and rows that later ones supersede are taken out. Once only."""
+    @property
+    def types(self) -> dict[str, str]:
+        """The types of the columns."""
+        return self._lines.types
+
+    def group_of(self, number: int) -> int:
+        """The group of a row, by its number in the source; :data:`NO_GROUP` where it is in no file."""
+        return self._group_of[number] if 0 <= number < len(self._group_of) else NO_GROUP
+
+    def close(self) -> list[ImportFile]:
+        """Finish the files, in the order of their uploads: by column what every contact fills, then most rows first."""
         self._write_out()
-        superseded: dict[int, array[int]] = self._last_rows.superseded()
-        for number in sorted(superseded):
-            self._parts[number].without(superseded[number])
-        for part in self._parts:
-            if not part.rows:
-                part.remove()
-        parts = [part for part in self._parts if part.rows]
-        return ImportSet(
-            # Most rows first, since by PATCH each row costs a request.
-            files=[self._finished(part) for part in sorted(parts, key=lambda p: (-p.rows, -p.bytes, p.stem.name))],
-            rows=sum(part.rows for part in parts),
-            duplicates=sum(len(lines) for lines in superseded.values()),
-            incomplete=sum(part.incomplete for part in parts),
-        )
+        common = self._layout.columns
 
-    def _layout(self, property_ids: tuple[str, ...]) -> Layout:
-        layout = self._orders.get(property_ids)
-        if layout is None:
-            columns = tuple(sorted(property_ids))
-            layout = self._layouts.get(columns)
-            if layout is None:
-                layout = self._layouts[columns] = self._shared.layout(columns)
-            if len(self._orders) < _MOST_ORDERS:
-                self._orders[property_ids] = layout
-        return layout
+        def order(file: _OpenFile) -> tuple[bool, int, int]:
+            return common is not None and not common.isdisjoint(file.columns), -file.rows, file.number
 
-    def _part_for(self, layout: Layout, length: int) -> int:
-        """The number of the file that a line goes into."""
-        number = layout.part
-        if number is not None and self._parts[number].bytes + length < self._max_file_bytes:
-            return number
-        if len(layout.header) + length >= self._max_file_bytes:
+        return [file.finished() for file in sorted(self._all, key=order) if file.rows]
+
+    def _file_for(self, columns: Columns, length: int) -> _OpenFile:
+        file = self._open.get(columns)
+        if file is not None and file.size + length < self._max_file_bytes:
+            return file
+        header = self._lines.header(columns)
+        if len(header) + length >= self._max_file_bytes:
             raise InvalidRow([f"the row takes {length:,} bytes, too many for a file of {self._max_file_bytes:,}"])
-        layout.part = len(self._parts)
-        self._parts.append(_Part(self.folder / f"contacts-{layout.part:06}", layout))
-        return layout.part
+        file = self._open[columns] = _OpenFile(self.folder, len(self._all), columns, header)
+        self._all.append(file)
+        return file
+
+    def _group_for(self, files: tuple[int, ...]) -> int:
+        number = self._group_numbers.get(files)
+        if number is None:
+            if len(files) > 1 and len(self._group_numbers) >= _MOST_GROUPS:
+                return self._share_group(files)
+            number = self._group_numbers[files] = len(self.groups)
+            self.groups.append(Group(list(files)))
+        return number
+
+    def _share_group(self, files: tuple[int, ...]) -> int:
+        if self._shared_group is None:
+            self._shared_group = len(self.groups)
+            self.groups.append(Group([]))
+        group = self.groups[self._shared_group]
+        group.files += [number for number in files if number not in group.files]
+        return self._shared_group
+
+    def _note(self, number: int, group: int) -> None:
+        missing = number + 1 - len(self._group_of)
+        if missing > 0:
+            self._group_of.extend([NO_GROUP] * missing)
+        self._group_of[number] = group
 
     def _write_out(self) -> None:
-        for number in self._held:
-            self._parts[number].write_out()
+        for file in self._held.values():
+            file.write_out()
         self._held.clear()
         self._held_bytes = 0
 
-    def _finished(self, part: _Part) -> ImportFile:
-        return ImportFile(
-            path=part.path,
-            header=(self._shared.key_property, *part.layout.property_ids),
-            rows=part.rows,
-            size=part.bytes,
-            ledger=Ledger(part.ledger_path),
-            delimiter=self._shared.delimiter,
-        )
+
+def write_again(
+    folder: Path,
+    mapping: ContactMapping,
+    delimiter: str,
+    types: Mapping[str, str],
+    files: Sequence[SentFile],
+    contacts: Iterable[Sequence[tuple[Group, Patch]]],
+) -> dict[int, ImportFile]:
+    """Files of an earlier process that are not uploaded yet, out of what the plan has kept; by number.
+
+    :param types: of their columns.
+    :param files: those that are wanted.
+    :param contacts: in batches, each with its group.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    lines, shapes = Lines(mapping, delimiter, types), Shapes()
+    made = {
+        sent.file: _OpenFile(folder, sent.file, tuple(sent.columns), lines.header(tuple(sent.columns)))
+        for sent in files
+    }
+    for batch in contacts:
+        for group, patch in batch:
+            filled = set(shapes.of(patch.properties))
+            for number in group.files:
+                if number in made and filled.issuperset(made[number].columns):
+                    made[number].add(lines.line(patch.key, made[number].columns, patch.properties))
+        for file in made.values():
+            file.write_out()
+    return {number: file.finished() for number, file in made.items()}

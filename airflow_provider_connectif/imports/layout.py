@@ -1,4 +1,4 @@
-"""One set of filled columns: its header, and how rows become lines (RFC 4180: quoted where needed, CRLF)."""
+"""Headers and lines of the files of an import (RFC 4180: quoted where needed, CRLF)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
-from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
 from airflow_provider_connectif.contacts.rules import Unfit
 from airflow_provider_connectif.imports.cells import Cell, cell_of
 from airflow_provider_connectif.records.changes import JsonValue
@@ -21,8 +21,10 @@ NOT_KNOWN = "is not known to be a field of this account, and an import leaves un
 """What is wrong with a custom field where the account's own definitions are not there, or have it not."""
 _MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
 
-LINE_END = "\r\n"
 QUOTING: Final = csv.QUOTE_MINIMAL
+
+Columns = tuple[str, ...]
+"""Field ids in their order, without the key's."""
 
 
 def checked_delimiter(delimiter: str) -> str:
@@ -40,18 +42,23 @@ def header_faults(fields: FieldTable, property_ids: Iterable[str]) -> list[str]:
     """What is wrong with the columns of an import, in words; empty if nothing is.
 
     Connectif leaves columns out that it does not know, and says nothing (help centre, article 360020966799). So a
-    custom field that is not known to exist is a fault here, although a patch with it would be refused in the open.
+    column must be known to be a field: by the account's own definitions, or as a system field.
 
-    :param fields: with the account's definitions, where there are columns of custom fields.
-    :param property_ids: the header without the key.
+    :param property_ids: the columns without the contact key's.
     """
     return [f"{property_id} {why}" for property_id in property_ids if (why := _header_fault(fields, property_id))]
 
 
-def describe_faults(faults: Sequence[str]) -> str:
-    """The faults of a header in one text, with what to do about fields that are not known."""
-    remedy = f". {_MAKE_KNOWN}" if any(fault.endswith(NOT_KNOWN) for fault in faults) else ""
-    return "; ".join(faults) + remedy
+def refuse_columns(columns: Sequence[str] | None, mapping: ContactMapping) -> None:
+    """Refuse columns of a source, or of a mapping, that cannot be a column of a file.
+
+    :raises MappingError: names them, with what makes an unknown column known.
+    """
+    used = (columns or ()) if mapping.properties is None else mapping.properties
+    faults = header_faults(mapping.fields, [column for column in used if column != mapping.key_column])
+    if faults:
+        remedy = f". {_MAKE_KNOWN}" if any(fault.endswith(NOT_KNOWN) for fault in faults) else ""
+        raise MappingError(f"the mapping does not fit an import: {'; '.join(faults)}{remedy}")
 
 
 def _header_fault(fields: FieldTable, property_id: str) -> str | None:
@@ -64,37 +71,85 @@ def _header_fault(fields: FieldTable, property_id: str) -> str | None:
     return None if property_id.isprintable() else "has characters that cannot be printed"
 
 
-class Layouts:
-    """What all layouts of a run share.
+class Lines:
+    """Makes the lines of files.
 
     :param mapping: with the definitions that the run checks against.
     :param delimiter: between cells.
+    :param types: of the columns, where an earlier process has checked them and the definitions are not at hand.
     """
 
-    def __init__(self, mapping: ContactMapping, delimiter: str) -> None:
-        self.mapping = mapping
-        self.delimiter = checked_delimiter(delimiter)
-        self.key_property = KEY_PROPERTIES[mapping.key]
-        self._steps: dict[str, tuple[str, Cell]] = {}
-        writer = csv.writer(_Encoder(), delimiter=delimiter, quoting=QUOTING, lineterminator=LINE_END)
-        self.encoded: Callable[[Sequence[str]], bytes] = writer.writerow
-        """One line, encoded, with its line end."""
+    def __init__(self, mapping: ContactMapping, delimiter: str, types: Mapping[str, str] | None = None) -> None:
+        self._mapping = mapping
+        self._types = types
+        self._key_property = KEY_PROPERTIES[mapping.key]
+        self._writers: dict[Columns, list[tuple[str, Cell]]] = {}
+        writer = csv.writer(_Encoder(), delimiter=checked_delimiter(delimiter), quoting=QUOTING, lineterminator="\r\n")
+        self._encoded: Callable[[Sequence[str]], bytes] = writer.writerow
 
-    def layout(self, property_ids: tuple[str, ...]) -> Layout:
-        """The layout of a set of columns.
+    @property
+    def types(self) -> dict[str, str]:
+        """The types of the columns so far."""
+        names = {name for columns in self._writers for name in columns}
+        return {name: field.type for name in names if (field := self._mapping.fields.get(name)) is not None}
 
-        :raises InvalidRow: the account has no such columns, or they are read-only.
+    def header(self, columns: Columns) -> bytes:
+        """The first line, encoded."""
+        return self._encoded([self._key_property, *columns])
+
+    def line(self, key: str, columns: Columns, properties: Mapping[str, JsonValue]) -> bytes:
+        """The line of a contact, encoded, with its line end.
+
+        :param columns: those of the file; none of their values is blank.
+        :raises InvalidRow: a value that a CSV cannot carry, or a column that the account does not have.
         """
-        if faults := header_faults(self.mapping.fields, property_ids):
-            raise InvalidRow([f"column {fault}" for fault in faults])
-        for property_id in property_ids:
-            if property_id not in self._steps:
-                self._steps[property_id] = (property_id, cell_of(self.mapping.fields.get(property_id)))
-        return Layout(self, [self._steps[property_id] for property_id in property_ids])
+        writers = self._writers.get(columns) or self._made_writers(columns)
+        try:
+            line = self._encoded([key, *[write(properties[property_id]) for property_id, write in writers]])
+        except (Unfit, UnicodeEncodeError):
+            raise InvalidRow(self._reasons(key, properties)) from None
+        if b"\0" in line or not key:
+            raise InvalidRow(self._reasons(key, properties))
+        return line
 
-    def place(self, property_id: str) -> str:
+    def can_carry(self, key: str, columns: Columns, properties: Mapping[str, JsonValue]) -> bool:
+        """Whether a file takes a contact."""
+        try:
+            self.line(key, columns, properties)
+        except InvalidRow:
+            return False
+        return True
+
+    def _made_writers(self, columns: Columns) -> list[tuple[str, Cell]]:
+        if self._types is None and (faults := header_faults(self._mapping.fields, columns)):
+            raise InvalidRow([f"column {fault}" for fault in faults])
+        made = [(property_id, self._cell_of(property_id)) for property_id in columns]
+        self._writers[columns] = made
+        return made
+
+    def _cell_of(self, property_id: str) -> Cell:
+        if self._types is not None:
+            return cell_of(self._types.get(property_id))
+        field = self._mapping.fields.get(property_id)
+        return cell_of(None if field is None else field.type)
+
+    def _reasons(self, key: str, properties: Mapping[str, JsonValue]) -> list[str]:
+        key_place = f'column "{self._mapping.key_column}"'
+        reasons = [f"{key_place} {why}" for why in [_not_text(key)] if why]
+        if not key:
+            reasons.append(f"{key_place} must not be blank: it is the contact key")
+        for property_id, value in properties.items():
+            try:
+                why = _not_text(self._cell_of(property_id)(value))
+            except Unfit as unfit:
+                why = str(unfit)
+            if why:
+                reasons.append(f"{self._place(property_id)} {why}")
+        return reasons
+
+    def _place(self, property_id: str) -> str:
         """A property and its column in words, for a reason."""
-        column = self.mapping.column_of(property_id) or property_id
+        column = self._mapping.column_of(property_id) or property_id
         return f'column "{column}"' + ("" if column == property_id else f" ({property_id})")
 
 
@@ -107,69 +162,6 @@ class _Encoder:
         return line.encode()
 
 
-class Layout:
-    """The lines of one set of filled columns.
-
-    ``property_ids``: the columns after the key's. ``header``: the first line, encoded.
-    """
-
-    __slots__ = ("_shared", "_steps", "header", "part")
-
-    def __init__(self, shared: Layouts, steps: Sequence[tuple[str, Cell]]) -> None:
-        self._shared = shared
-        self._steps = steps
-        self.header = shared.encoded([shared.key_property, *self.property_ids])
-        self.part: int | None = None
-        """The file that is being filled, by number; kept here since each row needs it."""
-
-    @property
-    def property_ids(self) -> tuple[str, ...]:
-        """The header without the key."""
-        return tuple([property_id for property_id, _ in self._steps])
-
-    def cells(self, properties: Mapping[str, JsonValue]) -> list[str]:
-        """The cells after the key's; blank values are empty texts, which must not be written.
-
-        :raises InvalidRow: a value that a cell cannot carry.
-        """
-        try:
-            return [write(properties[property_id]) for property_id, write in self._steps]
-        except Unfit:
-            raise InvalidRow(self._unfit(properties)) from None
-
-    def line(self, key: str, cells: Sequence[str]) -> bytes:
-        """A row, encoded, with its line end.
-
-        :raises InvalidRow: text that no CSV reader gives back as it was.
-        """
-        try:
-            line = self._shared.encoded([key, *cells])
-        except UnicodeEncodeError:
-            raise InvalidRow(self._reasons(key, cells)) from None
-        if b"\0" in line or not key or "\t" in key or "\n" in key:
-            raise InvalidRow(self._reasons(key, cells))
-        return line
-
-    def _unfit(self, properties: Mapping[str, JsonValue]) -> list[str]:
-        reasons = []
-        for property_id, write in self._steps:
-            try:
-                write(properties[property_id])
-            except Unfit as unfit:
-                reasons.append(f"{self._shared.place(property_id)} {unfit}")
-        return reasons
-
-    def _reasons(self, key: str, cells: Sequence[str]) -> list[str]:
-        key_place = f'column "{self._shared.mapping.key_column}"'
-        places = [key_place, *(self._shared.place(property_id) for property_id in self.property_ids)]
-        reasons = [
-            f"{place} {why}" for place, cell in zip(places, [key, *cells], strict=True) if (why := _not_text(cell))
-        ]
-        if not key or "\t" in key or "\n" in key:
-            reasons.append(f"{key_place} must not be blank or have tabs or line breaks: it is the contact key")
-        return reasons
-
-
 def _not_text(cell: str) -> str | None:
     if "\0" in cell:
         return "cannot be imported: it has a NUL character, which a CSV does not carry"
@@ -178,9 +170,3 @@ def _not_text(cell: str) -> str | None:
     except UnicodeEncodeError:
         return "has a character that is not valid Unicode (a lone surrogate)"
     return None
-
-
-def cells_of(line: bytes, delimiter: str) -> list[str]:
-    """The cells of a line that a layout wrote."""
-    (cells,) = csv.reader([line.decode()], delimiter=delimiter)
-    return cells

@@ -1,62 +1,56 @@
-"""The error report of an import, matched to the rows of its file where that can be done for sure.
+"""The error report of an import, matched to contacts of its file where a column of it holds their keys.
 
-All that is documented is that it is a CSV (help centre). So nothing is read by a column's name: see
-:mod:`airflow_provider_connectif.imports.report_evidence` for how rows are recognised. A report may be
-anything, of any size; memory is constant.
+All that is documented is that it is a CSV (help centre). So nothing is read by a column's name: a column counts if each
+of its cells, but for a header, is the key of a contact in the file. A report may be anything, of any size.
 """
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from airflow_provider_connectif.imports.import_file import ImportFile
-from airflow_provider_connectif.imports.report_evidence import Way, find_way, line_of
-from airflow_provider_connectif.imports.report_records import records
-from airflow_provider_connectif.records.changes import LedgerRow
+from airflow_provider_connectif.imports.report_records import DELIMITERS, records
 
-_MOST_REASONS = 5  # kept of one row
+_SAMPLE = 200  # records
+_MOST_CELLS = 5000  # of the sample
+_LONGEST_KEY = 320  # characters; an e-mail has 254 at most
+_AT_ONCE = 500
+_LONGEST_REASON = 1000
+
+KeysOf = Callable[[Collection[str]], Mapping[str, int]]
+"""The numbers of contacts in a file, by those of some cells that are their keys."""
 
 
-class ReportedRow(NamedTuple):
-    """A row of the file, and what the report says of it.
+class Way(NamedTuple):
+    """How a report is read: its delimiter, the column of keys, and whether the first record is a header."""
 
-    ``reasons``: in Connectif's own words, which may quote values; empty where they cannot be told apart.
-    """
-
-    row: LedgerRow
-    reasons: tuple[str, ...]
+    delimiter: str
+    column: int
+    has_header: bool
 
 
 class ErrorReport:
-    """One report matched to one file; a context manager, since the matches are kept on disk beside the file.
+    """The contacts that a report names; a context manager, since they are kept on disk.
 
-    ``matched_by``: ``key``, ``line``, or ``None`` if rows could not be recognised. ``records``: of the report,
-    without a first one that names no row, which is a header. ``matched``: rows of the file that it names.
-    ``unmatched``: records that name no row of the file; as long as there are some, nobody knows of the other rows
-    whether they were imported.
-
-    :param path: the report as it was fetched.
-    :param file: the file that was imported.
-    :param same_contact: one form for all spellings of a key: :meth:`ContactMapping.same_contact`.
-    :raises OSError: the report cannot be read, or nothing be written.
+    :param path: the report as it was fetched; beside it the contacts are kept.
+    :param delimiter: of the file that was imported.
+    :param rows: of that file.
+    :param keys_of: finds its contacts.
+    :raises OSError: the report cannot be read.
     """
 
-    def __init__(self, path: Path, file: ImportFile, same_contact: Callable[[str], str]) -> None:
-        self._file = file
-        self._same_contact = same_contact
-        self._way = find_way(path, file, same_contact)
-        self.matched_by: Literal["key", "line"] | None = None
-        self.matched = self.unmatched = self.records = 0
-        self._database_path = file.path.with_suffix(".matches")
+    def __init__(self, path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> None:
+        self.named: int | None = None
+        """How many contacts it names; ``None`` where some record names none, so that nobody knows of the others."""
+        self._database_path = path.with_suffix(".named")
         self._database_path.unlink(missing_ok=True)
         self._database = sqlite3.connect(self._database_path, isolation_level=None)
         try:
-            self._read(path)
+            self._read(path, delimiter, rows, keys_of)
         except BaseException:
             self.close()
             raise
@@ -64,9 +58,7 @@ class ErrorReport:
     def __enter__(self) -> ErrorReport:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -74,55 +66,87 @@ class ErrorReport:
         self._database.close()
         self._database_path.unlink(missing_ok=True)
 
-    def rejected(self) -> Iterator[ReportedRow]:
-        """The rows that the report names, in the file's order, read one by one."""
-        return (ReportedRow(row, reasons) for row, reasons in self._rows() if reasons is not None)
+    def batches(self) -> Iterator[dict[str, str]]:
+        """The reasons by key as the report has it, in the order of rows, some hundred at a time.
 
-    def others(self) -> Iterator[LedgerRow]:
-        """The rows that the report does not name; imported, if nothing is unmatched."""
-        return (row for row, reasons in self._rows() if reasons is None)
+        Connectif's own words, which may quote values.
+        """
+        with closing(self._database.execute("select key, reason from named order by number")) as cursor:
+            while batch := cursor.fetchmany(_AT_ONCE):
+                yield dict(batch)
 
-    def _rows(self) -> Iterator[tuple[LedgerRow, tuple[str, ...] | None]]:
-        reported = closing(self._database.execute("select line, reason from match order by line, record"))
-        with reported as cursor:
-            line, reason = next(cursor, (None, ""))
-            for row in self._file.ledger:
-                if row.line != line:
-                    yield row, None
-                    continue
-                reasons: dict[str, None] = {}
-                while row.line == line:
-                    if reason and len(reasons) < _MOST_REASONS:
-                        reasons[reason] = None
-                    line, reason = next(cursor, (None, ""))
-                yield row, tuple(reasons)
+    def numbers(self) -> Iterator[list[int]]:
+        """The numbers of the contacts' rows, some hundred at a time."""
+        with closing(self._database.execute("select number from named")) as cursor:
+            while batch := cursor.fetchmany(_AT_ONCE):
+                yield [number for (number,) in batch]
 
-    def _read(self, path: Path) -> None:
-        database, way = self._database, self._way
+    def _read(self, path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> None:
         for setting in ("journal_mode = off", "synchronous = off", "temp_store = file"):
-            database.execute(f"pragma {setting}")
-        database.execute("create table report (record integer, place, reason text)")
-        database.execute("create table match (record integer, line integer, reason text)")
-        database.execute("begin")
+            self._database.execute(f"pragma {setting}")
+        self._database.execute("create table named (number integer primary key, key text, reason text)")
+        way = find_way(path, delimiter, rows, keys_of)
         if way is None:
-            self.records = self.unmatched = max(sum(1 for _ in records(path, self._file.delimiter)) - 1, 0)
             return
-        self.matched_by = "key" if way.reading == "key" else "line"
-        database.executemany("insert into report values (?, ?, ?)", self._places(path, way))
-        database.execute("create index by_place on report (place)")
-        find = "insert into match select record, ?, reason from report where place = ?"
-        place_of: Callable[[LedgerRow], object] = (lambda r: r.key) if way.reading == "key" else (lambda r: r.line)
-        database.executemany(find, ((row.line, place_of(row)) for row in self._file.ledger))
-        database.execute("create index by_line on match (line, record)")
-        [(recorded, first)] = database.execute("select count(*), min(record) from match")
-        [(self.matched,)] = database.execute("select count(distinct line) from match")
-        [(self.records,)] = database.execute("select count(*) from report")
-        if self.records and first != 0:
-            self.records -= 1
-        self.unmatched = self.records - recorded
+        self._database.execute("begin")
+        found = itertools.islice(records(path, way.delimiter), int(way.has_header), None)
+        while batch := list(itertools.islice(found, _AT_ONCE)):
+            keys = [record[way.column] if way.column < len(record) else "" for record in batch]
+            numbers = keys_of({key for key in keys if key})
+            if any(key not in numbers for key in keys):
+                return
+            reasons = (" ".join(_others(record, way.column))[:_LONGEST_REASON] for record in batch)
+            lines = [(numbers[key], key, reason) for key, reason in zip(keys, reasons, strict=True)]
+            self._database.executemany(_ADD, lines)
+        self._database.execute("commit")
+        [(self.named,)] = self._database.execute("select count(*) from named")
 
-    def _places(self, path: Path, way: Way) -> Iterator[tuple[int, str | int | None, str]]:
-        for number, record in enumerate(records(path, way.delimiter)):
-            cell = record[way.column] if way.column < len(record) else ""
-            place = self._same_contact(cell) if way.reading == "key" else line_of(cell, way.reading)
-            yield number, place, record[way.reason] if way.reason is not None and way.reason < len(record) else ""
+
+_ADD = (
+    "insert into named values (?, ?, ?) "
+    "on conflict do update set reason = substr(reason || '; ' || excluded.reason, 1, 1000)"
+)
+
+
+def find_way(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Way | None:
+    """The one column of keys in the first records of a report, or ``None``.
+
+    External ids that are small whole numbers may as well be the numbers of lines: these are no keys for sure.
+
+    :param rows: of the file.
+    """
+    for tried in dict.fromkeys((delimiter, *DELIMITERS)):
+        sample = _first_records(path, tried)
+        cells = {cell for record in sample for cell in record if cell and len(cell) <= _LONGEST_KEY}
+        numbers = keys_of(cells)
+        ways = {}
+        for column in range(max(map(len, sample), default=0)):
+            named = [numbers.get(record[column]) if column < len(record) else None for record in sample]
+            has_header = bool(named) and named[0] is None
+            of_rows = named[has_header:]
+            if of_rows and None not in of_rows and not _may_be_lines(sample, column, has_header, rows):
+                ways[Way(tried, column, has_header)] = of_rows
+        if ways:
+            first, *others = ways
+            return first if all(ways[other] == ways[first] for other in others) else None
+    return None
+
+
+def _may_be_lines(sample: list[tuple[str, ...]], column: int, has_header: bool, rows: int) -> bool:
+    cells = [record[column] for record in sample[has_header:]]
+    return all(cell.isascii() and cell.isdigit() and len(cell) < 12 and int(cell) <= rows + 1 for cell in cells)
+
+
+def _others(record: tuple[str, ...], column: int) -> Iterator[str]:
+    return (cell for place, cell in enumerate(record) if place != column and cell)
+
+
+def _first_records(path: Path, delimiter: str) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    cells = 0
+    for record in itertools.islice(records(path, delimiter), _SAMPLE):
+        cells += len(record)
+        if found and cells > _MOST_CELLS:
+            break
+        found.append(record)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Container, Iterable
+from pathlib import Path
 from typing import Protocol
 
 from airflow_provider_connectif.api.errors import (
@@ -17,7 +18,6 @@ from airflow_provider_connectif.api.errors import (
 )
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
-from airflow_provider_connectif.imports.import_file import ImportFile
 from airflow_provider_connectif.imports.rules import CLOCK_TOLERANCE_S, FATES, Fate, ImportRules
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
@@ -28,6 +28,17 @@ QUEUE_FULL = frozenset({"E0301", "E0401"})
 
 Failure = ConnectifHttpError | NoAnswerError | MalformedAnswerError
 """A request that was sent and has no response to work with; 429 aside, which is waited out."""
+
+
+class QueueFull(Exception):
+    """Connectif has ten imports in its queue; there is no import of this file.
+
+    :param retry_after_s: what ``Retry-After`` asks for.
+    """
+
+    def __init__(self, retry_after_s: float | None) -> None:
+        super().__init__("the queue of imports is full")
+        self.retry_after_s = retry_after_s
 
 
 class ImportClient(Protocol):
@@ -125,11 +136,11 @@ class ImportRequests:
 
     def upload(
         self,
-        file: ImportFile,
+        path: Path,
         sent: SentFile,
         save: Callable[[], None],
         ours: Container[str],
-        wait_for_lost: Callable[[float], None],
+        wait_for_lost: Callable[[float, Container[str]], None],
     ) -> Import:
         """Upload a file once, however many attempts that takes.
 
@@ -138,19 +149,19 @@ class ImportRequests:
 
         :param save: writes down what ``sent`` says; called before each request, and when no import can exist.
         :param ours: the ids of earlier imports: a response that repeats one is not about this upload.
-        :param wait_for_lost: waits for the open imports that began since a moment, in seconds since the epoch.
+        :param wait_for_lost: waits for the open imports that began since a moment, in seconds since the epoch, but for
+            those of ``ours``.
+        :raises QueueFull: for now.
         :raises Trouble: Connectif does not take it.
         :raises QuotaClosed: told to stop, and there is no import.
         """
-        failures, is_told = 0, False
+        failures = 0
         while True:
             self._waiting.check()
             sent.since = began_at = time.time()
             save()
             try:
-                one = self._client.create_import(
-                    file.path, **self._rules.flags._asdict(), delimiter=self._rules.delimiter
-                )
+                one = self._client.create_import(path, **self._rules.flags._asdict(), delimiter=self._rules.delimiter)
                 if one.id not in ours:
                     return one
                 failure: Failure = MalformedAnswerError("the response names an earlier import")
@@ -164,27 +175,22 @@ class ImportRequests:
                 failure = error
             if isinstance(failure, ConnectifHttpError) and failure.code in QUEUE_FULL:
                 _forget(sent, save)
-                if not is_told:
-                    self._log.info("The queue of imports is full, those of the app count too: waiting for room")
-                    is_told = True
-                self._waiting.before_retry(1, failure.retry_after, self._rules.poll_interval_s)
-                continue
+                raise QueueFull(failure.retry_after)
             failures += 1
             if self._policy_action(failure) is not Action.RETRY:
                 _forget(sent, save)
                 raise Trouble(Verdict.FAILED, f"Connectif did not take a file: {failure}", _http(failure))
-            self._tell_failed_upload(failure, sent, failures)
+            self._log_failed_upload(failure, failures)
             if failures >= self._client.tries:
                 raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {failures} attempts: {failure}")
             self._tell_failure(str(failure))
             self._waiting.before_retry(failures, _retry_after_s(failure))
-            wait_for_lost(began_at)
+            wait_for_lost(began_at, ours)
 
-    def _tell_failed_upload(self, failure: Failure, sent: SentFile, failures: int) -> None:
+    def _log_failed_upload(self, failure: Failure, failures: int) -> None:
         tries = self._client.tries
         self._log.warning(
-            "File %d could not be uploaded: %s. %s",
-            sent.file + 1,
+            "A file could not be uploaded: %s. %s",
             failure,
             "This was the last attempt"
             if failures >= tries

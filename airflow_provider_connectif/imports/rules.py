@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from airflow_provider_connectif.imports.files import MAX_FILE_BYTES
-
-QUEUE_LENGTH = 10
-"""Imports that may be queued, those of the app included (API guide "Custom error codes", E0401)."""
+from airflow_provider_connectif.imports.shapes import FileLayout, Layout, Survey, choose
 
 CLOCK_TOLERANCE_S = 120.0
 """Seconds that the clock which dates imports may be behind ours."""
 
-_SHORTEST_POLL_DELAY_S = 3.0
+SHORTEST_POLL_DELAY_S = 3.0
+"""Seconds between two polls, whichever imports they are about: the account has 100 requests a minute for everything."""
 
 OnExisting = Literal["update", "fill_empty", "keep"]
 
@@ -43,13 +43,13 @@ class Fate(StrEnum):
 
     WAIT = "wait"
     FINISHED = "finished"
-    """It is over; ``errors`` above zero are the usual partial failure."""
+    """``errors`` above zero are the usual partial failure."""
     BROKEN = "broken"
-    """It failed as a whole: another try imports the file again."""
+    """It failed as a whole: the next attempt imports its rows again."""
     CANCELLED = "cancelled"
     """A person has stopped it in the app: nobody but a person should begin it again."""
     GONE = "gone"
-    """It is not there any more: somebody has deleted it, after its end, and nobody knows which."""
+    """Somebody has deleted it, after an end that is not known."""
 
 
 FATES: Mapping[str | None, Fate] = MappingProxyType(
@@ -61,7 +61,7 @@ FATES: Mapping[str | None, Fate] = MappingProxyType(
         "cancelled": Fate.CANCELLED,
     }
 )
-"""The documented states. Any other is waited on, told in the log, and bounded by the deadline."""
+"""The documented states. Any other is logged and waited for, until the deadline."""
 
 
 @dataclass(frozen=True)
@@ -69,33 +69,37 @@ class ImportRules:
     """How a run imports.
 
     :param on_existing: what happens to contacts that exist.
+    :param file_layout: a file for each shape, for each column that may be empty, or what takes fewer requests.
     :param delimiter: between cells.
-    :param poll_interval_s: seconds between two looks at one import, and before a full queue is tried again.
-    :param timeout_s: seconds from the first upload of a try to the end of its last import.
+    :param poll_interval_s: seconds between two polls of one import, and before a full queue is tried again.
+    :param timeout_s: seconds from the first upload of an attempt to the end of its last import.
     :param max_file_bytes: every file is smaller.
-    :param patch_leftovers: deliver by PATCH what does not fit into the queue.
-    :param deferrable: give the worker back once all is uploaded.
-    :param comes_back: the task was deferred, and goes on.
-    :param is_retry: an earlier attempt of the task, since it was last cleared, may have uploaded something.
-    :param has_earlier_attempts: likewise, those before it was cleared included.
-    :param time_limit_s: seconds that the try may take in all.
+    :param plan_max_age_s: a plan is uploaded for at most so many seconds, deferrals included.
+    :param patch_leftovers: deliver by PATCH what does not fit into the queue; ``None``: what takes fewer requests so.
+    :param deferrable: give the worker back while imports are waited for.
+    :param comes_back: the task was deferred, and continues.
+    :param has_earlier_attempts: an earlier attempt of the task may have uploaded something.
+    :param time_limit_s: seconds that the attempt may take in all.
     :param trigger_requests: requests that the trigger has made while the task was deferred.
-    :param trigger_rate_limited: those of them that were answered 429.
+    :param trigger_rate_limited: those of them that got a 429.
+    :param work_folder: where files lie. Default: the system's folder for temporary files.
     """
 
     on_existing: OnExisting = "update"
+    file_layout: FileLayout = "auto"
     delimiter: str = ","
     poll_interval_s: float = 20.0
     timeout_s: float = 6 * 3600.0
     max_file_bytes: int = MAX_FILE_BYTES
-    patch_leftovers: bool = False
+    plan_max_age_s: float = 12 * 3600.0
+    patch_leftovers: bool | None = None
     deferrable: bool = False
     comes_back: bool = False
-    is_retry: bool = False
     has_earlier_attempts: bool = False
     time_limit_s: float | None = None
     trigger_requests: int = 0
     trigger_rate_limited: int = 0
+    work_folder: Path | None = None
 
     @property
     def flags(self) -> Flags:
@@ -104,14 +108,28 @@ class ImportRules:
 
     @property
     def way(self) -> str:
-        """What tells the journal's digests apart where Connectif need not hold afterwards what was sent."""
+        """Distinguishes the journal's digests where Connectif need not hold afterwards what was sent."""
         return "" if self.on_existing == "update" else f"import:{self.on_existing}"
+
+    @property
+    def leftovers(self) -> bool | None:
+        """``patch_leftovers``; a PATCH changes contacts that exist, so only an update may use it."""
+        return self.patch_leftovers if self.on_existing == "update" else False
+
+    def layout(self, survey: Survey, *, may_patch: bool = True) -> Layout:
+        """The files of a plan.
+
+        :param may_patch: the key may write contacts, as far as is known.
+        """
+        return choose(
+            survey,
+            self.file_layout,
+            max_file_bytes=self.max_file_bytes,
+            may_split=self.on_existing != "keep",
+            leftovers=self.leftovers if may_patch else False,
+        )
 
 
 def poll_delay_s(poll_interval_s: float, open_imports: int) -> float:
-    """Seconds between two requests while imports are waited for.
-
-    Each import is looked at once in ``poll_interval_s``, but all of them together at most every three seconds: the
-    account has 100 requests a minute for everything.
-    """
-    return max(poll_interval_s / max(1, open_imports), min(_SHORTEST_POLL_DELAY_S, poll_interval_s))
+    """Seconds between two polls, so that each of these imports is polled once in ``poll_interval_s``."""
+    return max(poll_interval_s / max(1, open_imports), min(SHORTEST_POLL_DELAY_S, poll_interval_s))

@@ -1,16 +1,19 @@
-"""Imports that are over are settled: counted, written into the journal, and told."""
+"""Imports that have ended are settled: their contacts are counted, and written into the journal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.imports import Import
-from airflow_provider_connectif.imports.account import Numbers, Refused, Reports, numbers_of
-from airflow_provider_connectif.imports.import_file import ImportFile
+from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
+from airflow_provider_connectif.imports.numbers import Numbers, numbers_of
+from airflow_provider_connectif.imports.report import ErrorReport
+from airflow_provider_connectif.imports.report_download import Reports
 from airflow_provider_connectif.imports.rules import Fate, ImportRules
 from airflow_provider_connectif.imports.watch import Watch
-from airflow_provider_connectif.journal.import_state import SentFile
+from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting.progress import Log, plural
 from airflow_provider_connectif.reporting.rejects import Rejects
@@ -20,9 +23,8 @@ from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
 
-REFUSED = "refused by Connectif in an import; why stands in its error report"
-NOT_TAKEN = "not taken by an import with on_existing='keep': the contact is there, or the row was refused"
-_AT_ONCE = 1000  # refusals that are written to the journal together
+REFUSED = "rejected during the import; see the import's error report"
+NOT_TAKEN = "not taken by an import with on_existing='keep': the contact exists, or its row was rejected"
 
 TROUBLES: dict[Fate, tuple[Verdict, str]] = {
     Fate.BROKEN: (Verdict.TRY_AGAIN, "import {id} ended in error after {done:,} of {rows}"),
@@ -34,82 +36,115 @@ TROUBLES: dict[Fate, tuple[Verdict, str]] = {
 }
 """How a run ends with an import that did not finish."""
 
-FileOf = Callable[[SentFile], tuple[ImportFile, bool] | None]
-"""The rows of a file, and whether their keys are as the journal writes them; ``None`` where nobody has them."""
+
+@dataclass
+class Account:
+    """What becomes of the contacts of a run's imports.
+
+    :param tally: gets their outcomes.
+    :param rejects: where rejected rows are written.
+    :param troubles: what keeps the run from success.
+    :param unaccounted: contacts without a known outcome, of imports that have finished.
+    """
+
+    tally: Tally
+    rejects: Rejects
+    troubles: list[Trouble] = field(default_factory=list)
+    unaccounted: int = 0
 
 
 class Settlement:
     """Settles the imports of one run.
 
+    A contact is counted, and acknowledged, when every file that holds a part of it is settled. Rejected in one of them,
+    it is rejected.
+
+    :param state: of the run's files and groups.
     :param rules: of the run.
-    :param reports: fetches and matches error reports.
-    :param rejects: where refused rows are written.
+    :param watch: polls imports.
+    :param reports: fetches error reports.
+    :param contacts: of the files; ``None`` where nobody knows them any more.
     :param journal: what Connectif has acknowledged.
-    :param file_of: the rows of a file.
-    :param log: where ends are told.
+    :param account: gets what became of the contacts.
+    :param as_saved: the run's state, as it is saved once an import is counted.
+    :param log: of the task.
     """
 
     def __init__(
         self,
+        state: ImportState,
         rules: ImportRules,
+        watch: Watch,
         reports: Reports,
-        rejects: Rejects,
+        contacts: ContactsOfFiles | None,
         journal: Journal | None,
-        file_of: FileOf,
+        account: Account,
+        as_saved: Callable[[], dict[str, Any]],
         log: Log,
     ) -> None:
+        self._state = state
         self._rules = rules
+        self._watch = watch
         self._reports = reports
-        self._rejects = rejects
+        self._contacts = contacts
         self._journal = journal
-        self._file_of = file_of
+        self._account = account
+        self._as_saved = as_saved
         self._log = log
+        self._refused: set[int] = set()  # numbers of rows, where no journal keeps them
+        is_keep = rules.on_existing == "keep"
+        self._refusal = (Outcome.NOT_TAKEN, NOT_TAKEN) if is_keep else (Outcome.REJECTED, REFUSED)
 
-    def settle_all(
-        self,
-        files: Sequence[SentFile],
-        watch: Watch,
-        tally: Tally,
-        state: Callable[[], Mapping[str, Any]],
-        note: Callable[[Trouble, int], None],
-    ) -> None:
-        """Wait for the imports of files, and settle each as soon as it has finished.
+    def settle_all(self) -> int:
+        """Poll the imports until all are settled, each as soon as it has ended; how many that were."""
+        count = 0
+        while left := self._open:
+            sent = self._watch.next_of(left)
+            self._poll(sent)
+            count += sent.is_settled
+        return count
 
-        :param tally: gets their rows.
-        :param state: the run's, as it is to be saved once an import is counted.
-        :param note: is told of each import that does not let the run succeed, and of how many rows it leaves without
-            an outcome.
-        """
-        while waiting := [sent for sent in files if sent.is_open and sent.import_id is not None]:
-            for sent in waiting:
-                one, fate = watch.poll(sent)
-                if fate is Fate.WAIT:
-                    watch.pause(len(waiting))
-                    continue
-                if trouble := self.trouble(sent, one, fate):
-                    note(trouble, self._unaccounted(sent, one, fate))
-                self.settle(sent, one, fate, tally, state)
+    def settle_once(self) -> int:
+        """Poll each import once; how many have ended."""
+        left = self._open
+        for sent in left:
+            self._poll(sent)
+        return sum(sent.is_settled for sent in left)
 
-    def settle(
-        self, sent: SentFile, one: Import, fate: Fate, tally: Tally, state: Callable[[], Mapping[str, Any]]
-    ) -> None:
-        """Settle one import.
+    def settle_due(self) -> None:
+        """Poll the imports whose turn it is; wait for none."""
+        for sent in self._open:
+            if self._watch.due_in(str(sent.import_id), sent.since or 0.0) <= 0:
+                self._poll(sent)
 
-        :param tally: gets its rows.
-        :param state: the run's, as it is to be saved once this import is counted.
-        """
-        numbers = _numbers(sent, one, fate)
-        is_known = self._count_refused(sent, one, fate, numbers, tally)
-        tally.outcomes[Outcome.IMPORTED] += numbers.taken
-        if fate is not Fate.FINISHED:
-            tally.count_many(Outcome.UNDELIVERED, numbers.missing)
-        sent.is_settled, sent.is_failed = True, fate in (Fate.BROKEN, Fate.GONE)
-        saved = state()
-        if self._journal is not None:
-            write = self._journal.acknowledge_file if is_known else self._journal.give_up_file
-            write(sent.file, saved)
+    @property
+    def _open(self) -> list[SentFile]:
+        return [sent for sent in self._state.files if sent.is_open and sent.import_id is not None]
+
+    def _poll(self, sent: SentFile) -> None:
+        one, fate = self._watch.poll(sent)
+        if fate is not Fate.WAIT:
+            self._watch.settled(one.id)
+            self._settle(sent, one, fate)
+
+    def _settle(self, sent: SentFile, one: Import, fate: Fate) -> None:
+        numbers = Numbers(0, 0, sent.rows, False) if fate is Fate.GONE else numbers_of(one, sent.rows)
+        self._note_trouble(sent, one, fate, numbers)
+        sent.missing, sent.unnamed = numbers.missing, 0
+        sent.is_settled, sent.is_finished = True, fate is Fate.FINISHED
+        sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
+        if self._rules.on_existing == "keep" and sent.is_finished and numbers.is_trusted:
+            sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented what existing contacts count as
+        report = self._report(sent, one, numbers) if numbers.refused else None
+        if report is None:
+            sent.unnamed += numbers.refused
+            self._end(sent, (), is_whole=not numbers.refused)
+        else:
+            with report:
+                self._count_named(sent, report)
+                self._end(sent, report.numbers(), is_whole=True)
         self._log.info(
-            "Import %s: %s; of %s %s taken, %s refused%s",
+            "Import %s: %s; of %s %s taken, %s rejected%s",
             one.id,
             "gone" if fate is Fate.GONE else one.status,
             plural(sent.rows, "row"),
@@ -118,83 +153,111 @@ class Settlement:
             f", {numbers.missing:,} neither" if numbers.missing else "",
         )
 
-    def trouble(self, sent: SentFile, one: Import, fate: Fate) -> Trouble | None:
+    def _note_trouble(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers) -> None:
         """What keeps the run from success after the end of an import."""
-        numbers = _numbers(sent, one, fate)
         if fate in TROUBLES:
             verdict, words = TROUBLES[fate]
-            return Trouble(
-                verdict, words.format(id=one.id, done=numbers.taken + numbers.refused, rows=plural(sent.rows, "row"))
-            )
-        if self._unaccounted(sent, one, fate):
-            return Trouble(
-                Verdict.FAILED,
+            done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
+            self._account.troubles.append(Trouble(verdict, words.format(id=one.id, done=done, rows=rows)))
+        elif numbers.missing and not (self._rules.on_existing == "keep" and numbers.is_trusted):
+            words = (
                 f"import {one.id} is finished and {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
-                f"accounted for: it says total {one.total}, success {one.success}, errors {one.errors}",
+                f"accounted for: it says total {one.total}, success {one.success}, errors {one.errors}"
             )
+            self._account.troubles.append(Trouble(Verdict.FAILED, words))
+
+    def _report(self, sent: SentFile, one: Import, numbers: Numbers) -> ErrorReport | None:
+        """The error report, if it names as many contacts of the file as were rejected."""
+        path = self._reports.fetch(one) if sent.is_finished or one.error_report_url else None
+        contacts = self._contacts
+        if path is None or contacts is None:
+            return None
+        report = ErrorReport(
+            path,
+            self._rules.delimiter,
+            sent.rows,
+            lambda keys: {key: found.number for key, found in contacts.find(keys, sent.file).items()},
+        )
+        if report.named == numbers.refused:
+            return report
+        report.close()
+        self._log.warning(
+            "Import %s: its error report does not name its %s by their keys; "
+            "none of the file's contacts is acknowledged",
+            one.id,
+            plural(numbers.refused, "rejected row"),
+        )
         return None
 
-    def _unaccounted(self, sent: SentFile, one: Import, fate: Fate) -> int:
-        """Rows of a finished import that are in none of its numbers; these may be anything."""
-        numbers = _numbers(sent, one, fate)
-        is_explained = fate is not Fate.FINISHED or (numbers.is_trusted and self._rules.on_existing == "keep")
-        return 0 if is_explained else numbers.missing
+    def _count_named(self, sent: SentFile, report: ErrorReport) -> None:
+        outcome, reason = self._refusal
+        tally = self._account.tally
+        for said, found in self._named(sent, report):
+            new = {key: one for key, one in found.items() if self._is_first_refusal(one)}
+            digests = {one.contact: one.digest for one in new.values() if one.digest is not None}
+            for key, one in new.items():
+                self._state.groups[one.group].refused += 1
+                tally.count(outcome, one.number, [reason])
+                row = one.row if one.row is not None else {}
+                self._account.rejects.write(one.number, one.key, outcome.value, None, [said[key] or reason], row)
+            if self._journal is not None and outcome is Outcome.REJECTED:
+                is_written = self._contacts is not None and self._contacts.is_written
+                tally.note_known(len(self._journal.refused_before(digests, is_written=is_written)), reason)
+                for contact, digest in digests.items():
+                    self._journal.reject(contact, digest, None, reason, is_written=is_written)
+                self._journal.commit()
 
-    def _count_refused(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers, tally: Tally) -> bool:
-        """Count what was not taken; whether it is known of every row of the file what became of it."""
-        is_keep = self._rules.on_existing == "keep"
-        outcome, reason = (Outcome.NOT_TAKEN, NOT_TAKEN) if is_keep else (Outcome.REJECTED, REFUSED)
-        is_whole = fate is Fate.FINISHED and numbers.is_trusted
-        if is_keep and is_whole:
-            tally.count_many(outcome, numbers.missing, reason)
-        is_whole = is_whole and (is_keep or not numbers.missing)
-        if not numbers.refused:
-            return is_whole
-        report = self._reports.fetch(one) if fate is Fate.FINISHED or one.error_report_url else None
-        found = self._file_of(sent) if report is not None else None
-        if report is None or found is None:
-            tally.count_many(outcome, numbers.refused, reason)
+    def _is_first_refusal(self, one: Found) -> bool:
+        """Whether no other file's report has named the contact before."""
+        if one.number in self._refused or one.group < 0:
             return False
-        file, is_written = found
-        named = self._reports.refused(report, file, numbers.refused)
-        if named is None:
-            tally.count_many(outcome, numbers.refused, reason)
-            return False
-        rows, close = named
-        try:
-            self._write_refused(rows, is_written, outcome, reason, tally)
-        finally:
-            close()
-        return is_whole
+        if len(self._state.groups[one.group].files) > 1:
+            self._refused.add(one.number)
+        return True
 
-    def _write_refused(
-        self, rows: Iterator[Refused], is_written: bool, outcome: Outcome, reason: str, tally: Tally
-    ) -> None:
-        numbers: list[int] = []
-        digests: dict[str, str] = {}
-        for row, cells, reasons in rows:
-            tally.count(outcome, row.number, [reason])
-            self._rejects.write(row.number, row.written_key, outcome.value, None, reasons or [reason], cells)
-            if self._journal is None:
-                continue
-            numbers.append(row.number)
-            if row.digests is not None and outcome is Outcome.REJECTED:
-                digests[row.key] = row.digests.row or row.digests.patch  # of several rows in one change
-            if len(numbers) >= _AT_ONCE:
-                self._flush(numbers, digests, is_written, reason, tally)
-        self._flush(numbers, digests, is_written, reason, tally)
+    def _named(self, sent: SentFile, report: ErrorReport) -> Iterator[tuple[dict[str, str], dict[str, Found]]]:
+        if self._contacts is not None:
+            for said in report.batches():
+                yield said, dict(self._contacts.find(said, sent.file))
 
-    def _flush(self, numbers: list[int], digests: dict[str, str], is_written: bool, reason: str, tally: Tally) -> None:
-        if self._journal is None or not numbers:
+    def _end(self, sent: SentFile, refused: Iterable[Sequence[int]], *, is_whole: bool) -> None:
+        """Count the groups whose last file this was, and write all of it into the journal."""
+        sent.is_whole = is_whole and sent.is_finished and not (sent.missing or sent.unnamed)
+        if self._rules.on_existing == "keep":
+            sent.is_whole = is_whole and sent.is_finished and not sent.missing
+        by_number = {other.file: other for other in self._state.files}
+        acknowledged: list[int] = []
+        given_up: list[int] = []
+        for number in self._state.groups_in(sent.file):
+            group = self._state.groups[number]
+            files = [by_number[file] for file in group.files]
+            if not group.is_counted and all(file.is_settled for file in files):
+                self._count(group, files)
+                (acknowledged if all(file.is_whole for file in files) else given_up).append(number)
+        saved = self._as_saved()
+        if self._journal is not None:
+            self._journal.settle_files(acknowledged, given_up, refused, saved)
+
+    def _count(self, group: Group, files: Sequence[SentFile]) -> None:
+        """Count the contacts of a group that no report has named.
+
+        Where rows were rejected and nobody knows which, as many contacts count as rejected.
+        """
+        group.is_counted = True
+        outcome, reason = self._refusal
+        tally, left = self._account.tally, group.rows - group.refused
+        if len(files) > 1 and not all(file.is_finished for file in files):
+            tally.count_many(Outcome.UNDELIVERED, left)
             return
-        tally.note_known(len(self._journal.refused_before(digests, is_written=is_written)), reason)
-        for key, digest in digests.items():
-            self._journal.reject(key, digest, None, reason, is_written=is_written)
-        self._journal.plan.refuse(numbers)
-        self._journal.commit()
-        numbers.clear()
-        digests.clear()
-
-
-def _numbers(sent: SentFile, one: Import, fate: Fate) -> Numbers:
-    return Numbers(0, 0, sent.rows, False) if fate is Fate.GONE else numbers_of(one, sent.rows)
+        for file in files:
+            unnamed = min(file.unnamed, left)
+            missing = min(file.missing, left - unnamed)
+            file.unnamed -= unnamed
+            file.missing -= missing
+            left -= unnamed + missing
+            tally.count_many(outcome, unnamed, reason)
+            if file.is_finished:
+                self._account.unaccounted += missing
+            else:
+                tally.count_many(Outcome.UNDELIVERED, missing)
+        tally.outcomes[Outcome.IMPORTED] += left

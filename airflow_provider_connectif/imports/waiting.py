@@ -102,7 +102,7 @@ class Waiting:
         :param at_least_s: wait no shorter.
         :raises WaitTooLong: ``Retry-After`` asks for more than a worker may wait.
         """
-        self._check_length(retry_after_s or 0.0)
+        self.check_length(retry_after_s or 0.0)
         self.pause(max(retry_delay_s(failures, retry_after_s), at_least_s))
 
     def check_quota(self, quota: Quota) -> None:
@@ -112,8 +112,12 @@ class Waiting:
         """
         self.check()
         if quota.wait is not None:
-            self._check_length(quota.wait.until - self._clock.now())
+            self.check_length(quota.wait.until - self._clock.now())
 
-    def _check_length(self, seconds: float) -> None:
+    def check_length(self, seconds: float) -> None:
+        """Whether a worker may wait so long.
+
+        :raises WaitTooLong: it may not.
+        """
         if seconds > self._longest_wait_s:
             raise WaitTooLong(seconds, self._longest_wait_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 _NEEDED_TO_GO_ON = frozenset({"tally", "effort", "remapped", "timeout_at", "troubles"})
@@ -14,44 +14,67 @@ class SentFile:
     """A file that was uploaded, or is about to be.
 
     :param file: its number in this run.
-    :param digest: SHA-256 of its content.
     :param rows: without the header.
+    :param columns: field ids, without the contact key's.
     :param since: when its upload began, in seconds since the epoch; ``None``: it did not.
     :param import_id: from the response to the upload; ``None`` as long as there is none. No other import is ours.
-    :param is_settled: its import is over and accounted for.
-    :param is_failed: the import failed as a whole; another try imports the file again.
+    :param is_settled: its import has ended and is accounted for.
+    :param is_finished: it has ended as it should.
+    :param is_failed: it failed as a whole; the next attempt imports its rows again.
+    :param is_whole: it is known of every row what became of it.
+    :param unnamed: rows that Connectif rejected, and nobody knows which.
+    :param missing: rows of which it is not known what became of them.
     """
 
     file: int
-    digest: str
     rows: int
+    columns: list[str] = field(default_factory=list)
     since: float | None = None
     import_id: str | None = None
     is_settled: bool = False
+    is_finished: bool = False
     is_failed: bool = False
+    is_whole: bool = False
+    unnamed: int = 0
+    missing: int = 0
 
     @property
     def is_open(self) -> bool:
         """It is, or may be, at Connectif, and is not accounted for."""
         return not self.is_settled and (self.import_id is not None or self.since is not None)
 
-    @property
-    def is_at_connectif(self) -> bool:
-        """It was uploaded, and nobody has to do it again."""
-        return self.import_id is not None and not self.is_failed
+
+@dataclass
+class Group:
+    """Contacts that are in the same files: counted and acknowledged together, when all of these are settled.
+
+    :param files: their numbers.
+    :param rows: contacts.
+    :param refused: those of them that an error report has named.
+    :param is_counted: all files are settled, and so are the contacts.
+    """
+
+    files: list[int]
+    rows: int = 0
+    refused: int = 0
+    is_counted: bool = False
 
 
 @dataclass
 class ImportState:
     """How far a run is. Small, JSON-ready, and without personal data.
 
-    :param files: those of the run.
+    :param files: those of the run, in the order of their uploads.
+    :param groups: of contacts; the place of each is its number.
     :param is_all_sent: every file is uploaded: no row needs to be read again.
+    :param is_parked: the plan in the journal's database holds what is needed to write the files that are not uploaded.
     :param run: what else is needed to go on.
     """
 
     files: list[SentFile] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
     is_all_sent: bool = False
+    is_parked: bool = False
     run: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -59,10 +82,36 @@ class ImportState:
         """Every row has been read and has its import, and none of these has failed as a whole."""
         return self.is_all_sent and not any(file.is_failed for file in self.files)
 
+    @property
+    def open_ids(self) -> list[str]:
+        """The imports that are not known to have ended, by id, in the order of their uploads."""
+        return [sent.import_id for sent in self.files if sent.is_open and sent.import_id is not None]
+
+    @property
+    def known_ids(self) -> set[str]:
+        """The imports that are ours, by id."""
+        return {sent.import_id for sent in self.files if sent.import_id is not None}
+
+    @property
+    def lost_since(self) -> float | None:
+        """When the first upload began that has no response, in seconds since the epoch."""
+        lost = [sent.since for sent in self.files if sent.is_open and sent.import_id is None and sent.since is not None]
+        return min(lost, default=None)
+
+    def groups_in(self, file: int) -> list[int]:
+        """The groups that have a part in a file, by number."""
+        return [number for number, group in enumerate(self.groups) if file in group.files]
+
     def as_json(self) -> dict[str, Any]:
-        """For :class:`Memory`; files that another try has to begin with are left out."""
-        files = [asdict(file) for file in self.files if file.is_open or file.is_at_connectif]
-        return {"files": files, "is_all_sent": self.is_complete, "run": self.run}
+        """For the journal's database, or for a trigger."""
+        groups = [[group.files, group.rows, group.refused, int(group.is_counted)] for group in self.groups]
+        return {
+            "files": [asdict(file) for file in self.files],
+            "groups": groups,
+            "is_all_sent": self.is_complete,
+            "is_parked": self.is_parked,
+            "run": self.run,
+        }
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any] | None) -> ImportState | None:
@@ -70,20 +119,42 @@ class ImportState:
         if not state:
             return None
         try:
+            files = [_file(file) for file in state["files"]]
             found = cls(
-                [SentFile(**file) for file in state["files"]],
+                files,
+                _groups(state.get("groups"), files),
                 bool(state["is_all_sent"]),
+                bool(state.get("is_parked")),
                 dict(state["run"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             return None
-        return None if found.is_all_sent and not found.run.keys() >= _NEEDED_TO_GO_ON else found
+        needs_run = found.is_all_sent or found.is_parked
+        return None if needs_run and not found.run.keys() >= _NEEDED_TO_GO_ON else found
 
 
 def has_open_files(state: Mapping[str, Any]) -> bool:
     """Whether a saved state names a file whose import, or whose upload, is not accounted for."""
     files = state.get("files")
     try:
-        return any(SentFile(**file).is_open for file in files) if isinstance(files, list) else False
-    except TypeError:
+        return any(_file(file).is_open for file in files) if isinstance(files, list) else False
+    except (TypeError, AttributeError):
         return False  # saved by another version, or by another operator
+
+
+_FIELDS = frozenset(known.name for known in fields(SentFile))
+
+
+def _file(saved: Mapping[str, Any]) -> SentFile:
+    # States of earlier versions have a digest of the content besides.
+    return SentFile(**{name: value for name, value in saved.items() if name in _FIELDS})
+
+
+def _groups(saved: Any, files: list[SentFile]) -> list[Group]:
+    if saved is not None:
+        return [Group(list(numbers), rows, refused, bool(is_counted)) for numbers, rows, refused, is_counted in saved]
+    # Before there were groups, each contact was in one file, and its lines bear that file's number.
+    groups = [Group([], is_counted=True) for _ in range(max((sent.file for sent in files), default=-1) + 1)]
+    for sent in files:
+        groups[sent.file] = Group([sent.file], sent.rows, is_counted=sent.is_settled)
+    return groups

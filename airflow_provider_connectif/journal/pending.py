@@ -139,6 +139,12 @@ class PendingChanges:
         by_digest = {_digest(contact): contact for contact in contacts}
         return {by_digest[digest] for digest in self._rows_of(by_digest)}
 
+    def patches_of(self, contacts: Collection[str]) -> dict[str, Patch]:
+        """The patches of these contacts that are pending."""
+        by_digest = {_digest(contact): contact for contact in contacts}
+        found = self._rows_of(by_digest)
+        return {by_digest[digest]: _unpacked(row).patch for digest, row in found.items()}
+
     def drop_acknowledged(self) -> int:
         """Take out merged changes that Connectif holds already; how many."""
         dropped = self._database.execute("delete from changes where merged and digest = acknowledged").rowcount

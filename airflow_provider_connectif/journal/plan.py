@@ -7,39 +7,25 @@ writes down what became of it, and a plan with its task, a newer run of its sync
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.import_lines import ImportLines
 from airflow_provider_connectif.journal.import_state import has_open_files
 from airflow_provider_connectif.journal.payloads import Payloads
-from airflow_provider_connectif.records.changes import Digests, LedgerRow, Patch
+from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.records.rows import BATCH_BYTES
 
 _LINES_AT_ONCE = 1000
 _FIRST_LINES = 100  # how large they are is known afterwards
-_ROWS_AT_ONCE = 5000
-
-
-class PendingRow(NamedTuple):
-    """A row of a file to import.
-
-    ``number``: in the source. ``written_key``: the contact key as the journal writes it. ``row_digest``: ``None`` if
-    the row is not to be acknowledged; empty if it is made of several rows.
-    """
-
-    number: int
-    written_key: str
-    row_digest: str | None
-    patch_digest: str | None
 
 
 class Plan:
@@ -65,16 +51,21 @@ class Plan:
         keeps_rows: bool,
         retention_s: float,
     ) -> None:
-        self._database = database
-        self._plans, self._pending = database.tables.plans, database.tables.pending
+        self.database = database
+        self._plans, self.pending_table = database.tables.plans, database.tables.pending
         self._sync_id, self.run_id, self._task = sync_id, run_id, task
-        self._written_key = key_digester(key_secret)
-        self._payloads = Payloads(key_secret, keeps_rows=keeps_rows)
+        self.written_key = key_digester(key_secret)
+        self.payloads = Payloads(key_secret, keeps_rows=keeps_rows)
         self._retention_s = retention_s
         self._last_place = 0
         self._gathered: list[dict[str, Any]] = []
         self._gathered_bytes = 0
         self._plan_id: str | None = None
+
+    @property
+    def import_lines(self) -> ImportLines:
+        """The contacts of the run's files, where it imports."""
+        return ImportLines(self)
 
     @property
     def _is_mine(self) -> Any:
@@ -84,7 +75,7 @@ class Plan:
     def load(self) -> dict[str, Any] | None:
         """What the process before this one has saved, or ``None`` where no plan was left."""
         query = sa.select(self._plans.c.plan_id, self._plans.c.state).where(self._is_mine)
-        found = self._database.read(lambda connection: connection.execute(query).first())
+        found = self.database.read(lambda connection: connection.execute(query).first())
         if found is None:
             return None
         self._plan_id = found.plan_id
@@ -122,7 +113,7 @@ class Plan:
             is_earlier, plans.kept_until >= time.time()
         )
         found = []
-        for line in self._database.rows(query.order_by(plans.kept_until)):
+        for line in self.database.rows(query.order_by(plans.kept_until)):
             state = json.loads(line.state)
             if has_open_files(state):
                 plan = copy.copy(self)
@@ -143,11 +134,11 @@ class Plan:
             self._gathered.append(
                 {
                     "number": self._last_place,
-                    "contact_key": self._written_key(same_contact(patch.key)),
+                    "contact_key": self.written_key(same_contact(patch.key)),
                     "row_digest": row,
                     "patch_digest": sent,
                     "mapping_digest": mapping,
-                    "payload": self._payloads.packed(patch),
+                    "payload": self.payloads.packed(patch),
                 }
             )
             self._gathered_bytes += len(self._gathered[-1]["payload"])
@@ -160,76 +151,16 @@ class Plan:
         :raises JournalError: another try has taken over, and with it this plan.
         """
         self._write_gathered()
-        self._made()
-        self._database.write(lambda connection: self._save(connection, state))
-
-    def add_file(self, file: int, rows: Iterable[LedgerRow]) -> None:
-        """Put off the rows of a file to import, without what is in them; in one transaction.
-
-        :param file: its number. What is pending of it by an earlier process gives way.
-        """
-        plan_id = self._made()
-        lines = (
-            {
-                "plan_id": plan_id,
-                "number": row.number,
-                "file": file,
-                "contact_key": self._written_key(row.key),
-                # An import leaves blank values out, so of such a row Connectif does not hold all that a patch sets.
-                "row_digest": row.digests.row if row.digests and row.complete else None,
-                "patch_digest": row.digests.patch if row.digests else None,
-                "mapping_digest": row.digests.mapping if row.digests else None,
-            }
-            for row in rows
-        )
-
-        def write(connection: sa.Connection) -> None:
-            self._delete_file(connection, file)
-            while batch := list(itertools.islice(lines, _ROWS_AT_ONCE)):
-                connection.execute(sa.insert(self._pending), batch)
-
-        self._database.write(write)
-
-    def file_rows(self, file: int) -> Iterator[PendingRow]:
-        """What is pending of a file, in the order of its lines."""
-        pending, last = self._pending.c, 0
-        columns = (pending.number, pending.contact_key, pending.row_digest, pending.patch_digest)
-        while True:
-            of_file = sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.number > last)
-            query = sa.select(*columns).where(of_file).order_by(pending.number).limit(_ROWS_AT_ONCE)
-            rows = self._database.rows(query)
-            if not rows:
-                return
-            last = rows[-1].number
-            yield from (PendingRow(*row) for row in rows)
-
-    def refuse(self, numbers: Sequence[int]) -> None:
-        """Rows of files that Connectif has refused: the acknowledgement of their file leaves them out."""
-        pending = self._pending.c
-        for first in range(0, len(numbers), _LINES_AT_ONCE):
-            of_these = sa.and_(
-                pending.plan_id == self._plan_id, pending.number.in_(numbers[first : first + _LINES_AT_ONCE])
-            )
-            clear = sa.update(self._pending).where(of_these).values(row_digest=None)
-            self._database.execute(clear)
-
-    def acknowledged_rows(self, file: int) -> Any:
-        """Which lines of the table of pending rows are to be acknowledged with their file."""
-        pending = self._pending.c
-        return sa.and_(pending.plan_id == self._plan_id, pending.file == file, pending.row_digest.is_not(None))
-
-    def settle_file(self, connection: sa.Connection, file: int, state: Mapping[str, Any]) -> None:
-        """Take a file out that is over, and save how far the run is with it."""
-        self._delete_file(connection, file)
-        self._save(connection, state)
+        self.made()
+        self.database.write(lambda connection: self.save_in(connection, state))
 
     def count(self) -> int:
         """How many patches are pending."""
         self._write_gathered()
         if self._plan_id is None:
             return 0
-        query = sa.select(sa.func.count()).where(self._pending.c.plan_id == self._plan_id)
-        return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
+        query = sa.select(sa.func.count()).where(self.pending_table.c.plan_id == self._plan_id)
+        return int(self.database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def patches(self) -> Iterator[Sequence[Patch]]:
         """The pending patches in the order in which they were added, in batches.
@@ -237,24 +168,24 @@ class Plan:
         :raises JournalError: another try has taken over, and with it this plan.
         """
         self._write_gathered()
-        pending, last, at_once = self._pending.c, 0, _FIRST_LINES
+        pending, last, at_once = self.pending_table.c, 0, _FIRST_LINES
         while self._plan_id is not None:
             after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
-            query = sa.select(self._pending).where(after).order_by(pending.number).limit(at_once)
-            lines = self._database.rows(query)
-            self._database.write(self._keep)  # after the look: lines that were taken away are not at their end
+            query = sa.select(self.pending_table).where(after).order_by(pending.number).limit(at_once)
+            lines = self.database.rows(query)
+            self.database.write(self._keep)  # after the look: lines that were taken away are not at their end
             if not lines:
                 return
             last = lines[-1].number
             weight = sum(len(line.payload) for line in lines)
             at_once = max(1, min(_LINES_AT_ONCE, 4 * len(lines), BATCH_BYTES * len(lines) // max(1, weight)))
-            yield [self._payloads.unpacked(line) for line in lines]
+            yield [self.payloads.unpacked(line) for line in lines]
 
     def settle(self, connection: sa.Connection, places: Sequence[int]) -> None:
         """Take out changes whose outcome is known, in the transaction that writes it down."""
-        pending = self._pending.c
+        pending = self.pending_table.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
-        connection.execute(sa.delete(self._pending).where(of_these))
+        connection.execute(sa.delete(self.pending_table).where(of_these))
 
     def drop(self) -> None:
         """The task has ended: nothing of it stays."""
@@ -269,14 +200,11 @@ class Plan:
         if not connection.execute(kept.values(kept_until=time.time() + self._retention_s, **values)).rowcount:
             raise taken_over(self._sync_id)
 
-    def _save(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
+    def save_in(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
+        """Write down how far the run is, in a transaction of more."""
         self._keep(connection, state=json.dumps(state))
 
-    def _delete_file(self, connection: sa.Connection, file: int) -> None:
-        of_file = sa.and_(self._pending.c.plan_id == self._plan_id, self._pending.c.file == file)
-        connection.execute(sa.delete(self._pending).where(of_file))
-
-    def _made(self) -> str:
+    def made(self) -> str:
         """The plan's id; a new one for each try, so that what an older one still does touches it not."""
         if self._plan_id is None:
             made = uuid.uuid4().hex
@@ -287,21 +215,21 @@ class Plan:
                 "task": self._task,
             }
             values |= {"kept_until": time.time() + self._retention_s, "state": "{}"}
-            self._database.write(lambda connection: connection.execute(sa.insert(self._plans), values))
+            self.database.write(lambda connection: connection.execute(sa.insert(self._plans), values))
             self._plan_id = made
         return self._plan_id
 
     def _write_gathered(self) -> None:
         if not self._gathered:
             return
-        plan_id = self._made()
+        plan_id = self.made()
         lines = [{"plan_id": plan_id, **line} for line in self._gathered]
 
         def write(connection: sa.Connection) -> None:
             self._keep(connection)  # no line without its plan: nobody would delete it
-            connection.execute(sa.insert(self._pending), lines)
+            connection.execute(sa.insert(self.pending_table), lines)
 
-        self._database.write(write)
+        self.database.write(write)
         self._gathered.clear()
         self._gathered_bytes = 0
 
@@ -311,6 +239,6 @@ class Plan:
             if ids:
                 # The plans first, which waits for whoever is writing lines of one of them.
                 connection.execute(sa.delete(self._plans).where(self._plans.c.plan_id.in_(ids)))
-                connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
+                connection.execute(sa.delete(self.pending_table).where(self.pending_table.c.plan_id.in_(ids)))
 
-        self._database.write(delete)
+        self.database.write(delete)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -256,12 +256,22 @@ class Journal:
         if self._gathers():
             self._gathered.restore(key, self._names(key), state)
 
-    def acknowledge_file(self, file: int, state: Mapping[str, Any]) -> None:
-        """Connectif has taken a file in, but for the rows that :meth:`Plan.refuse` has named; by one statement.
+    def settle_files(
+        self,
+        acknowledged: Collection[int],
+        given_up: Collection[int],
+        refused: Iterable[Sequence[int]],
+        state: Mapping[str, Any],
+    ) -> None:
+        """An import has ended: write what is known of its contacts, in one transaction.
 
+        :param acknowledged: groups of contacts that Connectif has taken in, but for those that it has rejected.
+        :param given_up: groups of which that is not known: nothing of them is acknowledged.
+        :param refused: the numbers of rows that it has rejected, in batches.
         :param state: of the run, saved with it.
         """
         self.commit()
+        lines = self.plan.import_lines
         values = {
             "sync_id": self._settings.sync_id,
             "state": ACKNOWLEDGED,
@@ -272,19 +282,20 @@ class Journal:
             "generation": self.generation,
         }
         statement = self._tables.acknowledge_pending(
-            self._database.dialect, self.plan.acknowledged_rows(file), list(ACKNOWLEDGED_COLUMNS), values
+            self._database.dialect, lines.acknowledged(acknowledged), list(ACKNOWLEDGED_COLUMNS), values
         )
+        numbers = list(refused)  # a transaction may be done again
 
         def write(connection: sa.Connection) -> None:
-            connection.execute(statement)
-            self.plan.settle_file(connection, file, state)
+            for batch in numbers:
+                lines.refuse(connection, batch)
+            if acknowledged:
+                connection.execute(statement)
+            if acknowledged or given_up:
+                lines.drop(connection, [*acknowledged, *given_up])
+            self.plan.save_in(connection, state)
 
         self._database.write(write)
-
-    def give_up_file(self, file: int, state: Mapping[str, Any]) -> None:
-        """A file is over of which it is not known what Connectif has taken in: nothing of it is acknowledged."""
-        self.commit()
-        self._database.write(lambda connection: self.plan.settle_file(connection, file, state))
 
     def of_plan(self, plan: Plan, generation: int) -> Journal:
         """The same journal as an earlier run writes it, to settle what that run has left open.

@@ -290,7 +290,7 @@ class SyncOperator(SyncArguments):
                 full_refresh=is_on("full_refresh", self.full_refresh),
                 retry_rejected=is_on("retry_rejected", self.retry_rejected),
                 reasons_in_exception=0 if check_only else 5,
-                work_folder=_work_folder(),
+                work_folder=work_folder(),
                 pending_limit_bytes=self.pending_limit,
                 read_timeout_s=self.read_timeout.total_seconds(),
                 time_limit_s=None if limit is None else limit.total_seconds(),
@@ -319,7 +319,7 @@ class SyncOperator(SyncArguments):
         return self._source
 
 
-def _work_folder() -> Path | None:
+def work_folder() -> Path | None:
     """Where pending changes lie; ``None``: in the system's folder for temporary files."""
     folder = conf.get("connectif", "work_folder", fallback="")
     return Path(folder) if folder else None

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.operators.arguments import ContactsArguments
-from airflow_provider_connectif.operators.base import Parts, Start, SyncOperator
+from airflow_provider_connectif.operators.base import Parts, Start, SyncOperator, work_folder
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, report_file
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_connectif.contacts.resource import ContactResource
-    from airflow_provider_connectif.imports.memory import Memory
     from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
+    from airflow_provider_connectif.imports.shapes import FileLayout
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
+_LONGEST_S = 10.0**9  # a number beyond that is no duration of an import
 _LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
 _DEFAULT_FILE = 48_000_000
 _LEAST_FILE = 1_000
 _ON_EXISTING = ("update", "fill_empty", "keep")
+_FILE_LAYOUTS = ("auto", "shape", "column")
 
 
 class ContactImportOperator(ContactsArguments, SyncOperator):
@@ -37,23 +39,31 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` and of
     :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`. Rows are read, mapped and checked as
     :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator` does; what is blank is left out, and of
-    several rows of a contact one change is made. A task that dies finds its imports again and does not upload twice.
+    several rows of a contact one change is made. With a journal, a task that dies finds its imports again and does not
+    upload twice.
 
     The summary has besides: ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
     first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
 
-    ``deferrable``: here, wait without a worker once everything is uploaded, and for another run of the sync.
+    ``deferrable``: here, hold a worker only to read, write and upload; with a journal also where the queue is full, and
+    while another run of the sync is under way.
 
     :param on_existing: what happens to contacts that exist: ``update`` (default) sets what the rows hold,
         ``fill_empty`` only properties that are empty at Connectif, ``keep`` nothing.
+    :param file_layout: which files contacts go into, since no column of a file may have blanks. ``shape``: one file
+        for each set of filled columns. ``column``: one with the columns that every row fills, and one for each column
+        that may be empty; then a new contact is complete only when its last file is processed. ``auto`` (default):
+        the one with fewer requests. ``keep`` goes by shape only.
     :param delimiter: between the cells of a file.
-    :param poll_interval: between two looks at an import, and before a full queue is tried again. Default 20 seconds.
-    :param timeout: from the first upload to the end of the last import, for each try. Default 6 hours: how long
-        imports take is not documented, and a nightly one that takes longer is somebody's business before the next.
-        Before that the field definitions have as long. Reading the source does not count.
+    :param poll_interval: between two polls of an import, and before a full queue is tried again: a timedelta, or
+        seconds. Default 20 seconds.
+    :param timeout: from the first upload to the end of the last import, for each attempt: a timedelta, or seconds.
+        Default 6 hours: how long imports take is not documented, and a nightly one that takes longer should be looked
+        at before the next. Before that the field definitions have as long. Reading the source does not count.
     :param max_file_bytes: every file is smaller. Default 48 MB; Connectif takes 50 MB.
-    :param patch_leftovers: where the sets of filled columns make more files than the queue of ten takes, deliver the
-        smallest by PATCH, a request a contact. Default: they are uploaded once there is room.
+    :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH where that takes fewer requests than
+        its file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: where there are more files
+        than the queue of ten takes, the smallest go by PATCH, a request for each contact. ``False``: none does.
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
 
@@ -63,26 +73,34 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         self,
         *,
         on_existing: OnExisting = "update",
+        file_layout: FileLayout = "auto",
         delimiter: str = ",",
-        poll_interval: timedelta = timedelta(seconds=20),
-        timeout: timedelta = timedelta(hours=6),
+        poll_interval: timedelta | float = timedelta(seconds=20),
+        timeout: timedelta | float = timedelta(hours=6),
         max_file_bytes: int = _DEFAULT_FILE,
-        patch_leftovers: bool = False,
+        patch_leftovers: bool | None = None,
         **kwargs: Any,
     ) -> None:
         with final_where_mapped(self):
-            check_switches({"patch_leftovers": patch_leftovers})
+            check_switches({"patch_leftovers": patch_leftovers}, may_be_none=("patch_leftovers",))
             if on_existing not in _ON_EXISTING:
                 raise ValueError(f"on_existing must be one of {', '.join(_ON_EXISTING)}, not {on_existing!r}")
-            for name, value in (("poll_interval", poll_interval), ("timeout", timeout)):
-                if not isinstance(value, timedelta) or value <= timedelta():
-                    raise ValueError(f"{name} must be a timedelta above zero, not {value!r}")
+            if file_layout not in _FILE_LAYOUTS:
+                raise ValueError(f"file_layout must be one of {', '.join(_FILE_LAYOUTS)}, not {file_layout!r}")
+            if file_layout == "column" and on_existing == "keep":
+                raise ValueError(
+                    "file_layout='column' does not go with on_existing='keep': the first file of a contact creates it, "
+                    "and the others would not be taken"
+                )
+            _seconds("poll_interval", poll_interval)
+            _seconds("timeout", timeout)
             if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
                 raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
             if patch_leftovers and on_existing != "update":
                 raise ValueError("patch_leftovers=True needs on_existing='update': a PATCH changes contacts that exist")
         super().__init__(**kwargs)
         self.on_existing = on_existing
+        self.file_layout = file_layout
         self.delimiter = delimiter
         self.poll_interval = poll_interval
         self.timeout = timeout
@@ -97,11 +115,14 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
         from airflow_provider_connectif.delivery.sender import Patience
         from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink
+        from airflow_provider_connectif.imports.patching import FirstPatch
+        from airflow_provider_connectif.imports.saved import SavedImports
         from airflow_provider_connectif.operators.requests import make_sender
 
         event = _read_event(start.event)
+        first_patch = FirstPatch(parts.client, self._mapping())
         sender, _ = make_sender(
-            parts,
+            parts._replace(resource=first_patch),
             ResponsePolicy(),
             Patience(parts.client.longest_wait_s),
             max_in_flight=LEFTOVERS_AT_ONCE,
@@ -110,8 +131,9 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return ImportSink(
             parts.client,
             self._rules(start, event),
-            self._memory(parts.journal, start.context, event["carried"]),
+            SavedImports(parts.journal, event["carried"]),
             sender,
+            first_patch,
             parts.report,
             self._mapping(),
             parts.journal,
@@ -119,10 +141,12 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         )
 
     def _make_check(self, parts: Parts) -> Sink[ContactResource]:
-        from airflow_provider_connectif.imports.check_sink import ImportCheckSink
+        from airflow_provider_connectif.imports.preview import ImportPreview
+        from airflow_provider_connectif.runs.check_sink import CheckSink
 
-        rules = self._rules(Start({}), {})
-        return ImportCheckSink(parts.report, parts.journal, rules, longest_wait_s=parts.client.longest_wait_s)
+        client = parts.client
+        preview = ImportPreview(self._rules(Start({}), {}), parts.report, client.quota)
+        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
 
     def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
         from airflow_provider_connectif.imports.import_sink import ImportSink
@@ -138,52 +162,56 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return WITHOUT_DEFINITIONS
 
     def _definitions_timeout_s(self) -> float:
-        return self.timeout.total_seconds()
+        return _seconds("timeout", self.timeout)
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
 
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.triggers.imports import ImportTrigger
+        from airflow_provider_connectif.triggers.window import WindowTrigger
 
-        interval_s = self.poll_interval.total_seconds()
+        interval_s = _seconds("poll_interval", self.poll_interval)
+        if not deferral.import_ids:
+            return WindowTrigger(deferral.until)
         return ImportTrigger(self.connectif_conn_id, deferral.import_ids, interval_s, deferral.until, deferral.state)
 
     def _describe(self) -> str:
         return f"; by import, contacts that exist: {self.on_existing}"
 
-    def _memory(self, journal: Journal | None, context: Any, carried: Mapping[str, Any] | None) -> Memory:
-        from airflow_provider_connectif.imports.memory import JournalMemory, NoMemory
-        from airflow_provider_connectif.journal.import_state import ImportState
-        from airflow_provider_connectif.operators.task_state import TaskStateMemory
-
-        if journal is not None:
-            return JournalMemory(journal)
-        if ImportState.from_json(carried) is None:
-            carried = None
-        store = context.get("task_state_store")
-        return NoMemory(carried) if store is None else TaskStateMemory(store, carried)
-
     def _rules(self, start: Start, event: Mapping[str, Any]) -> ImportRules:
         from airflow_provider_connectif.imports.rules import ImportRules
-        from airflow_provider_connectif.operators.task_state import has_earlier_tries, has_run_before
+        from airflow_provider_connectif.operators.task_state import has_run_before
 
         limit = self.execution_timeout if self.deferrable else None
         return ImportRules(
             on_existing=self.on_existing,
+            file_layout=self.file_layout,
             delimiter=self.delimiter,
-            poll_interval_s=self.poll_interval.total_seconds(),
-            timeout_s=self.timeout.total_seconds(),
+            poll_interval_s=_seconds("poll_interval", self.poll_interval),
+            timeout_s=_seconds("timeout", self.timeout),
             max_file_bytes=self.max_file_bytes,
+            plan_max_age_s=self.plan_max_age.total_seconds(),
             patch_leftovers=self.patch_leftovers,
             deferrable=self.deferrable,
             comes_back=start.comes_back,
-            is_retry=start.comes_back or has_earlier_tries(start.context),
             has_earlier_attempts=start.comes_back or has_run_before(start.context),
             time_limit_s=None if limit is None else limit.total_seconds(),
             trigger_requests=event.get("requests", 0),
             trigger_rate_limited=event.get("rate_limited", 0),
+            work_folder=work_folder(),
         )
+
+
+def _seconds(name: str, value: object) -> float:
+    """A duration in seconds.
+
+    :raises ValueError: it is neither a timedelta nor a number above zero.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < _LONGEST_S:
+        raise ValueError(f"{name} must be a timedelta above zero, or seconds, not {value!r}")
+    return float(seconds)
 
 
 def _read_event(event: object) -> dict[str, Any]:

@@ -100,16 +100,11 @@ class RequestOperator(SyncOperator):
         )
 
     def _make_check(self, parts: Parts) -> Sink[Resource]:
-        from airflow_provider_connectif.runs.check_sink import CheckSink
+        from airflow_provider_connectif.runs.check_sink import CheckSink, RequestPreview
 
         client = parts.client
-        return CheckSink(
-            parts.resource,
-            parts.report,
-            parts.journal,
-            client.quota,
-            longest_wait_s=client.longest_wait_s,
-        )
+        preview = RequestPreview(parts.report.log, client.quota)
+        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
 
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.triggers.window import WindowTrigger

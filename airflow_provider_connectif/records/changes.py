@@ -1,4 +1,4 @@
-"""What is to become of contacts: patches, and the rows of files to import."""
+"""What is to become of contacts."""
 
 from __future__ import annotations
 
@@ -36,22 +36,3 @@ class Patch(NamedTuple):
     digests: Digests | None = None
     place: int | None = None
     is_new: bool = False
-
-
-class LedgerRow(NamedTuple):
-    """One line of the file.
-
-    ``line``: its place among the file's rows, from 0, the header not counted. ``number``: the row's number in the
-    source, from 1. ``key``: the contact key in the form that is one for all its spellings. ``written_key``: as it
-    stands in the file. ``digests``: what the journal is to know, where there is one. ``complete``: the file carries
-    all that the patch sets; false where values were blank (``None``, empty text or list) and so left out.
-    ``length``: bytes of the line with its end.
-    """
-
-    line: int
-    number: int
-    key: str
-    written_key: str
-    digests: Digests | None
-    complete: bool
-    length: int

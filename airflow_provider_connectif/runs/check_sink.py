@@ -1,11 +1,11 @@
-"""A sink that sends nothing: it says what a run would do, and what that costs."""
+"""A sink that sends nothing: it logs what a run would do, and what that costs."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, Generic, Protocol
 
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -13,10 +13,11 @@ from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.reporting.progress import describe_seconds, plural
+from airflow_provider_connectif.reporting.progress import Log, describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Verdict
 from airflow_provider_connectif.runs.plan import Plan
+from airflow_provider_connectif.runs.sink import ResourceT
 
 _EXAMPLES = 3
 _DIGIT = re.compile(r"\d")
@@ -24,18 +25,47 @@ _NOT_PUNCTUATION = re.compile(r"[A-Za-z]|[^\x00-\x7f]")
 _LONGEST_MASKED = 60
 
 
-class CheckSink:
+class Preview(Protocol[ResourceT]):
+    """Looks at a plan for a check: what one kind of delivery would do with it."""
+
+    @property
+    def valid(self) -> int | None:
+        """Rows that would be delivered; ``None`` until the plan was looked at."""
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether what Connectif has already would get the whole patch."""
+
+    def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
+        """Refuse columns that this kind of delivery cannot take.
+
+        :raises RunFailed: final; names them.
+        """
+
+    def look(self, changes: PendingChanges, resource: ResourceT) -> None:
+        """Look at the plan."""
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of the summary."""
+
+    def describe(self) -> str:
+        """What would be sent, as the beginning of a list of counts."""
+
+    def log_cost(self) -> None:
+        """Log what a run takes."""
+
+
+class CheckSink(Generic[ResourceT]):
     """Takes a plan and sends none of it; the only requests of a check are those for definitions.
 
     :param resource: what would be sent.
     :param report: of the run.
     :param journal: opened to be read only.
-    :param quota: knows the account's allowance.
+    :param preview: looks at the plan.
     :param longest_wait_s: a delay of more seconds that Connectif asks for ends the check.
     """
 
     summary_is_complete = True
-    overwrites = True
     troubles = ()
     unaccounted = 0
     is_early = False
@@ -46,19 +76,18 @@ class CheckSink:
         resource: Resource,
         report: Report,
         journal: Journal | None,
-        quota: Quota,
+        preview: Preview[ResourceT],
         *,
         longest_wait_s: float,
     ) -> None:
         self.scope = resource.definitions_scope
         self.stop: Stop | None = None
         self.longest_pause_s = longest_wait_s
+        self.overwrites = preview.overwrites
         self._noun = resource.noun
         self._report = report
         self._journal = journal
-        self._quota = quota
-        self._plan: Plan | None = None
-        self._examples: list[Patch] = []
+        self._preview = preview
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
         """Open the journal, without holding up another run of the sync."""
@@ -69,19 +98,13 @@ class CheckSink:
         """A check has nothing to come back to."""
         return False
 
-    def deliver(self, changes: PendingChanges, resource: Resource) -> None:
-        """Look at the plan.
+    def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
+        """Look at the plan."""
+        self._preview.look(changes, resource)
 
-        :param changes: what a run would send.
-        :param resource: not needed here.
-        """
-        self._plan = Plan(len(changes), self._quota.requests_per_minute)
-        for batch in changes.batches():
-            self._examples = list(batch[:_EXAMPLES])
-            break
-
-    def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
-        """A request takes every column that the resource takes."""
+    def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
+        """Refuse columns that the delivery cannot take."""
+        self._preview.check_columns(columns, resource)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Close the journal, which a check does not write."""
@@ -102,40 +125,76 @@ class CheckSink:
 
     @property
     def checked_only(self) -> int:
-        """Rows that are valid and would be sent."""
-        return 0 if self._plan is None else self._plan.requests
+        """Rows that are valid and would be delivered."""
+        return self._preview.valid or 0
 
     def summary(self) -> dict[str, Any]:
-        """``check_only``, ``valid``, ``merged`` (and ``duplicates``), ``run_requests``, ``run_duration_s``."""
-        plan = self._plan or Plan(0, self._quota.requests_per_minute)
+        """``check_only``, ``valid``, ``merged`` (and ``duplicates``), and what the preview adds."""
         merged = self._report.tally.outcomes[Outcome.MERGED]
-        return {
-            "check_only": True,
-            "valid": plan.requests,
-            "duplicates": merged,
-            "run_requests": plan.requests,
-            "run_duration_s": plan.seconds,
-        }
+        return {"check_only": True, "valid": self.checked_only, "duplicates": merged, **self._preview.summary()}
 
     def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
-        """Log the plan, its cost, examples with masked values, and all reasons."""
+        """Log the plan, what it takes, and all reasons."""
         report, tally = self._report, self._report.tally
-        plan = self._plan or Plan(0, self._quota.requests_per_minute)
-        begin = "Checked" if self._plan is not None else "Stopped early, checked"
-        parts = [f"{plan.requests:,} to send"]
+        parts = [self._preview.describe()]
         for outcome, words in _SHOWN:
             if tally.outcomes[outcome] or outcome is Outcome.INVALID:
                 parts.append(f"{tally.outcomes[outcome]:,} {words.format(noun=self._noun)}")
         report.log.info(
             "%s %s in %s, no %s sent: %s%s",
-            begin,
+            "Stopped early, checked" if self._preview.valid is None else "Checked",
             plural(tally.read, "row"),
             describe_seconds(report.effort.duration_s),
             self._noun,
             ", ".join(parts),
             notes,
         )
-        report.log.info(
+        self._preview.log_cost()
+        report.progress.log_reasons(most=len(tally.reasons))
+
+
+class RequestPreview:
+    """A plan that goes by request.
+
+    :param log: of the task.
+    :param quota: knows the account's allowance.
+    """
+
+    overwrites = True
+
+    def __init__(self, log: Log, quota: Quota) -> None:
+        self._log = log
+        self._quota = quota
+        self._examples: list[Patch] = []
+        self.valid: int | None = None
+        """Rows that would be delivered; ``None`` until the plan was looked at."""
+
+    def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
+        """A request takes every column that the resource takes."""
+
+    def look(self, changes: PendingChanges, resource: Resource) -> None:
+        """Count, and keep some examples.
+
+        :param changes: what a run would send.
+        :param resource: not needed here.
+        """
+        self.valid = len(changes)
+        for batch in changes.batches():
+            self._examples = list(batch[:_EXAMPLES])
+            break
+
+    def summary(self) -> dict[str, Any]:
+        """``run_requests``, ``run_duration_s``."""
+        return {"run_requests": self._plan.requests, "run_duration_s": self._plan.seconds}
+
+    def describe(self) -> str:
+        """How many are to send."""
+        return f"{self.valid or 0:,} to send"
+
+    def log_cost(self) -> None:
+        """Log the cost, and examples with masked values."""
+        plan = self._plan
+        self._log.info(
             "A run takes %s: at %s a minute %s",
             plural(plan.requests, "request"),
             f"{plan.requests_per_minute:,}",
@@ -143,8 +202,11 @@ class CheckSink:
         )
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
-            report.log.info("Example, row %d, values masked: %s", patch.number, json.dumps(masked, ensure_ascii=False))
-        report.progress.log_reasons(most=len(tally.reasons))
+            self._log.info("Example, row %d, values masked: %s", patch.number, json.dumps(masked, ensure_ascii=False))
+
+    @property
+    def _plan(self) -> Plan:
+        return Plan(self.valid or 0, self._quota.requests_per_minute)
 
 
 _SHOWN = (

@@ -306,7 +306,7 @@ def test_leftovers_go_by_patch(journal: JournalDatabase, strict: StrictServer, r
     ]
     source = [{**row, **{name: str(row[name]) for name in columns[:2] if row[name]}} for row in source]
     source += source[:40]  # the same rows once more
-    run = run_import("load", rows=[*source, *rows(30, begin=500)], patch_leftovers=True)
+    run = run_import("load", rows=[*source, *rows(30, begin=500)], patch_leftovers=True, file_layout="shape")
     assert run.state == "success", run.error
     assert run.summary["files"] == 10
     assert run.summary["created"] == len(patched(strict)) > 0

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from tests.support.import_runs import (
-    FileStore,
     account,
     as_contacts,
     event_of,
@@ -29,16 +28,16 @@ from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
 ROWS = rows(3000)  # a file of some 100 KB
-MEMORIES = (*usually("postgres"), "task state store", "nothing")
+MEMORIES = (*usually("postgres"), "nothing")
 
 
 @pytest.fixture(params=MEMORIES)
-def remembering(request: pytest.FixtureRequest, airflow_db: None, tmp_path: Path) -> dict[str, Any]:
+def remembering(request: pytest.FixtureRequest, airflow_db: None) -> dict[str, Any]:
     """Arguments that give a task one kind of memory."""
     if request.param in DATABASES:
         journal_database(request.param, request)
         return {"journal_conn_id": "journal"}
-    return {"store": FileStore(tmp_path / "store.json")} if request.param == "task state store" else {}
+    return {}
 
 
 @pytest.fixture
@@ -196,7 +195,7 @@ def test_rows_that_have_changed_between_two_tries(
     run = next_try(rows=newer)
 
     assert run.state == "success", run.error
-    if "journal_conn_id" in remembering:  # all was uploaded, so the try is over with it; the next run has the change
+    if remembering:  # all was uploaded, so the try is over with it; the next run has the change
         assert run.summary["imported"] == 3000
         assert import_rows("next night", rows=newer, **remembering).summary["imported"] == 2
     assert strict.contacts == as_contacts(newer)
@@ -238,7 +237,7 @@ def test_an_event_that_is_none_loses_no_row(
 def test_after_success_the_same_task_begins_anew(strict: StrictServer, remembering: dict[str, Any]) -> None:
     """A user's Clear: another try, but the first one for its end."""
     assert import_rows("night", rows=ROWS, **remembering).state == "success"
-    again = import_rows("night", rows=ROWS, full_refresh="journal_conn_id" in remembering, **remembering)
+    again = import_rows("night", rows=ROWS, full_refresh=bool(remembering), **remembering)
     assert again.state == "success"
     assert len(strict.uploads) == 2
 
@@ -248,7 +247,7 @@ def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
 ) -> None:
     """Mapped tasks whose files have as many rows: the answer to the second upload is lost before it arrived."""
     other = rows(3000, begin=5000)
-    assert import_rows("night", rows=other, map_index=0, **({**remembering, "store": None})).state == "success"
+    assert import_rows("night", rows=other, map_index=0, **remembering).state == "success"
     strict.update(import_faults=[{"times": 1, "drop": "before"}])
     run = import_rows("night", rows=ROWS, map_index=1, **remembering)
     assert run.state == "success", run.error

@@ -59,24 +59,28 @@ def sparse(count: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("patch_leftovers", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "files"),
+    [
+        ({}, 7),  # the key alone, and each of the six columns
+        ({"file_layout": "shape", "patch_leftovers": False}, 64),  # each set of filled columns
+        ({"file_layout": "shape", "patch_leftovers": True}, 10),
+    ],
+)
 def test_sparse_rows_are_never_refused_for_a_blank(
-    strict: StrictServer, airflow_db: None, patch_leftovers: bool
+    strict: StrictServer, airflow_db: None, arguments: dict[str, Any], files: int
 ) -> None:
     strict.update(import_workers=2, import_queue_s=0.2)
     source = sparse(1500)
-    run = import_rows(rows=source, patch_leftovers=patch_leftovers)
+    run = import_rows(rows=source, **arguments)
     assert run.state == "success", run.error
     assert strict.contacts == as_contacts(source)
     assert account(run.summary) == run.summary["read"] == 1500
     assert run.summary["rejected"] == 0
-    if patch_leftovers:
-        assert run.summary["files"] == 10
-        assert run.summary["created"] > 0
-    else:
-        assert run.summary["files"] == 64  # each set of filled columns, more than the queue takes at once
-        assert any(upload["status"] == 400 for upload in strict.uploads)
-        assert len(run.summary["imports"]) == 20
+    assert run.summary["files"] == files
+    assert bool(run.summary["created"]) == (files == 10)
+    assert any(upload["status"] == 400 for upload in strict.uploads) == (files == 64)
+    assert len(run.summary["imports"]) == min(20, files)
 
 
 def test_hostile_values_arrive_as_they_are(strict: StrictServer, airflow_db: None) -> None:
@@ -106,7 +110,7 @@ def test_what_no_file_carries_is_refused_with_a_reason(
         {"email": "a@example.com", "_name": value, "visits": 1},
         {"email": "b@example.com", "_name": "good", "visits": 2},
     ]
-    run = import_rows(rows=source, failure_budget=1)
+    run = import_rows(rows=source, failure_budget=1, patch_leftovers=False)
     assert run.state == "success"
     assert (run.summary["imported"], run.summary["invalid"]) == (1, 1)
     assert why in next(iter(run.summary["reasons"]))
@@ -139,7 +143,7 @@ def test_the_last_row_of_a_contact_counts(strict: StrictServer, airflow_db: None
         {"email": "ana@Example.com", "_name": None, "visits": 2},
         {"email": "ana@example.com", "_name": "not a number", "visits": "x"},
     ]
-    run = import_rows(rows=source, failure_budget=1)
+    run = import_rows(rows=source, failure_budget=1, patch_leftovers=False)
     assert (run.summary["imported"], run.summary["duplicates"], run.summary["invalid"]) == (2, 1, 1)
     assert {key.lower(): contact for key, contact in strict.contacts.items()} == {
         "ana@example.com": {"_name": "first", "visits": 2},  # as by PATCH: later values over earlier ones
@@ -167,7 +171,13 @@ def test_an_arguments_fault_is_told_when_the_dag_is_parsed() -> None:
         {"delimiter": ",,"},
         {"delimiter": '"'},
         {"poll_interval": timedelta()},
-        {"poll_interval": 20},
+        {"poll_interval": 0},
+        {"poll_interval": "20"},
+        {"poll_interval": True},
+        {"timeout": float("inf")},
+        {"timeout": float("nan")},
+        {"file_layout": "row"},
+        {"file_layout": "column", "on_existing": "keep"},
         {"timeout": timedelta(seconds=-1)},
         {"max_file_bytes": 60_000_000},
         {"max_file_bytes": True},
@@ -193,7 +203,7 @@ def test_a_thousand_columns(tmp_path: Path) -> None:
     with ImportFiles(tmp_path / "files", mapping) as files:
         for number, row in enumerate(rows, 1):
             files.add(mapping.patch(number, row))
-        (file,) = files.close().files
+        (file,) = files.close()
         text = file.path.read_bytes().decode()
         records = rfc4180.parse(text, ",")
         with file.path.open(encoding="utf-8", newline="") as stream:
@@ -207,9 +217,7 @@ def test_a_thousand_columns(tmp_path: Path) -> None:
 def test_a_dag_run_imports_and_defers_in_airflow_itself(
     strict: StrictServer, run_dag: Callable[..., Any], deferrable: bool
 ) -> None:
-    """A stuck import, a timeout, and the next try, which Airflow's own state leads back to it (3.3).
-
-    Before 3.3 nothing holds its id without a journal, so the next try uploads again.
+    """A stuck import, a timeout, and the next attempt: without a journal nothing holds the id, so it uploads again.
 
     The import ends after the first try has failed, however long Airflow takes from one step to the next: a try that
     is over its timeout asks once more, and would rightly find an import that ended in the meantime.
@@ -219,7 +227,7 @@ def test_a_dag_run_imports_and_defers_in_airflow_itself(
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_connectif.operators.contacts import ContactImportOperator
-    from tests.support.airflow_runs import has_task_state_store, task_states, xcom
+    from tests.support.airflow_runs import task_states, xcom
 
     strict.update(import_hold="inProgress")
     with DAG(f"import_deferrable_{deferrable}", schedule=None) as dag:
@@ -238,7 +246,7 @@ def test_a_dag_run_imports_and_defers_in_airflow_itself(
     assert xcom(dag_run, "load")["imported"] == 50
     (ti,) = dag_run.get_task_instances()
     assert ti.try_number > 1
-    assert len(strict.uploads) == (1 if has_task_state_store() else 2)
+    assert len(strict.uploads) == 2
 
 
 def test_nothing_personal_is_told(

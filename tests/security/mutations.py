@@ -30,12 +30,10 @@ def external_ids_may_have_control_characters(original, value):
     return original(value) if value.isprintable() else value
 
 
-@OTHERS.instead_of(
-    "imports.layout:Layouts.__init__", "test_rows.py::test_a_cell_of_an_import_cannot_become_another_row"
-)
-def cells_are_not_quoted(original, self, mapping, delimiter):
-    original(self, mapping, delimiter)
-    self.encoded = lambda cells: (delimiter.join(cells) + LINE_END).encode()
+@OTHERS.instead_of("imports.layout:Lines.__init__", "test_rows.py::test_a_cell_of_an_import_cannot_become_another_row")
+def cells_are_not_quoted(original, self, mapping, delimiter, types=None):
+    original(self, mapping, delimiter, types)
+    self._encoded = lambda cells: (delimiter.join(cells) + "\r\n").encode()
 
 
 @OTHERS.instead_of("reporting.rejects:jsonable", "test_rows.py::test_a_row_that_holds_itself_is_written_once")

@@ -57,7 +57,7 @@ def test_a_contact_key_has_no_control_characters(key: str) -> None:
 def test_a_cell_of_an_import_cannot_become_another_row(tmp_path: Path) -> None:
     note = 'x",y\r\nvictim@example.com,"owned'
     with ImportFiles(tmp_path / "x", MAPPING) as files:
-        [file] = write(files, [patch(1, EMAIL, note=note, city="a")]).files
+        [file] = write(files, [patch(1, EMAIL, note=note, city="a")])
         assert read(file) == [{"_email": EMAIL, "note": note, "city": "a"}]
 
 

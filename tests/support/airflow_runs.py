@@ -22,11 +22,6 @@ def _version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def has_task_state_store() -> bool:
-    """Whether Airflow keeps a state for a task from one try to the next."""
-    return _version() >= (3, 3)
-
-
 @pytest.fixture(scope="session")
 def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Airflow's metadata database, migrated; where processes share the tests, one does it and the others copy it."""

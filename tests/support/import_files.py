@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_connectif.contacts.fields import fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, ImportSet
+from airflow_provider_connectif.imports.files import ImportFile, ImportFiles
 from airflow_provider_connectif.records.changes import Patch
 from tests.support import rfc4180
 
@@ -35,23 +35,24 @@ def patch(number: int, key: str, **properties: Any) -> Patch:
     return Patch(number, key, properties, {"email": key, **properties})
 
 
-def write(files: ImportFiles, patches: Iterable[Patch]) -> ImportSet:
+def write(files: ImportFiles, patches: Iterable[Patch]) -> list[ImportFile]:
     for one in patches:
         files.add(one)
     return files.close()
 
 
-def read(file: ImportFile) -> list[dict[str, str]]:
+def read(file: ImportFile, delimiter: str = ",") -> list[dict[str, str]]:
     """The rows by two readers that are not ours, which must agree; the header is checked on the way."""
     text = file.path.read_bytes().decode("utf-8")
-    records = rfc4180.parse(text, file.delimiter)
+    records = rfc4180.parse(text, delimiter)
     with file.path.open(encoding="utf-8", newline="") as stream:
-        assert list(csv.reader(stream, delimiter=file.delimiter, strict=True)) == records
-    assert tuple(records[0]) == file.header
+        assert list(csv.reader(stream, delimiter=delimiter, strict=True)) == records
+    header = records[0]
+    assert tuple(header[1:]) == file.columns
     assert len(records) == file.rows + 1
     assert file.path.stat().st_size == file.size
-    assert all(len(record) == len(file.header) for record in records)
-    return [dict(zip(file.header, record, strict=True)) for record in records[1:]]
+    assert all(len(record) == len(header) for record in records)
+    return [dict(zip(header, record, strict=True)) for record in records[1:]]
 
 
 def contents(folder: Path) -> Mapping[str, bytes]:

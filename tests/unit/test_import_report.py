@@ -1,4 +1,4 @@
-"""Error reports of shapes that nobody has documented: matched where there is one way to read them, else counted."""
+"""Error reports of shapes that nobody has documented: matched by a column of keys, else only counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import os
 import random
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +14,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.files import ImportFile, ImportFiles
-from airflow_provider_connectif.imports.report import ErrorReport
-from tests.support.import_files import BY_ID, MAPPING, patch
+from airflow_provider_connectif.imports.report import ErrorReport, KeysOf
 
 ROWS = 50
-BAD = [3, 17, 41]  # places in the file, from 0
-Make = Callable[..., ImportFile]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """A file of fifty rows, with keys that a function makes of their places."""
-    opened: list[ImportFiles] = []
-
-    def one(key_of: Callable[[int], str], mapping: ContactMapping = MAPPING, rows: int = ROWS) -> ImportFile:
-        opened.append(ImportFiles(tmp_path / f"files{len(opened)}", mapping).__enter__())
-        for n in range(rows):
-            opened[-1].add(patch(n + 1, key_of(n), note=f"note {n}", city=f"City\nof {n % 7}", visits=n % 5))
-        [file] = opened[-1].close().files
-        return file
-
-    yield one
-    for files in opened:
-        files.__exit__(None, None, None)
+BAD = [3, 17, 41]
+WORDS = ["Type does not fit", "Unknown option given", "Type does not fit"]
 
 
 def email(n: int) -> str:
     return f"user{n}@example.com"
+
+
+def keys(*, rows: int = ROWS, of: Any = email) -> KeysOf:
+    """The contacts of a file, whose keys are the same in any case."""
+    there = {of(n).lower(): n for n in range(rows)}
+
+    def find(cells: Collection[str]) -> Mapping[str, int]:
+        return {cell: there[cell.lower()] for cell in cells if cell.lower() in there}
+
+    return find
 
 
 def report(path: Path, records: Sequence[Sequence[Any]], delimiter: str = ",", encoding: str = "utf-8") -> Path:
@@ -51,97 +41,68 @@ def report(path: Path, records: Sequence[Sequence[Any]], delimiter: str = ",", e
     return path
 
 
-def outcome(path: Path, file: ImportFile, mapping: ContactMapping = MAPPING) -> tuple[Any, ...]:
-    with ErrorReport(path, file, mapping.same_contact) as read:
-        rejected = list(read.rejected())
-        assert len(rejected) == read.matched
-        others = [row.line for row in read.others()]
-        assert sorted(others + [r.row.line for r in rejected]) == list(range(file.rows))
-        return read.matched_by, [r.row.line for r in rejected], read.unmatched, [r.reasons for r in rejected]
+def outcome(path: Path, keys_of: KeysOf, rows: int = ROWS) -> tuple[int | None, list[int], list[str]]:
+    """How many contacts are named, which, and with which words."""
+    with ErrorReport(path, ",", rows, keys_of) as read:
+        if read.named is None:
+            return None, [], []
+        said = {key: reason for batch in read.batches() for key, reason in batch.items()}
+        numbers = [number for batch in read.numbers() for number in batch]
+        assert len(numbers) == read.named
+        return read.named, numbers, list(said.values())
 
 
-NO_REASONS: list[tuple[str, ...]] = [(), (), ()]
-REASONS = [("Type does not fit",), ("Unknown option given",), ("Type does not fit",)]
-WORDS = [reasons[0] for reasons in REASONS]
-
-
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize(
-    ("records", "reasons"),
+    ("records", "words"),
     [
-        ([["email", "error"], *([email(n), w] for n, w in zip(BAD, WORDS, strict=True))], REASONS),
-        ([[email(n), w] for n, w in zip(BAD, WORDS, strict=True)], REASONS),
-        ([["x"], *([f" {email(n).upper()} "] for n in BAD)], NO_REASONS),
-        ([["Fila", "Motivo", "Email"], *([n + 2, w, email(n)] for n, w in zip(BAD, WORDS, strict=True))], REASONS),
+        ([["email", "error"], *([email(n), w] for n, w in zip(BAD, WORDS, strict=True))], WORDS),
+        ([[email(n), w] for n, w in zip(BAD, WORDS, strict=True)], WORDS),
+        ([["x"], *([f" {email(n).upper()} "] for n in BAD)], ["", "", ""]),
         (
-            [["_email", "city", "note", "visits", "why"]]
-            + [[email(n), f"City\nof {n % 7}", f"note {n}", n % 5, w] for n, w in zip(BAD, WORDS, strict=True)],
-            REASONS,
+            [["Fila", "Motivo", "Email"], *([n + 2, w, email(n)] for n, w in zip(BAD, WORDS, strict=True))],
+            [f"{n + 2} {w}" for n, w in zip(BAD, WORDS, strict=True)],
         ),
-        ([["a", "b", "c"], *([email(n), "two words", "and more"] for n in BAD)], NO_REASONS),
+        # Two columns with the same keys, as where a report repeats the whole row.
+        ([["a", "b"], *([email(n), email(n)] for n in BAD)], [email(n) for n in BAD]),
     ],
 )
-@pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16")])
-def test_by_key(tmp_path: Path, make: Make, records: list[Any], reasons: Any, delimiter: str, encoding: str) -> None:
+def test_by_key(tmp_path: Path, records: list[Any], words: list[str], delimiter: str, encoding: str) -> None:
     path = report(tmp_path / "report", records, delimiter, encoding)
-    assert outcome(path, make(email)) == ("key", BAD, 0, reasons)
+    assert outcome(path, keys()) == (3, BAD, words)
 
 
-def test_several_reasons_of_a_row_and_any_order(tmp_path: Path, make: Make) -> None:
-    said = [(41, "Bad phone number"), (3, "Bad date given"), (41, "Bad option given"), (41, "Bad phone number")]
+def test_several_reasons_of_a_row_and_any_order(tmp_path: Path) -> None:
+    said = [(41, "Bad phone number"), (3, "Bad date given"), (41, "Bad option given")]
     path = report(tmp_path / "report", [["who", "why"], *([email(n), why] for n, why in said)])
-    assert outcome(path, make(email)) == (
-        "key", [3, 41], 0, [("Bad date given",), ("Bad phone number", "Bad option given")],
-    )  # fmt: skip
-
-
-def test_records_that_name_no_row_are_counted(tmp_path: Path, make: Make) -> None:
-    strangers = [["nobody@example.com", "Bad date given"], ["", "Bad date given"]]
-    path = report(tmp_path / "report", [["email", "why"], *([email(n), "Bad date given"] for n in BAD), *strangers])
-    assert outcome(path, make(email))[:3] == ("key", BAD, 2)
-
-
-def test_a_column_of_other_contacts_mails_is_no_key(tmp_path: Path, make: Make) -> None:
-    """Two columns hold keys of this file in each record, and they name different rows."""
-    path = report(tmp_path / "report", [["a", "b"], *([email(n), email(n + 1)] for n in BAD)])
-    assert outcome(path, make(email))[:3] == (None, [], 3)
-
-
-@pytest.mark.parametrize("first", [0, 1, 2])
-def test_by_line_number_if_the_lines_are_quoted(tmp_path: Path, make: Make, first: int) -> None:
-    records = [["line", "value", "why"], *([n + first, f"note {n}", w] for n, w in zip(BAD, WORDS, strict=True))]
-    path = report(tmp_path / "report", records)
-    assert outcome(path, make(email)) == ("line", BAD, 0, REASONS)
+    assert outcome(path, keys()) == (2, [3, 41], ["Bad date given", "Bad phone number; Bad option given"])
 
 
 @pytest.mark.parametrize(
     "records",
     [
+        # Some record names nobody, early or late, so nobody knows of the other contacts.
+        [["email", "why"], *([email(n), "x"] for n in BAD), ["nobody@example.com", "x"]],
+        [["email", "why"], *([email(n), "x"] for n in BAD), ["", "x"]],
+        [["email", "why"], *([email(n % ROWS), "x"] for n in range(400)), ["nobody@example.com", "x"]],
+        # Two columns of keys that name different contacts.
+        [["a", "b"], *([email(n), email(n + 1)] for n in BAD)],
+        # Numbers of lines, with and without what stands in them.
         [["line", "why"], *([n + 2, "Type does not fit"] for n in BAD)],
-        [["line", "value", "why"], *([n + 2, "City", "Type does not fit"] for n in BAD)],
-        [["line", "value"], *([n + 2, n % 5] for n in BAD)],
-        [["line", "value"], [5, "note 3"], [19, "note 16"]],
-        [["why"], ["Type does not fit"], ["Type does not fit"], ["Type does not fit"]],
+        [["line", "value"], *([n + 2, f"note {n}"] for n in BAD)],
+        [["why"], ["Type does not fit"], ["Type does not fit"]],
     ],
 )
-def test_what_could_mean_several_rows_is_only_counted(tmp_path: Path, make: Make, records: list[Any]) -> None:
-    path = report(tmp_path / "report", records)
-    assert outcome(path, make(email))[:3] == (None, [], len(records) - 1)
+def test_what_is_no_column_of_keys_is_only_counted(tmp_path: Path, records: list[Any]) -> None:
+    assert outcome(report(tmp_path / "report", records), keys()) == (None, [], [])
 
 
-def test_external_ids_that_could_be_line_numbers(tmp_path: Path, make: Make) -> None:
-    """Ids from 2 on: a report of bare numbers may mean either; one that quotes the rows says which."""
-    file = make(lambda n: str(n + 3), BY_ID)
-    bare = report(tmp_path / "bare", [["?", "why"], *([n + 3, "Type does not fit"] for n in BAD)])
-    assert outcome(bare, file, BY_ID)[:3] == (None, [], 3)
-    quoting = report(tmp_path / "quoting", [["?", "note"], *([n + 3, f"note {n}"] for n in BAD)])
-    assert outcome(quoting, file, BY_ID)[:3] == ("key", BAD, 0)
-    lines = report(tmp_path / "lines", [["?", "note"], *([n + 2, f"note {n}"] for n in BAD)])
-    assert outcome(lines, file, BY_ID)[:3] == ("line", BAD, 0)
-
-
-def test_external_ids_beyond_the_lines_are_keys(tmp_path: Path, make: Make) -> None:
+def test_external_ids_that_could_be_line_numbers_are_no_keys(tmp_path: Path) -> None:
+    path = report(tmp_path / "report", [["?", "why"], *([n + 3, "Type does not fit"] for n in BAD)])
+    assert outcome(path, keys(of=lambda n: str(n + 3)))[0] is None
     path = report(tmp_path / "report", [["?", "why"], *([900_000 + n, "Type does not fit"] for n in BAD)])
-    assert outcome(path, make(lambda n: str(900_000 + n), BY_ID), BY_ID)[:3] == ("key", BAD, 0)
+    assert outcome(path, keys(of=lambda n: str(900_000 + n)))[:2] == (3, BAD)
 
 
 HOSTILE: dict[str, bytes] = {
@@ -160,46 +121,41 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_whatever_it_is_it_is_survived_in_little_memory(tmp_path: Path, make: Make, name: str) -> None:
-    path, file = tmp_path / "report", make(email)
+def test_whatever_it_is_it_is_survived_in_little_memory(tmp_path: Path, name: str) -> None:
+    path, of_file = tmp_path / "report", keys()
     path.write_bytes(HOSTILE[name])
     tracemalloc.start()
-    lines = outcome(path, file)[1]
+    # It is read again behind what the quote took in.
+    assert outcome(path, of_file)[0] == (1 if name == "a quote without end" else None)
     assert tracemalloc.get_traced_memory()[1] < 40_000_000
     tracemalloc.stop()
-    assert lines == ([3] if name == "a quote without end" else [])  # it is read again behind what the quote took in
-
-
-def test_a_quote_without_end_costs_only_what_follows_it_closely(tmp_path: Path, make: Make) -> None:
-    lines = [f"{email(n)},Bad date given" for n in BAD] + ['"never closed'] + ["filler,x"] * 150_000
-    path = tmp_path / "report"
-    path.write_text("\r\n".join(lines))
-    matched_by, matched, unmatched, _ = outcome(path, make(email))
-    assert (matched_by, matched) == (None, [])  # most of its records name nobody
-    assert unmatched > 10_000
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
-def test_any_bytes(tmp_path: Path, make: Make, data: bytes) -> None:
+def test_any_bytes(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "report"
     path.write_bytes(data)
-    matched_by, lines, unmatched, _ = outcome(path, make(email, rows=3))
-    assert (matched_by, lines) == (None, [])
-    assert unmatched >= 0
+    assert outcome(path, keys(rows=3), 3)[0] is None
 
 
-def test_a_report_on_every_one_of_many_rows_takes_little_memory(tmp_path: Path, make: Make) -> None:
-    file = make(email, rows=20_000)
+def test_a_report_on_every_one_of_many_rows_takes_little_memory(tmp_path: Path) -> None:
+    def of_file(cells: Collection[str]) -> Mapping[str, int]:
+        numbers = {cell: cell.removeprefix("user").removesuffix("@example.com") for cell in cells}
+        return {cell: int(number) for cell, number in numbers.items() if number.isdigit()}
+
     records = [["email", "why"], *([email(n), f"Bad date given in row {n}"] for n in range(20_000))]
-    random.Random(3).shuffle(records)
-    path = report(tmp_path / "report", records)
-    del records
+    random.Random(3).shuffle(rest := records[1:])
+    path = report(tmp_path / "report", [records[0], *rest])
+    del records, rest
     tracemalloc.start()
-    with ErrorReport(path, file, MAPPING.same_contact) as read:
-        assert (read.matched, read.matched_by) == (20_000, "key")
-        assert all(r.reasons == (f"Bad date given in row {r.row.line}",) for r in read.rejected())
-        assert list(read.others()) == []
+    with ErrorReport(path, ",", 20_000, of_file) as read:
+        assert read.named == 20_000
+        assert all(
+            reason == f"Bad date given in row {of_file([key])[key]}"
+            for batch in read.batches()
+            for key, reason in batch.items()
+        )
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
-    assert not [name for name in os.listdir(file.path.parent) if name.endswith(".matches")]
+    assert os.listdir(tmp_path) == ["report"]

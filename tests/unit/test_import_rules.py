@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from airflow_provider_connectif.api.imports import Import
-from airflow_provider_connectif.imports.account import Numbers, numbers_of
+from airflow_provider_connectif.imports.numbers import Numbers, numbers_of
 from airflow_provider_connectif.imports.requests import _may_be
 from airflow_provider_connectif.imports.rules import FATES, ON_EXISTING, Fate
-from airflow_provider_connectif.journal.import_state import ImportState, SentFile, has_open_files
+from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile, has_open_files
 
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OPEN: dict[str, Any] = {
@@ -81,12 +82,13 @@ def test_only_empty_fields_requires_to_override() -> None:
     assert all(flags.override_existing or not flags.update_only_empty_fields for flags in ON_EXISTING.values())
 
 
-def test_what_another_try_has_to_begin_with_is_not_remembered() -> None:
-    begun = SentFile(0, "a", 1, since=1.0)
-    failed = SentFile(1, "b", 1, since=1.0, import_id="x", is_settled=True, is_failed=True)
-    done = SentFile(2, "c", 1, since=1.0, import_id="y", is_settled=True)
-    saved = ImportState([begun, failed, done, SentFile(3, "d", 1)], False, {"tally": 1}).as_json()
-    assert ImportState.from_json(saved) == ImportState([begun, done], False, {"tally": 1})
+def test_a_state_is_read_as_it_was_saved() -> None:
+    begun = SentFile(0, 1, ["_name"], since=1.0)
+    failed = SentFile(1, 1, [], since=1.0, import_id="x", is_settled=True, is_failed=True)
+    state = ImportState([begun, failed], [Group([0, 1], 3, 1), Group([1], 2, is_counted=True)], False, False, {"a": 1})
+    assert ImportState.from_json(json.loads(json.dumps(state.as_json()))) == state
+    assert state.lost_since == 1.0
+    assert (state.open_ids, state.known_ids, state.groups_in(0)) == ([], {"x"}, [0])
 
 
 @pytest.mark.parametrize(
@@ -105,17 +107,22 @@ def test_what_is_no_state_is_none(state: Any) -> None:
 
 
 def test_a_state_of_an_earlier_version_is_read() -> None:
-    begun = SentFile(0, "a", 1, since=1.0)
-    saved = ImportState([begun], False, {"tally": 1}).as_json() | {"known": ["x"]}
-    assert ImportState.from_json(saved) == ImportState([begun], False, {"tally": 1})
+    old = {"file": 2, "digest": "a", "rows": 7, "since": 1.0, "import_id": "x", "is_settled": False, "is_failed": False}
+    found = ImportState.from_json({"files": [old], "is_all_sent": False, "run": {}, "known": ["x"]})
+    assert found is not None
+    assert found.files == [SentFile(2, 7, since=1.0, import_id="x")]
+    # Each contact was in one file then, and the lines of the journal's database bear its number.
+    assert found.groups[2] == Group([2], 7)
+    assert [group.is_counted for group in found.groups] == [True, True, False]
+    assert has_open_files({"files": [old]})
 
 
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        (ImportState([SentFile(0, "a", 1, since=1.0)]).as_json(), True),
-        (ImportState([SentFile(0, "a", 1, since=1.0, import_id="x")]).as_json(), True),
-        (ImportState([SentFile(0, "a", 1, since=1.0, import_id="x", is_settled=True)]).as_json(), False),
+        (ImportState([SentFile(0, 1, since=1.0)]).as_json(), True),
+        (ImportState([SentFile(0, 1, since=1.0, import_id="x")]).as_json(), True),
+        (ImportState([SentFile(0, 1, since=1.0, import_id="x", is_settled=True)]).as_json(), False),
         ({}, False),
         ({"is_read": True, "tally": {}}, False),  # a delivery by PATCH
         ({"files": [{"x": 1}]}, False),

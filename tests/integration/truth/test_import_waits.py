@@ -86,8 +86,9 @@ def test_an_hour_for_the_field_definitions_ends_the_attempt(
 
 def test_in_airflow_the_timeout_holds_for_the_first_upload(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     strict.update(import_faults=[{"status": 429, "headers": {"Retry-After": "120"}}])
+    arguments: dict[str, Any] = {"timeout": SHORT, "poll_interval": 0.1, "fields": "live"}
     with within(110):
-        run = run_in_airflow(run_dag, rows=rows(10), kind="ContactImportOperator", timeout=SHORT, fields="live")
+        run = run_in_airflow(run_dag, rows=rows(10), kind="ContactImportOperator", **arguments)
     assert run.state == "up_for_retry"
     assert run.summary["undelivered"] == 10
 
@@ -184,10 +185,10 @@ def test_leftovers_come_after_the_imports_of_an_earlier_attempt(
         ]
 
     strict.update(import_run_s=1.0)
-    process = Process(tmp_path, "night", import_rows, rows=source(1))
+    process = Process(tmp_path, "night", import_rows, rows=source(1), file_layout="shape", patch_leftovers=False)
     process.wait_until_it_says("file 15 of 15")
     process.kill()
-    run = import_rows("night", rows=source(2), tries_before=1, patch_leftovers=True, timeout=LONG)
+    run = import_rows("night", rows=source(2), tries_before=1, patch_leftovers=True, file_layout="shape", timeout=LONG)
     assert run.state == "success", run.error
     assert strict.contacts == as_contacts(source(2))
 

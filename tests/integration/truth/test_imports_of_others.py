@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.import_runs import FAST, FileStore, account, as_contacts, import_rows, rows, uploaded
+from tests.support.import_runs import FAST, account, as_contacts, import_rows, rows, uploaded
 from tests.support.journals import Process, deliver, journal_database
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run, run_in_airflow
@@ -162,15 +162,6 @@ def test_killed_between_upload_and_response_beside_another_system(
     run = import_rows("night", rows=rows(30), tries_before=1, timeout=SLOW, **remembering)
     only_ours(strict, run, rows(30))
     assert len(strict.uploads) == 2
-
-
-def test_killed_with_the_task_state_store(strict: StrictServer, airflow_db: None, tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "store.json")
-    strict.update(import_faults=[{"times": 1, "hang": "before"}], other_imports=OTHERS[:1])
-    process = Process(tmp_path, "night", import_rows, rows=rows(30), store=store)
-    until(lambda: strict.uploads)
-    process.kill()
-    only_ours(strict, import_rows("night", rows=rows(30), tries_before=1, store=store, timeout=SLOW), rows(30))
 
 
 # Nothing remembers, and the rows have changed: the older import must not end after the newer one. Also where the task

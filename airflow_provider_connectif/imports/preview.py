@@ -1,0 +1,119 @@
+"""What an import would make of a plan, and what that takes, beside the same by PATCH."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.imports.files import ImportFiles
+from airflow_provider_connectif.imports.job import Split
+from airflow_provider_connectif.imports.layout import Lines, refuse_columns
+from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL, Shapes, Survey
+from airflow_provider_connectif.imports.work_folder import work_folder
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.rows import InvalidRow
+from airflow_provider_connectif.reporting.progress import describe_seconds, plural, seconds_at_best
+from airflow_provider_connectif.reporting.report import Report
+
+
+class ImportPreview:
+    """Writes the files of an import, counts, and throws them away.
+
+    :param rules: of the import.
+    :param report: of the check.
+    :param quota: knows the account's allowance.
+    """
+
+    def __init__(self, rules: ImportRules, report: Report, quota: Quota) -> None:
+        self._rules = rules
+        self._report = report
+        self._quota = quota
+        self._files = self._patches = 0
+        self.valid: int | None = None
+        """Rows that would be delivered; ``None`` until the plan was looked at."""
+        self.overwrites = rules.on_existing == "update"
+
+    def check_columns(self, columns: Sequence[str] | None, resource: ContactResource) -> None:
+        """Refuse columns that cannot be a column of a file."""
+        refuse_columns(columns, resource.mapping)
+
+    def look(self, changes: PendingChanges, resource: ContactResource) -> None:
+        """Write the files, and throw them away."""
+        rules, shapes, mapping = self._rules, Shapes(), resource.mapping
+        layout = rules.layout(Survey.of(changes.batches(), shapes))
+        split = Split(changes, layout, shapes, Lines(mapping, rules.delimiter))
+        with (
+            work_folder("connectif-check-", rules.work_folder) as folder,
+            ImportFiles(
+                folder / "files",
+                mapping,
+                layout,
+                shapes,
+                delimiter=rules.delimiter,
+                max_file_bytes=rules.max_file_bytes,
+            ) as files,
+        ):
+            for batch in changes.batches():
+                for patch in batch:
+                    if split.is_by_patch(patch):
+                        self._patches += 1
+                        continue
+                    try:
+                        files.add(patch)
+                    except InvalidRow as invalid:
+                        self._report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
+            self._files = len(files.close())
+            self.valid = files.rows + self._patches
+
+    def summary(self) -> dict[str, Any]:
+        """``files``, ``run_requests``, ``run_duration_s``; of the same by PATCH ``patch_requests`` and its time."""
+        return {
+            "files": self._files,
+            "run_requests": self._requests,
+            "run_duration_s": self._seconds,
+            "patch_requests": self.valid or 0,
+            "patch_duration_s": self._patch_seconds,
+        }
+
+    def describe(self) -> str:
+        """How many are to import."""
+        by_patch = f", {self._patches:,} to send by PATCH" if self._patches else ""
+        return f"{(self.valid or 0) - self._patches:,} to import in {plural(self._files, 'file')}{by_patch}"
+
+    def log_cost(self) -> None:
+        """Log what both ways take, and a warning where PATCH would be faster."""
+        log, allowance = self._report.log, f"{self._quota.requests_per_minute:,} requests a minute"
+        log.info(
+            "By import: %s, at least %s and %s; how long Connectif processes a file is not documented",
+            plural(self._files, "file"),
+            plural(self._requests, "request"),
+            describe_seconds(self._seconds),
+        )
+        time = f"about {describe_seconds(self._patch_seconds)}" if self._patch_seconds else "less than a minute"
+        log.info("By PATCH: %s, at %s %s", plural(self.valid or 0, "request"), allowance, time)
+        if self._files and self._patch_seconds < self._seconds:
+            log.warning(
+                "PATCH would be faster: ContactPatchOperator takes the same arguments and keeps the same journal"
+            )
+
+    @property
+    def _requests(self) -> int:
+        """At least: each file is uploaded and polled once."""
+        return UPLOAD_AND_POLL * self._files + self._patches
+
+    @property
+    def _seconds(self) -> float:
+        """At best: each time the queue is full, and at the end, an import has to be polled twice."""
+        rounds = math.ceil(self._files / QUEUE_LENGTH)
+        return max(
+            rounds * self._rules.poll_interval_s, seconds_at_best(self._requests, self._quota.requests_per_minute)
+        )
+
+    @property
+    def _patch_seconds(self) -> float:
+        return seconds_at_best(self.valid or 0, self._quota.requests_per_minute)

@@ -1,0 +1,199 @@
+"""Which files a plan becomes: one for each shape of its contacts, or one for each column that may be empty.
+
+A shape is a set of filled columns. Columns of typed fields must not have blanks (help centre, article 360014217640), so
+no file mixes shapes, unless each of its columns is filled in every row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from airflow_provider_connectif.imports.layout import Columns
+from airflow_provider_connectif.records.changes import JsonValue, Patch
+
+QUEUE_LENGTH = 10
+"""Imports that may be queued, those of the app included (API guide "Custom error codes", E0401)."""
+
+FileLayout = Literal["auto", "shape", "column"]
+
+_Part = TypeVar("_Part")  # a shape, or a column: what contacts have in common
+
+UPLOAD_AND_POLL = 2
+"""Requests that a file takes at least."""
+
+_SAMPLE_EVERY = 50  # rows whose size is looked at
+_MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have an order each
+
+
+class Shapes:
+    """The shapes of patches, each as one tuple, whatever the order of its columns."""
+
+    def __init__(self) -> None:
+        self._sorted: dict[Columns, Columns] = {}
+
+    def of(self, properties: Mapping[str, JsonValue]) -> Columns:
+        """The columns that hold something: not ``None``, empty text or an empty list."""
+        filled = tuple(
+            [name for name, value in properties.items() if value is not None and value != "" and value != []]
+        )
+        shape = self._sorted.get(filled)
+        if shape is None:
+            shape = tuple(sorted(filled))
+            if len(self._sorted) < _MOST_ORDERS:
+                self._sorted[filled] = shape
+        return shape
+
+
+@dataclass
+class Survey:
+    """The shapes of a plan.
+
+    :param rows: contacts of each shape.
+    """
+
+    rows: Counter[Columns] = field(default_factory=Counter)
+    _sampled: int = 0
+    _key_bytes: int = 0
+    _cells: Counter[str] = field(default_factory=Counter)
+    _cell_bytes: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, batches: Iterable[Sequence[Patch]], shapes: Shapes) -> Survey:
+        """Look at every patch of a plan; at the size of some of them."""
+        survey, seen = cls(), 0
+        for batch in batches:
+            for patch in batch:
+                shape = shapes.of(patch.properties)
+                survey.rows[shape] += 1
+                if seen % _SAMPLE_EVERY == 0:
+                    survey._sample(patch, shape)
+                seen += 1
+        return survey
+
+    @property
+    def optional(self) -> Columns:
+        """The columns that some contact does not fill."""
+        names = Counter[str]()
+        for shape in self.rows:
+            names.update(shape)
+        return tuple(sorted(name for name, count in names.items() if count < len(self.rows)))
+
+    def rows_with(self, column: str) -> int:
+        """How many contacts fill a column."""
+        return sum(count for shape, count in self.rows.items() if column in shape)
+
+    def without(self, shapes: Iterable[Columns]) -> Survey:
+        """The same without the contacts of some shapes."""
+        left_out = set(shapes)
+        rows = Counter({shape: count for shape, count in self.rows.items() if shape not in left_out})
+        return Survey(rows, self._sampled, self._key_bytes, self._cells, self._cell_bytes)
+
+    def files(self, columns: Columns, rows: int, max_file_bytes: int) -> int:
+        """About how many files so many lines of these columns make."""
+        cells = sum(self._cell_bytes[name] / max(1, self._cells[name]) + 1 for name in columns)
+        line = self._key_bytes / max(1, self._sampled) + cells + 2
+        return max(1, math.ceil(rows * line / max_file_bytes))
+
+    def _sample(self, patch: Patch, shape: Columns) -> None:
+        self._sampled += 1
+        self._key_bytes += len(patch.key)
+        for name in shape:
+            self._cells[name] += 1
+            self._cell_bytes[name] += len(str(patch.properties[name]))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which files contacts go into.
+
+    :param columns: those that get a file of their own; ``None``: a file for each shape.
+    :param patched: shapes whose contacts go by PATCH.
+    :param files: about how many there are.
+    :param patches: contacts that go by PATCH.
+    """
+
+    columns: frozenset[str] | None = None
+    patched: frozenset[Columns] = frozenset()
+    files: int = 0
+    patches: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Uploads and PATCHes; polls depend on how long imports take."""
+        return self.files + self.patches
+
+    def parts(self, shape: Columns) -> list[Columns]:
+        """The columns of each file that holds a part of a contact, the one that every contact fills first."""
+        if self.columns is None:
+            return [shape]
+        common = tuple([name for name in shape if name not in self.columns])
+        own = [(name,) for name in shape if name in self.columns]
+        return [common, *own] if common or not own else [*own]
+
+
+def choose(
+    survey: Survey, file_layout: FileLayout, *, max_file_bytes: int, may_split: bool, leftovers: bool | None
+) -> Layout:
+    """The layout with the fewest requests.
+
+    :param may_split: whether a contact may come in several files.
+    :param leftovers: whether what is too much for the queue goes by PATCH; ``None``: a group of contacts does where
+        that takes fewer requests than its file.
+    """
+    ways = []
+    if file_layout != "column":
+        ways.append(_by_shape(survey, max_file_bytes, leftovers))
+    if file_layout != "shape" and may_split:
+        ways.append(_by_column(survey, max_file_bytes, leftovers))
+    return min(ways, key=lambda layout: layout.requests)
+
+
+def _by_shape(survey: Survey, max_file_bytes: int, leftovers: bool | None) -> Layout:
+    files = {shape: survey.files(shape, rows, max_file_bytes) for shape, rows in survey.rows.items()}
+    patched = _patched(files, survey.rows, QUEUE_LENGTH, leftovers)
+    return Layout(
+        None,
+        frozenset(patched),
+        sum(count for shape, count in files.items() if shape not in patched),
+        sum(survey.rows[shape] for shape in patched),
+    )
+
+
+def _by_column(survey: Survey, max_file_bytes: int, leftovers: bool | None) -> Layout:
+    rows = {name: survey.rows_with(name) for name in survey.optional}
+    files = {name: survey.files((name,), count, max_file_bytes) for name, count in rows.items()}
+    rare = _patched(files, rows, QUEUE_LENGTH - 1, leftovers)
+    patched = frozenset(shape for shape in survey.rows if not rare.isdisjoint(shape))
+    left = survey.without(patched)
+    columns = frozenset(left.optional)
+    layout = Layout(columns, patched)
+    lines = Counter[Columns]()
+    for shape, count in left.rows.items():
+        lines.update(dict.fromkeys(layout.parts(shape), count))
+    return Layout(
+        columns,
+        patched,
+        sum(left.files(part, count, max_file_bytes) for part, count in lines.items()),
+        sum(survey.rows[shape] for shape in patched),
+    )
+
+
+def _patched(files: Mapping[_Part, int], rows: Mapping[_Part, int], room: int, leftovers: bool | None) -> set[_Part]:
+    """What goes by PATCH.
+
+    :param room: files that the queue takes.
+    """
+    if leftovers is None:
+        return {part for part, count in files.items() if rows[part] < UPLOAD_AND_POLL * count}
+    patched, left = set[_Part](), sum(files.values())
+    if leftovers:
+        for part in sorted(files, key=lambda part: rows[part]):
+            if left <= room:
+                break
+            patched.add(part)
+            left -= files[part]
+    return patched

@@ -1,0 +1,136 @@
+"""Which files a plan becomes: never more than one for each column that may be empty, and one."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.imports.shapes import Layout, Shapes, Survey
+from airflow_provider_connectif.records.changes import Patch
+
+NAMES = tuple(f"p{n}" for n in range(10))
+
+
+def survey_of(rows: dict[tuple[str, ...], int]) -> Survey:
+    return Survey(Counter({tuple(sorted(shape)): count for shape, count in rows.items()}))
+
+
+def lines_of(layout: Layout, survey: Survey) -> Counter[tuple[str, ...]]:
+    """Lines by the columns of their file."""
+    lines = Counter[tuple[str, ...]]()
+    for shape, count in survey.rows.items():
+        if shape not in layout.patched:
+            lines.update(dict.fromkeys(layout.parts(shape), count))
+    return lines
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_pattern_takes_at_most_a_file_for_each_column_that_may_be_empty_and_one(seed: int) -> None:
+    dice = random.Random(seed)
+    fills = [dice.choice([0.0, 0.001, 0.1, 0.5, 0.9, 0.999, 1.0, 1.0]) for _ in NAMES]
+    shapes = Counter(
+        tuple(name for name, fill in zip(NAMES, fills, strict=True) if dice.random() < fill)
+        for _ in range(int(10 ** dice.uniform(2, 4)))
+    )
+    survey = Survey(shapes)
+    layout = ImportRules().layout(survey)
+    lines = lines_of(layout, survey)
+    assert layout.files == len(lines)
+    assert layout.patches == sum(shapes[shape] for shape in layout.patched)
+    assert layout.requests <= len(survey.optional) + 1
+    assert layout.requests <= len(shapes)
+    for shape in shapes:
+        parts = layout.parts(shape)
+        # Each property is in one file, and no file has a column that a contact in it does not fill.
+        assert sorted(name for part in parts for name in part) == sorted(shape)
+
+
+def test_few_shapes_take_a_file_each() -> None:
+    layout = ImportRules().layout(survey_of({("a", "b"): 500, ("a",): 300}))
+    assert (layout.columns, layout.files, layout.patches) == (None, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "columns", "files", "patches"),
+    [
+        ({}, {"c", "d", "e"}, 4, 0),
+        ({"file_layout": "shape"}, None, 8, 0),
+        ({"on_existing": "fill_empty"}, {"c", "d", "e"}, 4, 0),
+        ({"on_existing": "keep"}, None, 8, 0),  # the first of several files would create the contact
+    ],
+)
+def test_many_shapes_take_a_file_for_each_column(
+    arguments: dict[str, Any], columns: set[str] | None, files: int, patches: int
+) -> None:
+    rows = {
+        ("a", "b", *(name for bit, name in enumerate("cde") if number >> bit & 1)): 10 + number for number in range(8)
+    }
+    layout = ImportRules(**arguments).layout(survey_of(rows))
+    assert (layout.columns, layout.files, layout.patches) == (columns, files, patches)
+
+
+def test_a_file_layout_can_be_forced() -> None:
+    survey = survey_of({("a", "b"): 500, ("a",): 300})
+    assert ImportRules(file_layout="column").layout(survey).columns == {"b"}
+    assert ImportRules(file_layout="shape").layout(survey).columns is None
+
+
+def test_large_files_are_counted_too() -> None:
+    """By column each contact's key stands in several files: where these are large, files by shape are fewer."""
+    shapes = Shapes()
+    patches = [
+        Patch(n, f"a-long-address-{n:06}@example.com", {"x": "y" * 50, **dict.fromkeys("abcde"[: n % 6], "1")}, {})
+        for n in range(6000)
+    ]
+    survey = Survey.of([patches], shapes)
+    by_shape, by_column = (
+        ImportRules(file_layout=way, max_file_bytes=50_000).layout(survey)  # type: ignore[arg-type]
+        for way in ("shape", "column")
+    )
+    assert ImportRules(max_file_bytes=50_000).layout(survey).files == by_shape.files < by_column.files
+
+
+@pytest.mark.parametrize(
+    ("leftovers", "may_patch", "patched"),
+    [(None, True, {("a", "z")}), (None, False, set()), (False, True, set()), (True, True, set())],
+)
+def test_a_group_goes_by_patch_where_that_takes_fewer_requests_than_its_file(
+    leftovers: bool | None, may_patch: bool, patched: set[tuple[str, ...]]
+) -> None:
+    survey = survey_of({("a",): 500, ("a", "b"): 2, ("a", "z"): 1})
+    layout = ImportRules(patch_leftovers=leftovers).layout(survey, may_patch=may_patch)
+    assert layout.patched == patched
+
+
+def test_a_column_of_one_contact_needs_no_file_of_its_own() -> None:
+    rows = {("a", *(name for bit, name in enumerate("bcd") if number >> bit & 1)): 100 for number in range(8)} | {
+        ("a", "b", "z"): 1
+    }
+    layout = ImportRules().layout(survey_of(rows))
+    assert (layout.columns, layout.patched, layout.files) == ({"b", "c", "d"}, {("a", "b", "z")}, 4)
+
+
+def test_an_import_that_must_not_change_contacts_never_patches() -> None:
+    survey = survey_of({("a",): 1})
+    assert ImportRules().layout(survey).patches == 1
+    assert ImportRules(on_existing="fill_empty").layout(survey).patches == 0
+    assert ImportRules(on_existing="keep").layout(survey).patches == 0
+
+
+@pytest.mark.parametrize("file_layout", ["shape", "column"])
+def test_leftovers_are_what_the_queue_does_not_take(file_layout: Any) -> None:
+    names = [f"c{n:02}" for n in range(14)]
+    survey = survey_of({(name,): 10 + n for n, name in enumerate(names)})
+    layout = ImportRules(file_layout=file_layout, patch_leftovers=True).layout(survey)
+    assert layout.files <= 10
+    assert layout.patched == {(name,) for name in names[: len(layout.patched)]}
+
+
+def test_the_order_of_columns_and_blanks_make_no_shape() -> None:
+    shapes = Shapes()
+    made = [{"b": 1, "a": 2}, {"a": 1, "b": 0, "c": None}, {"a": False, "b": "x", "d": "", "e": []}]
+    assert {shapes.of(properties) for properties in made} == {("a", "b")}
