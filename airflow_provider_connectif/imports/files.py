@@ -61,9 +61,10 @@ class _OpenFile:
         self.size += len(line)
 
     def write_out(self) -> None:
-        with self.path.open("ab") as file:
-            file.write(b"".join(self.lines))
-        self.lines.clear()
+        if self.rows and self.lines:
+            with self.path.open("ab") as file:
+                file.write(b"".join(self.lines))
+            self.lines.clear()
 
     def finished(self) -> ImportFile:
         return ImportFile(self.number, self.path, self.columns, self.rows, self.size)
@@ -105,7 +106,6 @@ class ImportFiles:
         self._parts: dict[Columns, list[Columns]] = {}
         self._open: dict[Columns, _OpenFile] = {}
         self._all: list[_OpenFile] = []
-        self._held: dict[int, _OpenFile] = {}
         self._held_bytes = 0
         self._group_numbers: dict[tuple[int, ...], int] = {}
         self._group_of = array("i")
@@ -136,19 +136,26 @@ class ImportFiles:
         if parts is None:
             parts = self._parts[shape] = self._layout.parts(shape)
         lines = [self._lines.line(patch.key, columns, patch.properties) for columns in parts]
-        files = [self._file_for(columns, len(line)) for columns, line in zip(parts, lines, strict=True)]
-        for file, line in zip(files, lines, strict=True):
-            file.add(line)
-            self._held[file.number] = file
+        numbers: tuple[int, ...] = ()
+        for columns, line in zip(parts, lines, strict=True):
+            numbers += (self._file_for(columns, len(line)).number,)
+        for number, line in zip(numbers, lines, strict=True):
+            self._all[number].add(line)
             self._held_bytes += len(line)
         if self._held_bytes >= _MOST_HELD_BYTES:
             self._write_out()
         self.rows += 1
         is_complete = len(shape) == len(patch.properties)
         self.incomplete += not is_complete
-        group = self._group_for(tuple([file.number for file in files]))
+        group = self._group_numbers.get(numbers)
+        if group is None:
+            group = self._group_for(numbers)
         self.groups[group].rows += 1
-        self._note(patch.number, group)
+        if patch.number != len(self._group_of):
+            self._group_of.extend([NO_GROUP] * (patch.number + 1 - len(self._group_of)))
+            self._group_of[patch.number] = group
+        else:
+            self._group_of.append(group)
         return group, is_complete
 
     @property
@@ -182,15 +189,10 @@ class ImportFiles:
         return file
 
     def _group_for(self, files: tuple[int, ...]) -> int:
-        number = self._group_numbers.get(files)
-        if number is None:
-            if len(files) > 1 and len(self._group_numbers) >= _MOST_GROUPS:
-                return self._share_group(files)
-            number = self._group_numbers[files] = len(self.groups)
+        if len(files) == 1 or len(self._group_numbers) < _MOST_GROUPS:
+            self._group_numbers[files] = len(self.groups)
             self.groups.append(Group(list(files)))
-        return number
-
-    def _share_group(self, files: tuple[int, ...]) -> int:
+            return self._group_numbers[files]
         if self._shared_group is None:
             self._shared_group = len(self.groups)
             self.groups.append(Group([]))
@@ -198,16 +200,9 @@ class ImportFiles:
         group.files += [number for number in files if number not in group.files]
         return self._shared_group
 
-    def _note(self, number: int, group: int) -> None:
-        missing = number + 1 - len(self._group_of)
-        if missing > 0:
-            self._group_of.extend([NO_GROUP] * missing)
-        self._group_of[number] = group
-
     def _write_out(self) -> None:
-        for file in self._held.values():
+        for file in self._all:
             file.write_out()
-        self._held.clear()
         self._held_bytes = 0
 
 

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.requests import ImportRequests, QueueFull
+from airflow_provider_connectif.imports.requests import QueueFull
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.settlement import Settlement
-from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
@@ -20,9 +19,7 @@ from airflow_provider_connectif.reporting.verdict import Trouble, stop_verdict
 class Uploads:
     """The uploads of one run.
 
-    :param requests: to the API.
     :param watch: polls imports.
-    :param waiting: ends with the run.
     :param rules: of the run.
     :param save: writes down how far the run is.
     :param log: of the task.
@@ -30,16 +27,12 @@ class Uploads:
 
     def __init__(
         self,
-        requests: ImportRequests,
         watch: Watch,
-        waiting: Waiting,
         rules: ImportRules,
         save: Callable[[], None],
         log: Log,
     ) -> None:
-        self._requests = requests
         self._watch = watch
-        self._waiting = waiting
         self._rules = rules
         self._save = save
         self._log = log
@@ -86,14 +79,14 @@ class Uploads:
                 raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
             held = state.known_ids
             try:
-                one = self._requests.upload(file.path, sent, self._save, held, self._watch.until_none_is_open)
+                one = self._watch.requests.upload(file.path, sent, self._save, held, self._watch.until_none_is_open)
             except QueueFull as full:
                 if may_give_back():
                     return False
                 if not is_logged:
                     self._log.info("The queue of imports is full; those of the app count too. Waiting for room")
                     is_logged = True
-                self._waiting.before_retry(1, full.retry_after_s, self._rules.poll_interval_s)
+                self._watch.waiting.before_retry(1, full.retry_after_s, self._rules.poll_interval_s)
                 settlement.settle_due()
                 continue
             sent.import_id = one.id

@@ -122,10 +122,10 @@ class ContactPatchOperator(ContactsOperator):
             # Also those of an earlier attempt of this task, which may have imported.
             if found := journal.plan.with_open_imports(includes_mine=True):
                 # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
-                from airflow_provider_connectif.imports.earlier import earlier_imports
+                from airflow_provider_connectif.imports.earlier import EarlierImports
 
                 report = parts.report
-                earlier = earlier_imports(parts.client, journal, parts.mapping, report.effort, is_to_stop, report.log)
+                earlier = EarlierImports(parts.client, journal, parts.mapping, report.effort, is_to_stop, report.log)
                 for plan, state in found:
                     earlier.settle(plan, state)
 
