@@ -37,9 +37,11 @@ class Shapes:
 
     def of(self, properties: Mapping[str, JsonValue]) -> Columns:
         """The columns that hold something: not ``None``, empty text or an empty list."""
-        filled = tuple(
-            [name for name, value in properties.items() if value is not None and value != "" and value != []]
-        )
+        values = properties.values()
+        if None in values or "" in values or [] in values:
+            filled = tuple([name for name, value in properties.items() if value not in (None, "", [])])
+        else:
+            filled = tuple(properties)
         shape = self._sorted.get(filled)
         if shape is None:
             shape = tuple(sorted(filled))
