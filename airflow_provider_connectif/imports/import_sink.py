@@ -203,15 +203,17 @@ class ImportSink:
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal, with the imports that another process or attempt has to find."""
         is_kept = any(sent.is_open for sent in self._state.files)
-        with self._open:
-            if self._is_loaded and (self.is_deferred or is_kept):
-                self._saved.save(self.state)
-            elif self._is_loaded:
-                self._saved.forget()
-        if self._journal is not None and self.is_deferred:
-            self._journal.park(self.state, self.deadline)
-        elif self._journal is not None:
-            self._journal.close(verdict, keyless=keyless, keeps_plan=not self._is_loaded or is_kept)
+        try:
+            with self._open:
+                if self._is_loaded and (self.is_deferred or is_kept):
+                    self._saved.save(self.state)
+                elif self._is_loaded:
+                    self._saved.forget()
+        finally:
+            if self._journal is not None and self.is_deferred:
+                self._journal.park(self.state, self.deadline)
+            elif self._journal is not None:
+                self._journal.close(verdict, keyless=keyless, keeps_plan=not self._is_loaded or is_kept)
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> None:
         """Wait for what earlier runs of the sync have left at Connectif.
