@@ -42,6 +42,10 @@ class Cause(StrEnum):
     """The server has told nothing, and the documented allowance is reached."""
 
 
+TOLD_BY_SERVER = frozenset({Cause.REFUSED, Cause.USED_UP})
+"""The other causes are our own prudence, and take a minute."""
+
+
 @dataclass(frozen=True)
 class Leave:
     """When the next request may leave.

@@ -168,7 +168,7 @@ class RequestSink:
         """Seconds that are left of the time that the run may take."""
         return self._sender.time_left_s
 
-    def leave_alone(self, error: Error, asked_s: float) -> None:
+    def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
         self._sender.leave_alone(error, asked_s)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from airflow_provider_connectif.api.quota import Quota, Wait
 from airflow_provider_connectif.api.transport import Answer
-from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.api.window import TOLD_BY_SERVER, Cause
 from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
@@ -19,9 +19,6 @@ from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind
 from airflow_provider_connectif.reporting.report import Report
-
-_ASKED_FOR = frozenset({Cause.REFUSED, Cause.USED_UP})  # the other causes are our own prudence, and take a minute
-
 
 Spread = Callable[[int], Sequence[Patch]]
 
@@ -202,7 +199,7 @@ class RequestSender:
         wait = self._quota.wait
         if wait is not None and self.may_defer:
             self._defer_for(wait)
-        elif wait is not None and wait.cause in _ASKED_FOR:
+        elif wait is not None and wait.cause in TOLD_BY_SERVER:
             self.leave_alone(None, wait.until - time.time())
         elif wait is None and (asked := self._asked_wait()) is not None:
             self.leave_alone(asked[1], asked[0].until - time.time())

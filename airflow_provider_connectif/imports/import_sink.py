@@ -252,7 +252,7 @@ class ImportSink:
     def look_at_the_clock(self) -> None:
         """What is waited for has its own time limit."""
 
-    def leave_alone(self, error: Error, asked_s: float) -> None:
+    def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: one that is too long ends the run."""
         if asked_s > self.longest_pause_s:
             self._own_stop = Stop(StopKind.LEFT_ALONE, error, asked_s, self.longest_pause_s)

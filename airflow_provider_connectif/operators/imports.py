@@ -55,7 +55,7 @@ class ContactImportOperator(ContactsOperator):
         seconds. Default 20 seconds.
     :param timeout: from the first upload to the end of the last import, for each attempt: a timedelta, or seconds.
         Default 6 hours: how long imports take is not documented, and a nightly one that takes longer should be looked
-        at before the next.
+        at before the next. Before that the field definitions have as long. Reading the source does not count.
     :param max_file_bytes: every file is smaller. Default 48 MB; Connectif takes 50 MB.
     :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH where that takes fewer requests than
         its file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: where there are more files
@@ -152,8 +152,11 @@ class ContactImportOperator(ContactsOperator):
     def _more_settings(self) -> dict[str, Any]:
         from airflow_provider_connectif.imports.import_sink import WITHOUT_DEFINITIONS
 
-        way = self._rules(Start({}), {}).way
-        return {"way": way, "without_definitions": WITHOUT_DEFINITIONS}
+        return {
+            "way": self._rules(Start({}), {}).way,
+            "without_definitions": WITHOUT_DEFINITIONS,
+            "definitions_timeout_s": _seconds("timeout", self.timeout),
+        }
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on

@@ -106,7 +106,7 @@ class CheckSink:
     def look_at_the_clock(self) -> None:
         """A check waits for nothing."""
 
-    def leave_alone(self, error: Error, asked_s: float) -> None:
+    def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: a check does not wait for one that is too long."""
         if asked_s > self.longest_pause_s:
             self.stop = Stop(StopKind.LEFT_ALONE, error, asked_s, self.longest_pause_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,11 +16,13 @@ from airflow_provider_connectif.api.errors import (
     QuotaClosed,
     TooManyRequestsError,
 )
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.window import TOLD_BY_SERVER
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.records.outcomes import Error, StopKind, describe_error
-from airflow_provider_connectif.reporting.progress import Log
+from airflow_provider_connectif.reporting.progress import Log, describe_seconds
 
 _POLL_S = 0.25
 UNCHECKED = "custom fields are not checked before sending, their values are sent by their own type"
@@ -30,13 +33,13 @@ _STOP_KINDS: dict[Action | None, StopKind] = {Action.FAIL: StopKind.FAIL, Action
 class DefinitionsError(Exception):
     """The definitions could not be read, and the run must not go on without.
 
-    :param error: the last response.
+    :param error: the last response; ``None``: the rate limit is used up.
     :param kind: how the run ends.
     :param asked_s: with :attr:`StopKind.LEFT_ALONE`: seconds for which Connectif asks to be left alone.
     """
 
-    def __init__(self, error: Error, kind: StopKind, asked_s: float = 0.0) -> None:
-        super().__init__(describe_error(error))
+    def __init__(self, error: Error | None, kind: StopKind, asked_s: float = 0.0) -> None:
+        super().__init__("the rate limit is used up" if error is None else describe_error(error))
         self.error = error
         self.kind = kind
         self.asked_s = asked_s
@@ -46,6 +49,7 @@ class FieldsClient(Protocol):
     """What is needed of the API's client."""
 
     tries: int
+    quota: Quota
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """All definitions."""
@@ -59,27 +63,31 @@ def fetch_definitions(
     consequence: str = UNCHECKED,
     *,
     longest_wait_s: float,
+    timeout_s: float | None = None,
 ) -> list[Field] | None:
     """Read the account's field definitions.
 
     :param stopped: whether the run was told to stop; looked at while waiting.
     :param tell_failure: is told of each request that failed and is tried again, in words.
     :param consequence: what it means for the run that there are no definitions, for the log.
-    :param longest_wait_s: a ``Retry-After`` of more seconds is not waited for.
+    :param longest_wait_s: a delay of more seconds that Connectif asks for is not waited for.
+    :param timeout_s: seconds for all of it: requests, retries and the rate limit. Default: no limit.
     :return: ``None`` where the key lacks the scope, so that contacts might still be written. It is logged once, with
         what that means.
-    :raises DefinitionsError: a refused key, a response that is none of definitions, or none at all, in each attempt. To
-        go on without would leave every value unchecked.
+    :raises DefinitionsError: a refused key, a response that is none of definitions, or none at all, in each attempt; or
+        the time is over. To go on without would leave every value unchecked.
     :raises QuotaClosed: the run was told to stop.
     """
     policy = ResponsePolicy()  # what an author changes is about contacts
+    limits = _Limits(client.quota, stopped, longest_wait_s, timeout_s)
     failures = 0
     while True:
         error: Error
         action: Action | None  # None: a 2xx that is none of definitions
         try:
-            return _fields(_unless_stopped(client.list_contact_fields, stopped))
+            return _fields(_within(limits, client.list_contact_fields))
         except TooManyRequestsError:
+            limits.check()
             continue  # the next request waits for the window; never counts as an attempt
         except (ConnectifHttpError, NoAnswerError) as failure:
             if isinstance(failure, ConnectifHttpError) and failure.status == 403:
@@ -100,10 +108,36 @@ def fetch_definitions(
         if asked_s > longest_wait_s:
             raise DefinitionsError(error, StopKind.LEFT_ALONE, asked_s)
         tell_failure(describe_error(error))
-        _pause(retry_delay_s(failures, asked_s), stopped)
+        _pause(limits, retry_delay_s(failures, asked_s))
 
 
-def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callable[[], bool]) -> list[Mapping[str, Any]]:
+class _Limits:
+    """How long the definitions are waited for."""
+
+    def __init__(
+        self, quota: Quota, stopped: Callable[[], bool], longest_wait_s: float, timeout_s: float | None
+    ) -> None:
+        self._quota = quota
+        self._stopped = stopped
+        self._longest_wait_s = longest_wait_s
+        self._timeout_s = math.inf if timeout_s is None else timeout_s
+        self._began_at = time.monotonic()
+
+    def check(self) -> None:
+        """Wait on, or not; see :func:`fetch_definitions`."""
+        if self._stopped():
+            raise QuotaClosed("the run was told to stop")
+        wait = self._quota.wait
+        asked_s = 0.0 if wait is None or wait.cause not in TOLD_BY_SERVER else wait.until - time.time()
+        if asked_s > self._longest_wait_s:
+            raise DefinitionsError(None, StopKind.LEFT_ALONE, asked_s)
+        if time.monotonic() - self._began_at >= self._timeout_s:
+            waits_for = "" if wait is None else ", the rate limit is used up"
+            words = f"the timeout of {describe_seconds(self._timeout_s)} is over{waits_for}"
+            raise DefinitionsError(NoAnswerError(words), StopKind.NO_DEFINITIONS)
+
+
+def _within(limits: _Limits, ask: Callable[[], list[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
     """Ask in a thread of its own, so that a task that is killed does not wait for a response that may not come.
 
     Whatever the thread raises is raised here: a fault that was lost would look like an account without definitions.
@@ -118,10 +152,9 @@ def _unless_stopped(ask: Callable[[], list[Mapping[str, Any]]], stopped: Callabl
 
     thread = threading.Thread(target=run, name="connectif-fields", daemon=True)
     thread.start()
-    while thread.is_alive() and not stopped():
+    while thread.is_alive():
+        limits.check()
         thread.join(_POLL_S)
-    if not response.done():
-        raise QuotaClosed("the run was told to stop")
     error = response.exception()
     if error is not None and not isinstance(error, Exception):  # such as SystemExit: it must not end this process
         raise RuntimeError(f"reading the field definitions was ended by {type(error).__name__}")
@@ -142,8 +175,9 @@ def _fields(definitions: list[Mapping[str, Any]]) -> list[Field]:
     return fields
 
 
-def _pause(seconds: float, stopped: Callable[[], bool]) -> None:
+def _pause(limits: _Limits, seconds: float) -> None:
     until = time.monotonic() + seconds
     nothing = threading.Event()
-    while not stopped() and (left := until - time.monotonic()) > 0:
+    while (left := until - time.monotonic()) > 0:
+        limits.check()
         nothing.wait(min(left, _POLL_S))

@@ -53,6 +53,7 @@ class RunSettings:
     :param budget: how many refused rows are too many.
     :param live_fields: check against the account's own field definitions, read once where something needs them.
     :param without_definitions: what it means for the run if they cannot be had, for the log.
+    :param definitions_timeout_s: seconds in which they must be there. Default: no limit but that of each request.
     :param full_refresh: with a journal: send every row, changed or not.
     :param retry_rejected: with a journal: send rows again that were refused as they are.
     :param way: of delivery, where it is one after which Connectif need not hold what was sent.
@@ -67,6 +68,7 @@ class RunSettings:
     budget: FailureBudget
     live_fields: bool
     without_definitions: str = UNCHECKED
+    definitions_timeout_s: float | None = None
     full_refresh: bool = False
     retry_rejected: bool = False
     way: str = ""
@@ -374,6 +376,7 @@ class Run:
                 report.effort.add_failure,
                 self._settings.without_definitions,
                 longest_wait_s=self.sink.longest_pause_s,
+                timeout_s=self._settings.definitions_timeout_s,
             )
         except QuotaClosed:
             return mapping

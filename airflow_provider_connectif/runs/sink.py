@@ -87,7 +87,7 @@ class Sink(Protocol):
     def look_at_the_clock(self) -> None:
         """Called several times a second while the run waits for something else."""
 
-    def leave_alone(self, error: Error, asked_s: float) -> None:
+    def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
 
     def summary(self) -> dict[str, Any]:

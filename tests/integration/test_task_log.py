@@ -163,7 +163,10 @@ def test_requests_that_fail_and_are_tried_again_are_told_with_their_cause(
     told = lines()
     failed = rf"requests? \((\d) failed and tried again, last: {cause}"
     counts = [int(found[1]) for line in told if line.startswith("Progress") and (found := re.search(failed, line))]
-    assert set(counts) == {1, 2}, told
+    # How many lines fall between two retries depends on their random delays.
+    assert counts, told
+    assert counts == sorted(counts), told
+    assert set(counts) <= {1, 2}, told
     assert any("(2 failed and tried again" in line for line in told if not line.startswith("Progress"))  # the end's
 
 

@@ -49,6 +49,41 @@ def test_the_timeout_holds_while_429_is_waited_out(strict: StrictServer, airflow
     assert (run.summary["undelivered"], account(run.summary)) == (10, 10)
 
 
+# The field definitions come before the first upload; they have as long.
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "headers": {"Retry-After": "30"}},
+        {"status": 503, "headers": {"Retry-After": "30"}},
+        {"hang": "before"},
+    ],
+    ids=["429", "503", "no response"],
+)
+def test_the_timeout_holds_for_the_field_definitions(
+    strict: StrictServer, airflow_db: None, fault: dict[str, Any], deferrable: bool
+) -> None:
+    strict.update(fields_fault=fault)
+    with within(8):
+        run = import_rows(rows=rows(10), fields="live", deferrable=deferrable, timeout=timedelta(seconds=2))
+    assert run.state == "up_for_retry"
+    assert "The field definitions cannot be read (the timeout of 2.0 s is over" in str(run.error)
+    assert ("the rate limit is used up" in str(run.error)) is (fault.get("status") == 429)
+    assert (run.summary["read"], strict.uploads) == (0, [])
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_an_hour_for_the_field_definitions_ends_the_attempt(
+    strict: StrictServer, airflow_db: None, deferrable: bool
+) -> None:
+    strict.update(fields_fault={"status": 429, "headers": {"Retry-After": "3600"}})
+    with within(8):
+        run = import_rows(rows=rows(10), fields="live", deferrable=deferrable, timeout=LONG)
+    assert run.state == "up_for_retry"
+    assert "longest_wait of the connection, 2 min" in str(run.error)
+    assert "outlasts it" in str(run.error)
+
+
 def test_in_airflow_the_timeout_holds_for_the_first_upload(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     strict.update(import_faults=[{"status": 429, "headers": {"Retry-After": "30"}}])
     with within(30):
