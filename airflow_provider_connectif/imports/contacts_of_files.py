@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import NO_GROUP
@@ -27,18 +27,6 @@ class Found(NamedTuple):
     key: str
     row: Row | None
     digest: str | None
-
-
-class ContactsOfFiles(Protocol):
-    """The contacts of a run's files.
-
-    ``is_written``: keys are as they stand in the journal's tables.
-    """
-
-    is_written: bool
-
-    def find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
-        """The contacts of a file, by those of these texts that are their keys."""
 
 
 class PlannedContacts:
@@ -97,3 +85,7 @@ class StoredContacts:
             for key, contact in written.items()
             if (row := there.get(contact)) is not None
         }
+
+
+ContactsOfFiles = PlannedContacts | StoredContacts
+"""The contacts of a run's files. ``is_written``: keys are as they stand in the journal's tables."""

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.imports.contacts_of_files import StoredContacts
-from airflow_provider_connectif.imports.report_download import KeepReport, ReportClient, Reports
-from airflow_provider_connectif.imports.requests import ImportClient, ImportRequests
+from airflow_provider_connectif.imports.report import KeepReport, Reports
 from airflow_provider_connectif.imports.rules import ON_EXISTING, ImportRules
 from airflow_provider_connectif.imports.settlement import Account, Settlement
-from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.outcomes import TakenOver
+from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.progress import Log
 from airflow_provider_connectif.reporting.rejects import Rejects
@@ -31,78 +29,49 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
 
 
-class EarlierClient(ImportClient, ReportClient, Protocol):
-    """What is needed of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
-
-    longest_wait_s: float
-
-
-def earlier_imports(
-    client: EarlierClient,
-    journal: Journal,
-    mapping: ContactMapping,
-    effort: Effort,
-    is_stopped: Callable[[], bool],
-    log: Log,
-) -> EarlierImports:
-    """For a run that does not import itself.
-
-    It waits as long as an import does by default, and looks at responses as an import does: the author's
-    ``on_response`` is about contacts only.
-
-    :param effort: of the run.
-    :param is_stopped: whether the run was told to stop.
-    """
-    rules = ImportRules()
-    waiting = Waiting(rules, effort, is_stopped, log, client.longest_wait_s)
-    requests = ImportRequests(client, rules, ResponsePolicy(), waiting, log, effort.add_failure)
-    return EarlierImports(client, rules, Watch(requests, rules, waiting, log), waiting, journal, mapping, log)
-
-
 class EarlierImports:
     """Settles open imports of earlier runs by their plans. Their rows are in no count of this run.
 
     :param client: of the API.
-    :param rules: of this run.
-    :param watch: polls imports.
-    :param waiting: ends with this run.
     :param journal: open.
-    :param mapping: tells how contact keys are compared.
-    :param log: where each end is told.
+    :param mapping: tells when two contact keys are the same.
+    :param effort: of this run.
+    :param is_stopped: whether this run was told to stop.
+    :param log: of the task.
+    :param rules: of this run, where it imports. Otherwise it waits as long as an import does by default.
     :param keep_report: where error reports are kept; ``None``: nowhere.
     """
 
     def __init__(
         self,
-        client: ReportClient,
-        rules: ImportRules,
-        watch: Watch,
-        waiting: Waiting,
+        client: Client,
         journal: Journal,
         mapping: ContactMapping,
+        effort: Effort,
+        is_stopped: Callable[[], bool],
         log: Log,
+        rules: ImportRules | None = None,
         keep_report: KeepReport | None = None,
     ) -> None:
         self._client = client
-        self._rules = rules
-        self._watch = watch
-        self._waiting = waiting
         self._journal = journal
         self._mapping = mapping
         self._log = log
+        self._rules = rules or ImportRules()
         self._keep_report = keep_report
+        self._watch = Watch(client, self._rules, effort, is_stopped, log)
 
     def settle(self, plan: Plan, state: Mapping[str, Any]) -> None:
         """Wait for the imports of one plan, write what became of their rows, and delete the plan.
 
-        :raises Trouble: the time of this run is over, or the key is refused; the plan stays.
+        :raises Trouble: the time of this run has ended, or the key is refused; the plan stays.
         """
-        run = state.get("run") or {}
-        found = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False, "run": dict(run)})
+        run = dict(state.get("run") or {})
+        found = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False, "run": run})
         if found is None:
-            return  # has_open_files has read the same
+            return  # such a state has no open imports either
         self._log.warning("An earlier run (%s) has left imports open: waiting for them first", plan.run_id)
-        self._waiting.describe = lambda: f"for the earlier run {plan.run_id}: {self._watch.describe(found.files)}"
+        self._watch.waiting.describe = lambda: f"for the earlier run {plan.run_id}: {self._watch.describe(found.files)}"
         journal = self._journal.of_plan(plan, int(run.get("generation", 0)))
         saved = run.get("on_existing")
         rules = replace(self._rules, on_existing=next((known for known in ON_EXISTING if known == saved), "update"))
@@ -113,7 +82,7 @@ class EarlierImports:
                 found,
                 rules,
                 self._watch,
-                Reports(self._client, folder, self._keep_report, self._log, self._waiting.pause),
+                Reports(self._client, folder, self._keep_report, self._log, self._watch.waiting.pause),
                 StoredContacts(journal, self._mapping, found),
                 journal,
                 account,

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.layout import Columns, Lines
+from airflow_provider_connectif.imports.layout import Columns, Lines, Writers
 from airflow_provider_connectif.imports.shapes import Layout, Shapes
 from airflow_provider_connectif.journal.import_state import Group, SentFile
 from airflow_provider_connectif.records.changes import Patch
@@ -26,48 +26,49 @@ _MOST_HELD_BYTES = 2_000_000  # of lines, before they are written to their files
 _MOST_GROUPS = 1000  # further ones share one, which is settled with the last of all their files
 
 
-@dataclass(frozen=True)
 class ImportFile:
     """One file on disk: UTF-8 without byte order mark, lines end with CRLF, the first is the header.
 
+    While it is written no handle stays open: lines are held until there are enough of them. ``rows``: lines without the
+    header. ``size``: bytes.
+
+    :param folder: that it is in.
     :param number: in this run.
     :param columns: field ids, without the contact key's.
-    :param rows: lines without the header; at least one.
-    :param size: the file's bytes.
+    :param header: the first line.
     """
 
-    number: int
-    path: Path
-    columns: Columns
-    rows: int
-    size: int
-
-
-class _OpenFile:
-    """A file that is being written: no handle stays open, lines are held until there are enough of them."""
-
-    __slots__ = ("columns", "lines", "number", "path", "rows", "size")
+    __slots__ = ("_lines", "columns", "number", "path", "rows", "size")
 
     def __init__(self, folder: Path, number: int, columns: Columns, header: bytes) -> None:
         self.number = number
         self.path = folder / f"contacts-{number:06}.csv"
         self.columns = columns
-        self.lines = [header]
+        self._lines = [header]
         self.rows = 0
         self.size = len(header)
 
     def add(self, line: bytes) -> None:
-        self.lines.append(line)
+        """Add a line."""
+        self._lines.append(line)
         self.rows += 1
         self.size += len(line)
 
     def write_out(self) -> None:
-        with self.path.open("ab") as file:
-            file.write(b"".join(self.lines))
-        self.lines.clear()
+        """Write the lines that are held; nothing of a file without rows."""
+        if self.rows and self._lines:
+            with self.path.open("ab") as file:
+                file.write(b"".join(self._lines))
+            self._lines.clear()
 
-    def finished(self) -> ImportFile:
-        return ImportFile(self.number, self.path, self.columns, self.rows, self.size)
+
+@dataclass
+class _Part:
+    """What files of the same columns have in common, and the one of them that is being filled."""
+
+    columns: Columns
+    writers: Writers
+    file: ImportFile | None = None
 
 
 class ImportFiles:
@@ -103,10 +104,9 @@ class ImportFiles:
         self._shapes = shapes or Shapes()
         self._lines = Lines(mapping, delimiter)
         self._max_file_bytes = max_file_bytes
-        self._parts: dict[Columns, list[Columns]] = {}
-        self._open: dict[Columns, _OpenFile] = {}
-        self._all: list[_OpenFile] = []
-        self._held: dict[int, _OpenFile] = {}
+        self._parts: dict[Columns, list[_Part]] = {}
+        self._part_by_columns: dict[Columns, _Part] = {}
+        self._all: list[ImportFile] = []
         self._held_bytes = 0
         self._group_numbers: dict[tuple[int, ...], int] = {}
         self._group_of = array("i")
@@ -135,21 +135,31 @@ class ImportFiles:
         shape = self._shapes.of(patch.properties)
         parts = self._parts.get(shape)
         if parts is None:
-            parts = self._parts[shape] = self._layout.parts(shape)
-        lines = [self._lines.line(patch.key, columns, patch.properties) for columns in parts]
-        files = [self._file_for(columns, len(line)) for columns, line in zip(parts, lines, strict=True)]
-        for file, line in zip(files, lines, strict=True):
-            file.add(line)
-            self._held[file.number] = file
+            parts = self._parts[shape] = [self._part_of(columns) for columns in self._layout.parts(shape)]
+        lines = [self._lines.line(patch.key, part.writers, patch.properties) for part in parts]
+        numbers: tuple[int, ...] = ()
+        for part, line in zip(parts, lines, strict=True):
+            file = part.file
+            if file is None or file.size + len(line) >= self._max_file_bytes:
+                file = self._begin_file(part, len(line))
+            numbers += (file.number,)
+        for number, line in zip(numbers, lines, strict=True):
+            self._all[number].add(line)
             self._held_bytes += len(line)
         if self._held_bytes >= _MOST_HELD_BYTES:
             self._write_out()
         self.rows += 1
         is_complete = len(shape) == len(patch.properties)
         self.incomplete += not is_complete
-        group = self._group_for(tuple([file.number for file in files]))
+        group = self._group_numbers.get(numbers)
+        if group is None:
+            group = self._group_for(numbers)
         self.groups[group].rows += 1
-        self._note(patch.number, group)
+        if patch.number != len(self._group_of):
+            self._group_of.extend([NO_GROUP] * (patch.number + 1 - len(self._group_of)))
+            self._group_of[patch.number] = group
+        else:
+            self._group_of.append(group)
         return group, is_complete
 
     @property
@@ -166,32 +176,30 @@ class ImportFiles:
         self._write_out()
         common = self._layout.columns
 
-        def order(file: _OpenFile) -> tuple[bool, int, int]:
+        def order(file: ImportFile) -> tuple[bool, int, int]:
             return common is not None and not common.isdisjoint(file.columns), -file.rows, file.number
 
-        return [file.finished() for file in sorted(self._all, key=order) if file.rows]
+        return [file for file in sorted(self._all, key=order) if file.rows]
 
-    def _file_for(self, columns: Columns, length: int) -> _OpenFile:
-        file = self._open.get(columns)
-        if file is not None and file.size + length < self._max_file_bytes:
-            return file
-        header = self._lines.header(columns)
+    def _part_of(self, columns: Columns) -> _Part:
+        part = self._part_by_columns.get(columns)
+        if part is None:
+            part = self._part_by_columns[columns] = _Part(columns, self._lines.writers(columns))
+        return part
+
+    def _begin_file(self, part: _Part, length: int) -> ImportFile:
+        header = self._lines.header(part.columns)
         if len(header) + length >= self._max_file_bytes:
             raise InvalidRow([f"the row takes {length:,} bytes, too many for a file of {self._max_file_bytes:,}"])
-        file = self._open[columns] = _OpenFile(self.folder, len(self._all), columns, header)
-        self._all.append(file)
-        return file
+        part.file = ImportFile(self.folder, len(self._all), part.columns, header)
+        self._all.append(part.file)
+        return part.file
 
     def _group_for(self, files: tuple[int, ...]) -> int:
-        number = self._group_numbers.get(files)
-        if number is None:
-            if len(files) > 1 and len(self._group_numbers) >= _MOST_GROUPS:
-                return self._share_group(files)
-            number = self._group_numbers[files] = len(self.groups)
+        if len(files) == 1 or len(self._group_numbers) < _MOST_GROUPS:
+            self._group_numbers[files] = len(self.groups)
             self.groups.append(Group(list(files)))
-        return number
-
-    def _share_group(self, files: tuple[int, ...]) -> int:
+            return self._group_numbers[files]
         if self._shared_group is None:
             self._shared_group = len(self.groups)
             self.groups.append(Group([]))
@@ -199,16 +207,9 @@ class ImportFiles:
         group.files += [number for number in files if number not in group.files]
         return self._shared_group
 
-    def _note(self, number: int, group: int) -> None:
-        missing = number + 1 - len(self._group_of)
-        if missing > 0:
-            self._group_of.extend([NO_GROUP] * missing)
-        self._group_of[number] = group
-
     def _write_out(self) -> None:
-        for file in self._held.values():
+        for file in self._all:
             file.write_out()
-        self._held.clear()
         self._held_bytes = 0
 
 
@@ -229,7 +230,7 @@ def write_again(
     folder.mkdir(mode=0o700, parents=True)
     lines, shapes = Lines(mapping, delimiter, types), Shapes()
     made = {
-        sent.file: _OpenFile(folder, sent.file, tuple(sent.columns), lines.header(tuple(sent.columns)))
+        sent.file: ImportFile(folder, sent.file, tuple(sent.columns), lines.header(tuple(sent.columns)))
         for sent in files
     }
     for batch in contacts:
@@ -237,7 +238,7 @@ def write_again(
             filled = set(shapes.of(patch.properties))
             for number in group.files:
                 if number in made and filled.issuperset(made[number].columns):
-                    made[number].add(lines.line(patch.key, made[number].columns, patch.properties))
+                    made[number].add(lines.line(patch.key, lines.writers(made[number].columns), patch.properties))
         for file in made.values():
             file.write_out()
-    return {number: file.finished() for number, file in made.items()}
+    return made

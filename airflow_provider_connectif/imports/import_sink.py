@@ -11,19 +11,16 @@ from typing import Any
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.earlier import EarlierImports
 from airflow_provider_connectif.imports.job import ImportJob, Plan
 from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.patching import FirstPatch
-from airflow_provider_connectif.imports.report_download import KeepReport, Reports
-from airflow_provider_connectif.imports.requests import ImportRequests
+from airflow_provider_connectif.imports.report import KeepReport, Reports
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.saved import SavedImports
 from airflow_provider_connectif.imports.settlement import Account
-from airflow_provider_connectif.imports.waiting import Waiting
-from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.imports.watch import Watch, listed
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -38,7 +35,6 @@ from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 LEFTOVERS_AT_ONCE = 8
 WITHOUT_DEFINITIONS = "an import cannot take custom fields that it does not know"
 _IDS_IN_SUMMARY = 20
-_IDS_IN_LOG = 3
 _INTERVALS_WHEN_FULL = 3  # before a queue is tried again that is full of imports of others
 _GRACE_S = 60.0  # a trigger ends waiting by itself; this is for one that nobody runs
 
@@ -87,17 +83,14 @@ class ImportSink:
         self._account = Account(report.tally, report.rejects)
         self._open = ExitStack()
         self.summary_is_complete = not rules.comes_back
-        self._waiting = Waiting(rules, report.effort, lambda: self._is_to_stop(), self._log, client.longest_wait_s)
-        requests = ImportRequests(client, rules, ResponsePolicy(), self._waiting, self._log, report.effort.add_failure)
-        self._watch = Watch(requests, rules, self._waiting, self._log)
+        watch = Watch(client, rules, report.effort, lambda: self._is_to_stop(), self._log)
+        self._waiting = watch.waiting
         self._job = ImportJob(
             rules,
             saved,
             self._account,
             lambda folder: Reports(client, folder, keep_report, report.log, self._waiting.pause),
-            requests,
-            self._waiting,
-            self._watch,
+            watch,
             sender,
             first_patch,
             report,
@@ -199,8 +192,7 @@ class ImportSink:
         """Stop now; safe in a signal handler. Imports that are under way are left alone."""
         self._sender.kill()
         ids = self._state.open_ids
-        more = f" and {len(ids) - _IDS_IN_LOG:,} more" if len(ids) > _IDS_IN_LOG else ""
-        return f"; imports that go on at Connectif: {', '.join(ids[:_IDS_IN_LOG])}{more}" if ids else ""
+        return f"; imports that go on at Connectif: {listed(ids)}" if ids else ""
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
         """Open the journal, if there is one, and wait until no other run of the sync is under way."""
@@ -211,15 +203,17 @@ class ImportSink:
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal, with the imports that another process or attempt has to find."""
         is_kept = any(sent.is_open for sent in self._state.files)
-        with self._open:
-            if self._is_loaded and (self.is_deferred or is_kept):
-                self._saved.save(self.state)
-            elif self._is_loaded:
-                self._saved.forget()
-        if self._journal is not None and self.is_deferred:
-            self._journal.park(self.state, self.deadline)
-        elif self._journal is not None:
-            self._journal.close(verdict, keyless=keyless, keeps_plan=not self._is_loaded or is_kept)
+        try:
+            with self._open:
+                if self._is_loaded and (self.is_deferred or is_kept):
+                    self._saved.save(self.state)
+                elif self._is_loaded:
+                    self._saved.forget()
+        finally:
+            if self._journal is not None and self.is_deferred:
+                self._journal.park(self.state, self.deadline)
+            elif self._journal is not None:
+                self._journal.close(verdict, keyless=keyless, keeps_plan=not self._is_loaded or is_kept)
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> None:
         """Wait for what earlier runs of the sync have left at Connectif.
@@ -228,16 +222,14 @@ class ImportSink:
         :raises QuotaClosed: told to stop.
         """
         found = [] if self._journal is None else self._journal.plan.with_open_imports()
-        if self._journal is None or not found:
-            return
-        self._waiting.begin()
-        earlier = EarlierImports(
-            self._client, self._rules, self._watch, self._waiting, self._journal, self._mapping, self._log,
-            self._keep_report,
-        )  # fmt: skip
-        for plan, state in found:
-            earlier.settle(plan, state)
-        self._waiting.describe = self._job.describe
+        if self._journal is not None and found:
+            self._waiting.begin()
+            earlier = EarlierImports(
+                self._client, self._journal, self._mapping, self._report.effort, is_to_stop, self._log, self._rules,
+                self._keep_report,
+            )  # fmt: skip
+            for plan, state in found:
+                earlier.settle(plan, state)
 
     def resume(self) -> bool:
         """Continue what an earlier process of the task has begun; whether no row has to be read for that."""

@@ -14,14 +14,12 @@ from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.files import ImportFile, ImportFiles
 from airflow_provider_connectif.imports.layout import Lines
 from airflow_provider_connectif.imports.patching import FirstPatch
-from airflow_provider_connectif.imports.report_download import Reports
-from airflow_provider_connectif.imports.requests import ImportRequests
+from airflow_provider_connectif.imports.report import Reports
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.saved import SavedImports
 from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.shapes import Layout, Shapes, Survey
 from airflow_provider_connectif.imports.uploads import Uploads
-from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -82,8 +80,6 @@ class ImportJob:
     :param saved: the state of the run's imports.
     :param account: gets what became of contacts.
     :param reports: makes what fetches error reports into a folder.
-    :param requests: to the API.
-    :param waiting: ends with the run.
     :param watch: polls imports.
     :param sender: delivers by PATCH what takes fewer requests so.
     :param first_patch: shows whether the key may write contacts; it is the resource of ``sender``.
@@ -100,8 +96,6 @@ class ImportJob:
         saved: SavedImports,
         account: Account,
         reports: Callable[[Path], Reports],
-        requests: ImportRequests,
-        waiting: Waiting,
         watch: Watch,
         sender: RequestSender,
         first_patch: FirstPatch,
@@ -116,7 +110,6 @@ class ImportJob:
         self._saved = saved
         self._account = account
         self._reports = reports
-        self._waiting = waiting
         self._watch = watch
         self._sender = sender
         self._first_patch = first_patch
@@ -125,7 +118,7 @@ class ImportJob:
         self._journal = journal
         self._is_stopped = is_stopped
         self._as_saved = as_saved
-        self._uploads = Uploads(requests, watch, waiting, rules, self._save, report.log)
+        self._uploads = Uploads(watch, rules, self._save, report.log)
         self.plan = plan
         self.is_deferred = False
         """The task is to wait without a worker, and then to continue."""
@@ -165,7 +158,7 @@ class ImportJob:
                 files.groups,
                 is_all_sent=not made,
             )
-            self._waiting.begin()
+            self._watch.waiting.begin()
             contacts = PlannedContacts(changes, mapping, self._state, files.group_of)
             settlement = self._settlement(folder, contacts, self._account)
             on_disk = {file.number: file for file in made}
@@ -199,7 +192,7 @@ class ImportJob:
 
         :raises Trouble: as :meth:`deliver`.
         """
-        self._waiting.begin()
+        self._watch.waiting.begin()
         self._log.info("An earlier attempt did not upload everything: %s", self.describe())
         account = Account(Tally(), Rejects(None))
         contacts = StoredContacts(journal, self.plan.mapping, self._state)
@@ -216,7 +209,7 @@ class ImportJob:
 
         :raises Trouble: as :meth:`deliver`.
         """
-        self._waiting.begin()
+        self._watch.waiting.begin()
         self._watch.until_none_is_open(0.0, ())
 
     def describe(self) -> str:

@@ -26,6 +26,9 @@ QUOTING: Final = csv.QUOTE_MINIMAL
 Columns = tuple[str, ...]
 """Field ids in their order, without the key's."""
 
+Writers = list[tuple[str, Cell]]
+"""For each column what writes its cell."""
+
 
 def checked_delimiter(delimiter: str) -> str:
     """The delimiter, if it can be one.
@@ -83,7 +86,7 @@ class Lines:
         self._mapping = mapping
         self._types = types
         self._key_property = KEY_PROPERTIES[mapping.key]
-        self._writers: dict[Columns, list[tuple[str, Cell]]] = {}
+        self._writers: dict[Columns, Writers] = {}
         writer = csv.writer(_Encoder(), delimiter=checked_delimiter(delimiter), quoting=QUOTING, lineterminator="\r\n")
         self._encoded: Callable[[Sequence[str]], bytes] = writer.writerow
 
@@ -97,13 +100,12 @@ class Lines:
         """The first line, encoded."""
         return self._encoded([self._key_property, *columns])
 
-    def line(self, key: str, columns: Columns, properties: Mapping[str, JsonValue]) -> bytes:
+    def line(self, key: str, writers: Writers, properties: Mapping[str, JsonValue]) -> bytes:
         """The line of a contact, encoded, with its line end.
 
-        :param columns: those of the file; none of their values is blank.
-        :raises InvalidRow: a value that a CSV cannot carry, or a column that the account does not have.
+        :param writers: of the file's columns; none of their values is blank.
+        :raises InvalidRow: a value that a CSV cannot carry.
         """
-        writers = self._writers.get(columns) or self._made_writers(columns)
         try:
             line = self._encoded([key, *[write(properties[property_id]) for property_id, write in writers]])
         except (Unfit, UnicodeEncodeError):
@@ -115,12 +117,18 @@ class Lines:
     def can_carry(self, key: str, columns: Columns, properties: Mapping[str, JsonValue]) -> bool:
         """Whether a file takes a contact."""
         try:
-            self.line(key, columns, properties)
+            self.line(key, self.writers(columns), properties)
         except InvalidRow:
             return False
         return True
 
-    def _made_writers(self, columns: Columns) -> list[tuple[str, Cell]]:
+    def writers(self, columns: Columns) -> Writers:
+        """What writes the cells of a line.
+
+        :raises InvalidRow: a column that the account does not have.
+        """
+        if (known := self._writers.get(columns)) is not None:
+            return known
         if self._types is None and (faults := header_faults(self._mapping.fields, columns)):
             raise InvalidRow([f"column {fault}" for fault in faults])
         made = [(property_id, self._cell_of(property_id)) for property_id in columns]

@@ -1,4 +1,4 @@
-"""The error report of an import, matched to contacts of its file where a column of it holds their keys.
+"""The error report of an import: fetched, kept as it is, and matched to contacts where a column holds their keys.
 
 All that is documented is that it is a CSV (help centre). So nothing is read by a column's name: a column counts if each
 of its cells, but for a header, is the key of a contact in the file. A report may be anything, of any size.
@@ -6,15 +6,37 @@ of its cells, but for a header, is the key of a contact in the file. A report ma
 
 from __future__ import annotations
 
+import codecs
+import csv
 import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from airflow_provider_connectif.imports.report_records import DELIMITERS, records
+from airflow_provider_connectif.api.errors import (
+    ConnectifHttpError,
+    ErrorReportError,
+    MalformedAnswerError,
+    NoAnswerError,
+)
+from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.reporting.progress import Log
 
+_DELIMITERS = (",", ";", "\t", "|")  # tried after the one of the file itself
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_LONGEST_LINE = 100_000  # characters; csv refuses a cell that is longer
+_ADDRESSES = 3  # of one report; each time the import is asked for there is a fresh one
+_BETWEEN_ADDRESSES_S = 0.5
 _SAMPLE = 200  # records
 _MOST_CELLS = 5000  # of the sample
 _LONGEST_KEY = 320  # characters; an e-mail has 254 at most
@@ -86,10 +108,13 @@ class ErrorReport:
             self._database.execute(f"pragma {setting}")
         self._database.execute("create table named (number integer primary key, key text, reason text)")
         way = find_way(path, delimiter, rows, keys_of)
-        if way is None:
-            return
+        if way is not None:
+            with suppress(csv.Error):
+                self._read_by(way, path, keys_of)
+
+    def _read_by(self, way: Way, path: Path, keys_of: KeysOf) -> None:
         self._database.execute("begin")
-        found = itertools.islice(records(path, way.delimiter), int(way.has_header), None)
+        found = itertools.islice(_records(path, way.delimiter), int(way.has_header), None)
         while batch := list(itertools.islice(found, _AT_ONCE)):
             keys = [record[way.column] if way.column < len(record) else "" for record in batch]
             numbers = keys_of({key for key in keys if key})
@@ -115,7 +140,7 @@ def find_way(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Way | No
 
     :param rows: of the file.
     """
-    for tried in dict.fromkeys((delimiter, *DELIMITERS)):
+    for tried in dict.fromkeys((delimiter, *_DELIMITERS)):
         sample = _first_records(path, tried)
         cells = {cell for record in sample for cell in record if cell and len(cell) <= _LONGEST_KEY}
         numbers = keys_of(cells)
@@ -144,9 +169,94 @@ def _others(record: tuple[str, ...], column: int) -> Iterator[str]:
 def _first_records(path: Path, delimiter: str) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     cells = 0
-    for record in itertools.islice(records(path, delimiter), _SAMPLE):
-        cells += len(record)
-        if found and cells > _MOST_CELLS:
-            break
-        found.append(record)
+    with suppress(csv.Error):
+        for record in itertools.islice(_records(path, delimiter), _SAMPLE):
+            cells += len(record)
+            if found and cells > _MOST_CELLS:
+                break
+            found.append(record)
     return found
+
+
+def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
+    """The records of any file, their cells trimmed; memory is bounded whatever it holds.
+
+    :raises csv.Error: it is no CSV.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(4)
+    encoding = next((encoding for mark, encoding in _MARKS if beginning.startswith(mark)), "utf-8")
+    with path.open(encoding=encoding, errors="replace", newline="") as text:
+        for cells in csv.reader(iter(partial(text.readline, _LONGEST_LINE), ""), delimiter=delimiter):
+            record = tuple([cell.strip() for cell in cells])
+            if any(record):
+                yield record
+
+
+KeepReport = Callable[[str], AbstractContextManager[BinaryIO]]
+"""Opens the file in which the error report of an import is kept, by the import's id."""
+
+
+class Reports:
+    """Error reports of one run.
+
+    :param client: of the API.
+    :param folder: for files of this process.
+    :param keep: where reports are kept; ``None``: nowhere.
+    :param log: gets a warning for each that cannot be had.
+    :param pause: waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        folder: Path,
+        keep: KeepReport | None,
+        log: Log,
+        pause: Callable[[float], None],
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._keep = keep
+        self._log = log
+        self._pause = pause
+
+    def fetch(self, one: Import) -> Path | None:
+        """The report of an import with errors, or ``None`` if it cannot be had.
+
+        Fetched at once, since how long its address is valid is not documented; a refused one is replaced.
+        """
+        path = self._folder / "report.csv"
+        why = "there is no error report"
+        for attempt in range(_ADDRESSES):
+            if attempt:
+                self._pause(_BETWEEN_ADDRESSES_S * attempt)
+                one = self._again(one)
+            if one.error_report_url is None:
+                why = "there is no error report"
+                continue
+            try:
+                with path.open("wb") as sink:
+                    self._client.download_error_report(one.error_report_url, sink)
+                self._kept(one.id, path)
+                return path
+            except ErrorReportError as error:
+                why = error.what
+                if not error.is_passing:
+                    break
+        self._log.warning("Import %s: its error report could not be had (%s)", one.id, why)
+        return None
+
+    def _again(self, one: Import) -> Import:
+        """The import with a fresh address."""
+        try:
+            return self._client.get_import(one.id)
+        except (ConnectifHttpError, NoAnswerError, MalformedAnswerError):
+            return one
+
+    def _kept(self, import_id: str, path: Path) -> None:
+        if self._keep is None:
+            return
+        with path.open("rb") as report, self._keep(import_id) as sink:
+            while part := report.read(1024 * 1024):
+                sink.write(part)

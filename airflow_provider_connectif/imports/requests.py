@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Protocol
 
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
@@ -21,6 +19,7 @@ from airflow_provider_connectif.delivery.response_policy import Action, Response
 from airflow_provider_connectif.imports.rules import CLOCK_TOLERANCE_S, FATES, Fate, ImportRules
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
+from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.reporting.progress import Log
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
@@ -41,23 +40,6 @@ class QueueFull(Exception):
         self.retry_after_s = retry_after_s
 
 
-class ImportClient(Protocol):
-    """What is needed of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
-
-    tries: int
-
-    def create_import(
-        self, file: str | os.PathLike[str], *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
-    ) -> Import:
-        """Upload a file."""
-
-    def get_import(self, import_id: str) -> Import:
-        """One import."""
-
-    def list_imports(self) -> Iterable[Import]:
-        """All of them."""
-
-
 class ImportRequests:
     """The requests of one run.
 
@@ -71,7 +53,7 @@ class ImportRequests:
 
     def __init__(
         self,
-        client: ImportClient,
+        client: Client,
         rules: ImportRules,
         policy: ResponsePolicy,
         waiting: Waiting,

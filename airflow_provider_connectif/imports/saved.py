@@ -15,7 +15,7 @@ from airflow_provider_connectif.records.changes import Patch
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
 
-_LINES_AT_ONCE = 5000
+_LINES_AT_ONCE = 2000  # rows are held with them
 
 
 class SavedImports:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
-from airflow_provider_connectif.imports.numbers import Numbers, numbers_of
-from airflow_provider_connectif.imports.report import ErrorReport
-from airflow_provider_connectif.imports.report_download import Reports
-from airflow_provider_connectif.imports.rules import Fate, ImportRules
+from airflow_provider_connectif.imports.report import ErrorReport, Reports
+from airflow_provider_connectif.imports.rules import Fate, ImportRules, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Outcome

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.requests import ImportRequests, QueueFull
+from airflow_provider_connectif.imports.requests import QueueFull
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.settlement import Settlement
-from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
-from airflow_provider_connectif.journal.import_state import ImportState, SentFile
+from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
 from airflow_provider_connectif.reporting.progress import Log, plural
 from airflow_provider_connectif.reporting.verdict import Trouble, stop_verdict
@@ -20,9 +19,7 @@ from airflow_provider_connectif.reporting.verdict import Trouble, stop_verdict
 class Uploads:
     """The uploads of one run.
 
-    :param requests: to the API.
     :param watch: polls imports.
-    :param waiting: ends with the run.
     :param rules: of the run.
     :param save: writes down how far the run is.
     :param log: of the task.
@@ -30,19 +27,16 @@ class Uploads:
 
     def __init__(
         self,
-        requests: ImportRequests,
         watch: Watch,
-        waiting: Waiting,
         rules: ImportRules,
         save: Callable[[], None],
         log: Log,
     ) -> None:
-        self._requests = requests
         self._watch = watch
-        self._waiting = waiting
         self._rules = rules
         self._save = save
         self._log = log
+        self._is_full_logged = False
 
     def upload(
         self,
@@ -60,43 +54,24 @@ class Uploads:
         :raises Trouble: Connectif does not take a file, or the plan is too old.
         """
         for place, sent in enumerate(state.files):
-            if sent.import_id is not None:
-                continue
-            settlement.settle_due()
-            file = files[sent.file]
-            if not self._upload(state, sent, file, settlement, planned_at, may_give_back):
-                return False
-            where = f"{place + 1} of {len(state.files)}"
-            size = f"{file.size / 1e6:.1f} MB"
-            self._log.info("Import %s: file %s, %s, %s", sent.import_id, where, plural(sent.rows, "row"), size)
-        return True
-
-    def _upload(
-        self,
-        state: ImportState,
-        sent: SentFile,
-        file: ImportFile,
-        settlement: Settlement,
-        planned_at: float,
-        may_give_back: Callable[[], bool],
-    ) -> bool:
-        is_logged = False
-        while True:
-            if time.time() - planned_at > self._rules.plan_max_age_s:
-                raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
-            held = state.known_ids
-            try:
-                one = self._requests.upload(file.path, sent, self._save, held, self._watch.until_none_is_open)
-            except QueueFull as full:
-                if may_give_back():
-                    return False
-                if not is_logged:
-                    self._log.info("The queue of imports is full; those of the app count too. Waiting for room")
-                    is_logged = True
-                self._waiting.before_retry(1, full.retry_after_s, self._rules.poll_interval_s)
+            while sent.import_id is None:
                 settlement.settle_due()
-                continue
-            sent.import_id = one.id
-            state.is_all_sent = all(other.import_id is not None for other in state.files)
-            self._save()
-            return True
+                if time.time() - planned_at > self._rules.plan_max_age_s:
+                    raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
+                file, wait_for_lost = files[sent.file], self._watch.until_none_is_open
+                try:
+                    one = self._watch.requests.upload(file.path, sent, self._save, state.known_ids, wait_for_lost)
+                except QueueFull as full:
+                    if may_give_back():
+                        return False
+                    if not self._is_full_logged:
+                        self._log.info("The queue of imports is full; those of the app count too. Waiting for room")
+                        self._is_full_logged = True
+                    self._watch.waiting.before_retry(1, full.retry_after_s, self._rules.poll_interval_s)
+                    continue
+                sent.import_id = one.id
+                state.is_all_sent = all(other.import_id is not None for other in state.files)
+                self._save()
+                where, size = f"{place + 1} of {len(state.files)}", f"{file.size / 1e6:.1f} MB"
+                self._log.info("Import %s: file %s, %s, %s", one.id, where, plural(sent.rows, "row"), size)
+        return True

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import NotFoundError
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
-from airflow_provider_connectif.imports.numbers import numbers_of
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.imports.requests import ImportRequests
-from airflow_provider_connectif.imports.rules import FATES, SHORTEST_POLL_DELAY_S, Fate, ImportRules
+from airflow_provider_connectif.imports.rules import FATES, SHORTEST_POLL_DELAY_S, Fate, ImportRules, numbers_of
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
+from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.progress import Log, plural
 
 _MOST_IDS = 3  # in a line of the log
@@ -24,21 +26,31 @@ _LONGEST_BETWEEN_LOOKS_S = 20.0
 class Watch:
     """Polls imports: each at most once in ``poll_interval``.
 
-    :param requests: to the API.
+    ``waiting``: between two polls; ends with the run. ``requests``: to the API; the author's ``on_response`` is about
+    contacts only, and decides about none of them.
+
+    :param client: of the API.
     :param rules: of the run.
-    :param waiting: between two polls.
+    :param effort: of the run.
+    :param is_stopped: whether the run was told to stop.
     :param log: gets a warning, once for each import, where a state is not documented.
-    :param clock: of ``waiting``.
+    :param clock: of the delays.
     """
 
     def __init__(
-        self, requests: ImportRequests, rules: ImportRules, waiting: Waiting, log: Log, clock: Clock = SYSTEM_CLOCK
+        self,
+        client: Client,
+        rules: ImportRules,
+        effort: Effort,
+        is_stopped: Callable[[], bool],
+        log: Log,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
-        self._requests = requests
         self._rules = rules
-        self._waiting = waiting
         self._log = log
+        self.waiting = Waiting(rules, effort, is_stopped, log, client.longest_wait_s, clock)
+        self.requests = ImportRequests(client, rules, ResponsePolicy(), self.waiting, log, effort.add_failure)
         self._seen: dict[str, Import] = {}
         self._polled_at: dict[str, float] = {}
         self._last_poll_at = -math.inf
@@ -52,7 +64,7 @@ class Watch:
         """
         interval, now = self._rules.poll_interval_s, self._clock.monotonic()
         polled_at = self._polled_at.get(import_id, now - (self._clock.now() - began_at) if began_at else -math.inf)
-        failures, retry_after_s = self._requests.failed_polls
+        failures, retry_after_s = self.requests.failed_polls
         gap = max(min(SHORTEST_POLL_DELAY_S, interval), retry_delay_s(failures, retry_after_s) if failures else 0.0)
         return max(polled_at + interval, self._last_poll_at + gap) - now
 
@@ -62,10 +74,10 @@ class Watch:
         :raises Trouble: the time of the run has ended, or Connectif asks for a longer delay than a worker may wait.
         """
         sent = min(files, key=lambda sent: self.due_in(str(sent.import_id)))
-        failures, retry_after_s = self._requests.failed_polls
+        failures, retry_after_s = self.requests.failed_polls
         if failures:
-            self._waiting.check_length(retry_after_s or 0.0)
-        self._waiting.pause(max(0.0, self.due_in(str(sent.import_id))))
+            self.waiting.check_length(retry_after_s or 0.0)
+        self.waiting.pause(max(0.0, self.due_in(str(sent.import_id))))
         return sent
 
     def poll(self, sent: SentFile) -> tuple[Import, Fate]:
@@ -93,7 +105,7 @@ class Watch:
         :raises Trouble: the key is refused.
         """
         try:
-            one = self._requests.get_import(import_id)
+            one = self.requests.get_import(import_id)
         except NotFoundError:
             return Import(import_id), Fate.GONE
         finally:
@@ -133,13 +145,13 @@ class Watch:
         """
         for look in range(_LOOKS):
             if look:
-                self._waiting.pause(min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
-            found = self._requests.open_imports(since, ours)
+                self.waiting.pause(min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
+            found = self.requests.open_imports(since, ours)
             if found:
                 self._log.warning(
                     "Waiting for %s of this account: an earlier upload may have begun one of them (%s)",
                     plural(len(found), "open import"),
-                    _listed(found),
+                    listed(found),
                 )
                 self.until_finished(found)
 
@@ -157,11 +169,12 @@ class Watch:
             words += f"; {plural(len(files) - len(with_import), 'file')} not uploaded"
         if running:
             states = [f"{i} ({_shown(self._seen[i].status) if i in self._seen else 'uploaded'})" for i in running]
-            words += f"; still running: {_listed(states)}"
+            words += f"; still running: {listed(states)}"
         return words
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
     return ", ".join(names[:_MOST_IDS]) + (f" and {len(names) - _MOST_IDS:,} more" if len(names) > _MOST_IDS else "")
 
 

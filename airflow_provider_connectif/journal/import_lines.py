@@ -6,14 +6,13 @@ A line bears the number of its group: contacts that are in the same files. Rejec
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.payloads import Payloads
 from airflow_provider_connectif.records.changes import Patch
-
-if TYPE_CHECKING:
-    from airflow_provider_connectif.journal.plan import Plan
 
 _LINES_AT_ONCE = 5000
 _PAYLOADS_AT_ONCE = 500
@@ -35,17 +34,31 @@ class ImportLine(NamedTuple):
 class ImportLines:
     """The lines of one plan.
 
-    :param plan: of the run.
+    :param database: the journal's.
+    :param pending: its table of what is pending.
+    :param plan_id: the plan.
+    :param written_key: a contact key as it stands in the tables.
+    :param payloads: packs patches and unpacks them.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._pending = plan.pending_table
+    def __init__(
+        self,
+        database: JournalDatabase,
+        pending: sa.Table,
+        plan_id: str,
+        written_key: Callable[[str], str],
+        payloads: Payloads,
+    ) -> None:
+        self._database = database
+        self._pending = pending
+        self._plan_id = plan_id
+        self._written_key = written_key
+        self._payloads = payloads
 
     def begin(self) -> None:
         """Nothing is left of what an earlier process has written."""
-        of_plan = self._pending.c.plan_id == self._plan.made()
-        self._plan.database.execute(sa.delete(self._pending).where(of_plan))
+        of_plan = self._pending.c.plan_id == self._plan_id
+        self._database.execute(sa.delete(self._pending).where(of_plan))
 
     def add(self, patches: Iterable[tuple[Patch, int, bool]], same_contact: Callable[[str], str]) -> None:
         """Write down contacts, without their values.
@@ -56,19 +69,19 @@ class ImportLines:
         lines = [
             self._line(patch, group, same_contact, is_complete=is_complete) for patch, group, is_complete in patches
         ]
-        self._plan.database.write(lambda connection: connection.execute(sa.insert(self._pending), lines))
+        self._database.write(lambda connection: connection.execute(sa.insert(self._pending), lines))
 
     def keep_values(self, patches: Sequence[Patch]) -> None:
         """Keep the values of contacts that are in files which are not uploaded yet."""
         pending = self._pending.c
-        values = [{"of_number": patch.number, "packed": self._plan.payloads.packed(patch)} for patch in patches]
+        values = [{"of_number": patch.number, "packed": self._payloads.packed(patch)} for patch in patches]
         statement = (
             sa.update(self._pending)
-            .where(pending.plan_id == self._plan.made(), pending.number == sa.bindparam("of_number"))
+            .where(pending.plan_id == self._plan_id, pending.number == sa.bindparam("of_number"))
             .values(payload=sa.bindparam("packed"))
         )
         if values:
-            self._plan.database.write(lambda connection: connection.execute(statement, values))
+            self._database.write(lambda connection: connection.execute(statement, values))
 
     def kept_values(self, groups: Collection[int]) -> Iterator[list[tuple[int, Patch]]]:
         """The contacts of some groups with their values, in the order of their rows, in batches."""
@@ -76,19 +89,17 @@ class ImportLines:
         either = [*groups, *(-1 - group for group in groups)]
         while True:
             wanted = sa.and_(
-                pending.plan_id == self._plan.made(),
+                pending.plan_id == self._plan_id,
                 pending.number > last,
                 pending.file.in_(either),
                 pending.payload.is_not(None),
             )
             query = sa.select(self._pending).where(wanted).order_by(pending.number).limit(_PAYLOADS_AT_ONCE)
-            lines = self._plan.database.rows(query)
+            lines = self._database.rows(query)
             if not lines:
                 return
             last = lines[-1].number
-            yield [
-                (line.file if line.file >= 0 else -1 - line.file, self._plan.payloads.unpacked(line)) for line in lines
-            ]
+            yield [(line.file if line.file >= 0 else -1 - line.file, self._payloads.unpacked(line)) for line in lines]
 
     def find(self, written_keys: Collection[str], groups: Collection[int]) -> Mapping[str, ImportLine]:
         """The contacts of some groups, rejected or not, by those of these keys that are theirs."""
@@ -98,8 +109,8 @@ class ImportLines:
         either = [*groups, *(-1 - group for group in groups)]
         query = sa.select(
             pending.number, pending.file, pending.contact_key, pending.row_digest, pending.patch_digest
-        ).where(pending.plan_id == self._plan.made(), pending.contact_key.in_(written_keys), pending.file.in_(either))
-        found = self._plan.database.rows(query)
+        ).where(pending.plan_id == self._plan_id, pending.contact_key.in_(written_keys), pending.file.in_(either))
+        found = self._database.rows(query)
         return {
             key: ImportLine(number, group, key, None if row is None else row or digest)
             for number, group, key, row, digest in found
@@ -108,14 +119,14 @@ class ImportLines:
     def acknowledged(self, groups: Collection[int]) -> Any:
         """Which lines of the table are to be acknowledged with their groups."""
         pending = self._pending.c
-        return sa.and_(pending.plan_id == self._plan.made(), pending.file.in_(groups), pending.row_digest.is_not(None))
+        return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups), pending.row_digest.is_not(None))
 
     def refuse(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
         """Mark contacts that Connectif has rejected: the acknowledgement of their groups leaves them out."""
         pending = self._pending.c
         for first in range(0, len(numbers), _LINES_AT_ONCE):
             of_these = sa.and_(
-                pending.plan_id == self._plan.made(),
+                pending.plan_id == self._plan_id,
                 pending.number.in_(numbers[first : first + _LINES_AT_ONCE]),
                 pending.file >= 0,
             )
@@ -125,7 +136,7 @@ class ImportLines:
         """Take out groups of which it is known what became of them."""
         pending = self._pending.c
         either = [*groups, *(-1 - group for group in groups)]
-        of_these = sa.and_(pending.plan_id == self._plan.made(), pending.file.in_(either))
+        of_these = sa.and_(pending.plan_id == self._plan_id, pending.file.in_(either))
         connection.execute(sa.delete(self._pending).where(of_these))
 
     def _line(
@@ -133,10 +144,10 @@ class ImportLines:
     ) -> dict[str, Any]:
         digests = patch.digests
         return {
-            "plan_id": self._plan.made(),
+            "plan_id": self._plan_id,
             "number": patch.number,
             "file": group,
-            "contact_key": self._plan.written_key(same_contact(patch.key)),
+            "contact_key": self._written_key(same_contact(patch.key)),
             # An import leaves blank values out, so of such a row Connectif does not hold all that a patch sets.
             "row_digest": digests.row if digests and is_complete else None,
             "patch_digest": digests.patch if digests else None,

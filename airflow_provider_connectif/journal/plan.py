@@ -51,21 +51,16 @@ class Plan:
         keeps_rows: bool,
         retention_s: float,
     ) -> None:
-        self.database = database
-        self._plans, self.pending_table = database.tables.plans, database.tables.pending
+        self._database = database
+        self._plans, self._pending = database.tables.plans, database.tables.pending
         self._sync_id, self.run_id, self._task = sync_id, run_id, task
-        self.written_key = key_digester(key_secret)
-        self.payloads = Payloads(key_secret, keeps_rows=keeps_rows)
+        self._written_key = key_digester(key_secret)
+        self._payloads = Payloads(key_secret, keeps_rows=keeps_rows)
         self._retention_s = retention_s
         self._last_place = 0
         self._gathered: list[dict[str, Any]] = []
         self._gathered_bytes = 0
         self._plan_id: str | None = None
-
-    @property
-    def import_lines(self) -> ImportLines:
-        """The contacts of the run's files, where it imports."""
-        return ImportLines(self)
 
     @property
     def _is_mine(self) -> Any:
@@ -75,7 +70,7 @@ class Plan:
     def load(self) -> dict[str, Any] | None:
         """What the process before this one has saved, or ``None`` where no plan was left."""
         query = sa.select(self._plans.c.plan_id, self._plans.c.state).where(self._is_mine)
-        found = self.database.read(lambda connection: connection.execute(query).first())
+        found = self._database.read(lambda connection: connection.execute(query).first())
         if found is None:
             return None
         self._plan_id = found.plan_id
@@ -113,7 +108,7 @@ class Plan:
             is_earlier, plans.kept_until >= time.time()
         )
         found = []
-        for line in self.database.rows(query.order_by(plans.kept_until)):
+        for line in self._database.rows(query.order_by(plans.kept_until)):
             state = json.loads(line.state)
             if has_open_files(state):
                 plan = copy.copy(self)
@@ -134,11 +129,11 @@ class Plan:
             self._gathered.append(
                 {
                     "number": self._last_place,
-                    "contact_key": self.written_key(same_contact(patch.key)),
+                    "contact_key": self._written_key(same_contact(patch.key)),
                     "row_digest": row,
                     "patch_digest": sent,
                     "mapping_digest": mapping,
-                    "payload": self.payloads.packed(patch),
+                    "payload": self._payloads.packed(patch),
                 }
             )
             self._gathered_bytes += len(self._gathered[-1]["payload"])
@@ -151,16 +146,25 @@ class Plan:
         :raises JournalError: another try has taken over, and with it this plan.
         """
         self._write_gathered()
-        self.made()
-        self.database.write(lambda connection: self.save_in(connection, state))
+        self._made()
+        self._database.write(lambda connection: self.save_in(connection, state))
+
+    @property
+    def import_lines(self) -> ImportLines:
+        """The contacts of the run's files, where it imports."""
+        return ImportLines(self._database, self._pending, self._made(), self._written_key, self._payloads)
+
+    def save_in(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
+        """Write down how far the run is, in a transaction of more."""
+        self._keep(connection, state=json.dumps(state))
 
     def count(self) -> int:
         """How many patches are pending."""
         self._write_gathered()
         if self._plan_id is None:
             return 0
-        query = sa.select(sa.func.count()).where(self.pending_table.c.plan_id == self._plan_id)
-        return int(self.database.read(lambda connection: connection.execute(query).scalar_one()))
+        query = sa.select(sa.func.count()).where(self._pending.c.plan_id == self._plan_id)
+        return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def patches(self) -> Iterator[Sequence[Patch]]:
         """The pending patches in the order in which they were added, in batches.
@@ -168,24 +172,24 @@ class Plan:
         :raises JournalError: another try has taken over, and with it this plan.
         """
         self._write_gathered()
-        pending, last, at_once = self.pending_table.c, 0, _FIRST_LINES
+        pending, last, at_once = self._pending.c, 0, _FIRST_LINES
         while self._plan_id is not None:
             after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
-            query = sa.select(self.pending_table).where(after).order_by(pending.number).limit(at_once)
-            lines = self.database.rows(query)
-            self.database.write(self._keep)  # after the look: lines that were taken away are not at their end
+            query = sa.select(self._pending).where(after).order_by(pending.number).limit(at_once)
+            lines = self._database.rows(query)
+            self._database.write(self._keep)  # after the look: lines that were taken away are not at their end
             if not lines:
                 return
             last = lines[-1].number
             weight = sum(len(line.payload) for line in lines)
             at_once = max(1, min(_LINES_AT_ONCE, 4 * len(lines), BATCH_BYTES * len(lines) // max(1, weight)))
-            yield [self.payloads.unpacked(line) for line in lines]
+            yield [self._payloads.unpacked(line) for line in lines]
 
     def settle(self, connection: sa.Connection, places: Sequence[int]) -> None:
         """Take out changes whose outcome is known, in the transaction that writes it down."""
-        pending = self.pending_table.c
+        pending = self._pending.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
-        connection.execute(sa.delete(self.pending_table).where(of_these))
+        connection.execute(sa.delete(self._pending).where(of_these))
 
     def drop(self) -> None:
         """The task has ended: nothing of it stays."""
@@ -200,11 +204,7 @@ class Plan:
         if not connection.execute(kept.values(kept_until=time.time() + self._retention_s, **values)).rowcount:
             raise taken_over(self._sync_id)
 
-    def save_in(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
-        """Write down how far the run is, in a transaction of more."""
-        self._keep(connection, state=json.dumps(state))
-
-    def made(self) -> str:
+    def _made(self) -> str:
         """The plan's id; a new one for each try, so that what an older one still does touches it not."""
         if self._plan_id is None:
             made = uuid.uuid4().hex
@@ -215,21 +215,21 @@ class Plan:
                 "task": self._task,
             }
             values |= {"kept_until": time.time() + self._retention_s, "state": "{}"}
-            self.database.write(lambda connection: connection.execute(sa.insert(self._plans), values))
+            self._database.write(lambda connection: connection.execute(sa.insert(self._plans), values))
             self._plan_id = made
         return self._plan_id
 
     def _write_gathered(self) -> None:
         if not self._gathered:
             return
-        plan_id = self.made()
+        plan_id = self._made()
         lines = [{"plan_id": plan_id, **line} for line in self._gathered]
 
         def write(connection: sa.Connection) -> None:
             self._keep(connection)  # no line without its plan: nobody would delete it
-            connection.execute(sa.insert(self.pending_table), lines)
+            connection.execute(sa.insert(self._pending), lines)
 
-        self.database.write(write)
+        self._database.write(write)
         self._gathered.clear()
         self._gathered_bytes = 0
 
@@ -239,6 +239,6 @@ class Plan:
             if ids:
                 # The plans first, which waits for whoever is writing lines of one of them.
                 connection.execute(sa.delete(self._plans).where(self._plans.c.plan_id.in_(ids)))
-                connection.execute(sa.delete(self.pending_table).where(self.pending_table.c.plan_id.in_(ids)))
+                connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
 
-        self.database.write(delete)
+        self._database.write(delete)

@@ -53,10 +53,10 @@ class _EarlierImports:
         """Wait for them."""
         if found := self._journal.plan.with_open_imports(includes_mine=True):
             # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
-            from airflow_provider_connectif.imports.earlier import earlier_imports
+            from airflow_provider_connectif.imports.earlier import EarlierImports
 
             report = self._parts.report
-            earlier = earlier_imports(
+            earlier = EarlierImports(
                 self._parts.client, self._journal, self._mapping, report.effort, is_to_stop, report.log
             )
             for plan, state in found:

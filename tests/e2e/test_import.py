@@ -26,7 +26,7 @@ ContactImportOperator(
 """
 MEMORIES = {
     "a_journal": 'journal_conn_id="journal",',
-    "no_journal": "",  # the task state store of 3.3, nothing before
+    "no_journal": "",
 }
 
 
@@ -118,7 +118,7 @@ def test_import_and_kill_of_the_worker_with_a_journal(worker_killed: dict[str, L
 
 
 def test_import_and_kill_of_the_worker_without_a_journal(worker_killed: dict[str, Load]) -> None:
-    """The same, where Airflow remembers the import; before 3.3 nothing does, and the file is uploaded once more."""
+    """Nothing remembers the import: the next attempt waits for what is open, and uploads the file once more."""
     worker_killed["no_journal"].ends_well(most_uploads=2)
 
 

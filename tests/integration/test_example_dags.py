@@ -218,7 +218,7 @@ def test_first_load_then_nightly(run_example: Callable[..., Any], sandbox: Sandb
     summary = xcom(load, "load")
     assert summary["imported"] == len(sandbox.contacts()) > 200
     assert summary["read"] == account(summary)
-    assert sum(one["total"] for one in sandbox.imports()) == summary["imported"]
+    assert len(sandbox.imports()) == summary["files"] <= 6  # one for each column that may be empty, and one
     held = {email.lower(): contact for email, contact in checks.held(sandbox.contacts()).items()}
     good = {row.email.lower(): row for row in warehouse.customers() if not row.flaw}  # the last one of each
     for email, row in good.items():

@@ -322,7 +322,7 @@ def test_killed_among_files_by_column_beside_another_system(
 def test_what_has_finished_is_noticed_while_files_are_uploaded(
     strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    strict.update(import_faults=[{"nth": [4, 4], "bytes_per_s": 4000}])
+    strict.update(import_faults=[{"nth": [4, 4], "status": 429, "headers": {"Retry-After": "1"}}])
     source = table(200, 10, (0.5,))
     assert import_rows(rows=source, file_layout="column", timeout=60).state == "success"
     lines = provider_lines("".join(capfd.readouterr()))

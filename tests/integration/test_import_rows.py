@@ -79,7 +79,6 @@ def test_sparse_rows_are_never_refused_for_a_blank(
     assert run.summary["rejected"] == 0
     assert run.summary["files"] == files
     assert bool(run.summary["created"]) == (files == 10)
-    assert any(upload["status"] == 400 for upload in strict.uploads) == (files == 64)
     assert len(run.summary["imports"]) == min(20, files)
 
 

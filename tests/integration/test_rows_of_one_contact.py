@@ -106,6 +106,7 @@ def test_rows_of_a_contact_that_was_imported_are_sent_again_when_they_change(
 ) -> None:
     journal = journal_database(database, request)
     options: dict[str, Any] = {"kind": "ContactImportOperator", "poll_interval": timedelta(seconds=0.05)}
+    options["patch_leftovers"] = False  # a single contact would go by PATCH
     ends = []
     for night, points in (("first", (1, 2)), ("second", (1, 2)), ("third", (1, 3))):
         rows = [{"email": "ana@example.com", "_points": value} for value in points]

@@ -119,7 +119,7 @@ def test_an_upload_that_fails_and_is_tried_again_is_a_warning(
     strict: StrictServer, lines: Lines, airflow_db: None
 ) -> None:
     strict.update(import_faults=[{"times": 1, "status": 500}, {"times": 1, "drop": "before"}])
-    assert import_rows(rows=[{"email": "user@example.com", "_name": "Ana"}]).state == "success"
+    assert import_rows(rows=[{"email": "user@example.com", "_name": "Ana"}], patch_leftovers=False).state == "success"
     told = lines(level="warning")
     again = "follows when the imports that have begun since then are finished"
     assert len(told) == 2
@@ -376,7 +376,8 @@ def _never() -> Iterator[dict[str, Any]]:
 def test_an_import_tells_of_rows_that_are_merged(journal: JournalDatabase, sandbox: Any, lines: Lines) -> None:
     source = [{"email": "a@example.com", "_points": n} for n in range(3)]
     for night, imported in (("first", 1), ("second", 0)):
-        run = deliver(night, kind="ContactImportOperator", rows=source, poll_interval=timedelta(seconds=0.2))
+        arguments = {"poll_interval": 0.2, "patch_leftovers": False}  # a single contact would go by PATCH
+        run = deliver(night, kind="ContactImportOperator", rows=source, **arguments)
         assert run.state == "success"
         assert (run.summary["imported"], run.summary["merged"]) == (imported, 2)
         told = lines()

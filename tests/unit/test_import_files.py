@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import NO_GROUP, ImportFiles, write_again
-from airflow_provider_connectif.imports.shapes import Layout
+from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.imports.shapes import Layout, Shapes, Survey
 from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.rows import InvalidRow
@@ -241,3 +242,38 @@ def test_files_that_were_kept_are_written_as_they_were(tmp_path: Path) -> None:
             file.number: file.path.read_bytes() for file in made[2:5]
         }
         assert [(file.rows, file.columns) for file in again.values()] == [(f.rows, f.columns) for f in made[2:5]]
+
+
+CELLS_OF: dict[str, str] = {
+    "birthday": "1990-05-17", "mobile": "+34600123456", "visits": "7", "spent": "0.5", "vip": "true", "tier": "gold",
+    "note": 'a "note"', "city": "Vic", "tags": "x|y", "_name": "Ana",
+}  # fmt: skip
+ALL: dict[str, Any] = VALUES | {"note": 'a "note"', "city": "Vic", "tags": ["x", "y"], "_name": "Ana"}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_pattern_of_blanks_arrives_whole(tmp_path: Path, seed: int) -> None:
+    """Whatever files there are, what they hold together is each contact's row, without a blank."""
+    dice = random.Random(seed)
+    share = {name: dice.choice([0.0, 0.01, 0.2, 0.5, 0.9, 1.0]) for name in ALL}
+    patches = [
+        patch(n, f"u{n}@example.com", **{name: ALL[name] for name in ALL if dice.random() < share[name]})
+        for n in range(100)
+    ]
+    shapes = Shapes()
+    rules = ImportRules(file_layout=dice.choice(["auto", "column"]))
+    survey = Survey.of([patches], shapes)
+    layout = rules.layout(survey, may_patch=False)
+    with ImportFiles(tmp_path / "x", MAPPING, layout, shapes) as files:
+        made = write(files, patches)
+        found: dict[str, dict[str, str]] = {p.key: {} for p in patches}
+        seen: set[str] = set()
+        for file in made:
+            for row in read(file):
+                assert all(row.values())
+                seen.add(row["_email"])
+                assert found[row["_email"]].keys().isdisjoint(row)
+                found[row.pop("_email")] |= row
+    assert seen == found.keys()
+    assert found == {p.key: {name: CELLS_OF[name] for name in p.properties} for p in patches}
+    assert len(made) == layout.files <= max(1, len(survey.optional) + 1)

@@ -134,3 +134,14 @@ def test_the_order_of_columns_and_blanks_make_no_shape() -> None:
     shapes = Shapes()
     made = [{"b": 1, "a": 2}, {"a": 1, "b": 0, "c": None}, {"a": False, "b": "x", "d": "", "e": []}]
     assert {shapes.of(properties) for properties in made} == {("a", "b")}
+
+
+@pytest.mark.parametrize(("count", "is_patched"), [(5, True), (19, True), (20, False), (200, False)])
+def test_an_import_is_never_dearer_than_patch(count: int, is_patched: bool) -> None:
+    """Ten columns of which each contact lacks another one or two: ten files, each uploaded and polled."""
+    shapes = Counter(
+        tuple(name for place, name in enumerate(NAMES) if place not in (n % 10, n * 7 % 10)) for n in range(count)
+    )
+    layout = ImportRules(file_layout="column").layout(Survey(shapes))
+    assert 2 * layout.files + layout.patches <= count
+    assert (layout.patches == count, layout.files == 0) == (is_patched, is_patched)
