@@ -93,9 +93,7 @@ class Progress:
     @property
     def counts(self) -> str:
         """The counts in words."""
-        sent = self._describe_sent()
-        counts = describe_counts(self._tally, self._effort, by_import=self._by_import, is_planned=bool(sent))
-        return f"{sent}. {counts}" if sent else counts
+        return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
     def counts_at_stop(self) -> str:
         """The counts for a line of its own, since the end may not be reached; there they are not told once more."""
@@ -170,14 +168,14 @@ class Progress:
         self._tell("Rate limit: %s; waiting %.0f s, until %s%s", self._why(wait), seconds, clock(wait.until), account)
 
     def _counts_with_time_left(self, wait_s: float = 0.0) -> str:
-        sent, left = self._describe_sent(), self.describe_left(wait_s)
-        return self.counts.replace(sent, f"{sent}, {left}", 1) if sent else self.counts
+        """How much of the plan is sent, how long the rest takes, and the counts.
 
-    def _describe_sent(self) -> str:
-        """How much of the plan is sent, until all is; rows of an import take no request of their own."""
+        Without the plan where all is sent, and in an import, whose rows take no request of their own.
+        """
         if self._to_send is None or self._by_import or self._sent >= self._to_send:
-            return ""
-        return f"{self._sent:,} of {self._to_send:,} sent"
+            return self.counts
+        counts = describe_counts(self._tally, self._effort, is_planned=True)
+        return f"{self._sent:,} of {self._to_send:,} sent, {self.describe_left(wait_s)}. {counts}"
 
     @property
     def _sent(self) -> int:

@@ -65,8 +65,8 @@ def test_the_time_that_is_left_is_that_of_all_rows(
     process.kill(signal.SIGTERM)
     (told,) = [line for line in provider_lines(process.output()) if line.startswith("Rate limit")]
     found = re.fullmatch(
-        rf"Rate limit: the window's requests are used up; waiting \d+ s, until {CLOCK}\. 1,000 rows read, "
-        r"\d+ delivered.* 20 requests; about (.*) left",
+        rf"Rate limit: the window's requests are used up; waiting \d+ s, until {CLOCK}\. "
+        r"\d+ of 1,000 sent, about (.*) left\. 1,000 rows read, \d+ delivered.* 20 requests",
         told,
     )
     assert found, told
@@ -96,7 +96,7 @@ def test_a_cap_of_the_connection_is_named_as_the_cause(
     process.wait_until_it_says("Rate limit: the connection's requests_per_minute, 7, are used up; waiting ")
     process.kill(signal.SIGTERM)
     # 13 more, and what is on its way: 7 in the next minute, the rest after another one or two.
-    assert re.search(r", 7 requests; about [123] min", process.output())
+    assert re.search(r"\d of 20 sent, about [123] min.* left\. .*, 7 requests", process.output())
 
 
 def test_an_import_tells_each_window_that_it_waits_for(
@@ -123,8 +123,8 @@ def test_an_upload_that_fails_and_is_tried_again_is_a_warning(
     told = lines(level="warning")
     again = "follows when the imports that have begun since then are finished"
     assert len(told) == 2
-    assert re.fullmatch(rf"File 1 could not be uploaded: HTTP 500[^.]*\. Attempt 2 of 5 {again}", told[0]), told[0]
-    assert re.fullmatch(rf"File 1 could not be uploaded: the connection broke\. Attempt 3 of 5 {again}", told[1]), told[
+    assert re.fullmatch(rf"A file could not be uploaded: HTTP 500[^.]*\. Attempt 2 of 5 {again}", told[0]), told[0]
+    assert re.fullmatch(rf"A file could not be uploaded: the connection broke\. Attempt 3 of 5 {again}", told[1]), told[
         1
     ]
 
