@@ -123,8 +123,8 @@ def test_an_upload_that_fails_and_is_tried_again_is_a_warning(
     told = lines(level="warning")
     again = "follows when the imports that have begun since then are finished"
     assert len(told) == 2
-    assert re.fullmatch(rf"File 1 could not be uploaded: HTTP 500[^.]*\. Attempt 2 of 5 {again}", told[0]), told[0]
-    assert re.fullmatch(rf"File 1 could not be uploaded: the connection broke\. Attempt 3 of 5 {again}", told[1]), told[
+    assert re.fullmatch(rf"A file could not be uploaded: HTTP 500[^.]*\. Attempt 2 of 5 {again}", told[0]), told[0]
+    assert re.fullmatch(rf"A file could not be uploaded: the connection broke\. Attempt 3 of 5 {again}", told[1]), told[
         1
     ]
 
