@@ -112,12 +112,20 @@ class Journal:
         if self.read_only:
             self._open_to_read(version)
             return
-        began_at = time.monotonic()
-        self.held_by = wait_for_claim(
-            lambda: self._database.guarded(self._lease.take), stopped, tell, may_defer=self._settings.may_defer
-        )
-        self.waited_s = time.monotonic() - began_at
+        held_since: float | None = None  # to make the tables takes its time, too, and is no wait
+
+        def take() -> Claim | None:
+            nonlocal held_since
+            claim = self._database.guarded(self._lease.take)
+            if claim is not None and held_since is None:
+                held_since = time.monotonic()
+            return claim
+
+        self.held_by = wait_for_claim(take, stopped, tell, may_defer=self._settings.may_defer)
+        self.waited_s = 0.0 if held_since is None else time.monotonic() - held_since
         if not (self.held_by or stopped()):
+            if self._lease.generation == 1:
+                tell(f"The journal is new to sync {self._settings.sync_id!r}: it knows no row, so all are sent")
             self.plan.sweep(keeps_mine=comes_back)
             numbers, generation = self._settings.attempt, self._lease.generation
             self.series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
+_SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held")  # the log's first line says which are on
 
 
 class Start(NamedTuple):
@@ -269,7 +270,7 @@ class SyncOperator(SyncArguments):
         with closing(client), journal as opened, rejects as sink:
             if not start.comes_back and start.effort is None:  # a run that goes on says so itself
                 self.log.info(
-                    "%s %s %s %s (%s)%s%s",
+                    "%s %s %s %s (%s)%s%s%s",
                     "Checking, without sending," if check_only else "Delivering",
                     self._describe_source(),
                     "for" if check_only else "to",
@@ -277,6 +278,7 @@ class SyncOperator(SyncArguments):
                     resource.describe(),
                     self._describe(),
                     self._journal().describe(),
+                    "".join(f"; {name}" for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
                 )
             report = Report(resource, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
             if start.effort is not None:

@@ -67,7 +67,10 @@ class SourceError(RunFailed):
 
     def __init__(self, timeout_s: float, rows_read: int) -> None:
         rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
-        super().__init__(f"the source did not end within read_timeout, {timeout_s:g} s ({rows} read); nothing was sent")
+        super().__init__(
+            f"the source did not end within read_timeout, {timeout_s:g} s ({rows} read); nothing was sent. "
+            "Raise read_timeout if it needs longer"
+        )
 
 
 class TakenOver(JournalError):

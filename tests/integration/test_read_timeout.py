@@ -19,7 +19,10 @@ HANGS_S = 120  # longer than a test may take
 
 
 def assert_timed_out(end: Run, strict: StrictServer, rows: str) -> None:
-    words = f"the source did not end within read_timeout, 1 s ({rows} read); nothing was sent"
+    words = (
+        f"the source did not end within read_timeout, 1 s ({rows} read); nothing was sent. "
+        "Raise read_timeout if it needs longer"
+    )
     assert (end.state, str(end.error), strict.received) == ("up_for_retry", words, 0)
     assert end.error is not None
     assert end.error.__cause__ is None

@@ -321,8 +321,20 @@ def test_the_first_line_names_the_sync_and_the_journal(
 ) -> None:
     assert deliver("night", rows=rows(2)).state == "success"
     told = lines()
-    assert len(told) == 2
+    assert len(told) == 3
     assert told[0].endswith("; journal of sync 'nightly' on 'journal'")
+    assert told[1] == "The journal is new to sync 'nightly': it knows no row, so all are sent"
+
+
+def test_a_journal_that_knows_the_sync_is_not_called_new(
+    journal: JournalDatabase, strict: StrictServer, lines: Lines
+) -> None:
+    assert deliver("night", rows=rows(2)).state == "success"
+    assert deliver("the next night", rows=rows(2), full_refresh=True, retry_rejected="true").state == "success"
+    told = lines()[3:]
+    assert told[0].endswith("; journal of sync 'nightly' on 'journal'; full_refresh; retry_rejected")
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Done"]
+    assert "for another run of the sync" not in told[-1]  # to open the tables is no wait
 
 
 def repeating(between: int) -> list[dict[str, Any]]:
