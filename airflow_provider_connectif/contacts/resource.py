@@ -18,7 +18,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
 
 CONSENT_WARNING = (
-    "Consent goes along with every change of a row and subscribes again who unsubscribed at Connectif\n"
+    "A change of a row also sends its consent: it would subscribe again a person who unsubscribed at Connectif\n"
     "  Properties: {}. Copy unsubscriptions into the source before each run, or leave these properties out"
 )
 

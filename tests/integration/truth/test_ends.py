@@ -73,7 +73,7 @@ def test_a_refused_key_is_named_by_its_connection_and_host(
 
 
 CONSENT = ("_newsletterSubscriptionStatus", "_smsSubscriptionStatus", "_emailStatus", "_mobilePhoneStatus")
-_WARNING = "Consent goes along with every change of a row and subscribes again who unsubscribed at Connectif"
+_WARNING = "A change of a row also sends its consent: it would subscribe again a person who unsubscribed at Connectif"
 
 
 def warnings(capfd: pytest.CaptureFixture[str]) -> list[str]:
