@@ -27,7 +27,7 @@ from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
-from airflow_provider_connectif.reporting.progress import describe_seconds, plural
+from airflow_provider_connectif.reporting.progress import describe_bytes, describe_seconds, plural
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import Tally
@@ -326,12 +326,12 @@ class ImportJob:
 
     def _log_files(self, files: ImportFiles, made: Sequence[ImportFile]) -> None:
         self._log.info(
-            "Read %s in %s: %s in %s of %.1f MB together",
+            "Read %s in %s: %s in %s, together %s",
             plural(self._report.tally.read, "row"),
             describe_seconds(self._report.effort.duration_s),
             plural(files.rows, "contact"),
             plural(len(made), "file"),
-            sum(file.size for file in made) / 1e6,
+            describe_bytes(sum(file.size for file in made)),
         )
         if files.incomplete and self._journal is not None:
             self._log.info(

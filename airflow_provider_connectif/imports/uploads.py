@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 
 from airflow_provider_connectif.imports.files import ImportFile
+from airflow_provider_connectif.imports.layout import Columns
 from airflow_provider_connectif.imports.requests import QueueFull
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
-from airflow_provider_connectif.reporting.progress import Log, plural
+from airflow_provider_connectif.reporting.progress import Log, describe_bytes, plural
 from airflow_provider_connectif.reporting.verdict import Trouble, stop_verdict
+
+_COLUMNS_NAMED = 3
 
 
 class Uploads:
@@ -72,6 +75,21 @@ class Uploads:
                 sent.import_id = one.id
                 state.is_all_sent = all(other.import_id is not None for other in state.files)
                 self._save()
-                where, size = f"{place + 1} of {len(state.files)}", f"{file.size / 1e6:.1f} MB"
-                self._log.info("Import %s: file %s, %s, %s", one.id, where, plural(sent.rows, "row"), size)
+                self._log.info(
+                    "Import %s: file %d of %d, %s, %s, columns: %s",
+                    one.id,
+                    place + 1,
+                    len(state.files),
+                    plural(sent.rows, "row"),
+                    describe_bytes(file.size),
+                    _described(file.columns),
+                )
         return True
+
+
+def _described(columns: Columns) -> str:
+    """Columns in few words; without any, a file creates contacts that have nothing but a key."""
+    if not columns:
+        return "the key only"
+    more = len(columns) - _COLUMNS_NAMED
+    return ", ".join(columns[:_COLUMNS_NAMED]) + (f" and {more:,} more" if more > 0 else "")

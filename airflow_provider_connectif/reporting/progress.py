@@ -246,6 +246,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def describe_bytes(size: int) -> str:
+    """``1 kB``, ``12.5 MB``; of anything at least a kilobyte."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1000))} kB"
+
+
 def describe_seconds(seconds: float) -> str:
     """``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
     if round(seconds, 1) < 60:

@@ -385,6 +385,21 @@ def _never() -> Iterator[dict[str, Any]]:
     yield {}
 
 
+def test_the_line_of_an_upload_names_the_columns_of_its_file(
+    strict: StrictServer, lines: Lines, airflow_db: None
+) -> None:
+    every = {"_name": "Ana", "_surname": "Soto", "_points": 1, "visits": 2}
+    source = [{"email": f"u{n}@example.com", **every, **({"spent": 1.5} if n < 3 else {})} for n in range(9)]
+    assert import_rows(rows=source, file_layout="column", patch_leftovers=False).state == "success"
+    told = lines()
+    assert any(line.endswith(": 9 contacts in 2 files, together 1 kB") for line in told)
+    files = [line.partition(": ")[2] for line in told if re.match(r"Import \S+: file ", line)]
+    assert files == [
+        "file 1 of 2, 9 rows, 1 kB, columns: _name, _points, _surname and 1 more",
+        "file 2 of 2, 3 rows, 1 kB, columns: spent",
+    ]
+
+
 def test_an_import_tells_of_rows_that_are_merged(journal: JournalDatabase, sandbox: Any, lines: Lines) -> None:
     source = [{"email": "a@example.com", "_points": n} for n in range(3)]
     for night, imported in (("first", 1), ("second", 0)):

@@ -19,6 +19,7 @@ from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.progress import (
     Progress,
     clock,
+    describe_bytes,
     describe_counts,
     describe_seconds,
     seconds_at_best,
@@ -133,6 +134,13 @@ def test_a_window_takes_a_minute_but_the_last_one(requests: int, seconds: float)
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert describe_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "1 kB"), (900, "1 kB"), (23_400, "23 kB"), (1_000_000, "1.0 MB"), (48_000_000, "48.0 MB")]
+)
+def test_sizes_in_words(size: int, words: str) -> None:
+    assert describe_bytes(size) == words
 
 
 def test_a_moment_of_another_day_has_its_date() -> None:
