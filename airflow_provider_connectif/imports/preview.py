@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.files import ImportFiles
 from airflow_provider_connectif.imports.job import Split
 from airflow_provider_connectif.imports.layout import Lines, refuse_columns
-from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
 from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL, Shapes, Survey
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -108,11 +107,13 @@ class ImportPreview:
 
     @property
     def _seconds(self) -> float:
-        """At best: each time the queue is full, and at the end, an import has to be polled twice."""
-        rounds = math.ceil(self._files / QUEUE_LENGTH)
-        return max(
-            rounds * self._rules.poll_interval_s, seconds_at_best(self._requests, self._quota.requests_per_minute)
-        )
+        """At best: each time the queue is full, and at the end, each import in it is polled once."""
+        full, rest = divmod(self._files, QUEUE_LENGTH)
+        polls_s = full * self._round_s(QUEUE_LENGTH) + self._round_s(rest)
+        return max(polls_s, seconds_at_best(self._requests, self._quota.requests_per_minute))
+
+    def _round_s(self, files: int) -> float:
+        return files * poll_delay_s(self._rules.poll_interval_s, files)
 
     @property
     def _patch_seconds(self) -> float:

@@ -377,6 +377,8 @@ def test_a_check_states_what_both_ways_take(
     assert 10 <= summary["files"] <= 11
     assert summary["run_requests"] == 2 * summary["files"]
     assert summary["patch_duration_s"] == (count - 1) // 100 * 60
+    # Polls of all imports together keep three seconds between them: ten at once take longer than poll_interval.
+    assert summary["run_duration_s"] == {10: 30.0, 11: 50.0}[summary["files"]]
     lines = provider_lines("".join(capfd.readouterr()))
     assert any(line.startswith(f"By import: {summary['files']} files, at least ") for line in lines)
     assert any(line.startswith(f"By PATCH: {count:,} requests, at 100 requests a minute ") for line in lines)
