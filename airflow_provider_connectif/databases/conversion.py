@@ -58,7 +58,7 @@ def _twice_converting(cursor_class: Any) -> Any:
             before = self.pgresult
             try:
                 return super().fetchmany(size)
-            except Exception:
+            except Exception:  # an author may have registered a loader that raises anything
                 if self.pgresult is None or self.pgresult is before:
                     raise  # no rows came, so it is not their conversion that failed
             if self._careful is None:

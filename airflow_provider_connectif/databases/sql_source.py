@@ -43,7 +43,7 @@ _END = object()
 class _Handover:
     """Hands batches from the thread that reads to the task's thread, and behind the last one how reading ended.
 
-    A context manager around the reading: whatever ends it, be it ``SystemExit`` out of a driver, ends the run in the
+    A context manager around the reading: whatever ends it, even ``SystemExit`` out of a driver, ends the run in the
     task's thread.
     """
 

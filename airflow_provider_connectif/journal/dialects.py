@@ -147,7 +147,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 def dialect_named(name: str) -> Dialect:
     """The dialect that SQLAlchemy calls so.
 
-    :raises ValueError: it is none of PostgreSQL, SQLite, MySQL and MariaDB.
+    :raises ValueError: it is not PostgreSQL, SQLite, MySQL or MariaDB.
     """
     if name not in DIALECTS:
         raise ValueError(f"no journal in a {name} database: use PostgreSQL, MySQL, MariaDB or SQLite")

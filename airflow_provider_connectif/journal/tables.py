@@ -127,7 +127,7 @@ class JournalTables:
 
         :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, in place of values.
         :param is_late: set the columns whatever the generation of the line.
-        :raises ValueError: the dialect is none of PostgreSQL, SQLite, MySQL and MariaDB.
+        :raises ValueError: the dialect is not PostgreSQL, SQLite, MySQL or MariaDB.
         """
 
         def filled(insert: Any) -> Any:

@@ -56,7 +56,7 @@ class SyncArguments(BaseOperator):
         (float from 0 to 1) that limits two: all refused rows among the rows read, and new refusals among the rows that
         needed delivery. Default 0.
     :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
-        written anew by each try, and not there where none was refused. The file is personal data (templated).
+        each attempt writes a new one; there is none if no row was refused. The file is personal data (templated).
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """

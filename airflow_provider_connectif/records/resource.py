@@ -138,6 +138,6 @@ class Resource(Protocol):
 
         :raises ConnectifHttpError: the response, if it is no 2xx.
         :raises NoAnswerError: no complete response.
-        :raises MalformedAnswerError: a 2xx that is none of definitions.
+        :raises MalformedAnswerError: a 2xx without definitions.
         """
         return self

@@ -66,9 +66,9 @@ def fetch_definitions(
     :param longest_wait_s: a delay of more seconds that Connectif asks for is not waited for.
     :param timeout_s: seconds for all of it: requests, retries and the rate limit. Default: no limit.
     :param clock: of the delays before a retry, and of the timeout.
-    :return: the resource as it was where the key lacks the scope, so that it might still be written. It is logged once,
+    :return: the resource as it was where the key has no such scope, so that it might still be written. Logged once,
         with what that means.
-    :raises DefinitionsError: a refused key, a response that is none of definitions, or none at all, in each attempt; or
+    :raises DefinitionsError: a refused key, a response without definitions, or no response, in each attempt; or
         the time is over. To go on without would leave every value unchecked.
     :raises QuotaClosed: the run was told to stop.
     """
@@ -77,7 +77,7 @@ def fetch_definitions(
     failures = 0
     while True:
         error: Error
-        action: Action | None  # None: a 2xx that is none of definitions
+        action: Action | None  # None: a 2xx without definitions
         try:
             return _within(limits, lambda: resource.with_definitions(client), clock)
         except TooManyRequestsError:

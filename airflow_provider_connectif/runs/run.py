@@ -1,4 +1,4 @@
-"""One run of a sync: read, prepare, plan, deliver, report. It has stages; it is none of them."""
+"""One run of a sync: read, prepare, plan, deliver, report. A run has stages; it is not one."""
 
 from __future__ import annotations
 
