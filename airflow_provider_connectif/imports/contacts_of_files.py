@@ -9,7 +9,7 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import NO_GROUP
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges
-from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.rows import Row
 
 
@@ -64,22 +64,22 @@ class PlannedContacts:
 class StoredContacts:
     """Those of an earlier process, as the plan in the journal's database has them: without their values.
 
-    :param journal: of the run that has made the files.
+    :param lines: of the run that has made the files.
     :param mapping: tells when two keys are the same.
     :param state: with the groups of contacts.
     """
 
     is_written = True
 
-    def __init__(self, journal: Journal, mapping: ContactMapping, state: ImportState) -> None:
-        self._journal = journal
+    def __init__(self, lines: RunLines, mapping: ContactMapping, state: ImportState) -> None:
+        self._lines = lines
         self._mapping = mapping
         self._state = state
 
     def find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
         """The contacts of a file, by those of these texts that are their keys."""
-        written = {key: self._journal.written_key(self._mapping.same_contact(key)) for key in keys}
-        there = self._journal.plan.import_lines.find(set(written.values()), self._state.groups_in(file))
+        written = {key: self._lines.written_key(self._mapping.same_contact(key)) for key in keys}
+        there = self._lines.plan.import_lines.find(set(written.values()), self._state.groups_in(file))
         return {
             key: Found(row.number, row.group, row.written_key, row.written_key, None, row.digest)
             for key, contact in written.items()

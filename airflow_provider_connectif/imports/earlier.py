@@ -72,7 +72,7 @@ class EarlierImports:
             return  # such a state has no open imports either
         self._log.warning("An earlier run (%s) has left imports open: waiting for them first", plan.run_id)
         self._watch.waiting.describe = lambda: f"for the earlier run {plan.run_id}: {self._watch.describe(found.files)}"
-        journal = self._journal.of_plan(plan, int(run.get("generation", 0)))
+        lines = self._journal.lines.of_plan(plan, int(run.get("generation", 0)))
         saved = run.get("on_existing")
         rules = replace(self._rules, on_existing=next((known for known in ON_EXISTING if known == saved), "update"))
         # Row numbers are those of the earlier run, so this run's file of rejected rows gets none of them.
@@ -83,8 +83,8 @@ class EarlierImports:
                 rules,
                 self._watch,
                 Reports(self._client, folder, self._keep_report, self._log, self._watch.waiting.pause),
-                StoredContacts(journal, self._mapping, found),
-                journal,
+                StoredContacts(lines, self._mapping, found),
+                lines,
                 account,
                 found.as_json,
                 self._log,

@@ -171,7 +171,7 @@ class ImportJob:
         """
         contacts = None
         if self._journal is not None:
-            contacts = StoredContacts(self._journal, self.plan.mapping, self._state)
+            contacts = StoredContacts(self._journal.lines, self.plan.mapping, self._state)
         settlement = self._settlement(folder, contacts, self._account)
         self._log.info("Continuing with the imports of an earlier process: %s", self.describe())
         ended = self._or_defer(settlement.settle_once)
@@ -195,7 +195,7 @@ class ImportJob:
         self._watch.waiting.begin()
         self._log.info("An earlier attempt did not upload everything: %s", self.describe())
         account = Account(Tally(), Rejects(None))
-        contacts = StoredContacts(journal, self.plan.mapping, self._state)
+        contacts = StoredContacts(journal.lines, self.plan.mapping, self._state)
         self._settlement(folder, contacts, account).settle_all()
         if (since := self._state.lost_since) is not None:
             self._watch.until_none_is_open(since, self._state.known_ids)
@@ -230,7 +230,7 @@ class ImportJob:
             self._watch,
             self._reports(folder),
             contacts,
-            self._journal,
+            None if self._journal is None else self._journal.lines,
             account,
             self._as_saved,
             self._log,
@@ -244,7 +244,7 @@ class ImportJob:
             if first is None:
                 return True
             if self._journal is not None and not first.is_new:
-                self._journal.doubt([mapping.same_contact(first.key)])
+                self._journal.lines.doubt([mapping.same_contact(first.key)])
             if not self._first_patch.is_allowed(first):
                 self._log.info("The API key may not write contacts (403), so that all of them go into files")
                 return False
@@ -257,7 +257,7 @@ class ImportJob:
         self._saved.begin_contacts()
         for batch in batches:
             if self._journal is not None:
-                self._journal.doubt({mapping.same_contact(patch.key) for patch in batch if not patch.is_new})
+                self._journal.lines.doubt({mapping.same_contact(patch.key) for patch in batch if not patch.is_new})
             for patch in batch:
                 try:
                     group, is_complete = files.add(patch)
@@ -275,8 +275,8 @@ class ImportJob:
         if self._journal is None or patch.digests is None:
             return False
         key = mapping.same_contact(patch.key)
-        (line,) = self._journal.differing({key: ""}, all_differ=True).values()
-        return self._journal.meets_invalid(key, patch.digests.row or patch.digests.patch, line)
+        (line,) = self._journal.lines.differing({key: ""}, all_differ=True).values()
+        return self._journal.lines.meets_invalid(key, patch.digests.row or patch.digests.patch, line)
 
     def _send(self, settlement: Settlement, files: Mapping[int, ImportFile], park: Callable[[], None]) -> None:
         """Upload what is not uploaded, then wait for all imports.

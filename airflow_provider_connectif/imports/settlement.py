@@ -11,6 +11,7 @@ from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.report import ErrorReport, Reports
 from airflow_provider_connectif.imports.rules import Fate, ImportRules, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.journal.import_settlement import settle_files
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting.progress import Log, plural
@@ -19,7 +20,7 @@ from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.journal.run_lines import RunLines
 
 REFUSED = "rejected during the import; see the import's error report"
 NOT_TAKEN = "not taken by an import with on_existing='keep': the contact exists, or its row was rejected"
@@ -62,7 +63,7 @@ class Settlement:
     :param watch: polls imports.
     :param reports: fetches error reports.
     :param contacts: of the files; ``None`` where nobody knows them any more.
-    :param journal: what Connectif has acknowledged.
+    :param lines: of the journal; ``None`` without one.
     :param account: gets what became of the contacts.
     :param as_saved: the run's state, as it is saved once an import is counted.
     :param log: of the task.
@@ -75,7 +76,7 @@ class Settlement:
         watch: Watch,
         reports: Reports,
         contacts: ContactsOfFiles | None,
-        journal: Journal | None,
+        lines: RunLines | None,
         account: Account,
         as_saved: Callable[[], dict[str, Any]],
         log: Log,
@@ -85,7 +86,7 @@ class Settlement:
         self._watch = watch
         self._reports = reports
         self._contacts = contacts
-        self._journal = journal
+        self._lines = lines
         self._account = account
         self._as_saved = as_saved
         self._log = log
@@ -198,12 +199,12 @@ class Settlement:
                 tally.count(outcome, one.number, [reason])
                 row = one.row if one.row is not None else {}
                 self._account.rejects.write(one.number, one.key, outcome.value, None, [said[key] or reason], row)
-            if self._journal is not None and outcome is Outcome.REJECTED:
+            if self._lines is not None and outcome is Outcome.REJECTED:
                 is_written = self._contacts is not None and self._contacts.is_written
-                tally.note_known(len(self._journal.refused_before(digests, is_written=is_written)), reason)
+                tally.note_known(len(self._lines.refused_before(digests, is_written=is_written)), reason)
                 for contact, digest in digests.items():
-                    self._journal.reject(contact, digest, None, reason, is_written=is_written)
-                self._journal.commit()
+                    self._lines.reject(contact, digest, None, reason, is_written=is_written)
+                self._lines.commit()
 
     def _is_first_refusal(self, one: Found) -> bool:
         """Whether no other file's report has named the contact before."""
@@ -233,8 +234,8 @@ class Settlement:
                 self._count(group, files)
                 (acknowledged if all(file.is_whole for file in files) else given_up).append(number)
         saved = self._as_saved()
-        if self._journal is not None:
-            self._journal.settle_files(acknowledged, given_up, refused, saved)
+        if self._lines is not None:
+            settle_files(self._lines, acknowledged, given_up, refused, saved)
 
     def _count(self, group: Group, files: Sequence[SentFile]) -> None:
         """Count the contacts of a group that no report has named.

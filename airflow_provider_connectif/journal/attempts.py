@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -21,6 +21,13 @@ from airflow_provider_connectif.reporting.verdict import Verdict
 
 _ENDED_FOR_GOOD = (Verdict.SUCCESS, Verdict.SKIPPED, Verdict.FAILED)
 _KEPT_S = 90 * 86400.0
+
+
+class Counted(Protocol):
+    """The counts of a run: :class:`airflow_provider_connectif.reporting.report.Report`."""
+
+    def as_counts(self) -> Mapping[str, Any]:
+        """JSON-ready and without personal data."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,11 @@ class Series:
     keyless_before: int = 0
     run_id: str | None = None
 
+    @property
+    def has_earlier(self) -> bool:
+        """Whether processes before this one may have delivered or met rows of the series."""
+        return bool(self.earlier or self.run_id)
+
     def delivered_earlier(self, line: Any) -> bool:
         """Whether an earlier process of the series has delivered what a line says."""
         if line.delivered_generation is None:  # written before version 3
@@ -119,6 +131,10 @@ class Attempts:
     def __init__(self, tables: JournalTables, sync_id: str, run_id: str, task: str) -> None:
         self._runs, self._lines = tables.runs, tables.lines
         self._sync_id, self._run_id, self._task = sync_id, run_id, task
+        self.series = Series(tries=0)
+        """The series of this attempt, once what :meth:`begin` has written is committed."""
+        self.counted: Counted | None = None
+        """Gives the counts that :meth:`note` records."""
         # A digest, since the three together are too long for a key of MySQL.
         self._key = hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
@@ -160,12 +176,13 @@ class Attempts:
         connection.execute(sa.insert(self._runs), {**names, **values})
         return series
 
-    def note(self, connection: sa.Connection, generation: int, counts: Mapping[str, Any], **values: Any) -> None:
+    def note(self, connection: sa.Connection, **values: Any) -> None:
         """Record what the attempt has counted so far, or how it ended; nothing if a newer one has begun.
 
         :param values: of ``verdict``, ``keyless``, ``ended_at``.
         """
-        mine = sa.and_(self._is_mine, self._runs.c.generation == generation)
+        counts = {} if self.counted is None else self.counted.as_counts()
+        mine = sa.and_(self._is_mine, self._runs.c.generation == self.series.generation)
         connection.execute(sa.update(self._runs).where(mine).values(counts=json.dumps(counts), **values))
 
     def keyless_before(self, connection: sa.Connection) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from airflow_provider_connectif.journal.held_back import HeldBackRefusals
-from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
@@ -17,18 +17,18 @@ _KILLED = "in doubt: the process ended before the response; it may have arrived"
 class Confirmation:
     """Writes what became of changes.
 
-    :param journal: open.
+    :param lines: of an open journal.
     :param resource: what is sent.
     :param holds_refusals_back: a refusal is written only when a response of another kind has arrived.
     """
 
-    def __init__(self, journal: Journal, resource: Resource, *, holds_refusals_back: bool) -> None:
-        self._journal = journal
+    def __init__(self, lines: RunLines, resource: Resource, *, holds_refusals_back: bool) -> None:
+        self._lines = lines
         self._same_key = resource.same_key
         self._writes_doubts = not resource.is_idempotent
         self._doubted: dict[str, str] = {}
         """What is held of the changes that are written down as in doubt, by key."""
-        self._refusals = HeldBackRefusals(journal, keeps=holds_refusals_back)
+        self._refusals = HeldBackRefusals(lines, keeps=holds_refusals_back)
         self._refused_before: set[str] = set()
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
@@ -38,20 +38,20 @@ class Confirmation:
         """
         known = (patch for patch in patches if patch.digests and not patch.is_new)
         digests = {self._same_key(patch.key): _refusable(patch) for patch in known}
-        self._refused_before |= self._journal.refused_before(digests)
+        self._refused_before |= self._lines.refused_before(digests)
         if not self._writes_doubts:
-            self._journal.doubt(digests)
+            self._lines.doubt(digests)
 
     def begin(self, patches: Sequence[Patch]) -> None:
         """Changes are about to be sent whose sending twice is not harmless: what is written now outlives a kill."""
         doubts = {self._same_key(patch.key): _refusable(patch) for patch in patches if patch.digests}
-        self._journal.begin_doubts(doubts, _KILLED)
+        self._lines.begin_doubts(doubts, _KILLED)
         self._doubted |= doubts
 
     def withdraw(self, patches: Sequence[Patch]) -> None:
         """Changes were not carried out, and wait to be sent again."""
         self._withdraw([self._same_key(patch.key) for patch in patches])
-        self._journal.commit()
+        self._lines.commit()
 
     def end_doubts(self, unanswered: Sequence[Patch]) -> None:
         """Nothing is sent any more; what was not sent is in no doubt.
@@ -61,7 +61,7 @@ class Confirmation:
         self._withdraw(self._doubted.keys() - {self._same_key(patch.key) for patch in unanswered})
 
     def _withdraw(self, keys: Collection[str]) -> None:
-        self._journal.withdraw_doubts([key for key in keys if self._doubted.pop(key, None) is not None])
+        self._lines.withdraw_doubts([key for key in keys if self._doubted.pop(key, None) is not None])
 
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
         """Write what became of a change. What failed leaves no mark, so that it differs next time by itself.
@@ -76,21 +76,21 @@ class Confirmation:
         key = self._same_key(patch.key)
         is_known = False
         if settled.is_in_doubt:
-            self._journal.begin_doubts({key: self._doubted.pop(key, _refusable(patch))}, "; ".join(reasons))
+            self._lines.begin_doubts({key: self._doubted.pop(key, _refusable(patch))}, "; ".join(reasons))
         elif settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
             self._doubted.pop(key, None)
         else:
             self._withdraw([key])
         if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
-            self._journal.acknowledge(key, patch.digests, delivered_as=settled.outcome.value)
+            self._lines.acknowledge(key, patch.digests, delivered_as=settled.outcome.value)
         elif settled.is_remembered:
             is_known = key in self._refused_before
             self._refusals.add(key, _refusable(patch), status, "; ".join(reasons))
         elif settled.outcome is Outcome.UNDELIVERED:
-            self._journal.leave_in_doubt([key])  # it may have arrived all the same, after another process's patch
+            self._lines.leave_in_doubt([key])  # it may have arrived all the same, after another process's patch
         self._refused_before.discard(key)
         if patch.place is not None:
-            self._journal.settle_planned(patch.place)
+            self._lines.settle_planned(patch.place)
         return is_known
 
     def end(self, unanswered: Sequence[Patch], *, drops_refusals: bool) -> None:
@@ -100,7 +100,7 @@ class Confirmation:
             them.
         :param drops_refusals: the run ended early; what is still kept back is not to hold any row.
         """
-        self._journal.leave_in_doubt(self._same_key(patch.key) for patch in unanswered)
+        self._lines.leave_in_doubt(self._same_key(patch.key) for patch in unanswered)
         if drops_refusals:
             self._refusals.drop()
         else:
@@ -122,18 +122,18 @@ class Confirmation:
     @property
     def commit_lines(self) -> int:
         """Responses that are written at once."""
-        return 1 if self._writes_doubts else self._journal.commit_lines
+        return 1 if self._writes_doubts else self._lines.commit_lines
 
     @property
     def unwritten(self) -> int:
         """Responses that are not written yet."""
-        return self._journal.unwritten
+        return self._lines.unwritten
 
     def commit_if_due(self) -> None:
         """Write what has gathered, when it is enough or old enough."""
         if self._writes_doubts and self.unwritten:
-            self._journal.commit()
-        self._journal.commit_if_due()
+            self._lines.commit()
+        self._lines.commit_if_due()
 
 
 def _refusable(patch: Patch) -> str:

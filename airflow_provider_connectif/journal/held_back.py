@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.journal.run_lines import RunLines
 
 
 class _Refusal(NamedTuple):
-    """What :meth:`Journal.reject` takes; ``is_written``: the key is as it stands in the tables."""
+    """What :meth:`RunLines.reject` takes; ``is_written``: the key is as it stands in the tables."""
 
     key: str
     row_digest: str
@@ -24,12 +24,12 @@ class HeldBackRefusals:
 
     A run that stops because its first responses were all rejections must leave no row behind that is held for ever.
 
-    :param journal: where they go.
+    :param lines: where they go.
     :param keeps: ``False``: the run does not stop for that, so every refusal is written at once.
     """
 
-    def __init__(self, journal: Journal, *, keeps: bool) -> None:
-        self._journal = journal
+    def __init__(self, lines: RunLines, *, keeps: bool) -> None:
+        self._lines = lines
         self._keeps = keeps
         self._kept: list[_Refusal] = []
 
@@ -63,8 +63,8 @@ class HeldBackRefusals:
     def _as_written(self, refusal: _Refusal) -> _Refusal:
         if refusal.is_written:
             return refusal
-        return refusal._replace(key=self._journal.written_key(refusal.key), is_written=True)
+        return refusal._replace(key=self._lines.written_key(refusal.key), is_written=True)
 
     def _write(self, refusal: _Refusal) -> None:
         key, row_digest, status, reason, is_written = refusal
-        self._journal.reject(key, row_digest, status, reason, is_written=is_written)
+        self._lines.reject(key, row_digest, status, reason, is_written=is_written)

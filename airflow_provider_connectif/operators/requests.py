@@ -133,7 +133,7 @@ def make_sender(
     client, resource, journal = parts.client, parts.resource, parts.journal
     confirmation = None
     if journal is not None:
-        confirmation = Confirmation(journal, resource, holds_refusals_back=stops_when_all_rejected)
+        confirmation = Confirmation(journal.lines, resource, holds_refusals_back=stops_when_all_rejected)
     sender = RequestSender(
         resource,
         client,

@@ -90,7 +90,7 @@ class Comparison:
             asked |= dict.fromkeys(_twice(keys), _ANOTHER)
         held = pending.holds(asked)
         asked |= dict.fromkeys(held, _ANOTHER)
-        lines = self._journal.differing(asked, all_differ=self._full_refresh)
+        lines = self._journal.lines.differing(asked, all_differ=self._full_refresh)
         if not lines and not nameless:
             return []
         spelled = self._other_spellings(batch, keys, lines)
@@ -117,7 +117,7 @@ class Comparison:
             return self._delivered_as(seen.key, line)
         if line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(line):
             if line.state == INVALID:
-                self._journal.restore(seen.key, REJECTED)
+                self._journal.lines.restore(seen.key, REJECTED)
             # What an earlier attempt of this run has met is a refusal of this run; no other will report it. What is in
             # doubt was not refused: it is held, in this run too.
             is_of_this_run = line.state == REJECTED and series.has_met(line)
@@ -126,7 +126,7 @@ class Comparison:
 
     def is_known_refusal(self, seen: Seen) -> bool:
         """Whether a run before this one has seen this row refused by Connectif."""
-        return seen.line is not None and self._journal.is_known_refusal(seen.line)
+        return seen.line is not None and self._journal.lines.is_known_refusal(seen.line)
 
     def is_known_invalid(self, seen: Seen, keyless: int) -> bool:
         """Whether a run before this one has seen the same invalid row; what is new is written down.
@@ -136,7 +136,7 @@ class Comparison:
         if seen.key is None:
             # Such rows cannot be told apart: as many as before are known, those beyond are new.
             return keyless <= self._journal.series.keyless_before
-        return self._journal.meets_invalid(seen.key, seen.row_digest, seen.line)
+        return self._journal.lines.meets_invalid(seen.key, seen.row_digest, seen.line)
 
     def change(self, seen: Seen, patch: Patch) -> PendingChange | None:
         """What is to be sent for a row, or ``None`` if Connectif holds just that already."""
@@ -149,7 +149,7 @@ class Comparison:
         if acknowledged is not None and self._is_of_before(key, line, patch):
             acknowledged = digests.patch
         if acknowledged == digests.patch and not seen.is_pending:
-            self._journal.confirm(key, digests)
+            self._journal.lines.confirm(key, digests)
             return None
         if not self._full_refresh:
             self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
@@ -159,7 +159,7 @@ class Comparison:
 
     def refusal(self, key: str) -> Seen:
         """A key as its last refusal left it."""
-        line = self._journal.differing({key: _ANOTHER}, all_differ=True).get(key)
+        line = self._journal.lines.differing({key: _ANOTHER}, all_differ=True).get(key)
         return Seen(0, key, "", line)
 
     def _is_of_before(self, key: str, line: Line, patch: Patch) -> bool:
@@ -179,13 +179,13 @@ class Comparison:
         looked_at = {place: self._resource.key_of(batch[place]) for place in unknown}
         spelled = {place: key for place, key in looked_at.items() if key is None or key != keys[place]}
         proper = {key for key in spelled.values() if key is not None}
-        lines |= self._journal.differing(dict.fromkeys(proper, _ANOTHER), all_differ=True)
+        lines |= self._journal.lines.differing(dict.fromkeys(proper, _ANOTHER), all_differ=True)
         return spelled
 
     def _delivered_as(self, key: str, line: Line) -> Outcome:
         """The outcome of a row that Connectif holds: delivered, if an earlier attempt of this run did that."""
         if line.state == INVALID:
-            self._journal.restore(key, ACKNOWLEDGED)
+            self._journal.lines.restore(key, ACKNOWLEDGED)
         if key in self._delivered_earlier or not self._journal.series.delivered_earlier(line):
             return Outcome.UNCHANGED
         self._delivered_earlier.add(key)

@@ -231,7 +231,7 @@ class Run(Generic[ResourceT]):
             preparer.prepare(batch)
             report.progress.tick()
             if self._journal is not None:
-                self._journal.commit_if_due()
+                self._journal.lines.commit_if_due()
             if self._is_to_stop():
                 return
             if self._clock() - began > self._settings.read_timeout_s:
@@ -243,7 +243,7 @@ class Run(Generic[ResourceT]):
         preparer.finish()
         self._is_read = True
         if self._journal is not None:
-            self._journal.commit()
+            self._journal.lines.commit()
 
     def _made_comparison(self, resource: ResourceT) -> Comparison | None:
         if self._journal is None:

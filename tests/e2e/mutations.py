@@ -24,10 +24,10 @@ MUTATIONS = Mutations()
 def acknowledged_before_it_is_sent(original, self, patches):
     for patch in patches:
         if patch.digests:
-            self._journal.acknowledge(self._same_key(patch.key), patch.digests)
+            self._lines.acknowledge(self._same_key(patch.key), patch.digests)
 
 
-@MUTATIONS.instead_of("journal.store:Journal.acknowledge", "test_clearing_a_failed_task")
+@MUTATIONS.instead_of("journal.run_lines:RunLines.acknowledge", "test_clearing_a_failed_task")
 def acknowledgements_are_not_written_down(original, self, key, digests, *, delivered_as=None):
     return None
 

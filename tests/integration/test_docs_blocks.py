@@ -107,8 +107,8 @@ def test_a_statement_fits_the_journal(
     with where.open({}, read_only=False) as journal:
         assert journal is not None
         journal.open(lambda: False, lambda _: None)
-        journal.acknowledge("ana@example.com", Digests("row", "patch", "mapping"))
-        journal.reject("ben@example.com", "row", 422, "HTTP 422 tier: unknown option")
+        journal.lines.acknowledge("ana@example.com", Digests("row", "patch", "mapping"))
+        journal.lines.reject("ben@example.com", "row", 422, "HTTP 422 tier: unknown option")
         journal.close()
     with closing(_raw_connection(conn_id)) as raw, closing(raw.cursor()) as cursor:
         cursor.execute(block.text)

@@ -49,12 +49,12 @@ def dump(database: Path) -> str:
 @pytest.mark.parametrize("evil", EVIL_KEYS)
 def test_a_contact_key_is_no_part_of_a_statement(database: Path, evil: str) -> None:
     one = journal(database)
-    one.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
-    one.commit()
-    assert one.differing({evil: "row"}) == {evil: None}
-    one.acknowledge(evil, Digests("other", "patch", "mapping"))
-    one.commit()
-    assert one.differing({evil: "other", EMAIL: "row"}) == {}
+    one.lines.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
+    one.lines.commit()
+    assert one.lines.differing({evil: "row"}) == {evil: None}
+    one.lines.acknowledge(evil, Digests("other", "patch", "mapping"))
+    one.lines.commit()
+    assert one.lines.differing({evil: "other", EMAIL: "row"}) == {}
     one.close()
     assert secrets(database) == [("sesame",)]
 
@@ -62,17 +62,17 @@ def test_a_contact_key_is_no_part_of_a_statement(database: Path, evil: str) -> N
 @pytest.mark.parametrize("evil", EVIL_KEYS)
 def test_a_sync_id_is_no_part_of_a_statement(database: Path, evil: str) -> None:
     one = journal(database)
-    one.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
+    one.lines.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
     one.close()
     other = journal(database, sync_id=evil)
-    assert other.differing({EMAIL: "row"}) == {EMAIL: None}
+    assert other.lines.differing({EMAIL: "row"}) == {EMAIL: None}
     other.close()
 
 
 @pytest.mark.parametrize("evil", EVIL_NAMES)
 def test_the_name_of_a_table_is_no_part_of_a_statement(database: Path, evil: str) -> None:
     one = journal(database, table=evil)
-    one.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
+    one.lines.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
     one.close()
     with sqlite3.connect(database) as connection:
         names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
@@ -104,7 +104,7 @@ def test_pending_patches_are_encrypted_where_keys_are_digests(database: Path) ->
 
 def test_keys_are_digests_with_a_secret(database: Path) -> None:
     one = journal(database, key_secret=b"pepper")
-    one.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
+    one.lines.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
     one.close()
     assert "quittenbaum" not in dump(database)
 
@@ -120,10 +120,10 @@ def test_pending_patches_go_with_their_task(database: Path) -> None:
 
 def test_an_error_of_the_database_quotes_no_key(database: Path) -> None:
     one = journal(database)
-    one.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
+    one.lines.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
     with sqlite3.connect(database) as connection:
         connection.execute("drop table connectif_journal")
     with pytest.raises(JournalError) as caught:
-        one.commit()
+        one.lines.commit()
     assert "quittenbaum" not in str(caught.value)
     assert caught.value.__context__ is None

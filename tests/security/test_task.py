@@ -148,7 +148,7 @@ def test_a_journal_s_statements_are_logged_without_values(
     with where.open({}, read_only=False) as journal:
         assert journal is not None
         journal.open(lambda: False, lambda _: None)
-        journal.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
+        journal.lines.acknowledge(EMAIL, Digests("row", "patch", "mapping"))
         journal.close()
     assert "INSERT INTO connectif_journal" in caplog.text
     assert "quittenbaum" not in caplog.text

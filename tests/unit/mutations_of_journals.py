@@ -108,7 +108,7 @@ _CONFIRMATION = "test_confirmation.py::"
 
 
 @JOURNALS.instead_of(
-    "journal.store:Journal.acknowledge",
+    "journal.run_lines:RunLines.acknowledge",
     _CONFIRMATION + "test_an_acceptance_is_written_and_what_failed_leaves_no_mark",
 )
 def acceptances_are_not_written(original, self, key, digests, *, delivered_as=None):
@@ -120,17 +120,17 @@ def acceptances_are_not_written(original, self, key, digests, *, delivered_as=No
     _CONFIRMATION + "test_an_acceptance_is_written_and_what_failed_leaves_no_mark",
 )
 def every_outcome_is_an_acceptance(original, self, settled, reasons, status):
-    self._journal.acknowledge(self._same_key(settled.patch.key), settled.patch.digests)
+    self._lines.acknowledge(self._same_key(settled.patch.key), settled.patch.digests)
     return False
 
 
-@JOURNALS.instead_of("journal.store:Journal.reject", _CONFIRMATION + "test_a_refusal_of_the_row_is_held")
+@JOURNALS.instead_of("journal.run_lines:RunLines.reject", _CONFIRMATION + "test_a_refusal_of_the_row_is_held")
 def refusals_are_not_written(original, self, *given, **named):
     return None
 
 
 @JOURNALS.instead_of(
-    "journal.store:Journal.refused_before",
+    "journal.run_lines:RunLines.refused_before",
     _CONFIRMATION + "test_a_refusal_that_an_earlier_run_has_met_is_known",
 )
 def every_refusal_is_new(original, self, digests, *, is_written=False):
@@ -138,7 +138,7 @@ def every_refusal_is_new(original, self, digests, *, is_written=False):
 
 
 @JOURNALS.instead_of(
-    "journal.store:Journal.doubt", _CONFIRMATION + "test_until_the_response_is_here_a_contact_is_in_doubt"
+    "journal.run_lines:RunLines.doubt", _CONFIRMATION + "test_until_the_response_is_here_a_contact_is_in_doubt"
 )
 def nothing_is_ever_in_doubt(original, self, keys):
     return None
@@ -148,8 +148,8 @@ def nothing_is_ever_in_doubt(original, self, keys):
     "journal.held_back:HeldBackRefusals.__init__",
     _CONFIRMATION + "test_refusals_are_kept_back_until_another_response_shows_that_rows_are_taken_at_all",
 )
-def refusals_are_written_at_once(original, self, journal, *, keeps):
-    original(self, journal, keeps=False)
+def refusals_are_written_at_once(original, self, lines, *, keeps):
+    original(self, lines, keeps=False)
 
 
 @JOURNALS.instead_of(
@@ -169,7 +169,7 @@ def kept_back_refusals_are_forgotten_over_a_deferral(original, self):
 
 
 @JOURNALS.instead_of(
-    "journal.store:Journal._write_gathered",
+    "journal.run_lines:RunLines._write_gathered",
     _CONFIRMATION + "test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops",
 )
 def who_lost_the_claim_writes_on(original, self, connection):
@@ -177,7 +177,7 @@ def who_lost_the_claim_writes_on(original, self, connection):
 
 
 @JOURNALS.instead_of(
-    "journal.store:Journal.leave_in_doubt",
+    "journal.run_lines:RunLines.leave_in_doubt",
     _CONFIRMATION + "test_what_was_never_answered_is_a_doubt_where_another_process_took_over",
 )
 def what_was_never_answered_leaves_no_doubt(original, self, keys):

@@ -51,13 +51,13 @@ def settled(key: str, outcome: Outcome, status: int = 200, **more: Any) -> Settl
 
 
 def confirmation(journal: Journal, *, holds_refusals_back: bool = False) -> Confirmation:
-    return Confirmation(journal, ContactResource(ContactMapping()), holds_refusals_back=holds_refusals_back)
+    return Confirmation(journal.lines, ContactResource(ContactMapping()), holds_refusals_back=holds_refusals_back)
 
 
 def states(journal: Journal, *keys: str) -> dict[str, str | None]:
     """What the journal says of each contact: its state, or ``None``."""
-    journal.commit()
-    found = journal.differing(dict.fromkeys(keys, "another row"), all_differ=True)
+    journal.lines.commit()
+    found = journal.lines.differing(dict.fromkeys(keys, "another row"), all_differ=True)
     return {
         key: line and (line.state if line.row_digest or line.refused_digest else "in doubt")
         for key, line in found.items()
@@ -100,7 +100,7 @@ def test_until_the_response_is_here_a_contact_is_in_doubt(open_journal: Open) ->
     first.close(Verdict.SUCCESS)
     second = open_journal("tuesday")
     confirmation(second).before_sending([patch("a", row="changed")])
-    assert set(second.differing({"a": "row"})) == {"a"}  # the row as it was is no longer taken for unchanged
+    assert set(second.lines.differing({"a": "row"})) == {"a"}  # the row as it was is no longer taken for unchanged
     second.close()
 
 
@@ -139,7 +139,7 @@ def test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops(open_journ
     first, second = open_journal("monday"), open_journal("monday")  # another attempt of the same task
     confirmation(first).settle(settled("a", Outcome.UPDATED), [], 200)
     with pytest.raises(TakenOver, match="another try of this task, has taken over sync 'nightly'"):
-        first.commit()
+        first.lines.commit()
     assert states(second, "a") == {"a": "in doubt"}
     second.close()
 
@@ -187,7 +187,7 @@ def test_a_database_that_fails_later_says_so_without_a_contact(open_journal: Ope
     run_sql(path, "drop table connectif_journal")
     confirmation(journal).settle(settled("secret@example.com", Outcome.UPDATED), [], 200)
     with pytest.raises(JournalError) as error:
-        journal.commit()
+        journal.lines.commit()
     assert "secret" not in str(error.value)
     assert error.value.__context__ is None
     run_sql(path, "alter table connectif_journal_meta rename to other")

@@ -1,0 +1,290 @@
+"""The lines of a sync, as one run sees them and writes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.attempts import Attempts
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.lease import Lease
+from airflow_provider_connectif.journal.lines import GatheredLines, Line
+from airflow_provider_connectif.journal.plan import Plan
+from airflow_provider_connectif.journal.reader import LineReader
+from airflow_provider_connectif.journal.settings import JournalSettings
+from airflow_provider_connectif.journal.states import INVALID
+from airflow_provider_connectif.records.changes import Digests
+from airflow_provider_connectif.records.outcomes import taken_over
+
+COMMIT_LINES = 50
+COMMIT_EVERY_S = 2.0
+_MOST_CONFIRMED = 1000  # there is no response to lose, so these may gather
+
+
+class RunLines:
+    """Looks up the lines of a sync and writes them for one run.
+
+    Lines are written in small batches, after the response and never before; :meth:`commit` writes the rest.
+
+    :param database: the journal's.
+    :param settings: the sync, the run of this process, and how keys are written.
+    :param reader: looks up lines in the database.
+    :param lease: the claim of this process; without it nothing is acknowledged.
+    :param attempts: where the counts of this process are recorded with each batch.
+    :param plan: the pending changes of the run whose lines these are.
+    :param generation: of the process that sent the rows, if not this one.
+    :param read_only: look, but write nothing.
+    """
+
+    def __init__(
+        self,
+        database: JournalDatabase,
+        settings: JournalSettings,
+        reader: LineReader,
+        lease: Lease,
+        attempts: Attempts,
+        plan: Plan,
+        *,
+        generation: int | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self.database = database
+        self.plan = plan
+        self.sync_id = settings.sync_id
+        self.run_id = plan.run_id
+        self.written_key = key_digester(settings.key_secret)
+        """Gives a contact key as it stands in the tables."""
+        self._settings = settings
+        self._reader = reader
+        self._lease = lease
+        self._attempts = attempts
+        self._generation = generation
+        self._read_only = read_only
+        self._unanswered: set[str] = set()
+        self._gathered = GatheredLines(database.tables)
+        self._settled: list[int] = []
+        self._oldest_at: float | None = None
+
+    def of_plan(self, plan: Plan, generation: int) -> RunLines:
+        """The same lines as an earlier run writes them, to settle what that run has left open.
+
+        What has been written since by newer processes is not overwritten; where it differs, it becomes doubtful.
+
+        :param plan: of the earlier run.
+        :param generation: of the process that sent the rows.
+        """
+        return RunLines(
+            self.database,
+            self._settings,
+            self._reader,
+            self._lease,
+            self._attempts,
+            plan,
+            generation=generation,
+            read_only=self._read_only,
+        )
+
+    @property
+    def generation(self) -> int:
+        """Tells the processes of a sync apart: a newer one has a higher number."""
+        return self._lease.generation if self._generation is None else self._generation
+
+    def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
+        """The contacts whose acknowledged row is another one, each with its line if it has one.
+
+        With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
+
+        :param digests: of the rows as they are now, by contact key.
+        :param all_differ: none of the digests is that of a row.
+        """
+        series = self._attempts.series
+        lines = self._reader.differing(digests, series, looks_closely=series.has_earlier, all_differ=all_differ)
+        if self._oldest_at is not None:
+            self._gathered.overlay(lines, digests)
+        return lines
+
+    def refused_before(self, digests: Mapping[str, str], *, is_written: bool = False) -> set[str]:
+        """The contacts of which an earlier run has seen this very row refused by Connectif.
+
+        :param digests: of the rows, by contact key.
+        :param is_written: the keys are as they stand in the tables.
+        """
+        written = {key if is_written else self.written_key(key): key for key in digests}
+        found = self._reader.lines_of(written)
+        return {
+            written[key]
+            for key, line in found.items()
+            if line.refused_digest == digests[written[key]] and self.is_known_refusal(line)
+        }
+
+    def is_known_refusal(self, line: Line) -> bool:
+        """Whether a run before this one has seen the refusal that a line holds."""
+        return line.refused_digest is not None and (line.refused_run or line.run_id) != self.run_id
+
+    def doubt(self, keys: Iterable[str]) -> None:
+        """Mark that patches of these contacts are about to be sent, so that what Connectif holds is not known.
+
+        Without this mark a row that changes, whose response is lost, and that changes back would be taken for
+        unchanged. The response ends the doubt.
+        """
+        lines = self.database.tables.lines
+        written = [self.written_key(key) for key in keys]
+        if not written or self._read_only:
+            return
+        of_these = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(written))
+        clear = (
+            sa.update(lines)
+            .where(of_these, lines.c.generation <= self._lease.generation)
+            .values(row_digest=None, patch_digest=None)
+        )
+        self.commit()
+        self.database.write(lambda connection: connection.execute(clear))
+
+    def begin_doubts(self, digests: Mapping[str, str], reason: str) -> None:
+        """Changes of these keys may have been sent, and must not be sent again; written at once.
+
+        Until :meth:`acknowledge`, :meth:`reject` or :meth:`withdraw_doubts` their rows are held as they are.
+
+        :param digests: of the rows, by key.
+        :param reason: for the row that is held.
+        """
+        for key, digest in digests.items():
+            if self._gathers():
+                self._gathered.begin_doubt(key, self._names(key), digest, reason)
+        if digests:
+            self.commit()
+
+    def withdraw_doubts(self, keys: Iterable[str]) -> None:
+        """Changes of these keys were not carried out: they are sent again."""
+        for key in keys:
+            if self._gathers():
+                self._gathered.withdraw_doubt(key, self._names(key))
+
+    def leave_in_doubt(self, keys: Iterable[str]) -> None:
+        """Patches of these contacts were sent, and had no response when sending was given up.
+
+        If another process has taken over meanwhile, they may reach Connectif after its own.
+        """
+        self._unanswered.update(self.written_key(key) for key in keys)
+
+    def acknowledge(self, key: str, digests: Digests, *, delivered_as: str | None = None) -> None:
+        """Connectif has accepted a patch.
+
+        :param delivered_as: ``created`` or ``updated``.
+        """
+        if self._gathers():
+            self._gathered.acknowledge(key, self._names(key), digests, delivered_as)
+
+    def confirm(self, key: str, digests: Digests) -> None:
+        """Connectif holds just this patch, though it comes from another row or by another mapping."""
+        if self._gathers():
+            self._gathered.confirm(key, self._names(key), digests)
+
+    def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
+        """Connectif has refused a row.
+
+        :param is_written: the key is as it stands in the tables already.
+        """
+        if self._gathers():
+            names = self._names(key, is_written=is_written)
+            self._gathered.reject(key, names, row_digest, status, reason)
+
+    def meets_invalid(self, key: str, row_digest: str, line: Line | None) -> bool:
+        """A row was refused here, before it was sent; an unchanged one costs no write.
+
+        :param line: of the contact.
+        :return: whether a run before this one has met it.
+        """
+        is_same = line is not None and line.invalid_digest == row_digest
+        first_run = line.invalid_run if is_same and line is not None else None
+        if not (is_same and line is not None and line.state == INVALID):
+            self._note_invalid(key, row_digest, first_run or self.run_id)
+        return first_run is not None and first_run != self.run_id
+
+    def restore(self, key: str, state: str) -> None:
+        """The row of a contact that was invalid is again the one that is acknowledged, or rejected.
+
+        :param state: which of the two.
+        """
+        if self._gathers():
+            self._gathered.restore(key, self._names(key), state)
+
+    def settle_planned(self, place: int) -> None:
+        """The outcome of a planned change is known: it is pending no longer.
+
+        :param place: in the plan.
+        """
+        self._settled.append(place)
+        self._gathers()
+
+    @property
+    def commit_lines(self) -> int:
+        """Responses that are written at once."""
+        return COMMIT_LINES
+
+    @property
+    def unwritten(self) -> int:
+        """Responses that are not written yet."""
+        return self._gathered.responses
+
+    @property
+    def has_unanswered(self) -> bool:
+        """Whether patches were sent without a response, see :meth:`leave_in_doubt`."""
+        return bool(self._unanswered)
+
+    def commit_if_due(self) -> None:
+        """Write what has gathered, when it is enough or old enough; or stop where another process has taken over."""
+        age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
+        is_much = self._gathered.others >= _MOST_CONFIRMED
+        if self._lease.is_lost or self.unwritten >= COMMIT_LINES or is_much or age >= COMMIT_EVERY_S:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write what has gathered.
+
+        :raises JournalError: the database failed; the contacts are sent again by the next attempt. Or another process
+            has taken over: what has gathered is written all the same, as a doubt.
+        """
+        if self._oldest_at is not None or (self._lease.is_lost and self._unanswered):
+            self.database.write(self._write_gathered)
+        self._gathered.clear()
+        self._unanswered.clear()
+        self._settled.clear()
+        self._oldest_at = None
+        if self._lease.is_lost:
+            raise taken_over(self.sync_id)
+
+    def _note_invalid(self, key: str, row_digest: str, first_run: str) -> None:
+        """What is acknowledged or rejected stays known."""
+        if self._gathers():
+            self._gathered.note_invalid(key, self._names(key), row_digest, first_run)
+
+    def _names(self, key: str, *, is_written: bool = False) -> dict[str, Any]:
+        """What names a line and who writes it, by column."""
+        return {
+            "sync_id": self.sync_id,
+            "contact_key": key if is_written else self.written_key(key),
+            "run_id": self.run_id,
+            "generation": self.generation,
+        }
+
+    def _gathers(self) -> bool:
+        """Whether anything is written; from now on something waits for that."""
+        if self._oldest_at is None and not self._read_only:
+            self._oldest_at = time.monotonic()
+        return not self._read_only
+
+    def _write_gathered(self, connection: sa.Connection) -> None:
+        if not self._lease.hold(connection):
+            generation = self._lease.newest_generation(connection) + 1
+            names = {"sync_id": self.sync_id, "run_id": self._settings.run_id}
+            self._gathered.write_doubts(connection, self._unanswered, generation, **names)
+            return
+        self._gathered.write(connection)
+        if self._settled:
+            self.plan.settle(connection, self._settled)
+        self._attempts.note(connection)
