@@ -10,6 +10,7 @@ from urllib.parse import quote
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
 from airflow_provider_connectif.api.errors import MalformedAnswerError
 from airflow_provider_connectif.api.imports import DEFAULT_UPLOAD_TIMEOUT_S, ImportEndpoints
+from airflow_provider_connectif.api.pages import read_pages
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.transport import Answer, IsOwn, Timeouts, Transport
 
@@ -120,7 +121,7 @@ class ConnectifClient(ImportEndpoints):
         :raises MalformedAnswerError: a response without ``results``, or with one that is no object; a next page on
             another host, seen before, or beyond the hundredth.
         """
-        pages = self._transport.pages("/contact-fields/", _MOST_FIELD_PAGES)
+        pages = read_pages(self._transport, "/contact-fields/", _MOST_FIELD_PAGES)
         fields = [entry for page in pages for entry in page]
         if not all(isinstance(entry, Mapping) for entry in fields):
             raise MalformedAnswerError("one of the results is not a JSON object")

@@ -18,6 +18,7 @@ from airflow_provider_connectif.api.error_reports import (
     fetch_error_report,
 )
 from airflow_provider_connectif.api.errors import MalformedAnswerError, QuotaClosed
+from airflow_provider_connectif.api.pages import read_pages
 from airflow_provider_connectif.api.transport import Timeouts, Transport
 
 DEFAULT_UPLOAD_TIMEOUT_S = 600.0
@@ -174,7 +175,7 @@ class ImportEndpoints:
         :raises MalformedAnswerError: as for :meth:`ConnectifClient.list_contact_fields`, with at most 1,000 pages;
             an entry without an id.
         """
-        for page in self._transport.pages("/imports/", _MOST_IMPORT_PAGES):
+        for page in read_pages(self._transport, "/imports/", _MOST_IMPORT_PAGES):
             for entry in page:
                 yield Import.parse(entry)
 

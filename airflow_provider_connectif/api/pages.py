@@ -1,0 +1,68 @@
+"""Lists of the API that come in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from airflow_provider_connectif.api.errors import MalformedAnswerError
+from airflow_provider_connectif.api.transport import Transport, origin
+
+
+def read_pages(transport: Transport, path: str, most: int) -> Iterator[list[Any]]:
+    """The ``results`` of a list, a page at a time; a page is asked for when the one before was used up.
+
+    Pages are followed by ``links.next`` as it stands, since the parameters of paging are not documented.
+
+    :param transport: asks for each page.
+    :param path: of the first page, below the base URL.
+    :param most: pages after which the list is taken for endless.
+    :raises MalformedAnswerError: a response without ``results``; a next page on another host, seen before, or
+        beyond ``most``.
+    """
+    seen = {path}
+    for _ in range(most):
+        page = transport.get_object(path)
+        results = page.get("results")
+        if not isinstance(results, list):
+            raise MalformedAnswerError("the answer has no list of results")
+        yield results
+        link = _next_link(page.get("links"))
+        if link is None:
+            return
+        path = _next_path(transport.base_url, path, link)
+        if path in seen:
+            raise MalformedAnswerError("the pages go round in a circle")
+        seen.add(path)
+    raise MalformedAnswerError(f"more than {most} pages")
+
+
+def _next_link(links: object) -> str | None:
+    """``links.next``; ``None`` on the last page. Anything odd there must not look like the last page."""
+    if links is None or links == []:  # some serialisers write an empty object so
+        return None
+    if not isinstance(links, Mapping):
+        raise MalformedAnswerError("the links to other pages are no JSON object")
+    link = links.get("next")
+    if link is None or link == "" or link is False:
+        return None
+    if not isinstance(link, str):
+        raise MalformedAnswerError("the link to the next page is no address")
+    return link
+
+
+def _next_path(base_url: str, path: str, link: str) -> str:
+    """A page's link as a path below the base URL: the key goes to no other host."""
+    try:
+        link.encode()  # half a surrogate pair is JSON, and no address
+        target = urlsplit(urljoin(base_url + path, link))
+    except ValueError:
+        raise MalformedAnswerError("the link to the next page is no address") from None
+    base = urlsplit(base_url)
+    if origin(target) != origin(base):
+        raise MalformedAnswerError("the next page is on another host")
+    whole = target._replace(scheme="", netloc="", fragment="").geturl()
+    if not whole.startswith(f"{base.path}/"):
+        raise MalformedAnswerError("the next page is outside the base URL")
+    return whole.removeprefix(base.path)
