@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -23,6 +23,7 @@ from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.operators.herald import Herald
+from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
@@ -33,54 +34,13 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
-    from airflow_provider_connectif.records.resource import Resource
-    from airflow_provider_connectif.reporting.report import Report
     from airflow_provider_connectif.runs.run import EarlierWork, Run
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
 _SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held")  # the log's first line says which are on
-
-
-class Start(NamedTuple):
-    """How a process of a task begins.
-
-    ``context``: the task's. ``comes_back``: the task was deferred, and goes on. ``event``: then the trigger's.
-    ``effort``: of the processes before it that found the sync held by another run and did nothing; ``None``: none did.
-    """
-
-    context: Any
-    comes_back: bool = False
-    event: Any = None
-    effort: Mapping[str, Any] | None = None
-
-    @classmethod
-    def after_deferral(cls, context: Any, event: Any) -> Start:
-        """Of a process that Airflow starts when a trigger has fired.
-
-        :param event: the trigger's.
-        """
-        as_before = event.get("start") if isinstance(event, Mapping) else None
-        return cls(context, True, event) if as_before is None else cls(context, **as_before)
-
-    def again(self, effort: Mapping[str, Any]) -> dict[str, Any]:
-        """JSON-ready, for a process that begins as this one has.
-
-        :param effort: of this process and those before it.
-        """
-        return {"comes_back": self.comes_back, "event": self.event, "effort": effort}
-
-
-class Parts(NamedTuple):
-    """What a run and its sink share."""
-
-    client: ConnectifClient
-    resource: Resource
-    report: Report
-    journal: Journal | None
 
 
 class SyncOperator(SyncArguments):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
 from airflow_provider_connectif.operators.arguments import ContactsArguments
-from airflow_provider_connectif.operators.base import Parts
+from airflow_provider_connectif.operators.parts import Parts
 from airflow_provider_connectif.operators.requests import RequestOperator
 
 if TYPE_CHECKING:

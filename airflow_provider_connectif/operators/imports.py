@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.operators.arguments import ContactsArguments
-from airflow_provider_connectif.operators.base import Parts, Start, SyncOperator, work_folder
+from airflow_provider_connectif.operators.base import SyncOperator, work_folder
+from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, report_file
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.operators.base import Parts, Start, SyncOperator
+from airflow_provider_connectif.operators.base import SyncOperator
+from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 

@@ -96,7 +96,7 @@ def test_a_trigger_holds_a_moment_and_nothing_else() -> None:
 
 def test_a_trigger_that_waits_for_another_run_holds_a_moment_and_counts() -> None:
     from airflow_provider_connectif.api.quota import Quota
-    from airflow_provider_connectif.operators.base import Start
+    from airflow_provider_connectif.operators.parts import Start
     from airflow_provider_connectif.reporting.effort import Effort
     from airflow_provider_connectif.triggers.claim import ClaimTrigger
 
