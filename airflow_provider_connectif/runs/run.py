@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -15,10 +14,10 @@ from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import summarise
 from airflow_provider_connectif.reporting.verdict import Account, Trouble, Verdict
+from airflow_provider_connectif.runs.columns import SourceColumns
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.runs.ending import Ending
@@ -83,8 +82,6 @@ class Run(Generic[ResourceT]):
         self._ending = Ending(sink, report, settings.budget, account, most_reasons=settings.reasons_in_exception)
         self._wait_for_another: Deferral | None = None
         self._is_read = False
-        self._asked_about: set[Any] = set()
-        """Columns of which the resource was asked what a person should know."""
         self._open = ExitStack()
         self.is_over = False
         """Its end is logged, or is being logged: nothing is to be logged after it."""
@@ -219,15 +216,10 @@ class Run(Generic[ResourceT]):
 
     def _read(self, source: Source, resource: ResourceT, preparer: Preparer) -> None:
         """Read the source to its end. Nothing is sent before: the plan must be whole, and the database is let go."""
-        report, began, is_checked = self.report, self._clock(), False
-        self._warn_about(resource, resource.written_columns or ())
+        report, began = self.report, self._clock()
+        columns = SourceColumns(resource, self.sink, report.log)
         for batch in source:
-            if not is_checked:
-                self._check_columns(resource, source, batch)
-                is_checked = True
-            if resource.written_columns is None:
-                # Rows of a list need not have the same columns.
-                self._warn_about(resource, source.columns or _columns_of(batch))
+            columns.look_at(source.columns, batch)
             preparer.prepare(batch)
             report.progress.tick()
             if self._journal is not None:
@@ -238,8 +230,7 @@ class Run(Generic[ResourceT]):
                 raise SourceError(self._settings.read_timeout_s, report.tally.read)
         if self._ending.stop:
             return
-        if not is_checked:
-            resource.check()
+        columns.end()
         preparer.finish()
         self._is_read = True
         if self._journal is not None:
@@ -283,22 +274,6 @@ class Run(Generic[ResourceT]):
                 self._ending.stop_for(Stop(failure.kind, failure.error))
             return resource
 
-    def _check_columns(self, resource: ResourceT, source: Source, batch: Sequence[Row]) -> None:
-        columns: Sequence[Any] | None = source.columns
-        if columns is None and batch:
-            # Without a mapping the first row's columns say what the author means to send; with one, a column that
-            # none of the first rows has is a fault of the mapping rather than of every row.
-            columns = _columns_of(batch[:1] if resource.columns is None else batch)
-        resource.check(columns)
-        self.sink.check_columns(source.columns, resource)
-
-    def _warn_about(self, resource: ResourceT, columns: Sequence[Any]) -> None:
-        """Say once of each column what a person should know who sends it."""
-        fresh = [column for column in columns if column not in self._asked_about]
-        self._asked_about.update(fresh)
-        if fresh and self.sink.overwrites and (words := resource.warning_about(fresh)) is not None:
-            self.report.log.warning("%s", words)
-
     def _is_to_stop(self) -> bool:
         """Asked several times a second while something is waited for."""
         self.sink.look_at_the_clock()
@@ -318,8 +293,3 @@ class Run(Generic[ResourceT]):
             "remapped": tally.remapped,
             "tries": self._journal.series.tries,
         }
-
-
-def _columns_of(rows: Sequence[Row]) -> list[Any]:
-    """The columns that any of some rows has, in the order in which they come."""
-    return list(dict.fromkeys(itertools.chain.from_iterable(row for row in rows if isinstance(row, Mapping))))

@@ -1,0 +1,72 @@
+"""The columns of a source: checked with the first rows, and the ones that need a warning."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.reporting.progress import Log
+from airflow_provider_connectif.runs.sink import Sink
+
+
+class SourceColumns:
+    """Checks the columns of one source, and warns once about each that a person should think twice about.
+
+    :param resource: with its definitions; says which columns it needs, and what there is to say about them.
+    :param sink: may have conditions of its own.
+    :param log: of the task.
+    """
+
+    def __init__(self, resource: Resource, sink: Sink[Any], log: Log) -> None:
+        self._resource = resource
+        self._sink = sink
+        self._log = log
+        self._is_checked = False
+        self._asked_about: set[Any] = set()
+        """Columns of which the resource was asked what a person should know."""
+        self._warn_about(resource.written_columns or ())
+
+    def look_at(self, columns: Sequence[str] | None, batch: Sequence[Row]) -> None:
+        """Check the columns with the first batch, and warn about those of every batch.
+
+        :param columns: of the source; ``None`` where only its rows have them.
+        :param batch: rows that are about to be prepared.
+        :raises RunFailed: a column is missing, or does not fit.
+        """
+        if not self._is_checked:
+            self._check(columns, batch)
+            self._is_checked = True
+        if self._resource.written_columns is None:
+            # Rows of a list need not have the same columns.
+            self._warn_about(columns or _columns_of(batch))
+
+    def end(self) -> None:
+        """The source has ended. Without any row the resource is checked without columns.
+
+        :raises RunFailed: it cannot be written at all.
+        """
+        if not self._is_checked:
+            self._resource.check()
+
+    def _check(self, source_columns: Sequence[str] | None, batch: Sequence[Row]) -> None:
+        columns: Sequence[Any] | None = source_columns
+        if columns is None and batch:
+            # Without a mapping the first row's columns say what the author means to send; with one, a column that
+            # none of the first rows has is a fault of the mapping rather than of every row.
+            columns = _columns_of(batch[:1] if self._resource.columns is None else batch)
+        self._resource.check(columns)
+        self._sink.check_columns(source_columns, self._resource)
+
+    def _warn_about(self, columns: Sequence[Any]) -> None:
+        fresh = [column for column in columns if column not in self._asked_about]
+        self._asked_about.update(fresh)
+        if fresh and self._sink.overwrites and (words := self._resource.warning_about(fresh)) is not None:
+            self._log.warning("%s", words)
+
+
+def _columns_of(rows: Sequence[Row]) -> list[Any]:
+    """The columns that any of some rows has, in the order in which they come."""
+    return list(dict.fromkeys(itertools.chain.from_iterable(row for row in rows if isinstance(row, Mapping))))
