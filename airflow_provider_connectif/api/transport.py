@@ -44,9 +44,13 @@ TRANSPORT_ERRORS = (
 IsOwn = Callable[[Any], bool]
 
 
+CREATED = 201
+"""The status that says that a thing was not there before."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """A 2xx answer.
+    """A 2xx response.
 
     :param status: HTTP status code.
     :param body: the decoded JSON, or ``None`` where the body was not asked for or is no JSON.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.errors import MalformedAnswerError
-from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.transport import CREATED, Answer
 from airflow_provider_connectif.contacts.consent import RANKS, merged, withdraws
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
@@ -18,7 +18,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
 
 CONSENT_WARNING = (
-    "A change of a row also sends its consent: it would subscribe again a person who unsubscribed at Connectif\n"
+    "Changed consents are sent: a person who unsubscribed at Connectif may be subscribed again\n"
     "  Properties: {}. Copy unsubscriptions into the source before each run, or leave these properties out"
 )
 
@@ -32,6 +32,7 @@ class ContactResource(Resource):
     noun = "contact"
     scope = "Contacts: Write"
     is_idempotent = True
+    takes_parts = True
     rules_version = ContactMapping.rules_version
     definitions_scope = "Contact fields: Read"
     without_definitions = "custom fields are not checked before sending, their values are sent by their own type"
@@ -111,6 +112,18 @@ class ContactResource(Resource):
     def is_urgent(self, properties: Mapping[str, JsonValue]) -> bool:
         """Whether a consent is withdrawn: a person must not wait for that."""
         return withdraws(properties)
+
+    def follow_up(self, change: Patch, response: Answer) -> Patch | None:
+        """The rest of a contact that was deleted at Connectif, which a part of its properties has created again.
+
+        Without its consents: nobody knows why it was deleted. They are sent when their values in the source change.
+        """
+        if response.status != CREATED or change.is_new:
+            return None
+        rest = {key: value for key, value in change.others.items() if key not in RANKS}
+        kept = {key: value for key, value in change.others.items() if key in RANKS}
+        # Of the change only once: what was sent, and what stays out, is not sent again.
+        return change._replace(properties=rest, others={**kept, **change.properties}, is_new=True) if rest else None
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""

@@ -76,11 +76,11 @@ class Delivery:
         self._watch = RejectionWatch(stops_when_all_rejected=stop_when_all_rejected)
         self._queue = SendingQueue(max_in_flight, self._watch, samples_from_outside=samples_from_outside)
         self._responses = Responses(
+            resource,
             policy,
             self._queue,
             self._watch,
             effort,
-            is_idempotent=resource.is_idempotent,
             max_in_flight=max_in_flight,
             attempts=attempts,
             clock=clock,
@@ -240,6 +240,13 @@ class Delivery:
             self._responses.settled.clear()
             self._unwritten += len(settled)
         return settled
+
+    def collect_begun(self) -> list[Patch]:
+        """Changes of which a part was accepted since the last call, with what is to follow."""
+        with self._progress:
+            begun = list(self._responses.begun)
+            self._responses.begun.clear()
+        return begun
 
     def _job(self, patch: Patch) -> Job:
         return Job(patch, self._resource.same_key(patch.key))

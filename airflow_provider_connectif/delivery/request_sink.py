@@ -177,9 +177,9 @@ class RequestSink:
         self._sender.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
-        """``unconfirmed``, where there are any; ``deferrals``, where the run may be deferred."""
-        unconfirmed = self._report.unconfirmed
-        summary = {"unconfirmed": unconfirmed} if unconfirmed else {}
+        """``unconfirmed``, ``recreated``, where there are any; ``deferrals``, where the run may be deferred."""
+        counts = {"unconfirmed": self._report.unconfirmed, "recreated": self._report.recreated}
+        summary = {name: count for name, count in counts.items() if count}
         return summary | ({"deferrals": self._report.effort.deferrals} if self._sender.may_defer else {})
 
     def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:

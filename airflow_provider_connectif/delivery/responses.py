@@ -6,12 +6,15 @@ from collections import deque
 
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
-from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.transport import CREATED, Answer
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
 from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
+from airflow_provider_connectif.journal.properties import only, packed, unpacked
+from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.effort import Effort
 
 _FAILURES_THAT_STOP = 20  # without one answer in between; more where more are in flight
@@ -27,11 +30,11 @@ _OUTCOMES: dict[Action, Outcome] = {
 class Responses:
     """Settles jobs by their responses, or puts them back into the queue.
 
+    :param resource: says what has to follow on an accepted request.
     :param policy: what each response leads to.
     :param queue: of the jobs.
     :param watch: decides whether rejections stop the run.
     :param effort: counts requests that failed and are tried again.
-    :param is_idempotent: sending a change twice is harmless.
     :param max_in_flight: requests at once.
     :param attempts: requests for one change in all, before it is undelivered.
     :param clock: of the delays before a retry.
@@ -39,12 +42,12 @@ class Responses:
 
     def __init__(
         self,
+        resource: Resource,
         policy: ResponsePolicy,
         queue: SendingQueue,
         watch: RejectionWatch,
         effort: Effort,
         *,
-        is_idempotent: bool,
         max_in_flight: int,
         attempts: int,
         clock: Clock,
@@ -54,19 +57,28 @@ class Responses:
         self._queue = queue
         self._watch = watch
         self._effort = effort
-        self._is_idempotent = is_idempotent
+        self._resource = resource
+        self._is_idempotent = resource.is_idempotent
         self._attempts = max(1, attempts)
         self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
         self._last_alive_at = -1.0
         self.settled: deque[Settled] = deque()
         """Changes whose outcome is known, and nobody has collected yet."""
+        self.begun: deque[Patch] = deque()
+        """Changes of which a part was accepted and the rest is to follow, likewise."""
 
     def take(self, job: Job, came: Answer | Error) -> Stop | None:
         """Decide about a job by what came of its request; why the run ends early, if it does."""
         if not isinstance(came, Answer):
-            return self._apply(self._policy.rule_for_error(came), job, 0, came)
+            return self._apply(self._policy.rule_for_error(came), job, came)
         if came.is_own:
-            return self._apply(self._policy.for_success(came.status, shows_another_key=False), job, came.status)
+            rule = self._policy.for_success(came.status, shows_another_key=False)
+            if came.status == CREATED and not job.is_follow_up:
+                job.created()
+            if rule.action is Action.ACCEPT and (patch := self._resource.follow_up(job.patch, came)) is not None:
+                self._go_on(job, patch)
+                return None
+            return self._apply(rule, job)
         return self._take_anothers(job, came)
 
     def _take_anothers(self, job: Job, answer: Answer) -> Stop | None:
@@ -82,11 +94,25 @@ class Responses:
                 self._queue.put_back(job)
                 return None
             rule = self._policy.for_status(answer.status)
-        return self._apply(rule, job, answer.status, is_unconfirmed=True)
+        if answer.status == CREATED and not job.is_follow_up:
+            job.created()
+        return self._apply(rule, job, is_unconfirmed=True)
 
-    def _apply(
-        self, rule: Rule, job: Job, status: int, error: Error | None = None, *, is_unconfirmed: bool = False
-    ) -> Stop | None:
+    def _go_on(self, job: Job, patch: Patch) -> None:
+        """A part was accepted: the rest goes next."""
+        digests = patch.digests
+        if digests is not None and digests.properties is not None:
+            # Where the contact was created, nothing of what was accepted before is there any more.
+            before = b"" if job.is_created else digests.before or b""
+            now = packed({**unpacked(before), **unpacked(only(digests.properties, job.patch.properties))})
+            patch = patch._replace(digests=digests._replace(before=now))
+        self.begun.append(patch)
+        job.go_on_with(patch._replace(place=None))  # a plan that is kept holds the whole, and not this rest
+        self._last_alive_at = self._clock.monotonic()
+        self._queue.got_through()
+        self._queue.put_back(job)
+
+    def _apply(self, rule: Rule, job: Job, error: Error | None = None, *, is_unconfirmed: bool = False) -> Stop | None:
         if rule.action is Action.WAIT:
             self._queue.put_back(job)
             return None
@@ -99,7 +125,7 @@ class Responses:
             self._settle(rule, job, Outcome.UNDELIVERED, error)
             return Stop(StopKind(rule.action.value), error)
         outcome = _OUTCOMES[rule.action]
-        if outcome is Outcome.UPDATED and status == 201:
+        if outcome is Outcome.UPDATED and job.is_created:
             outcome = Outcome.CREATED
         return self._settle(rule, job, outcome, error, is_unconfirmed=is_unconfirmed)
 
@@ -146,6 +172,8 @@ class Responses:
                 is_remembered=outcome is Outcome.REJECTED and rule.is_remembered,
                 is_unconfirmed=is_unconfirmed,
                 is_in_doubt=is_in_doubt,
+                is_follow_up=job.is_follow_up,
+                is_recreated=outcome is Outcome.CREATED and job.is_recreated,
             )
         )
         self._watch.last_error = error or self._watch.last_error

@@ -250,6 +250,9 @@ class RequestSender:
         self.look_at_the_clock()
 
     def _collect(self, *, commit: bool = False) -> None:
+        for begun in self._delivery.collect_begun():
+            if self._confirmation is not None:
+                self._confirmation.accept_part(begun)
         confirm = _not_kept if self._confirmation is None else self._confirmation.settle
         self._handed_over.extend(self._delivery.collect())
         while self._handed_over:

@@ -31,6 +31,9 @@ class Job:
     :param weight: about how many bytes its row takes.
     :param is_settled: its outcome is known.
     :param is_written_down: that it is about to be sent, where sending twice is not harmless.
+    :param is_follow_up: a part of it was accepted, and this is the rest.
+    :param is_created: the response to a request for it was a 201.
+    :param is_recreated: likewise, although Connectif had accepted properties of it before.
     """
 
     patch: Patch
@@ -44,6 +47,22 @@ class Job:
     weight: int = 0
     is_settled: bool = False
     is_written_down: bool = False
+    is_follow_up: bool = False
+    is_created: bool = False
+    is_recreated: bool = False
+
+    def created(self) -> None:
+        """The response to its request was a 201."""
+        self.is_created = True
+        self.is_recreated |= self.patch.digests is not None and bool(self.patch.digests.before)
+
+    def go_on_with(self, patch: Patch) -> None:
+        """A request was accepted, and another one has to follow.
+
+        :param patch: what is to be sent next.
+        """
+        self.patch, self.is_follow_up = patch, True
+        self.tries, self.on_fresh_connection, self.asked_by = 0, False, None
 
 
 class SendingQueue:

@@ -21,6 +21,7 @@ from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.shapes import Layout, Shapes, Survey
 from airflow_provider_connectif.imports.uploads import Uploads
 from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
@@ -244,7 +245,7 @@ class ImportJob:
             if first is None:
                 return True
             if self._journal is not None and not first.is_new:
-                self._journal.lines.doubt([mapping.same_contact(first.key)])
+                self._journal.lines.doubt({mapping.same_contact(first.key): remaining(first)})
             if not self._first_patch.is_allowed(first):
                 self._log.info("The API key may not write contacts (403), so that all of them go into files")
                 return False
@@ -257,7 +258,8 @@ class ImportJob:
         self._saved.begin_contacts()
         for batch in batches:
             if self._journal is not None:
-                self._journal.lines.doubt({mapping.same_contact(patch.key) for patch in batch if not patch.is_new})
+                known = [patch for patch in batch if not patch.is_new]
+                self._journal.lines.doubt({mapping.same_contact(patch.key): remaining(patch) for patch in known})
             for patch in batch:
                 try:
                     group, is_complete = files.add(patch)

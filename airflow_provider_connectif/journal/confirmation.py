@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from airflow_provider_connectif.journal.held_back import HeldBackRefusals
+from airflow_provider_connectif.journal.properties import only, without
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
@@ -30,17 +31,19 @@ class Confirmation:
         """What is held of the changes that are written down as in doubt, by key."""
         self._refusals = HeldBackRefusals(lines, keeps=holds_refusals_back)
         self._refused_before: set[str] = set()
+        self._restorable: set[str] = set()
+        """Keys of which no property was in doubt before the patch that is on its way."""
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
         """Mark what the journal says of these keys as not known until their responses are here.
 
         Where sending twice is not harmless, :meth:`begin` does that, when each of them is about to go.
         """
-        known = (patch for patch in patches if patch.digests and not patch.is_new)
-        digests = {self._same_key(patch.key): _refusable(patch) for patch in known}
-        self._refused_before |= self._lines.refused_before(digests)
+        known = {self._same_key(patch.key): patch for patch in patches if patch.digests and not patch.is_new}
+        self._refused_before |= self._lines.refused_before({key: _refusable(known[key]) for key in known})
+        self._restorable |= self._lines.holding({key: _before(patch) for key, patch in known.items()})
         if not self._writes_doubts:
-            self._lines.doubt(digests)
+            self._lines.doubt({key: remaining(patch) for key, patch in known.items()})
 
     def begin(self, patches: Sequence[Patch]) -> None:
         """Changes are about to be sent whose sending twice is not harmless: what is written now outlives a kill."""
@@ -63,6 +66,16 @@ class Confirmation:
     def _withdraw(self, keys: Collection[str]) -> None:
         self._lines.withdraw_doubts([key for key in keys if self._doubted.pop(key, None) is not None])
 
+    def accept_part(self, patch: Patch) -> None:
+        """A part of a change was accepted, and the rest is to follow at once.
+
+        :param patch: the rest, with what Connectif holds now.
+        """
+        if patch.digests is not None:
+            self._lines.acknowledge_part(self._same_key(patch.key), patch.digests)
+            if patch.place is not None:
+                self._lines.settle_planned(patch.place)
+
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
         """Write what became of a change. What failed leaves no mark, so that it differs next time by itself.
 
@@ -82,13 +95,23 @@ class Confirmation:
         else:
             self._withdraw([key])
         if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
-            self._lines.acknowledge(key, patch.digests, delivered_as=settled.outcome.value)
-        elif settled.is_remembered:
+            digests = patch.digests
+            if settled.is_recreated and digests.properties is not None:
+                # Properties that the mapping has lost since went with the contact.
+                digests = digests._replace(properties=only(digests.properties, patch.whole))
+            self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value)
+        elif settled.is_follow_up:
+            pass  # what was accepted of it is written, and nothing else is known
+        elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:
+            # With more tries, one without a response may have arrived.
+            self._lines.restore_properties(key, patch.digests.before)
+        if settled.is_remembered:
             is_known = key in self._refused_before
             self._refusals.add(key, _refusable(patch), status, "; ".join(reasons))
         elif settled.outcome is Outcome.UNDELIVERED:
             self._lines.leave_in_doubt([key])  # it may have arrived all the same, after another process's patch
         self._refused_before.discard(key)
+        self._restorable.discard(key)
         if patch.place is not None:
             self._lines.settle_planned(patch.place)
         return is_known
@@ -134,6 +157,16 @@ class Confirmation:
         if self._writes_doubts and self.unwritten:
             self._lines.commit()
         self._lines.commit_if_due()
+
+
+def remaining(patch: Patch) -> bytes | None:
+    """Digests of the properties that are in no doubt while a patch is on its way; ``None``: none are known."""
+    before = _before(patch)
+    return None if before is None else without(before, patch.properties)
+
+
+def _before(patch: Patch) -> bytes | None:
+    return None if patch.digests is None else patch.digests.before
 
 
 def _refusable(patch: Patch) -> str:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
 from airflow_provider_connectif.journal.faults import check_tables, faults_of, is_about_tables
-from airflow_provider_connectif.journal.tables import MIGRATIONS, VERSION, JournalTables
+from airflow_provider_connectif.journal.tables import MIGRATIONS, VERSION, JournalTables, columns_of
 from airflow_provider_connectif.records.outcomes import JournalError
 
 T = TypeVar("T")
@@ -216,7 +216,8 @@ class JournalDatabase:
                 of_version = meta.c.name == "version"
                 # Locks the row, so that of several tasks that start at once one migrates and the others wait.
                 connection.execute(sa.update(meta).where(of_version).values(value=meta.c.value))
-                if int(connection.execute(sa.select(meta.c.value).where(of_version)).scalar_one()) >= to_version:
+                is_done = int(connection.execute(sa.select(meta.c.value).where(of_version)).scalar_one()) >= to_version
+                if is_done and not self._is_unfinished_version(connection):
                     continue
                 MIGRATIONS[to_version](self.tables, connection)
                 connection.execute(sa.update(meta).where(meta.c.name == "version").values(value=to_version))
@@ -233,4 +234,11 @@ class JournalDatabase:
             return None
         with self.engine.connect() as connection:
             found: Any = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
+            if found == VERSION and has_lines and self._is_unfinished_version(connection):
+                return VERSION - 1
         return None if found is None else int(found)
+
+    def _is_unfinished_version(self, connection: sa.Connection) -> bool:
+        """Whether the tables were made before the first release with their version: then columns are missing."""
+        there = columns_of(self.tables.lines, connection)
+        return "invalid_run" in there and "properties" not in there

@@ -24,7 +24,7 @@ _MYSQL_DEADLOCKS = (1213,)
 _MYSQL_OF_TABLES = (1044, 1049, 1054, 1142, 1143, 1146)
 _SQLITE_OF_TABLES = ("no such table", "no such column", "has no column named", "readonly database")
 # MySQL assigns from left to right: what is computed from the others comes first, and what they are compared with last.
-_MYSQL_ORDER = ("refused_run", "", "row_digest", "patch_digest", "generation")
+_MYSQL_ORDER = ("refused_run", "properties", "", "row_digest", "patch_digest", "generation")
 
 Fill = Callable[[Any], Any]
 """Gives an INSERT its source, where it has one."""

@@ -152,4 +152,5 @@ class ImportLines:
             "row_digest": digests.row if digests and is_complete else None,
             "patch_digest": digests.patch if digests else None,
             "mapping_digest": digests.mapping if digests else None,
+            "properties": digests.properties if digests else None,
         }

@@ -15,15 +15,16 @@ from airflow_provider_connectif.records.changes import Digests
 NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "status_code", "reason")
 _BY = ("run_id", "generation")
 ACKNOWLEDGED_COLUMNS = (
-    *("state", "row_digest", "patch_digest", "mapping_digest", "delivered_at", "delivered_as", "delivered_generation"),
-    *(*NO_REFUSAL, *_BY),
+    *("state", "row_digest", "patch_digest", "mapping_digest", "properties"),
+    *("delivered_at", "delivered_as", "delivered_generation", *NO_REFUSAL, *_BY),
 )
-_CONFIRMED = ("state", "row_digest", "mapping_digest", *NO_REFUSAL, *_BY)
+_CONFIRMED = ("state", "row_digest", "patch_digest", "mapping_digest", "properties", *NO_REFUSAL, *_BY)
+_IN_PART = ("state", "row_digest", "patch_digest", "properties", *_BY)
 _REJECTED = ("state", *NO_REFUSAL, *_BY)
 _INVALID = ("state", "invalid_digest", "invalid_run", *_BY)
 _RESTORED = ("state", *_BY)
-_IN_DOUBT = ("state", "row_digest", "patch_digest", *NO_REFUSAL, *_BY)
-_DOUBTED = ("row_digest", "patch_digest", "generation")
+_IN_DOUBT = ("state", "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
+_DOUBTED = ("row_digest", "patch_digest", "properties", "generation")
 
 
 class Line(NamedTuple):
@@ -31,7 +32,8 @@ class Line(NamedTuple):
 
     ``state``: how its last row that was looked at ended. ``refused_digest``, ``invalid_digest``: of the last row that
     Connectif has rejected, that was invalid here; ``refused_run``, ``invalid_run``: the run that met it first.
-    ``delivered_as``: ``created``, ``updated`` or ``imported``.
+    ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of those that Connectif has
+    accepted; ``None``: not known one by one, as in lines that an earlier version has written.
     """
 
     row_digest: str | None
@@ -48,9 +50,10 @@ class Line(NamedTuple):
     refused_run: str | None = None
     invalid_digest: str | None = None
     invalid_run: str | None = None
+    properties: bytes | None = None
 
 
-NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run")
+NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties")
 """Columns that lines of an older version lack."""
 
 
@@ -63,11 +66,13 @@ class GatheredLines:
     def __init__(self, tables: JournalTables) -> None:
         self._tables = tables
         self.acknowledged: dict[str, dict[str, Any]] = {}
+        self.in_part: dict[str, dict[str, Any]] = {}
         self.confirmed: dict[str, dict[str, Any]] = {}
         self.rejected: dict[str, dict[str, Any]] = {}
         self.invalid: dict[str, dict[str, Any]] = {}
         self.restored: dict[str, dict[str, Any]] = {}
         self.in_doubt: dict[str, dict[str, Any]] = {}
+        self.restored_properties: dict[str, dict[str, Any]] = {}
 
     def acknowledge(self, key: str, names: Mapping[str, Any], digests: Digests, delivered_as: str | None) -> None:
         """Connectif has accepted a patch.
@@ -80,6 +85,7 @@ class GatheredLines:
             "row_digest": digests.row or None,  # several rows in one change would look unchanged one by one
             "patch_digest": digests.patch,
             "mapping_digest": digests.mapping,
+            "properties": digests.properties,
             "delivered_at": datetime.now(UTC),
             "delivered_as": delivered_as,
             "delivered_generation": names["generation"],
@@ -87,13 +93,25 @@ class GatheredLines:
         }
         self.rejected.pop(key, None)
 
+    def acknowledge_part(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
+        """Connectif has accepted a part of a patch: ``before`` says what it holds now."""
+        self.in_part[key] = {
+            **names,
+            "state": ACKNOWLEDGED,
+            "row_digest": None,
+            "patch_digest": None,
+            "properties": digests.before,
+        }
+
     def confirm(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
         """Connectif holds just this patch already."""
         self.confirmed[key] = {
             **names,
             "state": ACKNOWLEDGED,
-            "row_digest": digests.row,
+            "row_digest": digests.row or None,
+            "patch_digest": digests.patch,
             "mapping_digest": digests.mapping,
+            "properties": digests.properties,
             **dict.fromkeys(NO_REFUSAL),
         }
 
@@ -125,6 +143,7 @@ class GatheredLines:
             "state": IN_DOUBT,
             "row_digest": None,
             "patch_digest": None,
+            "properties": None,
             "refused_digest": row_digest,
             "refused_at": datetime.now(UTC),
             "refused_run": names["run_id"],
@@ -134,7 +153,7 @@ class GatheredLines:
 
     def withdraw_doubt(self, key: str, names: Mapping[str, Any]) -> None:
         """A change was not carried out: it is sent again."""
-        nothing = dict.fromkeys(("row_digest", "patch_digest", *NO_REFUSAL))
+        nothing = dict.fromkeys(("row_digest", "patch_digest", "properties", *NO_REFUSAL))
         self.in_doubt[key] = {**names, "state": ACKNOWLEDGED, **nothing}
 
     @property
@@ -145,10 +164,11 @@ class GatheredLines:
     @property
     def others(self) -> int:
         """Lines that the next run would come to by itself."""
-        return len(self.confirmed) + len(self.invalid) + len(self.restored) + len(self.in_doubt)
+        return len(self.in_part) + len(self.confirmed) + len(self.invalid) + len(self.restored) + len(self.in_doubt)
 
     def clear(self) -> None:
         """They are written."""
+        self.restored_properties.clear()
         for gathered, _ in self._in_order:
             gathered.clear()
 
@@ -158,7 +178,7 @@ class GatheredLines:
         :param lines: by contact key.
         :param keys: of the contacts that are looked at.
         """
-        for gathered, _ in self._in_order:
+        for gathered in (*(gathered for gathered, _ in self._in_order), self.restored_properties):
             for key in gathered.keys() & keys:
                 known = {name: value for name, value in gathered[key].items() if name in Line._fields}
                 lines[key] = (lines.get(key) or Line(None, None, None, None, None))._replace(**known)
@@ -168,6 +188,22 @@ class GatheredLines:
         for gathered, columns in self._in_order:
             if gathered:
                 self._upsert(connection, list(gathered.values()), columns)
+        if self.restored_properties:
+            self.write_properties(connection, list(self.restored_properties.values()), is_doubt=False)
+
+    def write_properties(
+        self, connection: sa.Connection, lines: Sequence[Mapping[str, Any]], *, is_doubt: bool
+    ) -> None:
+        """Set the digests of properties in lines that are there, but for those that a newer process has written.
+
+        :param lines: ``sync_id``, ``contact_key``, ``generation`` and ``properties`` of each.
+        :param is_doubt: patches are about to be sent, so that the digests of their rows do not hold any more.
+        """
+        values = [
+            {f"of_{name}": line[name] for name in ("sync_id", "contact_key", "generation", "properties")}
+            for line in sorted(lines, key=lambda line: str(line["contact_key"]))
+        ]
+        connection.execute(self._tables.update_properties(is_doubt=is_doubt), values)
 
     def write_doubts(
         self, connection: sa.Connection, unanswered: Collection[str], generation: int, **values: Any
@@ -181,7 +217,8 @@ class GatheredLines:
         :param values: of the columns that name the sync and the run.
         """
         keys = {line["contact_key"] for line in self.acknowledged.values()} | set(unanswered)
-        cleared = {"row_digest": None, "patch_digest": None, "generation": generation, "state": ACKNOWLEDGED}
+        nothing = dict.fromkeys(("row_digest", "patch_digest", "properties"))
+        cleared = {**nothing, "generation": generation, "state": ACKNOWLEDGED}
         if keys:
             self._upsert(
                 connection, [{**values, **cleared, "contact_key": key} for key in keys], _DOUBTED, is_late=True
@@ -194,6 +231,7 @@ class GatheredLines:
             (self.in_doubt, _IN_DOUBT),
             (self.restored, _RESTORED),
             (self.confirmed, _CONFIRMED),
+            (self.in_part, _IN_PART),
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),
             (self.rejected, _REJECTED),
             (self.invalid, _INVALID),

@@ -26,7 +26,8 @@ class Payloads:
     def packed(self, patch: Patch) -> str:
         """A patch as text."""
         row = jsonable(patch.row) if self._keeps_rows else None
-        text = json.dumps([patch.key, patch.properties, row, patch.number])
+        before = None if patch.digests is None or patch.digests.before is None else patch.digests.before.hex()
+        text = json.dumps([patch.key, patch.properties, row, patch.number, dict(patch.others), before, patch.is_new])
         return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
 
     def unpacked(self, line: Any) -> Patch:
@@ -42,10 +43,17 @@ class Payloads:
                 text = self._fernet.decrypt(text)
             except InvalidToken:
                 raise JournalError("the plan was written with another secret: clear the task", final=True) from None
-        key, properties, row, *number = json.loads(text)
-        digests = Digests(line.row_digest, line.patch_digest, line.mapping_digest)
-        # Earlier versions sent a plan in the order of its rows: their numbers were their places.
-        return Patch(number[0] if number else line.number, key, properties, row or {}, digests, place=line.number)
+        key, properties, row, *more = json.loads(text)
+        # Plans of earlier versions end sooner; they were sent in the order of their rows.
+        number, others, before, is_new = more + [line.number, {}, None, False][len(more) :]
+        digests = Digests(
+            line.row_digest,
+            line.patch_digest,
+            line.mapping_digest,
+            line.properties,
+            None if before is None else bytes.fromhex(before),
+        )
+        return Patch(number, key, properties, row or {}, digests, place=line.number, is_new=is_new, others=others)
 
 
 def _fernet(secret: bytes) -> Any:

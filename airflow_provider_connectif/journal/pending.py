@@ -13,6 +13,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from airflow_provider_connectif.journal.differences import Difference, Differences
+from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import PendingError
 from airflow_provider_connectif.records.resource import Resource
@@ -45,16 +47,19 @@ class PendingChange(NamedTuple):
 
     ``patch``: with the digests that the journal gets. ``contact``: the one form of the contact's key
     (:meth:`airflow_provider_connectif.records.resource.Resource.same_key`). ``rank``: when it is sent.
-    ``acknowledged_digest``: of the patch that Connectif holds, where the journal knows it. ``refused_digest``: of what
-    was refused last. ``is_merged``: the change is made of several rows.
+    ``known_whole``: the digest of all that Connectif holds, where its properties are not known one by one.
+    ``refused_digest``: of what was refused last. ``is_merged``: the change is made of several rows; then ``is_held``:
+    Connectif holds all of it, ``is_refused``: it was refused as it is.
     """
 
     patch: Patch
     contact: str
     rank: Rank = Rank.NEW
-    acknowledged_digest: str | None = None
+    known_whole: str | None = None
     refused_digest: str | None = None
     is_merged: bool = False
+    is_held: bool = False
+    is_refused: bool = False
 
 
 class PendingChanges:
@@ -63,12 +68,11 @@ class PendingChanges:
     Several rows of one contact become one change, by :meth:`Resource.merged`. Such a change has no row digest,
     so that its rows do not look unchanged one by one the next time.
 
-    Rows stay beside their changes: for the file of refused rows, and to conceal what a server quotes of them.
-
     The file is a SQLite database that is unlinked as soon as it is open: whatever ends the process, nothing remains.
 
     :param resource: says what two rows of one key make together.
-    :param patch_digest: the digest of a patch's properties and its contact; needed where patches have digests.
+    :param differences: what of a patch is to be sent; ``None``: all of each.
+    :param keeps_rows: rows stay beside their changes, for a file of refused rows.
     :param folder: where the file lies. Default: the system's temporary folder.
     :param limit_bytes: more than this is an error, since a source must end.
     :raises PendingError: the folder cannot be written to.
@@ -77,13 +81,15 @@ class PendingChanges:
     def __init__(
         self,
         resource: Resource,
-        patch_digest: Callable[[Any, str], str] | None = None,
+        differences: Differences | None = None,
         *,
+        keeps_rows: bool = True,
         folder: Path | None = None,
         limit_bytes: int = PENDING_LIMIT_BYTES,
     ) -> None:
         self._resource = resource
-        self._patch_digest = patch_digest
+        self._differences = differences
+        self._keeps_rows = keeps_rows
         self._folder = Path(tempfile.gettempdir()) if folder is None else folder
         self._database = self._opened()
         self._database.execute(f"pragma max_page_count = {max(8, limit_bytes // _PAGE_BYTES)}")
@@ -147,13 +153,13 @@ class PendingChanges:
 
     def drop_acknowledged(self) -> int:
         """Take out merged changes that Connectif holds already; how many."""
-        dropped = self._database.execute("delete from changes where merged and digest = acknowledged").rowcount
+        dropped = self._database.execute("delete from changes where merged and held").rowcount
         self._count -= dropped
         return dropped
 
     def take_refused(self) -> list[PendingChange]:
         """Take out merged changes that were refused before as they are."""
-        is_refused = "merged and digest = refused"
+        is_refused = "merged and refused_again"
         found = self._database.execute(f"select {_COLUMNS} from changes where {is_refused}").fetchall()  # noqa: S608
         self._database.execute(f"delete from changes where {is_refused}")  # noqa: S608 - a text of ours
         self._count -= len(found)
@@ -199,13 +205,20 @@ class PendingChanges:
 
     def _merged(self, earlier: PendingChange, later: PendingChange) -> PendingChange:
         self.merged += 1
-        properties = self._resource.merged(earlier.patch.properties, later.patch.properties)
-        digests = later.patch.digests
-        if digests is not None and self._patch_digest is not None:
-            digests = Digests("", self._patch_digest(properties, later.contact), digests.mapping)
+        properties = self._resource.merged(earlier.patch.whole, later.patch.whole)
         is_new = earlier.patch.is_new and later.patch.is_new
-        patch = later.patch._replace(properties=properties, digests=digests, is_new=is_new)
-        return earlier._replace(patch=patch, rank=min(earlier.rank, later.rank), is_merged=True)
+        patch = later.patch._replace(properties=properties, others={}, is_new=is_new)
+        merged = Difference(patch, is_held=False, is_refused=False)
+        if self._differences is not None and earlier.patch.digests is not None:
+            known = Known(earlier.patch.digests.before, earlier.known_whole)
+            merged = self._differences.of(patch, earlier.contact, known, "", earlier.refused_digest)
+        return earlier._replace(
+            patch=merged.patch,
+            rank=min(earlier.rank, later.rank),
+            is_merged=True,
+            is_held=merged.is_held,
+            is_refused=merged.is_refused,
+        )
 
     def _rows_of(self, digests: Collection[bytes]) -> dict[bytes, Sequence[Any]]:
         if not self._count:
@@ -219,24 +232,23 @@ class PendingChanges:
         return found
 
     def _packed(self, digest: bytes, change: PendingChange) -> tuple[Any, ...]:
-        patch = change.patch
-        row, sent, mapping = patch.digests or Digests("", "", "")
+        patch, digests = change.patch, change.patch.digests
         payload = _encoded(
             [
                 patch.key,
-                patch.properties,
-                jsonable(patch.row),
-                change.contact,
-                row,
-                mapping,
+                None if change.contact == patch.key else change.contact,
                 patch.is_new,
+                patch.properties,
+                patch.others or None,
+                jsonable(patch.row) if self._keeps_rows else None,
+                None if digests is None else digests[:3],
+                change.known_whole,
+                change.refused_digest,
             ]
         ).encode("utf-8", "surrogatepass")
-        is_journaled = patch.digests is not None
-        return (
-            *(digest, change.rank, patch.number, change.is_merged, sent if is_journaled else None),
-            *(change.acknowledged_digest, change.refused_digest, payload),
-        )
+        before, after = (None, None) if digests is None else (digests.before, digests.properties)
+        flags = (change.is_merged, change.is_held, change.is_refused)
+        return (digest, change.rank, patch.number, *flags, before, after, payload)
 
     def _opened(self) -> sqlite3.Connection:
         try:
@@ -286,18 +298,18 @@ pragma temp_store = memory;
 pragma cache_size = -{_CACHE_KIB};
 create table changes (
     id integer primary key, contact blob not null, rank integer not null, number integer not null,
-    merged integer not null, digest text, acknowledged text, refused text, payload blob not null,
-    taken integer not null default 0
+    merged integer not null, held integer not null, refused_again integer not null, before blob, after blob,
+    payload blob not null, taken integer not null default 0
 );
 create unique index contact on changes (contact);
 """
 _UPSERT = (
-    "insert into changes (contact, rank, number, merged, digest, acknowledged, refused, payload) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?) "
+    "insert into changes (contact, rank, number, merged, held, refused_again, before, after, payload) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "on conflict (contact) do update set rank = excluded.rank, number = excluded.number, merged = excluded.merged, "
-    "digest = excluded.digest, payload = excluded.payload"
+    "held = excluded.held, refused_again = excluded.refused_again, after = excluded.after, payload = excluded.payload"
 )
-_COLUMNS = "rank, number, merged, digest, acknowledged, refused, payload"
+_COLUMNS = "rank, number, merged, held, refused_again, before, after, payload"
 _SELECT_CONTACTS = f"select contact, {_COLUMNS} from changes where contact in ({{}})"  # noqa: S608 - marks only
 _SELECT_RANK = f"select id, {_COLUMNS} from changes where rank = ? and id > ? and not taken order by id limit ?"  # noqa: S608
 
@@ -307,8 +319,12 @@ def _digest(contact: str) -> bytes:
 
 
 def _unpacked(row: Sequence[Any]) -> PendingChange:
-    rank, number, is_merged, sent, acknowledged, refused, payload = row
-    key, properties, source_row, contact, row_digest, mapping, is_new = json.loads(payload)
-    digests = None if sent is None else Digests(row_digest, sent, mapping)
-    patch = Patch(number, key, properties, source_row, digests, is_new=is_new)
-    return PendingChange(patch, contact, Rank(rank), acknowledged, refused, bool(is_merged))
+    rank, number, is_merged, is_held, is_refused, before, after, payload = row
+    key, contact, is_new, properties, others, source_row, of_change, whole, refused = json.loads(payload)
+    digests = None
+    if of_change is not None:
+        row_digest, patch_digest, mapping_digest = of_change
+        digests = Digests(row_digest, patch_digest, mapping_digest, after, before)
+    patch = Patch(number, key, properties, source_row or {}, digests, is_new=is_new, others=others or {})
+    flags = (bool(is_merged), bool(is_held), bool(is_refused))
+    return PendingChange(patch, key if contact is None else contact, Rank(rank), whole, refused, *flags)

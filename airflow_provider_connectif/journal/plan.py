@@ -124,7 +124,7 @@ class Plan:
         :param same_contact: the journal's form of a contact key.
         """
         for patch in patches:
-            row, sent, mapping = patch.digests or Digests("", "", "")
+            row, sent, mapping, properties, _ = patch.digests or Digests("", "", "")
             self._last_place += 1
             self._gathered.append(
                 {
@@ -133,6 +133,7 @@ class Plan:
                     "row_digest": row,
                     "patch_digest": sent,
                     "mapping_digest": mapping,
+                    "properties": properties,
                     "payload": self._payloads.packed(patch),
                 }
             )

@@ -125,24 +125,36 @@ class RunLines:
         """Whether a run before this one has seen the refusal that a line holds."""
         return line.refused_digest is not None and (line.refused_run or line.run_id) != self.run_id
 
-    def doubt(self, keys: Iterable[str]) -> None:
-        """Mark that patches of these contacts are about to be sent, so that what Connectif holds is not known.
+    def holding(self, columns: Mapping[str, bytes | None]) -> set[str]:
+        """The contacts whose line has just these digests of properties.
+
+        :param columns: by contact key; ``None`` is never held.
+        """
+        written = {self.written_key(key): column for key, column in columns.items() if column is not None}
+        found = self._reader.lines_of(written)
+        held = {key for key, line in found.items() if line.properties == written[key]}
+        return {key for key in columns if self.written_key(key) in held}
+
+    def doubt(self, remaining: Mapping[str, bytes | None]) -> None:
+        """Patches are about to be sent: until a response is here, what Connectif holds of their properties is unknown.
 
         Without this mark a row that changes, whose response is lost, and that changes back would be taken for
-        unchanged. The response ends the doubt.
+        unchanged.
+
+        :param remaining: digests of the properties that are in no doubt, by contact key.
         """
-        lines = self.database.tables.lines
-        written = [self.written_key(key) for key in keys]
-        if not written or self._read_only:
-            return
-        of_these = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(written))
-        clear = (
-            sa.update(lines)
-            .where(of_these, lines.c.generation <= self._lease.generation)
-            .values(row_digest=None, patch_digest=None)
-        )
-        self.commit()
-        self.database.write(lambda connection: connection.execute(clear))
+        if remaining and not self._read_only:
+            doubts = [{**self._names(key), "properties": column} for key, column in remaining.items()]
+            self.commit()
+            self.database.write(lambda connection: self._gathered.write_properties(connection, doubts, is_doubt=True))
+
+    def restore_properties(self, key: str, column: bytes | None) -> None:
+        """A patch was rejected as a whole: Connectif still holds the properties that it held before.
+
+        :param column: their digests.
+        """
+        if self._gathers():
+            self._gathered.restored_properties[key] = {**self._names(key), "properties": column}
 
     def begin_doubts(self, digests: Mapping[str, str], reason: str) -> None:
         """Changes of these keys may have been sent, and must not be sent again; written at once.
@@ -178,6 +190,14 @@ class RunLines:
         """
         if self._gathers():
             self._gathered.acknowledge(key, self._names(key), digests, delivered_as)
+
+    def acknowledge_part(self, key: str, digests: Digests) -> None:
+        """Connectif has accepted a part of a patch.
+
+        :param digests: ``before``: of all properties that Connectif holds now.
+        """
+        if self._gathers():
+            self._gathered.acknowledge_part(key, self._names(key), digests)
 
     def confirm(self, key: str, digests: Digests) -> None:
         """Connectif holds just this patch, though it comes from another row or by another mapping."""

@@ -63,6 +63,11 @@ class Journal:
         """What Connectif has acknowledged and rejected, to look up and to write."""
 
     @property
+    def key_secret(self) -> bytes | None:
+        """With which contact keys are written; ``None``: as they are."""
+        return self._settings.key_secret
+
+    @property
     def series(self) -> Series:
         """The attempts that this one belongs to; ``tries`` is 0 until :meth:`open` has succeeded."""
         return self._attempts.series

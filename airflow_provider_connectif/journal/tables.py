@@ -16,7 +16,7 @@ LONGEST_NAME = 250
 _LONGEST_KEY = 320
 _LONGEST_DIGEST = 32
 LONGEST_REASON = 500
-_DIGESTS = ("row_digest", "patch_digest", "mapping_digest")
+_DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
 
 
 class JournalTables:
@@ -50,6 +50,9 @@ class JournalTables:
             sa.Column("refused_run", exact_text(LONGEST_NAME)),
             sa.Column("invalid_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("invalid_run", exact_text(LONGEST_NAME)),
+            # Digests of the properties that Connectif has accepted: see the module "properties". Empty: not known
+            # one by one.
+            sa.Column("properties", sa.LargeBinary),
         )
         self.syncs = sa.Table(
             f"{name}_syncs",
@@ -117,6 +120,7 @@ class JournalTables:
             sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("mapping_digest", sa.String(_LONGEST_DIGEST)),
             sa.Column("payload", long_text()),
+            sa.Column("properties", sa.LargeBinary),
         )
 
     def upsert(self, dialect: str, columns: list[str], source: Any = None, *, is_late: bool = False) -> Any:
@@ -134,6 +138,22 @@ class JournalTables:
             return insert if source is None else insert.from_select(["sync_id", "contact_key", *columns], source)
 
         return dialect_named(dialect).insert_or_set(self.lines, filled, lambda new: self._set(columns, new, is_late))
+
+    def update_properties(self, *, is_doubt: bool) -> Any:
+        """Set the digests of the properties that Connectif holds in a line, unless a newer process has written it.
+
+        Its parameters are the columns, with ``of_`` before their names.
+
+        :param is_doubt: a patch is about to be sent, so that the row's digest does not hold any more.
+        """
+        lines = self.lines
+        of_this = sa.and_(
+            lines.c.sync_id == sa.bindparam("of_sync_id"),
+            lines.c.contact_key == sa.bindparam("of_contact_key"),
+            lines.c.generation <= sa.bindparam("of_generation"),
+        )
+        statement = sa.update(lines).where(of_this).values(properties=sa.bindparam("of_properties"))
+        return statement.values(row_digest=None, patch_digest=None) if is_doubt else statement
 
     def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
         """Insert or set the lines of pending rows, as :meth:`upsert` does, by one statement.
@@ -185,7 +205,7 @@ class JournalTables:
             )
         if "patch_digest" in columns:
             agree = old.patch_digest == new.patch_digest
-            for column in ("row_digest", "patch_digest"):
+            for column in {"properties", "row_digest", "patch_digest"}.intersection(columns):
                 values[column] = sa.case((is_newer, new[column]), (agree, old[column]), else_=sa.null())
         return values
 
@@ -202,12 +222,17 @@ def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
 def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
     """Lines say how they were delivered and when they were refused first, and attempts are recorded."""
     tables.metadata.create_all(connection, tables=[tables.runs])
-    lines, compiler = tables.lines, connection.dialect
-    there = {column["name"] for column in sa.inspect(connection).get_columns(lines.name, lines.schema)}
-    for column in lines.columns:
-        if column.name not in there:  # a process that was killed may have added some on MySQL
-            kind = column.type.compile(compiler).replace("%", "%%")
-            connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(lines))
+    for table in (tables.lines, tables.pending):
+        there = columns_of(table, connection)
+        for column in table.columns:
+            if column.name not in there:  # a process that was killed may have added some on MySQL
+                kind = column.type.compile(connection.dialect).replace("%", "%%")
+                connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(table))
+
+
+def columns_of(table: sa.Table, connection: sa.Connection | sa.Engine) -> set[str]:
+    """The columns that a table has in the database."""
+    return {column["name"] for column in sa.inspect(connection).get_columns(table.name, table.schema)}
 
 
 MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType(

@@ -106,6 +106,8 @@ class Settled:
     :param tries: requests that were answered, or timed out, for this row; 429 not counted.
     :param is_remembered: rejected, and the journal is to hold the row until it changes.
     :param is_unconfirmed: accepted, though the response showed another key.
+    :param is_follow_up: of a change of which a part was accepted before; the outcome is that of the rest.
+    :param is_recreated: created, although Connectif had accepted properties of it before: somebody has deleted it.
     :param is_in_doubt: undelivered, and not to be sent again: it may have arrived, and sending twice is not harmless.
     """
 
@@ -116,6 +118,8 @@ class Settled:
     is_remembered: bool = False
     is_unconfirmed: bool = False
     is_in_doubt: bool = False
+    is_follow_up: bool = False
+    is_recreated: bool = False
 
 
 def describe_error(error: Error) -> str:

@@ -21,6 +21,8 @@ class Resource(Protocol):
     ``noun``: what one is called in the log, such as ``contact``.
     ``scope``: what the API key must allow, such as ``Contacts: Write``.
     ``is_idempotent``: whether sending a change twice is harmless. See below.
+    ``takes_parts``: whether a change may carry only the properties that differ from what was accepted before, and
+    leaves the others as they are. Default: each change carries all properties of its row.
     ``key_column``: the column of the key.
     ``columns``: all that the run reads of a row, the key's first; a change of another column is none. ``None``: every
     column of a row.
@@ -80,6 +82,7 @@ class Resource(Protocol):
 
     # What follows has a default.
 
+    takes_parts: bool = False
     rules_version: bytes = b"1"
     """To be raised when :meth:`prepare` sends something else for the same row; then every row is looked at again."""
     definitions_scope: str = ""
@@ -114,6 +117,15 @@ class Resource(Protocol):
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, for reasons of rejections."""
+        return None
+
+    def follow_up(self, change: Patch, response: Answer) -> Patch | None:
+        """What has to be sent at once after a request for a change was accepted; ``None``: nothing, it is delivered.
+
+        :param change: as it was sent.
+        :param response: a 2xx to it.
+        :return: the change with other ``properties``; those that were sent are among its ``others`` then.
+        """
         return None
 
     def warning_about(self, columns: Iterable[Any]) -> str | None:

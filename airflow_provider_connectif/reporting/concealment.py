@@ -77,7 +77,7 @@ class Concealer:
     """
 
     def __init__(self, patch: Patch) -> None:
-        texts = {patch.key, *_texts(patch.properties.values()), *_texts(patch.row.values())}
+        texts = {patch.key, *_texts(patch.whole.values()), *_texts(patch.row.values())}
         folded = "\n".join(texts).casefold()
         short = [text for text in texts if text.strip() and len(text) <= _LONGEST_SAID]
         # Phone numbers and dates as they read without what stands between their digits.
@@ -92,7 +92,7 @@ class Concealer:
             if not text.isascii() and len(words) == 1 and len(words[0]) > 1:
                 self._foreign.append(words[0])
         # Property ids and columns are no personal data, and without them a reason says little.
-        self._public = {name.casefold() for name in (*patch.properties, *map(str, patch.row))}
+        self._public = {name.casefold() for name in (*patch.whole, *map(str, patch.row))}
         self._known: dict[tuple[str, bool], bool] = {}
 
     def __call__(self, said: str) -> str:

@@ -52,6 +52,8 @@ class Report:
         self.rejects = rejects
         self.unconfirmed = 0
         """Changes that count as delivered although the response showed another one."""
+        self.recreated = 0
+        """Created ones of which Connectif had accepted properties before."""
         self.log = log
 
     @property
@@ -88,6 +90,7 @@ class Report:
         reasons: Sequence[str] = () if error is None else self._reasons(error, patch, settled)
         if settled.is_unconfirmed:
             self._count_unconfirmed()
+        self.recreated += settled.is_recreated
         status = error.status if isinstance(error, ConnectifHttpError) else None
         is_known = confirm(settled, reasons, status)
         self.tally.count(settled.outcome, patch.number, _shown(settled.outcome, reasons), is_known=is_known)
@@ -107,6 +110,7 @@ class Report:
             "effort": self.effort.as_state(),
             "rejects": self.rejects.lines,
             "unconfirmed": self.unconfirmed,
+            "recreated": self.recreated,
             "remapped": self.tally.remapped,
         }
 
@@ -115,6 +119,7 @@ class Report:
         self.tally.go_on(state["tally"])
         self.rejects.lines = state.get("rejects", 0)
         self.unconfirmed = state.get("unconfirmed", 0)
+        self.recreated = state.get("recreated", 0)
         self.tally.remapped = state.get("remapped", 0)
 
     def _count_unconfirmed(self) -> None:

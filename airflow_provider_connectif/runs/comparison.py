@@ -8,10 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_connectif.delivery.response_policy import STATUSES_ABOUT_THE_ROW
-from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, patch_digest
+from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
+from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
-from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row, RowBatch
@@ -64,14 +66,10 @@ class Comparison:
         self._tally = tally
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
-        self._way = way
         self._mapping_digest = mapping_digest(resource, way)
+        self.differences = Differences(resource, self._mapping_digest, way, journal.key_secret, sends_all=full_refresh)
         self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
-
-    def patch_digest(self, properties: Mapping[str, Any], key: str) -> str:
-        """The digest of what is held under a key after a patch."""
-        return patch_digest(properties, self._way, key)
 
     def look_up(self, batch: Sequence[Row], pending: PendingChanges) -> list[Seen]:
         """The rows of a batch that are not unchanged at a glance.
@@ -141,32 +139,24 @@ class Comparison:
     def change(self, seen: Seen, patch: Patch) -> PendingChange | None:
         """What is to be sent for a row, or ``None`` if Connectif holds just that already."""
         key, line = seen.key or "", seen.line
-        digests = Digests(seen.row_digest, self.patch_digest(patch.properties, key), self._mapping_digest)
-        patch = patch._replace(digests=digests)
+        known = Known() if line is None else Known(line.properties, line.patch_digest)
+        found = self.differences.of(patch, key, known, seen.row_digest)
+        patch = found.patch
         if line is None:
             return PendingChange(patch._replace(is_new=True), key, rank_of(self._resource, patch))
-        acknowledged = None if self._full_refresh else line.patch_digest
-        if acknowledged is not None and self._is_of_before(key, line, patch):
-            acknowledged = digests.patch
-        if acknowledged == digests.patch and not seen.is_pending:
-            self._journal.lines.confirm(key, digests)
+        if found.is_held and not seen.is_pending and patch.digests is not None:
+            self._journal.lines.confirm(key, patch.digests)
             return None
         if not self._full_refresh:
             self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
         rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
-        return PendingChange(patch, key, rank, acknowledged, refused)
+        return PendingChange(patch, key, rank, known.whole, refused)
 
     def refusal(self, key: str) -> Seen:
         """A key as its last refusal left it."""
         line = self._journal.lines.differing({key: _ANOTHER}, all_differ=True).get(key)
         return Seen(0, key, "", line)
-
-    def _is_of_before(self, key: str, line: Line, patch: Patch) -> bool:
-        """Whether a line of an earlier version, whose digest names no key, says that this one holds this patch."""
-        if self._resource.is_of_another_before(key):
-            return False
-        return line.patch_digest == patch_digest(patch.properties, self._way)
 
     def _other_spellings(
         self, batch: Sequence[Row], keys: Sequence[str | None], lines: dict[str, Line | None]

@@ -205,7 +205,8 @@ class Run(Generic[ResourceT]):
         changes = self._open.enter_context(
             PendingChanges(
                 resource,
-                None if comparison is None else comparison.patch_digest,
+                None if comparison is None else comparison.differences,
+                keeps_rows=self.report.rejects.keeps_rows,
                 folder=settings.work_folder,
                 limit_bytes=settings.pending_limit_bytes,
             )

@@ -85,8 +85,8 @@ NIGHTS: dict[str, list[Night]] = {
         Night([ANA], ["ana"]),
         Night([ANA2], ["ana"], {"rejected": 1}, [refused("ana")], "failed"),
         Night([ANA2], [], {"held": 1}, state="failed"),
-        Night([ANA], ["ana"]),
         Night([ANA], [], {"unchanged": 1}),
+        Night([ANA2], ["ana"], state="success"),
     ],
     "failed goes next time": [
         Night([ANA, BEA], ["ana", "bea"], faults=[BUSY], state="up_for_retry"),

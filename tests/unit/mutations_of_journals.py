@@ -140,7 +140,7 @@ def every_refusal_is_new(original, self, digests, *, is_written=False):
 @JOURNALS.instead_of(
     "journal.run_lines:RunLines.doubt", _CONFIRMATION + "test_until_the_response_is_here_a_contact_is_in_doubt"
 )
-def nothing_is_ever_in_doubt(original, self, keys):
+def nothing_is_ever_in_doubt(original, self, remaining):
     return None
 
 

@@ -47,6 +47,9 @@ class Server:
         self.overlaps: list[str] = []
         self.seen_at_first_error = 0
 
+    def follow_up(self, change: Patch, response: Answer) -> None:
+        """Nothing follows."""
+
     def same_key(self, key: str) -> str:
         return CONTACTS.same_key(key)
 

@@ -166,10 +166,11 @@ def sql(statement: Any, dialect: str) -> str:
 
 
 def test_in_mysql_what_the_others_are_compared_with_is_assigned_last() -> None:
-    columns = ["generation", "patch_digest", "row_digest", "state"]
+    columns = ["generation", "patch_digest", "properties", "row_digest", "state"]
     statement = JournalTables("journal", None).upsert("mysql", columns)
     _, _, update = sql(statement, "mysql").partition(" ON DUPLICATE KEY UPDATE ")
-    assigned = [update.index(f"{column} = ") for column in ("state", "row_digest", "patch_digest", "generation")]
+    order = ("properties", "state", "row_digest", "patch_digest", "generation")
+    assigned = [update.index(f"{column} = CASE") for column in order]
     assert assigned == sorted(assigned)
     assert "journal.generation <= VALUES(generation)" in update
 

@@ -43,6 +43,9 @@ class Server:
         self.sent = 0
         self.written: list[str] = []
 
+    def follow_up(self, change: Patch, response: Answer) -> None:
+        """Nothing follows."""
+
     def same_key(self, key: str) -> str:
         return key
 

@@ -13,22 +13,22 @@ import pytest
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.journal import digests
+from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
-from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.journal.properties import Known
+from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import PendingError
 
 CONTACTS = ContactResource(ContactMapping())
 
 
-def patch_digest(properties: Any, contact: str) -> str:
-    return digests.patch_digest(properties, key=contact)
+DIFFERENCES = Differences(CONTACTS, "mapping", "", None, sends_all=False)
 
 
 def change(number: int, key: str = "", rank: Rank = Rank.NEW, **properties: Any) -> PendingChange:
     key = key or f"user{number}@example.com"
-    of_row = Digests(f"row{number}", patch_digest(properties, key.lower()), "mapping")
-    return PendingChange(Patch(number, key, properties, {"email": key}, of_row), key.lower(), rank)
+    patch = Patch(number, key, properties, {"email": key})
+    return PendingChange(DIFFERENCES.of(patch, key.lower(), Known(), f"row{number}").patch, key.lower(), rank)
 
 
 def sent(changes: PendingChanges) -> list[tuple[int, str, dict[str, Any]]]:
@@ -40,7 +40,7 @@ def sent(changes: PendingChanges) -> list[tuple[int, str, dict[str, Any]]]:
 def test_changes_come_back_as_they_were(rank: Rank, is_new: bool) -> None:
     made = change(1, rank=rank, city="Málaga", tags=["a", "b"], points=3, ratio=0.1, none=None, active=True)
     patch = made.patch._replace(is_new=is_new)
-    with PendingChanges(CONTACTS, patch_digest) as changes:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         changes.add([made._replace(patch=patch)])
         ((found,),) = changes.batches()
     assert found == patch
@@ -49,7 +49,7 @@ def test_changes_come_back_as_they_were(rank: Rank, is_new: bool) -> None:
 @pytest.mark.parametrize("ranks", [(Rank.CHANGED, Rank.URGENT), (Rank.URGENT, Rank.CHANGED)])
 def test_a_change_of_several_rows_has_the_first_of_their_ranks(ranks: tuple[Rank, Rank]) -> None:
     of_ana = [change(number, "ana@example.com", rank) for number, rank in enumerate(ranks, 2)]
-    with PendingChanges(CONTACTS, patch_digest) as changes:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         changes.add([change(1, rank=Rank.NEW), *of_ana])
         assert [number for number, _, _ in sent(changes)] == [3, 1]
 
@@ -64,7 +64,7 @@ def test_changes_without_digests_have_none_when_they_come_back() -> None:
 
 def test_changes_are_sent_by_rank_and_then_by_row() -> None:
     ranks = [Rank.REJECTED_BEFORE, Rank.CHANGED, Rank.NEW, Rank.CHANGED, Rank.URGENT]
-    with PendingChanges(CONTACTS, patch_digest) as changes:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         changes.add(change(number, rank=rank) for number, rank in enumerate(ranks, 1))
         assert [number for number, _, _ in sent(changes)] == [5, 3, 2, 4, 1]
         assert changes.count_of(Rank.CHANGED) == 2
@@ -73,38 +73,43 @@ def test_changes_are_sent_by_rank_and_then_by_row() -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_several_rows_of_a_contact_are_one_change_with_the_later_values(together: bool) -> None:
     rows = [change(1, "ana@example.com", city="Madrid", name="Ana"), change(9, "ANA@example.com", city="Jaén")]
-    with PendingChanges(CONTACTS, patch_digest) as changes:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         for part in [rows] if together else [[row] for row in rows]:
             changes.add(part)
         assert (len(changes), changes.merged) == (1, 1)
         ((patch,),) = changes.batches()
     assert (patch.number, patch.key) == (9, "ANA@example.com")
     assert patch.properties == {"city": "Jaén", "name": "Ana"}
-    assert patch.digests == Digests("", patch_digest(patch.properties, "ana@example.com"), "mapping")
+    expected = Patch(9, "ANA@example.com", {"city": "Jaén", "name": "Ana"}, {})
+    assert patch.digests == DIFFERENCES.of(expected, "ana@example.com", Known(), "").patch.digests
 
 
 @pytest.mark.parametrize("values", [("subscribed", "unsubscribed"), ("unsubscribed", "subscribed")])
 def test_of_a_consent_in_several_rows_the_lowest_rank_counts(values: tuple[str, str]) -> None:
-    with PendingChanges(CONTACTS, patch_digest) as changes:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         for number, value in enumerate(values, 1):
             changes.add([change(number, "ana@example.com", _newsletterSubscriptionStatus=value)])
         assert sent(changes)[0][2] == {"_newsletterSubscriptionStatus": "unsubscribed"}
 
 
 def test_it_is_known_which_contacts_have_a_change() -> None:
-    with PendingChanges(CONTACTS, patch_digest) as changes:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         assert changes.holds(["user1@example.com"]) == set()
         changes.add([change(1), change(2)])
         assert changes.holds(["user1@example.com", "user3@example.com"]) == {"user1@example.com"}
 
 
 def test_merged_changes_that_connectif_holds_or_has_refused_are_taken_out() -> None:
-    with PendingChanges(CONTACTS, patch_digest) as changes:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         for number, key in enumerate(["held@x.org", "held@x.org", "refused@x.org", "refused@x.org", "one@x.org"], 1):
-            merged = patch_digest({"city": "Jaén"}, key)
-            known = {"acknowledged_digest": merged if key != "refused@x.org" else None}
-            known |= {"refused_digest": merged if key == "refused@x.org" else None}
-            changes.add([change(number, key, city="Jaén")._replace(**known)])
+            made = change(number, key, city="Jaén")
+            digests = made.patch.digests
+            assert digests is not None
+            if key == "refused@x.org":
+                made = made._replace(refused_digest=digests.patch)
+            else:
+                digests = digests._replace(before=digests.properties)
+            changes.add([made._replace(patch=made.patch._replace(digests=digests))])
         assert changes.drop_acknowledged() == 1
         assert [refused.contact for refused in changes.take_refused()] == ["refused@x.org"]
         assert [key for _, key, _ in sent(changes)] == ["one@x.org"]  # of one row: looked at when it was read

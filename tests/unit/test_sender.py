@@ -48,6 +48,9 @@ class Account:
         self.ends_at = WINDOW_S
         self.sent: list[int] = []
 
+    def follow_up(self, change: Patch, response: Answer) -> None:
+        """Nothing follows."""
+
     def same_key(self, key: str) -> str:
         return key
 

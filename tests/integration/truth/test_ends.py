@@ -73,7 +73,7 @@ def test_a_refused_key_is_named_by_its_connection_and_host(
 
 
 CONSENT = ("_newsletterSubscriptionStatus", "_smsSubscriptionStatus", "_emailStatus", "_mobilePhoneStatus")
-_WARNING = "A change of a row also sends its consent: it would subscribe again a person who unsubscribed at Connectif"
+_WARNING = "Changed consents are sent: a person who unsubscribed at Connectif may be subscribed again"
 
 
 def warnings(capfd: pytest.CaptureFixture[str]) -> list[str]:

@@ -1,0 +1,90 @@
+"""Digests of single properties: which of a contact's properties Connectif has accepted, without keeping a value.
+
+A line of the journal holds them in one column, 12 bytes a property: four that name the property, and eight of its
+value. A property whose entry is missing is not known, so it is sent with the contact's next change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+_NAME_BYTES = 4  # two of 150 properties share a name with a probability of 3e-6; both are then sent with each change
+_VALUE_BYTES = 8  # a changed value is taken for the old one with a probability of 5e-20
+_ENTRY_BYTES = _NAME_BYTES + _VALUE_BYTES
+
+Entries = dict[bytes, bytes]
+"""Digests of values by the names of their properties."""
+
+
+def packed(entries: Mapping[bytes, bytes]) -> bytes:
+    """Entries as the column holds them."""
+    return b"".join([name + value for name, value in entries.items()])
+
+
+def unpacked(column: bytes) -> Entries:
+    """The entries of a column."""
+    return {
+        column[start : start + _NAME_BYTES]: column[start + _NAME_BYTES : start + _ENTRY_BYTES]
+        for start in range(0, len(column), _ENTRY_BYTES)
+    }
+
+
+def without(column: bytes, property_ids: Iterable[str]) -> bytes:
+    """A column without the entries of some properties: what Connectif holds of them is not known."""
+    names = {_name(property_id) for property_id in property_ids}
+    return packed({name: value for name, value in unpacked(column).items() if name not in names})
+
+
+def only(column: bytes, property_ids: Iterable[str]) -> bytes:
+    """A column with the entries of some properties only."""
+    names = {_name(property_id) for property_id in property_ids}
+    return packed({name: value for name, value in unpacked(column).items() if name in names})
+
+
+class Known(NamedTuple):
+    """What the journal knows of a contact's properties at Connectif.
+
+    ``column``: digests of single properties. ``None``: they are not known one by one, as in lines of earlier versions;
+    then ``whole`` is the digest of all that was sent together, where that is known.
+    """
+
+    column: bytes | None = None
+    whole: str | None = None
+
+
+class PropertyDigester:
+    """Digests the properties of contacts.
+
+    :param salt: of the digests. Other digests mean nothing here: those of another way of delivery, or another secret.
+    """
+
+    def __init__(self, salt: str) -> None:
+        self._salt = hashlib.blake2b(salt.encode(), digest_size=32).digest()
+        self._seeds: dict[str, tuple[bytes, Any]] = {}
+
+    def entries(self, contact: str, properties: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+        """The entries of a contact's properties, in their order.
+
+        :param contact: whose they are, in one form for all spellings of the key.
+        :param properties: JSON-ready values by property id.
+        """
+        prefix, seeds = f"{contact}\n", self._seeds
+        entries = []
+        for property_id, value in properties.items():
+            name, seed = seeds.get(property_id) or self._seed(property_id)
+            digest = seed.copy()
+            digest.update(f"{prefix}{value!r}".encode("utf-8", "surrogatepass"))
+            entries.append((name, digest.digest()))
+        return entries
+
+    def _seed(self, property_id: str) -> tuple[bytes, Any]:
+        seed = hashlib.blake2b(key=self._salt, digest_size=_VALUE_BYTES)
+        seed.update(f"{property_id}\n".encode("utf-8", "surrogatepass"))
+        self._seeds[property_id] = _name(property_id), seed
+        return self._seeds[property_id]
+
+
+def _name(property_id: str) -> bytes:
+    return hashlib.blake2b(property_id.encode("utf-8", "surrogatepass"), digest_size=_NAME_BYTES).digest()

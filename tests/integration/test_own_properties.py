@@ -1,0 +1,196 @@
+"""A PATCH carries only what differs from what Connectif has accepted, judged by the bodies that a server received.
+
+The judge knows nothing of the journal: for each contact it keeps what the server accepted, and compares the source.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.journals import JournalDatabase, journal_database, usually
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run, run_operator
+
+VALUES: dict[str, list[Any]] = {
+    "_name": ["Ana", "Beatriz", "Ço"],
+    "_surname": ["Pérez", "O'Neill", "Li"],
+    "_points": [0, 5, 7],
+    "tier": ["gold", "Gold", "silver"],
+    "segment": ["new", "regular", "lapsed"],
+    "vip": [True, False],
+    "spent": [0.5, 1.25, 2.0],
+    "visits": [0, 1, 2],
+    "interests": [["shoes"], ["hats", "shoes"], ["books"]],
+    "work_email": ["a@example.org", "b@example.org"],
+}
+PROPERTIES = list(VALUES)
+
+
+@pytest.fixture(params=usually("sqlite"))
+def journal(request: pytest.FixtureRequest) -> JournalDatabase:
+    return journal_database(request.param, request)
+
+
+@pytest.fixture(autouse=True)
+def one_try(strict: StrictServer, connection: Callable[..., None]) -> None:
+    """What fails once is undelivered at once."""
+    strict.update(limit=10**6)
+    connection("connectif_default", **strict.connection(requests_per_minute=10**6, timeout=5, retries=1))
+
+
+def night(number: int | str, rows: list[dict[str, Any]], **arguments: Any) -> Run:
+    """One run of the sync."""
+    context = {"run_id": f"night {number}", "dag": SimpleNamespace(dag_id="dag")}
+    usual: dict[str, Any] = {"journal_conn_id": "journal", "sync_id": "nightly", "fields": "builtin"}
+    return run_operator(context=context, rows=rows, **(usual | arguments))
+
+
+class Judge:
+    """What the server has accepted of each contact, and what a run had to send."""
+
+    def __init__(self, strict: StrictServer) -> None:
+        self._strict = strict
+        self._accepted: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._in_doubt: dict[str, set[str]] = defaultdict(set)
+        self._refused: dict[str, tuple[dict[str, Any], list[str]]] = {}
+        self._seen = 0
+        self.sent = 0
+        """Properties that were sent in all."""
+
+    def check(self, rows: list[dict[str, Any]], mapped: list[str]) -> None:
+        """Compare the bodies of a run with the difference between the source and what was accepted before."""
+        bodies: dict[str, dict[str, Any]] = {}
+        entries = self._strict.log[self._seen :]
+        self._seen += len(entries)
+        for entry in entries:
+            bodies[entry["key"]] = bodies.get(entry["key"], {}) | entry["body"]
+        wholes: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            key = row["email"]
+            whole = wholes[key] = {name: row[name] for name in mapped if row[name] is not None}
+            known, doubtful = self._accepted[key], self._in_doubt[key] & whole.keys()
+            differing = {name for name, v in whole.items() if known.get(name, ...) != v} - doubtful
+            if self._refused.get(key) == (whole, mapped) or (not differing and not doubtful and known):
+                assert key not in bodies, key
+                continue
+            body = bodies.get(key, {})
+            assert body.items() <= whole.items()
+            assert differing <= body.keys() <= differing | doubtful, key
+            self.sent += len(body)
+        for entry in entries:
+            key, body = entry["key"], entry["body"]
+            if entry["status"] == 422:
+                self._refused[key] = wholes[key], mapped
+            elif entry["status"] in (200, 201):
+                self._accepted[key] |= body
+                self._in_doubt[key] -= body.keys()
+                self._refused.pop(key, None)
+            else:
+                self._in_doubt[key] |= body.keys()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_over_the_nights_only_what_differs_is_sent(seed: int, journal: JournalDatabase, strict: StrictServer) -> None:
+    chance, judge = random.Random(seed), Judge(strict)
+    keys = [f"user{number}@example.com" for number in range(30)]
+    rows = {key: {"email": key, **{name: chance.choice(VALUES[name]) for name in PROPERTIES}} for key in keys}
+    mapped = PROPERTIES[:8]
+    for number in range(14):
+        for row in chance.sample(list(rows.values()), 12):
+            for name in chance.sample(PROPERTIES, chance.choice([1, 1, 2, 5])):
+                row[name] = None if chance.random() < 0.2 else chance.choice(VALUES[name])
+        if number % 4 == 3:
+            mapped = sorted(chance.sample(PROPERTIES, chance.randrange(4, 10)))
+        unlucky = chance.sample(keys, 6)
+        faults = [{"keys": unlucky[:2], "drop": "after"}, {"keys": unlucky[2:4], "drop": "before"}]
+        faults += [{"keys": unlucky[4:5], "status": 503}, {"keys": unlucky[5:], "status": 422}]
+        strict.update(faults=faults if number % 3 else [])
+        chosen = list(rows.values())
+        run = night(number, chosen, properties={name: name for name in mapped})
+        assert run.summary["read"] == len(chosen)
+        judge.check(chosen, mapped)
+    assert judge.sent
+    sent_before = len(strict.log)
+    strict.update(faults=[])
+    night("calm", chosen, properties={name: name for name in mapped})
+    judge.check(chosen, mapped)
+    night("the end", chosen, properties={name: name for name in mapped})
+    judge.check(chosen, mapped)
+    assert len(strict.log) - sent_before <= len(keys)
+
+
+def row(**values: Any) -> dict[str, Any]:
+    return {"email": "ana@example.com", **values}
+
+
+def bodies(strict: StrictServer) -> list[dict[str, Any]]:
+    return [entry["body"] for entry in strict.log]
+
+
+def test_a_rejected_change_leaves_what_was_accepted_before(journal: JournalDatabase, strict: StrictServer) -> None:
+    night(1, [row(_name="Ana", visits=1)])
+    strict.update(faults=[{"keys": ["ana@example.com"], "status": 422}])
+    assert night(2, [row(_name="Ana", visits=2)]).summary["rejected"] == 1
+    strict.update(faults=[])
+    night(3, [row(_name="Ana", visits=3)])
+    assert bodies(strict) == [{"_name": "Ana", "visits": 1}, {"visits": 2}, {"visits": 3}]
+
+
+def test_what_was_in_doubt_before_a_rejection_stays_in_doubt(journal: JournalDatabase, strict: StrictServer) -> None:
+    night(1, [row(_name="Ana", visits=1)])
+    strict.update(faults=[{"keys": ["ana@example.com"], "drop": "after"}])
+    night(2, [row(_name="Bea", visits=1)])
+    strict.update(faults=[{"keys": ["ana@example.com"], "status": 422}])
+    night(3, [row(_name="Cea", visits=1)])
+    strict.update(faults=[])
+    night(4, [row(_name="Ana", visits=1)])
+    assert strict.contacts["ana@example.com"]["_name"] == "Ana"
+
+
+def test_a_contact_that_was_deleted_gets_its_other_properties_at_once(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    consent = {"_newsletterSubscriptionStatus": "subscribed"}
+    night(1, [row(_name="Ana", tier="gold", visits=1, **consent)])
+    strict.reset(limit=10**6)  # with all of its contacts
+    run = night(2, [row(_name="Ana", tier="gold", visits=2, **consent)])
+    assert bodies(strict) == [{"visits": 2}, {"_name": "Ana", "tier": "gold"}]
+    assert (run.summary["created"], run.summary["recreated"], run.summary["requests"]) == (1, 1, 2)
+    night(3, [row(_name="Ana", tier="silver", visits=2, **consent)])
+    assert bodies(strict)[2:] == [{"tier": "silver"}]
+
+
+@pytest.mark.parametrize("fault", [{"status": 422}, {"drop": "before"}])
+def test_where_the_rest_of_a_deleted_contact_does_not_arrive_it_is_sent_again(
+    fault: dict[str, Any], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    night(1, [row(_name="Ana", tier="gold", visits=1)])
+    strict.reset(limit=10**6, faults=[{"keys": ["ana@example.com"], "nth": [2, 2], **fault}])
+    assert night(2, [row(_name="Ana", tier="gold", visits=2)]).state in ("failed", "up_for_retry")
+    night(3, [row(_name="Ana", tier="gold", visits=2)], retry_rejected=True)
+    assert bodies(strict) == [{"visits": 2}, *2 * [{"_name": "Ana", "tier": "gold"}]]
+
+
+def test_a_full_refresh_sends_every_property(journal: JournalDatabase, strict: StrictServer) -> None:
+    night(1, [row(_name="Ana", visits=1)])
+    night(2, [row(_name="Ana", visits=2)], full_refresh=True)
+    night(3, [row(_name="Ana", visits=2)])
+    assert bodies(strict) == [{"_name": "Ana", "visits": 1}, {"_name": "Ana", "visits": 2}]
+
+
+def test_a_mapping_that_loses_a_property_sends_nothing_and_one_that_gains_it_sends_what_changed(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    both = {"_name": "name", "visits": "visits"}
+    rows = [row(name="Ana", visits=1)]
+    night(1, rows, properties=both)
+    night(2, rows, properties={"_name": "name"})
+    night(3, rows, properties=both)
+    night(4, rows, properties=both | {"tier": "name"})
+    assert bodies(strict) == [{"_name": "Ana", "visits": 1}, {"tier": "Ana"}]

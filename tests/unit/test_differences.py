@@ -1,0 +1,154 @@
+"""What of a row's patch is sent: the properties that differ from what Connectif has accepted."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.digests import patch_digest
+from airflow_provider_connectif.journal.properties import Known, PropertyDigester, only, packed, unpacked, without
+from airflow_provider_connectif.records.changes import Patch
+from tests.support.things import ThingResource
+
+CONTACTS = ContactResource(ContactMapping())
+KEY = "ana@example.com"
+
+
+def differences(*, sends_all: bool = False, resource: Any = CONTACTS, secret: bytes | None = None) -> Differences:
+    return Differences(resource, "mapping", "", secret, sends_all=sends_all)
+
+
+def column(properties: Mapping[str, Any], secret: bytes | None = None) -> bytes:
+    """The digests of properties that Connectif has accepted."""
+    found = differences(secret=secret).of(Patch(1, KEY, properties, {}), KEY, Known(), "row").patch.digests
+    assert found is not None
+    assert found.properties is not None
+    return found.properties
+
+
+def of(properties: Mapping[str, Any], known: Known, **arguments: Any) -> Any:
+    return differences(**arguments).of(Patch(1, KEY, properties, {}), KEY, known, "row")
+
+
+def test_a_new_contact_gets_all() -> None:
+    found = of({"_name": "Ana", "visits": 1}, Known())
+    assert (found.patch.properties, found.patch.others, found.is_held) == ({"_name": "Ana", "visits": 1}, {}, False)
+
+
+def test_only_what_differs_is_sent_and_the_rest_is_known() -> None:
+    found = of({"_name": "Bea", "visits": 1, "tier": "gold"}, Known(column({"_name": "Ana", "visits": 1})))
+    assert found.patch.properties == {"_name": "Bea", "tier": "gold"}
+    assert found.patch.others == {"visits": 1}
+    assert found.patch.whole == {"_name": "Bea", "visits": 1, "tier": "gold"}
+    assert found.patch.digests.before == column({"_name": "Ana", "visits": 1})
+    held = unpacked(found.patch.digests.properties)
+    assert held == unpacked(column({"_name": "Bea", "visits": 1, "tier": "gold"}))
+
+
+def test_what_the_row_does_not_say_stays_known() -> None:
+    found = of({"visits": 2}, Known(column({"_name": "Ana", "visits": 1})))
+    assert unpacked(found.patch.digests.properties) == unpacked(column({"_name": "Ana", "visits": 2}))
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), ("1", 1), (["a"], "a"), (None, ""), (0, -0.0)])
+def test_values_of_another_type_differ(one: Any, other: Any) -> None:
+    assert of({"tier": other}, Known(column({"tier": one}))).patch.properties == {"tier": other}
+
+
+def test_what_is_accepted_of_one_contact_or_with_one_secret_says_nothing_of_another() -> None:
+    known = Known(column({"_name": "Ana"}))
+    other = differences().of(Patch(1, "bea@example.com", {"_name": "Ana"}, {}), "bea@example.com", known, "row")
+    assert not other.is_held
+    assert not of({"_name": "Ana"}, known, secret=b"secret").is_held
+    assert of({"_name": "Ana"}, Known(column({"_name": "Ana"}, b"secret")), secret=b"secret").is_held
+
+
+def test_what_connectif_holds_is_not_sent() -> None:
+    assert of({"_name": "Ana"}, Known(column({"_name": "Ana", "visits": 1}))).is_held
+    assert of({}, Known(column({"_name": "Ana"}))).is_held
+    assert not of({}, Known()).is_held
+
+
+def test_a_full_refresh_sends_all_and_keeps_what_is_known() -> None:
+    found = of({"_name": "Ana"}, Known(column({"_name": "Ana", "visits": 1})), sends_all=True)
+    assert (found.is_held, found.patch.properties) == (False, {"_name": "Ana"})
+    assert unpacked(found.patch.digests.properties) == unpacked(column({"_name": "Ana", "visits": 1}))
+
+
+def test_a_thing_that_takes_no_part_gets_all_if_anything_differs() -> None:
+    things = ThingResource()
+    known = Known(column({"a": 1, "b": 1}))
+    assert of({"a": 1, "b": 2}, known, resource=things).patch.properties == {"a": 1, "b": 2}
+    assert of({"a": 1, "b": 1}, known, resource=things).is_held
+
+
+@pytest.mark.parametrize("key", [KEY, ""])
+def test_of_a_line_of_an_earlier_version_the_whole_patch_decides(key: str) -> None:
+    whole = patch_digest({"_name": "Ana", "visits": 1}, key=key)
+    found = of({"visits": 1, "_name": "Ana"}, Known(None, whole))
+    assert found.is_held
+    assert unpacked(found.patch.digests.properties) == unpacked(column({"_name": "Ana", "visits": 1}))
+    found = of({"visits": 2, "_name": "Ana"}, Known(None, whole))
+    assert (found.is_held, found.patch.properties) == (False, {"visits": 2, "_name": "Ana"})
+
+
+@pytest.mark.parametrize("version", ["now", "before"])
+def test_several_rows_that_were_refused_are_known_again(version: str) -> None:
+    properties = {"_name": "Ana"}
+    patch = Patch(1, KEY, properties, {})
+    now = differences().of(patch, KEY, Known(), "").patch.digests
+    assert now is not None
+    refused = now.patch if version == "now" else patch_digest(properties, key=KEY)
+    assert differences().of(patch, KEY, Known(), "", refused).is_refused
+    assert not differences().of(patch, KEY, Known(), "row", refused).is_refused
+    assert not differences().of(patch._replace(properties={"_name": "Bea"}), KEY, Known(), "", refused).is_refused
+
+
+def test_a_column_has_at_most_twelve_bytes_a_property_and_no_value() -> None:
+    properties = {f"field-{number}": "Ana" for number in range(150)}
+    found = column(properties)
+    assert len(found) == 12 * 150
+    assert b"Ana" not in found
+
+
+def test_columns_lose_and_keep_properties_by_name() -> None:
+    chance = random.Random(1)
+    names = [f"p{number}" for number in range(20)]
+    entries = PropertyDigester("").entries(KEY, dict.fromkeys(names, 1))
+    every = packed(dict(entries))
+    for _ in range(50):
+        some = chance.sample(names, chance.randrange(20))
+        assert unpacked(without(every, some)).keys() | unpacked(only(every, some)).keys() == unpacked(every).keys()
+        assert unpacked(only(every, some)) == dict(PropertyDigester("").entries(KEY, dict.fromkeys(some, 1)))
+        assert len(without(every, some)) == 12 * (20 - len(some))
+
+
+CHANGE = Patch(1, KEY, {"visits": 2}, {}, others={"_name": "Ana", "_emailStatus": "active"})
+
+
+def test_the_rest_of_a_deleted_contact_follows_without_its_consents() -> None:
+    rest = CONTACTS.follow_up(CHANGE, Answer(201))
+    assert rest is not None
+    assert rest.properties == {"_name": "Ana"}
+    assert rest.whole == CHANGE.whole
+    assert CONTACTS.follow_up(rest, Answer(201)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (CHANGE, 200),
+        (CHANGE._replace(is_new=True), 201),
+        (CHANGE._replace(others={}), 201),
+        (CHANGE._replace(others={"_emailStatus": "active"}), 201),
+    ],
+)
+def test_nothing_follows_otherwise(change: Patch, status: int) -> None:
+    assert CONTACTS.follow_up(change, Answer(status)) is None
