@@ -1,0 +1,308 @@
+"""One value that was sent against the one that a response shows, by the type of the field.
+
+Which form a response gives to values is documented for a few types only. A value in a form that is not known here
+counts as the same: to report a difference every night where there is none would be worse than to miss one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from airflow_provider_connectif.contacts.fields import Field, FieldType
+from airflow_provider_connectif.contacts.rules import Unfit
+from airflow_provider_connectif.contacts.rules.addresses import email
+from airflow_provider_connectif.contacts.rules.numbers import boolean, numeric_text
+from airflow_provider_connectif.records.changes import JsonValue
+
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]{1,20}(?:Z|[+-][0-9:]{2,8})?)?")
+_DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
+_QUARTER_HOUR = timedelta(minutes=15)
+_LARGEST_OFFSET = timedelta(hours=14)  # of a time zone, Kiribati's
+_PRECISION = 1e-6  # of a fraction: single precision holds seven digits
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_LIKE_AN_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_LEAST_NATIONAL_DIGITS = 6
+_HALF_CHARACTER = re.compile("[\ud800-\udbff\ufffd]\\Z")  # what is left of an emoji that was cut in two
+
+
+class Difference(StrEnum):
+    """How a shown value differs from the one that was sent."""
+
+    MISSING = "missing"
+    """The response does not show the property, or shows it empty."""
+    SHORTENED = "shortened"
+    """It is the beginning of the text that was sent, or has a part of the options only."""
+    OTHER_CASE = "other_case"
+    """It differs in upper and lower case only."""
+    OTHER_DAY = "other_day"
+    """It is a date of the day before or after, or a moment shifted by the offset of a time zone."""
+    OTHER_VALUE = "other_value"
+    """It is another value."""
+
+
+Compare = Callable[[Any, Any, Field | None], Difference | None]
+"""From the value that was sent, the shown one and the field to their difference; ``None``: they are the same."""
+
+
+def difference(sent: JsonValue, shown: Any, field: Field | None) -> Difference | None:
+    """How a shown value differs from the one that was sent; ``None``: it does not, or its form is not known.
+
+    :param sent: as it stood in the request.
+    :param shown: any JSON; ``None`` also where the property is not shown.
+    :param field: the definition. ``None``, or one of a type that is not known here: by the value that was sent.
+    """
+    if is_empty(sent):
+        return None if is_empty(shown) else Difference.OTHER_VALUE
+    if is_empty(shown):
+        return Difference.MISSING
+    known = COMPARISONS.get(field.type) if field is not None else None
+    compare = known or COMPARISONS[_type_of(sent, shown)]
+    return compare(sent, shown, field)
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value says that there is none: ``null``, an empty list, or a text without a visible character."""
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+def _type_of(sent: JsonValue, shown: Any) -> FieldType:
+    """The type whose comparison fits the values of a field that is not known.
+
+    Connectif knows its type: a text that was sent may be shown as the number, boolean or list that it spells.
+    """
+    value = shown if isinstance(sent, str) and isinstance(shown, (bool, int, float, list)) else sent
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, (int, float)):
+        return "decimal"
+    if not isinstance(value, str):
+        return "checkbox"
+    if _moment(value) is not None:
+        return "date"
+    if _E164.fullmatch(value):
+        return "phone"
+    return "email" if _LIKE_AN_EMAIL.fullmatch(value) else "text"
+
+
+# Texts
+
+
+def _compare_texts(sent: Any, shown: Any, field: Field | None) -> Difference | None:
+    """White space and the composition of accents do not count."""
+    sent_text, shown_text = _as_text(sent), _as_text(shown)
+    if sent_text is None or shown_text is None:
+        return None
+    return _text_difference(_spaced(sent_text), _spaced(shown_text))
+
+
+def _text_difference(sent: str, shown: str) -> Difference | None:
+    if sent == shown:
+        return None
+    if sent.casefold() == shown.casefold() or sent.upper() == shown.upper():
+        return Difference.OTHER_CASE
+    return Difference.SHORTENED if _is_beginning(shown, sent) else Difference.OTHER_VALUE
+
+
+def _is_beginning(shown: str, sent: str) -> bool:
+    return sent.startswith(_HALF_CHARACTER.sub("", shown).rstrip())
+
+
+def _as_text(value: Any) -> str | None:
+    """A scalar's text as JSON has it; ``None`` for lists and objects."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, int) and value.bit_length() < 1024:  # more digits than Python likes to write
+        return str(value)
+    return None
+
+
+def _spaced(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _compare_emails(sent: Any, shown: Any, field: Field | None) -> Difference | None:
+    """The case of the domain does not count."""
+    if not isinstance(sent, str) or not isinstance(shown, str):
+        return None
+    return _text_difference(_address(sent), _address(shown))
+
+
+def _address(text: str) -> str:
+    try:
+        address = str(email(text))
+    except Unfit:
+        address = _spaced(text)
+    local, at, domain = address.rpartition("@")
+    return f"{local}{at}{domain.lower()}" if at else address
+
+
+def _compare_phones(sent: Any, shown: Any, field: Field | None) -> Difference | None:
+    """Only digits count, and a national form counts as the same number."""
+    sent_text, shown_text = _as_text(sent), _as_text(shown)
+    if sent_text is None or shown_text is None:
+        return None
+    sent_digits, shown_digits = _digits(sent_text), _digits(shown_text)
+    if not sent_digits or not shown_digits or sent_digits == shown_digits:
+        return None
+    if _is_national_form(shown_digits, sent_digits):
+        return None
+    return Difference.SHORTENED if sent_digits.startswith(shown_digits) else Difference.OTHER_VALUE
+
+
+def _is_national_form(shown: str, sent: str) -> bool:
+    return len(shown) >= _LEAST_NATIONAL_DIGITS and sent.endswith(shown)
+
+
+def _digits(text: str) -> str:
+    """The digits of a number without ``00`` before it, and without a national ``0``, also as ``(0)``."""
+    return re.sub(r"\(0\)|[^0-9]", "", text).lstrip("0")
+
+
+# Numbers
+
+
+def _compare_numbers(sent: Any, shown: Any, field: Field | None) -> Difference | None:
+    """By value, however it is written."""
+    sent_number, shown_number = _number(sent), _number(shown)
+    if sent_number is None or shown_number is None or _are_equal(sent_number, shown_number):
+        return None
+    return Difference.OTHER_VALUE
+
+
+def _number(value: Any) -> int | float | Decimal | None:
+    if isinstance(value, (int, float)):
+        return value
+    if not isinstance(value, str):
+        return None
+    try:
+        return numeric_text(value, "a number")
+    except Unfit:
+        return None
+
+
+def _are_equal(sent: float | Decimal, shown: float | Decimal) -> bool:
+    """Whether two numbers are equal as doubles; fractions may also have lost digits."""
+    try:
+        one, other = float(sent), float(shown)
+    except OverflowError:
+        return sent == shown
+    if one.is_integer() and other.is_integer():
+        return one == other
+    return math.isclose(one, other, rel_tol=_PRECISION)
+
+
+def _compare_booleans(sent: Any, shown: Any, field: Field | None) -> Difference | None:
+    """Also 0 and 1, and the words for both."""
+    try:
+        return None if boolean(sent) == boolean(shown) else Difference.OTHER_VALUE
+    except Unfit:
+        return None
+
+
+# Dates
+
+
+def _compare_dates(sent: Any, shown: Any, field: Field | None) -> Difference | None:
+    """By moment; where one of them has no time of day, by day."""
+    sent_moment, shown_moment = _moment(sent), _moment(shown)
+    if sent_moment is None or shown_moment is None:
+        return Difference.SHORTENED if _is_cut_date(sent, shown) else None
+    apart = abs(_in_utc(sent_moment) - _in_utc(shown_moment))
+    if apart < _MINUTE:
+        return None
+    if _is_midnight(sent_moment) or _is_midnight(shown_moment):
+        days = _days_apart(sent_moment, shown_moment)
+        return None if days == 0 else Difference.OTHER_DAY if days == 1 else Difference.OTHER_VALUE
+    is_shifted = apart <= _LARGEST_OFFSET and apart % _QUARTER_HOUR < _MINUTE
+    return Difference.OTHER_DAY if is_shifted or apart == _DAY else Difference.OTHER_VALUE
+
+
+def _is_cut_date(sent: Any, shown: Any) -> bool:
+    return isinstance(sent, str) and isinstance(shown, str) and sent != shown and sent.startswith(shown)
+
+
+def _moment(value: Any) -> datetime | None:
+    """A date or moment of ISO 8601; a day is its midnight in UTC, and so is the zone of one without a zone."""
+    if not isinstance(value, str) or not _ISO_DATE.fullmatch(value.strip()):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _in_utc(moment: datetime) -> timedelta:
+    """The time since the year 1 in UTC: the first and last hours that there are have no datetime in other zones."""
+    return moment.replace(tzinfo=None) - datetime.min - (moment.utcoffset() or timedelta())
+
+
+def _is_midnight(moment: datetime) -> bool:
+    return not (moment.hour or moment.minute or moment.second)
+
+
+def _days_apart(sent: datetime, shown: datetime) -> int:
+    """Days between two dates: by the day that each is written with, or by its day in UTC, whichever are nearer."""
+    sent_days, shown_days = ((moment.toordinal() - 1, _in_utc(moment) // _DAY) for moment in (sent, shown))
+    return min(abs(one - other) for one in sent_days for other in shown_days)
+
+
+# Options
+
+
+def _compare_options(sent: Any, shown: Any, field: Field | None) -> Difference | None:
+    """As sets; a label stands for its option."""
+    sent_options, shown_options = _options(sent, field), _options(shown, field)
+    if sent_options is None or shown_options is None or sent_options == shown_options:
+        return None
+    if not shown_options:
+        return Difference.MISSING
+    if len(sent_options) == len(shown_options) == 1:
+        return _text_difference(*sent_options, *shown_options)
+    if {option.casefold() for option in sent_options} == {option.casefold() for option in shown_options}:
+        return Difference.OTHER_CASE
+    return Difference.SHORTENED if shown_options < sent_options else Difference.OTHER_VALUE
+
+
+def _options(value: Any, field: Field | None) -> frozenset[str] | None:
+    """Options from a list, from texts joined by ``|``, or from one alone; ``None`` for any other form."""
+    ids = {} if field is None else {option_id: option_id for option_id, _ in field.options}
+    labels = {} if field is None else {label: option_id for option_id, label in field.options if label}
+    known = {**labels, **ids}
+    if isinstance(value, str) and value.strip() not in known:
+        value = value.split("|")
+    given = value if isinstance(value, list) else [value]
+    texts = [_as_text(item.get("id") if isinstance(item, Mapping) else item) for item in given]
+    if None in texts:
+        return None
+    options = [_spaced(text) for text in texts if text is not None]
+    return frozenset(known.get(option, option) for option in options if option)
+
+
+COMPARISONS: Mapping[str, Compare] = MappingProxyType(
+    {
+        "text": _compare_texts,
+        "email": _compare_emails,
+        "phone": _compare_phones,
+        "integer": _compare_numbers,
+        "decimal": _compare_numbers,
+        "boolean": _compare_booleans,
+        "date": _compare_dates,
+        "radio": _compare_options,
+        "checkbox": _compare_options,
+    }
+)
+"""The comparison of each field type."""

@@ -1,0 +1,90 @@
+"""Comparison of what was sent for a contact with what a response shows of it, property by property.
+
+A response may show the contact as it is now ("optionally", API reference, "patch-contact"). No body makes this raise,
+and only :func:`shown_consents` returns values of the contact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from airflow_provider_connectif.contacts.consent import RANKS, rank
+from airflow_provider_connectif.contacts.fields import READ_ONLY, SYSTEM_FIELDS, FieldTable
+from airflow_provider_connectif.contacts.shown_values import Difference, difference, is_empty
+from airflow_provider_connectif.records.changes import JsonValue
+
+_KEY_PROPERTIES = ("_email", "_externalId")
+_SYSTEM_PROPERTIES = frozenset(SYSTEM_FIELDS) | (READ_ONLY - {"id"})
+"""Without ``id``, which every resource has, and which a response may show alone."""
+
+
+class Comparison(NamedTuple):
+    """What a response says about the properties that were sent.
+
+    :param shows_contact: ``False``: the response shows nothing of the contact, and what was sent is unconfirmed. Then
+        there are neither ``same`` nor ``differences``.
+    :param same: ids of the sent properties that are shown as they were sent.
+    :param differences: how each of the other sent properties differs, by id.
+    """
+
+    shows_contact: bool
+    same: frozenset[str] = frozenset()
+    differences: Mapping[str, Difference] = MappingProxyType({})
+
+
+class ShownConsent(NamedTuple):
+    """The value of a consent property in a response, and its rank: 0 is the lowest, an unlisted value the highest."""
+
+    value: str
+    rank: int
+
+
+def compare(sent: Mapping[str, JsonValue], body: Any, fields: FieldTable) -> Comparison:
+    """Compare the properties that were sent with those that a response shows.
+
+    :param sent: JSON-ready values by property id, without properties that were left out.
+    :param body: the decoded body of a 2xx, any JSON; ``None``: it has none. It must be the response to this request
+        (``Answer.is_own``): whose contact it shows is not checked here.
+    :param fields: the definitions, for the type of each property. A property without a definition is compared by the
+        type of the value that was sent.
+    """
+    if not isinstance(body, Mapping) or not _shows_contact(body, sent, fields):
+        return Comparison(shows_contact=False)
+    differences = {}
+    for property_id, value in sent.items():
+        found = difference(value, body.get(property_id), fields.get(property_id))
+        if found is not None:
+            differences[property_id] = found
+    return Comparison(True, frozenset(sent.keys() - differences.keys()), MappingProxyType(differences))
+
+
+def shown_consents(body: Any) -> dict[str, ShownConsent | None]:
+    """The consent that a response shows, for each property of :data:`consent.RANKS`; ``None``: it shows none.
+
+    :param body: as for :func:`compare`, or a contact that was looked up. The case of a listed value does not matter.
+        What is not text counts as not shown.
+    """
+    shown = body if isinstance(body, Mapping) else {}
+    return {property_id: _consent(property_id, shown.get(property_id)) for property_id in RANKS}
+
+
+def _shows_contact(body: Mapping[Any, Any], sent: Mapping[str, JsonValue], fields: FieldTable) -> bool:
+    """Whether the object is a contact: it has a contact key, or a property that is known or was sent."""
+    if any(not is_empty(body.get(key)) for key in _KEY_PROPERTIES):
+        return True
+    return any(
+        name in _SYSTEM_PROPERTIES or name in sent or (isinstance(name, str) and fields.get(name) is not None)
+        for name in body
+        if name not in _KEY_PROPERTIES
+    )
+
+
+def _consent(property_id: str, shown: Any) -> ShownConsent | None:
+    if not isinstance(shown, str) or not shown.strip():
+        return None
+    value = shown.strip()
+    if value.lower() in RANKS[property_id]:
+        value = value.lower()
+    return ShownConsent(value, rank(property_id, value))
