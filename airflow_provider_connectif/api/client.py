@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
-from airflow_provider_connectif.api.errors import MalformedAnswerError
+from airflow_provider_connectif.api.errors import MalformedAnswerError, NotFoundError
 from airflow_provider_connectif.api.imports import DEFAULT_UPLOAD_TIMEOUT_S, ImportEndpoints
 from airflow_provider_connectif.api.pages import read_pages
 from airflow_provider_connectif.api.quota import Quota
@@ -106,13 +106,36 @@ class ConnectifClient(ImportEndpoints):
         path = f"/contacts/external-id/{path_segment(external_id)}"
         return self.send("PATCH", path, patch, is_own=is_own, on_fresh_connection=on_fresh_connection)
 
-    def get_contact(self, email: str) -> Mapping[str, Any]:
-        """``GET /contacts/{email}``: the contact's properties; :class:`NotFoundError` if there is none."""
-        return self._transport.get_object(f"/contacts/{path_segment(email)}")
+    def get_contact(self, email: str) -> Mapping[str, Any] | None:
+        """``GET /contacts/{email}``: a contact as Connectif holds it; needs the scope "Contacts: Read".
 
-    def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any]:
+        The vendor's page of this request is not known. That it responds with the resource "Contact", or with 404, is
+        inferred from the resource and from the pages of other ``GET`` requests.
+
+        :param email: the contact key, sent percent-encoded whole.
+        :return: values by property id, as they came; whose contact it is, is not checked. ``None``: Connectif's own
+            error document (404) says that there is no such contact.
+        :raises NotFoundError: a 404 without the error document, which somebody in between may have written.
+        :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for a
+            key that may not read contacts.
+        :raises NoAnswerError: no complete answer.
+        :raises NotConnectifError: a 2xx whose body is no JSON object, or an error document.
+        :raises MalformedAnswerError: a 2xx without a body.
+        :raises QuotaClosed: told to stop while waiting for the window.
+        """
+        return self._get_contact(f"/contacts/{path_segment(email)}")
+
+    def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any] | None:
         """``GET /contacts/external-id/{externalId}``, as :meth:`get_contact`."""
-        return self._transport.get_object(f"/contacts/external-id/{path_segment(external_id)}")
+        return self._get_contact(f"/contacts/external-id/{path_segment(external_id)}")
+
+    def _get_contact(self, path: str) -> Mapping[str, Any] | None:
+        try:
+            return self._transport.get_object(path)
+        except NotFoundError as error:
+            if not error.is_error_document:
+                raise
+            return None
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".

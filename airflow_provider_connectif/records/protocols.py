@@ -64,3 +64,9 @@ class Client(Protocol):
         self, external_id: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool
     ) -> Answer:
         """Send one patch."""
+
+    def get_contact(self, email: str) -> Mapping[str, Any] | None:
+        """One contact, or ``None`` where Connectif has none."""
+
+    def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any] | None:
+        """One contact, or ``None`` where Connectif has none."""

@@ -10,7 +10,16 @@ import requests
 import responses
 
 from airflow_provider_connectif import __version__
-from airflow_provider_connectif.api.errors import ConnectifConfigError, NoAnswerError, NotFoundError, RedirectError
+from airflow_provider_connectif.api.errors import (
+    ConnectifConfigError,
+    ForbiddenError,
+    MalformedAnswerError,
+    NoAnswerError,
+    NotConnectifError,
+    NotFoundError,
+    QuotaClosed,
+    RedirectError,
+)
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 
 pytestmark = pytest.mark.versions
@@ -52,11 +61,54 @@ def test_external_ids_have_their_own_path(hook: ConnectifHook) -> None:
 @responses.activate
 def test_get_contact(hook: ConnectifHook) -> None:
     responses.get(f"{API}/contacts/ana%40example.com", json={"_name": "Ana"})
-    responses.get(f"{API}/contacts/eva%40example.com", status=404)
+    document = {"status": 404, "title": "Not Found", "detail": "The contact does not exist"}
+    responses.get(f"{API}/contacts/eva%40example.com", status=404, json=document)
     client = hook.get_conn()
     assert client.get_contact("ana@example.com") == {"_name": "Ana"}
+    assert client.get_contact("eva@example.com") is None
+
+
+@responses.activate
+@pytest.mark.parametrize("body", ["", "<html>eva@example.com</html>", '{"error": "no such route"}'])
+def test_a_404_that_is_not_connectifs_says_nothing_of_a_contact(hook: ConnectifHook, body: str) -> None:
+    responses.get(f"{API}/contacts/eva%40example.com", status=404, body=body)
     with pytest.raises(NotFoundError, match=r"^HTTP 404 Not Found$"):
-        client.get_contact("eva@example.com")
+        hook.get_conn().get_contact("eva@example.com")
+
+
+@responses.activate
+def test_a_contact_that_cannot_be_looked_up_is_an_error_without_key_and_address(hook: ConnectifHook) -> None:
+    document = {"status": 403, "title": "Forbidden", "detail": f"eva@example.com with {KEY}"}
+    url = f"{API}/contacts/eva%40example.com"
+    client = hook.get_conn()
+    responses.get(url, status=403, json=document)
+    responses.get(url, body="<html>eva@example.com</html>")
+    responses.get(url, json=document)
+    responses.get(url, body="")
+    responses.get(url, body=requests.ConnectionError(f"no way to {url} with {KEY}"))
+    expected = [ForbiddenError, NotConnectifError, NotConnectifError, MalformedAnswerError, NoAnswerError]
+    for error in expected:
+        with pytest.raises(error) as raised:
+            client.get_contact("eva@example.com")
+        assert type(raised.value) is error
+        assert "eva" not in str(raised.value)
+        assert "KEYSECRET" not in repr((raised.value, vars(raised.value), raised.value.__context__))
+
+
+@responses.activate
+def test_a_contact_is_looked_up_by_its_key_percent_encoded_whole_and_within_the_quota(hook: ConnectifHook) -> None:
+    responses.get(f"{API}/contacts/o%27hara%2B1%2F2%40example.com", json={"_name": "Ana"})
+    responses.get(f"{API}/contacts/external-id/a%2Fb%20%25", json={"_name": "Eva"})
+    client = hook.get_conn()
+    assert client.get_contact("o'hara+1/2@example.com") == {"_name": "Ana"}
+    assert client.get_contact_by_external_id("a/b %") == {"_name": "Eva"}
+    client.quota.close()
+    with pytest.raises(QuotaClosed):
+        client.get_contact("o'hara+1/2@example.com")
+    assert len(responses.calls) == 2
+    for call in responses.calls:
+        assert (call.request.method, call.request.body) == ("GET", None)
+        assert call.request.headers["Authorization"] == f"apiKey {KEY}"
 
 
 @pytest.mark.parametrize("key", ["", ".", ".."])
