@@ -134,6 +134,7 @@ VIOLATIONS: dict[str, dict[str, Any]] = {
     "body is no JSON object but list": {"content": b"[]"},
     "body names a property twice": {"content": b'{"_name": "a", "_name": "b"}'},
     "no documented endpoint": {"target": "/contacts/a%40example.com/"},
+    "a GET has a body": {"method": "GET"},
 }
 
 
@@ -210,6 +211,31 @@ def test_a_fault_is_done_to_the_requests_it_is_meant_for(server: StrictServer, n
     assert ("a@example.com" in server.contacts) is changed
     assert Wire(server).ask("/contacts/b%40example.com")[0] == 201
     assert Wire(server).ask("/contacts/a%40example.com")[0] == (200 if changed else 201)
+
+
+def test_a_lookup_changes_nothing_and_has_faults_of_its_own(server: StrictServer) -> None:
+    server.reset(faults=[{"nth": [2, 2], "status": 409}, {"method": "GET", "nth": [2, 2], "status": 502}])
+    wire, target = Wire(server), "/contacts/a%40example.com"
+
+    def look_up() -> tuple[int, bytes]:
+        wire.send(target, b"", method="GET", headers=AUTHORIZATION)
+        status, _, content = wire.answer()
+        return status, content
+
+    assert look_up()[0] == 404
+    assert wire.ask(target, {"_name": "Ana"})[0] == 201
+    assert look_up()[0] == 502
+    status, content = look_up()
+    assert (status, json.loads(content)["_name"]) == (200, "Ana")
+    assert wire.ask(target, {"_name": "Eva"})[0] == 409
+    assert server.contacts == {"a@example.com": {"_name": "Ana"}}
+    assert [(entry["method"], "body" in entry) for entry in server.log] == [
+        ("GET", False),
+        ("PATCH", True),
+        ("GET", False),
+        ("GET", False),
+        ("PATCH", True),
+    ]
 
 
 def test_a_hanging_request_stays_in_flight_until_the_client_leaves(server: StrictServer) -> None:

@@ -15,6 +15,7 @@ from tests.support import strict_import_endpoints as endpoints
 from tests.support import strict_rules as rules
 from tests.support.strict_contacts import Contacts, overwrite
 from tests.support.strict_imports import Imports, open_folder
+from tests.support.strict_stored import documented, shown, stored
 from tests.support.strict_uploads import Upload
 
 # What a careful client of these documents has reason to send.
@@ -38,8 +39,8 @@ class Account:
         self.windows: list[dict[str, float]] = []
         self.requests = 0  # of any kind
         self.received = 0  # contact requests, also those that a window refuses
-        self.passed = 0  # contact requests that a window let pass
-        self.attempts: dict[str, int] = {}
+        self.passed = {"PATCH": 0, "GET": 0}  # contact requests that a window let pass
+        self.attempts: dict[tuple[str, str], int] = {}
         self.in_flight: dict[str, int] = {}
 
     def report(self) -> dict[str, Any]:
@@ -98,16 +99,18 @@ class Account:
             headers["Retry-After"] = formatdate(math.ceil(ends), usegmt=True)
         return {name: str(value) for name, value in headers.items()}
 
-    def fault_for(self, key: str) -> dict[str, Any]:
+    def fault_for(self, method: str, key: str) -> dict[str, Any]:
         """The first fault that fits a request which the window let pass."""
-        self.passed += 1
-        attempt = self.attempts[key] = self.attempts.get(key, 0) + 1
+        self.passed[method] += 1
+        passed, nth = self.passed[method], (method, key)
+        attempt = self.attempts[nth] = self.attempts.get(nth, 0) + 1
         for fault in self.faults:
             first, last = fault.get("nth") or (1, math.inf)
             if (
-                key in fault.get("keys", (key,))
+                fault.get("method", "PATCH") == method
+                and key in fault.get("keys", (key,))
                 and attempt <= fault.get("attempts", math.inf)
-                and first <= self.passed <= (last or math.inf)
+                and first <= passed <= (last or math.inf)
                 and fault.get("times", 1) > 0
             ):
                 if "times" in fault:
@@ -180,45 +183,75 @@ def _decide(
     by, segment = "email", target.removeprefix(b"/contacts/")
     if segment.startswith(b"external-id/"):
         by, segment = "external_id", segment.removeprefix(b"external-id/")
-    if method != b"PATCH" or not target.startswith(b"/contacts/") or b"/" in segment:
+    if method not in (b"PATCH", b"GET") or not target.startswith(b"/contacts/") or b"/" in segment:
         wrong.append("no documented endpoint")
         return 404, {}, _error(404)
     key, faults = rules.decoded_segment(segment)
     wrong += faults
     entry.update(key=key, by=by, order_key=f"{by}:{rules.one_spelling(key, by)}")
+    if method == b"GET":
+        return _looked_up(account, key, by, content, wrong)
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         wrong.append("content type is not application/json")
         return 415, {}, _error(415)
     body, faults = rules.parsed_object(content)
     wrong += faults
     entry["body"] = body
-    fault = account.fault_for(key)
+    fault = account.fault_for("PATCH", key)
     if fault.get("hang") == "before" or fault.get("drop") == "before":
         return 0, fault, b""
     if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
         fault.setdefault("status", 200)
         return fault["status"], fault, _fault_content(fault, key, content)
-    if body is None or not (rules.is_email(key) if by == "email" else rules.is_external_id(key)):
+    if body is None or not _can_be(key, by):
         return 400, {}, _error(400)
+    if account.stores == "documented":
+        body = documented(body, by)
     errors = rules.property_errors(body, by)
     if errors:
         return 422, {}, _error(422, validationErrors=errors)
     created = key not in account.contacts
+    kept = stored(account.stores, body, by)
     if account.keep_contacts:
-        account.contacts.change([(key, body)], overwrite)
+        account.contacts.change([(key, kept)], overwrite)
+        kept = account.contacts.get(key) or {}
     status = fault.get("status") or (201 if created else 200)
-    return status, fault, b"" if status == 204 else _shown(account, by, fault.get("shows", key), body, fault)
+    if status == 204:
+        return status, fault, b""
+    contact = _contact(kept, fault.get("shows", key), by)
+    answer, content_type = shown("contact" if "shows" in fault else account.shows, contact, by)
+    return status, {"content_type": content_type} | fault, answer
 
 
-def _shown(account: Account, by: str, key: str, body: dict[str, Any], fault: dict[str, Any]) -> bytes:
-    """What a PATCH responds with; all of it is optional by the documents."""
-    shows = "contact" if "shows" in fault else account.shows
-    if shows == "nothing":
-        return b""
-    contact = {"id": "5f0000000000000000000000"}
-    if shows == "contact":
-        contact |= body | {"_email" if by == "email" else "_externalId": key}
-    return json.dumps(contact).encode()
+def _looked_up(
+    account: Account, key: str, by: str, content: bytes, wrong: list[str]
+) -> tuple[int, dict[str, Any], bytes]:
+    """``GET`` of a contact, which no page that is known documents: as of other resources."""
+    if content:
+        wrong.append("a GET has a body")
+    fault = account.fault_for("GET", key)
+    if fault.get("hang") or fault.get("drop"):
+        return 0, fault, b""
+    if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
+        fault.setdefault("status", 200)
+        return fault["status"], fault, _fault_content(fault, key, content)
+    if not account.may_read_contacts:
+        return 403, fault, _error(403)
+    if not _can_be(key, by):
+        return 400, fault, _error(400)
+    properties = account.contacts.get(key)
+    if properties is None:
+        return 404, fault, _error(404)
+    return 200, fault, json.dumps(_contact(properties, fault.get("shows", key), by)).encode()
+
+
+def _contact(properties: dict[str, Any], key: str, by: str) -> dict[str, Any]:
+    key_property = "_email" if by == "email" else "_externalId"
+    return {"id": "5f0000000000000000000000"} | properties | {key_property: key}
+
+
+def _can_be(key: str, by: str) -> bool:
+    return rules.is_email(key) if by == "email" else rules.is_external_id(key)
 
 
 def _field_page(account: Account, method: bytes, target: bytes, wrong: list[str]) -> tuple[int, dict[str, Any], bytes]:

@@ -26,6 +26,10 @@ class Contacts:
     def __contains__(self, key: str) -> bool:
         return self._database.execute("select 1 from contacts where key = ?", (_safe(key),)).fetchone() is not None
 
+    def get(self, key: str) -> Properties | None:
+        row = self._database.execute("select properties from contacts where key = ?", (_safe(key),)).fetchone()
+        return None if row is None else json.loads(row[0])
+
     def __len__(self) -> int:
         return int(self._database.execute("select count(*) from contacts").fetchone()[0])
 

@@ -32,7 +32,10 @@ DEFAULTS: dict[str, Any] = {
     "clock_ahead_s": 0.0,  # of the server, against the client
     "delay_s": 0.0,
     "gate": "",  # path of a file: while it is there, no request for a contact is responded to
-    "shows": "id",  # what a PATCH responds with: the "contact", its "id" only, or "nothing"
+    # What a PATCH responds with: the "contact", its "id" only, "nothing", "empty" ({}), a "page", "another" contact.
+    "shows": "contact",
+    "stores": "as sent",  # or otherwise: a name in strict_stored.STORES
+    "may_read_contacts": True,  # whether the key has the scope "Contacts: Read"
     "fields_a_page": 7,
     "fields_fault": None,  # what is done to every GET /contact-fields/
     "faults": [],
@@ -44,7 +47,8 @@ DEFAULTS: dict[str, Any] = {
 
 ``faults`` is a list of mappings, of which the first that fits a request is carried out.
 
-Which requests: ``keys`` (contact keys), ``attempts`` (the first n requests of each key), ``nth`` (first and last,
+Which requests: ``method`` (``GET`` of a contact; by default ``PATCH``; those of the other kind do not count),
+``keys`` (contact keys), ``attempts`` (the first n requests of each key), ``nth`` (first and last,
 counted over the requests that the window let pass; ``None`` for no end), ``times`` (how often in all).
 What happens: ``status`` with ``json`` (over the documented body) or ``text`` and ``content_type``, ``headers``: below
 300 with one of these two nothing is changed, since somebody in between has responded; ``shows`` (the key of the contact
@@ -133,7 +137,10 @@ class StrictServer:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """All requests in the order of their coming: ``t``, ``key``, ``by``, ``body``, ``status`` (0: no answer)."""
+        """All requests in the order of their coming.
+
+        ``t``, ``method``, ``key``, ``by``, ``body`` (of a PATCH), ``status`` (0: no answer).
+        """
         return self._ask("report")["log"]
 
     @property
