@@ -11,6 +11,7 @@ from tests.support.mutations import Mutation, Mutations
 from tests.unit.mutations_of_delivery import DELIVERY
 from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
+from tests.unit.mutations_of_stored import STORED
 
 POLICY = Mutations()
 
@@ -152,4 +153,4 @@ for _kind, _verdict in VERDICTS.items():
         "test_stop_verdicts.py::test_how_a_run_ends_that_stopped_early",
     )
 
-MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS]
+MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED]

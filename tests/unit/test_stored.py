@@ -125,6 +125,7 @@ CASES: dict[str, list[tuple[Any, Any, Difference | None]]] = {
         ("1990-05-17", "1990-05-17 00:00:00", None),
         ("1990-05-17", "1990-05-17T00:00:00+02:00", None),
         ("1990-05-17", "1990-05-16T19:00:00-05:00", None),
+        ("1990-05-17", "1990-05-16T20:00:00-05:00", None),
         ("1990-05-17", "1990-05-17T12:00:00Z", None),
         ("1990-05-17T00:00:00Z", "1990-05-17", None),
         ("0001-01-01", "0001-01-01T00:00:00+14:00", None),
@@ -288,12 +289,16 @@ def test_a_body_that_shows_no_contact_confirms_nothing(body: Any) -> None:
     assert (compared.shows_contact, compared.same, dict(compared.differences)) == (False, frozenset(), {})
 
 
+@pytest.mark.parametrize("fields", [FIELDS, UNKNOWN], ids=["definitions", "no definitions"])
+@pytest.mark.parametrize("body", [{"_email": "ana@example.com"}, {"_externalId": "A-1"}, {"_externalId": 17}])
+def test_a_contact_key_alone_shows_a_contact(body: Any, fields: FieldTable) -> None:
+    assert compare({"_name": "Ana"}, body, fields).differences == {"_name": MISSING}
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"_email": "ana@example.com"},
-        {"_externalId": "A-1"},
-        {"_externalId": 17},
         {"_surname": None},
         {"_updatedAt": "2026-01-31T00:00:00.000Z"},
         {"a_text": "x"},
