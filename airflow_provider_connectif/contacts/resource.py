@@ -12,7 +12,10 @@ from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
+from airflow_provider_connectif.contacts.shown_values import Difference
+from airflow_provider_connectif.contacts.stored import compare
 from airflow_provider_connectif.records.changes import JsonValue, Patch
+from airflow_provider_connectif.records.outcomes import Shown
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
@@ -112,6 +115,13 @@ class ContactResource(Resource):
     def is_urgent(self, properties: Mapping[str, JsonValue]) -> bool:
         """Whether a consent is withdrawn: a person must not wait for that."""
         return withdraws(properties)
+
+    def shown_by(self, change: Patch, response: Answer) -> Shown | None:
+        """Compare the contact of the response with what was sent: :mod:`airflow_provider_connectif.contacts.stored`."""
+        sent = compare(change.properties, response.body, self.mapping.fields)
+        accepted = compare(change.others, response.body, self.mapping.fields).differences.values()
+        is_drifted = any(difference is not Difference.MISSING for difference in accepted)
+        return Shown(sent.shows_contact, sent.differences, is_drifted)
 
     def follow_up(self, change: Patch, response: Answer) -> Patch | None:
         """The rest of a contact that was deleted at Connectif, which a part of its properties has created again.

@@ -177,9 +177,8 @@ class RequestSink:
         self._sender.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
-        """``unconfirmed``, ``recreated``, where there are any; ``deferrals``, where the run may be deferred."""
-        counts = {"unconfirmed": self._report.unconfirmed, "recreated": self._report.recreated}
-        summary = {name: count for name, count in counts.items() if count}
+        """What the responses have shown; ``deferrals``, where the run may be deferred."""
+        summary = self._report.shown.summary()
         return summary | ({"deferrals": self._report.effort.deferrals} if self._sender.may_defer else {})
 
     def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
@@ -187,6 +186,7 @@ class RequestSink:
         if self._is_parked and self._sender.wait is not None:
             self._report.progress.log_deferral(self._sender.wait)
         else:
+            self._report.shown.log_end()
             self._report.progress.log_end(how, notes, reasons_in_exception)
 
     def _while_young(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:

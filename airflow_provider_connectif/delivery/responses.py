@@ -75,9 +75,12 @@ class Responses:
             rule = self._policy.for_success(came.status, shows_another_key=False)
             if came.status == CREATED and not job.is_follow_up:
                 job.created()
-            if rule.action is Action.ACCEPT and (patch := self._resource.follow_up(job.patch, came)) is not None:
-                self._go_on(job, patch)
-                return None
+            if rule.action is Action.ACCEPT:
+                shown = self._resource.shown_by(job.patch, came)
+                job.shown = shown if job.shown is None else job.shown.with_later(shown)
+                if (patch := self._resource.follow_up(job.patch, came)) is not None:
+                    self._go_on(job, patch)
+                    return None
             return self._apply(rule, job)
         return self._take_anothers(job, came)
 
@@ -174,6 +177,7 @@ class Responses:
                 is_in_doubt=is_in_doubt,
                 is_follow_up=job.is_follow_up,
                 is_recreated=outcome is Outcome.CREATED and job.is_recreated,
+                shown=job.shown,
             )
         )
         self._watch.last_error = error or self._watch.last_error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch, Sample
 from airflow_provider_connectif.delivery.response_policy import Rule
 from airflow_provider_connectif.records.changes import Patch
-from airflow_provider_connectif.records.outcomes import Error, Outcome, StopKind
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown, StopKind
 from airflow_provider_connectif.records.rows import weight_of_row
 
 _LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
@@ -31,6 +31,7 @@ class Job:
     :param weight: about how many bytes its row takes.
     :param is_settled: its outcome is known.
     :param is_written_down: that it is about to be sent, where sending twice is not harmless.
+    :param shown: what the responses to earlier requests for it show.
     :param is_follow_up: a part of it was accepted, and this is the rest.
     :param is_created: the response to a request for it was a 201.
     :param is_recreated: likewise, although Connectif had accepted properties of it before.
@@ -47,6 +48,7 @@ class Job:
     weight: int = 0
     is_settled: bool = False
     is_written_down: bool = False
+    shown: Shown | None = None
     is_follow_up: bool = False
     is_created: bool = False
     is_recreated: bool = False

@@ -275,7 +275,7 @@ class ImportSink:
         """``imported``, ``merged`` (and ``duplicates``), ``imports``, ``files``, ``deferrals``, ``not_taken``."""
         outcomes = self._report.tally.outcomes
         ids = [sent.import_id for sent in self._state.files if sent.import_id is not None]
-        summary: dict[str, Any] = {"unconfirmed": self._report.unconfirmed} if self._report.unconfirmed else {}
+        summary = self._report.shown.summary()
         summary |= {"imported": outcomes[Outcome.IMPORTED], "duplicates": outcomes[Outcome.MERGED]}
         if self._rules.on_existing == "keep":
             summary["not_taken"] = outcomes[Outcome.NOT_TAKEN]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, RunFailed, describe_status
@@ -99,6 +100,30 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What the responses to a change show of what was stored.
+
+    :param is_there: they show the thing; ``False``: what was sent cannot be compared.
+    :param differences: in what way a property that was sent is shown otherwise, by its id; no values.
+    :param is_drifted: a property that was accepted before, and not sent now, is shown with another value.
+    """
+
+    is_there: bool
+    differences: Mapping[str, str] = field(default_factory=dict)
+    is_drifted: bool = False
+
+    def with_later(self, later: Shown | None) -> Shown:
+        """Together with what the response to a later request for the same change shows."""
+        if later is None:
+            return self
+        return Shown(
+            self.is_there and later.is_there,
+            {**self.differences, **later.differences},
+            self.is_drifted or later.is_drifted,
+        )
+
+
+@dataclass(frozen=True)
 class Settled:
     """A row whose outcome is known.
 
@@ -107,6 +132,7 @@ class Settled:
     :param is_remembered: rejected, and the journal is to hold the row until it changes.
     :param is_unconfirmed: accepted, though the response showed another key.
     :param is_follow_up: of a change of which a part was accepted before; the outcome is that of the rest.
+    :param shown: what the responses show of it; ``None``: nothing is compared.
     :param is_recreated: created, although Connectif had accepted properties of it before: somebody has deleted it.
     :param is_in_doubt: undelivered, and not to be sent again: it may have arrived, and sending twice is not harmless.
     """
@@ -120,6 +146,7 @@ class Settled:
     is_in_doubt: bool = False
     is_follow_up: bool = False
     is_recreated: bool = False
+    shown: Shown | None = None
 
 
 def describe_error(error: Error) -> str:

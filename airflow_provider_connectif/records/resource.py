@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.records.changes import JsonValue, Patch
+from airflow_provider_connectif.records.outcomes import Shown
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.rows import Row
 
@@ -117,6 +118,14 @@ class Resource(Protocol):
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, for reasons of rejections."""
+        return None
+
+    def shown_by(self, change: Patch, response: Answer) -> Shown | None:
+        """What a response shows of a change; ``None``: nothing is compared.
+
+        :param change: as it was sent.
+        :param response: a 2xx to it.
+        """
         return None
 
     def follow_up(self, change: Patch, response: Answer) -> Patch | None:

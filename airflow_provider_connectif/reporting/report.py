@@ -15,6 +15,7 @@ from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.progress import Log, Progress
 from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.shown import ShownCounts
 from airflow_provider_connectif.reporting.summary import Tally
 
 Confirm = Callable[[Settled, Sequence[str], int | None], bool]
@@ -24,7 +25,8 @@ class Report:
     """The report of one run, over all the processes that work at it.
 
     ``tally``: rows by outcome. ``effort``: requests and time. ``rejects``: the rows that were not delivered.
-    ``progress``: what the task log says meanwhile. ``log``: the task's.
+    ``progress``: what the task log says meanwhile. ``shown``: what responses show of what was stored. ``log``: of the
+    task.
 
     :param resource: names its things, and the columns of their properties.
     :param quota: of the client.
@@ -50,10 +52,7 @@ class Report:
         self.effort = Effort(quota)
         self.progress = Progress(log, self.tally, quota, self.effort, by_import=by_import)
         self.rejects = rejects
-        self.unconfirmed = 0
-        """Changes that count as delivered although the response showed another one."""
-        self.recreated = 0
-        """Created ones of which Connectif had accepted properties before."""
+        self.shown = ShownCounts(log, resource.noun)
         self.log = log
 
     @property
@@ -88,9 +87,7 @@ class Report:
         """
         patch, error = settled.patch, settled.error
         reasons: Sequence[str] = () if error is None else self._reasons(error, patch, settled)
-        if settled.is_unconfirmed:
-            self._count_unconfirmed()
-        self.recreated += settled.is_recreated
+        self.shown.count(settled)
         status = error.status if isinstance(error, ConnectifHttpError) else None
         is_known = confirm(settled, reasons, status)
         self.tally.count(settled.outcome, patch.number, _shown(settled.outcome, reasons), is_known=is_known)
@@ -109,8 +106,7 @@ class Report:
             "tally": self.tally.as_state(),
             "effort": self.effort.as_state(),
             "rejects": self.rejects.lines,
-            "unconfirmed": self.unconfirmed,
-            "recreated": self.recreated,
+            **self.shown.as_state(),
             "remapped": self.tally.remapped,
         }
 
@@ -118,18 +114,8 @@ class Report:
         """Count from where an earlier process stopped; its effort is restored apart."""
         self.tally.go_on(state["tally"])
         self.rejects.lines = state.get("rejects", 0)
-        self.unconfirmed = state.get("unconfirmed", 0)
-        self.recreated = state.get("recreated", 0)
+        self.shown.restore(state)
         self.tally.remapped = state.get("remapped", 0)
-
-    def _count_unconfirmed(self) -> None:
-        if not self.unconfirmed:
-            self.log.warning(
-                "A %s was accepted twice with a response that shows another one: it counts as delivered, and as "
-                "unconfirmed. Is there a proxy that mixes up responses?",
-                self._resource.noun,
-            )
-        self.unconfirmed += 1
 
     def _reasons(self, error: Error, patch: Patch, settled: Settled) -> Sequence[str]:
         reasons = public_reasons(error, patch, self._resource)

@@ -194,3 +194,55 @@ def test_a_mapping_that_loses_a_property_sends_nothing_and_one_that_gains_it_sen
     night(3, rows, properties=both)
     night(4, rows, properties=both | {"tier": "name"})
     assert bodies(strict) == [{"_name": "Ana", "visits": 1}, {"tier": "Ana"}]
+
+
+SENT = {"_name": "Ana", "tier": "Golden", "last_visit": "2026-05-17", "visits": 3}
+
+
+@pytest.mark.parametrize(
+    ("modes", "counts"),
+    [
+        ({}, {}),
+        ({"stores": "other forms"}, {}),
+        ({"stores": "upper case"}, {"stored_differently": {"_name": 2, "tier": 2}}),
+        ({"stores": "cut"}, {"stored_differently": {"tier": 2}}),
+        ({"stores": "day before"}, {"stored_differently": {"last_visit": 2}}),
+        ({"shows": "nothing"}, {"unconfirmed": 2}),
+        ({"shows": "empty"}, {"unconfirmed": 2}),
+        ({"shows": "another"}, {"unconfirmed": 2}),
+    ],
+)
+def test_what_connectif_stored_is_compared_with_what_was_sent(
+    modes: dict[str, str],
+    counts: dict[str, Any],
+    journal: JournalDatabase,
+    strict: StrictServer,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    strict.update(**modes)
+    rows = [{"email": f"{name}@example.com", **SENT} for name in ("ana", "bea")]
+    run = night(1, rows, fields="live")
+    names = ("unconfirmed", "stored_differently", "drifted")
+    assert {name: run.summary[name] for name in names if name in run.summary} == counts
+    assert (run.state, run.summary["created"] + run.summary["updated"]) == ("success", 2)
+    log = "".join(capfd.readouterr())
+    assert log.count("show something else") == ("stored_differently" in counts)
+    assert all(f"  {property_id}: " in log for property_id in counts.get("stored_differently", ()))
+    assert "Golden" not in log
+    assert night(2, rows, fields="live").summary["unchanged"] == 2
+
+
+def test_a_proxy_page_is_no_delivery(journal: JournalDatabase, strict: StrictServer) -> None:
+    strict.update(shows="page")
+    run = night(1, [row(_name="Ana")])
+    assert (run.state, run.summary["undelivered"]) == ("up_for_retry", 1)
+
+
+def test_what_others_have_changed_is_counted_and_left(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    night(1, [row(_name="Ana", visits=1)])
+    night("elsewhere", [row(_name="Bea")], sync_id="another")
+    run = night(2, [row(_name="Ana", visits=2)])
+    assert run.summary["drifted"] == 1
+    assert strict.contacts["ana@example.com"] == {"_name": "Bea", "visits": 2}

@@ -22,6 +22,7 @@ from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled, Stop, StopKind
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.effort import Effort
 from tests.support.clock import FakeClock
 from tests.support.strict_server import until
@@ -29,7 +30,7 @@ from tests.support.strict_server import until
 CONTACTS = ContactResource(ContactMapping())
 
 
-class Server:
+class Server(Resource):
     """Answers by the number of the row: statuses in turn, the last one for ever. It stands for resource and client."""
 
     is_idempotent = True
@@ -46,9 +47,6 @@ class Server:
         self.most_in_flight = 0
         self.overlaps: list[str] = []
         self.seen_at_first_error = 0
-
-    def follow_up(self, change: Patch, response: Answer) -> None:
-        """Nothing follows."""
 
     def same_key(self, key: str) -> str:
         return CONTACTS.same_key(key)

@@ -14,6 +14,7 @@ from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.effort import Effort
 from tests.support.clock import FakeClock
 from tests.support.strict_server import until
@@ -26,7 +27,7 @@ ANOTHERS = Answer(200, {}, is_own=False)
 Turn = NoAnswerError | ConnectifHttpError | Answer
 
 
-class Server:
+class Server(Resource):
     """Responds to one change in turns; the last one for ever. Stands for the resource and the client.
 
     :param clock: of the delivery and its quota; by default its delays take no time.
@@ -42,9 +43,6 @@ class Server:
         self.quota = Quota(requests_per_minute, clock=self.clock)
         self.sent = 0
         self.written: list[str] = []
-
-    def follow_up(self, change: Patch, response: Answer) -> None:
-        """Nothing follows."""
 
     def same_key(self, key: str) -> str:
         return key

@@ -18,6 +18,7 @@ from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.sender import Patience, RequestSender
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
 from tests.support.clock import FakeClock
@@ -34,7 +35,7 @@ class Silent:
     warning = info
 
 
-class Account:
+class Account(Resource):
     """Answers by the number of the change, as a function of the test's says. It stands for resource and client.
 
     :param window: requests that it allows in five minutes.
@@ -47,9 +48,6 @@ class Account:
         self.window = self.left = window
         self.ends_at = WINDOW_S
         self.sent: list[int] = []
-
-    def follow_up(self, change: Patch, response: Answer) -> None:
-        """Nothing follows."""
 
     def same_key(self, key: str) -> str:
         return key

@@ -1,0 +1,100 @@
+"""Counts what the responses to accepted changes have shown of what Connectif stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_connectif.records.outcomes import Settled
+from airflow_provider_connectif.reporting.progress import Log, plural
+
+_PROPERTIES_TOLD = 10
+
+
+class ShownCounts:
+    """What the responses of a run have shown, over all the processes that work at it.
+
+    ``unconfirmed``: changes that count as delivered although no response showed what was sent. ``recreated``: created
+    ones of which Connectif had accepted properties before. ``drifted``: responses that showed another value for a
+    property that was accepted before and not sent. ``stored_differently``: how often a property that was sent was shown
+    otherwise, by property id and in what way.
+
+    :param log: of the task.
+    :param noun: what one thing is called.
+    """
+
+    def __init__(self, log: Log, noun: str) -> None:
+        self._log = log
+        self._noun = noun
+        self.unconfirmed = 0
+        self.recreated = 0
+        self.drifted = 0
+        self.stored_differently: Counter[tuple[str, str]] = Counter()
+
+    def count(self, settled: Settled) -> None:
+        """Count what the responses to a change have shown."""
+        if settled.is_unconfirmed:
+            self._count_unconfirmed(
+                "A %s was accepted twice with a response that shows another one: it counts as delivered, and as "
+                "unconfirmed. Is there a proxy that mixes up responses?"
+            )
+        elif settled.shown is not None and not settled.shown.is_there:
+            self._count_unconfirmed(
+                "A %s was accepted with a response that does not show it, so that what Connectif stored cannot be "
+                "compared: it counts as delivered, and as unconfirmed"
+            )
+        self.recreated += settled.is_recreated
+        if settled.shown is not None:
+            self.drifted += settled.shown.is_drifted
+            self.stored_differently.update(settled.shown.differences.items())
+
+    def summary(self) -> dict[str, Any]:
+        """Those that are not zero; ``stored_differently`` by property."""
+        counts: dict[str, Any] = {
+            "unconfirmed": self.unconfirmed,
+            "recreated": self.recreated,
+            "drifted": self.drifted,
+            "stored_differently": self._by_property(),
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def log_end(self) -> None:
+        """Warn of what Connectif stored otherwise than it was sent."""
+        if not self.stored_differently:
+            return
+        lines = [
+            f"{property_id}: {kind.replace('_', ' ')}, {plural(count, self._noun)}"
+            for (property_id, kind), count in self.stored_differently.most_common(_PROPERTIES_TOLD)
+        ]
+        more = len(self.stored_differently) - len(lines)
+        self._log.warning(
+            "Connectif accepted these properties, and its responses show something else than was sent:\n  %s%s",
+            "\n  ".join(lines),
+            f"\n  and {more:,} more" if more else "",
+        )
+
+    def as_state(self) -> dict[str, Any]:
+        """JSON-ready, for the process that continues after a deferral."""
+        differences = [[*key, count] for key, count in self.stored_differently.items()]
+        counts = {"unconfirmed": self.unconfirmed, "recreated": self.recreated, "drifted": self.drifted}
+        return {**counts, "stored_differently": differences}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Count from where an earlier process stopped."""
+        self.unconfirmed = state.get("unconfirmed", 0)
+        self.recreated = state.get("recreated", 0)
+        self.drifted = state.get("drifted", 0)
+        for property_id, kind, count in state.get("stored_differently", ()):
+            self.stored_differently[property_id, kind] = count
+
+    def _by_property(self) -> dict[str, int]:
+        by_property: Counter[str] = Counter()
+        for (property_id, _), count in self.stored_differently.items():
+            by_property[property_id] += count
+        return dict(by_property)
+
+    def _count_unconfirmed(self, words: str) -> None:
+        if not self.unconfirmed:
+            self._log.warning(words, self._noun)
+        self.unconfirmed += 1
