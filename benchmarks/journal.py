@@ -61,19 +61,24 @@ def batches(rows: int) -> Any:
 def fill(database: Any, rows: int) -> None:
     """What the journal holds after all rows were delivered; that itself would take a while."""
     from airflow_provider_connectif.contacts.mapping import ContactMapping
-    from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, patch_digest, way_to
+    from airflow_provider_connectif.contacts.resource import ContactResource
+    from airflow_provider_connectif.journal.differences import Differences
+    from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, way_to
+    from airflow_provider_connectif.journal.properties import Known
 
     deliver("the first", 0, journal_conn_id="postgres")  # makes the tables
     mapping = ContactMapping(properties=PROPERTIES)
     way = way_to(json.loads(os.environ["AIRFLOW_CONN_CONNECTIF_DEFAULT"])["host"])
     row_digest, digest_of_mapping = RowDigester(mapping, way), mapping_digest(mapping, way)
-    columns = "sync_id, contact_key, state, row_digest, patch_digest, mapping_digest, run_id, generation"
+    differences = Differences(ContactResource(mapping), digest_of_mapping, way, None, sends_all=False)
+    columns = "sync_id, contact_key, state, row_digest, patch_digest, mapping_digest, properties, run_id, generation"
     with database.cursor().copy(f"copy connectif_journal ({columns}) from stdin") as copy:
         for batch in batches(rows):
             for row in batch:
                 patch = mapping.patch(1, row)
-                digests = (row_digest(row), patch_digest(patch.properties, way), digest_of_mapping)
-                copy.write_row(("nightly", patch.key, "acknowledged", *digests, "dag/the first", 1))
+                digests = differences.of(patch, patch.key, Known(), row_digest(row)).patch.digests
+                assert digests is not None
+                copy.write_row(("nightly", patch.key, "acknowledged", *digests[:4], "dag/the first", 1))
     database.execute("vacuum analyze connectif_journal")
 
 

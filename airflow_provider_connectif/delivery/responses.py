@@ -11,7 +11,7 @@ from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
 from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
-from airflow_provider_connectif.journal.properties import only, packed, unpacked
+from airflow_provider_connectif.journal.properties import entries_of, only, updated
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
 from airflow_provider_connectif.records.resource import Resource
@@ -107,7 +107,7 @@ class Responses:
         if digests is not None and digests.properties is not None:
             # Where the contact was created, nothing of what was accepted before is there any more.
             before = b"" if job.is_created else digests.before or b""
-            now = packed({**unpacked(before), **unpacked(only(digests.properties, job.patch.properties))})
+            now = updated(before, entries_of(only(digests.properties, job.patch.properties)))
             patch = patch._replace(digests=digests._replace(before=now))
         self.begun.append(patch)
         job.go_on_with(patch._replace(place=None))  # a plan that is kept holds the whole, and not this rest

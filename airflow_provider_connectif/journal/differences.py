@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from airflow_provider_connectif.journal.digests import patch_digest
-from airflow_provider_connectif.journal.properties import Known, PropertyDigester, packed, unpacked
+from airflow_provider_connectif.journal.properties import Known, PropertyDigester, entries_of, updated
 from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch
 from airflow_provider_connectif.records.resource import Resource
 
@@ -43,6 +43,7 @@ class Differences:
         self._mapping_digest = mapping_digest
         self._way = way
         self._sends_all = sends_all
+        self._takes_parts = resource.takes_parts
         self._digester = PropertyDigester(way if secret is None else f"{way}\n{secret.hex()}")
 
     def of(self, patch: Patch, contact: str, known: Known, row_digest: str, refused: str | None = None) -> Difference:
@@ -56,28 +57,27 @@ class Differences:
         """
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
-        before = None if known.column is None else unpacked(known.column)
-        if before is not None:
-            pairs = zip(whole, entries, strict=True)  # an entry for each property, in their order
-            differing = [property_id for property_id, (name, value) in pairs if before.get(name) != value]
+        if known.column is not None:
+            accepted = frozenset(entries_of(known.column))
+            pairs = zip(whole, entries, strict=True)
+            differing = [property_id for property_id, entry in pairs if entry not in accepted]
         else:
             differing = [] if self._is_sent_before(whole, contact, known.whole) else list(whole)
-        is_known = before is not None or known.whole is not None
+        is_known = known.column is not None or known.whole is not None
         is_held = is_known and not differing and not self._sends_all
         digests = Digests(
             row_digest,
-            hashlib.blake2b(b"".join(sorted(map(b"".join, entries))), digest_size=_SIZE).hexdigest(),
+            hashlib.blake2b(b"".join(sorted(entries)), digest_size=_SIZE).hexdigest(),
             self._mapping_digest,
-            packed({**(before or {}), **dict(entries)}),
+            updated(known.column or b"", entries),
             known.column,
         )
-        patch = patch._replace(properties=whole, others={}, digests=digests)
-        if before is not None and differing and self._resource.takes_parts and not self._sends_all:
-            sent = frozenset(differing)
-            patch = patch._replace(
-                properties={key: value for key, value in whole.items() if key in sent},
-                others={key: value for key, value in whole.items() if key not in sent},
-            )
+        others: dict[str, JsonValue] = {}
+        properties = whole
+        if known.column is not None and differing and self._takes_parts and not self._sends_all:
+            properties = {property_id: whole[property_id] for property_id in differing}
+            others = {property_id: value for property_id, value in whole.items() if property_id not in properties}
+        patch = patch._replace(properties=properties, others=others, digests=digests)
         is_refused = bool(refused and not row_digest) and refused in (digests.patch, self._of_before(whole, contact))
         return Difference(patch, is_held, is_refused)
 

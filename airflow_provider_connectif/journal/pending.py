@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import marshal
 import os
 import sqlite3
 import tempfile
@@ -27,7 +27,6 @@ _CACHE_KIB = 16_000
 _PAGE_BYTES = 8192
 _KEY_BYTES = 16  # of a contact's digest; a hundred million contacts collide with a probability below 1e-22
 _KEYS_AT_ONCE = 500
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each
 
 
 class Rank(IntEnum):
@@ -233,19 +232,19 @@ class PendingChanges:
 
     def _packed(self, digest: bytes, change: PendingChange) -> tuple[Any, ...]:
         patch, digests = change.patch, change.patch.digests
-        payload = _encoded(
-            [
+        payload = marshal.dumps(
+            (
                 patch.key,
                 None if change.contact == patch.key else change.contact,
                 patch.is_new,
-                patch.properties,
-                patch.others or None,
+                dict(patch.properties),
+                dict(patch.others) or None,
                 jsonable(patch.row) if self._keeps_rows else None,
                 None if digests is None else digests[:3],
                 change.known_whole,
                 change.refused_digest,
-            ]
-        ).encode("utf-8", "surrogatepass")
+            )
+        )
         before, after = (None, None) if digests is None else (digests.before, digests.properties)
         flags = (change.is_merged, change.is_held, change.is_refused)
         return (digest, change.rank, patch.number, *flags, before, after, payload)
@@ -320,7 +319,7 @@ def _digest(contact: str) -> bytes:
 
 def _unpacked(row: Sequence[Any]) -> PendingChange:
     rank, number, is_merged, is_held, is_refused, before, after, payload = row
-    key, contact, is_new, properties, others, source_row, of_change, whole, refused = json.loads(payload)
+    key, contact, is_new, properties, others, source_row, of_change, whole, refused = marshal.loads(payload)  # noqa: S302 - only this process has written it
     digests = None
     if of_change is not None:
         row_digest, patch_digest, mapping_digest = of_change

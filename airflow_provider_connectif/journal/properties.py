@@ -1,46 +1,42 @@
 """Digests of single properties: which of a contact's properties Connectif has accepted, without keeping a value.
 
-A line of the journal holds them in one column, 12 bytes a property: four that name the property, and eight of its
-value. A property whose entry is missing is not known, so it is sent with the contact's next change.
+A line of the journal holds them in one column, an entry of 12 bytes for each property: four that name the property, and
+eight of its value. A property without an entry is not known, so it is sent with the contact's next change.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 _NAME_BYTES = 4  # two of 150 properties share a name with a probability of 3e-6; both are then sent with each change
 _VALUE_BYTES = 8  # a changed value is taken for the old one with a probability of 5e-20
 _ENTRY_BYTES = _NAME_BYTES + _VALUE_BYTES
 
-Entries = dict[bytes, bytes]
-"""Digests of values by the names of their properties."""
 
-
-def packed(entries: Mapping[bytes, bytes]) -> bytes:
-    """Entries as the column holds them."""
-    return b"".join([name + value for name, value in entries.items()])
-
-
-def unpacked(column: bytes) -> Entries:
+def entries_of(column: bytes) -> list[bytes]:
     """The entries of a column."""
-    return {
-        column[start : start + _NAME_BYTES]: column[start + _NAME_BYTES : start + _ENTRY_BYTES]
-        for start in range(0, len(column), _ENTRY_BYTES)
-    }
+    return [column[start : start + _ENTRY_BYTES] for start in range(0, len(column), _ENTRY_BYTES)]
+
+
+def updated(column: bytes, entries: Sequence[bytes]) -> bytes:
+    """A column with these entries, and those of other properties that it had before."""
+    names = {entry[:_NAME_BYTES] for entry in entries}
+    others = [entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names]
+    return b"".join([*others, *entries])
 
 
 def without(column: bytes, property_ids: Iterable[str]) -> bytes:
     """A column without the entries of some properties: what Connectif holds of them is not known."""
     names = {_name(property_id) for property_id in property_ids}
-    return packed({name: value for name, value in unpacked(column).items() if name not in names})
+    return b"".join([entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names])
 
 
 def only(column: bytes, property_ids: Iterable[str]) -> bytes:
     """A column with the entries of some properties only."""
     names = {_name(property_id) for property_id in property_ids}
-    return packed({name: value for name, value in unpacked(column).items() if name in names})
+    return b"".join([entry for entry in entries_of(column) if entry[:_NAME_BYTES] in names])
 
 
 class Known(NamedTuple):
@@ -64,19 +60,18 @@ class PropertyDigester:
         self._salt = hashlib.blake2b(salt.encode(), digest_size=32).digest()
         self._seeds: dict[str, tuple[bytes, Any]] = {}
 
-    def entries(self, contact: str, properties: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    def entries(self, contact: str, properties: Mapping[str, Any]) -> list[bytes]:
         """The entries of a contact's properties, in their order.
 
         :param contact: whose they are, in one form for all spellings of the key.
         :param properties: JSON-ready values by property id.
         """
-        prefix, seeds = f"{contact}\n", self._seeds
-        entries = []
+        prefix, seeds, entries = f"{contact}\n", self._seeds, []
         for property_id, value in properties.items():
             name, seed = seeds.get(property_id) or self._seed(property_id)
             digest = seed.copy()
             digest.update(f"{prefix}{value!r}".encode("utf-8", "surrogatepass"))
-            entries.append((name, digest.digest()))
+            entries.append(name + digest.digest())
         return entries
 
     def _seed(self, property_id: str) -> tuple[bytes, Any]:

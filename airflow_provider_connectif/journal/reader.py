@@ -83,7 +83,7 @@ class LineReader:
 
     def lines_of(self, keys: Collection[str]) -> dict[str, Line]:
         """The lines of contacts whose keys are as they stand in the tables."""
-        return {row[0]: Line(*row[1:]) for row in self._found(self._select, keys)} if keys else {}
+        return {row[0]: Line._make(row[1:]) for row in self._found(self._select, keys)} if keys else {}
 
     def _seen(self, keys: Collection[str]) -> dict[str, str | None]:
         """Digests by contact; the driver's own rows, since SQLAlchemy's take as long as the look-up's other work."""

@@ -50,6 +50,6 @@ class Patch(NamedTuple):
     others: Mapping[str, JsonValue] = _NOTHING
 
     @property
-    def whole(self) -> dict[str, JsonValue]:
+    def whole(self) -> Mapping[str, JsonValue]:
         """All properties of the row, those that are not to be sent included."""
-        return {**self.others, **self.properties}
+        return {**self.others, **self.properties} if self.others else self.properties
