@@ -8,6 +8,7 @@ Each is caught by a unit test, so that all of them take a few minutes: ``make mu
 from __future__ import annotations
 
 from tests.support.mutations import Mutation, Mutations
+from tests.unit.mutations_of_comparison import COMPARISON
 from tests.unit.mutations_of_delivery import DELIVERY
 from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
@@ -153,4 +154,4 @@ for _kind, _verdict in VERDICTS.items():
         "test_stop_verdicts.py::test_how_a_run_ends_that_stopped_early",
     )
 
-MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED]
+MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +17,7 @@ from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import JournalError, Outcome, Settled, TakenOver
 from airflow_provider_connectif.reporting.verdict import Verdict
-
-Open = Callable[..., Journal]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
-
-
-@pytest.fixture
-def open_journal(path: Path) -> Iterator[Open]:
-    """Open the journal of a run: ``open_journal("monday")``."""
-    engine = sa.create_engine(f"sqlite:///{path}")
-
-    def open_journal(run_id: str = "monday", *, comes_back: bool = False, **settings: Any) -> Journal:
-        journal = Journal(engine, JournalSettings("nightly", run_id, conn_id="crm", **settings))
-        journal.open(lambda: False, lambda _: None, comes_back=comes_back)
-        return journal
-
-    yield open_journal
-    engine.dispose()
+from tests.unit.conftest import OpenJournal
 
 
 def patch(key: str, *, row: str = "row", is_new: bool = False) -> Patch:
@@ -64,7 +43,7 @@ def states(journal: Journal, *keys: str) -> dict[str, str | None]:
     }
 
 
-def test_an_acceptance_is_written_and_what_failed_leaves_no_mark(open_journal: Open) -> None:
+def test_an_acceptance_is_written_and_what_failed_leaves_no_mark(open_journal: OpenJournal) -> None:
     journal = open_journal()
     confirm = confirmation(journal)
     confirm.settle(settled("A", Outcome.CREATED), [], 201)
@@ -75,7 +54,7 @@ def test_an_acceptance_is_written_and_what_failed_leaves_no_mark(open_journal: O
     journal.close()
 
 
-def test_a_refusal_of_the_row_is_held(open_journal: Open) -> None:
+def test_a_refusal_of_the_row_is_held(open_journal: OpenJournal) -> None:
     journal = open_journal()
     is_known = confirmation(journal).settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
     assert not is_known
@@ -83,7 +62,7 @@ def test_a_refusal_of_the_row_is_held(open_journal: Open) -> None:
     journal.close()
 
 
-def test_a_refusal_that_an_earlier_run_has_met_is_known(open_journal: Open) -> None:
+def test_a_refusal_that_an_earlier_run_has_met_is_known(open_journal: OpenJournal) -> None:
     first = open_journal("monday")
     confirmation(first).settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
     first.close(Verdict.FAILED)
@@ -94,7 +73,7 @@ def test_a_refusal_that_an_earlier_run_has_met_is_known(open_journal: Open) -> N
     second.close()
 
 
-def test_until_the_response_is_here_a_contact_is_in_doubt(open_journal: Open) -> None:
+def test_until_the_response_is_here_a_contact_is_in_doubt(open_journal: OpenJournal) -> None:
     first = open_journal("monday")
     confirmation(first).settle(settled("a", Outcome.UPDATED), [], 200)
     first.close(Verdict.SUCCESS)
@@ -104,7 +83,9 @@ def test_until_the_response_is_here_a_contact_is_in_doubt(open_journal: Open) ->
     second.close()
 
 
-def test_refusals_are_kept_back_until_another_response_shows_that_rows_are_taken_at_all(open_journal: Open) -> None:
+def test_refusals_are_kept_back_until_another_response_shows_that_rows_are_taken_at_all(
+    open_journal: OpenJournal,
+) -> None:
     journal = open_journal()
     confirm = confirmation(journal, holds_refusals_back=True)
     confirm.settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
@@ -114,7 +95,7 @@ def test_refusals_are_kept_back_until_another_response_shows_that_rows_are_taken
     journal.close()
 
 
-def test_a_run_that_ended_early_holds_no_row_that_was_kept_back(open_journal: Open) -> None:
+def test_a_run_that_ended_early_holds_no_row_that_was_kept_back(open_journal: OpenJournal) -> None:
     journal = open_journal()
     confirm = confirmation(journal, holds_refusals_back=True)
     confirm.settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
@@ -126,7 +107,7 @@ def test_a_run_that_ended_early_holds_no_row_that_was_kept_back(open_journal: Op
     journal.close()
 
 
-def test_kept_back_refusals_go_on_to_the_process_that_comes_back(open_journal: Open) -> None:
+def test_kept_back_refusals_go_on_to_the_process_that_comes_back(open_journal: OpenJournal) -> None:
     journal = open_journal()
     before, after = (confirmation(journal, holds_refusals_back=True) for _ in range(2))
     before.settle(settled("a", Outcome.REJECTED, 422, is_remembered=True), ["bad"], 422)
@@ -135,7 +116,7 @@ def test_kept_back_refusals_go_on_to_the_process_that_comes_back(open_journal: O
     journal.close()
 
 
-def test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops(open_journal: Open) -> None:
+def test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops(open_journal: OpenJournal) -> None:
     first, second = open_journal("monday"), open_journal("monday")  # another attempt of the same task
     confirmation(first).settle(settled("a", Outcome.UPDATED), [], 200)
     with pytest.raises(TakenOver, match="another try of this task, has taken over sync 'nightly'"):
@@ -144,7 +125,7 @@ def test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops(open_journ
     second.close()
 
 
-def test_what_was_never_answered_is_a_doubt_where_another_process_took_over(open_journal: Open) -> None:
+def test_what_was_never_answered_is_a_doubt_where_another_process_took_over(open_journal: OpenJournal) -> None:
     first = open_journal("monday")
     confirmation(first).end([patch("a")], drops_refusals=True)
     second = open_journal("monday")
@@ -157,7 +138,7 @@ def test_what_was_never_answered_is_a_doubt_where_another_process_took_over(open
 # The journal's database fails
 
 
-def test_a_journal_of_a_newer_version_is_final(open_journal: Open, path: Path) -> None:
+def test_a_journal_of_a_newer_version_is_final(open_journal: OpenJournal, path: Path) -> None:
     open_journal().close()
     run_sql(path, "update connectif_journal_meta set value = 99 where name = 'version'")
     with pytest.raises(JournalError, match="has version 99, this provider knows up to") as error:
@@ -166,7 +147,7 @@ def test_a_journal_of_a_newer_version_is_final(open_journal: Open, path: Path) -
 
 
 @pytest.mark.parametrize("table", ["pending", "claims", "plans", "runs", "syncs"])
-def test_a_table_that_is_gone_is_named_and_final(table: str, open_journal: Open, path: Path) -> None:
+def test_a_table_that_is_gone_is_named_and_final(table: str, open_journal: OpenJournal, path: Path) -> None:
     open_journal().close()
     run_sql(path, f"drop table connectif_journal_{table}")
     with pytest.raises(JournalError, match=f"connectif_journal_{table}") as error:
@@ -182,7 +163,7 @@ def test_a_database_that_cannot_be_opened_is_no_final_end(tmp_path: Path) -> Non
     assert not error.value.final
 
 
-def test_a_database_that_fails_later_says_so_without_a_contact(open_journal: Open, path: Path) -> None:
+def test_a_database_that_fails_later_says_so_without_a_contact(open_journal: OpenJournal, path: Path) -> None:
     journal = open_journal()
     run_sql(path, "drop table connectif_journal")
     confirmation(journal).settle(settled("secret@example.com", Outcome.UPDATED), [], 200)
@@ -193,7 +174,7 @@ def test_a_database_that_fails_later_says_so_without_a_contact(open_journal: Ope
     run_sql(path, "alter table connectif_journal_meta rename to other")
 
 
-def test_a_plan_of_another_secret_cannot_be_read(open_journal: Open) -> None:
+def test_a_plan_of_another_secret_cannot_be_read(open_journal: OpenJournal) -> None:
     first = open_journal("monday", key_secret=b"one")
     first.plan.add([patch("a")], str.lower)
     first.park({}, until=0.0)

@@ -1,0 +1,399 @@
+"""Which rows become changes, and what becomes of the others: map, check, compare with a journal in SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.journal import digests as digests_of
+from airflow_provider_connectif.journal.pending import PendingChanges, Rank
+from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.rows import RowBatch
+from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.verdict import Verdict
+from airflow_provider_connectif.runs.comparison import Comparison
+from airflow_provider_connectif.runs.prepare import Preparer
+from tests.unit.conftest import OpenJournal
+
+Row = dict[str, Any]
+ANA, BEA, NOBODY = "ana@example.com", "bea@example.com", "nobody"
+CONTACTS = ContactResource(ContactMapping())
+
+
+class NoLog:
+    def info(self, message: str, /, *args: Any) -> None: ...
+
+    def warning(self, message: str, /, *args: Any) -> None: ...
+
+
+class Planned:
+    """What rows came to: the changes with their ranks, and the counts."""
+
+    def __init__(self, changes: PendingChanges, report: Report) -> None:
+        self.patches = [patch for batch in changes.batches() for patch in batch]
+        self.ranks = {rank.name: changes.count_of(rank) for rank in Rank if changes.count_of(rank)}
+        self.tally = report.tally
+
+    @property
+    def sent(self) -> dict[str, Mapping[str, Any]]:
+        return {patch.key: patch.properties for patch in self.patches}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {outcome.value: count for outcome, count in self.tally.outcomes.items() if count}
+
+    @property
+    def new_reasons(self) -> list[str]:
+        return [reason for reason, count in self.tally.reasons.items() if count > self.tally.known_reasons[reason]]
+
+
+def plan(
+    journal: Journal | None,
+    *batches: list[Row] | RowBatch,
+    resource: ContactResource = CONTACTS,
+    full_refresh: bool = False,
+    retry_rejected: bool = False,
+    way: str = "",
+) -> Planned:
+    """Prepare the batches of a source as a run does."""
+    report = Report(resource, Quota(), Rejects(None), None, NoLog())
+    comparison = None
+    if journal is not None:
+        comparison = Comparison(
+            journal, resource, report.tally, full_refresh=full_refresh, retry_rejected=retry_rejected, way=way
+        )
+    with PendingChanges(resource, None if comparison is None else comparison.patch_digest) as changes:
+        preparer = Preparer(resource, comparison, changes, report)
+        for batch in batches:
+            preparer.prepare(batch)
+        preparer.finish()
+        planned = Planned(changes, report)
+    assert report.tally.read == sum(map(len, batches)) == report.tally.accounted + len(planned.patches)
+    return planned
+
+
+def of(email: Any, **properties: Any) -> Row:
+    return {"email": email, **properties}
+
+
+def acknowledge(journal: Journal, planned: Planned, delivered_as: str = "updated") -> None:
+    for patch in planned.patches:
+        assert patch.digests is not None
+        journal.acknowledge(CONTACTS.same_key(patch.key), patch.digests, delivered_as=delivered_as)
+
+
+def reject(journal: Journal, patch: Patch, status: int | None = 422, reason: str = "no such city") -> None:
+    assert patch.digests is not None
+    digest = patch.digests.row or patch.digests.patch
+    journal.reject(CONTACTS.same_key(patch.key), digest, status, reason)
+
+
+Night = Callable[..., Journal]
+
+
+@pytest.fixture
+def delivered(open_journal: OpenJournal) -> Night:
+    """Rows were delivered on Monday; the open journal of another run."""
+
+    def deliver(*rows: Row, resource: ContactResource = CONTACTS) -> Journal:
+        journal = open_journal("monday")
+        acknowledge(journal, plan(journal, list(rows), resource=resource))
+        journal.close(Verdict.SUCCESS)
+        return open_journal("tuesday")
+
+    return deliver
+
+
+@pytest.fixture
+def rejected(open_journal: OpenJournal) -> Night:
+    """Rows were rejected on Monday; the open journal of another run, or of the next attempt."""
+
+    def refuse(*rows: Row, run_id: str = "tuesday", status: int | None = 422) -> Journal:
+        journal = open_journal("monday")
+        for patch in plan(journal, list(rows)).patches:
+            reject(journal, patch, status)
+        journal.close(Verdict.TRY_AGAIN if run_id == "monday" else Verdict.FAILED)
+        return open_journal(run_id)
+
+    return refuse
+
+
+# Without a journal
+
+
+def test_without_a_journal_every_valid_row_is_sent() -> None:
+    planned = plan(None, [of(ANA, _name="Ana"), of(NOBODY)], [of(BEA, _name="Bea"), of(NOBODY)])
+    assert planned.sent == {ANA: {"_name": "Ana"}, BEA: {"_name": "Bea"}}
+    assert planned.counts == {"invalid": 2}
+    assert planned.tally.examples == {reason: [2, 4] for reason in planned.tally.reasons}
+
+
+def test_rows_of_one_contact_are_one_change_and_the_others_are_merged() -> None:
+    planned = plan(None, [of(ANA, _name="Ana"), of(ANA, _name="Anna")], [of(ANA.upper(), _surname="Ruiz")])
+    assert planned.sent == {ANA.upper(): {"_name": "Anna", "_surname": "Ruiz"}}
+    assert planned.counts == {"merged": 2}
+
+
+# What the journal knows
+
+
+def test_only_rows_that_are_new_or_changed_are_sent(delivered: Night) -> None:
+    journal = delivered(of(ANA, _name="Ana"), of(BEA, _name="Bea"))
+    planned = plan(journal, [of(ANA, _name="Ana"), of(BEA, _name="Beatriz"), of("new@example.com", _name="New")])
+    assert planned.sent == {"new@example.com": {"_name": "New"}, BEA: {"_name": "Beatriz"}}
+    assert planned.ranks == {"NEW": 1, "CHANGED": 1}
+    assert [patch.is_new for patch in planned.patches] == [True, False]
+    assert planned.counts == {"unchanged": 1}
+    journal.close()
+
+
+def test_a_batch_of_a_database_is_compared_like_a_list(delivered: Night) -> None:
+    journal = delivered(of(ANA, _name="Ana"), of(BEA, _name="Bea"))
+    planned = plan(journal, RowBatch(("email", "_name"), [(ANA, "Ana"), (BEA, "Beatriz")]))
+    assert (planned.sent, planned.counts) == ({BEA: {"_name": "Beatriz"}}, {"unchanged": 1})
+    journal.close()
+
+
+def test_another_row_for_the_same_patch_is_unchanged_and_from_then_on_at_a_glance(delivered: Night) -> None:
+    journal = delivered(of(ANA, visits=7))
+    planned = plan(journal, [of(ANA, visits=7.0)])
+    assert (planned.sent, planned.counts) == ({}, {"unchanged": 1})
+    digest = digests_of.RowDigester(CONTACTS)(of(ANA, visits=7.0))
+    assert journal.differing({ANA: digest}) == {ANA: journal.differing({ANA: ""}, all_differ=True)[ANA]}
+    journal.commit()
+    assert journal.differing({ANA: digest}) == {}
+    journal.close()
+
+
+def test_a_key_in_another_spelling_is_the_same_contact(delivered: Night) -> None:
+    journal = delivered(of(ANA, _name="Ana"))
+    planned = plan(journal, [of(f" {ANA.upper()} ", _name="Ana"), of(f" {BEA} ", _name="Bea")])
+    assert (planned.sent, planned.counts) == ({BEA: {"_name": "Bea"}}, {"unchanged": 1})
+    journal.close()
+
+
+def test_a_full_refresh_sends_what_is_unchanged_and_what_is_held(delivered: Night, open_journal: OpenJournal) -> None:
+    journal = delivered(of(ANA, _name="Ana"), of(BEA, _name="Bea"))
+    rows = [of(ANA, _name="Ana"), of(BEA, _name="Beatriz")]
+    for patch in plan(journal, rows).patches:
+        reject(journal, patch)
+    journal.close(Verdict.FAILED)
+    journal = open_journal("wednesday")
+    assert plan(journal, rows).counts == {"unchanged": 1, "held": 1}
+    assert plan(journal, rows, full_refresh=True).sent == {ANA: {"_name": "Ana"}, BEA: {"_name": "Beatriz"}}
+    journal.close()
+
+
+def test_a_full_refresh_sends_nothing_twice_in_one_series_of_attempts(open_journal: OpenJournal) -> None:
+    first = open_journal("monday")
+    acknowledge(first, plan(first, [of(ANA, _name="Ana")], full_refresh=True), "created")
+    first.close(Verdict.TRY_AGAIN)
+    second = open_journal("monday")
+    planned = plan(second, [of(ANA, _name="Ana"), of(BEA, _name="Bea")], full_refresh=True)
+    assert (list(planned.sent), planned.counts) == ([BEA], {"created": 1})
+    second.close()
+
+
+def test_what_an_earlier_attempt_has_delivered_is_counted_as_that_once(open_journal: OpenJournal) -> None:
+    first = open_journal("monday")
+    acknowledge(first, plan(first, [of(ANA, _name="Ana")]), "created")
+    first.close(Verdict.TRY_AGAIN)
+    second = open_journal("monday")
+    planned = plan(second, [of(ANA, _name="Ana"), of(ANA, _name="Ana")])
+    assert (planned.sent, planned.counts) == ({}, {"created": 1, "unchanged": 1})
+    second.close()
+
+
+def test_a_changed_mapping_sends_what_differs_by_it_and_counts_that(delivered: Night) -> None:
+    before, after = (
+        ContactResource(ContactMapping(properties={target: "city", "visits": "visits"})) for target in ("city", "_name")
+    )
+    journal = delivered(of(ANA, city="Jaén", visits=1), of(BEA, city=None, visits=2), resource=before)
+    planned = plan(journal, [of(ANA, city="Jaén", visits=1), of(BEA, city=None, visits=2)], resource=after)
+    assert planned.sent == {ANA: {"_name": "Jaén", "visits": 1}}
+    assert (planned.counts, planned.tally.remapped) == ({"unchanged": 1}, 1)
+    journal.close()
+
+
+def test_what_another_host_has_acknowledged_is_sent(delivered: Night) -> None:
+    journal = delivered(of(ANA, _name="Ana"))
+    assert list(plan(journal, [of(ANA, _name="Ana")], way=digests_of.way_to("http://localhost:8080")).sent) == [ANA]
+    journal.close()
+
+
+def test_a_line_of_an_earlier_version_is_believed(open_journal: OpenJournal) -> None:
+    journal = open_journal("monday")
+    (patch,) = plan(journal, [of(ANA, visits=7)]).patches
+    assert patch.digests is not None
+    # Its digest of a patch did not name the contact, and its digest of a row was another one.
+    journal.acknowledge(ANA, patch.digests._replace(patch=digests_of.patch_digest({"visits": 7}), row="another"))
+    planned = plan(journal, [of(ANA, visits=7)])
+    assert (planned.sent, planned.counts) == ({}, {"unchanged": 1})
+    journal.close()
+
+
+class Hidden:
+    """A value that does not say what it is."""
+
+    def __repr__(self) -> str:
+        raise ValueError("not for you")
+
+
+def test_a_row_whose_values_cannot_be_digested_is_looked_at_and_the_others_are_compared(delivered: Night) -> None:
+    journal = delivered(of(ANA, _name="Ana"))
+    names, values = ("email", "_name"), [(ANA, "Ana"), (BEA, Hidden())]
+    for batch in ([of(ANA, _name="Ana"), of(BEA, _name=Hidden())], RowBatch(names, values)):
+        planned = plan(journal, batch)
+        assert (planned.sent, planned.counts) == ({}, {"unchanged": 1, "invalid": 1})
+    journal.close()
+
+
+# Several rows of a contact
+
+
+@pytest.mark.parametrize("is_together", [True, False])
+def test_a_row_as_acknowledged_counts_where_another_row_of_its_contact_differs(
+    is_together: bool, delivered: Night
+) -> None:
+    journal = delivered(of(ANA, _name="Ana"))
+    rows = [of(ANA, _name="Anna", _surname="Ruiz"), of(ANA, _name="Ana")]
+    planned = plan(journal, *([rows] if is_together else [[row] for row in rows]))
+    assert planned.sent == {ANA: {"_name": "Ana", "_surname": "Ruiz"}}
+    assert planned.counts == {"merged": 1}
+    journal.close()
+
+
+def test_a_row_as_patched_counts_where_another_row_of_its_contact_differs(delivered: Night) -> None:
+    journal = delivered(of(ANA, visits=7))
+    planned = plan(journal, [of(ANA, visits=8)], [of(ANA, visits=7.0)])
+    # Together they come to what Connectif holds.
+    assert (planned.sent, planned.counts) == ({}, {"merged": 1, "unchanged": 1})
+    journal.close()
+
+
+def test_several_rows_that_were_refused_together_are_held(open_journal: OpenJournal) -> None:
+    rows = [of(ANA, _name="Ana"), of(ANA, _surname="Ruiz")]
+    first = open_journal("monday")
+    (patch,) = plan(first, rows).patches
+    reject(first, patch)
+    first.close(Verdict.FAILED)
+    second = open_journal("tuesday")
+    planned = plan(second, rows)
+    assert (planned.sent, planned.counts) == ({}, {"merged": 1, "held": 1})
+    assert (planned.tally.known_refusals, list(planned.tally.reasons)) == (1, ["held: no such city"])
+    second.close()
+
+
+# Refused rows
+
+
+def test_a_row_that_an_earlier_run_saw_rejected_is_held_and_known(rejected: Night) -> None:
+    journal = rejected(of(ANA, _name="Ana"))
+    planned = plan(journal, [of(ANA, _name="Ana")])
+    assert (planned.sent, planned.counts, planned.new_reasons) == ({}, {"held": 1}, [])
+    assert list(planned.tally.reasons) == ["held: no such city"]
+    journal.close()
+
+
+def test_a_row_that_an_earlier_attempt_saw_rejected_is_a_rejection_of_this_run(rejected: Night) -> None:
+    journal = rejected(of(ANA, _name="Ana"), run_id="monday")
+    planned = plan(journal, [of(ANA, _name="Ana")])
+    assert (planned.sent, planned.counts, planned.new_reasons) == ({}, {"rejected": 1}, ["no such city"])
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        (of(ANA, _name="Anna"), {}),
+        (of(ANA, _name="Ana"), {"retry_rejected": True}),
+        (of(ANA, _name="Ana"), {"full_refresh": True}),
+    ],
+)
+def test_a_rejected_row_is_sent_last_where_it_changed_or_an_author_says_so(
+    row: Row, settings: dict[str, bool], rejected: Night
+) -> None:
+    journal = rejected(of(ANA, _name="Ana"))
+    planned = plan(journal, [row, of(BEA, _name="Bea")], **settings)
+    assert planned.ranks == {"NEW": 1, "REJECTED_BEFORE": 1}
+    assert list(planned.sent) == [BEA, ANA]
+    journal.close()
+
+
+@pytest.mark.parametrize(("status", "is_held"), [(400, True), (422, True), (None, True), (404, False), (413, False)])
+def test_a_refusal_is_held_only_where_it_is_about_the_row(status: int | None, is_held: bool, rejected: Night) -> None:
+    journal = rejected(of(ANA, _name="Ana"), status=status)
+    assert plan(journal, [of(ANA, _name="Ana")]).counts == ({"held": 1} if is_held else {})
+    journal.close()
+
+
+def test_an_invalid_row_is_new_once_and_known_from_the_next_run_on(open_journal: OpenJournal) -> None:
+    rows = [of(ANA, _birthdate="yesterday")]
+    for run_id, known in (("monday", 0), ("tuesday", 1)):
+        journal = open_journal(run_id)
+        planned = plan(journal, rows)
+        assert (planned.counts, planned.tally.known_refusals) == ({"invalid": 1}, known)
+        journal.close(Verdict.FAILED)
+
+
+def test_of_rows_without_a_key_as_many_as_before_are_known(open_journal: OpenJournal) -> None:
+    for run_id, nameless, known in (("monday", 2, 0), ("tuesday", 3, 2)):
+        journal = open_journal(run_id)
+        planned = plan(journal, [of(NOBODY)] * nameless)
+        assert (planned.counts, planned.tally.keyless) == ({"invalid": nameless}, nameless)
+        assert planned.tally.known_refusals == known
+        journal.close(Verdict.FAILED, keyless=planned.tally.keyless)
+
+
+@pytest.fixture
+def invalid_since(open_journal: OpenJournal) -> Callable[[Journal], Journal]:
+    """A row that the journal knows was invalid on another night."""
+
+    def meet(journal: Journal) -> Journal:
+        assert plan(journal, [of(ANA, _name="Ana", _birthdate="yesterday")]).counts == {"invalid": 1}
+        journal.close(Verdict.FAILED)
+        return open_journal("wednesday")
+
+    return meet
+
+
+def state_of(journal: Journal, key: str) -> str | None:
+    line = journal.differing({key: ""}, all_differ=True)[key]
+    return line and line.state
+
+
+def test_a_row_that_is_again_as_acknowledged_is_unchanged_after_an_invalid_one(
+    delivered: Night, invalid_since: Callable[[Journal], Journal]
+) -> None:
+    journal = invalid_since(delivered(of(ANA, _name="Ana")))
+    assert state_of(journal, ANA) == "invalid"
+    assert plan(journal, [of(ANA, _name="Ana")]).counts == {Outcome.UNCHANGED: 1}
+    assert state_of(journal, ANA) == "acknowledged"
+    journal.close()
+
+
+def test_a_row_that_is_again_as_rejected_is_held_after_an_invalid_one(
+    rejected: Night, invalid_since: Callable[[Journal], Journal]
+) -> None:
+    journal = invalid_since(rejected(of(ANA, _name="Ana")))
+    assert plan(journal, [of(ANA, _name="Ana")]).counts == {Outcome.HELD: 1}
+    assert state_of(journal, ANA) == "rejected"
+    journal.close()
+
+
+def test_a_change_that_is_in_doubt_is_held_in_its_own_run_too(open_journal: OpenJournal) -> None:
+    journal = open_journal("monday")
+    (patch,) = plan(journal, [of(ANA, _name="Ana")]).patches
+    assert patch.digests is not None
+    journal.begin_doubts({ANA: patch.digests.row}, "in doubt: it may have arrived")
+    planned = plan(journal, [of(ANA, _name="Ana")])
+    assert (planned.sent, planned.counts) == ({}, {"held": 1})
+    journal.close()
