@@ -13,6 +13,7 @@ from tests.unit.mutations_of_delivery import DELIVERY
 from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
 from tests.unit.mutations_of_stored import STORED
+from tests.unit.mutations_of_rules import RULES
 
 POLICY = Mutations()
 
@@ -154,4 +155,4 @@ for _kind, _verdict in VERDICTS.items():
         "test_stop_verdicts.py::test_how_a_run_ends_that_stopped_early",
     )
 
-MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON]
+MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -45,6 +47,12 @@ def test_none_is_left_out_or_sent(nulls: Any, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("nulls", "expected"), [("omit", {}), ("clear", {"tags": []})])
 def test_an_empty_list_is_left_out_or_sent(nulls: Any, expected: dict[str, Any]) -> None:
     assert patch(ContactMapping(nulls=nulls), {"email": "a@example.com", "tags": []})[1] == expected
+
+
+@pytest.mark.parametrize("missing", [math.nan, Decimal("NaN"), type("NaTType", (), {})()])
+def test_a_missing_value_that_is_no_none_is_called_so(missing: Any) -> None:
+    with pytest.raises(InvalidRow, match="is NaN, a missing value: make it None"):
+        patch(ContactMapping(), {"email": "a@example.com", "visits": missing})
 
 
 def test_by_external_id_the_e_mail_is_a_property() -> None:

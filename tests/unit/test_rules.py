@@ -7,6 +7,7 @@ import enum
 import math
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ import pytest
 
 from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, Field
 from airflow_provider_connectif.contacts.rules import RULES, Unfit, addresses, coercer
+from airflow_provider_connectif.contacts.rules.numbers import single
 from airflow_provider_connectif.contacts.rules.texts import by_value
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -33,6 +35,7 @@ BIRTHDATE = rule("date", field_id="_birthdate")
 SPANISH = rule("phone", "ES")
 GERMAN = rule("phone", "DE")
 LANDLINE = rule("phone", calling_code="34")
+GERMAN_SHOP = rule("phone", "ES", calling_code="49")
 RADIO = rule("radio", options=TIERS)
 CHECKBOX = rule("checkbox", options=TIERS)
 SHORT = rule("text", max_length=5, required=True)
@@ -45,6 +48,24 @@ class Colour(str, enum.Enum):
     RED = "red"
 
 
+class Precise(dt.datetime):
+    """Prints more digits than ISO 8601 has for a microsecond, as pandas' Timestamp does."""
+
+    def isoformat(self, *given: Any, **named: Any) -> str:
+        return super().isoformat(*given, **named) + ".000000001"
+
+
+class Scalar:
+    """A number as NumPy hands it over."""
+
+    __module__ = "numpy"
+    shape = ()
+    dtype = SimpleNamespace(kind="i")
+
+    def item(self) -> int:
+        return 7
+
+
 ACCEPTED: list[tuple[Any, Any, Any]] = [
     (TEXT, "Ana", "Ana"),
     (TEXT, " Ana   ", " Ana"),
@@ -54,6 +75,7 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (TEXT, "Łukasz 🎉", "Łukasz 🎉"),
     (TEXT, Colour.RED, "red"),
     (INTEGER, 7, 7),
+    (INTEGER, Scalar(), 7),
     (INTEGER, -7, -7),
     (INTEGER, 7.0, 7),
     (INTEGER, Decimal("7.00"), 7),
@@ -73,6 +95,7 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (DATE, "1990-05-17 00:00:00", "1990-05-17T00:00:00Z"),
     (DATE, "1990-05-17 08:30:00", "1990-05-17T08:30:00Z"),
     (DATE, dt.datetime(1990, 5, 17, 8, 30), "1990-05-17T08:30:00Z"),
+    (DATE, Precise(1990, 5, 17, 8, 30), "1990-05-17T08:30:00Z"),
     (DATE, dt.datetime.max, "9999-12-31T23:59:59.999999Z"),
     (DATE, "1990-05-17T00:00:00.000+02:00", "1990-05-17T00:00:00Z"),
     (DATE, dt.date.min, "0001-01-01"),
@@ -106,6 +129,7 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (by_value, IPv6Address("::1"), "::1"),
     (by_value, dt.datetime(2026, 1, 2, tzinfo=MADRID), "2026-01-02T00:00:00Z"),
     (by_value, 1.5, 1.5),
+    (by_value, single(2.0**24 - 1), 2**24 - 1),
     (by_value, Decimal("39.62"), 39.62),
     (by_value, Decimal("12.00"), 12),
     (by_value, "gold", "gold"),
@@ -162,6 +186,9 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (SPANISH, "00 34 600/123-456", "+34600123456"),
     (SPANISH, "+44 20 7707 0707", "+442077070707"),
     (LANDLINE, "914 454 454", "+34914454454"),
+    (GERMAN_SHOP, "030 123456", "+4930123456"),
+    (rule("phone", "ES", "_mobilePhone", calling_code="49"), "600 123 456", "+34600123456"),
+    (GERMAN, "030.123.4", "+49301234"),
     (PHONE, "+491701234567.0", "+491701234567"),
     (PHONE, "+491701234567.00", "+491701234567"),
     (SPANISH, "600123456.0", "+34600123456"),
@@ -295,6 +322,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (addresses.external_id, "C\x0017", "NUL"),
     (addresses.external_id, "C\u200b17", "control character"),
     (by_value, 2.0**53, "cast it to text"),
+    (by_value, single(2.0**24), "cast it to text"),
     (by_value, b"\x02", "not a bytes"),
     (TEXT, 2.0**53, "cast it to text"),
     (TEXT, 1e22, "cast it to text"),
@@ -338,12 +366,17 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (RECENT, dt.date(2019, 12, 31), "not be before 2020-01-01"),
     (RECENT, dt.datetime(2019, 12, 31, tzinfo=MADRID), "not be before 2020-01-01"),
     (RECENT, "2027-01-01", "not be after 2026-12-31"),
+    (rule("date", max_date="2026-12-31T12:00:00Z"), dt.datetime(2026, 12, 31, 13), "not be after 2026-12-31T12:00:00Z"),
+    (rule("date", min_date="2020-01-01T00:00:00+02:00"), "2019-12-31", "not be before 2019-12-31T22:00:00Z"),
     (PHONE, "+34600", "too short for its country"),
+    (PHONE, "+4400301234567", "zeros too many after its country code"),
+    (GERMAN, "0170 1234567-8", "one phone number"),
     (PHONE, "+999600123456", "no country has"),
     (PHONE, "914 454 454", "or set default_region"),
     (SPANISH, "454 454", "too short for its country"),
     (SPANISH, "tel 914454454", "digits, and +"),
     (PHONE, "+" + "1" * 10_000_000, "digits, and +"),
+    (addresses.email, "a(b@example.com", "invalid characters before the @-sign: ***"),
     (addresses.email, "ana@localhost", "must be an e-mail address: "),
     (addresses.email, ".ana@example.com", "must be an e-mail address: "),
     (addresses.email, "ana@exa_mple.com", "must be an e-mail address: "),
