@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -18,12 +17,10 @@ from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.sender import Patience, RequestSender
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
-from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
+from tests.support.accounts import WINDOW_S, Account, accept, asks
 from tests.support.clock import FakeClock
-
-WINDOW_S = 300.0
 
 
 class Silent:
@@ -33,52 +30,6 @@ class Silent:
         pass
 
     warning = info
-
-
-class Account(Resource):
-    """Answers by the number of the change, as a function of the test's says. It stands for resource and client.
-
-    :param window: requests that it allows in five minutes.
-    """
-
-    is_idempotent = True
-
-    def __init__(self, quota: Quota, clock: FakeClock, answer: Callable[[int], Answer], window: int = 1_000) -> None:
-        self.quota, self.clock, self.answer = quota, clock, answer
-        self.window = self.left = window
-        self.ends_at = WINDOW_S
-        self.sent: list[int] = []
-
-    def same_key(self, key: str) -> str:
-        return key
-
-    def send(self, client: Account, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
-        sent_at = self.quota.acquire()
-        now = self.clock.monotonic()
-        if now >= self.ends_at:
-            self.left, self.ends_at = self.window, now + WINDOW_S
-        self.left -= 1
-        self.sent.append(patch.number)
-        signal = RateSignal(self.window, max(0, self.left), self.ends_at - now, reset_is_whole=False)
-        try:
-            return self.answer(patch.number)
-        finally:
-            self.quota.release(sent_at, signal if self.window < 100 else NO_SIGNAL)
-
-
-def accept(_: int) -> Answer:
-    return Answer(200)
-
-
-def asks(seconds: float, *numbers: int) -> Callable[[int], Answer]:
-    """Changes with these numbers get a 503 that asks to be left alone."""
-
-    def answer(number: int) -> Answer:
-        if number in numbers:
-            raise error_class(503)(503, retry_after=seconds)
-        return Answer(200)
-
-    return answer
 
 
 class Sending:
