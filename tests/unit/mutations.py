@@ -10,6 +10,7 @@ from __future__ import annotations
 from tests.support.mutations import Mutation, Mutations
 from tests.unit.mutations_of_comparison import COMPARISON
 from tests.unit.mutations_of_delivery import DELIVERY
+from tests.unit.mutations_of_imports import IMPORTS
 from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
 from tests.unit.mutations_of_stored import STORED
@@ -155,4 +156,4 @@ for _kind, _verdict in VERDICTS.items():
         "test_stop_verdicts.py::test_how_a_run_ends_that_stopped_early",
     )
 
-MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES]
+MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES, *IMPORTS]

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.imports.requests import _may_be
-from airflow_provider_connectif.imports.rules import FATES, ON_EXISTING, Fate, Numbers, numbers_of
+from airflow_provider_connectif.imports.rules import FATES, ON_EXISTING, Fate, ImportRules, Numbers, numbers_of
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile, has_open_files
 
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -74,6 +74,15 @@ def test_every_documented_state_has_a_meaning_and_no_other() -> None:
     """API reference, resource "Import"."""
     assert set(FATES) == {"queued", "inProgress", "finished", "error", "cancelled"}
     assert [status for status, fate in FATES.items() if fate is Fate.WAIT] == ["queued", "inProgress"]
+
+
+def test_the_switches_of_an_upload() -> None:
+    """API reference, "create-import"."""
+    assert {choice: tuple(ImportRules(on_existing=choice).flags) for choice in ON_EXISTING} == {
+        "update": (True, False),
+        "fill_empty": (True, True),
+        "keep": (False, False),
+    }
 
 
 def test_only_empty_fields_requires_to_override() -> None:

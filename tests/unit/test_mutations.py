@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY, Action
+from airflow_provider_connectif.imports import rules, settlement
 from airflow_provider_connectif.records.outcomes import StopKind
 from tests.support.mutations import Mutation, fails_without, faults_of, ids
 from tests.unit.mutations import DOUBTS, MUTATIONS, ROWS, VERDICTS
+from tests.unit.mutations_of_imports import FATES, ON_EXISTING, TROUBLES
 
 
 def test_every_row_of_the_policy_has_one() -> None:
@@ -25,6 +27,12 @@ def test_every_row_that_sends_again_has_one_for_its_doubt() -> None:
 
 def test_every_way_to_stop_has_one() -> None:
     assert set(VERDICTS) == {kind.name for kind in StopKind}
+
+
+def test_every_row_of_the_tables_of_an_import_has_one() -> None:
+    assert set(FATES) == set(rules.FATES)
+    assert set(TROUBLES) == {fate.name for fate in settlement.TROUBLES}
+    assert set(ON_EXISTING) == set(rules.ON_EXISTING)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=ids(MUTATIONS))
