@@ -76,8 +76,13 @@ class Quota:
                     now = self._clock.monotonic()
                     leave = self._window.next_leave(now)
                     if leave.at <= now:
-                        self._window.leave(now)
                         self.requests += 1
+                        # A signal handler may close the quota at any moment. A request that is counted before the
+                        # last look is in the summary, which is made after the quota is closed.
+                        if self._closed:
+                            self.requests -= 1
+                            raise QuotaClosed("the run was told to stop")
+                        self._window.leave(now)
                         return now
                     if leave.cause is not None:
                         self._wait = Wait(self._clock.now() + leave.at - now, leave.cause)

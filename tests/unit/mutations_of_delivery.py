@@ -19,6 +19,17 @@ def a_closed_quota_lets_requests_go(original, self):
 
 
 @DELIVERY.instead_of(
+    "api.quota:Quota.acquire",
+    _QUOTA + "test_a_request_that_is_about_to_go_when_the_quota_is_closed_does_not_go_and_is_not_counted",
+)
+def a_signal_comes_between_two_requests_only(original, self):
+    if self._closed:
+        raise QuotaClosed("")
+    self.requests += 1
+    return self._clock.monotonic()
+
+
+@DELIVERY.instead_of(
     "api.window:RequestWindow.refused", _QUOTA + "test_a_429_is_waited_for_as_long_as_it_asks_and_counted"
 )
 def a_429_waits_for_a_second(original, self, signal, now, jitter=0.0):

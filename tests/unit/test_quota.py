@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -123,6 +124,28 @@ def test_a_state_of_an_earlier_version_says_nothing_of_windows() -> None:
     quota = Quota(clock=FakeClock())
     quota.recall({"until": 0.0, "limit": 20, "answered_at": []})
     assert (quota.allowance.requests, quota.allowance.window_s) == (20, 60.0)
+
+
+class ClockWithASignal(FakeClock):
+    """A signal handler runs while the time is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_signal: Callable[[], None] = lambda: None
+
+    def monotonic(self) -> float:
+        self.on_signal()
+        return super().monotonic()
+
+
+def test_a_request_that_is_about_to_go_when_the_quota_is_closed_does_not_go_and_is_not_counted() -> None:
+    clock = ClockWithASignal()
+    quota = Quota(clock=clock)
+    quota.release(quota.acquire(), NO_SIGNAL)
+    clock.on_signal = quota.close
+    with pytest.raises(QuotaClosed):
+        quota.acquire()
+    assert quota.requests == 1
 
 
 def test_a_quota_that_is_closed_lets_nothing_go() -> None:
