@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.strict_server import API_KEY, StrictServer, until
+from tests.support.strict_server import API_KEY, DEFAULTS, StrictServer, until
 
 AUTHORIZATION = {"Authorization": f"apiKey {API_KEY}"}
 JSON = {"Content-Type": "application/json"}
@@ -261,3 +263,21 @@ def test_it_carries_more_than_the_client_can_send(server: StrictServer) -> None:
         list(pool.map(ask, "abcd"))
     assert len(server.contacts) == 3000
     assert time.monotonic() - began_at < 10
+
+
+def test_requests_of_a_client_that_is_gone_are_none_of_the_next_test(server: StrictServer) -> None:
+    commands, pid = server._process.stdin, server._process.pid
+    assert commands is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for n in range(4):
+            late = Wire(server)
+            late.send(f"/contacts/user{n}@example.com", b"{}")
+            late.socket.close()
+        commands.write(json.dumps(["reset", DEFAULTS]) + "\n")
+        commands.flush()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    server._line()
+    assert server.requests == 0
+    assert server.log == []

@@ -242,6 +242,18 @@ def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
     return counts | {"in_flight": sum(account.in_flight.values())}
 
 
+async def accept_all(port: int) -> None:
+    """Accept every connection that is there: requests of the test before, whose client is gone, are none of the next.
+
+    Connections are accepted in the order of their coming, so that a last one says when all are there to be closed.
+    """
+    _, last = await asyncio.open_connection("127.0.0.1", port)
+    name = last.get_extra_info("sockname")
+    while not any(connection.transport.get_extra_info("peername") == name for connection in Connection.all):
+        await asyncio.sleep(0)
+    last.close()
+
+
 async def main() -> None:
     """Serve until standard input ends; a line of it is a command, and is answered by a line."""
     loop = asyncio.get_running_loop()
@@ -250,9 +262,13 @@ async def main() -> None:
     report_port = reports.sockets[0].getsockname()[1]
     lines = asyncio.StreamReader(limit=2**26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    port = server.sockets[0].getsockname()[1]
+    print(port, flush=True)
     while line := await lines.readline():
-        print(json.dumps(control(*json.loads(line), report_port)), flush=True)
+        command, settings = json.loads(line)
+        if command == "reset" and hasattr(Connection, "account"):
+            await accept_all(port)
+        print(json.dumps(control(command, settings, report_port)), flush=True)
     Connection.account.close()
 
 
