@@ -197,7 +197,7 @@ def every_row_of_a_contact_was_delivered(original, self, key, line):
 
 
 @COMPARISON.instead_of(
-    "journal.store:Journal.restore",
+    "journal.run_lines:RunLines.restore",
     _PREPARE + "test_a_row_that_is_again_as_acknowledged_is_unchanged_after_an_invalid_one",
     _PREPARE + "test_a_row_that_is_again_as_rejected_is_held_after_an_invalid_one",
 )
@@ -206,7 +206,8 @@ def an_invalid_row_stays_the_last_word(original, self, key, state):
 
 
 @COMPARISON.instead_of(
-    "journal.store:Journal.is_known_refusal", _PREPARE + "test_a_row_that_an_earlier_run_saw_rejected_is_held_and_known"
+    "journal.run_lines:RunLines.is_known_refusal",
+    _PREPARE + "test_a_row_that_an_earlier_run_saw_rejected_is_held_and_known",
 )
 def held_rows_are_new_refusals(original, self, line):
     return False
@@ -221,7 +222,7 @@ def refusals_of_this_run_are_known(original, self, seen):
 
 
 @COMPARISON.instead_of(
-    "journal.store:Journal.meets_invalid",
+    "journal.run_lines:RunLines.meets_invalid",
     _PREPARE + "test_an_invalid_row_is_new_once_and_known_from_the_next_run_on",
 )
 def every_invalid_row_is_new(original, self, key, row_digest, line):
@@ -256,7 +257,7 @@ def what_connectif_holds_is_sent_for_another_row(original, self, seen, patch):
 
 
 @COMPARISON.instead_of(
-    "journal.store:Journal.confirm",
+    "journal.run_lines:RunLines.confirm",
     _PREPARE + "test_another_row_for_the_same_patch_is_unchanged_and_from_then_on_at_a_glance",
 )
 def another_row_for_the_same_patch_is_looked_at_every_night(original, self, key, digests):

@@ -87,13 +87,13 @@ def of(email: Any, **properties: Any) -> Row:
 def acknowledge(journal: Journal, planned: Planned, delivered_as: str = "updated") -> None:
     for patch in planned.patches:
         assert patch.digests is not None
-        journal.acknowledge(CONTACTS.same_key(patch.key), patch.digests, delivered_as=delivered_as)
+        journal.lines.acknowledge(CONTACTS.same_key(patch.key), patch.digests, delivered_as=delivered_as)
 
 
 def reject(journal: Journal, patch: Patch, status: int | None = 422, reason: str = "no such city") -> None:
     assert patch.digests is not None
     digest = patch.digests.row or patch.digests.patch
-    journal.reject(CONTACTS.same_key(patch.key), digest, status, reason)
+    journal.lines.reject(CONTACTS.same_key(patch.key), digest, status, reason)
 
 
 Night = Callable[..., Journal]
@@ -167,9 +167,9 @@ def test_another_row_for_the_same_patch_is_unchanged_and_from_then_on_at_a_glanc
     planned = plan(journal, [of(ANA, visits=7.0)])
     assert (planned.sent, planned.counts) == ({}, {"unchanged": 1})
     digest = digests_of.RowDigester(CONTACTS)(of(ANA, visits=7.0))
-    assert journal.differing({ANA: digest}) == {ANA: journal.differing({ANA: ""}, all_differ=True)[ANA]}
-    journal.commit()
-    assert journal.differing({ANA: digest}) == {}
+    assert journal.lines.differing({ANA: digest}) == {ANA: journal.lines.differing({ANA: ""}, all_differ=True)[ANA]}
+    journal.lines.commit()
+    assert journal.lines.differing({ANA: digest}) == {}
     journal.close()
 
 
@@ -234,7 +234,7 @@ def test_a_line_of_an_earlier_version_is_believed(open_journal: OpenJournal) -> 
     (patch,) = plan(journal, [of(ANA, visits=7)]).patches
     assert patch.digests is not None
     # Its digest of a patch did not name the contact, and its digest of a row was another one.
-    journal.acknowledge(ANA, patch.digests._replace(patch=digests_of.patch_digest({"visits": 7}), row="another"))
+    journal.lines.acknowledge(ANA, patch.digests._replace(patch=digests_of.patch_digest({"visits": 7}), row="another"))
     planned = plan(journal, [of(ANA, visits=7)])
     assert (planned.sent, planned.counts) == ({}, {"unchanged": 1})
     journal.close()
@@ -366,7 +366,7 @@ def invalid_since(open_journal: OpenJournal) -> Callable[[Journal], Journal]:
 
 
 def state_of(journal: Journal, key: str) -> str | None:
-    line = journal.differing({key: ""}, all_differ=True)[key]
+    line = journal.lines.differing({key: ""}, all_differ=True)[key]
     return line and line.state
 
 
@@ -393,7 +393,7 @@ def test_a_change_that_is_in_doubt_is_held_in_its_own_run_too(open_journal: Open
     journal = open_journal("monday")
     (patch,) = plan(journal, [of(ANA, _name="Ana")]).patches
     assert patch.digests is not None
-    journal.begin_doubts({ANA: patch.digests.row}, "in doubt: it may have arrived")
+    journal.lines.begin_doubts({ANA: patch.digests.row}, "in doubt: it may have arrived")
     planned = plan(journal, [of(ANA, _name="Ana")])
     assert (planned.sent, planned.counts) == ({}, {"held": 1})
     journal.close()

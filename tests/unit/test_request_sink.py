@@ -73,7 +73,7 @@ class Delivery:
         self.journal = journal
         confirmation = None
         if journal is not None:
-            confirmation = Confirmation(journal, CONTACTS, holds_refusals_back=holds_refusals_back)
+            confirmation = Confirmation(journal.lines, CONTACTS, holds_refusals_back=holds_refusals_back)
         sender = RequestSender(
             self.account,
             self.account,
@@ -207,7 +207,7 @@ def test_refusals_that_were_kept_back_go_on_with_the_plan(new_journal: OpenJourn
     assert second.counts == {"rejected": 1, "updated": 1}
     third = new_journal("tuesday")
     third.open(lambda: False, lambda _: None)
-    line = third.differing({"user01@example.com": "another"})["user01@example.com"]
+    line = third.lines.differing({"user01@example.com": "another"})["user01@example.com"]
     assert line is not None
     assert (line.state, line.refused_digest) == ("rejected", "row1")
     third.close()
