@@ -15,6 +15,7 @@ from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
 from tests.unit.mutations_of_stored import STORED
 from tests.unit.mutations_of_rules import RULES
+from tests.unit.mutations_of_runs import RUNS
 
 POLICY = Mutations()
 
@@ -156,4 +157,4 @@ for _kind, _verdict in VERDICTS.items():
         "test_stop_verdicts.py::test_how_a_run_ends_that_stopped_early",
     )
 
-MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES, *IMPORTS]
+MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES, *IMPORTS, *RUNS]

@@ -51,6 +51,7 @@ class Delivery:
     """A process of a run that sends.
 
     :param after: the process before it, which was deferred until this one begins.
+    :param is_open: whether the sink is open.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Delivery:
         answer: Callable[[int], Answer] = accept,
         *,
         after: Delivery | None = None,
+        is_open: bool = True,
         window: int = 1_000,
         attempts: int = 3,
         holds_refusals_back: bool = False,
@@ -89,7 +91,8 @@ class Delivery:
         self.sink = RequestSink(
             CONTACTS, sender, self.quota, self.report, journal, confirmation, comes_back=after is not None, **settings
         )
-        self.sink.open(lambda: False)
+        if is_open:
+            self.sink.open(lambda: False)
 
     def deliver(self, count: int) -> None:
         self.report.tally.read = count

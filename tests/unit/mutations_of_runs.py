@@ -1,0 +1,128 @@
+# ruff: noqa: F821 - names are those of the modules that are mutated
+"""A run from its begin to its end, as if nothing could go wrong on the way."""
+
+from __future__ import annotations
+
+from tests.support.mutations import Mutations
+
+RUNS = Mutations()
+
+_RUN = "test_run.py::"
+
+
+@RUNS.instead_of(
+    "runs.run:Run._read", _RUN + "test_a_source_that_does_not_end_in_time_ends_the_run_and_nothing_is_sent"
+)
+def sources_may_take_any_time(original, self, source, resource, preparer):
+    self._clock = lambda: 0.0
+    original(self, source, resource, preparer)
+
+
+@RUNS.instead_of(
+    "runs.run:Run._read", _RUN + "test_a_source_that_breaks_ends_the_run_and_nothing_is_sent[error1-try_again]"
+)
+def a_source_that_breaks_has_ended(original, self, source, resource, preparer):
+    try:
+        original(self, source, resource, preparer)
+    except OSError:
+        preparer.finish()
+
+
+@RUNS.instead_of("runs.run:Run._is_to_stop", _RUN + "test_a_time_limit_ends_the_reading")
+def nobody_looks_at_the_clock_while_rows_are_read(original, self):
+    return self._ending.stop is not None
+
+
+@RUNS.instead_of("runs.run:Run._is_to_stop", _RUN + "test_a_kill_while_rows_are_read_ends_the_run_after_the_batch")
+def a_kill_is_not_noticed_while_rows_are_read(original, self):
+    return False
+
+
+@RUNS.instead_of("runs.run:Run.kill", _RUN + "test_a_kill_while_rows_are_read_ends_the_run_after_the_batch")
+def a_kill_does_not_reach_the_run(original, self):
+    return self.report.progress.counts_at_stop()
+
+
+RUNS.value(
+    "columns are not checked with the first batch",
+    "runs.columns:SourceColumns.look_at",
+    "lambda self, columns, batch: None",
+    _RUN + "test_a_column_that_is_missing_ends_the_run_with_the_first_batch",
+)
+RUNS.value(
+    "a mapping is not checked where there is no row",
+    "runs.columns:SourceColumns.end",
+    "lambda self: None",
+    _RUN + "test_a_mapping_is_checked_though_there_is_no_row",
+)
+
+
+@RUNS.instead_of(
+    "runs.run:Run._begin",
+    _RUN + "test_another_run_is_waited_for_without_a_worker_and_without_a_look_at_the_source",
+)
+def another_run_is_not_waited_for(original, self):
+    self.sink.open(self._is_to_stop)
+
+
+@RUNS.instead_of("runs.run:Run._defer_for", _RUN + "test_a_time_limit_counts_for_the_wait_for_another_run")
+def a_wait_for_another_run_takes_no_time(original, self, claim):
+    self._ending.stop_for(Stop(StopKind.DEFERRED))
+    self._wait_for_another = Deferral(claim.look_again_at, None)
+
+
+@RUNS.instead_of("runs.run:Run._work", _RUN + "test_what_earlier_runs_left_is_settled_before_the_source_is_opened")
+def earlier_runs_have_left_nothing(original, self, open_source):
+    self._earlier = None
+    original(self, open_source)
+
+
+@RUNS.instead_of(
+    "runs.ending:Ending.fail_by", _RUN + "test_what_earlier_runs_left_is_settled_before_the_source_is_opened"
+)
+def what_earlier_runs_left_does_not_matter(original, self, trouble, scope=None):
+    return None
+
+
+@RUNS.instead_of("runs.run:Run._work", _RUN + "test_who_comes_back_to_a_whole_plan_reads_nothing")
+def every_process_reads_the_source(original, self, open_source):
+    self._plan_and_deliver(open_source)
+
+
+@RUNS.instead_of(
+    "runs.run:Run._work",
+    _RUN + "test_who_comes_back_to_a_plan_that_is_gone_reads_the_source_and_sends_what_is_left",
+)
+def a_plan_that_is_gone_was_delivered(original, self, open_source):
+    if not self.sink._comes_back:
+        original(self, open_source)
+
+
+@RUNS.instead_of("runs.run:Run._with_definitions", _RUN + "test_a_run_whose_definitions_cannot_be_had_reads_nothing")
+def definitions_are_not_asked_for(original, self):
+    return self._resource
+
+
+@RUNS.instead_of("runs.run:Run._plan_and_deliver", _RUN + "test_a_run_whose_definitions_cannot_be_had_reads_nothing")
+def rows_are_read_without_definitions(original, self, open_source):
+    open_source()
+    original(self, open_source)
+
+
+@RUNS.instead_of("runs.ending:Ending.break_off", _RUN + "test_a_source_that_breaks_ends_the_run_and_nothing_is_sent")
+def every_exception_may_pass(original, self, error):
+    original(self, OSError())
+
+
+@RUNS.instead_of("runs.run:Run.run", _RUN + "test_a_source_without_rows_is_warned_about")
+def a_source_without_rows_is_usual(original, self, open_source, before_end):
+    self.report.log.warning = lambda *_: None
+    original(self, open_source, before_end)
+
+
+@RUNS.instead_of(
+    "delivery.request_sink:RequestSink.log_end",
+    _RUN + "test_a_source_that_breaks_ends_the_run_and_nothing_is_sent",
+)
+def a_failed_run_logs_no_end(original, self, how, notes, reasons_in_exception):
+    return None
