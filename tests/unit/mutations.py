@@ -16,6 +16,7 @@ from tests.unit.mutations_of_planning import PLANNING
 from tests.unit.mutations_of_stored import STORED
 from tests.unit.mutations_of_rules import RULES
 from tests.unit.mutations_of_runs import RUNS
+from tests.unit.mutations_of_sink import SINK
 
 POLICY = Mutations()
 
@@ -157,4 +158,4 @@ for _kind, _verdict in VERDICTS.items():
         "test_stop_verdicts.py::test_how_a_run_ends_that_stopped_early",
     )
 
-MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES, *IMPORTS, *RUNS]
+MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES, *IMPORTS, *RUNS, *SINK]
