@@ -13,10 +13,10 @@ from tests.unit.mutations_of_delivery import DELIVERY
 from tests.unit.mutations_of_imports import IMPORTS
 from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
-from tests.unit.mutations_of_stored import STORED
 from tests.unit.mutations_of_rules import RULES
 from tests.unit.mutations_of_runs import RUNS
 from tests.unit.mutations_of_sink import SINK
+from tests.unit.mutations_of_stored import STORED
 
 POLICY = Mutations()
 
@@ -158,4 +158,7 @@ for _kind, _verdict in VERDICTS.items():
         "test_stop_verdicts.py::test_how_a_run_ends_that_stopped_early",
     )
 
-MUTATIONS: list[Mutation] = [*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *COMPARISON, *RULES, *IMPORTS, *RUNS, *SINK]
+MUTATIONS: list[Mutation] = [
+    *(*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED),
+    *(*COMPARISON, *RULES, *IMPORTS, *RUNS, *SINK),
+]
