@@ -13,6 +13,7 @@ from tests.unit.mutations_of_delivery import DELIVERY
 from tests.unit.mutations_of_imports import IMPORTS
 from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
+from tests.unit.mutations_of_properties import PROPERTIES
 from tests.unit.mutations_of_rules import RULES
 from tests.unit.mutations_of_runs import RUNS
 from tests.unit.mutations_of_sink import SINK
@@ -160,5 +161,5 @@ for _kind, _verdict in VERDICTS.items():
 
 MUTATIONS: list[Mutation] = [
     *(*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED),
-    *(*COMPARISON, *RULES, *IMPORTS, *RUNS, *SINK),
+    *(*COMPARISON, *PROPERTIES, *RULES, *IMPORTS, *RUNS, *SINK),
 ]

@@ -253,7 +253,7 @@ def nobody_knows_how_many_rows_had_no_key(original, self, connection):
     _PREPARE + "test_another_row_for_the_same_patch_is_unchanged_and_from_then_on_at_a_glance",
 )
 def what_connectif_holds_is_sent_for_another_row(original, self, seen, patch):
-    return original(self, seen._replace(line=seen.line and seen.line._replace(patch_digest=_ANOTHER)), patch)
+    return original(self, seen._replace(line=seen.line and seen.line._replace(properties=b"")), patch)
 
 
 @COMPARISON.instead_of(
@@ -319,17 +319,19 @@ COMPARISON.value(
 )
 
 
-@COMPARISON.instead_of(
-    "runs.comparison:Comparison.patch_digest", _PREPARE + "test_what_another_host_has_acknowledged_is_sent"
+COMPARISON.value(
+    "what one host holds another holds too",
+    "journal.differences:Differences.__init__",
+    "lambda self, resource, mapping, way, secret, *, sends_all: "
+    'original(self, resource, mapping, "", secret, sends_all=sends_all)',
+    _PREPARE + "test_what_another_host_has_acknowledged_is_sent",
 )
-def what_one_host_holds_another_holds_too(original, self, properties, key):
-    return patch_digest(properties, "", key)
 
 
 @COMPARISON.instead_of(
-    "runs.comparison:Comparison._is_of_before", _PREPARE + "test_a_line_of_an_earlier_version_is_believed"
+    "journal.differences:Differences._is_sent_before", _PREPARE + "test_a_line_of_an_earlier_version_is_believed"
 )
-def lines_of_earlier_versions_are_not_believed(original, self, key, line, patch):
+def lines_of_earlier_versions_are_not_believed(original, self, whole, contact, digest):
     return False
 
 

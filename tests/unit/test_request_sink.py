@@ -96,7 +96,7 @@ class Delivery:
 
     def deliver(self, count: int) -> None:
         self.report.tally.read = count
-        with PendingChanges(CONTACTS, lambda properties, key: "merged") as changes:
+        with PendingChanges(CONTACTS) as changes:
             changes.add(PendingChange(patch(n), f"user{n:02}@example.com") for n in range(1, count + 1))
             self.sink.deliver(changes, CONTACTS)
             self.close()
@@ -267,7 +267,7 @@ def test_the_age_of_a_plan_counts_over_its_deferrals(parked: Callable[..., Deliv
 def test_a_kill_after_the_decision_to_defer_is_no_deferral(new_journal: OpenJournal, path: Path) -> None:
     run = Delivery(new_journal(), window=5)
     run.report.tally.read = 20
-    with PendingChanges(CONTACTS, lambda properties, key: "merged") as changes:
+    with PendingChanges(CONTACTS) as changes:
         changes.add(PendingChange(patch(n), f"user{n:02}@example.com") for n in range(1, 21))
         run.sink.deliver(changes, CONTACTS)
         assert run.sink.deferral is not None
