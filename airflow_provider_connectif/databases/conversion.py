@@ -2,6 +2,7 @@
 
 A driver converts values while rows are fetched. Where it fails, its error quotes the value, and the rows behind it are
 lost. So drivers that can be told how to convert are told here to hand over a marker instead, and the row is invalid.
+psycopg 3 is not asked to convert while rows are fetched: see :mod:`airflow_provider_connectif.databases.raw_rows`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,7 @@ from typing import Any
 from airflow_provider_connectif.contacts.rules.numbers import single
 from airflow_provider_connectif.records.values import UnreadableValue
 
-# Types whose conversion cannot fail, by PostgreSQL's names; all others are converted with care, which costs time.
-_TEXTS = ("bpchar", "name", "text", "varchar")
-_SAFE_POSTGRES_TYPES = frozenset(
-    ("bool", "bytea", "float4", "float8", "int2", "int4", "int8", "numeric", "oid", "uuid", *_TEXTS)
-)
-# The same by object id, for psycopg2, which knows no names.
+# Types whose conversion cannot fail, by object id; all others are converted with care, which costs time.
 _SAFE_POSTGRES_OIDS = frozenset((16, 17, 19, 20, 21, 23, 25, 26, 700, 701, 1042, 1043, 1700))
 _FLOAT4_OID = 700
 # psycopg2 makes the last day of the year 9999 of infinity: another value, not a failure.
@@ -29,94 +25,14 @@ _RULE = "cannot be read as {kind} (out of range, infinite or malformed): cast it
 _ARTICLES: Mapping[bool, str] = {True: "an", False: "a"}
 
 
-def _unreadable(text: str, kind: str) -> UnreadableValue:
+def unreadable(text: str, kind: str) -> UnreadableValue:
+    """The marker for a text of the database, and the type that it is of."""
     return UnreadableValue(text, _RULE.format(kind=f"{_ARTICLES[kind[:1] in 'aeiou']} {kind}"))
 
 
-def _text_of(data: Any) -> str:
-    raw = data if isinstance(data, str) else bytes(data).decode("utf-8", "surrogateescape")
-    return str(raw)
-
-
-def keep_unreadable_of_psycopg(connection: Any) -> None:
-    """Tell a connection to hand over :class:`UnreadableValue` where it cannot convert a value.
-
-    Its server-side cursors convert rows as fast as they can, and once more with care where that fails.
-    """
-    connection.server_cursor_factory = _twice_converting(connection.server_cursor_factory)
-    _load_singles(connection.adapters)
-
-
 @functools.cache
-def _twice_converting(cursor_class: Any) -> Any:
-    from psycopg.adapt import Transformer
-
-    class TwiceConvertingCursor(cursor_class):  # type: ignore[misc]
-        _careful: Any = None
-
-        def fetchmany(self, size: int = 0) -> Any:
-            before = self.pgresult
-            try:
-                return super().fetchmany(size)
-            except Exception:  # an author may have registered a loader that raises anything
-                if self.pgresult is None or self.pgresult is before:
-                    raise  # no rows came, so it is not their conversion that failed
-            if self._careful is None:
-                self._careful = self.connection.cursor()
-                _load_with_care(self.connection, self._careful.adapters)
-            transformer = Transformer(self._careful)
-            transformer.set_pgresult(self.pgresult)
-            return transformer.load_rows(0, self.pgresult.ntuples, self.row_factory(self))
-
-    return TwiceConvertingCursor
-
-
-def _load_singles(adapters: Any) -> None:
-    from psycopg.pq import Format
-
-    loader = adapters.get_loader(_FLOAT4_OID, Format.TEXT)
-    if loader is not None and loader.__module__.partition(".")[0] in ("psycopg", "psycopg_binary"):
-        adapters.register_loader(_FLOAT4_OID, _single_loader())
-
-
-def _load_with_care(connection: Any, adapters: Any) -> None:
-    from psycopg.pq import Format
-
-    # A database without an encoding holds any bytes as text.
-    is_text_safe = connection.info.parameter_status("server_encoding") != "SQL_ASCII"
-    for info in tuple(adapters.types):
-        for oid in (info.oid, info.array_oid):
-            loader = adapters.get_loader(oid, Format.TEXT) if oid else None
-            is_own = loader is not None and loader.__module__.partition(".")[0] not in ("psycopg", "psycopg_binary")
-            is_safe = info.name in _SAFE_POSTGRES_TYPES and (is_text_safe or info.name not in _TEXTS)
-            if loader is None or (is_safe and oid == info.oid and not is_own):
-                continue
-            kind = info.name if oid == info.oid else f"{info.name} array"
-            adapters.register_loader(oid, _careful_loader(loader, kind))
-
-
-@functools.cache
-def _careful_loader(loader: Any, kind: str) -> Any:
-    from psycopg.adapt import Loader
-
-    class CarefulLoader(Loader):
-        def __init__(self, oid: int, context: Any = None) -> None:
-            super().__init__(oid, context)
-            self._load = loader(oid, context).load
-
-        def load(self, data: Any) -> Any:
-            try:
-                value = self._load(data)
-            except Exception:  # noqa: BLE001 - an author may have registered the loader, and it may raise anything
-                return _unreadable(_text_of(data), kind)
-            # The items of an array are loaded by loaders like this one.
-            return _unreadable(_text_of(data), kind) if _holds_unreadable(value) else value
-
-    return CarefulLoader
-
-
-@functools.cache
-def _single_loader() -> Any:
+def single_loader() -> Any:
+    """A loader of psycopg for real numbers of four bytes."""
     from psycopg.types.numeric import FloatLoader
 
     class SingleLoader(FloatLoader):
@@ -159,13 +75,13 @@ def _careful_caster(caster: Any, kind: str) -> Callable[[str | None, Any], Any]:
         if text is None:
             return None
         if text in _INFINITE:
-            return _unreadable(text, kind)
+            return unreadable(text, kind)
         try:
             value = caster(text, cursor)
         except Exception:  # noqa: BLE001 - an author may have registered the caster, and it may raise anything
-            return _unreadable(text, kind)
+            return unreadable(text, kind)
         is_lost = _holds_unreadable(value) or (any(word in text for word in _INFINITE) and _is_of_dates(value))
-        return _unreadable(text, kind) if is_lost else value
+        return unreadable(text, kind) if is_lost else value
 
     return cast
 

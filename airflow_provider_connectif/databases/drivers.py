@@ -15,11 +15,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.databases.conversion import (
-    keep_unreadable_of_psycopg,
-    keep_unreadable_of_psycopg2,
-    keep_unreadable_of_sqlite,
-)
+from airflow_provider_connectif.databases.conversion import keep_unreadable_of_psycopg2, keep_unreadable_of_sqlite
 from airflow_provider_connectif.databases.error_rules import (
     LIBPQ_ERRORS,
     MYSQL_ERRORS,
@@ -28,6 +24,8 @@ from airflow_provider_connectif.databases.error_rules import (
     ErrorRules,
     is_of_a_database,
 )
+from airflow_provider_connectif.databases.fetched_rows import RowForm, form_of_values
+from airflow_provider_connectif.databases.raw_rows import form_of_rows, raw_cursor
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -136,6 +134,7 @@ class Driver:
 
     :param package: as it stands in the names of the modules of its connections and errors.
     :param streaming_cursor: opens a cursor that leaves the result on the server; plain ones may fetch it whole.
+    :param row_form: the form of the rows that such a cursor fetches.
     :param interrupt: ends the query that a connection runs; from another thread, or in a signal handler.
     :param keep_unreadable_values: tells a connection to hand over :class:`UnreadableValue` where it cannot convert.
     :param errors: which errors are final, and which words may be shown.
@@ -147,6 +146,7 @@ class Driver:
 
     package: str = ""
     streaming_cursor: Callable[[Any], Any] = _plain_cursor
+    row_form: Callable[[Any], RowForm] = form_of_values
     interrupt: Callable[[Any], None] = _interrupt_if_possible
     keep_unreadable_values: Callable[[Any], None] = _values_as_they_are
     errors: ErrorRules = OTHER_ERRORS
@@ -162,9 +162,9 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
         for driver in (
             Driver(
                 "psycopg",
-                streaming_cursor=_named_cursor,
+                streaming_cursor=raw_cursor,
+                row_form=form_of_rows,
                 interrupt=partial(_interrupt, "cancel"),
-                keep_unreadable_values=keep_unreadable_of_psycopg,
                 errors=LIBPQ_ERRORS,
                 broken_setting=_missing_root_certificate,
                 journal_engine=_libpq_engine,

@@ -6,13 +6,15 @@ import math
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_connectif.databases.drivers import driver_of
 from airflow_provider_connectif.databases.error_rules import is_of_a_database
+from airflow_provider_connectif.databases.fetched_rows import VALUES, RowForm
 from airflow_provider_connectif.databases.read_errors import (
     ReadError,
     connection_error,
@@ -23,21 +25,21 @@ from airflow_provider_connectif.databases.read_errors import (
 from airflow_provider_connectif.databases.sources import BATCH_ROWS, RowsError
 from airflow_provider_connectif.databases.statements import without_semicolon
 from airflow_provider_connectif.records.outcomes import SourceError
-from airflow_provider_connectif.records.rows import (
-    BATCH_BYTES,
-    RowBatch,
-    weight_of_row,
-    weight_of_rows,
-    without_mark,
-    without_marks,
-)
+from airflow_provider_connectif.records.rows import BATCH_BYTES, without_mark
 
-_ROWS_AT_ONCE = 250  # of one fetch: how large its rows are is known afterwards
+_ROWS_AT_ONCE = 500  # of one fetch: how large its rows are is known afterwards
 _FIRST_ROWS = 50
 _BYTES_MEANWHILE = 128 * 1024  # of one fetch: less would not let a server write on whose buffers are full
 _POLL_S = 0.25  # how soon a stop, and the end of the time, is noticed
 _INTERRUPT_S = 2.0  # how long a query that took too long has to end, and its connection to be closed
 _END = object()
+
+
+class _Fetched(NamedTuple):
+    """Rows of one fetch, and about how many bytes they take."""
+
+    rows: Sequence[Any]
+    weight: int
 
 
 class _Handover:
@@ -121,8 +123,9 @@ class SqlSource:
         self.rows_read = 0
         self._connection: Any = None
         self._cursor: Any = None
+        self._form: RowForm = VALUES
         self._is_at_end = False
-        self._rows_ahead: list[Any] = []
+        self._ahead: deque[_Fetched] = deque()
         self._weight_ahead = 0
         self._row_weight = 0  # about; known once there is a batch
         self._fault_ahead: ReadError | None = None
@@ -218,46 +221,55 @@ class SqlSource:
         if not self._row_weight or self._weight_ahead >= BATCH_BYTES or self._fault_ahead is not None:
             return
         try:
-            rows = self._fetch(_rows_in(_BYTES_MEANWHILE, self._row_weight, 1), len(self._rows_ahead))
+            fetched = self._fetch(
+                _rows_in(_BYTES_MEANWHILE, self._row_weight, 1), sum(len(a.rows) for a in self._ahead)
+            )
         except ReadError as fault:
             self._fault_ahead = fault  # raised once the rows before it are handed over
             return
-        self._rows_ahead += rows
-        self._weight_ahead += _weight_of_rows(rows)
+        if fetched.rows:
+            self._ahead.append(fetched)
+            self._weight_ahead += fetched.weight
 
-    def _next_rows(self, rows: int, before: int = 0) -> Sequence[Any]:
+    def _next(self, rows: int, before: int = 0) -> _Fetched:
         """Rows that were fetched ahead, or else newly fetched ones; none at the end.
 
         :param before: how many rows the batch has already.
         """
-        if self._rows_ahead:
-            taken, self._rows_ahead = self._rows_ahead[:rows], self._rows_ahead[rows:]
-            self._weight_ahead -= _weight_of_rows(taken)
-            return taken
-        if self._fault_ahead is not None:
-            raise self._fault_ahead
-        return self._fetch(rows, before)
+        if not self._ahead:
+            if self._fault_ahead is not None:
+                raise self._fault_ahead
+            return self._fetch(rows, before)
+        fetched = self._ahead.popleft()
+        if len(fetched.rows) > rows:
+            self._ahead.appendleft(self._weighed(fetched.rows[rows:]))
+            fetched = _Fetched(fetched.rows[:rows], fetched.weight - self._ahead[0].weight)
+        self._weight_ahead -= fetched.weight
+        return fetched
 
-    def _fetch(self, rows: int, before: int) -> Sequence[Any]:
+    def _fetch(self, rows: int, before: int) -> _Fetched:
         if self._is_at_end:
-            return ()
+            return _Fetched((), 0)
         try:
             fetched: Sequence[Any] = self._cursor.fetchmany(rows)
             self._is_at_end = not fetched
-            return fetched
+            return self._weighed(fetched)
         except MemoryError:
             raise  # it is the worker's, and says nothing of a row
         except Exception as error:  # noqa: BLE001 - a driver's converters may be anybody's, and raise anything
             fault = fetch_error(error, self.conn_id, self.rows_read, self.rows_read + before, rows)
         raise fault
 
+    def _weighed(self, rows: Sequence[Any]) -> _Fetched:
+        return _Fetched(rows, self._form.weight_of(rows))
+
     def _batches(self) -> Iterator[Sequence[Mapping[str, Any]]]:
         with closing(driver_of(self._connection).streaming_cursor(self._connection)) as cursor:
             if self._is_cancelled:  # before there was a query to interrupt
                 return
             self._execute(cursor)
-            self._cursor = cursor
-            rows = self._next_rows(_FIRST_ROWS)
+            self._cursor, self._form = cursor, driver_of(self._connection).row_form(cursor)
+            fetched = self._next(_FIRST_ROWS)
             # psycopg2's server-side cursor knows its columns only after the first fetch.
             if cursor.description is None:
                 raise RowsError("the SQL statement returns no rows: sql must be one SELECT")
@@ -265,21 +277,20 @@ class SqlSource:
             names[:1] = [without_mark(name) for name in names[:1]]
             self.columns = names
             yield []  # an empty result has columns too, and they are checked with the first batch
-            while rows:
-                batch = [*rows]
-                weight, weighed = _weight_of_rows(rows), len(rows)
-                while rows and len(batch) < BATCH_ROWS and weight < BATCH_BYTES:
-                    at_once = min(BATCH_ROWS - len(batch), _rows_in(BATCH_BYTES - weight, weight, weighed))
-                    rows = self._next_rows(at_once, len(batch))
-                    batch += rows
-                    weight, weighed = weight + _weight_of_rows(rows), weighed + len(rows)
+            while fetched.rows:
+                batch, weight = [*fetched.rows], fetched.weight
+                while fetched.rows and len(batch) < BATCH_ROWS and weight < BATCH_BYTES:
+                    at_once = min(BATCH_ROWS - len(batch), _rows_in(BATCH_BYTES - weight, weight, len(batch)))
+                    fetched = self._next(at_once, len(batch))
+                    batch += fetched.rows
+                    weight += fetched.weight
                 self.rows_read += len(batch)
-                self._row_weight = max(1, weight // weighed)
-                # Some connections ask their driver for rows that are mappings already.
-                yield without_marks(batch) if isinstance(batch[0], Mapping) else RowBatch(names, batch)
+                self._row_weight = max(1, weight // len(batch))
+                at_once = _rows_in(BATCH_BYTES, weight, len(batch))
+                yield self._form.batch_of(names, batch)
                 batch = []
-                if rows:
-                    rows = self._next_rows(_rows_in(BATCH_BYTES, weight, weighed))
+                if fetched.rows:
+                    fetched = self._next(at_once)
 
     def cancel(self) -> None:
         """Interrupt a query that runs, where the driver can; may be called from a signal handler."""
@@ -287,13 +298,6 @@ class SqlSource:
         connection = self._connection
         if connection is not None:
             driver_of(connection).interrupt(connection)
-
-
-def _weight_of_rows(rows: Sequence[Any]) -> int:
-    """About how many bytes fetched rows take."""
-    if rows and isinstance(rows[0], Mapping):
-        return sum(map(weight_of_row, rows))
-    return weight_of_rows(rows)
 
 
 def _rows_in(room: int, weight: int, rows: int) -> int:

@@ -10,7 +10,8 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
-from airflow_provider_connectif.records.rows import Row, RowBatch
+from airflow_provider_connectif.records.raw_rows import RawBatch
+from airflow_provider_connectif.records.rows import Batch, Row, RowBatch
 
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
 
@@ -61,27 +62,38 @@ class RowDigester:
     """Digests the columns of a row that a mapping uses, and its key, before any of their values is looked at closely.
 
     Two rows of the same digest are sent alike. The reverse need not hold: a driver that hands over the same value
-    in another type changes the digest, and then the patch decides.
+    in another type changes the digest, and then the patch decides. So does a source whose rows come as texts of its
+    database, as those of PostgreSQL: the digests of its batches are not those of its rows one by one.
 
     :param mapping: with the definitions that the run checks against.
     :param way: as of :func:`mapping_digest`.
     """
 
     def __init__(self, mapping: Mapped, way: str = "") -> None:
-        self._seed = hashlib.blake2b(key=bytes.fromhex(mapping_digest(mapping, way)), digest_size=_SIZE)
+        key = bytes.fromhex(mapping_digest(mapping, way))
+        self._seed = hashlib.blake2b(key=key, digest_size=_SIZE)
+        self._seed_of_texts = hashlib.blake2b(key=key, digest_size=_SIZE, person=b"texts")
         self._columns = mapping.columns
 
     def __call__(self, row: Row) -> str:
-        """The digest of one row.
+        """The digest of one row's values.
 
         :raises Exception: whatever a value's class raises when it is asked for its text.
         """
         if self._columns is None:
-            return self._digest(f"{tuple(row)}{tuple(row.values())}")
-        return self._digest(repr(tuple([row.get(column, ...) for column in self._columns])))
+            return _digest(self._seed, f"{tuple(row)}{tuple(row.values())}".encode("utf-8", "surrogatepass"))
+        values = tuple([row.get(column, ...) for column in self._columns])
+        return _digest(self._seed, repr(values).encode("utf-8", "surrogatepass"))
 
-    def of_batch(self, batch: RowBatch) -> list[str]:
-        """The digests of a batch, equal to those of its rows one by one."""
+    def of_batch(self, batch: Batch) -> list[str]:
+        """The digests of a batch: of its texts, if it has some that always become the same values, or else of those.
+
+        :raises Exception: as for one row.
+        """
+        if isinstance(batch, RawBatch) and batch.converted.types is not None:
+            return self._of_texts(batch, batch.converted.types)
+        if not isinstance(batch, RowBatch):
+            return [self(row) for row in batch]
         texts: Iterable[str]
         if self._columns is None:
             names = repr(batch.columns)
@@ -89,17 +101,37 @@ class RowDigester:
         else:
             pick = _picker([batch.position(column) for column in self._columns])
             texts = map(repr, map(pick, batch.values))
-        seeded, digests = self._seed.copy, []
-        for text in texts:  # a call for each row would cost a fifth of the digest
+        return [_digest(self._seed, text.encode("utf-8", "surrogatepass")) for text in texts]
+
+    def _of_texts(self, batch: RawBatch, types: Sequence[int]) -> list[str]:
+        names = batch.columns if self._columns is None else self._columns
+        places = {name: place for name in names if (place := batch.position(name)) is not None}
+        pick = _picker(list(places.values()))
+        seed = self._seed_of_texts.copy()
+        # What decides which values the texts are. Its form ends with the only NUL in it.
+        seed.update(f"{[(name, types[place]) for name, place in places.items()]}{batch.converted.settings}\0".encode())
+        seeded, join, digests = seed.copy, b"\0".join, []
+        for texts in map(pick, batch.texts):  # a call for each row would cost a fifth of the digest
             digest = seeded()
-            digest.update(text.encode("utf-8", "surrogatepass"))
+            digest.update(join(texts) if all(texts) else _with_nulls(texts))
             digests.append(digest.hexdigest())
         return digests
 
-    def _digest(self, text: str) -> str:
-        digest = self._seed.copy()
-        digest.update(text.encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
+
+def _digest(seed: Any, text: bytes) -> str:
+    digest = seed.copy()
+    digest.update(text)
+    return str(digest.hexdigest())
+
+
+def _with_nulls(texts: Sequence[bytes | None]) -> bytes:
+    """Texts in one, which is another one for all others; behind two separators follow the places of NULLs, if any.
+
+    No text has a NUL byte, so that the separators say how many texts there are.
+    """
+    joined = b"\0".join([text or b"" for text in texts])
+    nulls = [place for place, text in enumerate(texts) if text is None]
+    return joined + f"\0\0{nulls}".encode() if nulls else joined
 
 
 def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ...]]:

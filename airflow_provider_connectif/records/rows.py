@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, datetime, time, timedelta
@@ -114,19 +115,39 @@ class InvalidRow(Exception):
         self.reasons = tuple(reasons)
 
 
-class RowBatch(Sequence[Row]):
+class Batch(Sequence[Row]):
+    """Rows of one result, which have the same columns.
+
+    :param columns: their names; where one stands twice, the last one counts, as in a mapping.
+    """
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+
+    def position(self, column: str) -> int | None:
+        """Where a column's value stands in each row, ``None`` where there is no such column."""
+        return len(self.columns) - 1 - self.columns[::-1].index(column) if column in self.columns else None
+
+    @abstractmethod
+    def values_at(self, position: int) -> list[Any]:
+        """The values of one column."""
+
+
+class RowBatch(Batch):
     """Rows of one result: the columns once, and a tuple of values a row.
 
     A row becomes a mapping only when somebody looks at it: of a million rows that did not change, nobody does.
 
-    :param columns: their names; where one stands twice, the last one counts, as in a mapping.
+    :param columns: as of :class:`Batch`.
     :param values: as the driver gave them, one sequence a row.
     """
 
-    __slots__ = ("columns", "values")
+    __slots__ = ("values",)
 
     def __init__(self, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
-        self.columns = tuple(columns)
+        super().__init__(columns)
         self.values = values
 
     def __len__(self) -> int:
@@ -143,6 +164,6 @@ class RowBatch(Sequence[Row]):
             return RowBatch(self.columns, self.values[index])
         return dict(zip(self.columns, self.values[index], strict=True))
 
-    def position(self, column: str) -> int | None:
-        """Where a column's value stands in each row, ``None`` where there is no such column."""
-        return len(self.columns) - 1 - self.columns[::-1].index(column) if column in self.columns else None
+    def values_at(self, position: int) -> list[Any]:
+        """The values of one column."""
+        return [row[position] for row in self.values]

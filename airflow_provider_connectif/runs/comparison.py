@@ -15,8 +15,9 @@ from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.records.rows import Row, RowBatch
+from airflow_provider_connectif.records.rows import Batch, Row
 from airflow_provider_connectif.reporting.summary import Tally
 
 if TYPE_CHECKING:
@@ -100,8 +101,31 @@ class Comparison:
             elif key not in lines:
                 continue
             line = lines.get(key) if key is not None else None
-            seen.append(Seen(place, key, digests[place] if key is not None else "", line, key in held))
+            digest = digests[place]
+            if key is None:
+                digest = ""
+            elif line is not None and isinstance(batch, RawBatch):
+                digest = self._known_digest(batch[place], digest, key, line, is_settled=key not in held)
+            seen.append(Seen(place, key, digest, line, key in held))
         return seen
+
+    def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
+        """The digest by which a line knows a row: that of its values, where an earlier version has written it.
+
+        An acknowledged row gets its new digest, so that it is unchanged at a glance on the next night.
+
+        :param is_settled: no other row of the key is to be sent.
+        """
+        known = (line.row_digest, line.refused_digest, line.invalid_digest)
+        if digest in known or not any(known):
+            return digest
+        of_values = self._row_digest(row)
+        if of_values not in known:
+            return digest
+        is_acknowledged = of_values == line.row_digest and line.state == ACKNOWLEDGED and line.refused_digest is None
+        if is_acknowledged and is_settled and line.patch_digest is not None and not self._full_refresh:
+            self._journal.confirm(key, Digests(digest, line.patch_digest, self._mapping_digest))
+        return of_values
 
     def outcome(self, seen: Seen) -> Outcome | None:
         """What is known of a row before any of its values is looked at closely."""
@@ -185,15 +209,15 @@ class Comparison:
         """Keys in the form of the journal, by their looks alone; ``None`` for those that need a closer one."""
         column = self._resource.key_column
         values: list[Any]
-        if isinstance(batch, RowBatch):
+        if isinstance(batch, Batch):
             position = batch.position(column)
-            values = [None] * len(batch) if position is None else [row[position] for row in batch.values]
+            values = [None] * len(batch) if position is None else batch.values_at(position)
         else:
             values = [row.get(column) if isinstance(row, Mapping) else None for row in batch]
         return self._resource.keys_at_a_glance(values)
 
     def _row_digests(self, batch: Sequence[Row]) -> list[str]:
-        if isinstance(batch, RowBatch):
+        if isinstance(batch, Batch):
             try:
                 return self._digester.of_batch(batch)
             except Exception:  # noqa: BLE001 - a value of any class may raise anything; one by one, the row is found

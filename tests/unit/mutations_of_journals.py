@@ -301,3 +301,38 @@ JOURNALS.value(
     "{}",
     "test_stop_verdicts.py::test_a_response_that_ends_a_run_says_what_to_mend",
 )
+
+
+# The digests of rows that are texts of a database
+
+_TEXTS = "test_raw_rows.py::"
+_SHARED = _TEXTS + "test_rows_of_other_texts_never_share_a_digest"
+
+JOURNALS.value(
+    "a NULL is an empty text",
+    "journal.digests:_with_nulls",
+    'lambda texts: b"\\0".join([text or b"" for text in texts])',
+    _SHARED,
+)
+JOURNALS.value(
+    "the places of NULLs run into the texts",
+    "journal.digests:_with_nulls",
+    'lambda texts: original(texts).replace(b"\\0\\0[", b"[")',
+    _SHARED,
+)
+
+
+@JOURNALS.instead_of(
+    "journal.digests:RowDigester._of_texts",
+    _TEXTS + "test_what_makes_another_value_of_the_same_text_makes_another_digest",
+)
+def the_type_of_a_text_does_not_matter(original, self, batch, types):
+    return original(self, batch, [0] * len(types))
+
+
+@JOURNALS.instead_of(
+    "journal.digests:RowDigester.of_batch",
+    _TEXTS + "test_where_an_author_s_code_converts_the_values_are_digested",
+)
+def what_an_author_converts_is_compared_as_text(original, self, batch):
+    return self._of_texts(batch, batch.converted.types or [0] * len(batch.columns))

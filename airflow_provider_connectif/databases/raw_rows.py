@@ -1,0 +1,178 @@
+"""Rows of PostgreSQL as its texts, by psycopg 3: a row is converted when somebody looks at it.
+
+Of a million rows that did not change nobody looks at one: their texts say that they did not change. Conversion takes
+longer than everything else that such a row needs. It also fails, where a value is beyond Python's range; its error
+quotes the value. So it is done row by row, and where it fails value by value.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any
+
+from airflow_provider_connectif.databases.conversion import single_loader, unreadable
+from airflow_provider_connectif.databases.fetched_rows import VALUES, RowForm
+from airflow_provider_connectif.records.raw_rows import RawBatch, RawValues
+from airflow_provider_connectif.records.rows import Row
+
+_FLOAT4_OID, _BYTEA_OID = 700, 17
+_EMPTY_BYTES = 33  # of an empty text in memory
+_PACKAGES = ("psycopg", "psycopg_binary", "psycopg_c")
+_ARRAYS = "psycopg.types.array"  # whose classes are made as well, but load items by what their types have registered
+# What decides which value a text is, beside its type; the session's others decide only how a value is written.
+_SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone", "client_encoding")
+
+
+def raw_cursor(connection: Any) -> Any:
+    """A server-side cursor of psycopg 3 whose rows come as texts; a plain one where the connection makes its own rows.
+
+    Real numbers of four bytes are converted as :func:`airflow_provider_connectif.contacts.rules.numbers.single` does.
+    """
+    from psycopg import rows
+    from psycopg.pq import Format
+
+    loader = connection.adapters.get_loader(_FLOAT4_OID, Format.TEXT)
+    if loader is not None and _is_of_the_driver(loader):
+        connection.adapters.register_loader(_FLOAT4_OID, single_loader())
+    cursor = connection.cursor(name=f"connectif_{uuid.uuid4().hex}")
+    is_usual = connection.row_factory in (rows.tuple_row, rows.dict_row, rows.namedtuple_row)
+    return RawCursor(connection, cursor) if is_usual else cursor
+
+
+class RawCursor:
+    """Fetches rows of a server-side cursor without converting them: tuples of ``bytes`` and ``None``.
+
+    :param cursor: a named one of the connection.
+    """
+
+    def __init__(self, connection: Any, cursor: Any) -> None:
+        import psycopg
+        from psycopg.adapt import AdaptersMap, Transformer
+        from psycopg.types.string import ByteaBinaryLoader
+
+        self._cursor = cursor
+        self._fetching = psycopg.Cursor(connection)
+        # The loader that hands over bytes as they are. It is one of another format: nothing looks at what is loaded.
+        adapters = AdaptersMap()
+        adapters.register_loader(_BYTEA_OID, ByteaBinaryLoader)
+        self._loading = Transformer(SimpleNamespace(adapters=adapters, connection=connection))
+        self._values: Any = None  # known once the query was run
+
+    @property
+    def description(self) -> Any:
+        """The columns of the result, ``None`` if the statement has none."""
+        return self._cursor.description
+
+    def execute(self, *arguments: Any) -> None:
+        """Run a query, as a cursor of the driver does."""
+        from psycopg.pq import Format
+
+        self._cursor.execute(*arguments, binary=False)
+        columns = self._cursor.description or ()
+        self._loading.set_loader_types([_BYTEA_OID] * len(columns), Format.BINARY)
+        self._values = PostgresValues(self._cursor, [column.type_code for column in columns])
+
+    def fetchmany(self, size: int) -> list[tuple[bytes | None, ...]]:
+        """The next rows, none at the end."""
+        self._fetching.execute(f'fetch forward {size:d} from "{self._cursor.name}"', prepare=False, binary=False)
+        result = self._fetching.pgresult
+        self._loading.set_pgresult(result, set_loaders=False)
+        rows: list[tuple[bytes | None, ...]] = self._loading.load_rows(0, result.ntuples, tuple)  # type: ignore[union-attr]
+        return rows
+
+    def weight_of(self, rows: Sequence[Any]) -> int:
+        """About how many bytes fetched rows take."""
+        columns = len(rows[0]) if rows else 0
+        return _EMPTY_BYTES * columns * len(rows) + sum(map(len, filter(None, chain.from_iterable(rows))))
+
+    def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
+        """A batch of fetched rows."""
+        return RawBatch(columns, rows, self._values)
+
+    def close(self) -> None:
+        """Give back the result."""
+        self._fetching.close()
+        self._cursor.close()
+
+
+def form_of_rows(cursor: Any) -> RowForm:
+    """The form of the rows that a cursor of :func:`raw_cursor` fetches."""
+    return cursor if isinstance(cursor, RawCursor) else VALUES
+
+
+class PostgresValues(RawValues):
+    """Converts the texts of one result, by the loaders that are registered for its cursor.
+
+    :param cursor: that has run the query. It is not needed afterwards: rows are converted when it is closed.
+    :param oids: of the columns' types.
+    """
+
+    def __init__(self, cursor: Any, oids: Sequence[int]) -> None:
+        from psycopg.adapt import Transformer
+        from psycopg.pq import Format
+
+        self._transformer = Transformer(cursor)
+        self._transformer.set_loader_types(oids, Format.TEXT)
+        adapters, types = cursor.adapters, cursor.adapters.types
+        every = {*oids, *(info.oid for info in types), *(info.array_oid for info in types)} - {0}
+        # Some ask the connection for its time zone when they are made: those of the items of arrays and ranges, too.
+        self._loaders = {oid: self._transformer.get_loader(oid, Format.TEXT) for oid in every}
+        self._oids = oids
+        self._kinds = [_kind_of(types.get(oid), oid) for oid in oids]
+        self.types: Sequence[int] | None = None
+        if all(_is_of_the_driver(loader) for oid in every if (loader := adapters.get_loader(oid, Format.TEXT))):
+            self.types = oids
+        status = cursor.connection.info.parameter_status
+        self.settings = tuple(str(status(name)) for name in _SETTINGS)
+
+    def row(self, raw: Sequence[bytes | None]) -> Sequence[Any]:
+        """The values of a row; :class:`UnreadableValue` for those that cannot be converted."""
+        try:
+            return self._transformer.load_sequence(raw)
+        except Exception:  # noqa: BLE001 - an author may have registered a loader, and it may raise anything
+            return [self._value(text, place) for place, text in enumerate(raw)]
+
+    def column(self, rows: Iterable[Sequence[bytes | None]], position: int) -> list[Any]:
+        """The values of one column."""
+        texts = [row[position] for row in rows]
+        load = self._loaders[self._oids[position]].load
+        try:
+            return [None if text is None else load(text) for text in texts]
+        except Exception:  # noqa: BLE001 - as above
+            return [self._value(text, position) for text in texts]
+
+    def _value(self, text: bytes | None, position: int) -> Any:
+        if text is None:
+            return None
+        try:
+            return self._loaders[self._oids[position]].load(text)
+        except Exception:  # noqa: BLE001 - as above
+            return unreadable(text.decode("utf-8", "surrogateescape"), self._kinds[position])
+
+
+def _kind_of(info: Any, oid: int) -> str:
+    if info is None:
+        return "text"  # as which the driver takes a type that it does not know
+    return str(info.name) if oid == info.oid else f"{info.name} array"
+
+
+def _is_of_the_driver(loader: Any) -> bool:
+    """Whether a class of loaders is the driver's own, and nothing in it is an author's.
+
+    The driver makes classes for authors: of an enumeration, for one. Its modules do not have them by name.
+    """
+    from psycopg.types.json import JsonLoader
+
+    if loader is single_loader():
+        return True
+    module = loader.__module__
+    if module.partition(".")[0] not in _PACKAGES:
+        return False
+    is_named = getattr(sys.modules.get(module), loader.__qualname__, None) is loader
+    # A function of an author's that reads JSON everywhere stands in the driver's own class.
+    return (is_named or module == _ARRAYS) and getattr(JsonLoader, "_loads", None) is json.loads
