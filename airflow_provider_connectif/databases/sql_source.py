@@ -22,11 +22,12 @@ from airflow_provider_connectif.databases.read_errors import (
     read_error,
     statement_error,
 )
-from airflow_provider_connectif.databases.sources import BATCH_ROWS, RowsError
+from airflow_provider_connectif.databases.sources import RowsError
 from airflow_provider_connectif.databases.statements import without_semicolon
 from airflow_provider_connectif.records.outcomes import SourceError
 from airflow_provider_connectif.records.rows import BATCH_BYTES, without_mark
 
+_BATCH_ROWS = 2000  # each batch waits once for the journal's database
 _ROWS_AT_ONCE = 500  # of one fetch: how large its rows are is known afterwards
 _FIRST_ROWS = 50
 _BYTES_MEANWHILE = 128 * 1024  # of one fetch: less would not let a server write on whose buffers are full
@@ -279,8 +280,8 @@ class SqlSource:
             yield []  # an empty result has columns too, and they are checked with the first batch
             while fetched.rows:
                 batch, weight = [*fetched.rows], fetched.weight
-                while fetched.rows and len(batch) < BATCH_ROWS and weight < BATCH_BYTES:
-                    at_once = min(BATCH_ROWS - len(batch), _rows_in(BATCH_BYTES - weight, weight, len(batch)))
+                while fetched.rows and len(batch) < _BATCH_ROWS and weight < BATCH_BYTES:
+                    at_once = min(_BATCH_ROWS - len(batch), _rows_in(BATCH_BYTES - weight, weight, len(batch)))
                     fetched = self._next(at_once, len(batch))
                     batch += fetched.rows
                     weight += fetched.weight

@@ -32,8 +32,8 @@ def assert_timed_out(end: Run, strict: StrictServer, rows: str) -> None:
 # Each hangs at another place: before the first row, between rows, and where no row ever comes.
 HANGING = {
     f"select 'ana@example.com' as email, pg_sleep({HANGS_S})::text as _name": "0 rows",
-    f"""select 'user' || n || '@example.com' as email, case n when 1500 then pg_sleep({HANGS_S})::text end as _name
-        from generate_series(1, 2000) n""": "1,000 rows",
+    f"""select 'user' || n || '@example.com' as email, case n when 2500 then pg_sleep({HANGS_S})::text end as _name
+        from generate_series(1, 4000) n""": "2,000 rows",
     f"select n::text as email from generate_series(1, 9) n where pg_sleep({HANGS_S})::text = 'x'": "0 rows",
 }
 

@@ -155,7 +155,7 @@ def test_a_converter_s_error_is_not_quoted(
     assert "Bartholomew" not in everything_shown(end, capfd)
     if issubclass(error, (ValueError, ArithmeticError)):
         assert end.state == "failed"
-        assert "in one of the rows 1,001 to 1,500. Cast" in str(end.error)
+        assert "in one of the rows 1,051 to 1,550. Cast" in str(end.error)
 
 
 # A text that is no query for a search has the SQLSTATE of a syntax error, and its words quote the row.
