@@ -13,7 +13,7 @@ from airflow_provider_connectif.journal.digests import RowDigester, mapping_dige
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
-from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.resource import Resource
@@ -124,7 +124,8 @@ class Comparison:
             return digest
         is_acknowledged = of_values == line.row_digest and line.state == ACKNOWLEDGED and line.refused_digest is None
         if is_acknowledged and is_settled and line.patch_digest is not None and not self._full_refresh:
-            self._journal.confirm(key, Digests(digest, line.patch_digest, self._mapping_digest))
+            same = Digests(digest, line.patch_digest, self._mapping_digest, line.properties)
+            self._journal.lines.confirm(key, same)
         return of_values
 
     def outcome(self, seen: Seen) -> Outcome | None:
