@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.files import NO_GROUP
+from airflow_provider_connectif.imports.files import NO_GROUP, ImportFiles
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.run_lines import RunLines
@@ -16,9 +16,9 @@ from airflow_provider_connectif.records.rows import Row
 class Found(NamedTuple):
     """A contact of a file.
 
-    ``number``: its row's in the source. ``group``: of contacts in the same files. ``contact``: its key in the journal's
-    form. ``key``: the same for people. ``row``: as it came, where it is still known. ``digest``: what the journal holds
-    if the contact is refused.
+    ``number``: its row's in the source. ``group``: of contacts in the same files. ``contact``: its key as it stands in
+    the journal's tables. ``key``: the same for people. ``row``: as it came, where it is still known. ``digest``: what
+    the journal holds if the contact is refused.
     """
 
     number: int
@@ -29,63 +29,51 @@ class Found(NamedTuple):
     digest: str | None
 
 
-class PlannedContacts:
-    """Those of the plan of this process.
+ContactsOfFiles = Callable[[Collection[str], int], Mapping[str, Found]]
+"""The contacts of a file, given by its number, by those of some texts that are their keys."""
+
+
+def planned_contacts(
+    changes: PendingChanges, mapping: ContactMapping, state: ImportState, files: ImportFiles, lines: RunLines | None
+) -> ContactsOfFiles:
+    """Finds contacts in the plan of this process.
 
     :param changes: the plan.
     :param mapping: tells when two keys are the same.
     :param state: with the groups of contacts.
-    :param group_of: the group of a row by its number.
+    :param files: know the group of each row.
     """
 
-    is_written = False
-
-    def __init__(
-        self, changes: PendingChanges, mapping: ContactMapping, state: ImportState, group_of: Callable[[int], int]
-    ) -> None:
-        self._changes = changes
-        self._mapping = mapping
-        self._state = state
-        self._group_of = group_of
-
-    def find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
-        """The contacts of a file, by those of these texts that are their keys."""
-        same = {key: self._mapping.same_contact(key) for key in keys}
-        there, found = self._changes.patches_of(set(same.values())), {}
+    def find(keys: Collection[str], file: int) -> Mapping[str, Found]:
+        same = {key: mapping.same_contact(key) for key in keys}
+        there, found = changes.patches_of(set(same.values())), {}
         for key, contact in same.items():
             patch = there.get(contact)
-            group = NO_GROUP if patch is None else self._group_of(patch.number)
-            if patch is not None and group != NO_GROUP and file in self._state.groups[group].files:
+            group = NO_GROUP if patch is None else files.group_of(patch.number)
+            if patch is not None and group != NO_GROUP and file in state.groups[group].files:
                 digest = None if patch.digests is None else patch.digests.row or patch.digests.patch
-                found[key] = Found(patch.number, group, contact, patch.key, patch.row, digest)
+                written = contact if lines is None else lines.written_key(contact)
+                found[key] = Found(patch.number, group, written, patch.key, patch.row, digest)
         return found
 
+    return find
 
-class StoredContacts:
-    """Those of an earlier process, as the plan in the journal's database has them: without their values.
 
-    :param lines: of the run that has made the files.
+def stored_contacts(lines: RunLines, mapping: ContactMapping, state: ImportState) -> ContactsOfFiles:
+    """Finds contacts of an earlier process as the plan in the journal's database has them: without their values.
+
+    :param lines: of the journal, as the run writes them that has made the files.
     :param mapping: tells when two keys are the same.
     :param state: with the groups of contacts.
     """
 
-    is_written = True
-
-    def __init__(self, lines: RunLines, mapping: ContactMapping, state: ImportState) -> None:
-        self._lines = lines
-        self._mapping = mapping
-        self._state = state
-
-    def find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
-        """The contacts of a file, by those of these texts that are their keys."""
-        written = {key: self._lines.written_key(self._mapping.same_contact(key)) for key in keys}
-        there = self._lines.plan.import_lines.find(set(written.values()), self._state.groups_in(file))
+    def find(keys: Collection[str], file: int) -> Mapping[str, Found]:
+        written = {key: lines.written_key(mapping.same_contact(key)) for key in keys}
+        there = lines.plan.import_lines.find(set(written.values()), state.groups_in(file))
         return {
             key: Found(row.number, row.group, row.written_key, row.written_key, None, row.digest)
             for key, contact in written.items()
             if (row := there.get(contact)) is not None
         }
 
-
-ContactsOfFiles = PlannedContacts | StoredContacts
-"""The contacts of a run's files. ``is_written``: keys are as they stand in the journal's tables."""
+    return find

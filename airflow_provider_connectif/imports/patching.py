@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
+from airflow_provider_connectif.delivery.sender import RequestSender
+from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.split import Split
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.reporting.progress import plural
+
+_PATCHES_AT_ONCE = 500
 
 
 class FirstPatch(ContactResource):
@@ -47,3 +55,33 @@ class FirstPatch(ContactResource):
         if isinstance(response, Exception):
             raise response
         return response
+
+
+class Patching:
+    """Delivers by PATCH what takes fewer requests so.
+
+    :param context: of the run.
+    :param sender: of the requests.
+    :param first_patch: the resource of ``sender``.
+    """
+
+    def __init__(self, context: ImportContext, sender: RequestSender, first_patch: FirstPatch) -> None:
+        self._context = context
+        self._sender = sender
+        self._first_patch = first_patch
+
+    def deliver(self, split: Split, mapping: ContactMapping) -> None:
+        """Deliver those contacts of a plan; where the key may not write contacts, they go into files instead."""
+        log, journal, patches = self._context.log, self._context.journal, split.by_patch()
+        if (first := next(patches, None)) is None:
+            return
+        if self._context.rules.leftovers is None:
+            if journal is not None and not first.is_new:
+                journal.lines.doubt([mapping.same_contact(first.key)])
+            if not self._first_patch.is_allowed(first):
+                log.info("The API key may not write contacts (403), so that all of them go into files")
+                split.patch_nothing()
+                return
+        log.info("Delivering %s by PATCH", plural(split.layout.patches, "contact"))
+        patches = itertools.chain([first], patches)
+        self._sender.deliver(iter(lambda: list(itertools.islice(patches, _PATCHES_AT_ONCE)), []))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.imports.files import ImportFiles
-from airflow_provider_connectif.imports.job import Split
-from airflow_provider_connectif.imports.layout import Lines, refuse_columns
+from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
-from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL, Shapes, Survey
+from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL
+from airflow_provider_connectif.imports.split import Split
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -43,30 +43,19 @@ class ImportPreview:
 
     def look(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write the files, and throw them away."""
-        rules, shapes, mapping = self._rules, Shapes(), resource.mapping
-        layout = rules.layout(Survey.of(changes.batches(), shapes))
-        split = Split(changes, layout, shapes, Lines(mapping, rules.delimiter))
+        split, rows = Split(changes, resource.mapping, self._rules), 0
         with (
-            work_folder("connectif-check-", rules.work_folder) as folder,
-            ImportFiles(
-                folder / "files",
-                mapping,
-                layout,
-                shapes,
-                delimiter=rules.delimiter,
-                max_file_bytes=rules.max_file_bytes,
-            ) as files,
+            work_folder("connectif-check-", self._rules.work_folder) as folder,
+            split.files(folder / "files") as files,
         ):
-            for batch in changes.batches():
-                for patch in batch:
-                    if split.is_by_patch(patch):
-                        self._patches += 1
-                        continue
-                    try:
-                        files.add(patch)
-                    except InvalidRow as invalid:
-                        self._report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
+            for patch in itertools.chain.from_iterable(split.by_file()):
+                rows += 1
+                try:
+                    files.add(patch)
+                except InvalidRow as invalid:
+                    self._report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
             self._files = len(files.close())
+            self._patches = len(changes) - rows
             self.valid = files.rows + self._patches
 
     def summary(self) -> dict[str, Any]:

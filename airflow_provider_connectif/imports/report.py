@@ -9,12 +9,13 @@ from __future__ import annotations
 import codecs
 import csv
 import itertools
+import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
@@ -23,8 +24,7 @@ from airflow_provider_connectif.api.errors import (
     NoAnswerError,
 )
 from airflow_provider_connectif.api.imports import Import
-from airflow_provider_connectif.records.protocols import Client
-from airflow_provider_connectif.reporting.progress import Log
+from airflow_provider_connectif.imports.context import ImportContext
 
 _DELIMITERS = (",", ";", "\t", "|")  # tried after the one of the file itself
 _MARKS = (
@@ -193,32 +193,17 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
                 yield record
 
 
-KeepReport = Callable[[str], AbstractContextManager[BinaryIO]]
-"""Opens the file in which the error report of an import is kept, by the import's id."""
-
-
 class Reports:
     """Error reports of one run.
 
-    :param client: of the API.
+    :param context: of the run.
     :param folder: for files of this process.
-    :param keep: where reports are kept; ``None``: nowhere.
-    :param log: gets a warning for each that cannot be had.
     :param pause: waits for some seconds.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        folder: Path,
-        keep: KeepReport | None,
-        log: Log,
-        pause: Callable[[float], None],
-    ) -> None:
-        self._client = client
+    def __init__(self, context: ImportContext, folder: Path, pause: Callable[[float], None]) -> None:
+        self._context = context
         self._folder = folder
-        self._keep = keep
-        self._log = log
         self._pause = pause
 
     def fetch(self, one: Import) -> Path | None:
@@ -237,26 +222,24 @@ class Reports:
                 continue
             try:
                 with path.open("wb") as sink:
-                    self._client.download_error_report(one.error_report_url, sink)
-                self._kept(one.id, path)
+                    self._context.client.download_error_report(one.error_report_url, sink)
+                self._keep(one.id, path)
                 return path
             except ErrorReportError as error:
                 why = error.what
                 if not error.is_passing:
                     break
-        self._log.warning("Import %s: its error report could not be had (%s)", one.id, why)
+        self._context.log.warning("Import %s: its error report could not be had (%s)", one.id, why)
         return None
 
     def _again(self, one: Import) -> Import:
         """The import with a fresh address."""
         try:
-            return self._client.get_import(one.id)
+            return self._context.client.get_import(one.id)
         except (ConnectifHttpError, NoAnswerError, MalformedAnswerError):
             return one
 
-    def _kept(self, import_id: str, path: Path) -> None:
-        if self._keep is None:
-            return
-        with path.open("rb") as report, self._keep(import_id) as sink:
-            while part := report.read(1024 * 1024):
-                sink.write(part)
+    def _keep(self, import_id: str, path: Path) -> None:
+        if self._context.keep_report is not None:
+            with path.open("rb") as report, self._context.keep_report(import_id) as sink:
+                shutil.copyfileobj(report, sink)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
+from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.report import ErrorReport, Reports
-from airflow_provider_connectif.imports.rules import Fate, ImportRules, Numbers, numbers_of
+from airflow_provider_connectif.imports.rules import Fate, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_settlement import settle_files
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
+from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
-from airflow_provider_connectif.reporting.progress import Log, plural
+from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
-
-if TYPE_CHECKING:
-    from airflow_provider_connectif.journal.run_lines import RunLines
 
 REFUSED = "rejected during the import; see the import's error report"
 NOT_TAKEN = "not taken by an import with on_existing='keep': the contact exists, or its row was rejected"
@@ -58,67 +58,65 @@ class Settlement:
     A contact is counted, and acknowledged, when every file that holds a part of it is settled. Rejected in one of them,
     it is rejected.
 
-    :param state: of the run's files and groups.
-    :param rules: of the run.
+    :param context: of the run that uploaded the files.
     :param watch: polls imports.
-    :param reports: fetches error reports.
+    :param state: of that run's files and groups.
     :param contacts: of the files; ``None`` where nobody knows them any more.
-    :param lines: of the journal; ``None`` without one.
+    :param lines: of the journal, as that run writes them; ``None`` without one.
     :param account: gets what became of the contacts.
+    :param folder: for error reports.
     :param as_saved: the run's state, as it is saved once an import is counted.
-    :param log: of the task.
     """
 
     def __init__(
         self,
-        state: ImportState,
-        rules: ImportRules,
+        context: ImportContext,
         watch: Watch,
-        reports: Reports,
+        state: ImportState,
         contacts: ContactsOfFiles | None,
         lines: RunLines | None,
         account: Account,
+        folder: Path,
         as_saved: Callable[[], dict[str, Any]],
-        log: Log,
     ) -> None:
-        self._state = state
-        self._rules = rules
+        self._context = context
         self._watch = watch
-        self._reports = reports
+        self._state = state
         self._contacts = contacts
         self._lines = lines
         self._account = account
         self._as_saved = as_saved
-        self._log = log
+        self._reports = Reports(context, folder, watch.waiting.pause)
+        self._is_keep = context.rules.on_existing == "keep"
+        self._refusal = (Outcome.NOT_TAKEN, NOT_TAKEN) if self._is_keep else (Outcome.REJECTED, REFUSED)
         self._refused: set[int] = set()  # numbers of rows, where no journal keeps them
-        is_keep = rules.on_existing == "keep"
-        self._refusal = (Outcome.NOT_TAKEN, NOT_TAKEN) if is_keep else (Outcome.REJECTED, REFUSED)
 
     def settle_all(self) -> int:
         """Poll the imports until all are settled, each as soon as it has ended; how many that were."""
         count = 0
         while left := self._open:
-            sent = self._watch.next_of(left)
+            sent = left[self._watch.next_of(left)]
             self._poll(sent)
             count += sent.is_settled
         return count
 
     def settle_once(self) -> int:
         """Poll each import once; how many have ended."""
-        left = self._open
+        left = self._open.values()
         for sent in left:
             self._poll(sent)
         return sum(sent.is_settled for sent in left)
 
     def settle_due(self) -> None:
         """Poll the imports whose turn it is; wait for none."""
-        for sent in self._open:
-            if self._watch.due_in(str(sent.import_id), sent.since or 0.0) <= 0:
+        for import_id, sent in self._open.items():
+            if self._watch.due_in(import_id, sent.since or 0.0) <= 0:
                 self._poll(sent)
 
     @property
-    def _open(self) -> list[SentFile]:
-        return [sent for sent in self._state.files if sent.is_open and sent.import_id is not None]
+    def _open(self) -> dict[str, SentFile]:
+        """The files whose imports are not settled, by import id."""
+        return {sent.import_id: sent for sent in self._state.files if sent.is_open and sent.import_id is not None}
 
     def _poll(self, sent: SentFile) -> None:
         one, fate = self._watch.poll(sent)
@@ -132,7 +130,7 @@ class Settlement:
         sent.missing, sent.unnamed = numbers.missing, 0
         sent.is_settled, sent.is_finished = True, fate is Fate.FINISHED
         sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
-        if self._rules.on_existing == "keep" and sent.is_finished and numbers.is_trusted:
+        if self._is_keep and sent.is_finished and numbers.is_trusted:
             sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented what existing contacts count as
         report = self._report(sent, one, numbers) if numbers.refused else None
         if report is None:
@@ -142,7 +140,7 @@ class Settlement:
             with report:
                 self._count_named(sent, report)
                 self._end(sent, report.numbers(), is_whole=True)
-        self._log.info(
+        self._context.log.info(
             "Import %s: %s; of %s %s taken, %s rejected%s",
             one.id,
             "gone" if fate is Fate.GONE else one.status,
@@ -158,7 +156,7 @@ class Settlement:
             verdict, words = TROUBLES[fate]
             done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
             self._account.troubles.append(Trouble(verdict, words.format(id=one.id, done=done, rows=rows)))
-        elif numbers.missing and not (self._rules.on_existing == "keep" and numbers.is_trusted):
+        elif numbers.missing and not (self._is_keep and numbers.is_trusted):
             words = (
                 f"import {one.id} is finished and {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
                 f"accounted for: it says total {one.total}, success {one.success}, errors {one.errors}"
@@ -168,19 +166,18 @@ class Settlement:
     def _report(self, sent: SentFile, one: Import, numbers: Numbers) -> ErrorReport | None:
         """The error report, if it names as many contacts of the file as were rejected."""
         path = self._reports.fetch(one) if sent.is_finished or one.error_report_url else None
-        contacts = self._contacts
-        if path is None or contacts is None:
+        if path is None or self._contacts is None:
             return None
         report = ErrorReport(
             path,
-            self._rules.delimiter,
+            self._context.rules.delimiter,
             sent.rows,
-            lambda keys: {key: found.number for key, found in contacts.find(keys, sent.file).items()},
+            lambda keys: {key: found.number for key, found in self._find(keys, sent.file).items()},
         )
         if report.named == numbers.refused:
             return report
         report.close()
-        self._log.warning(
+        self._context.log.warning(
             "Import %s: its error report does not name its %s by their keys; "
             "none of the file's contacts is acknowledged",
             one.id,
@@ -189,41 +186,37 @@ class Settlement:
         return None
 
     def _count_named(self, sent: SentFile, report: ErrorReport) -> None:
-        outcome, reason = self._refusal
-        tally = self._account.tally
-        for said, found in self._named(sent, report):
-            new = {key: one for key, one in found.items() if self._is_first_refusal(one)}
-            digests = {one.contact: one.digest for one in new.values() if one.digest is not None}
-            for key, one in new.items():
-                self._state.groups[one.group].refused += 1
-                tally.count(outcome, one.number, [reason])
-                row = one.row if one.row is not None else {}
-                self._account.rejects.write(one.number, one.key, outcome.value, None, [said[key] or reason], row)
-            if self._lines is not None and outcome is Outcome.REJECTED:
-                is_written = self._contacts is not None and self._contacts.is_written
-                tally.note_known(len(self._lines.refused_before(digests, is_written=is_written)), reason)
+        (outcome, reason), tally, lines = self._refusal, self._account.tally, self._lines
+        for said in report.batches():
+            named = self._find(said, sent.file)
+            new = {key: found for key, found in named.items() if self._is_first_refusal(found)}
+            digests = {found.contact: found.digest for found in new.values() if found.digest is not None}
+            for key, found in new.items():
+                self._state.groups[found.group].refused += 1
+                tally.count(outcome, found.number, [reason])
+                reasons = [said[key] or reason]
+                self._account.rejects.write(found.number, found.key, outcome.value, None, reasons, found.row or {})
+            if lines is not None and outcome is Outcome.REJECTED:
+                tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
                 for contact, digest in digests.items():
-                    self._lines.reject(contact, digest, None, reason, is_written=is_written)
-                self._lines.commit()
+                    lines.reject(contact, digest, None, reason, is_written=True)
+                lines.commit()
 
-    def _is_first_refusal(self, one: Found) -> bool:
+    def _find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
+        return {} if self._contacts is None else self._contacts(keys, file)
+
+    def _is_first_refusal(self, found: Found) -> bool:
         """Whether no other file's report has named the contact before."""
-        if one.number in self._refused or one.group < 0:
+        if found.number in self._refused or found.group < 0:
             return False
-        if len(self._state.groups[one.group].files) > 1:
-            self._refused.add(one.number)
+        if len(self._state.groups[found.group].files) > 1:
+            self._refused.add(found.number)
         return True
-
-    def _named(self, sent: SentFile, report: ErrorReport) -> Iterator[tuple[dict[str, str], dict[str, Found]]]:
-        if self._contacts is not None:
-            for said in report.batches():
-                yield said, dict(self._contacts.find(said, sent.file))
 
     def _end(self, sent: SentFile, refused: Iterable[Sequence[int]], *, is_whole: bool) -> None:
         """Count the groups whose last file this was, and write all of it into the journal."""
-        sent.is_whole = is_whole and sent.is_finished and not (sent.missing or sent.unnamed)
-        if self._rules.on_existing == "keep":
-            sent.is_whole = is_whole and sent.is_finished and not sent.missing
+        is_unclear = sent.missing or (sent.unnamed and not self._is_keep)
+        sent.is_whole = is_whole and sent.is_finished and not is_unclear
         by_number = {other.file: other for other in self._state.files}
         acknowledged: list[int] = []
         given_up: list[int] = []

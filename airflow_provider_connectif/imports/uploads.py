@@ -1,44 +1,62 @@
-"""Brings files to Connectif, one after the other, and notices meanwhile which imports have ended."""
+"""Uploads files, one after the other, and settles meanwhile the imports that have ended."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 
+from airflow_provider_connectif.api.errors import (
+    ConnectifHttpError,
+    MalformedAnswerError,
+    QuotaClosed,
+    TooManyRequestsError,
+)
+from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.delivery.response_policy import Action
+from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.layout import Columns
-from airflow_provider_connectif.imports.requests import QueueFull
-from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.settlement import Settlement
-from airflow_provider_connectif.imports.watch import Watch
-from airflow_provider_connectif.journal.import_state import ImportState
+from airflow_provider_connectif.imports.watch import (
+    FAILURES,
+    Failure,
+    Watch,
+    action_for,
+    http_error,
+    retry_after_s,
+)
+from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
-from airflow_provider_connectif.reporting.progress import Log, describe_bytes, plural
-from airflow_provider_connectif.reporting.verdict import Trouble, stop_verdict
+from airflow_provider_connectif.reporting.progress import describe_bytes, plural
+from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, stop_verdict
 
+_QUEUE_FULL = frozenset({"E0301", "E0401"})
 _COLUMNS_NAMED = 3
+
+
+class _QueueFull(Exception):
+    """Connectif has ten imports in its queue; there is no import of this file.
+
+    :param retry_after_s: what ``Retry-After`` asks for.
+    """
+
+    def __init__(self, retry_after_s: float | None) -> None:
+        super().__init__("the queue of imports is full")
+        self.retry_after_s = retry_after_s
 
 
 class Uploads:
     """The uploads of one run.
 
+    :param context: of the run.
     :param watch: polls imports.
-    :param rules: of the run.
     :param save: writes down how far the run is.
-    :param log: of the task.
     """
 
-    def __init__(
-        self,
-        watch: Watch,
-        rules: ImportRules,
-        save: Callable[[], None],
-        log: Log,
-    ) -> None:
+    def __init__(self, context: ImportContext, watch: Watch, save: Callable[[], None]) -> None:
+        self._context = context
         self._watch = watch
-        self._rules = rules
         self._save = save
-        self._log = log
         self._is_full_logged = False
 
     def upload(
@@ -56,35 +74,88 @@ class Uploads:
         :param may_give_back: whether to stop where the queue is full, rather than to wait with a worker.
         :raises Trouble: Connectif does not take a file, or the plan is too old.
         """
-        for place, sent in enumerate(state.files):
+        rules, log = self._context.rules, self._context.log
+        for place, sent in enumerate(state.files, 1):
             while sent.import_id is None:
                 settlement.settle_due()
-                if time.time() - planned_at > self._rules.plan_max_age_s:
+                if time.time() - planned_at > rules.plan_max_age_s:
                     raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
-                file, wait_for_lost = files[sent.file], self._watch.until_none_is_open
                 try:
-                    one = self._watch.requests.upload(file.path, sent, self._save, state.known_ids, wait_for_lost)
-                except QueueFull as full:
+                    one = self._upload(files[sent.file], sent, state.known_ids)
+                except _QueueFull as full:
                     if may_give_back():
                         return False
                     if not self._is_full_logged:
-                        self._log.info("The queue of imports is full; those of the app count too. Waiting for room")
+                        log.info("The queue of imports is full; those of the app count too. Waiting for room")
                         self._is_full_logged = True
-                    self._watch.waiting.before_retry(1, full.retry_after_s, self._rules.poll_interval_s)
+                    self._watch.waiting.before_retry(1, full.retry_after_s, rules.poll_interval_s)
                     continue
                 sent.import_id = one.id
                 state.is_all_sent = all(other.import_id is not None for other in state.files)
                 self._save()
-                self._log.info(
+                log.info(
                     "Import %s: file %d of %d, %s, %s, columns: %s",
                     one.id,
-                    place + 1,
+                    place,
                     len(state.files),
                     plural(sent.rows, "row"),
-                    describe_bytes(file.size),
-                    _described(file.columns),
+                    describe_bytes(files[sent.file].size),
+                    _described(files[sent.file].columns),
                 )
         return True
+
+    def _upload(self, file: ImportFile, sent: SentFile, ours: set[str]) -> Import:
+        """Upload a file once, however many attempts that takes.
+
+        An upload without a response may have begun an import, and no import of the list is known to be that one. So
+        the file is uploaded again, after whatever that upload can have begun.
+
+        :param ours: the ids of earlier imports: a response that repeats one is not about this upload.
+        :raises QuotaClosed: told to stop, and there is no import.
+        """
+        client, rules, waiting, failures = self._context.client, self._context.rules, self._watch.waiting, 0
+        while True:
+            waiting.check()
+            sent.since = began_at = time.time()
+            self._save()
+            try:
+                one = client.create_import(file.path, **rules.flags._asdict(), delimiter=rules.delimiter)
+                if one.id not in ours:
+                    return one
+                failure: Failure = MalformedAnswerError("the response names an earlier import")
+            except TooManyRequestsError:
+                self._forget(sent)
+                continue  # the next request waits for the window
+            except (QuotaClosed, Trouble):  # before the file was sent
+                self._forget(sent)
+                raise
+            except FAILURES as error:
+                failure = error
+            if isinstance(failure, ConnectifHttpError) and failure.code in _QUEUE_FULL:
+                self._forget(sent)
+                raise _QueueFull(failure.retry_after)
+            failures += 1
+            if action_for(failure) is not Action.RETRY:
+                self._forget(sent)
+                raise Trouble(Verdict.FAILED, f"Connectif did not take a file: {failure}", http_error(failure))
+            next_one = f"Attempt {failures + 1} of {client.tries}"
+            self._context.log.warning(
+                "A file could not be uploaded: %s. %s",
+                failure,
+                "This was the last attempt"
+                if failures >= client.tries
+                else f"{next_one} follows when the imports that have begun since then are finished",
+            )
+            if failures >= client.tries:
+                raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {failures} attempts: {failure}")
+            self._context.report.effort.add_failure(str(failure))
+            waiting.before_retry(failures, retry_after_s(failure))
+            self._watch.until_none_is_open(began_at, ours)
+
+    def _forget(self, sent: SentFile) -> None:
+        """Write down that an upload has begun no import."""
+        sent.since = None
+        self._save()
 
 
 def _described(columns: Columns) -> str:

@@ -8,47 +8,30 @@ from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
-from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
-from airflow_provider_connectif.reporting.effort import Effort
-from airflow_provider_connectif.reporting.progress import Log, describe_seconds
+from airflow_provider_connectif.reporting.progress import describe_seconds
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong, stop_verdict
 
 _STEP_S = 0.25
-_TELL_EVERY_S = 60.0  # also since a task whose supervisor was killed lives on until it next logs
+_LOG_EVERY_S = 60.0  # also since a task whose supervisor was killed lives on until it next logs
 
 
 class Waiting:
-    """Waits, and tells now and then for what.
+    """Waits, and logs now and then for what.
 
-    :param rules: with the time limits.
-    :param effort: of the run, over all its processes.
-    :param is_stopped: whether the run was told to stop.
-    :param log: where it is told.
-    :param longest_wait_s: seconds that a worker may wait where Connectif asks for a delay.
+    :param context: of the run.
     :param clock: of all this.
     """
 
-    def __init__(
-        self,
-        rules: ImportRules,
-        effort: Effort,
-        is_stopped: Callable[[], bool],
-        log: Log,
-        longest_wait_s: float,
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
+    def __init__(self, context: ImportContext, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._context = context
         self._clock = clock
-        self._rules = rules
-        self._longest_wait_s = longest_wait_s
-        self._effort = effort
-        self._is_stopped = is_stopped
-        self._log = log
-        self.timeout_at = self._clock.now() + rules.timeout_s
+        self.timeout_at = self._clock.now() + context.rules.timeout_s
         """When ``timeout_s`` is over, in seconds since the epoch."""
-        self._told_at = self._clock.monotonic()
+        self._logged_at = self._clock.monotonic()
         self.describe: Callable[[], str] = lambda: "waiting"
-        self.describe_next_try: Callable[[], str] = lambda: ""
+        self.describe_next_attempt: Callable[[], str] = lambda: ""
         """What the next attempt does after the timeout, as a sentence; empty where that is not known."""
 
     def begin(self, timeout_at: float | None = None) -> None:
@@ -56,13 +39,13 @@ class Waiting:
 
         :param timeout_at: for a process that goes on with the time of an earlier one.
         """
-        self.timeout_at = self._clock.now() + self._rules.timeout_s if timeout_at is None else timeout_at
+        self.timeout_at = self._clock.now() + self._context.rules.timeout_s if timeout_at is None else timeout_at
 
     @property
     def deadline(self) -> float:
         """When waiting ends at the latest, in seconds since the epoch."""
-        limit = self._rules.time_limit_s
-        return self.timeout_at if limit is None else min(self.timeout_at, self._effort.started_at + limit)
+        limit, began_at = self._context.rules.time_limit_s, self._context.report.effort.started_at
+        return self.timeout_at if limit is None else min(self.timeout_at, began_at + limit)
 
     def check(self) -> None:
         """Go on, or not.
@@ -70,15 +53,15 @@ class Waiting:
         :raises QuotaClosed: the run was told to stop.
         :raises Trouble: its time is over.
         """
-        if self._is_stopped():
+        if self._context.is_to_stop():
             raise QuotaClosed("the run was told to stop")
         if self._clock.now() < self.deadline:
             return
         if self.deadline < self.timeout_at:
             raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
-        words = f"The timeout of {describe_seconds(self._rules.timeout_s)} is over; {self.describe()}"
-        next_try = self.describe_next_try()
-        raise Trouble(Verdict.TRY_AGAIN, f"{words}. {next_try}" if next_try else words)
+        words = f"The timeout of {describe_seconds(self._context.rules.timeout_s)} is over; {self.describe()}"
+        next_attempt = self.describe_next_attempt()
+        raise Trouble(Verdict.TRY_AGAIN, f"{words}. {next_attempt}" if next_attempt else words)
 
     def pause(self, seconds: float) -> None:
         """Wait for some seconds; see :meth:`check`."""
@@ -86,10 +69,11 @@ class Waiting:
         while True:
             self.check()
             now = self._clock.monotonic()
-            if now - self._told_at >= _TELL_EVERY_S:
-                self._told_at = now
-                failures = f"; of the requests {self._effort.failures}" if self._effort.failures else ""
-                self._log.info("Waiting: %s%s", self.describe(), failures)
+            if now - self._logged_at >= _LOG_EVERY_S:
+                self._logged_at = now
+                failures = self._context.report.effort.failures
+                more = f"; of the requests {failures}" if failures else ""
+                self._context.log.info("Waiting: %s%s", self.describe(), more)
             if now >= until:
                 return
             self._clock.sleep(min(_STEP_S, until - now))
@@ -119,5 +103,5 @@ class Waiting:
 
         :raises WaitTooLong: it may not.
         """
-        if seconds > self._longest_wait_s:
-            raise WaitTooLong(seconds, self._longest_wait_s)
+        if seconds > self._context.client.longest_wait_s:
+            raise WaitTooLong(seconds, self._context.client.longest_wait_s)

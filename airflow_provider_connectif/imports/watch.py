@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_connectif.api.errors import NotFoundError
+from airflow_provider_connectif.api.errors import (
+    ConnectifHttpError,
+    MalformedAnswerError,
+    NoAnswerError,
+    NotFoundError,
+    TooManyRequestsError,
+)
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
-from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.imports.requests import ImportRequests
-from airflow_provider_connectif.imports.rules import FATES, SHORTEST_POLL_DELAY_S, Fate, ImportRules, numbers_of
+from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
+from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.rules import CLOCK_TOLERANCE_S, FATES, SHORTEST_POLL_DELAY_S, Fate, numbers_of
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
-from airflow_provider_connectif.records.protocols import Client
-from airflow_provider_connectif.reporting.effort import Effort
-from airflow_provider_connectif.reporting.progress import Log, plural
+from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+
+FAILURES = (ConnectifHttpError, NoAnswerError, MalformedAnswerError)
+"""Of a request that was sent and has no response to work with; 429 aside, which is waited out."""
+Failure = ConnectifHttpError | NoAnswerError | MalformedAnswerError
 
 _MOST_IDS = 3  # in a line of the log
 _LOOKS = 3
@@ -26,35 +35,22 @@ _LONGEST_BETWEEN_LOOKS_S = 20.0
 class Watch:
     """Polls imports: each at most once in ``poll_interval``.
 
-    ``waiting``: between two polls; ends with the run. ``requests``: to the API; the author's ``on_response`` is about
-    contacts only, and decides about none of them.
+    ``waiting``: between two polls; ends with the run.
 
-    :param client: of the API.
-    :param rules: of the run.
-    :param effort: of the run.
-    :param is_stopped: whether the run was told to stop.
-    :param log: gets a warning, once for each import, where a state is not documented.
+    :param context: of the run.
     :param clock: of the delays.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        rules: ImportRules,
-        effort: Effort,
-        is_stopped: Callable[[], bool],
-        log: Log,
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
+    def __init__(self, context: ImportContext, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._context = context
         self._clock = clock
-        self._rules = rules
-        self._log = log
-        self.waiting = Waiting(rules, effort, is_stopped, log, client.longest_wait_s, clock)
-        self.requests = ImportRequests(client, rules, ResponsePolicy(), self.waiting, log, effort.add_failure)
+        self.waiting = Waiting(context, clock)
+        self._failed_polls = 0  # in a row
+        self._retry_after_s: float | None = None
         self._seen: dict[str, Import] = {}
         self._polled_at: dict[str, float] = {}
         self._last_poll_at = -math.inf
-        self._strange: set[str] = set()
+        self._undocumented: set[str] = set()
         self._doubtful: dict[str, tuple[object, int]] = {}
 
     def due_in(self, import_id: str, began_at: float = 0.0) -> float:
@@ -62,23 +58,22 @@ class Watch:
 
         :param began_at: when its upload began, in seconds since the epoch; 0: it is polled at once the first time.
         """
-        interval, now = self._rules.poll_interval_s, self._clock.monotonic()
+        interval, now = self._context.rules.poll_interval_s, self._clock.monotonic()
         polled_at = self._polled_at.get(import_id, now - (self._clock.now() - began_at) if began_at else -math.inf)
-        failures, retry_after_s = self.requests.failed_polls
-        gap = max(min(SHORTEST_POLL_DELAY_S, interval), retry_delay_s(failures, retry_after_s) if failures else 0.0)
+        delay = retry_delay_s(self._failed_polls, self._retry_after_s) if self._failed_polls else 0.0
+        gap = max(min(SHORTEST_POLL_DELAY_S, interval), delay)
         return max(polled_at + interval, self._last_poll_at + gap) - now
 
-    def next_of(self, files: Sequence[SentFile]) -> SentFile:
-        """The file whose import is to be polled next, once that may be done.
+    def next_of(self, import_ids: Iterable[str]) -> str:
+        """The import that is to be polled next, once that may be done.
 
         :raises Trouble: the time of the run has ended, or Connectif asks for a longer delay than a worker may wait.
         """
-        sent = min(files, key=lambda sent: self.due_in(str(sent.import_id)))
-        failures, retry_after_s = self.requests.failed_polls
-        if failures:
-            self.waiting.check_length(retry_after_s or 0.0)
-        self.waiting.pause(max(0.0, self.due_in(str(sent.import_id))))
-        return sent
+        next_one = min(import_ids, key=self.due_in)
+        if self._failed_polls:
+            self.waiting.check_length(self._retry_after_s or 0.0)
+        self.waiting.pause(max(0.0, self.due_in(next_one)))
+        return next_one
 
     def poll(self, sent: SentFile) -> tuple[Import, Fate]:
         """The import of a file of ours, and what its state means for the run.
@@ -104,18 +99,28 @@ class Watch:
 
         :raises Trouble: the key is refused.
         """
+        one = Import(import_id)
         try:
-            one = self.requests.get_import(import_id)
+            one = self._context.client.get_import(import_id)
+        except TooManyRequestsError:
+            return one, Fate.WAIT
         except NotFoundError:
-            return Import(import_id), Fate.GONE
+            self._failed_polls = 0
+            return one, Fate.GONE
+        except FAILURES as error:
+            if action_for(error) is Action.FAIL:
+                raise Trouble(Verdict.FAILED, "", http_error(error)) from None
+            self._context.report.effort.add_failure(str(error))
+            self._failed_polls += 1
+            self._retry_after_s = retry_after_s(error)
+            return one, Fate.WAIT
         finally:
             self._polled_at[import_id] = self._last_poll_at = self._clock.monotonic()
-        if one is None:
-            return Import(import_id), Fate.WAIT
+        self._failed_polls = 0
         self._seen[import_id] = one
-        if one.status not in FATES and import_id not in self._strange:
-            self._strange.add(import_id)
-            self._log.warning(
+        if one.status not in FATES and import_id not in self._undocumented:
+            self._undocumented.add(import_id)
+            self._context.log.warning(
                 "Import %s: its state is not documented (%s); waiting for another one", import_id, _shown(one.status)
             )
         return one, FATES.get(one.status, Fate.WAIT)
@@ -124,14 +129,30 @@ class Watch:
         """An import is not polled any more."""
         self._polled_at.pop(import_id, None)
 
-    def until_finished(self, import_ids: Iterable[str]) -> None:
-        """Wait until imports have finished, however they end."""
-        left = [SentFile(0, 0, import_id=import_id) for import_id in import_ids]
-        while left:
-            sent = self.next_of(left)
-            if self.look(str(sent.import_id))[1] is not Fate.WAIT:
-                left.remove(sent)
-                self.settled(str(sent.import_id))
+    def open_imports(self, since: float, ours: Container[str]) -> list[str]:
+        """The ids of imports that are open and that an upload without a response may have begun.
+
+        :param since: when the upload began, in seconds since the epoch; 0: at an unknown time.
+        :param ours: ids that are left out.
+        :raises Trouble: the list cannot be read.
+        """
+        client, failures = self._context.client, 0
+        while True:
+            self.waiting.check()
+            try:
+                return [one.id for one in client.list_imports() if one.id not in ours and _may_be(one, since)]
+            except TooManyRequestsError:
+                continue
+            except FAILURES as error:
+                failure: Failure = error
+            failures += 1
+            words = f"The list of imports cannot be read: {failure}"
+            if action_for(failure) is not Action.RETRY:
+                raise Trouble(Verdict.FAILED, words, http_error(failure))
+            if failures >= client.tries:
+                raise Trouble(Verdict.TRY_AGAIN, words)
+            self._context.report.effort.add_failure(str(failure))
+            self.waiting.before_retry(failures, retry_after_s(failure))
 
     def until_none_is_open(self, since: float, ours: Container[str]) -> None:
         """Wait for every import that an upload without a response may have begun.
@@ -140,20 +161,24 @@ class Watch:
         they should be, as long as nothing older comes after it. The list is read three times, since an import may
         stand there a moment later.
 
-        :param since: when the upload began, in seconds since the epoch; 0: at an unknown time.
+        :param since: as of :meth:`open_imports`.
         :param ours: imports whose ids are known.
         """
         for look in range(_LOOKS):
             if look:
-                self.waiting.pause(min(self._rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
-            found = self.requests.open_imports(since, ours)
-            if found:
-                self._log.warning(
+                self.waiting.pause(min(self._context.rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
+            left = self.open_imports(since, ours)
+            if left:
+                self._context.log.warning(
                     "Waiting for %s of this account: an earlier upload may have begun one of them (%s)",
-                    plural(len(found), "open import"),
-                    listed(found),
+                    plural(len(left), "open import"),
+                    listed(left),
                 )
-                self.until_finished(found)
+            while left:
+                import_id = self.next_of(left)
+                if self.look(import_id)[1] is not Fate.WAIT:
+                    left.remove(import_id)
+                    self.settled(import_id)
 
     def describe(self, files: Sequence[SentFile]) -> str:
         """How the imports of these files stand, in words."""
@@ -173,9 +198,33 @@ class Watch:
         return words
 
 
-def listed(names: Sequence[str]) -> str:
+def action_for(failure: Failure) -> Action:
+    """What a failed request about an import leads to; the author's ``on_response`` is about contacts only."""
+    # A 2xx that is no JSON of an import comes from something between here and Connectif.
+    return Action.RETRY if isinstance(failure, MalformedAnswerError) else ResponsePolicy().for_error(failure)
+
+
+def http_error(failure: Failure) -> ConnectifHttpError | None:
+    """The response of a failed request, if there was one."""
+    return failure if isinstance(failure, ConnectifHttpError) else None
+
+
+def retry_after_s(failure: Failure) -> float | None:
+    """The seconds that ``Retry-After`` asks for."""
+    return failure.retry_after if isinstance(failure, ConnectifHttpError) else None
+
+
+def listed(names: Collection[str]) -> str:
     """Some names, and how many more there are."""
-    return ", ".join(names[:_MOST_IDS]) + (f" and {len(names) - _MOST_IDS:,} more" if len(names) > _MOST_IDS else "")
+    more = f" and {len(names) - _MOST_IDS:,} more" if len(names) > _MOST_IDS else ""
+    return ", ".join(list(names)[:_MOST_IDS]) + more
+
+
+def _may_be(one: Import, since: float) -> bool:
+    """Whether an upload that began at a moment may have begun this open import; ``app`` never does."""
+    is_open = FATES.get(one.status, Fate.WAIT) is Fate.WAIT
+    is_older = one.created_at is not None and one.created_at.timestamp() < since - CLOCK_TOLERANCE_S
+    return is_open and one.type in ("contacts", None) and one.origin != "app" and not is_older
 
 
 def _shown(status: str | None) -> str:

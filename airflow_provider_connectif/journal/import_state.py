@@ -98,6 +98,12 @@ class ImportState:
         lost = [sent.since for sent in self.files if sent.is_open and sent.import_id is None and sent.since is not None]
         return min(lost, default=None)
 
+    @property
+    def groups_left(self) -> set[int]:
+        """The groups that have a part in a file that is not uploaded yet, by number."""
+        left = {sent.file for sent in self.files if sent.import_id is None}
+        return {number for number, group in enumerate(self.groups) if not left.isdisjoint(group.files)}
+
     def groups_in(self, file: int) -> list[int]:
         """The groups that have a part in a file, by number."""
         return [number for number, group in enumerate(self.groups) if file in group.files]

@@ -53,14 +53,12 @@ class _EarlierImports:
         """Wait for them."""
         if found := self._journal.plan.with_open_imports(includes_mine=True):
             # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
+            from airflow_provider_connectif.imports.context import ImportContext
             from airflow_provider_connectif.imports.earlier import EarlierImports
+            from airflow_provider_connectif.imports.rules import ImportRules
 
-            report = self._parts.report
-            earlier = EarlierImports(
-                self._parts.client, self._journal, self._mapping, report.effort, is_to_stop, report.log
-            )
-            for plan, state in found:
-                earlier.settle(plan, state)
+            context = ImportContext(self._parts.client, ImportRules(), self._parts.report, self._journal)
+            EarlierImports(context, self._mapping, is_to_stop).settle(found)
 
 
 def __getattr__(name: str) -> Any:

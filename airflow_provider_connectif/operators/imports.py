@@ -115,9 +115,9 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     def _make_sink(self, parts: Parts, start: Start) -> Sink[ContactResource]:
         from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
         from airflow_provider_connectif.delivery.sender import Patience
+        from airflow_provider_connectif.imports.context import ImportContext
         from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink
         from airflow_provider_connectif.imports.patching import FirstPatch
-        from airflow_provider_connectif.imports.saved import SavedImports
         from airflow_provider_connectif.operators.requests import make_sender
 
         event = _read_event(start.event)
@@ -129,17 +129,14 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
             max_in_flight=LEFTOVERS_AT_ONCE,
             stops_when_all_rejected=not FailureBudget(self.failure_budget).is_unlimited,
         )
-        return ImportSink(
+        context = ImportContext(
             parts.client,
             self._rules(start, event),
-            SavedImports(parts.journal, event["carried"]),
-            sender,
-            first_patch,
             parts.report,
-            self._mapping(),
             parts.journal,
             keep_report=None if self.rejects_path is None else partial(report_file, self.rejects_path),
         )
+        return ImportSink(context, self._mapping(), sender, first_patch, event["carried"])
 
     def _make_check(self, parts: Parts) -> Sink[ContactResource]:
         from airflow_provider_connectif.imports.preview import ImportPreview

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.imports import earlier
+from airflow_provider_connectif.imports import rules as rules_of_imports
 from airflow_provider_connectif.imports.rules import ImportRules
 from tests.support.import_runs import account, as_contacts, import_rows, rows, uploaded
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
@@ -35,7 +35,7 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A delivery by PATCH looks at earlier imports every 20 seconds; here more often."""
-    monkeypatch.setattr(earlier, "ImportRules", partial(ImportRules, poll_interval_s=0.2))
+    monkeypatch.setattr(rules_of_imports, "ImportRules", partial(ImportRules, poll_interval_s=0.2))
 
 
 @pytest.fixture
