@@ -5,76 +5,111 @@ Otherwise their older values would arrive last, and the journal would name the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.contacts_of_files import stored_contacts
+from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, stored_contacts
 from airflow_provider_connectif.imports.context import ImportContext
-from airflow_provider_connectif.imports.rules import ON_EXISTING, OnExisting
+from airflow_provider_connectif.imports.rules import ON_EXISTING, TRIGGER_GRACE_S, OnExisting
 from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.import_state import ImportState
+from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import TakenOver
+from airflow_provider_connectif.reporting.progress import clock
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.summary import Tally
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.plan import Plan
+    from airflow_provider_connectif.journal.run_lines import RunLines
+
+_LEAST_BETWEEN_LOOKS_S, _LONGEST_BETWEEN_LOOKS_S = 60.0, 600.0
 
 
-class EarlierImports:
-    """Settles open imports of earlier runs by their plans. Their rows are in no count of this run.
+def settle_earlier(
+    context: ImportContext, mapping: ContactMapping, plans: Iterable[tuple[Plan, Mapping[str, Any]]]
+) -> Deferral | None:
+    """Wait for the imports of earlier runs, write what became of their rows, and delete their plans.
+
+    Their rows are in no count of this run.
 
     :param context: of this run, with its journal open.
     :param mapping: tells when two contact keys are the same.
-    :param is_to_stop: whether this run was told to stop while it waits here.
+    :param plans: of the earlier runs, each with the state that it holds.
+    :return: until when to wait without a worker, and then to do this once more; ``None``: all are settled.
+    :raises Trouble: the time of this run has ended, or the key is refused; the plan stays.
     """
-
-    def __init__(self, context: ImportContext, mapping: ContactMapping, is_to_stop: Callable[[], bool]) -> None:
-        self._context = replace(context, is_to_stop=is_to_stop)
-        self._mapping = mapping
-        self._watch = Watch(self._context)
-
-    def settle(self, plans: Iterable[tuple[Plan, Mapping[str, Any]]]) -> None:
-        """Wait for the imports of these plans, write what became of their rows, and delete the plans.
-
-        :param plans: each with the state that it holds.
-        :raises Trouble: the time of this run has ended, or the key is refused; the plan stays.
-        """
-        for plan, saved in plans:
-            run = dict(saved.get("run") or {})
-            state = ImportState.from_json({**saved, "is_all_sent": False, "is_parked": False, "run": run})
-            if state is None:
-                continue  # such a state has no open imports either
-            with work_folder("connectif-import-", self._context.rules.work_folder) as folder:
-                self._settle(plan, state, folder)
-
-    def _settle(self, plan: Plan, state: ImportState, folder: Path) -> None:
-        context, watch, log = self._context, self._watch, self._context.log
-        if context.journal is None:
-            return
-        log.warning("An earlier run (%s) has left imports open: waiting for them first", plan.run_id)
-        watch.waiting.describe = lambda: f"for the earlier run {plan.run_id}: {watch.describe(state.files)}"
-        lines = context.journal.lines.of_plan(plan, int(state.run.get("generation", 0)))
-        on_existing: OnExisting = next(
-            (known for known in ON_EXISTING if known == state.run.get("on_existing")), "update"
+    watch, rules = Watch(context), context.rules
+    if rules.deferrable:
+        watch.waiting.begin(context.report.effort.started_at + rules.timeout_s)  # over all looks
+    for plan, saved in plans:
+        state = ImportState.from_json(
+            {**saved, "is_all_sent": False, "is_parked": False, "run": saved.get("run") or {}}
         )
-        theirs = replace(context, rules=replace(context.rules, on_existing=on_existing))
-        # Row numbers are those of the earlier run, so this run's file of rejected rows gets none of them.
-        account = Account(Tally(), Rejects(None))
-        contacts = stored_contacts(lines, self._mapping, state)
-        try:
-            Settlement(theirs, watch, state, contacts, lines, account, folder, state.as_json).settle_all()
-        except TakenOver:
-            log.info("Another task of this run has settled them")
-            return
-        finally:
-            for trouble in account.troubles:
-                log.warning("Earlier run: %s", trouble.words)
-        if (since := state.lost_since) is not None:
-            watch.until_none_is_open(since, state.known_ids)
-        plan.drop()
+        if state is None or context.journal is None:
+            continue  # such a state has no open imports either
+        lines = context.journal.lines.of_plan(plan, int(state.run.get("generation", 0)))
+        with work_folder("connectif-import-", rules.work_folder) as folder:
+            contacts = stored_contacts(lines, mapping, state)
+            if not _is_settled(context, watch, contacts, lines, plan, state, folder):
+                return _deferral(context, watch, plan)
+    return None
+
+
+def _is_settled(
+    context: ImportContext,
+    watch: Watch,
+    contacts: ContactsOfFiles,
+    lines: RunLines,
+    plan: Plan,
+    state: ImportState,
+    folder: Path,
+) -> bool:
+    """Settle one plan; whether that is done. If not, some import is under way, and the run may give its worker back.
+
+    :param lines: of the journal, as the earlier run writes them.
+    """
+    context.log.warning("An earlier run (%s) has left imports open: waiting for them first", plan.run_id)
+    watch.waiting.describe = lambda: f"for the earlier run {plan.run_id}: {watch.describe(state.files)}"
+    on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
+    context = replace(context, rules=replace(context.rules, on_existing=on_existing))
+    # Row numbers are those of the earlier run, so this run's file of rejected rows gets none of them.
+    account = Account(Tally(), Rejects(None))
+    settlement = Settlement(context, watch, state, contacts, lines, account, folder, state.as_json)
+    try:
+        if not context.rules.deferrable:
+            settlement.settle_all()
+        elif settlement.settle_ended():
+            watch.waiting.check()
+            return False
+    except TakenOver:
+        context.log.info("Another task of this run has settled them")
+        return True
+    finally:
+        for trouble in account.troubles:
+            context.log.warning("Earlier run: %s", trouble.words)
+    if (since := state.lost_since) is not None:
+        if context.rules.deferrable and watch.open_imports(since, state.known_ids):
+            watch.waiting.check()
+            return False
+        watch.until_none_is_open(since, state.known_ids)
+    plan.drop()
+    return True
+
+
+def _deferral(context: ImportContext, watch: Watch, plan: Plan) -> Deferral:
+    """The task itself looks again, the longer it waits the less often: each look costs a worker some seconds."""
+    now, deadline = time.time(), watch.waiting.deadline
+    interval_s = min(_LONGEST_BETWEEN_LOOKS_S, max(_LEAST_BETWEEN_LOOKS_S, context.report.effort.duration_s / 4))
+    until = min(deadline, now + interval_s)
+    words = (
+        f"An earlier run ({plan.run_id}) has left imports open: looking again at {clock(until)}, "
+        "without a worker until then"
+    )
+    return Deferral(until, max(0.0, deadline - now) + TRIGGER_GRACE_S, words=words)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -13,10 +14,11 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
-from airflow_provider_connectif.imports.earlier import EarlierImports
+from airflow_provider_connectif.imports.earlier import settle_earlier
 from airflow_provider_connectif.imports.job import ImportJob
 from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.patching import FirstPatch, Patching
+from airflow_provider_connectif.imports.rules import TRIGGER_GRACE_S
 from airflow_provider_connectif.imports.watch import listed
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -29,7 +31,6 @@ LEFTOVERS_AT_ONCE = 8
 WITHOUT_DEFINITIONS = "an import cannot take custom fields that it does not know"
 _IDS_IN_SUMMARY = 20
 _INTERVALS_WHEN_FULL = 3  # before a queue is tried again that is full of imports of others
-_GRACE_S = 60.0  # a trigger ends waiting by itself; this is for one that nobody runs
 
 
 class ImportSink:
@@ -114,7 +115,7 @@ class ImportSink:
         if not self._job.is_deferred:
             return None
         ids, deadline, now = self._job.state.open_ids, self._waiting.deadline, time.time()
-        left_s = max(0.0, deadline - now) + _GRACE_S
+        left_s = max(0.0, deadline - now) + TRIGGER_GRACE_S
         if not ids:
             return Deferral(min(deadline, now + _INTERVALS_WHEN_FULL * self._rules.poll_interval_s), left_s)
         awaited = ids[-1] if self._job.state.is_all_sent else ids[len(ids) // 2]
@@ -148,15 +149,17 @@ class ImportSink:
             elif journal is not None:
                 journal.close(verdict, keyless=keyless, keeps_plan=not job.is_loaded or is_kept)
 
-    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> None:
+    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
         """Wait for what earlier runs of the sync have left at Connectif.
 
+        :return: until when to wait for that without a worker; ``None``: nothing is left.
         :raises Trouble: that cannot be waited for.
         :raises QuotaClosed: told to stop.
         """
-        if self._journal is not None and (found := self._journal.plan.with_open_imports()):
-            self._waiting.begin()
-            EarlierImports(self._context, self._mapping, is_to_stop).settle(found)
+        if self._journal is None or not (found := self._journal.plan.with_open_imports()):
+            return None
+        self._waiting.begin()
+        return settle_earlier(replace(self._context, is_to_stop=is_to_stop), self._mapping, found)
 
     def resume(self) -> bool:
         """Continue what an earlier process of the task has begun; whether no row has to be read for that."""

@@ -19,6 +19,9 @@ CLOCK_TOLERANCE_S = 120.0
 SHORTEST_POLL_DELAY_S = 3.0
 """Seconds between two polls, whichever imports they are about: the account has 100 requests a minute for everything."""
 
+TRIGGER_GRACE_S = 60.0
+"""Seconds that a trigger gets to end waiting by itself; for one that nobody runs."""
+
 OnExisting = Literal["update", "fill_empty", "keep"]
 
 

@@ -107,6 +107,13 @@ class Settlement:
             self._poll(sent)
         return sum(sent.is_settled for sent in left)
 
+    def settle_ended(self) -> bool:
+        """Settle the imports that have ended, and wait for none; whether others are under way."""
+        self.settle_once()
+        while doubtful := [import_id for import_id in self._open if self._watch.is_doubtful(import_id)]:
+            self._poll(self._open[self._watch.next_of(doubtful)])
+        return bool(self._open)
+
     def settle_due(self) -> None:
         """Poll the imports whose turn it is; wait for none."""
         for import_id, sent in self._open.items():

@@ -94,6 +94,10 @@ class Watch:
         self._doubtful[import_id] = (shown, times)
         return one, fate if times >= _LOOKS else Fate.WAIT
 
+    def is_doubtful(self, import_id: str) -> bool:
+        """Whether an import has shown an end that does not count yet."""
+        return import_id in self._doubtful
+
     def look(self, import_id: str) -> tuple[Import, Fate]:
         """One import as it is shown now; without a response that is to wait.
 
@@ -128,6 +132,7 @@ class Watch:
     def settled(self, import_id: str) -> None:
         """An import is not polled any more."""
         self._polled_at.pop(import_id, None)
+        self._doubtful.pop(import_id, None)
 
     def open_imports(self, since: float, ours: Container[str]) -> list[str]:
         """The ids of imports that are open and that an upload without a response may have begun.

@@ -202,7 +202,9 @@ class SyncOperator(SyncArguments):
         if run.waits_for_another:
             from airflow_provider_connectif.triggers.claim import ClaimTrigger
 
-            trigger: BaseTrigger = ClaimTrigger(deferral.until, start.again(run.report.effort.as_state()))
+            trigger: BaseTrigger = ClaimTrigger(
+                deferral.until, start.again(run.report.effort.as_state(), is_recorded=run.is_recorded)
+            )
         else:
             trigger = self._trigger(deferral)
         left = None if deferral.left_s is None else timedelta(seconds=deferral.left_s)
@@ -222,7 +224,7 @@ class SyncOperator(SyncArguments):
             start.context,
             read_only=check_only,
             keeps_rows=self.rejects_path is not None,
-            comes_back=start.comes_back,
+            comes_back=start.comes_back or start.is_recorded,
             may_defer=self.deferrable,
         )
         path = self.rejects_path

@@ -13,6 +13,7 @@ from airflow_provider_connectif.operators.requests import RequestOperator
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.operators.imports import ContactImportOperator
+    from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
@@ -38,27 +39,33 @@ class ContactPatchOperator(ContactsArguments, RequestOperator):
         super().__init__(**kwargs)
 
     def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork:
-        return _EarlierImports(parts, journal, self._mapping())
+        return _EarlierImports(parts, journal, self._mapping(), self)
 
 
 class _EarlierImports:
     """Imports of earlier runs of the sync, and of an earlier attempt of this task, which may have imported."""
 
-    def __init__(self, parts: Parts, journal: Journal, mapping: ContactMapping) -> None:
+    def __init__(self, parts: Parts, journal: Journal, mapping: ContactMapping, operator: RequestOperator) -> None:
         self._parts = parts
         self._journal = journal
         self._mapping = mapping
+        self._operator = operator
 
-    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> None:
-        """Wait for them."""
-        if found := self._journal.plan.with_open_imports(includes_mine=True):
-            # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
-            from airflow_provider_connectif.imports.context import ImportContext
-            from airflow_provider_connectif.imports.earlier import EarlierImports
-            from airflow_provider_connectif.imports.rules import ImportRules
+    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
+        """Wait for them, without a worker if the task may be deferred."""
+        if not (found := self._journal.plan.with_open_imports(includes_mine=True)):
+            return None
+        # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
+        from airflow_provider_connectif.imports.context import ImportContext
+        from airflow_provider_connectif.imports.earlier import settle_earlier
+        from airflow_provider_connectif.imports.rules import ImportRules
 
-            context = ImportContext(self._parts.client, ImportRules(), self._parts.report, self._journal)
-            EarlierImports(context, self._mapping, is_to_stop).settle(found)
+        limit = self._operator.execution_timeout if self._operator.deferrable else None
+        rules = ImportRules(
+            deferrable=self._operator.deferrable, time_limit_s=None if limit is None else limit.total_seconds()
+        )
+        context = ImportContext(self._parts.client, rules, self._parts.report, self._journal, is_to_stop=is_to_stop)
+        return settle_earlier(context, self._mapping, found)
 
 
 def __getattr__(name: str) -> Any:

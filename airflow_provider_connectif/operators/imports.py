@@ -47,7 +47,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
 
     ``deferrable``: here, hold a worker only to read, write and upload; with a journal also where the queue is full, and
-    while another run of the sync is under way.
+    while another run of the sync, or an import that an earlier one has left, is under way.
 
     :param on_existing: what happens to contacts that exist: ``update`` (default) sets what the rows hold,
         ``fill_empty`` only properties that are empty at Connectif, ``keep`` nothing.

@@ -50,7 +50,8 @@ class SyncArguments(BaseOperator):
     :param read_timeout: in which the source must end; nothing is sent before. Default 6 hours.
     :param pending_limit: bytes that the changes of a run may take while they wait to be sent, in a file without a name
         in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
-    :param deferrable: wait without a worker where that is possible, with a journal also for another run of the sync.
+    :param deferrable: wait without a worker where that is possible, with a journal also for another run of the sync,
+        and for imports that an earlier one has left open.
         Default: ``operators.default_deferrable`` of Airflow's configuration.
     :param failure_budget: how many refused rows (invalid, rejected or held) are no failure: a number (int), or a share
         (float from 0 to 1) that limits two: all refused rows among the rows read, and new refusals among the rows that

@@ -37,9 +37,10 @@ ResourceT = TypeVar("ResourceT", bound=Resource)
 class EarlierWork(Protocol):
     """What earlier runs of a sync have left at Connectif: imports that have not finished."""
 
-    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> None:
+    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
         """Wait for it, so that its older values do not come last, and write down what became of it.
 
+        :return: until when to wait without a worker and then to begin again; ``None``: nothing is left.
         :raises Trouble: it cannot be waited for.
         :raises QuotaClosed: told to stop.
         """
@@ -116,8 +117,8 @@ class Run(Generic[ResourceT]):
             report.rejects.flush()
             self.is_over = True
             before_end()
-            if self._wait_for_another is not None and self._journal is not None and self._journal.held_by is not None:
-                report.log.info(self._journal.held_by.describe_deferral(self._wait_for_another.until))
+            if self._wait_for_another is not None:
+                report.log.info("%s", self._wait_for_another.words)
             elif self.sink.summary_is_complete:
                 attempts = 0 if self._journal is None else self._journal.series.tries
                 self.sink.log_end(ending.words, ending.notes(attempts), ending.reasons)
@@ -143,8 +144,13 @@ class Run(Generic[ResourceT]):
 
     @property
     def waits_for_another(self) -> bool:
-        """Whether the deferral is for another run of the sync, so that nothing has begun yet."""
+        """Whether the deferral is for another run of the sync, or for what it has left: nothing was read yet."""
         return self._wait_for_another is not None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the journal has a record of this attempt, with what it has counted."""
+        return self._journal is not None and self._journal.series.tries > 0
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -179,16 +185,19 @@ class Run(Generic[ResourceT]):
             self._ending.stop_for(Stop(StopKind.TIMED_OUT))
         else:
             self._ending.stop_for(Stop(StopKind.DEFERRED))
-            self._wait_for_another = Deferral(claim.look_again_at, left_s)
+            until = claim.look_again_at
+            self._wait_for_another = Deferral(until, left_s, words=claim.describe_deferral(until))
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         if self._earlier is not None:
             try:
-                self._earlier.settle_earlier(self._is_to_stop_while_waiting)
+                self._wait_for_another = self._earlier.settle_earlier(self._is_to_stop_while_waiting)
             except Trouble as trouble:
                 self._ending.fail_by(trouble, _SCOPE_OF_EARLIER)
             except QuotaClosed:
                 self._ending.stop_for(self._ending.stop or Stop(StopKind.KILLED))
+            if self._wait_for_another is not None:
+                self._ending.stop_for(Stop(StopKind.DEFERRED))
             if not self._ending.is_to_go_on:
                 return
         if self.sink.resume():

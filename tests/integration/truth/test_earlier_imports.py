@@ -7,7 +7,9 @@ first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 
 from airflow_provider_connectif.imports import rules as rules_of_imports
 from airflow_provider_connectif.imports.rules import ImportRules
-from tests.support.import_runs import account, as_contacts, import_rows, rows, uploaded
+from tests.support.import_runs import account, as_contacts, event_of, import_rows, rows, uploaded
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import run_in_airflow
@@ -74,18 +76,71 @@ def test_a_later_run_waits_for_it_and_delivers_the_newer_values_last(
 
 
 # The task's operator was exchanged since, and the same run is tried again or cleared.
-@pytest.mark.parametrize("deferrable", [False, True])
 def test_a_task_that_imported_and_delivers_by_patch_now_waits_for_it(
-    strict: StrictServer, left_open: JournalDatabase, tmp_path: Path, deferrable: bool
+    strict: StrictServer, left_open: JournalDatabase, tmp_path: Path
 ) -> None:
-    process = Process(
-        tmp_path, "first night", deliver, rows=NEW, fields="live", deferrable=deferrable, tries_before=1, retries=2
-    )
+    process = Process(tmp_path, "first night", deliver, rows=NEW, fields="live", tries_before=1, retries=2)
     release_when_waited_for(strict, process)
     run = process.end(60)
     assert (run.state, account(run.summary)) == ("success", 20), run.error
     assert strict.contacts == as_contacts(NEW)
     assert left_open.pending() == 0
+
+
+# The same without a worker: the task looks now and then, reads nothing meanwhile, and begins when nothing is left.
+@pytest.mark.versions
+@pytest.mark.parametrize("end", ["finished", "gone"])
+@pytest.mark.parametrize(("kind", "run_id"), [("import", "second"), ("patch", "second"), ("patch", "first night")])
+def test_a_later_run_that_may_be_deferred_holds_no_worker_while_it_waits(
+    strict: StrictServer, left_open: JournalDatabase, kind: str, run_id: str, end: str
+) -> None:
+    night: dict[str, Any] = {"fields": "live", "deferrable": True, **JOURNAL}
+    night |= {"timeout": LONG} if kind == "import" else {"max_in_flight": 1}
+    if run_id == "first night":
+        night |= {"tries_before": 1, "retries": 2}
+    run_once = partial(import_rows if kind == "import" else deliver, run_id, **night)
+    before = strict.requests
+
+    runs = [run_once(rows=never_read())]
+    for look in (1, 2):
+        assert (runs[-1].state, strict.requests - before) == ("deferred", look)  # the open import was polled once
+        trigger = runs[-1].error.trigger
+        assert 55 <= trigger.until - time.time() <= 60 or kind == "import"
+        if look == 2:
+            strict.update(import_hold=None)
+            if end == "gone":
+                strict.update(import_faults=[{"on": "GET", "status": 404}])
+        rows_now = NEW if look == 2 else never_read()
+        event = {"start": json.loads(json.dumps(trigger.start))}
+        runs.append(run_once(rows=rows_now, method="execute_complete", event=event))
+        strict.update(import_faults=[])
+
+    assert runs[-1].state == ("success" if kind == "patch" else "deferred"), runs[-1].error
+    if kind == "import":
+        event = event_of(runs[-1])
+        runs.append(run_once(rows=never_read(), method="execute_complete", event=event))
+    assert runs[-1].state == "success", runs[-1].error
+    assert strict.contacts == as_contacts(NEW)
+    assert account(runs[-1].summary) == runs[-1].summary["read"] == 20
+    assert runs[-1].summary["requests"] == strict.requests - (before if run_id != "first night" else 0)
+    assert runs[-1].summary["tries"] == (2 if run_id == "first night" else 1)
+    assert left_open.pending() == 0
+
+
+def test_waiting_without_a_worker_ends_with_the_timeout(strict: StrictServer, left_open: JournalDatabase) -> None:
+    night: dict[str, Any] = {"deferrable": True, "timeout": 2, **JOURNAL}
+    first = import_rows("second", rows=never_read(), **night)
+    assert first.state == "deferred"
+    start = first.error.trigger.start  # type: ignore[union-attr]
+    until(lambda: time.time() > first.error.trigger.until)  # type: ignore[union-attr]
+    run = import_rows("second", rows=never_read(), method="execute_complete", event={"start": start}, **night)
+    assert (run.state, left_open.pending()) == ("up_for_retry", 20)
+    assert "for the earlier run dag/first night" in str(run.error)
+
+
+def never_read() -> Iterator[dict[str, Any]]:
+    raise AssertionError("the source was read before the earlier import had ended")
+    yield {}
 
 
 def test_in_airflow_a_later_run_settles_it(
