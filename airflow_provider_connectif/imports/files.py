@@ -155,11 +155,8 @@ class ImportFiles:
         if group is None:
             group = self._group_for(numbers)
         self.groups[group].rows += 1
-        if patch.number != len(self._group_of):
-            self._group_of.extend([NO_GROUP] * (patch.number + 1 - len(self._group_of)))
-            self._group_of[patch.number] = group
-        else:
-            self._group_of.append(group)
+        self._group_of.extend([NO_GROUP] * (patch.number + 1 - len(self._group_of)))
+        self._group_of[patch.number] = group
         return group, is_complete
 
     @property

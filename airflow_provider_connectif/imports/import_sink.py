@@ -229,4 +229,6 @@ class ImportSink:
         # other threads wait for, with definitions or by PATCH, they report themselves.
         if threading.current_thread() is self._own_thread:
             self._context.report.progress.tick()
-            self._waiting.check_quota(self._context.client.quota)
+            self._waiting.check()
+            if (wait := self._context.client.quota.wait) is not None:
+                self._waiting.check_length(wait.until - time.time())

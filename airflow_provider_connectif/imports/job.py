@@ -13,10 +13,9 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Account, Settlement
-from airflow_provider_connectif.imports.split import Split
 from airflow_provider_connectif.imports.uploads import Uploads
 from airflow_provider_connectif.imports.watch import Watch
-from airflow_provider_connectif.imports.writing import keep_values, rewrite_files, write_files
+from airflow_provider_connectif.imports.writing import Split, keep_values, rewrite_files, write_files
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal

@@ -11,7 +11,7 @@ from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
-from airflow_provider_connectif.imports.split import Split
+from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.reporting.progress import plural

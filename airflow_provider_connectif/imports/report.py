@@ -12,7 +12,7 @@ import itertools
 import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -55,8 +55,9 @@ class Way(NamedTuple):
     has_header: bool
 
 
-class ErrorReport:
-    """The contacts that a report names; a context manager, since they are kept on disk.
+@contextmanager
+def read_report(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Iterator[NamedContacts]:
+    """The contacts that a report names, kept on disk meanwhile.
 
     :param path: the report as it was fetched; beside it the contacts are kept.
     :param delimiter: of the file that was imported.
@@ -64,29 +65,51 @@ class ErrorReport:
     :param keys_of: finds its contacts.
     :raises OSError: the report cannot be read.
     """
+    beside = path.with_suffix(".named")
+    beside.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(beside, isolation_level=None)) as database:
+            contacts = NamedContacts(database)
+            if (way := find_way(path, delimiter, rows, keys_of)) is not None:
+                with suppress(csv.Error):
+                    contacts.read(way, path, keys_of)
+            yield contacts
+    finally:
+        beside.unlink(missing_ok=True)
 
-    def __init__(self, path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> None:
-        self.named: int | None = None
-        """How many contacts it names; ``None`` where some record names none, so that nobody knows of the others."""
-        self._database_path = path.with_suffix(".named")
-        self._database_path.unlink(missing_ok=True)
-        self._database = sqlite3.connect(self._database_path, isolation_level=None)
-        try:
-            self._read(path, delimiter, rows, keys_of)
-        except BaseException:
-            self.close()
-            raise
 
-    def __enter__(self) -> ErrorReport:
-        return self
+class NamedContacts:
+    """The contacts that a report names.
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    ``count``: how many; ``None`` where some record names none, so that nobody knows of the others.
 
-    def close(self) -> None:
-        """Remove what was kept."""
-        self._database.close()
-        self._database_path.unlink(missing_ok=True)
+    :param database: an empty one of SQLite.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self.count: int | None = None
+        for setting in ("journal_mode = off", "synchronous = off", "temp_store = file"):
+            database.execute(f"pragma {setting}")
+        database.execute("create table named (number integer primary key, key text, reason text)")
+
+    def read(self, way: Way, path: Path, keys_of: KeysOf) -> None:
+        """Read a report.
+
+        :raises csv.Error: it is no CSV.
+        """
+        self._database.execute("begin")
+        found = itertools.islice(_records(path, way.delimiter), int(way.has_header), None)
+        while batch := list(itertools.islice(found, _AT_ONCE)):
+            keys = [record[way.column] if way.column < len(record) else "" for record in batch]
+            numbers = keys_of({key for key in keys if key})
+            if any(key not in numbers for key in keys):
+                return
+            reasons = (" ".join(_others(record, way.column))[:_LONGEST_REASON] for record in batch)
+            lines = [(numbers[key], key, reason) for key, reason in zip(keys, reasons, strict=True)]
+            self._database.executemany(_ADD, lines)
+        self._database.execute("commit")
+        [(self.count,)] = self._database.execute("select count(*) from named")
 
     def batches(self) -> Iterator[dict[str, str]]:
         """The reasons by key as the report has it, in the order of rows, some hundred at a time.
@@ -102,29 +125,6 @@ class ErrorReport:
         with closing(self._database.execute("select number from named")) as cursor:
             while batch := cursor.fetchmany(_AT_ONCE):
                 yield [number for (number,) in batch]
-
-    def _read(self, path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> None:
-        for setting in ("journal_mode = off", "synchronous = off", "temp_store = file"):
-            self._database.execute(f"pragma {setting}")
-        self._database.execute("create table named (number integer primary key, key text, reason text)")
-        way = find_way(path, delimiter, rows, keys_of)
-        if way is not None:
-            with suppress(csv.Error):
-                self._read_by(way, path, keys_of)
-
-    def _read_by(self, way: Way, path: Path, keys_of: KeysOf) -> None:
-        self._database.execute("begin")
-        found = itertools.islice(_records(path, way.delimiter), int(way.has_header), None)
-        while batch := list(itertools.islice(found, _AT_ONCE)):
-            keys = [record[way.column] if way.column < len(record) else "" for record in batch]
-            numbers = keys_of({key for key in keys if key})
-            if any(key not in numbers for key in keys):
-                return
-            reasons = (" ".join(_others(record, way.column))[:_LONGEST_REASON] for record in batch)
-            lines = [(numbers[key], key, reason) for key, reason in zip(keys, reasons, strict=True)]
-            self._database.executemany(_ADD, lines)
-        self._database.execute("commit")
-        [(self.named,)] = self._database.execute("select count(*) from named")
 
 
 _ADD = (
@@ -193,53 +193,34 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
                 yield record
 
 
-class Reports:
-    """Error reports of one run.
+def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callable[[float], None]) -> bool:
+    """Fetch the report of an import with errors, and keep it as it is; whether it could be had.
 
-    :param context: of the run.
-    :param folder: for files of this process.
+    Fetched at once, since how long its address is valid is not documented; a refused one is replaced.
+
+    :param path: where it is written.
     :param pause: waits for some seconds.
     """
-
-    def __init__(self, context: ImportContext, folder: Path, pause: Callable[[float], None]) -> None:
-        self._context = context
-        self._folder = folder
-        self._pause = pause
-
-    def fetch(self, one: Import) -> Path | None:
-        """The report of an import with errors, or ``None`` if it cannot be had.
-
-        Fetched at once, since how long its address is valid is not documented; a refused one is replaced.
-        """
-        path = self._folder / "report.csv"
-        why = "there is no error report"
-        for attempt in range(_ADDRESSES):
-            if attempt:
-                self._pause(_BETWEEN_ADDRESSES_S * attempt)
-                one = self._again(one)
-            if one.error_report_url is None:
-                why = "there is no error report"
-                continue
-            try:
-                with path.open("wb") as sink:
-                    self._context.client.download_error_report(one.error_report_url, sink)
-                self._keep(one.id, path)
-                return path
-            except ErrorReportError as error:
-                why = error.what
-                if not error.is_passing:
-                    break
-        self._context.log.warning("Import %s: its error report could not be had (%s)", one.id, why)
-        return None
-
-    def _again(self, one: Import) -> Import:
-        """The import with a fresh address."""
+    why = "there is no error report"
+    for attempt in range(_ADDRESSES):
+        if attempt:
+            pause(_BETWEEN_ADDRESSES_S * attempt)
+            with suppress(ConnectifHttpError, NoAnswerError, MalformedAnswerError):
+                one = context.client.get_import(one.id)
+        if one.error_report_url is None:
+            why = "there is no error report"
+            continue
         try:
-            return self._context.client.get_import(one.id)
-        except (ConnectifHttpError, NoAnswerError, MalformedAnswerError):
-            return one
-
-    def _keep(self, import_id: str, path: Path) -> None:
-        if self._context.keep_report is not None:
-            with path.open("rb") as report, self._context.keep_report(import_id) as sink:
-                shutil.copyfileobj(report, sink)
+            with path.open("wb") as sink:
+                context.client.download_error_report(one.error_report_url, sink)
+        except ErrorReportError as error:
+            why = error.what
+            if error.is_passing:
+                continue
+            break
+        if context.keep_report is not None:
+            with path.open("rb") as report, context.keep_report(one.id) as kept:
+                shutil.copyfileobj(report, kept)
+        return True
+    context.log.warning("Import %s: its error report could not be had (%s)", one.id, why)
+    return False

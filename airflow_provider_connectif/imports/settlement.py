@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
 from airflow_provider_connectif.imports.context import ImportContext
-from airflow_provider_connectif.imports.report import ErrorReport, Reports
+from airflow_provider_connectif.imports.report import NamedContacts, fetch_report, read_report
 from airflow_provider_connectif.imports.rules import Fate, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_settlement import settle_files
@@ -86,7 +87,7 @@ class Settlement:
         self._lines = lines
         self._account = account
         self._as_saved = as_saved
-        self._reports = Reports(context, folder, watch.waiting.pause)
+        self._report_path = folder / "report.csv"
         self._is_keep = context.rules.on_existing == "keep"
         self._refusal = (Outcome.NOT_TAKEN, NOT_TAKEN) if self._is_keep else (Outcome.REJECTED, REFUSED)
         self._refused: set[int] = set()  # numbers of rows, where no journal keeps them
@@ -128,7 +129,6 @@ class Settlement:
     def _poll(self, sent: SentFile) -> None:
         one, fate = self._watch.poll(sent)
         if fate is not Fate.WAIT:
-            self._watch.settled(one.id)
             self._settle(sent, one, fate)
 
     def _settle(self, sent: SentFile, one: Import, fate: Fate) -> None:
@@ -139,14 +139,13 @@ class Settlement:
         sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
         if self._is_keep and sent.is_finished and numbers.is_trusted:
             sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented what existing contacts count as
-        report = self._report(sent, one, numbers) if numbers.refused else None
-        if report is None:
-            sent.unnamed += numbers.refused
-            self._end(sent, (), is_whole=not numbers.refused)
-        else:
-            with report:
-                self._count_named(sent, report)
-                self._end(sent, report.numbers(), is_whole=True)
+        with self._named(sent, one, numbers.refused) as contacts:
+            if contacts is None:
+                sent.unnamed += numbers.refused
+                self._end(sent, (), is_whole=not numbers.refused)
+            else:
+                self._count_named(sent, contacts)
+                self._end(sent, contacts.numbers(), is_whole=True)
         self._context.log.info(
             "Import %s: %s; of %s %s taken, %s rejected%s",
             one.id,
@@ -170,31 +169,34 @@ class Settlement:
             )
             self._account.troubles.append(Trouble(Verdict.FAILED, words))
 
-    def _report(self, sent: SentFile, one: Import, numbers: Numbers) -> ErrorReport | None:
-        """The error report, if it names as many contacts of the file as were rejected."""
-        path = self._reports.fetch(one) if sent.is_finished or one.error_report_url else None
-        if path is None or self._contacts is None:
-            return None
-        report = ErrorReport(
-            path,
-            self._context.rules.delimiter,
-            sent.rows,
-            lambda keys: {key: found.number for key, found in self._find(keys, sent.file).items()},
-        )
-        if report.named == numbers.refused:
-            return report
-        report.close()
+    @contextmanager
+    def _named(self, sent: SentFile, one: Import, refused: int) -> Iterator[NamedContacts | None]:
+        """The rejected contacts of a file, if the error report names as many as were rejected."""
+        is_there = refused and (sent.is_finished or one.error_report_url)
+        pause = self._watch.waiting.pause
+        if not is_there or not fetch_report(self._context, one, self._report_path, pause) or self._contacts is None:
+            yield None
+            return
+
+        def numbers_of_keys(keys: Collection[str]) -> Mapping[str, int]:
+            return {key: found.number for key, found in self._find(keys, sent.file).items()}
+
+        delimiter = self._context.rules.delimiter
+        with read_report(self._report_path, delimiter, sent.rows, numbers_of_keys) as contacts:
+            if contacts.count == refused:
+                yield contacts
+                return
         self._context.log.warning(
             "Import %s: its error report does not name its %s by their keys; "
             "none of the file's contacts is acknowledged",
             one.id,
-            plural(numbers.refused, "rejected row"),
+            plural(refused, "rejected row"),
         )
-        return None
+        yield None
 
-    def _count_named(self, sent: SentFile, report: ErrorReport) -> None:
+    def _count_named(self, sent: SentFile, contacts: NamedContacts) -> None:
         (outcome, reason), tally, lines = self._refusal, self._account.tally, self._lines
-        for said in report.batches():
+        for said in contacts.batches():
             named = self._find(said, sent.file)
             new = {key: found for key, found in named.items() if self._is_first_refusal(found)}
             digests = {found.contact: found.digest for found in new.values() if found.digest is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
@@ -34,15 +35,10 @@ _QUEUE_FULL = frozenset({"E0301", "E0401"})
 _COLUMNS_NAMED = 3
 
 
-class _QueueFull(Exception):
-    """Connectif has ten imports in its queue; there is no import of this file.
+class _QueueFull(NamedTuple):
+    """Connectif has ten imports in its queue; there is no import of this file."""
 
-    :param retry_after_s: what ``Retry-After`` asks for.
-    """
-
-    def __init__(self, retry_after_s: float | None) -> None:
-        super().__init__("the queue of imports is full")
-        self.retry_after_s = retry_after_s
+    retry_after_s: float | None
 
 
 class Uploads:
@@ -80,15 +76,14 @@ class Uploads:
                 settlement.settle_due()
                 if time.time() - planned_at > rules.plan_max_age_s:
                     raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
-                try:
-                    one = self._upload(files[sent.file], sent, state.known_ids)
-                except _QueueFull as full:
+                one = self._upload(files[sent.file], sent, state.known_ids)
+                if isinstance(one, _QueueFull):
                     if may_give_back():
                         return False
                     if not self._is_full_logged:
                         log.info("The queue of imports is full; those of the app count too. Waiting for room")
                         self._is_full_logged = True
-                    self._watch.waiting.before_retry(1, full.retry_after_s, rules.poll_interval_s)
+                    self._watch.waiting.before_retry(1, one.retry_after_s, rules.poll_interval_s)
                     continue
                 sent.import_id = one.id
                 state.is_all_sent = all(other.import_id is not None for other in state.files)
@@ -104,7 +99,7 @@ class Uploads:
                 )
         return True
 
-    def _upload(self, file: ImportFile, sent: SentFile, ours: set[str]) -> Import:
+    def _upload(self, file: ImportFile, sent: SentFile, ours: set[str]) -> Import | _QueueFull:
         """Upload a file once, however many attempts that takes.
 
         An upload without a response may have begun an import, and no import of the list is known to be that one. So
@@ -133,20 +128,19 @@ class Uploads:
                 failure = error
             if isinstance(failure, ConnectifHttpError) and failure.code in _QUEUE_FULL:
                 self._forget(sent)
-                raise _QueueFull(failure.retry_after)
+                return _QueueFull(failure.retry_after)
             failures += 1
             if action_for(failure) is not Action.RETRY:
                 self._forget(sent)
                 raise Trouble(Verdict.FAILED, f"Connectif did not take a file: {failure}", http_error(failure))
-            next_one = f"Attempt {failures + 1} of {client.tries}"
-            self._context.log.warning(
-                "A file could not be uploaded: %s. %s",
-                failure,
-                "This was the last attempt"
-                if failures >= client.tries
-                else f"{next_one} follows when the imports that have begun since then are finished",
+            is_last = failures >= client.tries
+            again = (
+                f"Attempt {failures + 1} of {client.tries} follows when the imports that have begun since then "
+                "are finished"
             )
-            if failures >= client.tries:
+            words = "This was the last attempt" if is_last else again
+            self._context.log.warning("A file could not be uploaded: %s. %s", failure, words)
+            if is_last:
                 raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {failures} attempts: {failure}")
             self._context.report.effort.add_failure(str(failure))
             waiting.before_retry(failures, retry_after_s(failure))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
-from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
@@ -88,15 +87,6 @@ class Waiting:
         """
         self.check_length(retry_after_s or 0.0)
         self.pause(max(retry_delay_s(failures, retry_after_s), at_least_s))
-
-    def check_quota(self, quota: Quota) -> None:
-        """Go on waiting for the rate limit, or not; called by the quota while it holds back a request.
-
-        :raises WaitTooLong: the window opens later than a worker may wait. Otherwise as :meth:`check`.
-        """
-        self.check()
-        if quota.wait is not None:
-            self.check_length(quota.wait.until - self._clock.now())
 
     def check_length(self, seconds: float) -> None:
         """Whether a worker may wait so long.

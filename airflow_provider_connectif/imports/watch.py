@@ -129,11 +129,6 @@ class Watch:
             )
         return one, FATES.get(one.status, Fate.WAIT)
 
-    def settled(self, import_id: str) -> None:
-        """An import is not polled any more."""
-        self._polled_at.pop(import_id, None)
-        self._doubtful.pop(import_id, None)
-
     def open_imports(self, since: float, ours: Container[str]) -> list[str]:
         """The ids of imports that are open and that an upload without a response may have begun.
 
@@ -183,7 +178,6 @@ class Watch:
                 import_id = self.next_of(left)
                 if self.look(import_id)[1] is not Fate.WAIT:
                     left.remove(import_id)
-                    self.settled(import_id)
 
     def describe(self, files: Sequence[SentFile]) -> str:
         """How the imports of these files stand, in words."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_connectif.imports.report import ErrorReport, KeysOf
+from airflow_provider_connectif.imports.report import KeysOf, read_report
 
 ROWS = 50
 BAD = [3, 17, 41]
@@ -43,13 +43,13 @@ def report(path: Path, records: Sequence[Sequence[Any]], delimiter: str = ",", e
 
 def outcome(path: Path, keys_of: KeysOf, rows: int = ROWS) -> tuple[int | None, list[int], list[str]]:
     """How many contacts are named, which, and with which words."""
-    with ErrorReport(path, ",", rows, keys_of) as read:
-        if read.named is None:
+    with read_report(path, ",", rows, keys_of) as read:
+        if read.count is None:
             return None, [], []
         said = {key: reason for batch in read.batches() for key, reason in batch.items()}
         numbers = [number for batch in read.numbers() for number in batch]
-        assert len(numbers) == read.named
-        return read.named, numbers, list(said.values())
+        assert len(numbers) == read.count
+        return read.count, numbers, list(said.values())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -148,8 +148,8 @@ def test_a_report_on_every_one_of_many_rows_takes_little_memory(tmp_path: Path) 
     path = report(tmp_path / "report", [records[0], *rest])
     del records, rest
     tracemalloc.start()
-    with ErrorReport(path, ",", 20_000, of_file) as read:
-        assert read.named == 20_000
+    with read_report(path, ",", 20_000, of_file) as read:
+        assert read.count == 20_000
         assert all(
             reason == f"Bad date given in row {of_file([key])[key]}"
             for batch in read.batches()
