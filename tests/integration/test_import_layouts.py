@@ -60,15 +60,24 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
     return journal_database(request.param, request)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_any_pattern_arrives_whole_and_takes_few_requests(strict: StrictServer, airflow_db: None, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "seed"),
+    [
+        *((count, seed) for seed, count in enumerate((100, 300, 700) * 2)),
+        *(pytest.param(count, count, marks=pytest.mark.slow) for count in (20_000, 40_000)),
+    ],
+)
+def test_any_pattern_arrives_whole_and_takes_few_requests(
+    strict: StrictServer, airflow_db: None, count: int, seed: int
+) -> None:
     strict.update(import_run_s=0.1)
-    source = table((100, 300, 700)[seed % 3], seed, (0.0, 0.01, 0.1, 0.5, 0.9, 1.0))
+    source = table(count, seed, (0.0, 0.01, 0.1, 0.5, 0.9, 1.0))
     run = import_rows(rows=source, poll_interval=0.2, failure_budget=0)
     assert run.state == "success", run.error
     assert strict.contacts == as_contacts(source)
     assert account(run.summary) == run.summary["read"] == len(source)
     definitions = sum(entry["target"].startswith("/contact-fields/") for entry in strict.log)
+    assert run.summary["files"] <= optional(source) + 1
     assert without_polls(strict) <= min(len(source), optional(source) + 1) + definitions
     polls: dict[str, list[float]] = {}
     for entry in strict.log:

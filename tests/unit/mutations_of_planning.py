@@ -217,3 +217,22 @@ def what_connectif_holds_is_sent_again(original, self):
 )
 def what_was_refused_is_sent_again(original, self):
     return []
+
+
+# Files and polls of an import
+
+
+@PLANNING.instead_of(
+    "imports.shapes:_by_column",
+    "test_import_layouts.py::test_any_pattern_takes_at_most_a_file_for_each_column_that_may_be_empty_and_one",
+)
+def files_are_never_by_column(original, survey, max_file_bytes, leftovers):
+    return _by_shape(survey, max_file_bytes, leftovers)
+
+
+@PLANNING.instead_of(
+    "imports.watch:Watch.due_in",
+    "test_import_polls.py::test_no_import_is_polled_more_often_than_poll_interval_says",
+)
+def imports_are_polled_twice_in_an_interval(original, self, import_id, began_at=0.0):
+    return original(self, import_id, began_at) - self._context.rules.poll_interval_s / 2

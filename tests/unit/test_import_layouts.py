@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from typing import Any
@@ -28,25 +29,70 @@ def lines_of(layout: Layout, survey: Survey) -> Counter[tuple[str, ...]]:
     return lines
 
 
+def split(dice: random.Random, count: int, share: float) -> int:
+    """How many of so many rows have something that each has with this probability."""
+    if count <= 200:
+        return sum(dice.random() < share for _ in range(count))
+    spread = math.sqrt(count * share * (1 - share))
+    return max(0, min(count, round(dice.gauss(count * share, spread))))
+
+
+def random_table(seed: int) -> Counter[tuple[str, ...]]:
+    """Rows by shape: 100 to 1,000,000 of ten columns, each empty as often as chance says, alone or with others."""
+    dice = random.Random(seed)
+    count = round(10 ** dice.uniform(2, 6))
+    shares = [dice.choice([0.0, 0.000_01, 0.001, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999, 1.0]) for _ in NAMES]
+    shapes: Counter[tuple[str, ...]] = Counter({(): count})
+    for name, share in zip(NAMES, shares, strict=True):
+        finer: Counter[tuple[str, ...]] = Counter()
+        for shape, rows in shapes.items():
+            here = share
+            if shape and dice.random() < 0.3:  # columns that come together
+                here = dice.choice([0.0, share, 1.0])
+            filled = split(dice, rows, here)
+            finer[(*shape, name)] += filled
+            finer[shape] += rows - filled
+        shapes = +finer
+    return shapes
+
+
+# What a file of these rows takes is estimated from a sample, as of a real plan.
 @pytest.mark.parametrize("seed", range(200))
 def test_any_pattern_takes_at_most_a_file_for_each_column_that_may_be_empty_and_one(seed: int) -> None:
-    dice = random.Random(seed)
-    fills = [dice.choice([0.0, 0.001, 0.1, 0.5, 0.9, 0.999, 1.0, 1.0]) for _ in NAMES]
-    shapes = Counter(
-        tuple(name for name, fill in zip(NAMES, fills, strict=True) if dice.random() < fill)
-        for _ in range(int(10 ** dice.uniform(2, 4)))
-    )
-    survey = Survey(shapes)
+    rows = random_table(seed)
+    cells = {name: "x" * random.Random(f"{seed}{name}").choice([1, 8, 40, 200]) for name in NAMES}
+    key = "someone-000000@example.com"
+    sample = [
+        Patch(n, key, dict.fromkeys(shape, "") | {c: cells[c] for c in shape}, {}) for n, shape in enumerate(rows)
+    ]
+    survey = Survey.of([[patch] * 50 for patch in sample], Shapes())
+    survey.rows = rows
     layout = ImportRules().layout(survey)
-    lines = lines_of(layout, survey)
-    assert layout.files == len(lines)
-    assert layout.patches == sum(shapes[shape] for shape in layout.patched)
-    assert layout.requests <= len(survey.optional) + 1
-    assert layout.requests <= len(shapes)
-    for shape in shapes:
+    count, optional, lines = rows.total(), len(survey.optional), lines_of(layout, survey)
+
+    table_bytes = sum(n * (len(key) + 2 + sum(len(cells[c]) + 1 for c in shape)) for shape, n in rows.items())
+    times_48_mb = math.ceil(table_bytes / 48_000_000)
+    assert layout.files <= (optional + 1) * times_48_mb
+    assert layout.requests <= min(count, (optional + 1) * times_48_mb)
+    assert len(lines) <= min(optional + 1, len(rows))
+    assert layout.files == sum(
+        math.ceil(n * (len(key) + 2 + sum(len(cells[c]) + 1 for c in columns)) / 48_000_000)
+        for columns, n in lines.items()
+    )
+    assert layout.patches == sum(rows[shape] for shape in layout.patched)
+    for shape in rows:
         parts = layout.parts(shape)
         # Each property is in one file, and no file has a column that a contact in it does not fill.
         assert sorted(name for part in parts for name in part) == sorted(shape)
+
+
+def test_random_tables_are_small_and_large_and_of_few_and_many_shapes() -> None:
+    tables = [random_table(seed) for seed in range(200)]
+    sizes = sorted(table.total() for table in tables)
+    assert 100 <= sizes[0] < 150
+    assert 900_000 < sizes[-1] <= 1_000_000
+    assert min(map(len, tables)) <= 4
+    assert max(map(len, tables)) >= 200
 
 
 def test_few_shapes_take_a_file_each() -> None:
