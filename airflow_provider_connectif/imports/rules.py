@@ -110,6 +110,7 @@ class ImportRules:
     :param plan_max_age_s: a plan is uploaded for at most so many seconds, deferrals included.
     :param patch_leftovers: deliver by PATCH what does not fit into the queue; ``None``: what takes fewer requests so.
     :param deferrable: give the worker back while imports are waited for.
+    :param has_journal: files that do not fit into the queue may be left to another process.
     :param comes_back: the task was deferred, and continues.
     :param has_earlier_attempts: an earlier attempt of the task may have uploaded something.
     :param time_limit_s: seconds that the attempt may take in all.
@@ -127,6 +128,7 @@ class ImportRules:
     plan_max_age_s: float = 12 * 3600.0
     patch_leftovers: bool | None = None
     deferrable: bool = False
+    has_journal: bool = False
     comes_back: bool = False
     has_earlier_attempts: bool = False
     time_limit_s: float | None = None
@@ -160,6 +162,7 @@ class ImportRules:
             max_file_bytes=self.max_file_bytes,
             may_split=self.on_existing != "keep",
             leftovers=self.leftovers if may_patch else False,
+            must_fit=may_patch and self.leftovers is None and self.deferrable and not self.has_journal,
         )
 
 

@@ -25,6 +25,7 @@ _Part = TypeVar("_Part")  # a shape, or a column: what contacts have in common
 UPLOAD_AND_POLL = 2
 """Requests that a file takes at least."""
 
+_MOST_WITHOUT_PROPERTIES = 20  # requests that a worker may cost
 _SAMPLE_EVERY = 50  # rows whose size is looked at
 _MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have an order each
 
@@ -138,19 +139,30 @@ class Layout:
 
 
 def choose(
-    survey: Survey, file_layout: FileLayout, *, max_file_bytes: int, may_split: bool, leftovers: bool | None
+    survey: Survey,
+    file_layout: FileLayout,
+    *,
+    max_file_bytes: int,
+    may_split: bool,
+    leftovers: bool | None,
+    must_fit: bool = False,
 ) -> Layout:
     """The layout with the fewest requests; so few contacts that PATCH takes fewer go by PATCH.
 
     :param may_split: whether a contact may come in several files.
     :param leftovers: whether what is too much for the queue goes by PATCH; ``None``: a group of contacts does where
         that takes fewer requests than its file.
+    :param must_fit: files beyond the queue would hold a worker, so a few contacts without any property go by PATCH
+        where their file is the one too many.
     """
     ways = []
     if file_layout != "column":
         ways.append(_by_shape(survey, max_file_bytes, leftovers))
     if file_layout != "shape" and may_split:
-        ways.append(_by_column(survey, max_file_bytes, leftovers))
+        layout = _by_column(survey, max_file_bytes, leftovers)
+        if must_fit and layout.files > QUEUE_LENGTH and 0 < survey.rows[()] <= _MOST_WITHOUT_PROPERTIES:
+            layout = _by_column(survey, max_file_bytes, leftovers, frozenset({()}))
+        ways.append(layout)
     layout = min(ways, key=lambda layout: layout.requests)
     contacts = survey.rows.total()
     if leftovers is None and contacts < UPLOAD_AND_POLL * layout.files + layout.patches:
@@ -169,11 +181,13 @@ def _by_shape(survey: Survey, max_file_bytes: int, leftovers: bool | None) -> La
     )
 
 
-def _by_column(survey: Survey, max_file_bytes: int, leftovers: bool | None) -> Layout:
+def _by_column(
+    survey: Survey, max_file_bytes: int, leftovers: bool | None, patched: frozenset[Columns] = frozenset()
+) -> Layout:
     rows = {name: survey.rows_with(name) for name in survey.optional}
     files = {name: survey.files((name,), count, max_file_bytes) for name, count in rows.items()}
     rare = _patched(files, rows, QUEUE_LENGTH - 1, leftovers)
-    patched = frozenset(shape for shape in survey.rows if not rare.isdisjoint(shape))
+    patched |= {shape for shape in survey.rows if not rare.isdisjoint(shape)}
     left = survey.without(patched)
     columns = frozenset(left.optional)
     layout = Layout(columns, patched)

@@ -192,6 +192,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
             plan_max_age_s=self.plan_max_age.total_seconds(),
             patch_leftovers=self.patch_leftovers,
             deferrable=self.deferrable,
+            has_journal=self.journal_conn_id is not None,
             comes_back=start.comes_back,
             has_earlier_attempts=start.comes_back or has_run_before(start.context),
             time_limit_s=None if limit is None else limit.total_seconds(),

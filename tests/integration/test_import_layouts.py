@@ -87,17 +87,23 @@ def test_any_pattern_arrives_whole_and_takes_few_requests(
 
 
 # The first process ends while every import stands still: nobody waits with a worker.
-def test_a_realistic_table_holds_no_worker_while_it_waits(strict: StrictServer, airflow_db: None) -> None:
+@pytest.mark.versions
+@pytest.mark.parametrize("fills", [(0.5,), (0.5, 0.8, 0.95), (0.02, 0.5, 1.0)])
+def test_a_realistic_table_holds_no_worker_while_it_waits(
+    strict: StrictServer, airflow_db: None, fills: tuple[float, ...]
+) -> None:
     strict.update(import_hold="queued", imports_a_page=50)
-    source = table(2640, 1, (0.5, 0.8, 0.95))
+    source = table(2640, 1, fills)
 
     def release(_: Any) -> None:
+        assert len(uploaded(strict)) <= 12
+        assert not [entry for entry in strict.log if entry["target"].startswith("/imports/0")]  # no poll by a worker
         strict.update(import_hold=None)
 
     runs = import_over_deferral(rows=source, poll_interval=1, between=release, file_layout="auto")
     assert [run.state for run in runs] == ["deferred", "success"], runs[-1].error
     assert strict.contacts == as_contacts(source)
-    assert runs[-1].summary["imported"] == 2640
+    assert account(runs[-1].summary) == 2640
     assert runs[-1].summary["files"] <= 12
     assert strict.requests <= 60
 
@@ -304,21 +310,22 @@ def test_killed_while_files_were_left_the_next_attempt_reads_again(
 
 # Other systems' imports of the same size, type and minute in the list, and a kill wherever an upload can be.
 @pytest.mark.parametrize("kill", ["before", "after", "response"])
+@pytest.mark.parametrize("nth", [1, 3, 10])
 @pytest.mark.parametrize("with_journal", [True, False])
 def test_killed_among_files_by_column_beside_another_system(
-    strict: StrictServer, journal: JournalDatabase, tmp_path: Path, kill: str, with_journal: bool
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path, kill: str, nth: int, with_journal: bool
 ) -> None:
     fault = {"drop": "after"} if kill == "response" else {"hang": kill}
     strict.update(
-        import_faults=[{"nth": [3, 3], "times": 1, **fault}],
-        other_imports=[{"from_upload": 1}, {"from_upload": 3}],
+        import_faults=[{"nth": [nth, nth], "times": 1, **fault}],
+        other_imports=[{"from_upload": 1}, {"from_upload": nth}],
         import_run_s=0.2,
     )
     source = table(100, 9, (0.5,))
     arguments: dict[str, Any] = {"file_layout": "column", "timeout": 60}
     arguments |= {"journal_conn_id": "journal"} if with_journal else {}
     process = Process(tmp_path, "night", import_rows, rows=source, **arguments)
-    until(lambda: len(strict.uploads) >= 3)
+    until(lambda: len(strict.uploads) >= nth)
     process.kill()
     newer = [{**row, "visits": 999} for row in source]
     run = import_rows("night", rows=newer, tries_before=1, **arguments)
@@ -326,6 +333,36 @@ def test_killed_among_files_by_column_beside_another_system(
     assert strict.contacts == as_contacts(source) | as_contacts(newer)
     assert account(run.summary) == run.summary["read"] == 100
     assert set(run.summary["imports"]) <= {upload.get("import_id") for upload in strict.uploads}
+
+
+# Every file is uploaded, some imports have ended and are written down, the others stand still.
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_killed_while_some_imports_by_column_have_ended(
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path, deferrable: bool
+) -> None:
+    strict.update(import_faults=[{"nth": [6, 20], "hold": "inProgress"}], other_imports=[{"from_upload": 1}])
+    source = table(100, 9, (0.5,))
+    arguments: dict[str, Any] = {"file_layout": "column", "timeout": 60, "journal_conn_id": "journal"}
+    process = Process(tmp_path, "night", import_rows, rows=source, **arguments)
+    until(lambda: process.says(": finished; of"))
+    until(lambda: len(uploaded(strict)) >= 10)
+    process.kill()
+    before = len(strict.uploads)
+
+    def release(*_: Any) -> None:
+        strict.update(import_faults_hold=False)
+
+    arguments |= {"rows": source, "tries_before": 1}
+    if deferrable:
+        runs = import_over_deferral(between=release, **arguments)
+        assert [run.state for run in runs[:-1]] == ["deferred"]
+    else:
+        release()
+        runs = [import_rows(**arguments)]
+    assert runs[-1].state == "success", runs[-1].error
+    assert len(strict.uploads) == before  # their ids are known: nothing is uploaded again
+    assert strict.contacts == as_contacts(source)
+    assert account(runs[-1].summary) == runs[-1].summary["imported"] == 100
 
 
 def test_what_has_finished_is_noticed_while_files_are_uploaded(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterable
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 # As Airflow 3's console shows a line: time, level, words, logger, place.
@@ -22,4 +24,15 @@ def provider_lines(output: str, *, level: str = "") -> list[str]:
         line["words"].strip()
         for line in found
         if level in ("", line["level"]) and "cannot be called outside of the Task Runner" not in line["words"]
+    ]
+
+
+def provider_records(records: Iterable[logging.LogRecord], *, level: str = "") -> list[str]:
+    """The same out of records: Airflow 2 logs by them, and not to the console of a test."""
+    return [
+        record.getMessage()
+        for record in records
+        if "airflow_provider_connectif" in record.name
+        and level in ("", record.levelname.lower())
+        and "cannot be called outside" not in record.getMessage()
     ]

@@ -167,6 +167,27 @@ def test_an_import_that_must_not_change_contacts_never_patches() -> None:
     assert ImportRules(on_existing="keep").layout(survey).patches == 0
 
 
+# Without a journal nobody but this worker can upload what does not fit into the queue of ten.
+@pytest.mark.parametrize(
+    ("rules", "empty", "files"),
+    [
+        ({"deferrable": True}, 20, 10),
+        ({"deferrable": True}, 21, 11),
+        ({"deferrable": True, "has_journal": True}, 3, 11),
+        ({"deferrable": True, "patch_leftovers": False}, 3, 11),
+        ({"deferrable": True, "on_existing": "fill_empty"}, 3, 11),
+        ({}, 3, 11),
+    ],
+)
+def test_contacts_without_a_property_are_not_one_file_too_many(rules: dict[str, Any], empty: int, files: int) -> None:
+    dice = random.Random(1)
+    rows = Counter(tuple(name for name in NAMES if dice.random() < 0.5) for _ in range(2640))
+    rows[()] = empty
+    layout = ImportRules(**rules).layout(Survey(rows))
+    assert (layout.files, layout.patches) == (files, empty if files == 10 else 0)
+    assert ImportRules(**rules).layout(Survey(rows), may_patch=False).files == 11
+
+
 @pytest.mark.parametrize("file_layout", ["shape", "column"])
 def test_leftovers_are_what_the_queue_does_not_take(file_layout: Any) -> None:
     names = [f"c{n:02}" for n in range(14)]
