@@ -14,8 +14,9 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
+from airflow_provider_connectif.contacts.fields import FieldType
 from airflow_provider_connectif.contacts.rules.base import Unfit, kind
 
 Cell = Callable[[Any], str]
@@ -89,17 +90,7 @@ def _phone(value: Any) -> str:
 
 
 FORMS: Mapping[str, Cell] = MappingProxyType(
-    {
-        "text": by_value,
-        "email": by_value,
-        "phone": _phone,
-        "integer": by_value,
-        "decimal": by_value,
-        "boolean": by_value,
-        "date": _day,
-        "radio": by_value,
-        "checkbox": by_value,
-    }
+    {**dict.fromkeys(get_args(FieldType), by_value), "phone": _phone, "date": _day},
 )
 """The form of each type of field."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, stored_contacts
+from airflow_provider_connectif.imports.contacts_of_files import stored_contacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import ON_EXISTING, TRIGGER_GRACE_S, OnExisting
 from airflow_provider_connectif.imports.settlement import Account, Settlement
@@ -56,31 +56,25 @@ def settle_earlier(
             continue  # such a state has no open imports either
         lines = context.journal.lines.of_plan(plan, int(state.run.get("generation", 0)))
         with work_folder("connectif-import-", rules.work_folder) as folder:
-            contacts = stored_contacts(lines, mapping, state)
-            if not _is_settled(context, watch, contacts, lines, plan, state, folder):
+            if not _is_settled(context, watch, mapping, lines, state, folder):
                 return _deferral(context, watch, plan)
     return None
 
 
 def _is_settled(
-    context: ImportContext,
-    watch: Watch,
-    contacts: ContactsOfFiles,
-    lines: RunLines,
-    plan: Plan,
-    state: ImportState,
-    folder: Path,
+    context: ImportContext, watch: Watch, mapping: ContactMapping, lines: RunLines, state: ImportState, folder: Path
 ) -> bool:
     """Settle one plan; whether that is done. If not, some import is under way, and the run may give its worker back.
 
     :param lines: of the journal, as the earlier run writes them.
     """
-    context.log.warning("An earlier run (%s) has left imports open: waiting for them first", plan.run_id)
-    watch.waiting.describe = lambda: f"for the earlier run {plan.run_id}: {watch.describe(state.files)}"
+    context.log.warning("An earlier run (%s) has left imports open: waiting for them first", lines.run_id)
+    watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
     context = replace(context, rules=replace(context.rules, on_existing=on_existing))
     # Row numbers are those of the earlier run, so this run's file of rejected rows gets none of them.
     account = Account(Tally(), Rejects(None))
+    contacts = stored_contacts(lines, mapping, state)
     settlement = Settlement(context, watch, state, contacts, lines, account, folder, state.as_json)
     try:
         if not context.rules.deferrable:
@@ -99,7 +93,7 @@ def _is_settled(
             watch.waiting.check()
             return False
         watch.until_none_is_open(since, state.known_ids)
-    plan.drop()
+    lines.plan.drop()
     return True
 
 

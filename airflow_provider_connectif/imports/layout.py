@@ -114,14 +114,6 @@ class Lines:
             raise InvalidRow(self._reasons(key, properties))
         return line
 
-    def can_carry(self, key: str, columns: Columns, properties: Mapping[str, JsonValue]) -> bool:
-        """Whether a file takes a contact."""
-        try:
-            self.line(key, self.writers(columns), properties)
-        except InvalidRow:
-            return False
-        return True
-
     def writers(self, columns: Columns) -> Writers:
         """What writes the cells of a line.
 

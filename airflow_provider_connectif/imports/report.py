@@ -105,7 +105,8 @@ class NamedContacts:
             numbers = keys_of({key for key in keys if key})
             if any(key not in numbers for key in keys):
                 return
-            reasons = (" ".join(_others(record, way.column))[:_LONGEST_REASON] for record in batch)
+            others = ((cell for place, cell in enumerate(record) if place != way.column and cell) for record in batch)
+            reasons = (" ".join(cells)[:_LONGEST_REASON] for cells in others)
             lines = [(numbers[key], key, reason) for key, reason in zip(keys, reasons, strict=True)]
             self._database.executemany(_ADD, lines)
         self._database.execute("commit")
@@ -160,10 +161,6 @@ def find_way(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Way | No
 def _may_be_lines(sample: list[tuple[str, ...]], column: int, has_header: bool, rows: int) -> bool:
     cells = [record[column] for record in sample[has_header:]]
     return all(cell.isascii() and cell.isdigit() and len(cell) < 12 and int(cell) <= rows + 1 for cell in cells)
-
-
-def _others(record: tuple[str, ...], column: int) -> Iterator[str]:
-    return (cell for place, cell in enumerate(record) if place != column and cell)
 
 
 def _first_records(path: Path, delimiter: str) -> list[tuple[str, ...]]:

@@ -177,12 +177,12 @@ class Settlement:
         if not is_there or not fetch_report(self._context, one, self._report_path, pause) or self._contacts is None:
             yield None
             return
-
-        def numbers_of_keys(keys: Collection[str]) -> Mapping[str, int]:
-            return {key: found.number for key, found in self._find(keys, sent.file).items()}
-
-        delimiter = self._context.rules.delimiter
-        with read_report(self._report_path, delimiter, sent.rows, numbers_of_keys) as contacts:
+        with read_report(
+            self._report_path,
+            self._context.rules.delimiter,
+            sent.rows,
+            lambda keys: {key: found.number for key, found in self._find(keys, sent.file).items()},
+        ) as contacts:
             if contacts.count == refused:
                 yield contacts
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -68,7 +69,11 @@ class Split:
 
     def _is_patched(self, patch: Patch) -> bool:
         shape = self._shapes.of(patch.properties)
-        return shape in self.layout.patched and self._lines.can_carry(patch.key, shape, patch.properties)
+        if shape not in self.layout.patched:
+            return False
+        with contextlib.suppress(InvalidRow):
+            return bool(self._lines.line(patch.key, self._lines.writers(shape), patch.properties))
+        return False
 
 
 def write_files(

@@ -73,7 +73,7 @@ def settled(tmp_path: Path, count: int, interval_s: float, fault_share: float, s
     account = Account(Tally(), Rejects(None))
     watch = Watch(context, clock)
     watch.waiting.begin()
-    Settlement(context, watch, state, None, account, tmp_path, state.as_json).settle_all()
+    Settlement(context, watch, state, None, None, account, tmp_path, state.as_json).settle_all()
     return client, account.tally
 
 
