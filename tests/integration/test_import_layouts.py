@@ -344,8 +344,8 @@ def test_killed_while_some_imports_by_column_have_ended(
     source = table(100, 9, (0.5,))
     arguments: dict[str, Any] = {"file_layout": "column", "timeout": 60, "journal_conn_id": "journal"}
     process = Process(tmp_path, "night", import_rows, rows=source, **arguments)
-    until(lambda: process.says(": finished; of"))
-    until(lambda: len(uploaded(strict)) >= 10)
+    process.wait_until_it_says(": finished; of")
+    process.wait_until_it_says("file 10 of 10")  # its id is written down
     process.kill()
     before = len(strict.uploads)
 
