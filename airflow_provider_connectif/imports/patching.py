@@ -12,6 +12,7 @@ from airflow_provider_connectif.delivery.response_policy import Action, Response
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.writing import Split
+from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.reporting.progress import plural
@@ -77,7 +78,7 @@ class Patching:
             return
         if self._context.rules.leftovers is None:
             if journal is not None and not first.is_new:
-                journal.lines.doubt([mapping.same_contact(first.key)])
+                journal.lines.doubt({mapping.same_contact(first.key): remaining(first)})
             if not self._first_patch.is_allowed(first):
                 log.info("The API key may not write contacts (403), so that all of them go into files")
                 split.patch_nothing()

@@ -12,6 +12,7 @@ from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, wr
 from airflow_provider_connectif.imports.layout import Lines
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Shapes, Survey
+from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
@@ -90,7 +91,8 @@ def write_files(
         lines.begin()
     for batch in batches:
         if journal is not None:
-            journal.lines.doubt({mapping.same_contact(patch.key) for patch in batch if not patch.is_new})
+            known = [patch for patch in batch if not patch.is_new]
+            journal.lines.doubt({mapping.same_contact(patch.key): remaining(patch) for patch in known})
         written = []
         for patch in batch:
             try:

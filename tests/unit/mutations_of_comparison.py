@@ -98,7 +98,7 @@ def earlier_batches_are_forgotten(original, self, contacts):
     _PREPARE + "test_a_row_whose_values_cannot_be_digested_is_looked_at_and_the_others_are_compared",
 )
 def a_batch_that_cannot_be_digested_ends_the_run(original, self, batch):
-    return self._digester.of_batch(batch) if isinstance(batch, RowBatch) else original(self, batch)
+    return self._digester.of_batch(batch) if isinstance(batch, Batch) else original(self, batch)
 
 
 @COMPARISON.instead_of(
