@@ -159,10 +159,10 @@ IMPORTS.value(
 
 
 @IMPORTS.instead_of(
-    "imports.watch:Watch.until_finished",
+    "imports.watch:Watch.until_none_is_open",
     _ENDS + "test_an_upload_without_a_response_is_waited_for_until_nothing_of_it_can_be_open",
 )
-def what_may_be_ours_is_not_waited_for(original, self, import_ids):
+def what_may_be_ours_is_not_waited_for(original, self, since, ours):
     return None
 
 
@@ -195,16 +195,16 @@ def every_contact_is_imported(original, self, group, files):
     "imports.settlement:Settlement._is_first_refusal",
     _ENDS + "test_a_contact_that_two_reports_name_is_rejected_once",
 )
-def a_contact_is_rejected_by_each_of_its_files(original, self, one):
+def a_contact_is_rejected_by_each_of_its_files(original, self, found):
     return True
 
 
 @IMPORTS.instead_of(
-    "imports.settlement:Settlement._report",
+    "imports.report:fetch_report",
     _ENDS + "test_an_error_report_names_the_rows_that_are_rejected",
 )
-def error_reports_are_not_fetched(original, self, *given):
-    return None
+def error_reports_are_not_fetched(original, context, one, path, pause):
+    return False
 
 
 @IMPORTS.instead_of(

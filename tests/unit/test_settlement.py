@@ -15,16 +15,16 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.imports.contacts_of_files import PlannedContacts
-from airflow_provider_connectif.imports.report import Reports
+from airflow_provider_connectif.imports.contacts_of_files import planned_contacts
+from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
 from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.records.changes import Patch
-from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 from tests.support.clock import FakeClock
@@ -84,6 +84,13 @@ class Lines:
     warning = info
 
 
+class OneGroup:
+    """Files whose contacts are all in one group."""
+
+    def group_of(self, number: int) -> int:
+        return 0
+
+
 class Night:
     """Files that are uploaded, and the account that knows how their imports are.
 
@@ -103,7 +110,6 @@ class Night:
         self.clock, self.log = FakeClock(), Lines()
         ids = [f"import-{number}" for number in range(len(responses))]
         self.connectif = Connectif(self.clock, dict(zip(ids, responses, strict=True)), report)
-        self.effort = Effort(self.connectif.quota)
         self.state = ImportState(
             [SentFile(number, ROWS, since=1.0, import_id=import_id) for number, import_id in enumerate(ids)],
             groups or [Group(list(range(len(ids))), ROWS)],
@@ -111,29 +117,22 @@ class Night:
         )
         self.rules = ImportRules(poll_interval_s=INTERVAL_S, **rules)
         client: Any = self.connectif
-        self.watch = Watch(client, self.rules, self.effort, lambda: is_stopped, self.log, self.clock)
+        report_of_run = Report(ContactResource(MAPPING), self.connectif.quota, Rejects(None), None, self.log)
+        self.context = ImportContext(client, self.rules, report_of_run, is_to_stop=lambda: is_stopped)
+        self.watch = Watch(self.context, self.clock)
         self.account = Account(Tally(read=ROWS), Rejects(None))
         self._folder = folder
 
     @contextmanager
     def settlement(self) -> Iterator[Settlement]:
         resource = ContactResource(MAPPING)
-        client: Any = self.connectif
+        files: Any = OneGroup()
         with PendingChanges(resource) as changes:
             changes.add(
                 PendingChange(Patch(n, email(n), {"_name": "x"}, {"email": email(n)}), email(n)) for n in range(ROWS)
             )
-            yield Settlement(
-                self.state,
-                self.rules,
-                self.watch,
-                Reports(client, self._folder, None, self.log, self.watch.waiting.pause),
-                PlannedContacts(changes, MAPPING, self.state, lambda number: 0),
-                None,
-                self.account,
-                dict,
-                self.log,
-            )
+            contacts = planned_contacts(changes, MAPPING, self.state, files, None)
+            yield Settlement(self.context, self.watch, self.state, contacts, None, self.account, self._folder, dict)
 
     def settle(self) -> int:
         with self.settlement() as settlement:
@@ -255,7 +254,7 @@ def test_no_usable_response_is_waited_for_with_growing_delays(tmp_path: Path) ->
     night = Night(tmp_path, [*failures, TooManyRequestsError(429), DONE])
     night.settle()
     assert (night.counts, night.troubles) == ({"imported": ROWS}, [])
-    assert night.effort.failures.startswith("3 failed and tried again")
+    assert night.context.report.effort.failures.startswith("3 failed and tried again")
 
 
 def test_a_retry_after_is_heeded_and_one_that_is_too_long_ends_the_wait(tmp_path: Path) -> None:
