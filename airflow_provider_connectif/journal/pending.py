@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import marshal
+import json
 import os
 import sqlite3
 import tempfile
@@ -27,6 +27,7 @@ _CACHE_KIB = 16_000
 _PAGE_BYTES = 8192
 _KEY_BYTES = 16  # of a contact's digest; a hundred million contacts collide with a probability below 1e-22
 _KEYS_AT_ONCE = 500
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each
 
 
 class Rank(IntEnum):
@@ -67,11 +68,12 @@ class PendingChanges:
     Several rows of one contact become one change, by :meth:`Resource.merged`. Such a change has no row digest,
     so that its rows do not look unchanged one by one the next time.
 
+    Rows stay beside their changes: for the file of refused rows, and to conceal what a server quotes of them.
+
     The file is a SQLite database that is unlinked as soon as it is open: whatever ends the process, nothing remains.
 
     :param resource: says what two rows of one key make together.
     :param differences: what of a patch is to be sent; ``None``: all of each.
-    :param keeps_rows: rows stay beside their changes, for a file of refused rows.
     :param folder: where the file lies. Default: the system's temporary folder.
     :param limit_bytes: more than this is an error, since a source must end.
     :raises PendingError: the folder cannot be written to.
@@ -82,13 +84,11 @@ class PendingChanges:
         resource: Resource,
         differences: Differences | None = None,
         *,
-        keeps_rows: bool = True,
         folder: Path | None = None,
         limit_bytes: int = PENDING_LIMIT_BYTES,
     ) -> None:
         self._resource = resource
         self._differences = differences
-        self._keeps_rows = keeps_rows
         self._folder = Path(tempfile.gettempdir()) if folder is None else folder
         self._database = self._opened()
         self._database.execute(f"pragma max_page_count = {max(8, limit_bytes // _PAGE_BYTES)}")
@@ -232,19 +232,19 @@ class PendingChanges:
 
     def _packed(self, digest: bytes, change: PendingChange) -> tuple[Any, ...]:
         patch, digests = change.patch, change.patch.digests
-        payload = marshal.dumps(
-            (
+        payload = _encoded(
+            [
                 patch.key,
                 None if change.contact == patch.key else change.contact,
                 patch.is_new,
-                dict(patch.properties),
-                dict(patch.others) or None,
-                jsonable(patch.row) if self._keeps_rows else None,
+                patch.properties,
+                patch.others or None,
+                jsonable(patch.row),
                 None if digests is None else digests[:3],
                 change.known_whole,
                 change.refused_digest,
-            )
-        )
+            ]
+        ).encode("utf-8", "surrogatepass")
         before, after = (None, None) if digests is None else (digests.before, digests.properties)
         flags = (change.is_merged, change.is_held, change.is_refused)
         return (digest, change.rank, patch.number, *flags, before, after, payload)
@@ -319,11 +319,11 @@ def _digest(contact: str) -> bytes:
 
 def _unpacked(row: Sequence[Any]) -> PendingChange:
     rank, number, is_merged, is_held, is_refused, before, after, payload = row
-    key, contact, is_new, properties, others, source_row, of_change, whole, refused = marshal.loads(payload)  # noqa: S302 - only this process has written it
+    key, contact, is_new, properties, others, source_row, of_change, whole, refused = json.loads(payload)
     digests = None
     if of_change is not None:
         row_digest, patch_digest, mapping_digest = of_change
         digests = Digests(row_digest, patch_digest, mapping_digest, after, before)
-    patch = Patch(number, key, properties, source_row or {}, digests, is_new=is_new, others=others or {})
+    patch = Patch(number, key, properties, source_row, digests, is_new=is_new, others=others or {})
     flags = (bool(is_merged), bool(is_held), bool(is_refused))
     return PendingChange(patch, key if contact is None else contact, Rank(rank), whole, refused, *flags)

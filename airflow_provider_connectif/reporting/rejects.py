@@ -44,11 +44,6 @@ class Rejects:
         self.lines = 0
         """How many were written, earlier processes of the run included."""
 
-    @property
-    def keeps_rows(self) -> bool:
-        """Whether rows are needed as they came."""
-        return self._sink is not None
-
     def write(
         self,
         number: int,

@@ -215,7 +215,6 @@ class Run(Generic[ResourceT]):
             PendingChanges(
                 resource,
                 None if comparison is None else comparison.differences,
-                keeps_rows=self.report.rejects.keeps_rows,
                 folder=settings.work_folder,
                 limit_bytes=settings.pending_limit_bytes,
             )

@@ -197,7 +197,10 @@ def test_rows_that_have_changed_between_two_tries(
     assert run.state == "success", run.error
     if remembering:  # all was uploaded, so the try is over with it; the next run has the change
         assert run.summary["imported"] == 3000
-        assert import_rows("next night", rows=newer, **remembering).summary["imported"] == 2
+        summary = import_rows("next night", rows=newer, **remembering).summary
+        assert (summary["created"], summary["updated"]) == (1, 1)  # by PATCH, which takes less than two files
+        assert strict.contacts == as_contacts(newer)
+        return
     assert strict.contacts == as_contacts(newer)
     ends = [upload["t"] for upload in strict.uploads]
     assert len(ends) == 2, [(u.get("total"), u.get("import_id"), u["status"]) for u in strict.uploads]

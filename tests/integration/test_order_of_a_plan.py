@@ -119,10 +119,11 @@ def _as_an_earlier_version_left_it(journal: JournalDatabase) -> None:
     for place, _ in lines:  # out of the way of the rows' numbers
         journal.query(f"update connectif_journal_pending set number = {-place} where number = {place}")
     for place, payload in lines:
-        *earlier, number = json.loads(payload)
-        text = json.dumps(earlier).replace("'", "''")
+        key, properties, of_row, number, *_ = json.loads(payload)
+        text = json.dumps([key, properties, of_row]).replace("'", "''")
         journal.query(
-            f"update connectif_journal_pending set number = {number}, payload = '{text}' where number = {-place}"
+            f"update connectif_journal_pending set number = {number}, payload = '{text}', properties = null "
+            f"where number = {-place}"
         )
 
 

@@ -101,8 +101,11 @@ def test_a_trigger_that_waits_for_another_run_holds_a_moment_and_counts() -> Non
     from airflow_provider_connectif.triggers.claim import ClaimTrigger
 
     effort = Effort(Quota()).as_state()
-    _, arguments = ClaimTrigger(1_800_000_000.0, Start({"secret": "id:secret"}).again(effort)).serialize()
-    assert arguments == {"until": 1_800_000_000.0, "start": {"comes_back": False, "event": None, "effort": effort}}
+    _, arguments = ClaimTrigger(
+        1_800_000_000.0, Start({"secret": "id:secret"}).again(effort, is_recorded=False)
+    ).serialize()
+    start = {"comes_back": False, "event": None, "effort": effort, "is_recorded": False}
+    assert arguments == {"until": 1_800_000_000.0, "start": start}
     assert {name for name, value in effort.items() if not isinstance(value, (int, float))} == {"last_failure"}
 
 

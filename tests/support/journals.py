@@ -58,7 +58,8 @@ class JournalDatabase:
 
     def text(self) -> str:
         """Everything that the journal's tables hold, as text."""
-        return "\n".join(repr(row) for table in TABLES for row in self.query(f"select * from {table}"))
+        rows = (row for table in TABLES for row in self.query(f"select * from {table}"))
+        return "\n".join(repr([value.hex() if isinstance(value, bytes) else value for value in row]) for row in rows)
 
     def pending(self) -> int:
         """How many patches the journal's database holds for somebody to send."""
