@@ -109,7 +109,7 @@ class _Response(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # http.client has it, its stubs do not
             if not 100 <= status < 200:
                 return version, status, reason
             if status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -123,7 +123,7 @@ class _Response(http.client.HTTPResponse):
             self._deadline.stop()
             if self.fp.peek(1):
                 self._deadline.give_up_connection()
-        super()._close_conn()  # type: ignore[misc]
+        super()._close_conn()  # type: ignore[misc]  # likewise
 
     def _announces_a_body(self) -> bool:
         if self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
@@ -138,7 +138,7 @@ class _Abortable:
     _is_aborted = False
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
+        super().connect()  # type: ignore[misc]  # of the connection that this is mixed into
         if self._is_aborted:
             give_up(self.sock)
 
@@ -189,7 +189,7 @@ class _Registering:
         super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> Any:
-        connection = super()._new_conn()  # type: ignore[misc]
+        connection = super()._new_conn()  # type: ignore[misc]  # of the pool that this is mixed into
         self._connections.add(connection)
         return connection
 

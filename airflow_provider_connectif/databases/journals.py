@@ -140,7 +140,7 @@ def _checked_engine(hook: Any, conn_id: str) -> Any:
         return _engine(hook, conn_id)
     except (sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
         fault = f"its dialect or the driver for it is not installed ({_named(error)})"
-    except (sqlalchemy.exc.ArgumentError, NotImplementedError, AttributeError):
+    except (sqlalchemy.exc.ArgumentError, NotImplementedError, AttributeError):  # the last: a hook without a URL
         fault = "it gives no SQLAlchemy URL: host, scheme or dialect is missing or malformed"
     except _Unusable as error:
         fault = str(error)

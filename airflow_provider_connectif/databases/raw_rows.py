@@ -82,6 +82,7 @@ class RawCursor:
         self._fetching.execute(f'fetch forward {size:d} from "{self._cursor.name}"', prepare=False, binary=False)
         result = self._fetching.pgresult
         self._loading.set_pgresult(result, set_loaders=False)
+        # A query that did not fail has a result.
         rows: list[tuple[bytes | None, ...]] = self._loading.load_rows(0, result.ntuples, tuple)  # type: ignore[union-attr]
         return rows
 

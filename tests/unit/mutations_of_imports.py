@@ -22,7 +22,7 @@ FATES = {
 """For each documented state another meaning than its own, and the test that notices."""
 
 TROUBLES = {"BROKEN": "FAILED", "CANCELLED": "TRY_AGAIN", "GONE": "FAILED"}
-"""For each end that is none of success another verdict than its own."""
+"""For each end but success, another verdict than its own."""
 
 ON_EXISTING = {"update": "Flags(False, False)", "fill_empty": "Flags(True, False)", "keep": "Flags(True, False)"}
 """For each of the author's choices other switches than its own."""
