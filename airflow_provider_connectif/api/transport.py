@@ -44,7 +44,7 @@ TRANSPORT_ERRORS = (
 IsOwn = Callable[[Any], bool]
 
 
-CREATED = 201
+OK, CREATED = 200, 201
 """The status that says that a thing was not there before."""
 
 

@@ -26,12 +26,17 @@ def rank(property_id: str, value: Any) -> int:
     return ranks.index(value) if value in ranks else len(ranks)
 
 
+def urgent_part(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The consents with their lowest value."""
+    return {name: value for name, value in properties.items() if name in RANKS and rank(name, value) == 0}
+
+
 def withdraws(properties: Mapping[str, Any]) -> bool:
     """Whether a consent is among these properties with its lowest value: what a person must not wait for.
 
     :param properties: JSON-ready values by property id.
     """
-    return any(rank(property_id, properties[property_id]) == 0 for property_id in RANKS.keys() & properties.keys())
+    return bool(urgent_part(properties))
 
 
 def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

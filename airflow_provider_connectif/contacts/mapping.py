@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
@@ -48,7 +50,7 @@ class ContactMapping:
     :param properties: column by property id. ``None``: every column but the key's is a property id itself.
     :param nulls: ``omit`` leaves out a property whose value is ``None`` or an empty list, so that Connectif keeps
         what it has; ``clear`` sends ``null`` (but for boolean, checkbox and required fields, which always hold a
-        value) and ``[]``. What Connectif does with either is not documented.
+        value, and for consents) and ``[]``. What Connectif does with either is not documented.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code.
     :param definitions: the account's fields. ``None``: custom values are sent by their own type.
     :raises MappingError: an argument of a wrong kind.
@@ -139,6 +141,25 @@ class ContactMapping:
             raise InvalidRow(self._reasons(row, steps)) from None
         return Patch(number, str(key), properties, row)
 
+    def urgent_part(self, number: int, row: Row) -> Patch | None:
+        """The consents of a row that have their lowest value, whatever else is wrong with it; ``None``: no such one.
+
+        :param number: the row's number in the source.
+        """
+        if not isinstance(row, Mapping) or (key := self.key_of(row)) is None:
+            return None
+        try:
+            steps = self._steps if self._steps is not None else self._plan(tuple(row))
+        except InvalidRow:
+            steps = [self._step(property_id, property_id) for property_id in RANKS if property_id in row]
+        consents = {}
+        for property_id, column, coerce, _ in steps:
+            if property_id in RANKS and row.get(column) is not None:
+                with contextlib.suppress(Unfit):
+                    consents[property_id] = coerce(_readable(row[column]))
+        lowest = urgent_part(consents)
+        return Patch(number, key, lowest, row) if lowest else None
+
     def key_of(self, row: Row) -> str | None:
         """A row's contact key, or ``None`` where it has none that is valid."""
         try:
@@ -199,7 +220,8 @@ class ContactMapping:
 
     def _step(self, property_id: str, column: str) -> _Step:
         field = self.fields.get(property_id)
-        clears = self.nulls == "clear" and (field is None or field.can_be_cleared)
+        # A consent that the source does not know is no withdrawal.
+        clears = self.nulls == "clear" and (field is None or field.can_be_cleared) and property_id not in RANKS
         return _Step(property_id, column, coercer(field, self.default_region), clears)
 
     def _plan(self, columns: tuple[str, ...]) -> list[_Step]:

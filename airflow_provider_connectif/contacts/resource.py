@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, get_args
 
-from airflow_provider_connectif.api.errors import MalformedAnswerError
-from airflow_provider_connectif.api.transport import CREATED, Answer
-from airflow_provider_connectif.contacts.consent import RANKS, merged, withdraws
+from airflow_provider_connectif.api.errors import MalformedAnswerError, NoAnswerError
+from airflow_provider_connectif.api.transport import OK, Answer
+from airflow_provider_connectif.contacts.consent import RANKS, merged, urgent_part, withdraws
+from airflow_provider_connectif.contacts.decisions import Resubscribe, checked_modes
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
-from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
-from airflow_provider_connectif.contacts.shown_values import Difference
-from airflow_provider_connectif.contacts.stored import compare
+from airflow_provider_connectif.contacts.steps import ContactSteps
 from airflow_provider_connectif.records.changes import JsonValue, Patch
-from airflow_provider_connectif.records.outcomes import Shown
+from airflow_provider_connectif.records.outcomes import Error
 from airflow_provider_connectif.records.protocols import Client
-from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.resource import Resource, Step
 from airflow_provider_connectif.records.rows import Row
 
 CONSENT_WARNING = (
-    "Changed consents are sent: a person who unsubscribed at Connectif may be subscribed again\n"
-    "  Properties: {}. Copy unsubscriptions into the source before each run, or leave these properties out"
+    "resubscribe='always' raises consents: a person who unsubscribed at Connectif is subscribed again\n"
+    "  Properties: {}. With 'on_change', the default, only a change of the source raises them"
 )
 
 
@@ -30,19 +30,38 @@ class ContactResource(Resource):
     """Contacts, written by ``PATCH /contacts/{key}``.
 
     :param mapping: how columns become properties.
+    :param resubscribe: when a consent is sent that Connectif holds at a lower rank: ``on_change``, where the source has
+        raised it since it was delivered and the person did not lower it; ``never``; ``always``.
+    :param write_modes: ``on_create`` or ``if_empty`` by property id, where a property is not always written.
+    :raises MappingError: a mode that cannot be.
     """
 
     noun = "contact"
     scope = "Contacts: Write"
     is_idempotent = True
     takes_parts = True
+    ranks = RANKS
     rules_version = ContactMapping.rules_version
     definitions_scope = "Contact fields: Read"
     without_definitions = "custom fields are not checked before sending, their values are sent by their own type"
 
-    def __init__(self, mapping: ContactMapping) -> None:
+    def __init__(
+        self,
+        mapping: ContactMapping,
+        *,
+        resubscribe: Resubscribe = "on_change",
+        write_modes: Mapping[str, str] | None = None,
+    ) -> None:
+        if resubscribe not in get_args(Resubscribe):
+            raise MappingError(f"resubscribe must be one of {', '.join(get_args(Resubscribe))}, not {resubscribe!r}")
+        try:
+            self.modes = checked_modes(write_modes, mapping.properties)
+        except ValueError as fault:
+            raise MappingError(f"write_modes: {fault}") from None
         self.mapping = mapping
         self.key_column = mapping.key_column
+        self._resubscribe = resubscribe
+        self._steps = ContactSteps(mapping.fields, resubscribe, self.modes)
         self._former_keys: set[str] = set()
         """What addresses that were met had for a key when keys were folded, where it is another contact's now."""
 
@@ -53,8 +72,9 @@ class ContactResource(Resource):
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """The mapping, and the definitions of the fields that it uses."""
-        return self.mapping.definition
+        """The mapping, the definitions of the fields that it uses, and what is not always written."""
+        # Without modes as in journals of before, whose digests stay good.
+        return (*self.mapping.definition, sorted(self.modes.items())) if self.modes else self.mapping.definition
 
     def describe(self) -> str:
         """The mapping in one line, for the log."""
@@ -79,8 +99,14 @@ class ContactResource(Resource):
         return self.mapping.patch(number, row)
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
-        """``PATCH`` the contact."""
+        """``PATCH`` the contact, or look it up; then the body is the contact, or ``None`` where there is none."""
         kind = self.mapping.key
+        if change.looks_up:
+            get_contact = client.get_contact if kind == "email" else client.get_contact_by_external_id
+            contact = get_contact(change.key)
+            if shows_another_contact(contact, kind, change.key):
+                raise NoAnswerError("the response to a look-up shows another contact")
+            return Answer(OK, contact)
         patch_contact = client.patch_contact if kind == "email" else client.patch_contact_by_external_id
         return patch_contact(
             change.key,
@@ -116,32 +142,41 @@ class ContactResource(Resource):
         """Whether a consent is withdrawn: a person must not wait for that."""
         return withdraws(properties)
 
-    def shown_by(self, change: Patch, response: Answer) -> Shown | None:
-        """Compare the contact of the response with what was sent: :mod:`airflow_provider_connectif.contacts.stored`."""
-        sent = compare(change.properties, response.body, self.mapping.fields)
-        accepted = compare(change.others, response.body, self.mapping.fields).differences.values()
-        is_drifted = any(difference is not Difference.MISSING for difference in accepted)
-        return Shown(sent.shows_contact, sent.differences, is_drifted)
+    def arrange(self, change: Patch, differing: Collection[str]) -> Patch:
+        """Consents, and what is not always written, may wait for a response: :class:`ContactSteps`."""
+        return self._steps.arrange(change, differing)
 
-    def follow_up(self, change: Patch, response: Answer) -> Patch | None:
-        """The rest of a contact that was deleted at Connectif, which a part of its properties has created again.
+    def requests(self, change: Patch) -> tuple[int, int]:
+        """One, and another one where a response decides or the contact is looked up."""
+        return self._steps.requests(change)
 
-        Without its consents: nobody knows why it was deleted. They are sent when their values in the source change.
-        """
-        if response.status != CREATED or change.is_new:
+    def next_request(self, change: Patch, plan_age_s: float) -> Patch:
+        """A consent that an old plan raises waits for a response; who has to be looked up first, is."""
+        return self._steps.next_request(change, plan_age_s)
+
+    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+        """Compare the contact of the response with what was sent, and decide what follows: :class:`ContactSteps`."""
+        return self._steps.step(change, came)
+
+    def urgent_part(self, change: Patch) -> Patch | None:
+        """A withdrawn consent, where more was sent with it."""
+        urgent = urgent_part(change.properties)
+        if not urgent or len(urgent) == len(change.properties):
             return None
-        rest = {key: value for key, value in change.others.items() if key not in RANKS}
-        kept = {key: value for key, value in change.others.items() if key in RANKS}
-        # Of the change only once: what was sent, and what stays out, is not sent again.
-        return change._replace(properties=rest, others={**kept, **change.properties}, is_new=True) if rest else None
+        others = {name: value for name, value in change.whole.items() if name not in urgent}
+        return change._replace(properties=urgent, others=others, later={}, looks_up=False)
+
+    def urgent_part_of_row(self, number: int, row: Row) -> Patch | None:
+        """A withdrawn consent of a row that is invalid or held."""
+        return self.mapping.urgent_part(number, row)
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""
         return self.mapping.column_of(property_id)
 
     def warning_about(self, columns: Iterable[Any]) -> str | None:
-        """Say what a change of another column does to who has unsubscribed."""
-        consent = [column for column in columns if column in RANKS]
+        """Say what ``resubscribe="always"`` does to who has unsubscribed."""
+        consent = [column for column in columns if column in RANKS] if self._resubscribe == "always" else ()
         return CONSENT_WARNING.format(", ".join(consent)) if consent else None
 
     @property
@@ -156,7 +191,8 @@ class ContactResource(Resource):
 
     def with_definitions(self, client: Client) -> ContactResource:
         """The same mapping, checked against the account's fields."""
-        return ContactResource(self.mapping.with_definitions(_fields(client.list_contact_fields())))
+        mapping = self.mapping.with_definitions(_fields(client.list_contact_fields()))
+        return ContactResource(mapping, resubscribe=self._resubscribe, write_modes=self.modes)
 
 
 def _fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:

@@ -90,6 +90,7 @@ class Delivery:
         self._unwritten = 0  # responses that were collected
         self._most_unwritten = most_unwritten
         self._gate = DoubtGate(self._work_there, self._progress, client.quota, clock)
+        self._planned_at = clock.now()
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -124,6 +125,10 @@ class Delivery:
         """Send nothing more and wait for nothing. Takes no lock: for signal handlers."""
         self._killed = True
         self._client.quota.close()
+
+    def begin(self, planned_at: float) -> None:
+        """The plan whose changes are handed over now was made at this moment, in seconds since the epoch."""
+        self._planned_at = planned_at
 
     def submit(self, patch: Patch, while_waiting: Callable[[], None]) -> bool:
         """Hand over a patch; waits while enough rows are ahead of sending.
@@ -213,7 +218,7 @@ class Delivery:
     def unanswered(self) -> list[Patch]:
         """The patches that are on their way, or were, without a response that says what became of them."""
         with self._progress:
-            in_flight = [*(job.patch for job in self._in_flight.values()), *self._lost]
+            in_flight = [*(job.whole for job in self._in_flight.values()), *self._lost]
             # What is not idempotent is sent again only where it was not carried out.
             return [*in_flight, *self._queue.sent_before()] if self._resource.is_idempotent else in_flight
 
@@ -262,7 +267,7 @@ class Delivery:
             if not clean:  # a fault of ours: the thread's traceback goes to the log, the run must not hang
                 with self._progress:
                     if job is not None and self._in_flight.pop(id(job), None) is not None:
-                        self._lost.append(job.patch)
+                        self._lost.append(job.whole)
                     self._end(Stop(StopKind.CRASHED))
 
     def _next(self) -> Job | None:
@@ -313,6 +318,7 @@ class Delivery:
         """
         if not self._resource.is_idempotent:
             self._gate.wait(job, POLL_S)
+        job.patch = self._resource.next_request(job.patch, self._clock.now() - self._planned_at)
         try:
             return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
         except (ConnectifHttpError, NoAnswerError) as failure:

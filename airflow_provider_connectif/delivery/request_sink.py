@@ -128,7 +128,7 @@ class RequestSink:
             plural(pending, self._resource.noun),
             report.progress.describe_left(),
         )
-        self._sender.deliver(self._while_young(journal.plan.patches()))
+        self._sender.deliver(self._while_young(journal.plan.patches()), planned_at=self._planned_at)
         return True
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
@@ -140,8 +140,8 @@ class RequestSink:
         :param resource: not needed here.
         """
         self._planned_at = time.time()
-        self._report.progress.begin_sending(len(changes))
-        self._sender.deliver(self._while_young(changes.batches()), changes.spread)
+        self._report.progress.begin_sending(len(changes) - changes.beside)
+        self._sender.deliver(self._while_young(changes.batches()), changes.spread, planned_at=self._planned_at)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal: with the plan where the run was deferred, else for good."""

@@ -6,20 +6,21 @@ from collections import deque
 
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
-from airflow_provider_connectif.api.transport import CREATED, Answer
+from airflow_provider_connectif.api.transport import CREATED, OK, Answer
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
-from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
-from airflow_provider_connectif.journal.properties import entries_of, only, updated
+from airflow_provider_connectif.delivery.sending_queue import Job, Rejection, SendingQueue
+from airflow_provider_connectif.journal.properties import entries_of, kept_marks, only, updated
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
-from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.resource import Resource, Step
 from airflow_provider_connectif.reporting.effort import Effort
 
 _FAILURES_THAT_STOP = 20  # without one answer in between; more where more are in flight
 _MISDIRECTED = 421  # another connection may lead to the right server (RFC 9110, 15.5.20)
 
+_ACCEPTED = Rule(Action.ACCEPT)
 _OUTCOMES: dict[Action, Outcome] = {
     Action.ACCEPT: Outcome.UPDATED,
     Action.SKIP: Outcome.SKIPPED,
@@ -70,19 +71,21 @@ class Responses:
     def take(self, job: Job, came: Answer | Error) -> Stop | None:
         """Decide about a job by what came of its request; why the run ends early, if it does."""
         if not isinstance(came, Answer):
-            return self._apply(self._policy.rule_for_error(came), job, came)
-        if came.is_own:
-            rule = self._policy.for_success(came.status, shows_another_key=False)
-            if came.status == CREATED and not job.is_follow_up:
-                job.created()
-            if rule.action is Action.ACCEPT:
-                shown = self._resource.shown_by(job.patch, came)
-                job.shown = shown if job.shown is None else job.shown.with_later(shown)
-                if (patch := self._resource.follow_up(job.patch, came)) is not None:
-                    self._go_on(job, patch)
-                    return None
-            return self._apply(rule, job)
-        return self._take_anothers(job, came)
+            step = self._resource.step(job.patch, came)
+            return self._advance(job, step) if step else self._apply(self._policy.rule_for_error(came), job, came)
+        if not came.is_own:
+            return self._take_anothers(job, came)
+        if job.patch.looks_up:  # an author's rules are for requests that write
+            return self._advance(job, self._resource.step(job.patch, came))
+        return self._take_own(job, came)
+
+    def _take_own(self, job: Job, answer: Answer) -> Stop | None:
+        rule = self._policy.for_success(answer.status, shows_another_key=False)
+        if answer.status == CREATED and not job.is_follow_up:
+            job.is_created = True
+        if rule.action is Action.ACCEPT:
+            return self._advance(job, self._resource.step(job.patch, answer))
+        return self._apply(rule, job)
 
     def _take_anothers(self, job: Job, answer: Answer) -> Stop | None:
         """The response shows the thing of another key."""
@@ -90,32 +93,49 @@ class Responses:
             error = NoAnswerError("the response shows another key")
             job.tries += 1
             return self._give_up(Rule(Action.RETRY), job, error, is_in_doubt=True)
-        rule = self._policy.for_success(answer.status, shows_another_key=True)
-        if rule.action is Action.CONFIRM:
-            if not job.on_fresh_connection:
-                job.on_fresh_connection = True
-                self._queue.put_back(job)
-                return None
-            rule = self._policy.for_status(answer.status)
-        if answer.status == CREATED and not job.is_follow_up:
-            job.created()
-        return self._apply(rule, job, is_unconfirmed=True)
+        if not job.on_fresh_connection:
+            job.on_fresh_connection = True
+            self._queue.put_back(job)
+            return None
+        job.is_unconfirmed = True
+        # Neither its body nor its status need be the response to this request.
+        return self._take_own(job, Answer(OK))
 
-    def _go_on(self, job: Job, patch: Patch) -> None:
+    def _advance(self, job: Job, step: Step | None) -> Stop | None:
+        """A request was accepted, or a look-up has ended: go on, or settle."""
+        if step is None:
+            return self._apply(_ACCEPTED, job)
+        was_sent = not job.patch.looks_up
+        if step.shown is not None:
+            job.shown = step.shown if job.shown is None else job.shown.with_later(step.shown)
+        job.is_recreated |= step.is_recreated
+        if not step.goes_on:
+            job.is_written |= was_sent
+            job.patch = step.patch
+            return self._apply(_ACCEPTED, job)
+        patch = step.patch
+        if was_sent:
+            patch = self._begun(job, patch)
+        job.go_on_with(patch)
+        self._last_alive_at = self._clock.monotonic()
+        self._queue.got_through()
+        self._queue.put_back(job)
+        return None
+
+    def _begun(self, job: Job, patch: Patch) -> Patch:
         """A part was accepted: the rest goes next."""
         digests = patch.digests
         if digests is not None and digests.properties is not None:
             # Where the contact was created, nothing of what was accepted before is there any more.
             before = b"" if job.is_created else digests.before or b""
-            now = updated(before, entries_of(only(digests.properties, job.patch.properties)))
+            sent = entries_of(only(digests.properties, job.patch.properties))
+            now = updated(before, [*sent, *kept_marks(patch.kept)])
             patch = patch._replace(digests=digests._replace(before=now))
+        job.is_written = job.is_follow_up = True
         self.begun.append(patch)
-        job.go_on_with(patch._replace(place=None))  # a plan that is kept holds the whole, and not this rest
-        self._last_alive_at = self._clock.monotonic()
-        self._queue.got_through()
-        self._queue.put_back(job)
+        return patch._replace(place=None)  # a plan that is kept holds the whole, and not this rest
 
-    def _apply(self, rule: Rule, job: Job, error: Error | None = None, *, is_unconfirmed: bool = False) -> Stop | None:
+    def _apply(self, rule: Rule, job: Job, error: Error | None = None) -> Stop | None:
         if rule.action is Action.WAIT:
             self._queue.put_back(job)
             return None
@@ -128,9 +148,27 @@ class Responses:
             self._settle(rule, job, Outcome.UNDELIVERED, error)
             return Stop(StopKind(rule.action.value), error)
         outcome = _OUTCOMES[rule.action]
-        if outcome is Outcome.UPDATED and job.is_created:
-            outcome = Outcome.CREATED
-        return self._settle(rule, job, outcome, error, is_unconfirmed=is_unconfirmed)
+        if job.rejection is not None:
+            return self._settle_rejection(job, job.rejection, is_accepted=outcome is Outcome.UPDATED)
+        if outcome is not Outcome.UPDATED and (alone := self._resource.urgent_part(job.patch)) is not None:
+            job.rejection = Rejection(job.patch, outcome, rule, error, job.tries)
+            job.go_on_with(alone)
+            self._queue.put_back(job)
+            return None
+        if outcome is Outcome.UPDATED and error is None:
+            outcome = Outcome.CREATED if job.is_created else outcome if job.is_written else Outcome.UNCHANGED
+        return self._settle(rule, job, outcome, error)
+
+    def _settle_rejection(self, job: Job, rejection: Rejection, *, is_accepted: bool) -> Stop | None:
+        """What must not wait for a rejected change has been sent alone.
+
+        :param is_accepted: Connectif has accepted that.
+        """
+        alone = job.patch
+        job.patch, job.tries = rejection.patch, rejection.tries
+        return self._settle(
+            rejection.rule, job, rejection.outcome, rejection.error, alone=alone, is_alone_accepted=is_accepted
+        )
 
     def _retry(self, rule: Rule, job: Job, error: Error | None) -> Stop | None:
         was_sent = not isinstance(error, NoAnswerError) or error.was_sent
@@ -163,21 +201,24 @@ class Responses:
         outcome: Outcome,
         error: Error | None,
         *,
-        is_unconfirmed: bool = False,
         is_in_doubt: bool = False,
+        alone: Patch | None = None,
+        is_alone_accepted: bool = False,
     ) -> Stop | None:
         self.settled.append(
             Settled(
-                job.patch,
+                job.patch if alone is not None else job.whole,
                 outcome,
                 error,
                 job.tries,
                 is_remembered=outcome is Outcome.REJECTED and rule.is_remembered,
-                is_unconfirmed=is_unconfirmed,
+                is_unconfirmed=job.is_unconfirmed,
                 is_in_doubt=is_in_doubt,
                 is_follow_up=job.is_follow_up,
                 is_recreated=outcome is Outcome.CREATED and job.is_recreated,
                 shown=job.shown,
+                alone=alone,
+                is_alone_accepted=is_alone_accepted,
             )
         )
         self._watch.last_error = error or self._watch.last_error

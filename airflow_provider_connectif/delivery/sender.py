@@ -149,12 +149,16 @@ class RequestSender:
         """Send nothing more and wait for nothing. Takes no lock: for signal handlers."""
         self._delivery.kill()
 
-    def deliver(self, batches: Iterator[Sequence[Patch]], spread: Spread = _nothing_more) -> None:
+    def deliver(
+        self, batches: Iterator[Sequence[Patch]], spread: Spread = _nothing_more, *, planned_at: float | None = None
+    ) -> None:
         """Send changes until all are settled, or the run ends early.
 
         :param batches: in the order in which they are sent; read as there is room.
         :param spread: takes so many patches evenly from what ``batches`` has not given yet.
+        :param planned_at: seconds since the epoch. Default: now.
         """
+        self._delivery.begin(self._clock.now() if planned_at is None else planned_at)
         self._batches, self._spread = batches, spread
         is_whole = False
         try:

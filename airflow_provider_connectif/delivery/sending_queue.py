@@ -17,6 +17,17 @@ from airflow_provider_connectif.records.rows import weight_of_row
 _LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
 
 
+@dataclass(frozen=True)
+class Rejection:
+    """What Connectif has rejected, and by which rule."""
+
+    patch: Patch
+    outcome: Outcome
+    rule: Rule
+    error: Error | None
+    tries: int
+
+
 @dataclass(eq=False)
 class Job:
     """A patch on its way.
@@ -35,6 +46,9 @@ class Job:
     :param is_follow_up: a part of it was accepted, and this is the rest.
     :param is_created: the response to a request for it was a 201.
     :param is_recreated: likewise, although Connectif had accepted properties of it before.
+    :param is_unconfirmed: a response to it showed another key, twice.
+    :param is_written: a request that sets something was accepted; others only look up.
+    :param rejection: of the whole change, while what must not wait for it is sent alone.
     """
 
     patch: Patch
@@ -52,18 +66,21 @@ class Job:
     is_follow_up: bool = False
     is_created: bool = False
     is_recreated: bool = False
+    is_unconfirmed: bool = False
+    is_written: bool = False
+    rejection: Rejection | None = None
 
-    def created(self) -> None:
-        """The response to its request was a 201."""
-        self.is_created = True
-        self.is_recreated |= self.patch.digests is not None and bool(self.patch.digests.before)
+    @property
+    def whole(self) -> Patch:
+        """The change; while a part of it is sent alone, that of which it is one."""
+        return self.patch if self.rejection is None else self.rejection.patch
 
     def go_on_with(self, patch: Patch) -> None:
-        """A request was accepted, and another one has to follow.
+        """Another request has to follow.
 
         :param patch: what is to be sent next.
         """
-        self.patch, self.is_follow_up = patch, True
+        self.patch = patch
         self.tries, self.on_fresh_connection, self.asked_by = 0, False, None
 
 
@@ -184,12 +201,12 @@ class SendingQueue:
         """The patches that are not settled and not in flight, in the order of taking in."""
         jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
         jobs += [job for behind in self._behind.values() for job in behind]
-        return [job.patch for job in sorted(jobs, key=lambda job: job.place)]
+        return [job.whole for job in sorted(jobs, key=lambda job: job.place)]
 
     def sent_before(self) -> list[Patch]:
         """The patches that are to be sent again: what was sent may have arrived all the same."""
         jobs = [*self._due, *(job for _, _, job in self._delayed)]
-        return [job.patch for job in jobs if job.tries or job.on_fresh_connection]
+        return [job.whole for job in jobs if job.tries or job.on_fresh_connection]
 
     def _fresh_job(self) -> Job | None:
         """A row not tried yet, if one may go.

@@ -6,12 +6,21 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from airflow_provider_connectif.journal.held_back import HeldBackRefusals
-from airflow_provider_connectif.journal.properties import only, without
+from airflow_provider_connectif.journal.properties import (
+    doubted,
+    entries_of,
+    kept_marks,
+    only,
+    refused_marks,
+    updated,
+)
 from airflow_provider_connectif.journal.run_lines import RunLines
-from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.journal.states import INVALID, REJECTED
+from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
 
+_ACCEPTED = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED)
 _KILLED = "in doubt: the process ended before the response; it may have arrived"
 
 
@@ -72,7 +81,8 @@ class Confirmation:
         :param patch: the rest, with what Connectif holds now.
         """
         if patch.digests is not None:
-            self._lines.acknowledge_part(self._same_key(patch.key), patch.digests)
+            now = patch.digests._replace(before=remaining(patch))
+            self._lines.acknowledge_part(self._same_key(patch.key), now)
             if patch.place is not None:
                 self._lines.settle_planned(patch.place)
 
@@ -90,22 +100,12 @@ class Confirmation:
         is_known = False
         if settled.is_in_doubt:
             self._lines.begin_doubts({key: self._doubted.pop(key, _refusable(patch))}, "; ".join(reasons))
-        elif settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
+        elif settled.outcome in _ACCEPTED:
             self._doubted.pop(key, None)
         else:
             self._withdraw([key])
-        if settled.outcome in (Outcome.CREATED, Outcome.UPDATED):
-            digests = patch.digests
-            if settled.is_recreated and digests.properties is not None:
-                # Properties that the mapping has lost since went with the contact.
-                digests = digests._replace(properties=only(digests.properties, patch.whole))
-            self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value)
-        elif settled.is_follow_up:
-            pass  # what was accepted of it is written, and nothing else is known
-        elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:
-            # With more tries, one without a response may have arrived.
-            self._lines.restore_properties(key, patch.digests.before)
-        if settled.is_remembered:
+        self._write(key, settled, patch, patch.digests)
+        if patch.counted_as is None and settled.is_remembered:
             is_known = key in self._refused_before
             self._refusals.add(key, _refusable(patch), status, "; ".join(reasons))
         elif settled.outcome is Outcome.UNDELIVERED:
@@ -115,6 +115,40 @@ class Confirmation:
         if patch.place is not None:
             self._lines.settle_planned(patch.place)
         return is_known
+
+    def _write(self, key: str, settled: Settled, patch: Patch, digests: Digests) -> None:
+        """Write what Connectif holds of a contact now."""
+        if patch.counted_as is not None or settled.alone is not None:
+            self._write_part(key, settled, settled.alone or patch, digests)
+        elif settled.outcome in _ACCEPTED:
+            after = digests.properties
+            if settled.is_recreated and after is not None:
+                # Properties that the mapping has lost since went with the contact.
+                after = only(after, patch.whole)
+            digests = digests._replace(properties=with_kept(after, patch))
+            if settled.outcome is Outcome.UNCHANGED:
+                self._lines.confirm(key, digests)
+            else:
+                self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value)
+        elif settled.is_follow_up:
+            pass  # what was accepted of it is written, and nothing else is known
+        elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:
+            # With more tries, one without a response may have arrived.
+            self._lines.restore_properties(key, with_kept(digests.before, patch))
+
+    def _write_part(self, key: str, settled: Settled, part: Patch, digests: Digests) -> None:
+        """Write that a part was accepted that did not wait for its row, or that it was refused."""
+        outcome = settled.outcome
+        is_accepted = settled.is_alone_accepted if settled.alone is not None else outcome in _ACCEPTED
+        if digests.properties is not None and is_accepted:
+            entries = entries_of(only(digests.properties, part.properties))
+        elif outcome in (Outcome.REJECTED, Outcome.SKIPPED):
+            entries = refused_marks(part.properties, _refusable(part))
+        else:
+            return
+        now = with_kept(updated(digests.before or b"", entries), part)
+        state = INVALID if part.counted_as == Outcome.INVALID else REJECTED
+        self._lines.acknowledge_part(key, digests._replace(before=now), state)
 
     def end(self, unanswered: Sequence[Patch], *, drops_refusals: bool) -> None:
         """Sending has ended.
@@ -162,7 +196,12 @@ class Confirmation:
 def remaining(patch: Patch) -> bytes | None:
     """Digests of the properties that are in no doubt while a patch is on its way; ``None``: none are known."""
     before = _before(patch)
-    return None if before is None else without(before, patch.properties)
+    return None if before is None else doubted(before, [*patch.properties, *patch.later], patch.standings)
+
+
+def with_kept(column: bytes | None, patch: Patch) -> bytes | None:
+    """Digests of properties with the marks of those that turned out to be the person's own."""
+    return updated(column or b"", kept_marks(patch.kept)) if patch.kept else column
 
 
 def _before(patch: Patch) -> bytes | None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 from airflow_provider_connectif.journal.digests import patch_digest
-from airflow_provider_connectif.journal.properties import Known, PropertyDigester, entries_of, updated
-from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch
+from airflow_provider_connectif.journal.properties import (
+    Known,
+    Mark,
+    PropertyDigester,
+    entries_of,
+    refused_marks,
+    updated,
+    without_marks,
+)
+from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch, Standing
 from airflow_provider_connectif.records.resource import Resource
 
 _SIZE = 16  # bytes
@@ -44,7 +52,9 @@ class Differences:
         self._way = way
         self._sends_all = sends_all
         self._takes_parts = resource.takes_parts
-        self._digester = PropertyDigester(way if secret is None else f"{way}\n{secret.hex()}")
+        self._ranks = resource.ranks
+        self._conditional = resource.ranks.keys() | resource.modes.keys()
+        self._digester = PropertyDigester(way if secret is None else f"{way}\n{secret.hex()}", resource.modes)
 
     def of(self, patch: Patch, contact: str, known: Known, row_digest: str, refused: str | None = None) -> Difference:
         """What of a patch is to be sent.
@@ -57,29 +67,62 @@ class Differences:
         """
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
+        column = known.column or b""
+        accepted = frozenset(entries_of(column))
         if known.column is not None:
-            accepted = frozenset(entries_of(known.column))
-            pairs = zip(whole, entries, strict=True)
-            differing = [property_id for property_id, entry in pairs if entry not in accepted]
+            differing = {name for name, entry in zip(whole, entries, strict=True) if entry not in accepted}
         else:
-            differing = [] if self._is_sent_before(whole, contact, known.whole) else list(whole)
+            differing = set() if self._is_sent_before(whole, contact, known.whole) else set(whole)
         is_known = known.column is not None or known.whole is not None
-        is_held = is_known and not differing and not self._sends_all
+        ranked = [name for name in self._ranks if name in whole]
+        after = updated(column, entries)
         digests = Digests(
             row_digest,
             hashlib.blake2b(b"".join(sorted(entries)), digest_size=_SIZE).hexdigest(),
             self._mapping_digest,
-            updated(known.column or b"", entries),
+            without_marks(after, ranked, Mark.BEFORE, Mark.REFUSED) if ranked else after,
             known.column,
         )
-        others: dict[str, JsonValue] = {}
-        properties = whole
-        if known.column is not None and differing and self._takes_parts and not self._sends_all:
-            properties = {property_id: whole[property_id] for property_id in differing}
-            others = {property_id: value for property_id, value in whole.items() if property_id not in properties}
-        patch = patch._replace(properties=properties, others=others, digests=digests)
+        patch = patch._replace(digests=digests)
+        if ranked:
+            patch = patch._replace(standings=self._standings(whole, contact, ranked, differing, column))
+        wanted = differing if is_known else set(whole)
+        if self._sends_all:
+            wanted = whole.keys() - (self._conditional - differing)
+        elif is_known and differing and not self._takes_parts:
+            wanted = set(whole)
+        patch = self._resource.arrange(patch, wanted)
+        is_held = is_known and not (patch.properties or patch.later)
         is_refused = bool(refused and not row_digest) and refused in (digests.patch, self._of_before(whole, contact))
         return Difference(patch, is_held, is_refused)
+
+    def beside(self, patch: Patch, contact: str, known: Known, row_digest: str) -> Patch | None:
+        """What of a row's urgent part is to be sent although the row is not; ``None``: nothing.
+
+        :param patch: the urgent part, as its only properties.
+        :param row_digest: of the row. What was refused alone with just this row is not sent again.
+        """
+        noted = frozenset(() if self._sends_all else entries_of(known.column or b""))
+        marks = zip(patch.properties, refused_marks(patch.properties, row_digest), strict=True)
+        properties = {name: patch.properties[name] for name, mark in marks if mark not in noted}
+        found = self.of(patch._replace(properties=properties), contact, known, row_digest)
+        return found.patch if found.patch.properties else None
+
+    def _standings(
+        self, whole: Mapping[str, JsonValue], contact: str, ranked: Sequence[str], differing: Set[str], column: bytes
+    ) -> dict[str, Standing]:
+        """What is known of the ranked properties of a row."""
+        standings = {}
+        for name in ranked:
+            standing = self._digester.standing(contact, name, self._ranks[name], column)
+            if name not in differing and standing.rank is None:  # of a line of an earlier version, which holds them all
+                standing = standing._replace(rank=self._rank_of(name, whole[name]))
+            standings[name] = standing
+        return standings
+
+    def _rank_of(self, property_id: str, value: JsonValue) -> int | None:
+        values = self._ranks[property_id]
+        return values.index(value) if isinstance(value, str) and value in values else None
 
     def _of_before(self, whole: Mapping[str, JsonValue], contact: str) -> str:
         """The digest of all properties as earlier versions made it."""

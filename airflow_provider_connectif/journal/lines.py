@@ -93,11 +93,11 @@ class GatheredLines:
         }
         self.rejected.pop(key, None)
 
-    def acknowledge_part(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
+    def acknowledge_part(self, key: str, names: Mapping[str, Any], digests: Digests, state: str) -> None:
         """Connectif has accepted a part of a patch: ``before`` says what it holds now."""
         self.in_part[key] = {
             **names,
-            "state": ACKNOWLEDGED,
+            "state": state,
             "row_digest": None,
             "patch_digest": None,
             "properties": digests.before,

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.changes import Digests, Patch, conditions_of, with_conditions
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.reporting.rejects import jsonable
 
@@ -27,7 +27,8 @@ class Payloads:
         """A patch as text."""
         row = jsonable(patch.row) if self._keeps_rows else None
         before = None if patch.digests is None or patch.digests.before is None else patch.digests.before.hex()
-        text = json.dumps([patch.key, patch.properties, row, patch.number, dict(patch.others), before, patch.is_new])
+        entries = [patch.key, patch.properties, row, patch.number, dict(patch.others), before, patch.is_new]
+        text = json.dumps([*entries, conditions_of(patch)])
         return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
 
     def unpacked(self, line: Any) -> Patch:
@@ -45,7 +46,7 @@ class Payloads:
                 raise JournalError("the plan was written with another secret: clear the task", final=True) from None
         key, properties, row, *more = json.loads(text)
         # Plans of earlier versions end sooner; they were sent in the order of their rows.
-        number, others, before, is_new = more + [line.number, {}, None, False][len(more) :]
+        number, others, before, is_new, conditions = more + [line.number, {}, None, False, None][len(more) :]
         digests = Digests(
             line.row_digest,
             line.patch_digest,
@@ -53,7 +54,8 @@ class Payloads:
             line.properties,
             None if before is None else bytes.fromhex(before),
         )
-        return Patch(number, key, properties, row or {}, digests, place=line.number, is_new=is_new, others=others)
+        patch = Patch(number, key, properties, row or {}, digests, place=line.number, is_new=is_new, others=others)
+        return with_conditions(patch, conditions)
 
 
 def _fernet(secret: bytes) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_connectif.journal.differences import Difference, Differences
 from airflow_provider_connectif.journal.properties import Known
-from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.changes import Digests, Patch, conditions_of, with_conditions
 from airflow_provider_connectif.records.outcomes import PendingError
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.rejects import jsonable
@@ -33,13 +33,15 @@ _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  #
 class Rank(IntEnum):
     """The order in which changes are sent; the lowest first.
 
-    ``URGENT``: must not wait behind the others, whether the contact is new, was rejected before, or neither.
+    ``BESIDE``: must not wait, though its row is not sent and has its outcome. ``URGENT``: must not wait behind the
+    others, whether the contact is new, was rejected before, or neither.
     """
 
-    URGENT = 0
-    NEW = 1
-    CHANGED = 2
-    REJECTED_BEFORE = 3
+    BESIDE = 0
+    URGENT = 1
+    NEW = 2
+    CHANGED = 3
+    REJECTED_BEFORE = 4
 
 
 class PendingChange(NamedTuple):
@@ -111,6 +113,11 @@ class PendingChanges:
         """Give up what is pending, and the space it takes."""
         with suppress(sqlite3.Error):
             self._database.close()
+
+    @property
+    def beside(self) -> int:
+        """How many changes are no row's: their rows have an outcome already."""
+        return self.count_of(Rank.BESIDE)
 
     @property
     def size_bytes(self) -> int:
@@ -203,18 +210,30 @@ class PendingChanges:
         return found
 
     def _merged(self, earlier: PendingChange, later: PendingChange) -> PendingChange:
-        self.merged += 1
+        both = (earlier.patch, later.patch)
+        rows = [patch for patch in both if patch.counted_as is None]
+        self.merged += len(rows) == len(both)
         properties = self._resource.merged(earlier.patch.whole, later.patch.whole)
-        is_new = earlier.patch.is_new and later.patch.is_new
-        patch = later.patch._replace(properties=properties, others={}, is_new=is_new)
-        merged = Difference(patch, is_held=False, is_refused=False)
-        if self._differences is not None and earlier.patch.digests is not None:
+        patch = (rows or both)[-1]._replace(
+            properties=properties,
+            others={},
+            later={},
+            looks_up=False,
+            is_new=all(patch.is_new for patch in both),
+            was_delivered=any(patch.was_delivered for patch in both),
+        )
+        if self._differences is None or earlier.patch.digests is None:
+            merged = Difference(self._resource.arrange(patch, properties.keys()), is_held=False, is_refused=False)
+        else:
             known = Known(earlier.patch.digests.before, earlier.known_whole)
             merged = self._differences.of(patch, earlier.contact, known, "", earlier.refused_digest)
+        ranks = [change.rank for change in (earlier, later) if change.rank is not Rank.BESIDE]
+        if rows and len(ranks) < len(both) and self._resource.is_urgent(merged.patch.properties):
+            ranks.append(Rank.URGENT)
         return earlier._replace(
             patch=merged.patch,
-            rank=min(earlier.rank, later.rank),
-            is_merged=True,
+            rank=min(ranks, default=Rank.BESIDE),
+            is_merged=bool(rows),
             is_held=merged.is_held,
             is_refused=merged.is_refused,
         )
@@ -243,6 +262,7 @@ class PendingChanges:
                 None if digests is None else digests[:3],
                 change.known_whole,
                 change.refused_digest,
+                conditions_of(patch),
             ]
         ).encode("utf-8", "surrogatepass")
         before, after = (None, None) if digests is None else (digests.before, digests.properties)
@@ -319,11 +339,12 @@ def _digest(contact: str) -> bytes:
 
 def _unpacked(row: Sequence[Any]) -> PendingChange:
     rank, number, is_merged, is_held, is_refused, before, after, payload = row
-    key, contact, is_new, properties, others, source_row, of_change, whole, refused = json.loads(payload)
+    key, contact, is_new, properties, others, source_row, of_change, whole, refused, conditions = json.loads(payload)
     digests = None
     if of_change is not None:
         row_digest, patch_digest, mapping_digest = of_change
         digests = Digests(row_digest, patch_digest, mapping_digest, after, before)
     patch = Patch(number, key, properties, source_row, digests, is_new=is_new, others=others or {})
+    patch = with_conditions(patch, conditions)
     flags = (bool(is_merged), bool(is_held), bool(is_refused))
     return PendingChange(patch, key if contact is None else contact, Rank(rank), whole, refused, *flags)

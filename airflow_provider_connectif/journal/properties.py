@@ -2,13 +2,22 @@
 
 A line of the journal holds them in one column, an entry of 12 bytes for each property: four that name the property, and
 eight of its value. A property without an entry is not known, so it is sent with the contact's next change.
+
+A property whose values have ranks may have marks beside its entry. They are entries, too, under names that no property
+has: it is *kept* for the person; the value *before* a request whose response is awaited, or was lost; the row with
+which it was *refused*, though it was sent alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from airflow_provider_connectif.records.changes import Standing
 
 _NAME_BYTES = 4  # two of 150 properties share a name with a probability of 3e-6; both are then sent with each change
 _VALUE_BYTES = 8  # a changed value is taken for the old one with a probability of 5e-20
@@ -39,6 +48,48 @@ def only(column: bytes, property_ids: Iterable[str]) -> bytes:
     return b"".join([entry for entry in entries_of(column) if entry[:_NAME_BYTES] in names])
 
 
+class Mark(StrEnum):
+    """What is noted of a ranked property beside its entry; the value is the end of the mark's name."""
+
+    KEPT = "\0kept"
+    BEFORE = "\0before"
+    REFUSED = "\0refused"
+
+
+_NOTHING = bytes(_VALUE_BYTES)
+
+
+def kept_marks(property_ids: Iterable[str]) -> list[bytes]:
+    """The marks that these properties are kept for the person."""
+    return [_mark_name(property_id, Mark.KEPT) + _NOTHING for property_id in property_ids]
+
+
+def refused_marks(property_ids: Iterable[str], row_digest: str) -> list[bytes]:
+    """The marks that these properties were refused when they were sent alone, with a row of this digest."""
+    value = hashlib.blake2b(row_digest.encode(), digest_size=_VALUE_BYTES).digest()
+    return [_mark_name(property_id, Mark.REFUSED) + value for property_id in property_ids]
+
+
+def without_marks(column: bytes, property_ids: Iterable[str], *marks: Mark) -> bytes:
+    """A column without some marks of these properties."""
+    return without(column, [property_id + mark for property_id in property_ids for mark in marks])
+
+
+def doubted(column: bytes, property_ids: Iterable[str], ranked: Collection[str]) -> bytes:
+    """A column while properties are on their way: what Connectif holds of them is not known.
+
+    :param ranked: properties whose entries stay as marks: what is higher and lower than before must still be known.
+    """
+    ids = list(property_ids)
+    entries = {entry[:_NAME_BYTES]: entry[_NAME_BYTES:] for entry in entries_of(column)}
+    marks = [
+        _mark_name(property_id, Mark.BEFORE) + entries[name]
+        for property_id in ids
+        if property_id in ranked and (name := _name(property_id)) in entries
+    ]
+    return updated(without(column, ids), marks) if marks else without(column, ids)
+
+
 class Known(NamedTuple):
     """What the journal knows of a contact's properties at Connectif.
 
@@ -54,10 +105,12 @@ class PropertyDigester:
     """Digests the properties of contacts.
 
     :param salt: of the digests. Other digests mean nothing here: those of another way of delivery, or another secret.
+    :param modes: of properties that are not sent whenever they differ: in another mode the same value is another one.
     """
 
-    def __init__(self, salt: str) -> None:
+    def __init__(self, salt: str, modes: Mapping[str, str] = MappingProxyType({})) -> None:
         self._salt = hashlib.blake2b(salt.encode(), digest_size=32).digest()
+        self._modes = modes
         self._seeds: dict[str, tuple[bytes, Any]] = {}
 
     def entries(self, contact: str, properties: Mapping[str, Any]) -> list[bytes]:
@@ -74,12 +127,34 @@ class PropertyDigester:
             entries.append(name + digest.digest())
         return entries
 
+    def standing(self, contact: str, property_id: str, values: Sequence[str], column: bytes) -> Standing:
+        """What a column says of a ranked property.
+
+        :param values: from the lowest rank to the highest.
+        """
+        known = {entry[:_NAME_BYTES]: entry[_NAME_BYTES:] for entry in entries_of(column)}
+        accepted = known.get(_name(property_id)) or known.get(_mark_name(property_id, Mark.BEFORE))
+        ranked = enumerate(values) if accepted is not None else ()
+        found = [rank for rank, value in ranked if self._value(contact, property_id, value) == accepted]
+        return Standing(found[0] if found else None, _mark_name(property_id, Mark.KEPT) in known)
+
+    def _value(self, contact: str, property_id: str, value: str) -> bytes:
+        (entry,) = self.entries(contact, {property_id: value})
+        return entry[_NAME_BYTES:]
+
     def _seed(self, property_id: str) -> tuple[bytes, Any]:
         seed = hashlib.blake2b(key=self._salt, digest_size=_VALUE_BYTES)
-        seed.update(f"{property_id}\n".encode("utf-8", "surrogatepass"))
+        mode = self._modes.get(property_id)
+        named = property_id if mode is None else f"{property_id}\0{mode}"
+        seed.update(f"{named}\n".encode("utf-8", "surrogatepass"))
         self._seeds[property_id] = _name(property_id), seed
         return self._seeds[property_id]
 
 
+@lru_cache(maxsize=4096)  # more than the properties of a mapping and their marks
 def _name(property_id: str) -> bytes:
     return hashlib.blake2b(property_id.encode("utf-8", "surrogatepass"), digest_size=_NAME_BYTES).digest()
+
+
+def _mark_name(property_id: str, mark: Mark) -> bytes:
+    return _name(property_id + mark)

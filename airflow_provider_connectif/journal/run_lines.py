@@ -16,7 +16,7 @@ from airflow_provider_connectif.journal.lines import GatheredLines, Line
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings
-from airflow_provider_connectif.journal.states import INVALID
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID
 from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.records.outcomes import taken_over
 
@@ -191,13 +191,14 @@ class RunLines:
         if self._gathers():
             self._gathered.acknowledge(key, self._names(key), digests, delivered_as)
 
-    def acknowledge_part(self, key: str, digests: Digests) -> None:
+    def acknowledge_part(self, key: str, digests: Digests, state: str = ACKNOWLEDGED) -> None:
         """Connectif has accepted a part of a patch.
 
         :param digests: ``before``: of all properties that Connectif holds now.
+        :param state: how the row has ended.
         """
         if self._gathers():
-            self._gathered.acknowledge_part(key, self._names(key), digests)
+            self._gathered.acknowledge_part(key, self._names(key), digests, state)
 
     def confirm(self, key: str, digests: Digests) -> None:
         """Connectif holds just this patch, though it comes from another row or by another mapping."""

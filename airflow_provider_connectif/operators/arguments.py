@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_connectif.contacts.decisions import Resubscribe, WriteMode
 from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
 from airflow_provider_connectif.contacts.resource import ContactResource
@@ -28,6 +29,11 @@ class ContactsArguments(SyncArguments):
         of the API. With a key that may not read definitions ``live`` warns and goes on as ``builtin``.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such
         numbers are refused, but for custom fields that have a country code of their own.
+    :param resubscribe: when a consent is raised that Connectif holds lower than the source: ``on_change`` (default),
+        where the source itself has raised it since it was delivered, and the person did not lower it; ``never``;
+        ``always``. A consent at its lowest rank is always sent. See "Who owns which property" in the docs.
+    :param write_modes: by property id when a property is written: ``always`` (default), ``on_create`` (only to contacts
+        that this sync creates) or ``if_empty`` (only where Connectif holds no value). Not for consents.
     :param kwargs: as of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
@@ -44,6 +50,8 @@ class ContactsArguments(SyncArguments):
         properties: Mapping[str, str] | None = None,
         fields: FieldsMode | Mapping[str, Any] = "live",
         default_region: str | None = None,
+        resubscribe: Resubscribe = "on_change",
+        write_modes: Mapping[str, WriteMode] | None = None,
         **kwargs: Any,
     ) -> None:
         with switches.final_where_mapped(self):
@@ -53,6 +61,8 @@ class ContactsArguments(SyncArguments):
         self.properties = properties
         self.fields = fields
         self.default_region = default_region
+        self.resubscribe = resubscribe
+        self.write_modes = write_modes
         super().__init__(**kwargs)
 
     def _asks_for_definitions(self) -> bool:
@@ -60,7 +70,7 @@ class ContactsArguments(SyncArguments):
 
     def make_resource(self) -> ContactResource:
         """Contacts, as the arguments map them."""
-        return ContactResource(self._mapping())
+        return ContactResource(self._mapping(), resubscribe=self.resubscribe, write_modes=self.write_modes)
 
     def _mapping(self) -> ContactMapping:
         return ContactMapping(

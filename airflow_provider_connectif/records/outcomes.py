@@ -106,11 +106,13 @@ class Shown:
     :param is_there: they show the thing; ``False``: what was sent cannot be compared.
     :param differences: in what way a property that was sent is shown otherwise, by its id; no values.
     :param is_drifted: a property that was accepted before, and not sent now, is shown with another value.
+    :param unreadable: the response to a look-up that says that the API key may not look; ``None``: it may.
     """
 
     is_there: bool
     differences: Mapping[str, str] = field(default_factory=dict)
     is_drifted: bool = False
+    unreadable: Error | None = None
 
     def with_later(self, later: Shown | None) -> Shown:
         """Together with what the response to a later request for the same change shows."""
@@ -120,6 +122,7 @@ class Shown:
             self.is_there and later.is_there,
             {**self.differences, **later.differences},
             self.is_drifted or later.is_drifted,
+            self.unreadable or later.unreadable,
         )
 
 
@@ -135,6 +138,8 @@ class Settled:
     :param shown: what the responses show of it; ``None``: nothing is compared.
     :param is_recreated: created, although Connectif had accepted properties of it before: somebody has deleted it.
     :param is_in_doubt: undelivered, and not to be sent again: it may have arrived, and sending twice is not harmless.
+    :param alone: what was sent of it alone after its rejection; ``None``: nothing.
+    :param is_alone_accepted: Connectif has accepted that.
     """
 
     patch: Patch
@@ -147,6 +152,8 @@ class Settled:
     is_follow_up: bool = False
     is_recreated: bool = False
     shown: Shown | None = None
+    alone: Patch | None = None
+    is_alone_accepted: bool = False
 
 
 def describe_error(error: Error) -> str:

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.records.changes import JsonValue, Patch
-from airflow_provider_connectif.records.outcomes import Shown
+from airflow_provider_connectif.records.outcomes import Error, Shown
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.rows import Row
+
+_NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+
+
+class Step(NamedTuple):
+    """Where a change stands after a request.
+
+    ``patch``: the change as it is now; what was sent is among its ``others`` where something follows. ``goes_on``: its
+    next request follows at once; otherwise it is delivered. ``shown``: what the response shows of it; ``None``: nothing
+    is compared. ``is_recreated``: somebody had deleted it.
+    """
+
+    patch: Patch
+    goes_on: bool = False
+    shown: Shown | None = None
+    is_recreated: bool = False
 
 
 class Resource(Protocol):
     """What a sync writes, such as contacts: how rows become changes, and how a change is sent.
 
     All that a run knows of it. A class derives from this one and gives the members without a default; those below
-    have one. An object holds no state of a run, and is used by several threads: :meth:`send` is called by those that
+    have one. An object is used by several threads: :meth:`send` and :meth:`next_request` are called by those that
     send. :mod:`airflow_provider_connectif.contacts.resource` is an example.
 
     ``noun``: what one is called in the log, such as ``contact``.
@@ -75,6 +92,8 @@ class Resource(Protocol):
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
         """Send one change, with one request, by :meth:`Client.send` or a method of the client for it.
 
+        A change that ``looks_up`` asks for the thing instead, and sets nothing: see :meth:`step`.
+
         :param on_fresh_connection: use none of the pooled connections.
         :return: the response, a 2xx. 201: created. ``is_own`` is false where it shows the thing of another key.
         :raises ConnectifHttpError: the response, if it is no 2xx.
@@ -120,21 +139,52 @@ class Resource(Protocol):
         """The column that a property is read from, for reasons of rejections."""
         return None
 
-    def shown_by(self, change: Patch, response: Answer) -> Shown | None:
-        """What a response shows of a change; ``None``: nothing is compared.
+    ranks: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """Properties that may be lowered freely and are raised with care: their values from the lowest to the highest."""
+    modes: Mapping[str, str] = MappingProxyType({})
+    """Properties that are not sent whenever they differ, and by which rule; another rule makes them differ."""
+
+    def arrange(self, change: Patch, differing: Collection[str]) -> Patch:
+        """A change with what its first request carries, and what waits for a response. Pure.
+
+        Default: the properties that differ go first. It is called before a plan is complete, and once more where rows
+        of one key are merged.
+
+        :param change: with all properties of its row, and what the journal knows of them.
+        :param differing: the ids of those that Connectif has not accepted as they are.
+        """
+        whole = change.whole
+        if len(differing) == len(whole):
+            return change._replace(properties=whole, others=_NOTHING)
+        others = {property_id: value for property_id, value in whole.items() if property_id not in differing}
+        return change._replace(properties={name: whole[name] for name in differing}, others=others)
+
+    def requests(self, change: Patch) -> tuple[int, int]:
+        """How many requests a change of a plan takes, at least and at most, without retries and rejections."""
+        return 1, 1
+
+    def next_request(self, change: Patch, plan_age_s: float) -> Patch:
+        """A change as its next request is to be, looked at just before it goes.
+
+        :param plan_age_s: seconds since it was planned.
+        """
+        return change
+
+    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+        """Where a change stands after a request. The default compares nothing, and nothing follows.
 
         :param change: as it was sent.
-        :param response: a 2xx to it.
+        :param came: the 2xx to it, or what came instead.
+        :return: ``None``: the response policy decides.
         """
+        return Step(change) if isinstance(came, Answer) else None
+
+    def urgent_part(self, change: Patch) -> Patch | None:
+        """What must be sent of a change that was rejected; ``None``: nothing, or it was sent alone already."""
         return None
 
-    def follow_up(self, change: Patch, response: Answer) -> Patch | None:
-        """What has to be sent at once after a request for a change was accepted; ``None``: nothing, it is delivered.
-
-        :param change: as it was sent.
-        :param response: a 2xx to it.
-        :return: the change with other ``properties``; those that were sent are among its ``others`` then.
-        """
+    def urgent_part_of_row(self, number: int, row: Row) -> Patch | None:
+        """What must be sent of a row though it is invalid or held; ``None``: nothing."""
         return None
 
     def warning_about(self, columns: Iterable[Any]) -> str | None:

@@ -90,9 +90,18 @@ class Report:
         self.shown.count(settled)
         status = error.status if isinstance(error, ConnectifHttpError) else None
         is_known = confirm(settled, reasons, status)
-        self.tally.count(settled.outcome, patch.number, _shown(settled.outcome, reasons), is_known=is_known)
+        if patch.counted_as is not None:
+            self._settle_beside(settled, Outcome(patch.counted_as), reasons)
+        else:
+            self.tally.count(settled.outcome, patch.number, _shown(settled.outcome, reasons), is_known=is_known)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self.rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
+
+    def _settle_beside(self, settled: Settled, counted_as: Outcome, reasons: Sequence[str]) -> None:
+        """What was sent of a row that has its outcome already: the row is undelivered where this is."""
+        if settled.outcome is Outcome.UNDELIVERED:
+            self.tally.outcomes[counted_as] -= 1
+            self.tally.count(Outcome.UNDELIVERED, settled.patch.number, reasons)
 
     def as_counts(self) -> dict[str, Any]:
         """JSON-ready and without personal data, for the journal's record of the attempt."""
@@ -130,4 +139,4 @@ def _shown(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:
     """The reasons that a person sees; those of rows that the author leaves out are marked."""
     if outcome is Outcome.SKIPPED:
         return [f"skipped: {reason}" for reason in reasons]
-    return () if outcome in (Outcome.CREATED, Outcome.UPDATED) else reasons
+    return () if outcome in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED) else reasons

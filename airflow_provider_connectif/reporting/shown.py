@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_connectif.records.outcomes import Settled
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, describe_error
 from airflow_provider_connectif.reporting.progress import Log, plural
 
 _PROPERTIES_TOLD = 10
+_COUNTS = ("unconfirmed", "recreated", "drifted", "consent_kept", "lowered_alone")
 
 
 class ShownCounts:
@@ -18,7 +19,8 @@ class ShownCounts:
     ``unconfirmed``: changes that count as delivered although no response showed what was sent. ``recreated``: created
     ones of which Connectif had accepted properties before. ``drifted``: responses that showed another value for a
     property that was accepted before and not sent. ``stored_differently``: how often a property that was sent was shown
-    otherwise, by property id and in what way.
+    otherwise, by property id and in what way. ``consent_kept``: consents that were not raised, or will not be, since
+    the person has lowered them. ``lowered_alone``: consents that were withdrawn although their row was refused.
 
     :param log: of the task.
     :param noun: what one thing is called.
@@ -30,6 +32,9 @@ class ShownCounts:
         self.unconfirmed = 0
         self.recreated = 0
         self.drifted = 0
+        self.consent_kept = 0
+        self.lowered_alone = 0
+        self._is_unreadable_told = False
         self.stored_differently: Counter[tuple[str, str]] = Counter()
 
     def count(self, settled: Settled) -> None:
@@ -45,6 +50,11 @@ class ShownCounts:
                 "compared: it counts as delivered, and as unconfirmed"
             )
         self.recreated += settled.is_recreated
+        if settled.outcome is not Outcome.UNDELIVERED:
+            self.consent_kept += len(settled.patch.kept)
+        self.lowered_alone += _is_lowered_alone(settled)
+        if settled.shown is not None and settled.shown.unreadable is not None:
+            self._warn_of_unreadable(settled.shown.unreadable)
         if settled.shown is not None:
             self.drifted += settled.shown.is_drifted
             self.stored_differently.update(settled.shown.differences.items())
@@ -55,6 +65,8 @@ class ShownCounts:
             "unconfirmed": self.unconfirmed,
             "recreated": self.recreated,
             "drifted": self.drifted,
+            "consent_kept": self.consent_kept,
+            "lowered_alone": self.lowered_alone,
             "stored_differently": self._by_property(),
         }
         return {name: count for name, count in counts.items() if count}
@@ -77,16 +89,23 @@ class ShownCounts:
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that continues after a deferral."""
         differences = [[*key, count] for key, count in self.stored_differently.items()]
-        counts = {"unconfirmed": self.unconfirmed, "recreated": self.recreated, "drifted": self.drifted}
-        return {**counts, "stored_differently": differences}
+        return {**{name: getattr(self, name) for name in _COUNTS}, "stored_differently": differences}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped."""
-        self.unconfirmed = state.get("unconfirmed", 0)
-        self.recreated = state.get("recreated", 0)
-        self.drifted = state.get("drifted", 0)
+        for name in _COUNTS:
+            setattr(self, name, state.get(name, 0))
         for property_id, kind, count in state.get("stored_differently", ()):
             self.stored_differently[property_id, kind] = count
+
+    def _warn_of_unreadable(self, error: Error) -> None:
+        if not self._is_unreadable_told:
+            self._is_unreadable_told = True
+            self._log.warning(
+                "The API key may not read contacts (%s): consents that a look-up would decide about are kept\n"
+                "  Give the key the scope Contacts: Read, so that changes of the source can raise them",
+                describe_error(error),
+            )
 
     def _by_property(self) -> dict[str, int]:
         by_property: Counter[str] = Counter()
@@ -98,3 +117,9 @@ class ShownCounts:
         if not self.unconfirmed:
             self._log.warning(words, self._noun)
         self.unconfirmed += 1
+
+
+def _is_lowered_alone(settled: Settled) -> bool:
+    if settled.alone is not None:
+        return settled.is_alone_accepted
+    return settled.patch.counted_as is not None and settled.outcome in (Outcome.CREATED, Outcome.UPDATED)

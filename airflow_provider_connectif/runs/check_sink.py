@@ -168,6 +168,7 @@ class RequestPreview:
         self._examples: list[Patch] = []
         self.valid: int | None = None
         """Rows that would be delivered; ``None`` until the plan was looked at."""
+        self._requests = 0, 0
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
         """A request takes every column that the resource takes."""
@@ -178,14 +179,23 @@ class RequestPreview:
         :param changes: what a run would send.
         :param resource: not needed here.
         """
-        self.valid = len(changes)
+        self.valid = len(changes) - changes.beside
+        least = most = 0
         for batch in changes.batches():
-            self._examples = list(batch[:_EXAMPLES])
-            break
+            self._examples = self._examples or list(batch[:_EXAMPLES])
+            if not resource.ranks and not resource.modes:
+                least = most = len(changes)
+                break
+            counts = [resource.requests(patch) for patch in batch]
+            least += sum(count for count, _ in counts)
+            most += sum(count for _, count in counts)
+        self._requests = least, most
 
     def summary(self) -> dict[str, Any]:
-        """``run_requests``, ``run_duration_s``."""
-        return {"run_requests": self._plan.requests, "run_duration_s": self._plan.seconds}
+        """``requests_least``, ``requests_most``, ``run_requests`` (the same as the first), ``run_duration_s``."""
+        least, most = self._requests
+        requests = {"run_requests": least, "requests_least": least, "requests_most": most}
+        return {**requests, "run_duration_s": self._plan.seconds}
 
     def describe(self) -> str:
         """How many are to send."""
@@ -193,10 +203,10 @@ class RequestPreview:
 
     def log_cost(self) -> None:
         """Log the cost, and examples with masked values."""
-        plan = self._plan
+        plan, (least, most) = self._plan, self._requests
         self._log.info(
             "A run takes %s: at %s a minute %s",
-            plural(plan.requests, "request"),
+            plural(least, "request") if least == most else f"{least:,} to {most:,} requests, as responses decide",
             f"{plan.requests_per_minute:,}",
             f"about {describe_seconds(plan.seconds)}" if plan.seconds else "less than a minute",
         )
@@ -206,7 +216,7 @@ class RequestPreview:
 
     @property
     def _plan(self) -> Plan:
-        return Plan(self.valid or 0, self._quota.requests_per_minute)
+        return Plan(self._requests[1], self._quota.requests_per_minute)
 
 
 _SHOWN = (

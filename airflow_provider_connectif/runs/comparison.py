@@ -165,10 +165,11 @@ class Comparison:
         """What is to be sent for a row, or ``None`` if Connectif holds just that already."""
         key, line = seen.key or "", seen.line
         known = Known() if line is None else Known(line.properties, line.patch_digest)
+        patch = patch._replace(is_new=line is None, was_delivered=_was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
         patch = found.patch
         if line is None:
-            return PendingChange(patch._replace(is_new=True), key, rank_of(self._resource, patch))
+            return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
             self._journal.lines.confirm(key, patch.digests)
             return None
@@ -177,6 +178,18 @@ class Comparison:
         rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, known.whole, refused)
+
+    def beside(self, seen: Seen, patch: Patch, counted_as: Outcome) -> PendingChange | None:
+        """What of a row must be sent though the row is not.
+
+        :param patch: the urgent part of it.
+        :param counted_as: the row's outcome.
+        """
+        key, line = seen.key or self._resource.same_key(patch.key), seen.line
+        known = Known() if line is None else Known(line.properties, line.patch_digest)
+        patch = patch._replace(is_new=line is None, was_delivered=_was_delivered(line), counted_as=counted_as.value)
+        found = self.differences.beside(patch, key, known, seen.row_digest)
+        return None if found is None else PendingChange(found, key, Rank.BESIDE, known.whole)
 
     def refusal(self, key: str) -> Seen:
         """A key as its last refusal left it."""
@@ -235,6 +248,11 @@ class Comparison:
 def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
     """When a change is sent: before all others if the resource calls it urgent, else with those of its rank."""
     return Rank.URGENT if resource.is_urgent(patch.properties) else rank
+
+
+def _was_delivered(line: Line | None) -> bool:
+    """Whether Connectif has accepted something of a contact."""
+    return line is not None and bool(line.properties or line.patch_digest or line.delivered_as)
 
 
 def _is_about_the_row(line: Line) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
+from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import InvalidRow, Row
@@ -60,7 +60,11 @@ class Preparer:
                 patch = self._resource.prepare(number, row)
             except InvalidRow as invalid:
                 self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons)
+                if (part := self._resource.urgent_part_of_row(number, row)) is not None:
+                    part = part._replace(counted_as=Outcome.INVALID.value)
+                    changes.append(PendingChange(part, self._resource.same_key(part.key), Rank.BESIDE))
             else:
+                patch = self._resource.arrange(patch, patch.properties.keys())
                 changes.append(PendingChange(patch, self._resource.same_key(patch.key), rank_of(self._resource, patch)))
         return changes
 
@@ -82,7 +86,7 @@ class Preparer:
         outcome = comparison.outcome(seen)
         if outcome in (Outcome.REJECTED, Outcome.HELD):
             self._refuse_again(number, row, outcome, seen)
-            return None
+            return self._beside(number, row, seen, outcome, comparison)
         if outcome is not None:
             self._tally.count(outcome, number)
             return None
@@ -92,11 +96,18 @@ class Preparer:
             self._tally.keyless += seen.key is None
             is_known = comparison.is_known_invalid(seen, self._tally.keyless)
             self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
-            return None
+            return self._beside(number, row, seen, Outcome.INVALID, comparison)
         change = comparison.change(seen, patch)
         if change is None:
             self._tally.count(Outcome.UNCHANGED, number)
         return change
+
+    def _beside(
+        self, number: int, row: Row, seen: Seen, outcome: Outcome, comparison: Comparison
+    ) -> PendingChange | None:
+        """What must be sent of a row though it is invalid, or held."""
+        part = self._resource.urgent_part_of_row(number, row)
+        return None if part is None else comparison.beside(seen, part, outcome)
 
     def _refuse_again(self, number: int, row: Row, outcome: Outcome, seen: Seen) -> None:
         """Still refused as it is: whoever reads this run's log or rejects file must find it there."""

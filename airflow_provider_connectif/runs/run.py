@@ -293,9 +293,10 @@ class Run(Generic[ResourceT]):
         return self._is_to_stop()
 
     def _journal_summary(self) -> dict[str, Any]:
-        if self._journal is None:
-            return {}
         tally = self.report.tally
+        if self._journal is None:  # a look-up may have shown that there is nothing to send
+            unchanged = tally.outcomes[Outcome.UNCHANGED]
+            return {"unchanged": unchanged} if unchanged else {}
         return {
             "unchanged": tally.outcomes[Outcome.UNCHANGED],
             "held": tally.outcomes[Outcome.HELD],

@@ -1,0 +1,135 @@
+"""Whether a property is sent that belongs to the person, or that an author lets be written only once.
+
+Two tables: by what the journal knows, before anything is sent, and by what a response shows. Both are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import Literal
+
+from airflow_provider_connectif.contacts.consent import RANKS, rank
+from airflow_provider_connectif.contacts.stored import ShownConsent
+from airflow_provider_connectif.records.changes import JsonValue, Standing
+
+Resubscribe = Literal["on_change", "never", "always"]
+WriteMode = Literal["always", "on_create", "if_empty"]
+CONDITIONAL_MODES: tuple[WriteMode, ...] = ("on_create", "if_empty")
+_NEUTRAL = "none"
+"""The value of a subscription that says nothing: it is what a contact has that never decided."""
+
+
+class Turn(Enum):
+    """When a property that differs is sent."""
+
+    FIRST = auto()
+    """With the first request."""
+    AFTER_LOOK_UP = auto()
+    """With the first request, before which the contact is looked up."""
+    BY_RESPONSE = auto()
+    """A response decides."""
+
+
+class Decision(Enum):
+    """What becomes of a property that a response decides about."""
+
+    SEND = auto()
+    """It is sent at once."""
+    LEAVE = auto()
+    """It is not sent: Connectif holds it, or something that this sync must not overwrite."""
+    KEEP = auto()
+    """It is not sent: the person has decided."""
+
+
+def turn_of(
+    property_id: str, value: JsonValue, standing: Standing, *, was_delivered: bool, resubscribe: Resubscribe
+) -> Turn:
+    """When a consent is sent whose value differs from the one that Connectif has accepted.
+
+    :param standing: what the journal knows of it.
+    :param was_delivered: Connectif has accepted something of the contact before.
+    """
+    new, old = rank(property_id, value), standing.rank
+    if new == 0:
+        may_be_lower = was_delivered if old is None else old > 0
+        return Turn.AFTER_LOOK_UP if may_be_lower and not standing.is_kept else Turn.FIRST
+    is_own_rise = old is not None and old < new
+    return Turn.FIRST if is_own_rise and not standing.is_kept and resubscribe != "never" else Turn.BY_RESPONSE
+
+
+def is_own_rise(property_id: str, value: JsonValue, standing: Standing) -> bool:
+    """Whether the source itself has raised a consent above the value that Connectif has accepted."""
+    return standing.rank is not None and standing.rank < rank(property_id, value)
+
+
+def on_response(
+    property_id: str, value: JsonValue, shown: ShownConsent | None, standing: Standing, resubscribe: Resubscribe
+) -> Decision:
+    """Whether a consent is sent, by what Connectif holds.
+
+    :param shown: by a response that shows the contact; ``None``: it shows nothing for the consent.
+    """
+    new = rank(property_id, value)
+    if shown is None:
+        return Decision.LEAVE if value == _NEUTRAL else Decision.SEND
+    if shown.value not in RANKS[property_id]:
+        return Decision.KEEP  # such as a confirmation that is awaited: nobody knows whether that is less
+    if shown.rank == new:
+        return Decision.LEAVE
+    if shown.rank > new:
+        has_fallen = standing.rank is not None and standing.rank > new
+        return Decision.SEND if value != _NEUTRAL or has_fallen else Decision.LEAVE
+    if resubscribe == "always":
+        return Decision.SEND
+    if resubscribe == "never" or standing.is_kept or not is_own_rise(property_id, value, standing):
+        return Decision.KEEP
+    return Decision.KEEP if _is_below(shown.rank, standing.rank) else Decision.SEND
+
+
+def on_creation(value: JsonValue) -> Decision:
+    """Whether a consent is sent to a contact that its first request has created."""
+    return Decision.LEAVE if value == _NEUTRAL else Decision.SEND
+
+
+def is_lowered_by_person(property_id: str, shown: ShownConsent | None, standing: Standing) -> bool:
+    """Whether Connectif holds less than what it has accepted from this sync.
+
+    :param shown: by a look-up, before this sync lowers the consent itself.
+    """
+    if shown is None or shown.value not in RANKS[property_id]:
+        return False
+    return shown.rank == 0 if standing.rank is None else shown.rank < standing.rank
+
+
+def is_below(property_id: str, value: JsonValue, shown: ShownConsent | None) -> bool:
+    """Whether a response shows a lower rank than a value that Connectif has accepted."""
+    return shown is not None and shown.value in RANKS[property_id] and shown.rank < rank(property_id, value)
+
+
+def _is_below(shown: int, accepted: int | None) -> bool:
+    return accepted is not None and shown < accepted
+
+
+def checked_modes(modes: object, properties: Mapping[str, str] | None) -> Mapping[str, WriteMode]:
+    """The modes that are not the default, by property id.
+
+    :param properties: of the mapping; ``None``: any.
+    :raises ValueError: names every fault.
+    """
+    if modes is None:
+        return MappingProxyType({})
+    if not isinstance(modes, Mapping):
+        raise ValueError('must be a dict of mode by property id, such as {"source": "on_create"}')
+    faults = []
+    for property_id, mode in modes.items():
+        if mode not in ("always", *CONDITIONAL_MODES):
+            faults.append(f"{property_id!r}: {mode!r} is not one of always, {', '.join(CONDITIONAL_MODES)}")
+        elif property_id in RANKS:
+            faults.append(f"{property_id!r} is a consent, which has rules of its own: see resubscribe")
+        elif properties is not None and property_id not in properties:
+            faults.append(f"{property_id!r} is not in the mapping")
+    if faults:
+        raise ValueError("; ".join(faults))
+    return MappingProxyType({property_id: mode for property_id, mode in modes.items() if mode != "always"})

@@ -1,0 +1,274 @@
+"""The requests of one contact: what goes first, when it is looked up, and what a response makes follow.
+
+A change evolves: properties that wait for a response (``later``) become properties of the next request, or stay out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.api.transport import CREATED, Answer
+from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part
+from airflow_provider_connectif.contacts.decisions import (
+    Decision,
+    Resubscribe,
+    Turn,
+    WriteMode,
+    is_below,
+    is_lowered_by_person,
+    is_own_rise,
+    on_creation,
+    on_response,
+    turn_of,
+)
+from airflow_provider_connectif.contacts.fields import FieldTable
+from airflow_provider_connectif.contacts.shown_values import Difference, is_empty
+from airflow_provider_connectif.contacts.stored import compare, shown_consents
+from airflow_provider_connectif.records.changes import JsonValue, Patch
+from airflow_provider_connectif.records.outcomes import Error, Shown
+from airflow_provider_connectif.records.resource import Step
+
+OLD_PLAN_S = 3600.0
+"""A consent that a plan of so many seconds raises is sent only where the contact still allows it."""
+_ABOUT_THE_KEY, _FORBIDDEN, _ABOUT_THE_WINDOW = 401, 403, 429
+_PASSING = frozenset({408, 421, 423, 425})  # and what is no 4xx: another attempt may find the contact
+
+Properties = dict[str, JsonValue]
+
+
+class _Split(NamedTuple):
+    """What a response makes of the properties that waited for it."""
+
+    send: Properties
+    kept: frozenset[str] = frozenset()
+
+
+class ContactSteps:
+    """Decides about the requests of contacts, for one process of a run.
+
+    Beside the decisions it remembers two things that responses have shown of the account: whether they show contacts,
+    and whether the API key may look contacts up.
+
+    :param fields: the definitions, by which responses are compared.
+    :param resubscribe: when a consent is raised that Connectif shows at a lower rank.
+    :param modes: of the properties that are not always written.
+    """
+
+    def __init__(self, fields: FieldTable, resubscribe: Resubscribe, modes: Mapping[str, WriteMode]) -> None:
+        self._fields = fields
+        self._resubscribe = resubscribe
+        self._modes = modes
+        self._responses_show_contacts = True
+        self._may_look_up = True
+
+    def arrange(self, change: Patch, differing: Collection[str]) -> Patch:
+        """What goes with the first request, what waits for a response, and whether the contact is looked up before."""
+        first: Properties = {}
+        later: Properties = {}
+        others: Properties = {}
+        looks_up = False
+        for property_id, value in change.whole.items():
+            if property_id not in differing:
+                others[property_id] = value
+            elif property_id in RANKS:
+                turn = self._turn(change, property_id, value)
+                looks_up |= turn is Turn.AFTER_LOOK_UP
+                (later if turn is Turn.BY_RESPONSE else first)[property_id] = value
+            elif (mode := self._modes.get(property_id)) is None:
+                first[property_id] = value
+            elif mode == "on_create" and change.was_delivered:
+                others[property_id] = value
+            else:
+                later[property_id] = value
+        return change._replace(properties=first, later=later, others=others, looks_up=looks_up)
+
+    def requests(self, change: Patch) -> tuple[int, int]:
+        """How many requests a change takes, at least and at most."""
+        return 1, 2 if change.later or change.looks_up else 1
+
+    def next_request(self, change: Patch, plan_age_s: float) -> Patch:
+        """A change just before its request: raises of an old plan wait for a response; who must be looked up, is."""
+        if plan_age_s > OLD_PLAN_S:
+            change = self._with_late_raises(change)
+        if change.looks_up and change.properties and not self._may_look_up:
+            change = self._lowered_unseen(change)
+        is_unseen = not self._responses_show_contacts and self._may_look_up
+        if change.later and (not change.properties or is_unseen):
+            return change._replace(looks_up=True)
+        return change
+
+    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+        """Where a change stands after its request; ``None``: the response policy decides."""
+        if change.looks_up:
+            return self._looked_up(change, came)
+        return self._patched(change, came) if isinstance(came, Answer) else None
+
+    def _turn(self, change: Patch, property_id: str, value: JsonValue) -> Turn:
+        return turn_of(
+            property_id,
+            value,
+            change.stands(property_id),
+            was_delivered=change.was_delivered,
+            resubscribe=self._resubscribe,
+        )
+
+    def _with_late_raises(self, change: Patch) -> Patch:
+        raised = {
+            property_id: value
+            for property_id, value in change.properties.items()
+            if property_id in RANKS and is_own_rise(property_id, value, change.stands(property_id))
+        }
+        if not raised:
+            return change
+        first = {property_id: value for property_id, value in change.properties.items() if property_id not in raised}
+        return change._replace(properties=first, later={**change.later, **raised})
+
+    def _lowered_unseen(self, change: Patch) -> Patch:
+        """What is lowered without a look-up counts as the person's own from now on."""
+        return _with_kept(change._replace(looks_up=False), urgent_part(change.properties).keys())
+
+    def _looked_up(self, change: Patch, came: Answer | Error) -> Step | None:
+        if isinstance(came, Answer):
+            return self._seen(change, came.body)
+        status = came.status if isinstance(came, ConnectifHttpError) else 0
+        is_passing = status in _PASSING or not 400 <= status < 500
+        if status in (_ABOUT_THE_KEY, _ABOUT_THE_WINDOW) or (is_passing and not urgent_part(change.properties)):
+            return None
+        if is_passing:
+            # Whoever withdraws a consent does not wait until Connectif can be asked again.
+            return Step(self._lowered_unseen(change), goes_on=True)
+        self._may_look_up = self._may_look_up and status != _FORBIDDEN
+        change = self._lowered_unseen(change)
+        change = _decided(change, _unseen(change))
+        return Step(change, goes_on=bool(change.properties), shown=Shown(True, unreadable=came))
+
+    def _seen(self, change: Patch, contact: Mapping[str, Any] | None) -> Step:
+        """The contact was looked up; ``None``: there is none."""
+        shown = shown_consents(contact)
+        lowered = [
+            name
+            for name in urgent_part(change.properties)
+            if is_lowered_by_person(name, shown[name], change.stands(name))
+        ]
+        change = _with_kept(change._replace(looks_up=False), lowered)
+        if contact is not None:
+            split = self._split(change, contact)
+        elif change.was_delivered:
+            split = _Split({}, _raised(change.later))
+        else:
+            split = _Split(dict(change.later))
+        change = _decided(change, split)
+        if contact is None and not change.properties:
+            # Somebody has deleted it: its whole row creates it again, but for what it would raise.
+            change = _created_again(change)
+            return Step(change, goes_on=bool(change.properties), is_recreated=bool(change.properties))
+        return Step(change, goes_on=bool(change.properties))
+
+    def _patched(self, change: Patch, answer: Answer) -> Step:
+        shown = self._shown(change, answer)
+        shows_contact = shown.is_there
+        if answer.status == CREATED and change.was_delivered:
+            change = _created_again(change)
+            return Step(change, goes_on=bool(change.properties), shown=shown, is_recreated=True)
+        if shows_contact:
+            change = _with_kept(change, _decided_by_person(change, answer.body))
+        if not change.later:
+            return Step(change, shown=shown)
+        if answer.status == CREATED:
+            split = _Split({name: value for name, value in change.later.items() if _is_sent_to_new(name, value)})
+        elif shows_contact:
+            split = self._split(change, answer.body)
+        else:
+            self._responses_show_contacts = False
+            if not self._may_look_up:
+                return Step(_decided(change, _unseen(change)), shown=shown)
+            sent = {**change.others, **change.properties}
+            return Step(change._replace(properties={}, others=sent, looks_up=True), goes_on=True, shown=shown)
+        change = _decided(change._replace(properties={}, others={**change.others, **change.properties}), split)
+        return Step(change, goes_on=bool(change.properties), shown=shown)
+
+    def _split(self, change: Patch, contact: Mapping[str, Any]) -> _Split:
+        """What of the properties that waited is sent to a contact that is there."""
+        shown = shown_consents(contact)
+        send: Properties = {}
+        kept = set()
+        for property_id, value in change.later.items():
+            if property_id in RANKS:
+                standing = change.stands(property_id)
+                decision = on_response(property_id, value, shown[property_id], standing, self._resubscribe)
+                if decision is Decision.SEND:
+                    send[property_id] = value
+                elif decision is Decision.KEEP:
+                    kept.add(property_id)
+            elif self._modes.get(property_id) == "if_empty" and is_empty(contact.get(property_id)):
+                send[property_id] = value
+        return _Split(send, frozenset(kept))
+
+    def _shown(self, change: Patch, answer: Answer) -> Shown:
+        sent = compare(change.properties, answer.body, self._fields)
+        held = {name: value for name, value in change.others.items() if self._is_held(change, name)}
+        accepted = compare(held, answer.body, self._fields).differences.values()
+        is_drifted = any(difference is not Difference.MISSING for difference in accepted)
+        return Shown(sent.shows_contact, sent.differences, is_drifted)
+
+    def _is_held(self, change: Patch, property_id: str) -> bool:
+        """Whether Connectif is to hold the value of the row: it was sent, and is not somebody else's to change."""
+        return property_id not in self._modes and not change.stands(property_id).is_kept
+
+
+def _is_sent_to_new(property_id: str, value: JsonValue) -> bool:
+    return property_id not in RANKS or on_creation(value) is Decision.SEND
+
+
+def _raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:
+    return frozenset(name for name, value in properties.items() if name in RANKS and rank(name, value) > 0)
+
+
+def _unseen(change: Patch) -> _Split:
+    """What becomes of the properties that waited where the contact cannot be seen: none of them is sent."""
+    return _Split({}, frozenset(change.later.keys() & RANKS.keys()))
+
+
+def _decided(change: Patch, split: _Split) -> Patch:
+    """The properties that waited are sent with the next request, or stay out."""
+    properties = {**change.properties, **split.send}
+    left = {name: value for name, value in change.later.items() if name not in split.send}
+    standings = dict(change.standings)
+    for property_id in split.send.keys() & RANKS.keys():
+        # Decided: it is no rise of an old plan any more that another look would have to allow.
+        standings[property_id] = change.stands(property_id)._replace(rank=None)
+    change = change._replace(
+        properties=properties, later={}, others={**change.others, **left}, looks_up=False, standings=standings
+    )
+    return _with_kept(change, split.kept)
+
+
+def _created_again(change: Patch) -> Patch:
+    """The rest of a contact that somebody has deleted at Connectif: nobody knows why, so that it raises no consent."""
+    unsent = {**change.others, **change.later}
+    kept = _raised(unsent)
+    rest = {name: value for name, value in unsent.items() if name not in kept}
+    left = {name: value for name, value in unsent.items() if name in kept}
+    change = change._replace(properties=rest, later={}, others={**left, **change.properties}, was_delivered=False)
+    return _with_kept(change, kept)
+
+
+def _decided_by_person(change: Patch, contact: Mapping[str, Any]) -> list[str]:
+    """The consents that a response shows lower than Connectif has accepted them."""
+    shown = shown_consents(contact)
+    accepted = {**change.others, **change.properties}
+    return [
+        name
+        for name in accepted.keys() & RANKS.keys()
+        if is_below(name, accepted[name], shown[name]) and not change.stands(name).is_kept
+    ]
+
+
+def _with_kept(change: Patch, property_ids: Collection[str]) -> Patch:
+    """A change with consents that are the person's own from now on."""
+    if not property_ids:
+        return change
+    standings = {**change.standings, **{name: change.stands(name)._replace(is_kept=True) for name in property_ids}}
+    return change._replace(standings=standings, kept=change.kept | frozenset(property_ids))
