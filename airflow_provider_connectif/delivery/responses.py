@@ -93,7 +93,8 @@ class Responses:
             error = NoAnswerError("the response shows another key")
             job.tries += 1
             return self._give_up(Rule(Action.RETRY), job, error, is_in_doubt=True)
-        if not job.on_fresh_connection:
+        rule = self._policy.for_success(answer.status, shows_another_key=True)
+        if rule.action is Action.CONFIRM and not job.on_fresh_connection:
             job.on_fresh_connection = True
             self._queue.put_back(job)
             return None
