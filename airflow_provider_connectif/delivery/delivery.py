@@ -254,7 +254,8 @@ class Delivery:
         return begun
 
     def _job(self, patch: Patch) -> Job:
-        return Job(patch, self._resource.same_key(patch.key))
+        urgent = self._resource.is_urgent(patch.properties)
+        return Job(patch, self._resource.same_key(patch.key), goes_before=urgent)
 
     def _work(self) -> None:
         job: Job | None = None

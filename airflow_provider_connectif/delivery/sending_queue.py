@@ -48,6 +48,7 @@ class Job:
     :param is_recreated: likewise, although Connectif had accepted properties of it before.
     :param is_unconfirmed: a response to it showed another key, twice.
     :param is_written: a request that sets something was accepted; others only look up.
+    :param goes_before: the others wait until it was tried.
     :param rejection: of the whole change, while what must not wait for it is sent alone.
     """
 
@@ -68,6 +69,7 @@ class Job:
     is_recreated: bool = False
     is_unconfirmed: bool = False
     is_written: bool = False
+    goes_before: bool = False
     rejection: Rejection | None = None
 
     @property
@@ -104,6 +106,7 @@ class SendingQueue:
         self._sequence = itertools.count()
         self._silence = max(_LEAST_SILENCE, max_in_flight)
         self._fresh_allowed = 0
+        self._waited_for = 0  # jobs that others wait for
         self.failures_in_a_row = 0
         self.unsettled = 0
         self.unsettled_bytes = 0
@@ -122,6 +125,7 @@ class SendingQueue:
         job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
         self.unsettled += 1
         self.unsettled_bytes += job.weight
+        self._waited_for += job.goes_before
 
     def next(self, now: float) -> Job | None:
         """The job to send now, if one may go."""
@@ -151,6 +155,7 @@ class SendingQueue:
 
         :param asked_by: the response that asked for the delay; ``None`` where it is our own.
         """
+        self._let_others_go(job)
         job.asked_by = asked_by
         heapq.heappush(self._delayed, (until, next(self._sequence), job))
 
@@ -166,6 +171,7 @@ class SendingQueue:
     def settle(self, job: Job, outcome: Outcome, rule: Rule) -> StopKind | None:
         """A job is done with; why the run stops, if it does."""
         job.is_settled = True
+        self._let_others_go(job)
         self.unsettled -= 1
         self.unsettled_bytes -= job.weight
         sample_before = self._watch.sample
@@ -217,13 +223,19 @@ class SendingQueue:
         """
         if not self._ready or not self._may_fresh_go():
             return None
-        if self.failures_in_a_row < self._silence:
-            job = self._ready.popleft()
-        else:
+        others_wait = self._waited_for and self._watch.sample is None
+        if others_wait and not self._ready[0].goes_before:
+            return None
+        is_silent = self.failures_in_a_row >= self._silence
+        if is_silent:
             self._fresh_allowed = max(0, self._fresh_allowed - 1)
-            job = self._ready.pop()
+        job = self._ready.pop() if is_silent and not others_wait else self._ready.popleft()
         job.sample = self._watch.take()
         return job
+
+    def _let_others_go(self, job: Job) -> None:
+        self._waited_for -= job.goes_before
+        job.goes_before = False
 
     def _may_fresh_go(self) -> bool:
         if not self._watch.lets_fresh_go:

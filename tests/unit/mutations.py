@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tests.support.mutations import Mutation, Mutations
 from tests.unit.mutations_of_comparison import COMPARISON
+from tests.unit.mutations_of_consent import CONSENT
 from tests.unit.mutations_of_delivery import DELIVERY
 from tests.unit.mutations_of_imports import IMPORTS
 from tests.unit.mutations_of_journals import JOURNALS
@@ -161,5 +162,5 @@ for _kind, _verdict in VERDICTS.items():
 
 MUTATIONS: list[Mutation] = [
     *(*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED),
-    *(*COMPARISON, *PROPERTIES, *RULES, *IMPORTS, *RUNS, *SINK),
+    *(*COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *RUNS, *SINK),
 ]

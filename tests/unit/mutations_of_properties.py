@@ -48,28 +48,6 @@ PROPERTIES.value(
 PROPERTIES.value(
     "the secret does not matter",
     "journal.properties:PropertyDigester.__init__",
-    'lambda self, salt: original(self, "")',
+    'lambda self, salt, modes: original(self, "", modes)',
     _DIFFERENCES + "test_what_is_accepted_of_one_contact_or_with_one_secret_says_nothing_of_another",
 )
-
-
-@PROPERTIES.instead_of(
-    "contacts.resource:ContactResource.follow_up",
-    _DIFFERENCES + "test_the_rest_of_a_deleted_contact_follows_without_its_consents",
-)
-def the_rest_of_a_deleted_contact_has_its_consents(original, self, change, response):
-    rest = original(self, change, response)
-    return rest and rest._replace(properties=change.others)
-
-
-PROPERTIES.value(
-    "nothing follows on a deleted contact",
-    "contacts.resource:ContactResource.follow_up",
-    "lambda self, change, response: None",
-    _DIFFERENCES + "test_the_rest_of_a_deleted_contact_follows_without_its_consents",
-)
-
-
-@PROPERTIES.instead_of("contacts.resource:ContactResource.follow_up", _DIFFERENCES + "test_nothing_follows_otherwise")
-def something_follows_on_a_new_contact(original, self, change, response):
-    return original(self, change._replace(is_new=False), response)

@@ -71,8 +71,9 @@ def test_a_consent_keeps_its_lowest_rank_when_rows_are_merged() -> None:
     assert merged == {"_name": "B", consent: "unsubscribed"}
 
 
-def test_the_warning_names_the_consent_that_is_sent() -> None:
-    resource = ContactResource(MAPPED)
+def test_the_warning_names_the_consent_that_is_always_raised() -> None:
+    assert ContactResource(MAPPED).warning_about(["_newsletterSubscriptionStatus"]) is None
+    resource = ContactResource(MAPPED, resubscribe="always")
     assert resource.written_columns == ["_name", "_newsletterSubscriptionStatus"]
     words = resource.warning_about(resource.written_columns)
     assert words is not None

@@ -8,13 +8,22 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import patch_digest
-from airflow_provider_connectif.journal.properties import Known, PropertyDigester, entries_of, only, without
-from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.journal.properties import (
+    Known,
+    PropertyDigester,
+    entries_of,
+    kept_marks,
+    only,
+    refused_marks,
+    updated,
+    without,
+)
+from airflow_provider_connectif.records.changes import Patch, Standing
 from tests.support.things import ThingResource
 
 CONTACTS = ContactResource(ContactMapping())
@@ -130,25 +139,85 @@ def test_columns_lose_and_keep_properties_by_name() -> None:
         assert len(without(every, some)) == 12 * (20 - len(some))
 
 
-CHANGE = Patch(1, KEY, {"visits": 2}, {}, others={"_name": "Ana", "_emailStatus": "active"})
+NEWS = "_newsletterSubscriptionStatus"
+ROW = {"_name": "Ana", NEWS: "subscribed"}
 
 
-def test_the_rest_of_a_deleted_contact_follows_without_its_consents() -> None:
-    rest = CONTACTS.follow_up(CHANGE, Answer(201))
-    assert rest is not None
-    assert rest.properties == {"_name": "Ana"}
-    assert rest.whole == CHANGE.whole
-    assert CONTACTS.follow_up(rest, Answer(201)) is None
+def standing(column_: bytes, value: str = "subscribed") -> Standing:
+    found = differences().of(Patch(1, KEY, {**ROW, NEWS: value}, {}), KEY, Known(column_), "row")
+    return found.patch.standings[NEWS]
 
 
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        (CHANGE, 200),
-        (CHANGE._replace(is_new=True), 201),
-        (CHANGE._replace(others={}), 201),
-        (CHANGE._replace(others={"_emailStatus": "active"}), 201),
-    ],
-)
-def test_nothing_follows_otherwise(change: Patch, status: int) -> None:
-    assert CONTACTS.follow_up(change, Answer(status)) is None
+@pytest.mark.parametrize(("accepted", "rank"), [("unsubscribed", 0), ("none", 1), ("subscribed", 2)])
+def test_the_rank_of_the_accepted_value_is_known(accepted: str, rank: int) -> None:
+    assert standing(column({NEWS: accepted})) == Standing(rank)
+
+
+def test_a_consent_without_an_entry_has_no_rank() -> None:
+    assert standing(column({"_name": "Ana"})) == Standing()
+    whole = patch_digest(ROW, "", KEY)
+    found = differences().of(Patch(1, KEY, ROW, {}), KEY, Known(None, whole), "row")
+    assert (found.is_held, found.patch.standings[NEWS].rank) == (True, 2)
+
+
+def test_a_kept_consent_stays_kept_and_costs_nothing() -> None:
+    kept = updated(column(ROW), kept_marks([NEWS]))
+    assert standing(kept) == Standing(2, is_kept=True)
+    found = of(ROW, Known(kept))
+    assert found.is_held
+    assert standing(found.patch.digests.properties) == Standing(2, is_kept=True)
+
+
+def test_while_a_consent_is_on_its_way_its_rank_of_before_is_known_and_its_value_is_not() -> None:
+    before = column({NEWS: "unsubscribed", "_name": "Ana"})
+    patch = of(ROW, Known(before)).patch
+    assert patch.properties == {NEWS: "subscribed"}
+    on_its_way = remaining(patch)
+    assert on_its_way is not None
+    for value in ("subscribed", "unsubscribed"):
+        again = of({**ROW, NEWS: value}, Known(on_its_way))
+        assert again.patch.standings[NEWS] == Standing(0)
+        assert (again.is_held, again.patch.properties) == (False, {NEWS: value})
+    assert standing(patch.digests.properties) == Standing(2)
+    # A second doubt keeps the oldest value that is known.
+    assert standing(remaining(of(ROW, Known(on_its_way)).patch) or b"") == Standing(0)
+
+
+def test_a_full_refresh_sends_no_consent_that_is_held() -> None:
+    found = of(ROW, Known(column(ROW)), sends_all=True)
+    assert (found.patch.properties, found.patch.others, found.is_held) == (
+        {"_name": "Ana"},
+        {NEWS: "subscribed"},
+        False,
+    )
+    only_consent = of({NEWS: "subscribed"}, Known(column(ROW)), sends_all=True)
+    assert only_consent.is_held
+
+
+def test_in_another_mode_a_value_is_another_one() -> None:
+    once = ContactResource(ContactMapping(), write_modes={"source": "on_create"})
+    patch = Patch(1, KEY, {"source": "web"}, {}, was_delivered=True)
+    held = differences(resource=once).of(patch, KEY, Known(column({"_name": "Ana"})), "row").patch.digests
+    assert held is not None
+    assert differences(resource=once).of(patch, KEY, Known(held.properties), "row").is_held
+    assert of({"source": "web"}, Known(held.properties)).patch.properties == {"source": "web"}
+
+
+def beside(column_: bytes | None, row_digest: str = "row", **arguments: Any) -> Patch | None:
+    patch = Patch(1, KEY, {NEWS: "unsubscribed"}, {}, was_delivered=True)
+    return differences(**arguments).beside(patch, KEY, Known(column_), row_digest)
+
+
+def test_a_withdrawal_beside_its_row_goes_once() -> None:
+    found = beside(column(ROW))
+    assert found is not None
+    assert (found.properties, found.looks_up) == ({NEWS: "unsubscribed"}, True)
+    assert beside(None) is not None
+    assert beside(column({NEWS: "unsubscribed"})) is None
+
+
+def test_a_withdrawal_that_was_refused_alone_is_held_with_its_row() -> None:
+    refused = updated(column(ROW), refused_marks([NEWS], "row"))
+    assert beside(refused) is None
+    assert beside(refused, "another row") is not None
+    assert beside(refused, sends_all=True) is not None

@@ -73,7 +73,7 @@ def test_a_refused_key_is_named_by_its_connection_and_host(
 
 
 CONSENT = ("_newsletterSubscriptionStatus", "_smsSubscriptionStatus", "_emailStatus", "_mobilePhoneStatus")
-_WARNING = "Changed consents are sent: a person who unsubscribed at Connectif may be subscribed again"
+_WARNING = "resubscribe='always' raises consents: a person who unsubscribed at Connectif is subscribed again"
 
 
 def warnings(capfd: pytest.CaptureFixture[str]) -> list[str]:
@@ -85,7 +85,7 @@ def row_with(name: str) -> dict[str, Any]:
     return {"email": "ana@example.com", name: "active" if name.endswith(("lStatus", "eStatus")) else "subscribed"}
 
 
-# A contact who has unsubscribed is subscribed again by the next change of any column: nothing said so.
+# Who says "always" subscribes people again who have unsubscribed: that is said.
 @pytest.mark.parametrize("name", CONSENT)
 @pytest.mark.parametrize("mapped", [True, False])
 def test_a_mapping_with_consent_is_warned_of_once(
@@ -93,7 +93,7 @@ def test_a_mapping_with_consent_is_warned_of_once(
 ) -> None:
     many = [row_with(name) | {"email": f"user{n}@example.com"} for n in range(1200)]
     arguments: dict[str, Any] = {"properties": {name: name}} if mapped else {}
-    end = run_operator(rows=iter(many), fields="builtin", check_only=True, **arguments)
+    end = run_operator(rows=iter(many), fields="builtin", check_only=True, resubscribe="always", **arguments)
     assert end.state == "success"
     (warning,) = warnings(capfd)
     assert name in warning
@@ -104,7 +104,7 @@ def test_a_consent_that_first_stands_in_a_later_row_is_warned_of(
     strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     many = [*rows(2500), row_with(CONSENT[1]), row_with(CONSENT[0]), row_with(CONSENT[1])]
-    assert run_operator(rows=many, fields="builtin", check_only=True).state == "success"
+    assert run_operator(rows=many, fields="builtin", check_only=True, resubscribe="always").state == "success"
     told = warnings(capfd)
     assert [sum(name in warning for warning in told) for name in CONSENT[:3]] == [1, 1, 0]
 
@@ -130,6 +130,7 @@ def test_an_import_warns_where_it_overwrites(
         kind="ContactImportOperator",
         fields="builtin",
         on_existing=on_existing,
+        resubscribe="always",
         check_only=True,
     )
     assert len(warnings(capfd)) == count
@@ -138,5 +139,6 @@ def test_an_import_warns_where_it_overwrites(
 def test_the_warning_stands_in_a_task_s_log(
     strict: StrictServer, run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_in_airflow(run_dag, rows=[row_with(CONSENT[0])], fields="builtin").state == "success"
+    arguments = {"rows": [row_with(CONSENT[0])], "fields": "builtin", "resubscribe": "always"}
+    assert run_in_airflow(run_dag, **arguments).state == "success"
     assert len(warnings(capfd)) == 1
