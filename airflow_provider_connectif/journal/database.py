@@ -240,5 +240,9 @@ class JournalDatabase:
 
     def _is_unfinished_version(self, connection: sa.Connection) -> bool:
         """Whether the tables were made before the first release with their version: then columns are missing."""
-        there = columns_of(self.tables.lines, connection)
-        return "invalid_run" in there and "properties" not in there
+        if "invalid_run" not in columns_of(self.tables.lines, connection):
+            return False
+        return any(
+            not columns_of(table, connection).issuperset(table.columns.keys())
+            for table in (self.tables.lines, self.tables.pending, self.tables.syncs)
+        )

@@ -8,7 +8,7 @@ and what was rejected waits until it changes. No value is kept, only digests.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.attempts import Attempts, Counted, Series
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_claim
+from airflow_provider_connectif.journal.owners import other_owners
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.run_lines import RunLines
@@ -57,6 +58,7 @@ class Journal:
             keeps_rows=settings.keeps_rows,
             retention_s=settings.plan_retention_s,
         )
+        self._has_owners = False
         self.lines = RunLines(
             self._database, settings, self._reader, self._lease, self._attempts, self.plan, read_only=read_only
         )
@@ -100,6 +102,7 @@ class Journal:
         self._attempts.counted = counted
         version = self._database.create(read_only=self.read_only)
         self._reader.open(version)
+        self._has_owners = version is not None and version >= VERSION
         if self.read_only:
             self._open_to_read(version)
             return
@@ -122,6 +125,12 @@ class Journal:
             series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))
             self._attempts.series = series
         self._database.note_open()
+
+    def other_owners(self, way: str, owned: Collection[str]) -> dict[str, list[str]]:
+        """Which other syncs write these properties: :func:`airflow_provider_connectif.journal.owners.other_owners`."""
+        if not self._has_owners:
+            return {}
+        return other_owners(self._database, self._settings.sync_id, way, owned, read_only=self.read_only)
 
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1

@@ -59,6 +59,8 @@ class JournalTables:
             self.metadata,
             sa.Column("sync_id", exact_text(LONGEST_NAME), primary_key=True),
             sa.Column("generation", sa.Integer, nullable=False),
+            # Since version 3: the properties that only one sync should write, as JSON. See the module "owners".
+            sa.Column("owned", long_text()),
         )
         # Which tasks of which run are at work on a sync, or mean to come back to it.
         self.claims = sa.Table(
@@ -222,7 +224,7 @@ def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
 def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
     """Lines say how they were delivered and when they were refused first, and attempts are recorded."""
     tables.metadata.create_all(connection, tables=[tables.runs])
-    for table in (tables.lines, tables.pending):
+    for table in (tables.lines, tables.pending, tables.syncs):
         there = columns_of(table, connection)
         for column in table.columns:
             if column.name not in there:  # a process that was killed may have added some on MySQL

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.progress import Log
 from airflow_provider_connectif.runs.sink import Sink
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.store import Journal
 
 
 class SourceColumns:
@@ -51,6 +54,11 @@ class SourceColumns:
         if not self._is_checked:
             self._resource.check()
 
+    @property
+    def ranked(self) -> set[str]:
+        """The ranked properties among those that the source writes."""
+        return {column for column in self._asked_about if column in self._resource.ranks}
+
     def _check(self, source_columns: Sequence[str] | None, batch: Sequence[Row]) -> None:
         columns: Sequence[Any] | None = source_columns
         if columns is None and batch:
@@ -65,6 +73,19 @@ class SourceColumns:
         self._asked_about.update(fresh)
         if fresh and self._sink.overwrites and (words := self._resource.warning_about(fresh)) is not None:
             self._log.warning("%s", words)
+
+
+def warn_of_other_owners(journal: Journal, way: str, owned: Set[str], log: Log) -> None:
+    """Warn of other syncs that write these properties: to each the other's values look like the person's own.
+
+    :param way: of delivery, without that of the mapping.
+    """
+    for sync_id, names in journal.other_owners(way, owned).items():
+        log.warning(
+            "Sync %r of this journal writes %s, too\n  Map a consent in one sync only, unless it is another account's",
+            sync_id,
+            ", ".join(names),
+        )
 
 
 def _columns_of(rows: Sequence[Row]) -> list[Any]:

@@ -17,7 +17,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import summarise
 from airflow_provider_connectif.reporting.verdict import Account, Trouble, Verdict
-from airflow_provider_connectif.runs.columns import SourceColumns
+from airflow_provider_connectif.runs.columns import SourceColumns, warn_of_other_owners
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.runs.ending import Ending
@@ -244,6 +244,7 @@ class Run(Generic[ResourceT]):
         self._is_read = True
         if self._journal is not None:
             self._journal.lines.commit()
+            warn_of_other_owners(self._journal, way_to(self._client.base_url), columns.ranked, report.log)
 
     def _made_comparison(self, resource: ResourceT) -> Comparison | None:
         if self._journal is None:

@@ -9,12 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.confirmation import Confirmation
+from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.lines import Line
+from airflow_provider_connectif.journal.properties import Known, PropertyDigester
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.store import Journal
-from airflow_provider_connectif.records.changes import Digests, Patch
+from airflow_provider_connectif.records.changes import Digests, Patch, Standing
 from airflow_provider_connectif.records.outcomes import JournalError, Outcome, Settled, TakenOver
 from airflow_provider_connectif.reporting.verdict import Verdict
 from tests.unit.conftest import OpenJournal
@@ -190,3 +194,114 @@ def run_sql(path: Path, statement: str) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text(statement))
     engine.dispose()
+
+
+# Consents: what is kept, and what was sent although its row was not
+
+
+NEWS = "_newsletterSubscriptionStatus"
+DIFFERENCES = Differences(ContactResource(ContactMapping()), "mapping", "", None, sends_all=False)
+
+
+def planned(properties: dict[str, Any], journal: Journal, **more: Any) -> Patch:
+    """A change of contact ``a``, by what the journal knows."""
+    line = known(journal)
+    made = Patch(1, "a", properties, {}, is_new=line is None, was_delivered=line is not None, **more)
+    return DIFFERENCES.of(made, "a", Known(line and line.properties), "row").patch
+
+
+def known(journal: Journal) -> Line | None:
+    journal.lines.commit()
+    return journal.lines.differing({"a": "another row"}, all_differ=True)["a"]
+
+
+def standing(journal: Journal) -> Standing:
+    line = known(journal)
+    assert line is not None
+    return PropertyDigester("").standing("a", NEWS, RANKS[NEWS], line.properties or b"")
+
+
+def test_a_kept_consent_is_marked_and_needs_no_request_again(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    row = {"_name": "Ana", NEWS: "subscribed"}
+    change = planned(row, journal)._replace(kept=frozenset({NEWS}))
+    confirmation(journal).settle(Settled(change, Outcome.UPDATED, None, 1), [], 200)
+    assert standing(journal) == Standing(2, is_kept=True)
+    again = planned(row, journal)
+    assert (again.properties, again.later) == ({}, {})
+    journal.close()
+
+
+def test_what_a_look_up_alone_has_settled_is_confirmed(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    change = planned({NEWS: "subscribed"}, journal)
+    confirmation(journal).settle(Settled(change, Outcome.UNCHANGED, None, 1), [], 200)
+    assert states(journal, "a") == {"a": "acknowledged"}
+    assert standing(journal) == Standing(2)
+    journal.close()
+
+
+def test_while_a_consent_waits_for_a_response_its_value_is_in_doubt(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal)
+    change = planned({"_name": "Ana", NEWS: "subscribed"}, journal)
+    confirm.settle(Settled(change, Outcome.CREATED, None, 1), [], 201)
+    lowered = planned({"_name": "Ana", NEWS: "none"}, journal)
+    assert lowered.later == {NEWS: "none"}
+    confirm.before_sending([lowered])
+    # Neither what it was nor what it is to be: both are sent again, or looked up.
+    assert planned({"_name": "Ana", NEWS: "subscribed"}, journal).later == {NEWS: "subscribed"}
+    assert planned({"_name": "Ana", NEWS: "none"}, journal).later == {NEWS: "none"}
+    assert standing(journal) == Standing(2)
+    journal.close()
+
+
+def alone(journal: Journal, *, is_accepted: bool) -> Settled:
+    """The row of contact ``a`` was rejected; then its withdrawn consent was sent alone."""
+    change = planned({"_name": "Ana", NEWS: "unsubscribed"}, journal)
+    part = change._replace(properties={NEWS: "unsubscribed"})
+    error = error_class(422)(422)
+    more = {"is_remembered": True, "alone": part, "is_alone_accepted": is_accepted}
+    return Settled(change, Outcome.REJECTED, error, 1, **more)
+
+
+def test_a_withdrawal_that_was_accepted_without_its_row_is_known_and_the_row_is_held(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    confirmation(journal).settle(alone(journal, is_accepted=True), ["bad"], 422)
+    line = known(journal)
+    assert line is not None
+    assert (line.state, line.refused_digest, line.row_digest) == ("rejected", "row", None)
+    part = Patch(1, "a", {NEWS: "unsubscribed"}, {})
+    assert DIFFERENCES.beside(part, "a", Known(line.properties), "row") is None
+    assert planned({"_name": "Ana"}, journal).properties == {"_name": "Ana"}
+    journal.close()
+
+
+def test_a_withdrawal_that_was_refused_without_its_row_too_is_held_with_it(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    confirmation(journal).settle(alone(journal, is_accepted=False), ["bad"], 422)
+    line = known(journal)
+    assert line is not None
+    part = Patch(1, "a", {NEWS: "unsubscribed"}, {})
+    assert DIFFERENCES.beside(part, "a", Known(line.properties), "row") is None
+    assert DIFFERENCES.beside(part, "a", Known(line.properties), "another row") is not None
+    journal.close()
+
+
+def test_a_withdrawal_beside_an_invalid_row_leaves_the_row_invalid(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal)
+    confirm.settle(Settled(planned({"_name": "Ana", NEWS: "subscribed"}, journal), Outcome.CREATED, None, 1), [], 201)
+    assert not journal.lines.meets_invalid("a", "bad row", known(journal))
+    part = Patch(1, "a", {NEWS: "unsubscribed"}, {}, was_delivered=True, counted_as="invalid")
+    line = known(journal)
+    change = DIFFERENCES.beside(part, "a", Known(line and line.properties), "bad row")
+    assert change is not None
+    confirm.settle(Settled(change, Outcome.UPDATED, None, 1), [], 200)
+    assert states(journal, "a") == {"a": "in doubt"}  # the row that was accepted is not what Connectif holds now
+    line = known(journal)
+    assert line is not None
+    assert (line.state, line.invalid_digest) == ("invalid", "bad row")
+    assert standing(journal) == Standing(0)
+    assert planned({"_name": "Ana"}, journal).properties == {}
+    journal.close()

@@ -1,0 +1,49 @@
+"""What goes before the others, as the queue gives it out."""
+
+from __future__ import annotations
+
+from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
+from airflow_provider_connectif.delivery.response_policy import Action, Rule
+from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome
+
+
+def queue_of(*jobs: Job) -> SendingQueue:
+    queue = SendingQueue(4, RejectionWatch(stops_when_all_rejected=True))
+    for job in jobs:
+        queue.add(job)
+    return queue
+
+
+def job(key: str, *, goes_before: bool = False) -> Job:
+    return Job(Patch(1, key, {}, {}), key, goes_before=goes_before)
+
+
+def test_the_others_wait_until_what_is_urgent_is_settled() -> None:
+    first, second, other = job("a", goes_before=True), job("b", goes_before=True), job("c")
+    queue = queue_of(first, second, other)
+    assert [queue.next(0.0), queue.next(0.0), queue.next(0.0)] == [first, second, None]
+    queue.settle(first, Outcome.UPDATED, Rule(Action.ACCEPT))
+    assert queue.next(0.0) is None
+    queue.settle(second, Outcome.REJECTED, Rule(Action.REJECT))
+    assert queue.next(0.0) is other
+
+
+def test_what_has_to_be_tried_again_later_holds_nobody_up() -> None:
+    urgent, other = job("a", goes_before=True), job("b")
+    queue = queue_of(urgent, other)
+    assert queue.next(0.0) is urgent
+    queue.delay(urgent, 10.0, None)
+    assert queue.next(0.0) is other
+    assert queue.next(10.0) is urgent
+    queue.settle(urgent, Outcome.UPDATED, Rule(Action.ACCEPT))
+    assert queue.next(10.0) is None
+
+
+def test_a_closed_window_keeps_the_order() -> None:
+    urgent, other = job("a", goes_before=True), job("b")
+    queue = queue_of(urgent, other)
+    assert queue.next(0.0) is urgent
+    queue.put_back(urgent)
+    assert [queue.next(0.0), queue.next(0.0)] == [urgent, None]
