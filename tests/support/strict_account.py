@@ -190,7 +190,7 @@ def _decide(
     wrong += faults
     entry.update(key=key, by=by, order_key=f"{by}:{rules.one_spelling(key, by)}")
     if method == b"GET":
-        return _looked_up(account, key, by, content, wrong)
+        return _looked_up(account, key, by, content, wrong, entry)
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         wrong.append("content type is not application/json")
         return 415, {}, _error(415)
@@ -198,6 +198,9 @@ def _decide(
     wrong += faults
     entry["body"] = body
     fault = account.fault_for("PATCH", key)
+    if account.log_states:
+        before = account.contacts.get(key)
+        entry.update(before=before, after=before, applied=None, is_shown=False)
     if fault.get("hang") == "before" or fault.get("drop") == "before":
         return 0, fault, b""
     if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
@@ -214,7 +217,10 @@ def _decide(
     kept = stored(account.stores, body, by)
     if account.keep_contacts:
         account.contacts.change([(key, kept)], overwrite)
-        kept = account.contacts.get(key) or {}
+        changes, kept = kept, account.contacts.get(key) or {}
+        if account.log_states:
+            lost = bool(fault.get("drop") or fault.get("hang") or fault.get("half"))
+            entry.update(after=kept, applied=changes, is_shown=account.shows == "contact" and not lost)
     status = fault.get("status") or (201 if created else 200)
     if status == 204:
         return status, fault, b""
@@ -224,12 +230,15 @@ def _decide(
 
 
 def _looked_up(
-    account: Account, key: str, by: str, content: bytes, wrong: list[str]
+    account: Account, key: str, by: str, content: bytes, wrong: list[str], entry: dict[str, Any]
 ) -> tuple[int, dict[str, Any], bytes]:
     """``GET`` of a contact, which no page that is known documents: as of other resources."""
     if content:
         wrong.append("a GET has a body")
     fault = account.fault_for("GET", key)
+    if account.log_states:
+        held = account.contacts.get(key)
+        entry.update(before=held, after=held, applied=None, is_shown=False)
     if fault.get("hang") or fault.get("drop"):
         return 0, fault, b""
     if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
@@ -242,6 +251,8 @@ def _looked_up(
     properties = account.contacts.get(key)
     if properties is None:
         return 404, fault, _error(404)
+    if account.log_states:
+        entry["is_shown"] = True
     return 200, fault, json.dumps(_contact(properties, fault.get("shows", key), by)).encode()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,18 @@ class Contacts:
         self._database.executemany("insert or replace into contacts values (?, ?)", written)
         self._database.execute("commit")
         return existed
+
+    def replace(self, changes: Mapping[str, Properties | None]) -> None:
+        """Change contacts from outside: properties over those there are, ``None`` for what goes."""
+        self._database.execute("begin")
+        for key, changed in changes.items():
+            if changed is None:
+                self._database.execute("delete from contacts where key = ?", (_safe(key),))
+                continue
+            whole = (self.get(key) or {}) | changed
+            left = {name: value for name, value in whole.items() if value is not None}
+            self._database.execute("insert or replace into contacts values (?, ?)", (_safe(key), json.dumps(left)))
+        self._database.execute("commit")
 
     def dump(self, path: Path) -> int:
         """Write ``[key, properties]`` as a JSON line for each contact; how many."""

@@ -217,7 +217,9 @@ def _head(status: int, headers: dict[str, str], length: int) -> bytes:
 
 
 def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
-    """``reset`` with settings, ``update`` of some, ``report``, ``contacts``, ``dump`` to a file, or ``count``."""
+    """``reset`` with settings, ``update`` of some, ``change`` of contacts, ``report``, ``take log``, ``contacts``,
+    ``dump`` to a file, or ``count``.
+    """
     if command == "reset":
         for connection in list(Connection.all):
             connection.transport.abort()
@@ -228,8 +230,13 @@ def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
     account = Connection.account
     if command == "update":
         account.__dict__.update(settings)
+    elif command == "change":
+        account.contacts.replace(settings["contacts"])
     elif command == "report":
         return account.report()
+    elif command == "take log":
+        taken, account.log = account.log, []
+        return taken
     elif command == "contacts":
         return dict(account.contacts.items())
     elif command == "dump":

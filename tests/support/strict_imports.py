@@ -244,12 +244,23 @@ class Import:
                 raise strict_csv.FileFault("a contact key stands twice in a file")
             seen.add(same)
             good.append((key, properties))
-        existed = self.imports.account.contacts.change(good, self._change())
+        account = self.imports.account
+        held = [account.contacts.get(key) for key, _ in good] if account.log_states else []
+        existed = account.contacts.change(good, self._change())
+        if account.log_states:
+            account.log += [self._entry(*row, before) for row, before in zip(good, held, strict=True)]
         left_alone = sum(existed) if self._change() is strict_contacts.keep else 0
         self.success += len(good) - left_alone
-        counter = self.imports.account.import_existing
+        counter = account.import_existing
         if left_alone and counter:
             setattr(self, counter, getattr(self, counter) + left_alone)
+
+    def _entry(self, key: str, properties: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+        """The log's entry of a row, as of :meth:`StrictServer.take_log`."""
+        after = self.imports.account.contacts.get(key) or {}
+        applied = {name: value for name, value in properties.items() if after.get(name, ...) == value}
+        entry = {"t": time.time(), "method": "IMPORT", "target": "", "key": key, "status": 200, "body": properties}
+        return entry | {"before": before, "after": after, "applied": applied, "is_shown": False}
 
     def _change(self) -> strict_contacts.Change:
         if not self.options["overrideExisting"]:

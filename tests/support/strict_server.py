@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "fields_fault": None,  # what is done to every GET /contact-fields/
     "faults": [],
     "keep_log": True,
+    "log_states": False,  # also what a contact held before and after each request or row of an import, see `take_log`
     "keep_contacts": True,
     **IMPORT_SETTINGS,
 }
@@ -98,6 +99,25 @@ class StrictServer:
     def update(self, **settings: Any) -> None:
         """Change settings and keep everything else."""
         self._ask("update", settings)
+
+    def change_contacts(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Somebody else changes contacts: a person, the app, a shop.
+
+        :param changes: properties by contact key, of which ``None`` takes one away; ``None`` deletes the contact. A
+            contact that is not there is created.
+        """
+        self._ask("change", {"contacts": dict(changes)})
+
+    def take_log(self) -> list[dict[str, Any]]:
+        """What :attr:`log` has, and forget it.
+
+        With ``log_states`` each ``PATCH`` and ``GET`` that was judged as valid has ``before`` and ``after``: all
+        properties of the contact (``None``: there was none) as they were when it came and when it was through;
+        ``applied``, the properties of a ``PATCH`` as they were stored (``None``: it was not carried out);
+        ``is_shown``: the response that was sent shows the contact. A valid row of an import stands there likewise,
+        with the method ``IMPORT`` and the status 200; ``applied`` has what the contact holds of it afterwards.
+        """
+        return self._ask("take log")
 
     def check(self) -> None:
         """Fail on what no client may send."""
