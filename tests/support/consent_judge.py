@@ -111,7 +111,7 @@ class ConsentJudge:
             if entry["method"] != "PATCH" or key in met:
                 continue
             if key not in owed:
-                others += 1
+                others += not any(is_lowest(name, (entry["body"] or {}).get(name)) for name in RANKS)
                 continue
             met.add(key)
             for name in owed[key] - (entry["body"] or {}).keys():
@@ -253,7 +253,7 @@ class _Contact:
                     is_lower = rank(name, shown) < rank(name, value) or rank(name, shown) == float("inf")
                     self.judge.counts["kept"] += is_lower
                     known.is_kept = known.is_kept or is_lower
-                if name in self.recreated and not is_lowest(name, value):
+                if name in self.recreated and not is_lowest(name, value) and value != "none":
                     known.is_kept = True
             if is_over:
                 known.settle(value)
