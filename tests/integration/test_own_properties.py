@@ -232,6 +232,35 @@ def test_what_connectif_stored_is_compared_with_what_was_sent(
     assert night(2, rows, fields="live").summary["unchanged"] == 2
 
 
+@pytest.mark.parametrize(
+    ("stores", "key", "counts", "words"),
+    [
+        ("upper case", "email", {"_name": 2, "tier": 2}, "case"),
+        ("cut", "email", {"tier": 2}, "shortened"),
+        ("day before", "email", {"last_visit": 2}, "day"),
+        ("documented", "external_id", {"tier": 2, "last_visit": 2, "visits": 2}, "missing"),
+    ],
+)
+def test_the_warning_says_how_connectif_stored_it_differently(
+    stores: str,
+    key: str,
+    counts: dict[str, int],
+    words: str,
+    journal: JournalDatabase,
+    strict: StrictServer,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    strict.update(stores=stores)
+    rows = [{key: one, **SENT} for one in (("ana@x.org", "bea@x.org") if key == "email" else ("A-1", "A-2"))]
+    run = night(1, rows, fields="live", key=key)
+    assert (run.state, run.summary["stored_differently"]) == ("success", counts)
+    log = "".join(capfd.readouterr())
+    for property_id in counts:
+        (line,) = [line for line in log.splitlines() if line.startswith(f"  {property_id}: ")]
+        assert words in line
+    assert night(2, rows, fields="live", key=key).summary["unchanged"] == 2
+
+
 def test_a_proxy_page_is_no_delivery(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(shows="page")
     run = night(1, [row(_name="Ana")])
