@@ -85,7 +85,7 @@ def on_response(
         return Decision.SEND
     if resubscribe == "never" or standing.is_kept or not is_own_rise(property_id, value, standing):
         return Decision.KEEP
-    return Decision.KEEP if _is_below(shown.rank, standing.rank) else Decision.SEND
+    return Decision.KEEP if is_below(property_id, standing.rank, shown) else Decision.SEND
 
 
 def on_creation(value: JsonValue) -> Decision:
@@ -98,18 +98,17 @@ def is_lowered_by_person(property_id: str, shown: ShownConsent | None, standing:
 
     :param shown: by a look-up, before this sync lowers the consent itself.
     """
-    if shown is None or shown.value not in RANKS[property_id]:
+    return is_below(property_id, 1 if standing.rank is None else standing.rank, shown)
+
+
+def is_below(property_id: str, accepted: int | None, shown: ShownConsent | None) -> bool:
+    """Whether a response shows a lower rank than the one that Connectif has accepted.
+
+    :param accepted: ``None``: it is not known.
+    """
+    if accepted is None or shown is None or shown.value not in RANKS[property_id]:
         return False
-    return shown.rank == 0 if standing.rank is None else shown.rank < standing.rank
-
-
-def is_below(property_id: str, value: JsonValue, shown: ShownConsent | None) -> bool:
-    """Whether a response shows a lower rank than a value that Connectif has accepted."""
-    return shown is not None and shown.value in RANKS[property_id] and shown.rank < rank(property_id, value)
-
-
-def _is_below(shown: int, accepted: int | None) -> bool:
-    return accepted is not None and shown < accepted
+    return shown.rank < accepted
 
 
 def checked_modes(modes: object, properties: Mapping[str, str] | None) -> Mapping[str, WriteMode]:

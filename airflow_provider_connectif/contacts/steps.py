@@ -91,7 +91,7 @@ class ContactSteps:
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
         """A change just before its request: raises of an old plan wait for a response; who must be looked up, is."""
         if plan_age_s > OLD_PLAN_S:
-            change = self._with_late_raises(change)
+            change = self._with_raises_waiting(change)
         if change.looks_up and change.properties and not self._may_look_up:
             change = self._lowered_unseen(change)
         is_unseen = not self._responses_show_contacts and self._may_look_up
@@ -114,7 +114,8 @@ class ContactSteps:
             resubscribe=self._resubscribe,
         )
 
-    def _with_late_raises(self, change: Patch) -> Patch:
+    def _with_raises_waiting(self, change: Patch) -> Patch:
+        """A change whose raises wait for what Connectif holds."""
         raised = {
             property_id: value
             for property_id, value in change.properties.items()
@@ -152,8 +153,10 @@ class ContactSteps:
             for name in urgent_part(change.properties)
             if is_lowered_by_person(name, shown[name], change.stands(name))
         ]
-        change = _with_kept(change._replace(looks_up=False), lowered)
+        # What it holds is known now: a raise of the source needs no second look, and need not be allowed any more.
+        change = self._with_raises_waiting(_with_kept(change._replace(looks_up=False), lowered))
         if contact is not None:
+            change = _with_kept(change, _decided_by_person(change.others, change, contact))
             split = self._split(change, contact)
         elif change.was_delivered:
             split = _Split({}, _raised(change.later))
@@ -173,7 +176,8 @@ class ContactSteps:
             change = _created_again(change)
             return Step(change, goes_on=bool(change.properties), shown=shown, is_recreated=True)
         if shows_contact:
-            change = _with_kept(change, _decided_by_person(change, answer.body))
+            accepted = {**change.others, **change.properties}
+            change = _with_kept(change, _decided_by_person(accepted, change, answer.body))
         if not change.later:
             return Step(change, shown=shown)
         if answer.status == CREATED:
@@ -200,7 +204,7 @@ class ContactSteps:
                 decision = on_response(property_id, value, shown[property_id], standing, self._resubscribe)
                 if decision is Decision.SEND:
                     send[property_id] = value
-                elif decision is Decision.KEEP:
+                if decision is Decision.KEEP or is_below(property_id, standing.rank, shown[property_id]):
                     kept.add(property_id)
             elif self._modes.get(property_id) == "if_empty" and is_empty(contact.get(property_id)):
                 send[property_id] = value
@@ -255,15 +259,18 @@ def _created_again(change: Patch) -> Patch:
     return _with_kept(change, kept)
 
 
-def _decided_by_person(change: Patch, contact: Mapping[str, Any]) -> list[str]:
-    """The consents that a response shows lower than Connectif has accepted them."""
-    shown = shown_consents(contact)
-    accepted = {**change.others, **change.properties}
-    return [
-        name
-        for name in accepted.keys() & RANKS.keys()
-        if is_below(name, accepted[name], shown[name]) and not change.stands(name).is_kept
-    ]
+def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact: Mapping[str, Any]) -> list[str]:
+    """The consents that a response shows lower than Connectif has accepted them.
+
+    :param accepted: what it has accepted.
+    """
+    shown, lowered = shown_consents(contact), []
+    for name, standing in change.standings.items():
+        is_of_row = name in accepted
+        accepted_rank = rank(name, accepted[name]) if is_of_row else standing.rank
+        if not standing.is_kept and name not in change.later and is_below(name, accepted_rank, shown[name]):
+            lowered.append(name)
+    return lowered
 
 
 def _with_kept(change: Patch, property_ids: Collection[str]) -> Patch:

@@ -11,7 +11,7 @@ from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
 from airflow_provider_connectif.delivery.sending_queue import Job, Rejection, SendingQueue
-from airflow_provider_connectif.journal.properties import entries_of, kept_marks, only, updated
+from airflow_provider_connectif.journal.properties import entries_of, kept_marks, marked_kept, only, updated
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
 from airflow_provider_connectif.records.resource import Resource, Step
@@ -128,7 +128,9 @@ class Responses:
         digests = patch.digests
         if digests is not None and digests.properties is not None:
             # Where the contact was created, nothing of what was accepted before is there any more.
-            before = b"" if job.is_created else digests.before or b""
+            before = digests.before or b""
+            if job.is_created:
+                before = marked_kept(before, patch.standings)
             sent = entries_of(only(digests.properties, job.patch.properties))
             now = updated(before, [*sent, *kept_marks(patch.kept)])
             patch = patch._replace(digests=digests._replace(before=now))

@@ -10,6 +10,7 @@ from airflow_provider_connectif.journal.properties import (
     doubted,
     entries_of,
     kept_marks,
+    marked_kept,
     only,
     refused_marks,
     updated,
@@ -124,12 +125,14 @@ class Confirmation:
             after = digests.properties
             if settled.is_recreated and after is not None:
                 # Properties that the mapping has lost since went with the contact.
-                after = only(after, patch.whole)
+                after = updated(only(after, patch.whole), entries_of(marked_kept(after, patch.standings)))
             digests = digests._replace(properties=with_kept(after, patch))
             if settled.outcome is Outcome.UNCHANGED:
                 self._lines.confirm(key, digests)
             else:
                 self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value)
+        elif settled.outcome is Outcome.UNDELIVERED and patch.kept:
+            self._lines.restore_properties(key, with_kept(remaining(patch), patch))
         elif settled.is_follow_up:
             pass  # what was accepted of it is written, and nothing else is known
         elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 from airflow_provider_connectif.journal.digests import patch_digest
@@ -84,8 +84,10 @@ class Differences:
             known.column,
         )
         patch = patch._replace(digests=digests)
-        if ranked:
-            patch = patch._replace(standings=self._standings(whole, contact, ranked, differing, column))
+        if self._ranks and (ranked or column):
+            # Also those that the mapping has lost: a response may show that the person has lowered one meanwhile.
+            known_ids = dict.fromkeys([*ranked, *self._digester.are_known(column, self._ranks)])
+            patch = patch._replace(standings=self._standings(whole, contact, known_ids, differing, column))
         wanted = differing if is_known else set(whole)
         if self._sends_all:
             wanted = whole.keys() - (self._conditional - differing)
@@ -109,13 +111,15 @@ class Differences:
         return found.patch if found.patch.properties else None
 
     def _standings(
-        self, whole: Mapping[str, JsonValue], contact: str, ranked: Sequence[str], differing: Set[str], column: bytes
+        self, whole: Mapping[str, JsonValue], contact: str, ranked: Iterable[str], differing: Set[str], column: bytes
     ) -> dict[str, Standing]:
-        """What is known of the ranked properties of a row."""
+        """What is known of the ranked properties of a contact."""
         standings = {}
         for name in ranked:
             standing = self._digester.standing(contact, name, self._ranks[name], column)
-            if name not in differing and standing.rank is None:  # of a line of an earlier version, which holds them all
+            if (
+                name in whole and name not in differing and standing.rank is None
+            ):  # of a line of an earlier version, which holds them all
                 standing = standing._replace(rank=self._rank_of(name, whole[name]))
             standings[name] = standing
         return standings

@@ -64,6 +64,11 @@ def kept_marks(property_ids: Iterable[str]) -> list[bytes]:
     return [_mark_name(property_id, Mark.KEPT) + _NOTHING for property_id in property_ids]
 
 
+def marked_kept(column: bytes, property_ids: Iterable[str]) -> bytes:
+    """The marks of a column that say which of these properties are kept for the person; nothing else of it."""
+    return only(column, [property_id + Mark.KEPT for property_id in property_ids])
+
+
 def refused_marks(property_ids: Iterable[str], row_digest: str) -> list[bytes]:
     """The marks that these properties were refused when they were sent alone, with a row of this digest."""
     value = hashlib.blake2b(row_digest.encode(), digest_size=_VALUE_BYTES).digest()
@@ -126,6 +131,15 @@ class PropertyDigester:
             digest.update(f"{prefix}{value!r}".encode("utf-8", "surrogatepass"))
             entries.append(name + digest.digest())
         return entries
+
+    def are_known(self, column: bytes, property_ids: Iterable[str]) -> list[str]:
+        """Which of these properties have an entry, or had one before a doubt."""
+        names = {entry[:_NAME_BYTES] for entry in entries_of(column)}
+        return [
+            property_id
+            for property_id in property_ids
+            if _name(property_id) in names or _mark_name(property_id, Mark.BEFORE) in names
+        ]
 
     def standing(self, contact: str, property_id: str, values: Sequence[str], column: bytes) -> Standing:
         """What a column says of a ranked property.

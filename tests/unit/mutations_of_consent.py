@@ -79,7 +79,7 @@ CONSENT.value(
 )
 CONSENT.value(
     "a plan is never old",
-    "contacts.steps:ContactSteps._with_late_raises",
+    "contacts.steps:ContactSteps._with_raises_waiting",
     "lambda self, change: change",
     _STEPS + "test_a_raise_of_an_old_plan_waits_for_a_response",
 )

@@ -150,7 +150,8 @@ def test_a_look_up_before_a_withdrawal_shows_whether_the_person_was_first(
     ],
 )
 def test_a_response_that_shows_less_than_was_accepted(value: str, held: str | None, below: bool) -> None:
-    assert is_below(NEWS, value, shown(NEWS, held)) is below
+    assert is_below(NEWS, rank(NEWS, value), shown(NEWS, held)) is below
+    assert not is_below(NEWS, None, shown(NEWS, held))
 
 
 def test_only_modes_that_do_something_are_kept() -> None:

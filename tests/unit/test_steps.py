@@ -242,3 +242,27 @@ def test_what_was_never_sent_does_not_drift() -> None:
     after = step(by, patch, Answer(200, contact(_name="Ana", source="shop", city="Vigo")))
     assert after.shown is not None
     assert not after.shown.is_drifted
+
+
+def test_what_a_look_up_shows_of_other_consents_counts_too() -> None:
+    """A raise of the source beside a withdrawal is not sent where she has lowered it meanwhile."""
+    by = steps()
+    sms = "_smsSubscriptionStatus"
+    fields: dict[str, Any] = {"was_delivered": True, "standings": {NEWS: HIGHEST, sms: MIDDLE}}
+    patch = by.next_request(arranged({**OUT, sms: "subscribed"}, by, **fields), 0.0)
+    assert patch.properties == {**OUT, sms: "subscribed"}
+    after = step(by, patch, Answer(200, contact(**IN, **{sms: "unsubscribed"})))
+    assert (after.patch.properties, after.patch.kept) == (OUT, {sms})
+
+
+def test_what_connectif_has_lowered_itself_is_kept_although_the_source_says_the_same() -> None:
+    by = steps()
+    patch = by.arrange(change({"_name": "Ana", **NONE}, **known(HIGHEST)), {"_name", NEWS})
+    after = step(by, patch, Answer(200, contact(_name="Ana", **NONE)))
+    assert (after.goes_on, after.patch.kept) == (False, {NEWS})
+
+
+def test_a_consent_that_the_mapping_has_lost_is_marked_too() -> None:
+    by = steps()
+    patch = by.arrange(change({"_name": "Ana"}, **known(HIGHEST)), {"_name"})
+    assert step(by, patch, Answer(200, contact(_name="Ana", **OUT))).patch.kept == {NEWS}
