@@ -30,6 +30,7 @@ REGIONS = tuple(dict.fromkeys(country.region for country in COUNTRIES))
 INTERESTS = ("sports", "music", "travel", "food", "books")
 
 Properties = dict[str, Any]
+NEWSLETTER, _SUBSCRIPTION = "newsletter", "_newsletterSubscriptionStatus"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Row:
     :param values: by column, as SQLite hands them over.
     :param email: the contact key that the values stand for.
     :param properties: what Connectif must hold once the row is delivered.
-    :param flaw: what is wrong with it, if anything is; then nothing of it may arrive.
+    :param flaw: what is wrong with it, if anything is; then only a withdrawn subscription of it may arrive.
     """
 
     values: dict[str, Any]
@@ -68,10 +69,25 @@ def answers() -> list[Row]:
 
 
 def expected_contacts(*tables: Iterable[Row]) -> dict[str, Properties]:
-    """What Connectif must hold once the tables' good rows are delivered one after the other, by e-mail."""
+    """What Connectif must hold once the tables are delivered one after the other, by e-mail.
+
+    Of a bad row only a withdrawn subscription arrives. "none" is what a contact has of whom nothing was said, and is sent
+    only where there is nothing else to create it with.
+    """
     contacts: dict[str, Properties] = {}
-    for row in (row for table in tables for row in table if row.flaw is None):
-        contacts.setdefault(row.email.casefold(), {}).update(row.properties)
+    withdrawn = set()
+    for row in (row for table in tables for row in table):
+        email = row.email.casefold()
+        has_key = row.flaw is None or (row.flaw.column not in ("email", NEWSLETTER))
+        if has_key and row.properties.get(_SUBSCRIPTION) == "unsubscribed":
+            withdrawn.add(email)
+        if row.flaw is None:
+            contacts.setdefault(email, {}).update(row.properties)
+    for contact in contacts.values():
+        if contact.get(_SUBSCRIPTION) == "none" and len(contact) > 1:
+            del contact[_SUBSCRIPTION]
+    for email in withdrawn:
+        contacts.setdefault(email, {})[_SUBSCRIPTION] = "unsubscribed"
     return contacts
 
 
@@ -115,7 +131,7 @@ def _customer(dice: random.Random, number: int, country: Country) -> Row:
         ("phone", _sometimes(dice, dice.choice((phone, phone, _bare(phone)))), "_mobilePhone", _bare(phone)),
         # Midnight keeps its day of the calendar, wherever it was written down.
         ("birth_date", _sometimes(dice, born), "_birthdate", birthdate),
-        ("newsletter", newsletter, "_newsletterSubscriptionStatus", newsletter),
+        (NEWSLETTER, newsletter, _SUBSCRIPTION, newsletter),
         ("points", _sometimes(dice, dice.choice((points, float(points), str(points)))), "_points", points),
         ("city", city, "city", city),
         ("country", country.code, "country", country.code),

@@ -42,11 +42,44 @@ def contacts(
     sandbox: SandboxProcess, sqlite_warehouse: Callable[..., None], tmp_path: Path
 ) -> Callable[[], dict[str, Any]]:
     """A warehouse with the table that the docs speak of; what the sandbox holds after a run."""
-    columns = ("email", "first_name", "last_name", "mobile", "points", "loyalty_tier", "city", "region", "updated_at")
+    columns = (
+        "email",
+        "first_name",
+        "last_name",
+        "mobile",
+        "points",
+        "loyalty_tier",
+        "city",
+        "region",
+        "newsletter",
+        "updated_at",
+    )
     rows = [
-        ("ana@example.com", "Ana", "García", "+34600123456", 120, "gold", "Vigo", "north", "2026-01-02T10:00:00"),
-        ("ben@example.com", "Ben", "Ruiz", "+34600123457", 80, "silver", "Cádiz", "south", "2026-01-02T11:00:00"),
-        ("eva@example.com", "Eva", "Soler", None, 0, None, None, "south", "2026-01-02T12:00:00"),
+        (
+            "ana@example.com",
+            "Ana",
+            "García",
+            "+34600123456",
+            120,
+            "gold",
+            "Vigo",
+            "north",
+            "subscribed",
+            "2026-01-02T10:00:00",
+        ),
+        (
+            "ben@example.com",
+            "Ben",
+            "Ruiz",
+            "+34600123457",
+            80,
+            "silver",
+            "Cádiz",
+            "south",
+            "none",
+            "2026-01-02T11:00:00",
+        ),
+        ("eva@example.com", "Eva", "Soler", None, 0, None, None, "south", "unsubscribed", "2026-01-02T12:00:00"),
     ]
     sqlite_warehouse(columns, rows)
     return sandbox.contacts
