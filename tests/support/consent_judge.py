@@ -139,6 +139,7 @@ class _Contact:
         self.is_broken = is_broken
         self.applied: set[str] = set()
         self.recreated: set[str] = set()
+        self.is_created = False  # by this run, for the first time
         self.shown: dict[str, Any] | None = None
         surely = {name: known for name in row.consents if not (known := self._known(name)).doubts}
         self.surely_higher = {name for name, one in surely.items() if one.acknowledged and rank(name, one.acknowledged)}
@@ -194,6 +195,7 @@ class _Contact:
                 known.settle(value)
             else:
                 known.doubts[value] = entry["status"] in (200, 201) or known.doubts.get(value, False)
+        self.is_created = self.is_created or (is_new and not self.judge.was_delivered(self.key))
         if entry["is_shown"]:
             self._see({name: value for name, value in entry["after"].items() if name not in applied})
         if entry["status"] in (200, 201) and not self.is_broken:
@@ -208,7 +210,7 @@ class _Contact:
         known = self._known(name)
         if name in self.recreated and not is_lowest(name, value):
             self.judge.report("raised recreated", self.key, name, f"{value}, which the source has not changed")
-        elif is_raise(name, before, value):
+        elif is_raise(name, before, value) and not self.is_created:
             self._look_at_a_raise(known, value, before)
         elif is_lowest(name, value) and before is not None and rank(name, before) < known.lowest_rank:
             self.judge.counts["unsubscribed"] += 1

@@ -175,6 +175,15 @@ CASES: dict[str, list[Night]] = {
     # What a response decides.
     "new contact: a second patch": [is_known_as(SUBSCRIBED), Night(SUBSCRIBER, [])],
     "new contact, no body: a second patch": [Night(SUBSCRIBER, [name(), news(SUBSCRIBED)], server=NO_BODY)],
+    "new contact, which connectif fills: a second patch": [
+        Night(
+            name(**news(SUBSCRIBED), **{MAIL: "paused"}),
+            [name(), news(SUBSCRIBED) | {MAIL: "paused"}],
+            counts=NOTHING_KEPT,
+            server={"created_with": {N: NONE, MAIL: "active"}},
+        ),
+        Night(name(**news(SUBSCRIBED), **{MAIL: "paused"}), []),
+    ],
     "new contact, `none`: no second patch": [is_known_as(NONE), Night(UNDECIDED, [])],
     "deleted at connectif: the rest without raised consent": [
         Night(name(tier="gold", **news(SUBSCRIBED)), [name(tier="gold"), news(SUBSCRIBED)]),

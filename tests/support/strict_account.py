@@ -216,11 +216,14 @@ def _decide(
     created = key not in account.contacts
     kept = stored(account.stores, body, by)
     if account.keep_contacts:
+        if created:
+            kept = account.created_with | kept
         account.contacts.change([(key, kept)], overwrite)
-        changes, kept = kept, account.contacts.get(key) or {}
+        applied, kept = kept, account.contacts.get(key) or {}
         if account.log_states:
             lost = bool(fault.get("drop") or fault.get("hang") or fault.get("half"))
-            entry.update(after=kept, applied=changes, is_shown=account.shows == "contact" and not lost)
+            applied = {name: value for name, value in applied.items() if name in body}
+            entry.update(after=kept, applied=applied, is_shown=account.shows == "contact" and not lost)
     status = fault.get("status") or (201 if created else 200)
     if status == 204:
         return status, fault, b""

@@ -95,6 +95,19 @@ def test_a_new_contact_and_one_that_holds_nothing_are_not_raised() -> None:
     assert nights.kinds == []
 
 
+def test_what_connectif_fills_in_a_new_contact_is_no_decision_of_a_person() -> None:
+    nights = Nights()
+    nights.server.patch({"_name": "Ana"})
+    nights.server.contacts[KEY][NEWS] = NONE
+    nights.server.patch({NEWS: SUBSCRIBED})
+    nights.night(SUBSCRIBED)
+    assert nights.kinds == []
+    nights.server.contacts[KEY][NEWS] = NONE
+    nights.server.patch({NEWS: SUBSCRIBED})
+    nights.night(SUBSCRIBED)
+    assert nights.kinds == ["raised without cause"]
+
+
 @pytest.mark.parametrize("by_person", [UNSUBSCRIBED, NONE])
 def test_a_value_that_the_source_has_not_changed_raises_without_cause(by_person: str) -> None:
     nights = known_as(SUBSCRIBED)
