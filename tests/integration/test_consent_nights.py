@@ -39,7 +39,7 @@ class Size(NamedTuple):
         return cls(people, 1 + seed % 2 * 3, seed % 3 == 2)
 
 
-SMALL, FULL = 20, 2000
+SMALL, FULL = 20, 700  # 50 seeds of so many take 20 CPU seconds each: ten minutes on two cores
 FILLED = {"_newsletterSubscriptionStatus": "none", "_emailStatus": "active"}
 CASES = [
     *(pytest.param("sqlite", seed, Size.of(SMALL, seed), id=f"seed {seed}") for seed in range(6)),
@@ -152,5 +152,5 @@ def test_no_consent_is_raised_by_accident_and_every_withdrawal_arrives(
     print(f"seed {seed}, {size.people} people: {dict(counts)}, {strict.received} requests, {dict(nights.ends)}")
     assert not found, f"{dict(found)}\n{nights.explain()}"
     assert min(counts["raised"], counts["lowered"]) > size.people
-    assert min(counts["unsubscribed"], counts["kept"])
+    assert min(counts["unsubscribed"], counts["kept"]) or size.people == SMALL  # of few people not in every seed
     assert (counts["quiet"] > size.people) != size.fills

@@ -74,7 +74,11 @@ class People:
         """The next night."""
         changes = self._change_connectif(number)
         self._change_source(number)
-        arguments: dict[str, Any] = {"properties": {name: name for name in (*MAPPED, *self._mapped)}}
+        by_import = number in self._imports
+        if by_import:  # whose files cannot have a column that the account does not know
+            self._fates = {key: fate for key, fate in self._fates.items() if fate != "rejected"}
+        mapped = [name for name in (*MAPPED, *self._mapped) if not (by_import and name == NO_PROPERTY)]
+        arguments: dict[str, Any] = {"properties": {name: name for name in mapped}}
         if number and self.chance.random() < 0.2:
             arguments["full_refresh"] = True
         present = [key for key in self._keys if key not in self._absent]
@@ -83,12 +87,12 @@ class People:
         for key in present:
             row = self._row_of(key)
             consents = {name: value for name in self._mapped if (value := row[name]) is not None}
-            signature = (*row.items(), *self._mapped)
+            signature = (*row.items(), *mapped)
             night.rows.append(row)
             night.facts[key] = Row(consents, self._fates.get(key, "ok"), signature)
         if number in self._kills:
             night.killed_after = self.chance.randrange(1, max(2, len(present) // 2))
-        night.by_import = number in self._imports
+        night.by_import = by_import
         return night
 
     def _new_row(self, key: str) -> dict[str, Any]:
