@@ -24,7 +24,7 @@ from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
 IMPORTS = False
-"""Whether some nights import."""
+"""Whether some nights import."""  # to be turned on with the part that raises consent by import
 
 
 class Size(NamedTuple):
@@ -41,11 +41,12 @@ class Size(NamedTuple):
 
 SMALL, FULL = 20, 700  # 50 seeds of so many take 20 CPU seconds each: ten minutes on two cores
 FILLED = {"_newsletterSubscriptionStatus": "none", "_emailStatus": "active"}
+FULL_SIZE = (pytest.mark.full_size, pytest.mark.slow, pytest.mark.timeout(900))
 CASES = [
     *(pytest.param("sqlite", seed, Size.of(SMALL, seed), id=f"seed {seed}") for seed in range(6)),
     pytest.param("postgres", 7, Size.of(SMALL, 7), id="seed 7, postgres"),
     *(
-        pytest.param("sqlite", seed, Size.of(FULL, seed), id=f"seed {seed}, full size", marks=pytest.mark.full_size)
+        pytest.param("sqlite", seed, Size.of(FULL, seed), id=f"seed {seed}, full size", marks=FULL_SIZE)
         for seed in range(100, 150)
     ),
 ]
@@ -139,13 +140,12 @@ class Nights:
 
 
 @pytest.mark.parametrize(("kind", "seed", "size"), CASES)
-@pytest.mark.timeout(900)
 def test_no_consent_is_raised_by_accident_and_every_withdrawal_arrives(
     seed: int, size: Size, strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
     people = People(seed, size.people, kills=2 if size.people == SMALL else 1, imports=IMPORTS)
     nights = Nights(people, size, strict, journal, tmp_path)
-    for number in range(people.count):
+    for number in range(people.nights):
         nights.play(people.night(number))
     found = Counter(violation.kind for violation in nights.judge.violations)
     counts = nights.judge.counts

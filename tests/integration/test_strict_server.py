@@ -240,6 +240,30 @@ def test_a_lookup_changes_nothing_and_has_faults_of_its_own(server: StrictServer
     ]
 
 
+def test_the_log_has_what_a_contact_held_when_somebody_else_changes_it(server: StrictServer) -> None:
+    lost = {"nth": [2, 2], "drop": "after"}
+    server.reset(log_states=True, faults=[lost, {"nth": [3, 3], "status": 503}], created_with={"tier": "new"})
+    wire, target = Wire(server), "/contacts/a%40example.com"
+    wire.ask(target, {"_name": "Ana"})
+    server.change_contacts({"a@example.com": {"_name": "Eva", "tier": None}, "b@example.com": {"_name": "Bea"}})
+    wire.ask(target, {"_points": 1})
+    wire = Wire(server)
+    wire.ask(target, {"_points": 2})
+    wire.send(target, b"", method="GET", headers=AUTHORIZATION)
+    wire.answer()
+    server.change_contacts({"a@example.com": None})
+    ana, eva = {"tier": "new", "_name": "Ana"}, {"_name": "Eva"}
+    assert server.contacts == {"b@example.com": {"_name": "Bea"}}
+    names = ("before", "after", "applied", "is_shown", "status")
+    assert [tuple(entry[name] for name in names) for entry in server.take_log()] == [
+        (None, ana, {"_name": "Ana"}, True, 201),
+        (eva, eva | {"_points": 1}, {"_points": 1}, False, 0),
+        (eva | {"_points": 1}, eva | {"_points": 1}, None, False, 503),
+        (eva | {"_points": 1}, eva | {"_points": 1}, None, True, 200),
+    ]
+    assert server.log == []
+
+
 def test_a_hanging_request_stays_in_flight_until_the_client_leaves(server: StrictServer) -> None:
     server.reset(faults=[{"hang": "after", "nth": [2, 2]}])
     assert Wire(server).ask("/contacts/a%40example.com")[0] == 201

@@ -51,7 +51,7 @@ class People:
 
     def __init__(self, seed: int, count: int, nights: int = 15, *, kills: int = 2, imports: bool = False) -> None:
         self.chance = chance = random.Random(seed)
-        self.count = nights
+        self.nights = nights
         keys = [f"user{number}@example.com" for number in range(count)]
         self.quiet = keys[: count // 3]
         self._keys, self._restless = keys, keys[count // 3 :]
