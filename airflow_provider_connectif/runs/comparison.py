@@ -11,7 +11,7 @@ from airflow_provider_connectif.delivery.response_policy import STATUSES_ABOUT_T
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
-from airflow_provider_connectif.journal.properties import Known
+from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -165,7 +165,7 @@ class Comparison:
         """What is to be sent for a row, or ``None`` if Connectif holds just that already."""
         key, line = seen.key or "", seen.line
         known = Known() if line is None else Known(line.properties, line.patch_digest)
-        patch = patch._replace(is_new=line is None, was_delivered=_was_delivered(line))
+        patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
         patch = found.patch
         if line is None:
@@ -187,7 +187,9 @@ class Comparison:
         """
         key, line = seen.key or self._resource.same_key(patch.key), seen.line
         known = Known() if line is None else Known(line.properties, line.patch_digest)
-        patch = patch._replace(is_new=line is None, was_delivered=_was_delivered(line), counted_as=counted_as.value)
+        patch = patch._replace(
+            is_new=line is None, was_delivered=self._was_delivered(line), counted_as=counted_as.value
+        )
         found = self.differences.beside(patch, key, known, seen.row_digest)
         return None if found is None else PendingChange(found, key, Rank.BESIDE, known.whole)
 
@@ -230,6 +232,13 @@ class Comparison:
             values = [row.get(column) if isinstance(row, Mapping) else None for row in batch]
         return self._resource.keys_at_a_glance(values)
 
+    def _was_delivered(self, line: Line | None) -> bool:
+        """Whether Connectif has accepted something of a contact."""
+        if line is None:
+            return False
+        accepted = line.properties and without_marks(line.properties, self._resource.ranks, Mark.REFUSED)
+        return bool(line.patch_digest or line.delivered_as or accepted)
+
     def _row_digests(self, batch: Sequence[Row]) -> list[str]:
         if isinstance(batch, Batch):
             try:
@@ -248,11 +257,6 @@ class Comparison:
 def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
     """When a change is sent: before all others if the resource calls it urgent, else with those of its rank."""
     return Rank.URGENT if resource.is_urgent(patch.properties) else rank
-
-
-def _was_delivered(line: Line | None) -> bool:
-    """Whether Connectif has accepted something of a contact."""
-    return line is not None and bool(line.properties or line.patch_digest or line.delivered_as)
 
 
 def _is_about_the_row(line: Line) -> bool:
