@@ -71,8 +71,8 @@ def answers() -> list[Row]:
 def expected_contacts(*tables: Iterable[Row]) -> dict[str, Properties]:
     """What Connectif must hold once the tables are delivered one after the other, by e-mail.
 
-    Of a bad row only a withdrawn subscription arrives. "none" is what a contact has of whom nothing was said: it is sent
-    only where there is nothing else to create the contact with.
+    Of a bad row only a withdrawn subscription arrives. "none" is what a contact has of whom nothing was said. It is
+    sent only where there is nothing else to create the contact with.
     """
     contacts: dict[str, Properties] = {}
     withdrawn = set()

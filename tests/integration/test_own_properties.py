@@ -8,13 +8,14 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.support.journals import JournalDatabase, journal_database, usually
-from tests.support.strict_server import StrictServer
+from tests.support.journals import JournalDatabase, Process, journal_database, usually
+from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run, run_operator
 
 VALUES: dict[str, list[Any]] = {
@@ -63,8 +64,11 @@ class Judge:
         self.sent = 0
         """Properties that were sent in all."""
 
-    def check(self, rows: list[dict[str, Any]], mapped: list[str]) -> None:
-        """Compare the bodies of a run with the difference between the source and what was accepted before."""
+    def check(self, rows: list[dict[str, Any]], mapped: list[str], *, is_killed: bool = False) -> None:
+        """Compare the bodies of a run with the difference between the source and what was accepted before.
+
+        :param is_killed: what it has sent may be sent once more, and what it has not is still to be sent.
+        """
         bodies: dict[str, dict[str, Any]] = {}
         entries = self._strict.log[self._seen :]
         self._seen += len(entries)
@@ -81,28 +85,39 @@ class Judge:
                 continue
             body = bodies.get(key, {})
             assert body.items() <= whole.items()
-            assert differing <= body.keys() <= differing | doubtful, key
+            assert body.keys() <= differing | doubtful, key
+            assert differing <= body.keys() or (is_killed and not body), key
             self.sent += len(body)
         for entry in entries:
             key, body = entry["key"], entry["body"]
-            if entry["status"] == 422:
+            if is_killed:
+                self._in_doubt[key] |= body.keys()
+            if entry["status"] == 422 and not is_killed:
                 self._refused[key] = wholes[key], mapped
             elif entry["status"] in (200, 201):
                 self._accepted[key] |= body
-                self._in_doubt[key] -= body.keys()
+                self._in_doubt[key] -= set() if is_killed else body.keys()
                 self._refused.pop(key, None)
             else:
                 self._in_doubt[key] |= body.keys()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_over_the_nights_only_what_differs_is_sent(seed: int, journal: JournalDatabase, strict: StrictServer) -> None:
+FULL_SIZE = (pytest.mark.full_size, pytest.mark.slow, pytest.mark.timeout(1800))
+
+
+@pytest.mark.parametrize(
+    ("seed", "contacts", "nights"),
+    [*((seed, 30, 14) for seed in range(4)), pytest.param(4, 1000, 200, marks=FULL_SIZE)],
+)
+def test_over_the_nights_only_what_differs_is_sent(
+    seed: int, contacts: int, nights: int, journal: JournalDatabase, strict: StrictServer, tmp_path: Path
+) -> None:
     chance, judge = random.Random(seed), Judge(strict)
-    keys = [f"user{number}@example.com" for number in range(30)]
+    keys = [f"user{number}@example.com" for number in range(contacts)]
     rows = {key: {"email": key, **{name: chance.choice(VALUES[name]) for name in PROPERTIES}} for key in keys}
     mapped = PROPERTIES[:8]
-    for number in range(14):
-        for row in chance.sample(list(rows.values()), 12):
+    for number in range(nights):
+        for row in chance.sample(list(rows.values()), 12 * len(keys) // (30 if nights < 20 else 240)):
             for name in chance.sample(PROPERTIES, chance.choice([1, 1, 2, 5])):
                 row[name] = None if chance.random() < 0.2 else chance.choice(VALUES[name])
         if number % 4 == 3:
@@ -112,6 +127,10 @@ def test_over_the_nights_only_what_differs_is_sent(seed: int, journal: JournalDa
         faults += [{"keys": unlucky[4:5], "status": 503}, {"keys": unlucky[5:], "status": 422}]
         strict.update(faults=faults if number % 3 else [])
         chosen = list(rows.values())
+        if number % 7 == 5:
+            killed(number, chosen, mapped, journal, strict, tmp_path)
+            judge.check(chosen, mapped, is_killed=True)
+            continue
         run = night(number, chosen, properties={name: name for name in mapped})
         assert run.summary["read"] == len(chosen)
         judge.check(chosen, mapped)
@@ -123,6 +142,26 @@ def test_over_the_nights_only_what_differs_is_sent(seed: int, journal: JournalDa
     night("the end", chosen, properties={name: name for name in mapped})
     judge.check(chosen, mapped)
     assert len(strict.log) - sent_before <= len(keys)
+
+
+def killed(
+    number: int,
+    rows: list[dict[str, Any]],
+    mapped: list[str],
+    journal: JournalDatabase,
+    strict: StrictServer,
+    folder: Path,
+) -> None:
+    """A night whose process gets a SIGKILL after some requests, if it has so many."""
+    goal = strict.received + 4
+    process = Process(folder, f"night {number}", rows=rows, properties={name: name for name in mapped})
+    until(lambda: strict.received >= goal or process.has_ended(), within_s=60)
+    if process.has_ended():
+        process.end()
+        return
+    process.kill()
+    until(lambda: not strict.in_flight)
+    journal.query("update connectif_journal_claims set lease_until = 0")
 
 
 def row(**values: Any) -> dict[str, Any]:
