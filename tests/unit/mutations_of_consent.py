@@ -113,3 +113,36 @@ CONSENT.value(
     "lambda property_ids, row_digest: [b''] * len(property_ids)",
     _DIFFERENCES + "test_a_withdrawal_that_was_refused_alone_is_held_with_its_row",
 )
+
+
+_DELIVERY = "test_delivery_of_consents.py::"
+CONSENT.value(
+    "a withdrawal waits for its rejected row",
+    "contacts.resource:ContactResource.urgent_part",
+    "lambda self, change: None",
+    _DELIVERY + "test_a_withdrawal_of_a_rejected_change_goes_alone_and_the_change_stays_rejected",
+)
+CONSENT.value(
+    "what is sent alone stands for the whole change",
+    "delivery.sending_queue:Job.whole",
+    "property(lambda self: self.patch)",
+    _DELIVERY + "test_what_ends_the_run_while_a_withdrawal_goes_alone_leaves_the_whole_change",
+)
+CONSENT.value(
+    "nobody knows how old a plan is",
+    "delivery.delivery:Delivery.begin",
+    "lambda self, planned_at: None",
+    _DELIVERY + "test_a_raise_of_an_old_plan_is_looked_up",
+)
+CONSENT.value(
+    "a withdrawal of an invalid row is not sent",
+    "contacts.mapping:ContactMapping.urgent_part",
+    "lambda self, number, row: None",
+    "test_prepare.py::test_a_withdrawal_of_a_row_that_is_not_sent_is_planned_beside_it",
+)
+CONSENT.value(
+    "what is urgent waits with the others",
+    "delivery.sending_queue:SendingQueue._let_others_go",
+    "lambda self, job: setattr(self, '_waited_for', 0)",
+    "test_order_of_sending.py::test_the_others_wait_until_what_is_urgent_is_settled",
+)

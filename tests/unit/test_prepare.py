@@ -76,7 +76,8 @@ def plan(
             preparer.prepare(batch)
         preparer.finish()
         planned = Planned(changes, report)
-    assert report.tally.read == sum(map(len, batches)) == report.tally.accounted + len(planned.patches)
+    rows = sum(patch.counted_as is None for patch in planned.patches)
+    assert report.tally.read == sum(map(len, batches)) == report.tally.accounted + rows
     return planned
 
 
@@ -397,4 +398,48 @@ def test_a_change_that_is_in_doubt_is_held_in_its_own_run_too(open_journal: Open
     journal.lines.begin_doubts({ANA: patch.digests.row}, "in doubt: it may have arrived")
     planned = plan(journal, [of(ANA, _name="Ana")])
     assert (planned.sent, planned.counts) == ({}, {"held": 1})
+    journal.close()
+
+
+NEWS = "_newsletterSubscriptionStatus"
+OUT = {NEWS: "unsubscribed"}
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_a_withdrawal_of_a_row_that_is_not_sent_is_planned_beside_it(
+    has_journal: bool, open_journal: OpenJournal
+) -> None:
+    journal = open_journal() if has_journal else None
+    bad = {"_points": "many"}
+    planned = plan(journal, [of(ANA, **OUT, **bad), of(BEA, **bad, **{NEWS: "subscribed"}), of(NOBODY, **OUT)])
+    assert planned.sent == {ANA: OUT}
+    assert planned.ranks == {"BESIDE": 1}
+    assert [patch.counted_as for patch in planned.patches] == ["invalid"]
+    assert planned.counts == {"invalid": 3}
+    if journal is not None:
+        journal.close()
+
+
+def test_a_withdrawal_of_a_held_row_is_planned_until_it_is_delivered(rejected: Night) -> None:
+    """Journals of before have rows that were rejected with their withdrawals."""
+    row = of(ANA, _name="X", **OUT)
+    journal = rejected(row)
+    planned = plan(journal, [row])
+    assert (planned.sent, planned.counts) == ({ANA: OUT}, {"held": 1})
+    (patch,) = planned.patches
+    assert patch.digests is not None
+    journal.lines.acknowledge_part(ANA, patch.digests._replace(before=patch.digests.properties))
+    assert plan(journal, [row]).sent == {}
+    journal.close()
+
+
+def test_a_withdrawal_and_another_row_of_the_contact_are_one_change_of_that_row(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    rows = [of(ANA, _points="many", **OUT), of(ANA, _name="Ana", **{NEWS: "subscribed"})]
+    for order in (rows, rows[::-1]):
+        planned = plan(journal, order)
+        assert planned.sent == {ANA: {"_name": "Ana", **OUT}}
+        assert planned.ranks == {"URGENT": 1}
+        assert planned.counts == {"invalid": 1}
+        assert [patch.counted_as for patch in planned.patches] == [None]
     journal.close()
