@@ -36,8 +36,9 @@ _BYTES_AHEAD = 2 * BATCH_BYTES  # of rows that are taken in; beyond that one row
 class Delivery:
     """Sends changes; use as a context manager.
 
-    Changes of one key, by :meth:`Resource.same_key`, keep their order and are never in flight together. Where sending
-    twice is not harmless, each change waits for :meth:`write_doubts` just before it is sent, its permit in hand.
+    Changes of one key, by :meth:`Resource.same_key`, keep their order and are never in flight together. Each change of
+    which a journal has a line waits for :meth:`write_doubts` just before it is sent, its permit in hand; where sending
+    twice is not harmless, every change does.
 
     :param resource: sends one change and raises the client's errors.
     :param client: paces the requests by its quota.
@@ -298,14 +299,15 @@ class Delivery:
         except QuotaClosed:
             with self._progress:
                 del self._in_flight[id(job)]
-                self._gate.put_off(job)
+                if not self._resource.is_idempotent:
+                    self._gate.put_off(job)
                 self._queue.put_back(job)
                 self._progress.notify()
             return
         with self._progress:
             del self._in_flight[id(job)]
             stop = self._responses.take(job, came)
-            if not job.is_settled:
+            if not (job.is_settled or self._resource.is_idempotent):
                 self._gate.put_off(job)
             if stop is not None:
                 self._end(stop)
@@ -317,13 +319,20 @@ class Delivery:
 
         :raises QuotaClosed: told to stop; nothing was sent.
         """
-        if not self._resource.is_idempotent:
-            self._gate.wait(job, POLL_S)
         job.patch = self._resource.next_request(job.patch, self._clock.now() - self._planned_at)
+        if self._is_to_be_written_down(job):
+            self._gate.wait(job, POLL_S)
         try:
             return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
         except (ConnectifHttpError, NoAnswerError) as failure:
             return failure
+
+    def _is_to_be_written_down(self, job: Job) -> bool:
+        """Whether it must be known, whatever happens, that a request is on its way."""
+        if not self._resource.is_idempotent:
+            return True
+        patch = job.patch
+        return not (job.is_written_down or patch.looks_up or patch.is_new or patch.digests is None)
 
     def _end(self, stop: Stop) -> None:
         self._stop = self._stop or stop

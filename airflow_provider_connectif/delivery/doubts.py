@@ -1,4 +1,4 @@
-"""Changes whose sending twice is not harmless: each waits until it is written down that it goes."""
+"""Changes that must not go before it is written down that they do: what is on its way is in doubt, and nothing else."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Job:
     :param place: in the order in which patches were taken in.
     :param weight: about how many bytes its row takes.
     :param is_settled: its outcome is known.
-    :param is_written_down: that it is about to be sent, where sending twice is not harmless.
+    :param is_written_down: that it is about to be sent.
     :param shown: what the responses to earlier requests for it show.
     :param is_follow_up: a part of it was accepted, and this is the rest.
     :param is_created: the response to a request for it was a 201.
@@ -82,6 +82,8 @@ class Job:
 
         :param patch: what is to be sent next.
         """
+        # What follows on a part was written down with it, but for what a deleted contact gets once more.
+        self.is_written_down &= patch.properties.keys() <= self.patch.properties.keys() | self.patch.later.keys()
         self.patch = patch
         self.tries, self.on_fresh_connection, self.asked_by = 0, False, None
 

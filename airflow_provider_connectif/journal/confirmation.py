@@ -45,18 +45,20 @@ class Confirmation:
         """Keys of which no property was in doubt before the patch that is on its way."""
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
-        """Mark what the journal says of these keys as not known until their responses are here.
-
-        Where sending twice is not harmless, :meth:`begin` does that, when each of them is about to go.
-        """
+        """Look up what the journal says of these keys, before :meth:`begin` marks it as not known."""
         known = {self._same_key(patch.key): patch for patch in patches if patch.digests and not patch.is_new}
         self._refused_before |= self._lines.refused_before({key: _refusable(known[key]) for key in known})
         self._restorable |= self._lines.holding({key: _before(patch) for key, patch in known.items()})
-        if not self._writes_doubts:
-            self._lines.doubt({key: remaining(patch) for key, patch in known.items()})
 
     def begin(self, patches: Sequence[Patch]) -> None:
-        """Changes are about to be sent whose sending twice is not harmless: what is written now outlives a kill."""
+        """Changes are about to be sent: what is written now outlives a kill.
+
+        What the journal says of their properties is not known until their responses are here. Where sending twice is
+        not harmless, the whole change is in doubt.
+        """
+        if not self._writes_doubts:
+            self._lines.doubt({self._same_key(patch.key): remaining(patch) for patch in patches if patch.digests})
+            return
         doubts = {self._same_key(patch.key): _refusable(patch) for patch in patches if patch.digests}
         self._lines.begin_doubts(doubts, _KILLED)
         self._doubted |= doubts

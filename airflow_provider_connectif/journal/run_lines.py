@@ -145,7 +145,8 @@ class RunLines:
         """
         if remaining and not self._read_only:
             doubts = [{**self._names(key), "properties": column} for key, column in remaining.items()]
-            self.commit()
+            if self._gathered.has_any(remaining):
+                self.commit()
             self.database.write(lambda connection: self._gathered.write_properties(connection, doubts, is_doubt=True))
 
     def restore_properties(self, key: str, column: bytes | None) -> None:

@@ -82,7 +82,7 @@ def test_until_the_response_is_here_a_contact_is_in_doubt(open_journal: OpenJour
     confirmation(first).settle(settled("a", Outcome.UPDATED), [], 200)
     first.close(Verdict.SUCCESS)
     second = open_journal("tuesday")
-    confirmation(second).before_sending([patch("a", row="changed")])
+    confirmation(second).begin([patch("a", row="changed")])
     assert set(second.lines.differing({"a": "row"})) == {"a"}  # the row as it was is no longer taken for unchanged
     second.close()
 
@@ -248,7 +248,7 @@ def test_while_a_consent_waits_for_a_response_its_value_is_in_doubt(open_journal
     confirm.settle(Settled(change, Outcome.CREATED, None, 1), [], 201)
     lowered = planned({"_name": "Ana", NEWS: "none"}, journal)
     assert lowered.later == {NEWS: "none"}
-    confirm.before_sending([lowered])
+    confirm.begin([lowered])
     # Neither what it was nor what it is to be: both are sent again, or looked up.
     assert planned({"_name": "Ana", NEWS: "subscribed"}, journal).later == {NEWS: "subscribed"}
     assert planned({"_name": "Ana", NEWS: "none"}, journal).later == {NEWS: "none"}
