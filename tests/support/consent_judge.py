@@ -105,20 +105,24 @@ class ConsentJudge:
     def _look_at_the_order(
         self, entries: Sequence[Entry], of_keys: Mapping[str, Sequence[Entry]], owed: Mapping[str, set[str]]
     ) -> None:
-        others, met = 0, set[str]()
+        others, first_other, met = 0, "", set[str]()
         for entry in entries:
             key = entry.get("key", "")
             if entry["method"] != "PATCH" or key in met:
                 continue
             if key not in owed:
-                others += not any(is_lowest(name, (entry["body"] or {}).get(name)) for name in RANKS)
+                if any(is_lowest(name, (entry["body"] or {}).get(name)) for name in RANKS):
+                    met.add(key)  # what follows at once is no other body
+                    continue
+                others += 1
+                first_other = first_other or f"{key} {entry['body']} -> {entry['status']}"
                 continue
             met.add(key)
             for name in owed[key] - (entry["body"] or {}).keys():
                 self.report("lowered late", key, name, "not in the first PATCH of the contact")
             is_smooth = all(one["status"] in (200, 201, 403, 404, 422) for one in of_keys[key])
             if others > self._overtaking and is_smooth:
-                self.report("lowered late", key, "", f"after {others} bodies of other contacts")
+                self.report("lowered late", key, "", f"after {others} bodies of other contacts: {first_other}")
 
     def _look_at_a_quiet_one(self, key: str, row: Row, contact: Mapping[str, Any]) -> None:
         for name, value in row.consents.items():
@@ -259,7 +263,9 @@ class _Contact:
                     known.is_kept = True
             if is_over:
                 known.settle(value)
-            elif self.shown is not None and self.row.fate == "ok" and known.acknowledged != value:
+            elif self.shown is None or self.row.fate != "ok" or is_lowest(name, value):
+                continue  # only its own PATCH settles the lowest
+            elif known.acknowledged != value:
                 known.doubts[value] = True
 
     def _known(self, name: str) -> Known:
