@@ -163,8 +163,8 @@ class ContactResource(Resource):
         urgent = urgent_part(change.properties)
         if not urgent or len(urgent) == len(change.properties):
             return None
-        others = {name: value for name, value in change.whole.items() if name not in urgent}
-        return change._replace(properties=urgent, others=others, later={}, looks_up=False)
+        # The others were not accepted, so that a response is compared with what was accepted before.
+        return change._replace(properties=urgent, others={}, later={}, looks_up=False, was_delivered=False)
 
     def urgent_part_of_row(self, number: int, row: Row) -> Patch | None:
         """A withdrawn consent of a row that is invalid or held."""

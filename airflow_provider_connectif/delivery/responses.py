@@ -210,7 +210,7 @@ class Responses:
     ) -> Stop | None:
         self.settled.append(
             Settled(
-                job.patch if alone is not None else job.whole,
+                job.whole._replace(kept=job.patch.kept) if alone is None else job.patch,
                 outcome,
                 error,
                 job.tries,

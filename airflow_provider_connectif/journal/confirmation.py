@@ -121,7 +121,10 @@ class Confirmation:
 
     def _write(self, key: str, settled: Settled, patch: Patch, digests: Digests) -> None:
         """Write what Connectif holds of a contact now."""
-        if patch.counted_as is not None or settled.alone is not None:
+        if settled.outcome is Outcome.UNDELIVERED:
+            if patch.kept:
+                self._lines.restore_properties(key, with_kept(remaining(patch), patch))
+        elif patch.counted_as is not None or settled.alone is not None:
             self._write_part(key, settled, settled.alone or patch, digests)
         elif settled.outcome in _ACCEPTED:
             after = digests.properties
@@ -133,8 +136,6 @@ class Confirmation:
                 self._lines.confirm(key, digests)
             else:
                 self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value)
-        elif settled.outcome is Outcome.UNDELIVERED and patch.kept:
-            self._lines.restore_properties(key, with_kept(remaining(patch), patch))
         elif settled.is_follow_up:
             pass  # what was accepted of it is written, and nothing else is known
         elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:

@@ -72,10 +72,8 @@ class Nights:
         self.strict = strict
         self.journal = journal
         self.path = path
-        # The last lowered consents wait for their look-ups while other requests begin.
-        overtaking = 0 if size.max_in_flight == 1 else 4 * size.max_in_flight
         # What somebody filled may be kept, so that not even a quiet person must hold what the source says.
-        self.judge = ConsentJudge([] if size.fills else people.quiet, overtaking)
+        self.judge = ConsentJudge([] if size.fills else people.quiet)
         strict.update(created_with=FILLED if size.fills else {})
         self.arguments: dict[str, Any] = {"max_in_flight": size.max_in_flight, "failure_budget": 1.0}
         self.ends: Counter[str] = Counter()

@@ -305,3 +305,16 @@ def test_a_withdrawal_beside_an_invalid_row_leaves_the_row_invalid(open_journal:
     assert standing(journal) == Standing(0)
     assert planned({"_name": "Ana"}, journal).properties == {}
     journal.close()
+
+
+@pytest.mark.parametrize("counted_as", [None, "invalid"])
+def test_a_mark_survives_a_response_that_is_lost(counted_as: str | None, open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal)
+    confirm.settle(Settled(planned({NEWS: "subscribed"}, journal), Outcome.CREATED, None, 1), [], 201)
+    change = planned({NEWS: "unsubscribed"}, journal, counted_as=counted_as)._replace(kept=frozenset({NEWS}))
+    confirm.begin([change])
+    confirm.settle(Settled(change, Outcome.UNDELIVERED, NoAnswerError("no answer"), 1), ["no answer"], None)
+    assert standing(journal) == Standing(2, is_kept=True)
+    assert planned({NEWS: "unsubscribed"}, journal).properties == {NEWS: "unsubscribed"}
+    journal.close()

@@ -9,6 +9,8 @@ import pytest
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.fields import FieldTable
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.contacts.steps import OLD_PLAN_S, ContactSteps
 from airflow_provider_connectif.records.changes import Patch, Standing
 from airflow_provider_connectif.records.resource import Step
@@ -266,3 +268,14 @@ def test_a_consent_that_the_mapping_has_lost_is_marked_too() -> None:
     by = steps()
     patch = by.arrange(change({"_name": "Ana"}, **known(HIGHEST)), {"_name"})
     assert step(by, patch, Answer(200, contact(_name="Ana", **OUT))).patch.kept == {NEWS}
+
+
+def test_the_response_to_a_withdrawal_alone_is_compared_with_what_was_accepted() -> None:
+    contacts = ContactResource(ContactMapping())
+    sms = "_smsSubscriptionStatus"
+    patch = change(OUT, later={sms: "none"}, **{**known(HIGHEST), "standings": {NEWS: HIGHEST, sms: HIGHEST}})
+    alone = contacts.urgent_part(patch._replace(properties={"_name": "Ana", **OUT}))
+    assert alone is not None
+    after = contacts.step(alone, Answer(200, contact(**OUT, **{sms: "none"})))
+    assert after is not None
+    assert (after.goes_on, after.patch.kept) == (False, {sms})
