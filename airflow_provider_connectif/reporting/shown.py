@@ -51,7 +51,8 @@ class ShownCounts:
             )
         self.recreated += settled.is_recreated
         if settled.outcome is not Outcome.UNDELIVERED:
-            self.consent_kept += len(settled.patch.kept)
+            of_alone = frozenset() if settled.alone is None else settled.alone.kept
+            self.consent_kept += len(settled.patch.kept | of_alone)
         self.lowered_alone += _is_lowered_alone(settled)
         if settled.shown is not None and settled.shown.unreadable is not None:
             self._warn_of_unreadable(settled.shown.unreadable)
