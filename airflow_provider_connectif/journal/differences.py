@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from airflow_provider_connectif.journal.digests import patch_digest
-from airflow_provider_connectif.journal.properties import Known, PropertyDigester, entries_of, updated
+from airflow_provider_connectif.journal.properties import Known, PropertyDigester, compared, updated
 from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch
 from airflow_provider_connectif.records.resource import Resource
 
@@ -58,10 +58,11 @@ class Differences:
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
         if known.column is not None:
-            accepted = frozenset(entries_of(known.column))
-            pairs = zip(whole, entries, strict=True)
-            differing = [property_id for property_id, entry in pairs if entry not in accepted]
+            places, column = compared(known.column, entries)
+            ids = list(whole)
+            differing = [ids[place] for place in places]
         else:
+            column = updated(b"", entries)
             differing = [] if self._is_sent_before(whole, contact, known.whole) else list(whole)
         is_known = known.column is not None or known.whole is not None
         is_held = is_known and not differing and not self._sends_all
@@ -69,7 +70,7 @@ class Differences:
             row_digest,
             hashlib.blake2b(b"".join(sorted(entries)), digest_size=_SIZE).hexdigest(),
             self._mapping_digest,
-            updated(known.column or b"", entries),
+            column,
             known.column,
         )
         others: dict[str, JsonValue] = {}
@@ -77,7 +78,7 @@ class Differences:
         if known.column is not None and differing and self._takes_parts and not self._sends_all:
             properties = {property_id: whole[property_id] for property_id in differing}
             others = {property_id: value for property_id, value in whole.items() if property_id not in properties}
-        patch = patch._replace(properties=properties, others=others, digests=digests)
+        patch = Patch(patch.number, patch.key, properties, patch.row, digests, patch.place, patch.is_new, others)
         is_refused = bool(refused and not row_digest) and refused in (digests.patch, self._of_before(whole, contact))
         return Difference(patch, is_held, is_refused)
 

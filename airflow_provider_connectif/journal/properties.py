@@ -7,7 +7,7 @@ eight of its value. A property without an entry is not known, so it is sent with
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 _NAME_BYTES = 4  # two of 150 properties share a name with a probability of 3e-6; both are then sent with each change
@@ -25,6 +25,27 @@ def updated(column: bytes, entries: Sequence[bytes]) -> bytes:
     names = {entry[:_NAME_BYTES] for entry in entries}
     others = [entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names]
     return b"".join([*others, *entries])
+
+
+def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]:
+    """Compare the entries of a patch with a column.
+
+    :return: the places of the entries that the column does not have, and the column as :func:`updated` makes it.
+    """
+    joined = b"".join(entries)
+    start = len(column) - len(joined)
+    if start >= 0:  # a column that was written for the same properties ends with their entries, in the same order
+        differing = []
+        for place, entry in enumerate(entries):
+            there = column[start + place * _ENTRY_BYTES : start + (place + 1) * _ENTRY_BYTES]
+            if there != entry:
+                if there[:_NAME_BYTES] != entry[:_NAME_BYTES]:
+                    break
+                differing.append(place)
+        else:
+            return differing, column[:start] + joined
+    accepted = frozenset(entries_of(column))
+    return [place for place, entry in enumerate(entries) if entry not in accepted], updated(column, entries)
 
 
 def without(column: bytes, property_ids: Iterable[str]) -> bytes:
@@ -58,7 +79,7 @@ class PropertyDigester:
 
     def __init__(self, salt: str) -> None:
         self._salt = hashlib.blake2b(salt.encode(), digest_size=32).digest()
-        self._seeds: dict[str, tuple[bytes, Any]] = {}
+        self._seeds: dict[str, tuple[bytes, Callable[[], Any]]] = {}
 
     def entries(self, contact: str, properties: Mapping[str, Any]) -> list[bytes]:
         """The entries of a contact's properties, in their order.
@@ -66,18 +87,18 @@ class PropertyDigester:
         :param contact: whose they are, in one form for all spellings of the key.
         :param properties: JSON-ready values by property id.
         """
-        prefix, seeds, entries = f"{contact}\n", self._seeds, []
+        prefix, seeds, entries = f"{contact}\n".encode("utf-8", "surrogatepass"), self._seeds, []
         for property_id, value in properties.items():
-            name, seed = seeds.get(property_id) or self._seed(property_id)
-            digest = seed.copy()
-            digest.update(f"{prefix}{value!r}".encode("utf-8", "surrogatepass"))
+            name, seeded = seeds.get(property_id) or self._seed(property_id)
+            digest = seeded()
+            digest.update(prefix + repr(value).encode())  # a repr has no lone surrogate
             entries.append(name + digest.digest())
         return entries
 
-    def _seed(self, property_id: str) -> tuple[bytes, Any]:
+    def _seed(self, property_id: str) -> tuple[bytes, Callable[[], Any]]:
         seed = hashlib.blake2b(key=self._salt, digest_size=_VALUE_BYTES)
         seed.update(f"{property_id}\n".encode("utf-8", "surrogatepass"))
-        self._seeds[property_id] = _name(property_id), seed
+        self._seeds[property_id] = _name(property_id), seed.copy
         return self._seeds[property_id]
 
 
