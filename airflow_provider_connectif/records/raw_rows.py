@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 from airflow_provider_connectif.records.rows import Batch, Row
 
@@ -26,6 +27,29 @@ class RawValues(Protocol):
         """The values of one column."""
 
 
+class RowForm(NamedTuple):
+    """What makes rows of the texts of one result: the names of the columns, and their conversion."""
+
+    columns: Sequence[str]
+    converted: RawValues
+
+    def row(self, whole: bytes) -> dict[str, Any]:
+        """The row of the texts that :func:`joined` has made one."""
+        return dict(zip(self.columns, self.converted.row(parted(whole, len(self.columns))), strict=True))
+
+
+class RawRow(dict[str, Any]):
+    """A row with the texts that it was made of: whoever keeps it can keep these, which is cheaper.
+
+    ``texts``: one a column. ``form``: makes the row of them.
+    """
+
+    __slots__ = ("form", "texts")
+
+    form: RowForm
+    texts: Texts
+
+
 class RawBatch(Batch):
     """Rows of one result as texts. A row becomes a mapping of values each time that it is asked for.
 
@@ -34,12 +58,13 @@ class RawBatch(Batch):
     :param converted: makes values of them.
     """
 
-    __slots__ = ("converted", "texts")
+    __slots__ = ("_form", "converted", "texts")
 
     def __init__(self, columns: Sequence[str], texts: Sequence[Texts], converted: RawValues) -> None:
         super().__init__(columns)
         self.texts = texts
         self.converted = converted
+        self._form = RowForm(self.columns, converted)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -53,8 +78,38 @@ class RawBatch(Batch):
     def __getitem__(self, index: int | slice) -> Row | RawBatch:
         if isinstance(index, slice):
             return RawBatch(self.columns, self.texts[index], self.converted)
-        return dict(zip(self.columns, self.converted.row(self.texts[index]), strict=True))
+        texts = self.texts[index]
+        row = RawRow(zip(self.columns, self.converted.row(texts), strict=True))
+        row.form, row.texts = self._form, texts
+        return row
 
     def values_at(self, position: int) -> list[Any]:
         """The values of one column."""
         return self.converted.column(self.texts, position)
+
+
+def joined(texts: Texts) -> bytes:
+    """Texts in one, which is another one for all others; behind two separators follow the places of NULLs, if any.
+
+    No text has a NUL byte, so that the separators say how many texts there are.
+    """
+    if all(texts):
+        return b"\0".join(texts)  # type: ignore[arg-type]  # none of them is None
+    whole = b"\0".join([text or b"" for text in texts])
+    nulls = [place for place, text in enumerate(texts) if text is None]
+    return whole + f"\0\0{nulls}".encode() if nulls else whole
+
+
+def parted(whole: bytes, columns: int) -> Texts:
+    """The texts that :func:`joined` has made one.
+
+    :param columns: how many there are.
+    """
+    texts: list[bytes | None] = [*whole.split(b"\0")]
+    if len(texts) == columns:
+        return texts
+    places: list[int] = json.loads(texts[-1] or b"")
+    del texts[columns:]
+    for place in places:
+        texts[place] = None
+    return texts

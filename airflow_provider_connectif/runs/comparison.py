@@ -119,6 +119,8 @@ class Comparison:
         known = (line.row_digest, line.refused_digest, line.invalid_digest)
         if digest in known or not any(known):
             return digest
+        if line.refused_digest is None and line.invalid_digest is None and line.properties is not None:
+            return digest  # whether an accepted row is the same is for its properties to say, which is no dearer
         of_values = self._row_digest(row)
         if of_values not in known:
             return digest
