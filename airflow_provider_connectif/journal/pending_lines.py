@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from airflow_provider_connectif.records.changes import Digests, Patch
-from airflow_provider_connectif.records.raw_rows import RawRow, RowForm, joined
+from airflow_provider_connectif.records.raw_rows import RawRow, RowForm, joined, parted
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.rejects import jsonable
@@ -101,7 +101,7 @@ class ChangeLines:
         contact, rank, number, flags, before, after, of_change, sent, form, texts, payload = line
         digests = whole = refused = None
         if payload is None:
-            row: Row = self._forms[form].row(texts)
+            row: Row = RawRow(self._forms[form], parted(texts, len(self._forms[form].columns)))
             made = self._resource.prepare(number, row)
             key, every = made.key, made.properties
             properties: Mapping[str, Any] = {name: every[name] for name in sent.split("\n")} if sent else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, overload
 
 from airflow_provider_connectif.records.rows import Batch, Row
@@ -26,6 +26,9 @@ class RawValues(Protocol):
     def column(self, rows: Iterable[Texts], position: int) -> list[Any]:
         """The values of one column."""
 
+    def loader(self, position: int) -> Callable[[bytes], Any]:
+        """Makes a value of a text of one column; an :class:`UnreadableValue` where that cannot be."""
+
 
 class RowForm(NamedTuple):
     """What makes rows of the texts of one result: the names of the columns, and their conversion."""
@@ -33,21 +36,52 @@ class RowForm(NamedTuple):
     columns: Sequence[str]
     converted: RawValues
 
-    def row(self, whole: bytes) -> dict[str, Any]:
-        """The row of the texts that :func:`joined` has made one."""
-        return dict(zip(self.columns, self.converted.row(parted(whole, len(self.columns))), strict=True))
+    def place_of(self, column: str) -> int:
+        """Where a column's text stands in a row.
+
+        :raises KeyError: there is no such column.
+        """
+        if column not in self.columns:
+            raise KeyError(column)
+        return len(self.columns) - 1 - self.columns[::-1].index(column)
 
 
-class RawRow(dict[str, Any]):
-    """A row with the texts that it was made of: whoever keeps it can keep these, which is cheaper.
+class RawRow(Mapping[str, Any]):
+    """A row as texts, which become values when somebody asks for one.
 
-    ``texts``: one a column. ``form``: makes the row of them.
+    :param form: makes values of the texts.
+    :param texts: one a column.
     """
 
-    __slots__ = ("form", "texts")
+    __slots__ = ("_values", "form", "texts")
 
-    form: RowForm
-    texts: Texts
+    def __init__(self, form: RowForm, texts: Texts) -> None:
+        self.form = form
+        self.texts = texts
+        self._values: dict[str, Any] | None = None
+
+    def __getitem__(self, column: str) -> Any:
+        return self._all()[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def value_of(self, column: str) -> Any:
+        """One value, and no other.
+
+        :raises KeyError: there is no such column.
+        """
+        place = self.form.place_of(column)
+        text = self.texts[place]
+        return None if text is None else self.form.converted.loader(place)(text)
+
+    def _all(self) -> dict[str, Any]:
+        if self._values is None:
+            self._values = dict(zip(self.form.columns, self.form.converted.row(self.texts), strict=True))
+        return self._values
 
 
 class RawBatch(Batch):
@@ -78,10 +112,7 @@ class RawBatch(Batch):
     def __getitem__(self, index: int | slice) -> Row | RawBatch:
         if isinstance(index, slice):
             return RawBatch(self.columns, self.texts[index], self.converted)
-        texts = self.texts[index]
-        row = RawRow(zip(self.columns, self.converted.row(texts), strict=True))
-        row.form, row.texts = self._form, texts
-        return row
+        return RawRow(self._form, self.texts[index])
 
     def values_at(self, position: int) -> list[Any]:
         """The values of one column."""

@@ -76,11 +76,11 @@ class Preparer:
 
     def _change(self, number: int, row: Row, seen: Seen, comparison: Comparison) -> PendingChange | None:
         outcome = comparison.outcome(seen)
-        if outcome in (Outcome.REJECTED, Outcome.HELD):
-            self._refuse_again(number, row, outcome, seen)
-            return None
         if outcome is not None:
-            self._tally.count(outcome, number)
+            if outcome in (Outcome.REJECTED, Outcome.HELD):
+                self._refuse_again(number, row, outcome, seen)
+            else:
+                self._tally.count(outcome, number)
             return None
         try:
             patch = self._resource.prepare(number, row)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,9 @@ class Decoded:
 
     def column(self, rows: Iterable[Texts], position: int) -> list[Any]:
         return [self.row(row)[position] for row in rows]
+
+    def loader(self, position: int) -> Callable[[bytes], Any]:
+        return bytes.decode
 
 
 class OfAnAuthor(Decoded):
