@@ -269,8 +269,7 @@ pragma temp_store = memory;
 pragma cache_size = -{_CACHE_KIB};
 create table changes (
     id integer primary key, contact blob not null, rank integer not null, number integer not null,
-    flags integer not null, before blob, after blob, digests text, sent text, form integer, texts blob, payload blob,
-    taken integer not null default 0
+    flags integer not null, payload blob not null, taken integer not null default 0
 );
 create table places (contact blob primary key, id integer not null) without rowid;
 """

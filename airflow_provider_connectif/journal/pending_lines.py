@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.raw_rows import RawRow, RowForm, joined, parted
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.rejects import jsonable
 
 _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each
 
-MERGED, HELD, REFUSED_AGAIN, _NEW = 1, 2, 4, 8
+MERGED, HELD, REFUSED_AGAIN, _NEW, _OF_TEXTS = 1, 2, 4, 8, 16
 """Bits of the column ``flags``."""
-COLUMNS = ("contact", "rank", "number", "flags", "before", "after", "digests", "sent", "form", "texts", "payload")
-"""Of a line; ``payload`` or, of a change that is made again, ``digests``, ``sent``, ``form`` and ``texts`` are NULL."""
+COLUMNS = ("contact", "rank", "number", "flags", "payload")
+"""Of a line: few, since each costs time."""
 
 
 class Rank(IntEnum):
@@ -57,7 +56,7 @@ class ChangeLines:
     """Packs changes as lines, and makes changes of them again.
 
     A change of one row that came as texts of its database is kept as these texts, with the ids of the properties that
-    are to be sent: to prepare the row once more costs no more than to read JSON, and nothing has to be written as JSON
+    are to be sent. To prepare the row once more costs no more than to read JSON, and nothing has to be written as JSON
     while the source is read. Other changes are kept as JSON, with their rows.
 
     :param resource: prepares rows: the same row gives the same change.
@@ -72,63 +71,80 @@ class ChangeLines:
 
     def packed(self, change: PendingChange) -> tuple[Any, ...]:
         """A change as a line of :data:`COLUMNS`."""
-        patch, digests = change.patch, change.patch.digests
+        patch = change.patch
         flags = change.is_merged | change.is_held << 1 | change.is_refused << 2 | patch.is_new << 3
-        before, after = (None, None) if digests is None else (digests.before, digests.properties)
-        line = (change.contact.encode("utf-8", "surrogatepass"), int(change.rank), patch.number, flags, before, after)
-        row = patch.row
-        if isinstance(row, RawRow) and not change.is_merged and self._is_told_by_columns(change):
-            form, sent = self._number_of(row.form), "\n".join(patch.properties)
-            if form is not None and sent.count("\n") == len(patch.properties) - 1:
-                of_change = None if digests is None else f"{digests.row} {digests.patch}"
-                return (*line, of_change, sent, form, joined(row.texts), None)
-        payload = _encoded(
-            [
-                patch.key,
-                None if change.contact == patch.key else change.contact,
-                patch.properties,
-                patch.others or None,
-                jsonable(row),
-                None if digests is None else digests[:3],
-                change.known_whole,
-                change.refused_digest,
-            ]
-        )
-        return (*line, None, None, None, None, payload.encode("utf-8", "surrogatepass"))
+        payload = self._of_texts(change) if isinstance(patch.row, RawRow) and not change.is_merged else None
+        if payload is None:
+            payload = _of_values(change)
+        else:
+            flags |= _OF_TEXTS
+        return change.contact.encode("utf-8", "surrogatepass"), int(change.rank), patch.number, flags, payload
 
     def unpacked(self, line: Sequence[Any]) -> PendingChange:
         """The change of a line."""
-        contact, rank, number, flags, before, after, of_change, sent, form, texts, payload = line
-        digests = whole = refused = None
-        if payload is None:
-            row: Row = RawRow(self._forms[form], parted(texts, len(self._forms[form].columns)))
-            made = self._resource.prepare(number, row)
-            key, every = made.key, made.properties
-            properties: Mapping[str, Any] = {name: every[name] for name in sent.split("\n")} if sent else {}
-            others = {name: value for name, value in every.items() if name not in properties}
-            if of_change is not None and self._mapping is not None:
-                row_digest, patch_digest = of_change.split(" ")
-                digests = Digests(row_digest, patch_digest, self._mapping, after, before)
+        contact, rank, number, flags, payload = line
+        whole = refused = None
+        if flags & _OF_TEXTS:
+            patch = self._patch_of_texts(number, payload)
         else:
-            key, _, properties, others, row, kept, whole, refused = json.loads(payload)
+            key, properties, others, row, kept, before, after, whole, refused = json.loads(payload)
+            digests = None
             if kept is not None:
                 row_digest, patch_digest, mapping_digest = kept
-                digests = Digests(row_digest, patch_digest, mapping_digest, after, before)
-        patch = Patch(number, key, properties, row, digests, is_new=bool(flags & _NEW), others=others or {})
+                digests = Digests(row_digest, patch_digest, mapping_digest, _bytes(after), _bytes(before))
+            patch = Patch(number, key, properties, row, digests, others=others or {})
+        if flags & _NEW:
+            patch = patch._replace(is_new=True)
         states = (bool(flags & MERGED), bool(flags & HELD), bool(flags & REFUSED_AGAIN))
         return PendingChange(patch, contact.decode("utf-8", "surrogatepass"), Rank(rank), whole, refused, *states)
 
-    def _is_told_by_columns(self, change: PendingChange) -> bool:
-        """Whether the columns beside a row's texts say all of a change: but for merges, others are few."""
+    def _of_texts(self, change: PendingChange) -> bytes | None:
+        """A head in ASCII or UTF-8, a blank line, digests before and after, texts; ``None`` where that is not all."""
+        patch, digests = change.patch, change.patch.digests
+        row = patch.row
+        if not isinstance(row, RawRow) or not self._is_told_by_texts(change):
+            return None
+        form, sent = self._number_of(row.form), "\n".join(patch.properties)
+        if form is None or sent.count("\n") != len(patch.properties) - 1 or "\n\n" in f"\n{sent}\n":
+            return None
+        if digests is None:
+            head, before, after = f"{form}\n{sent}\n\n", b"", b""
+        else:
+            before, after = digests.before or b"", digests.properties or b""
+            sizes = f"{-1 if digests.before is None else len(before)} {len(after)}"
+            head = f"{form} {sizes} {digests.row} {digests.patch}\n{sent}\n\n"
+        return b"".join((head.encode("utf-8", "surrogatepass"), before, after, joined(row.texts)))
+
+    def _patch_of_texts(self, number: int, payload: bytes) -> Patch:
+        head, _, rest = payload.partition(b"\n\n")
+        first, *sent = head.decode("utf-8", "surrogatepass").split("\n")
+        form, *kept = first.split(" ")
+        digests = None
+        if kept and self._mapping is not None:
+            size, end = int(kept[0]), max(0, int(kept[0])) + int(kept[1])
+            before, after = (None if size < 0 else rest[:size]), rest[max(0, size) : end]
+            digests = Digests(kept[2], kept[3], self._mapping, after, before)
+            rest = rest[end:]
+        row = RawRow(self._forms[int(form)], parted(rest, len(self._forms[int(form)].columns)))
+        made = self._resource.prepare(number, row)
+        properties = {name: made.properties[name] for name in sent}
+        others = {name: value for name, value in made.properties.items() if name not in properties}
+        return Patch(number, made.key, properties, row, digests, others=others)
+
+    def _is_told_by_texts(self, change: PendingChange) -> bool:
+        """Whether texts and digests say all of a change: but for merges, others are few."""
         digests = change.patch.digests
         if change.refused_digest is not None:
             return False
         if digests is None:
             return change.known_whole is None
+        if digests.properties is None:
+            return False
         if self._mapping is None:
             self._mapping = digests.mapping
         # What is known of all properties together counts only where they are not known one by one.
-        return digests.mapping == self._mapping and (digests.before is not None or change.known_whole is None)
+        is_known = digests.before is not None or change.known_whole is None
+        return is_known and digests.mapping == self._mapping
 
     def _number_of(self, form: RowForm) -> int | None:
         """The number of the form of a row's texts, if the same texts always become the same values."""
@@ -142,5 +158,27 @@ class ChangeLines:
 
 
 def size_of(line: Sequence[Any]) -> int:
-    """About how many bytes the values of a line take: those of its row and its patch."""
-    return len(line[-1] or line[-2])
+    """How many bytes the row and the patch of a line take."""
+    return len(line[-1])
+
+
+def _of_values(change: PendingChange) -> bytes:
+    patch, digests = change.patch, change.patch.digests
+    before, after = (None, None) if digests is None else (digests.before, digests.properties)
+    return _encoded(
+        [
+            patch.key,
+            patch.properties,
+            patch.others or None,
+            jsonable(patch.row),
+            None if digests is None else digests[:3],
+            None if before is None else before.hex(),
+            None if after is None else after.hex(),
+            change.known_whole,
+            change.refused_digest,
+        ]
+    ).encode("utf-8", "surrogatepass")
+
+
+def _bytes(digits: str | None) -> bytes | None:
+    return None if digits is None else bytes.fromhex(digits)
