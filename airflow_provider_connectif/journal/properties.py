@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import ne
 from typing import Any, NamedTuple
 
 _NAME_BYTES = 4  # two of 150 properties share a name with a probability of 3e-6; both are then sent with each change
@@ -36,9 +35,14 @@ def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]
     joined = b"".join(entries)
     start = len(column) - len(joined)
     if start >= 0:  # a column that was written for the same properties ends with their entries, in the same order
-        there = [column[begin : begin + _ENTRY_BYTES] for begin in range(start, len(column), _ENTRY_BYTES)]
-        differing = [place for place, differs in enumerate(map(ne, there, entries)) if differs]
-        if all(there[place][:_NAME_BYTES] == entries[place][:_NAME_BYTES] for place in differing):
+        differing, begin = [], start
+        for place, entry in enumerate(entries):
+            if not column.startswith(entry, begin):
+                if not column.startswith(entry[:_NAME_BYTES], begin):
+                    break
+                differing.append(place)
+            begin += _ENTRY_BYTES
+        else:
             return differing, column[:start] + joined
     accepted = frozenset(entries_of(column))
     return [place for place, entry in enumerate(entries) if entry not in accepted], updated(column, entries)

@@ -13,7 +13,15 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import patch_digest
-from airflow_provider_connectif.journal.properties import Known, PropertyDigester, entries_of, only, without
+from airflow_provider_connectif.journal.properties import (
+    Known,
+    PropertyDigester,
+    compared,
+    entries_of,
+    only,
+    updated,
+    without,
+)
 from airflow_provider_connectif.records.changes import Patch
 from tests.support.things import ThingResource
 
@@ -152,3 +160,26 @@ def test_the_rest_of_a_deleted_contact_follows_without_its_consents() -> None:
 )
 def test_nothing_follows_otherwise(change: Patch, status: int) -> None:
     assert CONTACTS.follow_up(change, Answer(status)) is None
+
+
+ENTRIES = [bytes([name]) * 4 + bytes([value]) * 8 for name in range(1, 4) for value in (7, 8)]
+A7, A8, B7, B8, C7, C8 = ENTRIES
+
+
+@pytest.mark.parametrize(
+    ("column", "entries"),
+    [
+        ([A7, B7, C7], [A7, B7, C7]),
+        ([A7, B7, C7], [A8, B7, C8]),
+        ([C7, A7, B7], [A7, B8]),  # another property stands before them
+        ([A7, B7, C7], [A7, C8]),  # one stands between them
+        ([A7, B7, C7], [C7, B8, A7]),
+        ([A7], [A7, B7]),
+        ([], [A7]),
+        ([A7, B7], []),
+    ],
+)
+def test_entries_are_compared_as_if_each_were_looked_for(column: list[bytes], entries: list[bytes]) -> None:
+    differing, after = compared(b"".join(column), entries)
+    assert differing == [place for place, entry in enumerate(entries) if entry not in column]
+    assert after == updated(b"".join(column), entries)
