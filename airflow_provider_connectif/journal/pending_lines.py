@@ -20,6 +20,11 @@ COLUMNS = ("contact", "rank", "number", "flags", "payload")
 """Of a line: few, since each costs time."""
 
 
+_KNOWN = Patch._fields.index("others") + 1
+_NOTHING_ELSE = Patch(0, "", {}, {})[_KNOWN:]
+"""What a patch has in other fields than those that :class:`ChangeLines` makes of a row's texts."""
+
+
 class Rank(IntEnum):
     """The order in which changes are sent; the lowest first.
 
@@ -134,7 +139,7 @@ class ChangeLines:
     def _is_told_by_texts(self, change: PendingChange) -> bool:
         """Whether texts and digests say all of a change: but for merges, others are few."""
         digests = change.patch.digests
-        if change.refused_digest is not None:
+        if change.refused_digest is not None or change.patch[_KNOWN:] != _NOTHING_ELSE:
             return False
         if digests is None:
             return change.known_whole is None
