@@ -72,6 +72,7 @@ class PendingChanges:
         self._contacts = SeenTexts()
         self._is_indexed = False
         self._count = self._last_id = 0
+        self._ranks: set[int] = set()
         self._position = (-1, 0)
         self.merged = 0
         """Rows that became part of another row's change."""
@@ -118,6 +119,8 @@ class PendingChanges:
         self._last_id += len(lines)
         new = [(line_id, *line) for line_id, line in enumerate(lines.values(), last + 1)]
         self._guarded(lambda: self._write(new, again), size)
+        self._ranks.update(line[2] for line in new)
+        self._ranks.update(line[1] for line in again)
         self._contacts.add(lines)
         self._count += len(new)
 
@@ -151,8 +154,7 @@ class PendingChanges:
 
         A batch has at most 500 patches, and fewer of large ones.
         """
-        ranks = [rank for (rank,) in self._database.execute("select distinct rank from changes order by rank")]
-        for rank in ranks:
+        for rank in sorted(self._ranks):  # a query for them would sort a line for each change, in memory
             self._position = (rank, 0)
             while batch := self._batch(*self._position):
                 self._position = (rank, batch[-1][0])
