@@ -36,7 +36,8 @@ def withdraws(properties: Mapping[str, Any]) -> bool:
 
     :param properties: JSON-ready values by property id.
     """
-    return bool(urgent_part(properties))
+    consents = [property_id for property_id in RANKS if property_id in properties]
+    return any(rank(property_id, properties[property_id]) == 0 for property_id in consents) if consents else False
 
 
 def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

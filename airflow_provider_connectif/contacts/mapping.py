@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.contacts.column_values import PropertiesOfTexts
 from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.changes import JsonValue, Patch
+from airflow_provider_connectif.records.raw_rows import RawRow
 from airflow_provider_connectif.records.rows import InvalidRow, Row
 from airflow_provider_connectif.records.values import UnreadableValue
 
@@ -79,6 +81,7 @@ class ContactMapping:
         self._key_coercer = _KEY_COERCERS[key]
         self._steps = None if self.properties is None else [self._step(p, c) for p, c in self.properties.items()]
         self._plans: dict[tuple[str, ...], list[_Step] | InvalidRow] = {}
+        self._of_texts = PropertiesOfTexts(self._steps_of, sends_empty_lists=nulls == "clear")
 
     def with_definitions(self, definitions: Iterable[Field]) -> ContactMapping:
         """The same mapping, checked against the account's fields."""
@@ -123,7 +126,13 @@ class ContactMapping:
         """
         if not isinstance(row, Mapping):
             raise InvalidRow([f"the row is no mapping of columns to values but {kind(row)}"])
-        steps = self._steps if self._steps is not None else self._plan(tuple(row))
+        if type(row) is RawRow and row.form.converted.types is not None:
+            try:
+                key = self._key_coercer(_readable(row.value_of(self.key_column)))
+                return Patch(number, str(key), self._of_texts.properties(row), row)
+            except (KeyError, Unfit):
+                raise InvalidRow(self._reasons(row, self._steps_of(row))) from None
+        steps = self._steps_of(row)
         properties: dict[str, JsonValue] = {}
         try:
             key = self._key_coercer(_readable(row[self.key_column]))
@@ -223,6 +232,9 @@ class ContactMapping:
         # A consent that the source does not know is no withdrawal.
         clears = self.nulls == "clear" and (field is None or field.can_be_cleared) and property_id not in RANKS
         return _Step(property_id, column, coercer(field, self.default_region), clears)
+
+    def _steps_of(self, columns: Iterable[str]) -> Sequence[_Step]:
+        return self._steps if self._steps is not None else self._plan(tuple(columns))
 
     def _plan(self, columns: tuple[str, ...]) -> list[_Step]:
         plan = self._plans.get(columns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +125,7 @@ class PostgresValues(RawValues):
         self._loaders = {oid: self._transformer.get_loader(oid, Format.TEXT) for oid in every}
         self._oids = oids
         self._kinds = [_kind_of(types.get(oid), oid) for oid in oids]
+        self._careful_loaders = [self._careful_loader(position) for position in range(len(oids))]
         self.types: Sequence[int] | None = None
         if all(_is_of_the_driver(loader) for oid in every if (loader := adapters.get_loader(oid, Format.TEXT))):
             self.types = oids
@@ -147,13 +148,23 @@ class PostgresValues(RawValues):
         except Exception:  # noqa: BLE001 - as above
             return [self._value(text, position) for text in texts]
 
+    def loader(self, position: int) -> Callable[[bytes], Any]:
+        """Makes a value of a text of one column."""
+        return self._careful_loaders[position]
+
+    def _careful_loader(self, position: int) -> Callable[[bytes], Any]:
+        load_text, kind = self._loaders[self._oids[position]].load, self._kinds[position]
+
+        def load(text: bytes) -> Any:
+            try:
+                return load_text(text)
+            except Exception:  # noqa: BLE001 - as above
+                return unreadable(text.decode("utf-8", "surrogateescape"), kind)
+
+        return load
+
     def _value(self, text: bytes | None, position: int) -> Any:
-        if text is None:
-            return None
-        try:
-            return self._loaders[self._oids[position]].load(text)
-        except Exception:  # noqa: BLE001 - as above
-            return unreadable(text.decode("utf-8", "surrogateescape"), self._kinds[position])
+        return None if text is None else self._careful_loaders[position](text)
 
 
 def _kind_of(info: Any, oid: int) -> str:

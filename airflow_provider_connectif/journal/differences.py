@@ -11,9 +11,10 @@ from airflow_provider_connectif.journal.properties import (
     Known,
     Mark,
     PropertyDigester,
+    are_more,
+    compared,
     entries_of,
     refused_marks,
-    updated,
     without_marks,
 )
 from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch, Standing
@@ -67,26 +68,28 @@ class Differences:
         """
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
-        column = known.column or b""
-        accepted = frozenset(entries_of(column))
         if known.column is not None:
-            differing = {name for name, entry in zip(whole, entries, strict=True) if entry not in accepted}
+            places, after = compared(known.column, entries)
+            ids = list(whole)
+            differing = {ids[place] for place in places}
         else:
+            after = b"".join(entries)
             differing = set() if self._is_sent_before(whole, contact, known.whole) else set(whole)
         is_known = known.column is not None or known.whole is not None
+        has_more = are_more(after, len(whole))
         ranked = [name for name in self._ranks if name in whole]
-        after = updated(column, entries)
         digests = Digests(
             row_digest,
             hashlib.blake2b(b"".join(sorted(entries)), digest_size=_SIZE).hexdigest(),
             self._mapping_digest,
-            without_marks(after, ranked, Mark.BEFORE, Mark.REFUSED) if ranked else after,
+            without_marks(after, ranked, Mark.BEFORE, Mark.REFUSED) if ranked and has_more else after,
             known.column,
         )
         patch = patch._replace(digests=digests)
-        if self._ranks and (ranked or column):
+        if self._ranks and (ranked or has_more):
             # Also those that the mapping has lost: a response may show that the person has lowered one meanwhile.
-            known_ids = dict.fromkeys([*ranked, *self._digester.are_known(column, self._ranks)])
+            column = known.column or b""
+            known_ids = dict.fromkeys([*ranked, *(self._digester.are_known(column, self._ranks) if has_more else ())])
             patch = patch._replace(standings=self._standings(whole, contact, known_ids, differing, column))
         wanted = differing if is_known else set(whole)
         if self._sends_all:

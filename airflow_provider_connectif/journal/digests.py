@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
-from airflow_provider_connectif.records.raw_rows import RawBatch
+from airflow_provider_connectif.records.raw_rows import RawBatch, joined
 from airflow_provider_connectif.records.rows import Batch, Row, RowBatch
 
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
@@ -113,7 +113,7 @@ class RowDigester:
         seeded, join, digests = seed.copy, b"\0".join, []
         for texts in map(pick, batch.texts):  # a call for each row would cost a fifth of the digest
             digest = seeded()
-            digest.update(join(texts) if all(texts) else _with_nulls(texts))
+            digest.update(join(texts) if all(texts) else joined(texts))
             digests.append(digest.hexdigest())
         return digests
 
@@ -122,16 +122,6 @@ def _digest(seed: Any, text: bytes) -> str:
     digest = seed.copy()
     digest.update(text)
     return str(digest.hexdigest())
-
-
-def _with_nulls(texts: Sequence[bytes | None]) -> bytes:
-    """Texts in one, which is another one for all others; behind two separators follow the places of NULLs, if any.
-
-    No text has a NUL byte, so that the separators say how many texts there are.
-    """
-    joined = b"\0".join([text or b"" for text in texts])
-    nulls = [place for place, text in enumerate(texts) if text is None]
-    return joined + f"\0\0{nulls}".encode() if nulls else joined
 
 
 def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ...]]:

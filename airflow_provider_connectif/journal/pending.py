@@ -2,66 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow_provider_connectif.journal.differences import Difference, Differences
+from airflow_provider_connectif.journal.pending_lines import (
+    COLUMNS,
+    HELD,
+    MERGED,
+    REFUSED_AGAIN,
+    ChangeLines,
+    PendingChange,
+    Rank,
+    size_of,
+)
 from airflow_provider_connectif.journal.properties import Known
-from airflow_provider_connectif.records.changes import Digests, Patch, conditions_of, with_conditions
+from airflow_provider_connectif.journal.seen_texts import SeenTexts
+from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import PendingError
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.reporting.rejects import jsonable
+
+__all__ = ["BATCH_CHANGES", "PENDING_LIMIT_BYTES", "PendingChange", "PendingChanges", "Rank"]
 
 PENDING_LIMIT_BYTES = 10_000_000_000
 BATCH_CHANGES = 500
 _BATCH_BYTES = 4_000_000  # a batch of wide rows is shorter
-_CACHE_KIB = 16_000
+_CACHE_KIB = 4_000
 _PAGE_BYTES = 8192
-_KEY_BYTES = 16  # of a contact's digest; a hundred million contacts collide with a probability below 1e-22
 _KEYS_AT_ONCE = 500
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each
-
-
-class Rank(IntEnum):
-    """The order in which changes are sent; the lowest first.
-
-    ``BESIDE``: must not wait, though its row is not sent and has its outcome. ``URGENT``: must not wait behind the
-    others, whether the contact is new, was rejected before, or neither.
-    """
-
-    BESIDE = 0
-    URGENT = 1
-    NEW = 2
-    CHANGED = 3
-    REJECTED_BEFORE = 4
-
-
-class PendingChange(NamedTuple):
-    """A patch that is to be sent.
-
-    ``patch``: with the digests that the journal gets. ``contact``: the one form of the contact's key
-    (:meth:`airflow_provider_connectif.records.resource.Resource.same_key`). ``rank``: when it is sent.
-    ``known_whole``: the digest of all that Connectif holds, where its properties are not known one by one.
-    ``refused_digest``: of what was refused last. ``is_merged``: the change is made of several rows; then ``is_held``:
-    Connectif holds all of it, ``is_refused``: it was refused as it is.
-    """
-
-    patch: Patch
-    contact: str
-    rank: Rank = Rank.NEW
-    known_whole: str | None = None
-    refused_digest: str | None = None
-    is_merged: bool = False
-    is_held: bool = False
-    is_refused: bool = False
 
 
 class PendingChanges:
@@ -95,7 +68,11 @@ class PendingChanges:
         self._database = self._opened()
         self._database.execute(f"pragma max_page_count = {max(8, limit_bytes // _PAGE_BYTES)}")
         self._limit_bytes = limit_bytes
-        self._count = 0
+        self._lines = ChangeLines(resource)
+        self._contacts = SeenTexts()
+        self._is_indexed = False
+        self._count = self._last_id = 0
+        self._ranks: set[int] = set()
         self._position = (-1, 0)
         self.merged = 0
         """Rows that became part of another row's change."""
@@ -130,46 +107,48 @@ class PendingChanges:
 
         :raises PendingError: the disk is full, or the limit is reached.
         """
-        by_contact: dict[bytes, PendingChange] = {}
-        for change in changes:
-            digest = _digest(change.contact)
-            earlier = by_contact.get(digest)
-            by_contact[digest] = change if earlier is None else self._merged(earlier, change)
-        if not by_contact:
+        lines: dict[str, tuple[Any, ...]] = {}
+        for change in changes:  # each becomes a line at once: two thousand changes take more memory than their lines
+            earlier = lines.get(change.contact)
+            if earlier is not None:
+                change = self._merged(self._lines.unpacked(earlier), change)
+            lines[change.contact] = self._lines.packed(change)
+        if not lines:
             return
-        known = self._rows_of(by_contact)
-        for digest, row in known.items():
-            by_contact[digest] = self._merged(_unpacked(row), by_contact[digest])
-        lines = [self._packed(digest, change) for digest, change in by_contact.items()]
-        self._guarded(lambda: self._database.executemany(_UPSERT, lines), sum(len(line[-1]) for line in lines))
-        self._count += len(by_contact) - len(known)
+        size = sum(map(size_of, lines.values()))
+        again = []
+        for contact, (line_id, *line) in self._found(lines).items():
+            change = self._merged(self._lines.unpacked(line), self._lines.unpacked(lines.pop(contact)))
+            again.append((*self._lines.packed(change), line_id))
+        last = self._last_id
+        self._last_id += len(lines)
+        new = [(line_id, *line) for line_id, line in enumerate(lines.values(), last + 1)]
+        self._guarded(lambda: self._write(new, again), size)
+        self._ranks.update(line[2] for line in new)
+        self._ranks.update(line[1] for line in again)
+        self._contacts.add(lines)
+        self._count += len(new)
 
     def holds(self, contacts: Collection[str]) -> set[str]:
         """Which of these contacts have a change that is pending."""
-        if not self._count or not contacts:
-            return set()
-        by_digest = {_digest(contact): contact for contact in contacts}
-        return {by_digest[digest] for digest in self._rows_of(by_digest)}
+        return set(self._found(contacts))
 
     def patches_of(self, contacts: Collection[str]) -> dict[str, Patch]:
         """The patches of these contacts that are pending."""
-        by_digest = {_digest(contact): contact for contact in contacts}
-        found = self._rows_of(by_digest)
-        return {by_digest[digest]: _unpacked(row).patch for digest, row in found.items()}
+        return {contact: self._lines.unpacked(line[1:]).patch for contact, line in self._found(contacts).items()}
 
     def drop_acknowledged(self) -> int:
         """Take out merged changes that Connectif holds already; how many."""
-        dropped = self._database.execute("delete from changes where merged and held").rowcount
+        dropped = self._database.execute(f"delete from changes where {_IS_HELD}").rowcount  # noqa: S608 - a text of ours
         self._count -= dropped
         return dropped
 
     def take_refused(self) -> list[PendingChange]:
         """Take out merged changes that were refused before as they are."""
-        is_refused = "merged and refused_again"
-        found = self._database.execute(f"select {_COLUMNS} from changes where {is_refused}").fetchall()  # noqa: S608
-        self._database.execute(f"delete from changes where {is_refused}")  # noqa: S608 - a text of ours
+        found = self._database.execute(f"select {_COLUMNS} from changes where {_IS_REFUSED}").fetchall()  # noqa: S608
+        self._database.execute(f"delete from changes where {_IS_REFUSED}")  # noqa: S608 - a text of ours
         self._count -= len(found)
-        return [_unpacked(row) for row in found]
+        return [self._lines.unpacked(line) for line in found]
 
     def count_of(self, rank: Rank) -> int:
         """How many changes have a rank."""
@@ -180,8 +159,7 @@ class PendingChanges:
 
         A batch has at most 500 patches, and fewer of large ones.
         """
-        ranks = [rank for (rank,) in self._database.execute("select distinct rank from changes order by rank")]
-        for rank in ranks:
+        for rank in sorted(self._ranks):  # a query for them would sort a line for each change, in memory
             self._position = (rank, 0)
             while batch := self._batch(*self._position):
                 self._position = (rank, batch[-1][0])
@@ -198,13 +176,13 @@ class PendingChanges:
         marks = ",".join("?" * len(ids))
         self._database.execute(f"update changes set taken = 1 where id in ({marks})", ids)  # noqa: S608 - marks only
         found = self._database.execute(f"select {_COLUMNS} from changes where id in ({marks})", ids)  # noqa: S608
-        return [_unpacked(row).patch for row in found]
+        return [self._lines.unpacked(line).patch for line in found]
 
     def _batch(self, rank: int, last: int) -> list[tuple[int, Patch]]:
         found, size = [], 0
-        for row in self._database.execute(_SELECT_RANK, (rank, last, BATCH_CHANGES)):
-            found.append((row[0], _unpacked(row[1:]).patch))
-            size += len(row[-1])
+        for line in self._database.execute(_SELECT_RANK, (rank, last, BATCH_CHANGES)):
+            found.append((line[0], self._lines.unpacked(line[1:]).patch))
+            size += size_of(line)
             if size >= _BATCH_BYTES:
                 break
         return found
@@ -238,36 +216,29 @@ class PendingChanges:
             is_refused=merged.is_refused,
         )
 
-    def _rows_of(self, digests: Collection[bytes]) -> dict[bytes, Sequence[Any]]:
-        if not self._count:
+    def _found(self, contacts: Collection[str]) -> dict[str, Sequence[Any]]:
+        """The lines of these contacts, with their ids before them."""
+        asked = self._contacts.maybe(contacts) if self._count else []
+        if not asked:
             return {}
-        found: dict[bytes, Sequence[Any]] = {}
-        asked = list(digests)
-        for first in range(0, len(asked), _KEYS_AT_ONCE):
-            part = asked[first : first + _KEYS_AT_ONCE]
+        if not self._is_indexed:
+            self._guarded(lambda: self._database.execute(_INDEX_ALL), 0)
+            self._is_indexed = True
+        by_key = {contact.encode("utf-8", "surrogatepass"): contact for contact in asked}
+        keys = list(by_key)
+        found: dict[str, Sequence[Any]] = {}
+        for first in range(0, len(keys), _KEYS_AT_ONCE):
+            part = keys[first : first + _KEYS_AT_ONCE]
             query = _SELECT_CONTACTS.format(",".join("?" * len(part)))
-            found.update((row[0], row[1:]) for row in self._database.execute(query, part))
+            found.update((by_key[line[1]], line) for line in self._database.execute(query, part))
         return found
 
-    def _packed(self, digest: bytes, change: PendingChange) -> tuple[Any, ...]:
-        patch, digests = change.patch, change.patch.digests
-        payload = _encoded(
-            [
-                patch.key,
-                None if change.contact == patch.key else change.contact,
-                patch.is_new,
-                patch.properties,
-                patch.others or None,
-                jsonable(patch.row),
-                None if digests is None else digests[:3],
-                change.known_whole,
-                change.refused_digest,
-                conditions_of(patch),
-            ]
-        ).encode("utf-8", "surrogatepass")
-        before, after = (None, None) if digests is None else (digests.before, digests.properties)
-        flags = (change.is_merged, change.is_held, change.is_refused)
-        return (digest, change.rank, patch.number, *flags, before, after, payload)
+    def _write(self, new: Sequence[tuple[Any, ...]], again: Sequence[tuple[Any, ...]]) -> None:
+        self._database.executemany(_INSERT, new)
+        if self._is_indexed:
+            self._database.executemany("insert into places (contact, id) values (?, ?)", [line[1::-1] for line in new])
+        if again:
+            self._database.executemany(_UPDATE, again)
 
     def _opened(self) -> sqlite3.Connection:
         try:
@@ -317,34 +288,19 @@ pragma temp_store = memory;
 pragma cache_size = -{_CACHE_KIB};
 create table changes (
     id integer primary key, contact blob not null, rank integer not null, number integer not null,
-    merged integer not null, held integer not null, refused_again integer not null, before blob, after blob,
-    payload blob not null, taken integer not null default 0
+    flags integer not null, payload blob not null, taken integer not null default 0
 );
-create unique index contact on changes (contact);
+create table places (contact blob primary key, id integer not null) without rowid;
 """
-_UPSERT = (
-    "insert into changes (contact, rank, number, merged, held, refused_again, before, after, payload) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "on conflict (contact) do update set rank = excluded.rank, number = excluded.number, merged = excluded.merged, "
-    "held = excluded.held, refused_again = excluded.refused_again, after = excluded.after, payload = excluded.payload"
+# Filled only when a contact comes for the second time: few do, and an index takes a third of the time of a write.
+_INDEX_ALL = "insert into places (contact, id) select contact, id from changes"
+_COLUMNS = ", ".join(COLUMNS)
+_INSERT = f"insert into changes (id, {_COLUMNS}) values (?{', ?' * len(COLUMNS)})"  # noqa: S608 - names of ours
+_UPDATE = f"update changes set {', '.join(f'{name} = ?' for name in COLUMNS)} where id = ?"  # noqa: S608 - likewise
+_SELECT_CONTACTS = (
+    f"select changes.id, {', '.join(f'changes.{name}' for name in COLUMNS)} "  # noqa: S608 - names of ours, and marks
+    "from places join changes on changes.id = places.id where places.contact in ({})"
 )
-_COLUMNS = "rank, number, merged, held, refused_again, before, after, payload"
-_SELECT_CONTACTS = f"select contact, {_COLUMNS} from changes where contact in ({{}})"  # noqa: S608 - marks only
 _SELECT_RANK = f"select id, {_COLUMNS} from changes where rank = ? and id > ? and not taken order by id limit ?"  # noqa: S608
-
-
-def _digest(contact: str) -> bytes:
-    return hashlib.blake2b(contact.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
-
-
-def _unpacked(row: Sequence[Any]) -> PendingChange:
-    rank, number, is_merged, is_held, is_refused, before, after, payload = row
-    key, contact, is_new, properties, others, source_row, of_change, whole, refused, conditions = json.loads(payload)
-    digests = None
-    if of_change is not None:
-        row_digest, patch_digest, mapping_digest = of_change
-        digests = Digests(row_digest, patch_digest, mapping_digest, after, before)
-    patch = Patch(number, key, properties, source_row, digests, is_new=is_new, others=others or {})
-    patch = with_conditions(patch, conditions)
-    flags = (bool(is_merged), bool(is_held), bool(is_refused))
-    return PendingChange(patch, key if contact is None else contact, Rank(rank), whole, refused, *flags)
+_IS_HELD = f"flags & {MERGED | HELD} = {MERGED | HELD}"
+_IS_REFUSED = f"flags & {MERGED | REFUSED_AGAIN} = {MERGED | REFUSED_AGAIN}"

@@ -11,7 +11,7 @@ which it was *refused*, though it was sent alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
@@ -34,6 +34,32 @@ def updated(column: bytes, entries: Sequence[bytes]) -> bytes:
     names = {entry[:_NAME_BYTES] for entry in entries}
     others = [entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names]
     return b"".join([*others, *entries])
+
+
+def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]:
+    """Compare the entries of a patch with a column.
+
+    :return: the places of the entries that the column does not have, and the column as :func:`updated` makes it.
+    """
+    joined = b"".join(entries)
+    start = len(column) - len(joined)
+    if start >= 0:  # a column that was written for the same properties ends with their entries, in the same order
+        differing, begin = [], start
+        for place, entry in enumerate(entries):
+            if not column.startswith(entry, begin):
+                if not column.startswith(entry[:_NAME_BYTES], begin):
+                    break
+                differing.append(place)
+            begin += _ENTRY_BYTES
+        else:
+            return differing, column[:start] + joined
+    accepted = frozenset(entries_of(column))
+    return [place for place, entry in enumerate(entries) if entry not in accepted], updated(column, entries)
+
+
+def are_more(column: bytes, entries: int) -> bool:
+    """Whether a column has more than so many entries: of other properties, or marks."""
+    return len(column) > entries * _ENTRY_BYTES
 
 
 def without(column: bytes, property_ids: Iterable[str]) -> bytes:
@@ -116,7 +142,7 @@ class PropertyDigester:
     def __init__(self, salt: str, modes: Mapping[str, str] = MappingProxyType({})) -> None:
         self._salt = hashlib.blake2b(salt.encode(), digest_size=32).digest()
         self._modes = modes
-        self._seeds: dict[str, tuple[bytes, Any]] = {}
+        self._seeds: dict[str, tuple[bytes, Callable[[], Any]]] = {}
 
     def entries(self, contact: str, properties: Mapping[str, Any]) -> list[bytes]:
         """The entries of a contact's properties, in their order.
@@ -124,11 +150,11 @@ class PropertyDigester:
         :param contact: whose they are, in one form for all spellings of the key.
         :param properties: JSON-ready values by property id.
         """
-        prefix, seeds, entries = f"{contact}\n", self._seeds, []
+        prefix, seeds, entries = f"{contact}\n".encode("utf-8", "surrogatepass"), self._seeds, []
         for property_id, value in properties.items():
-            name, seed = seeds.get(property_id) or self._seed(property_id)
-            digest = seed.copy()
-            digest.update(f"{prefix}{value!r}".encode("utf-8", "surrogatepass"))
+            name, seeded = seeds.get(property_id) or self._seed(property_id)
+            digest = seeded()
+            digest.update(prefix + repr(value).encode())  # a repr has no lone surrogate
             entries.append(name + digest.digest())
         return entries
 
@@ -161,7 +187,7 @@ class PropertyDigester:
         mode = self._modes.get(property_id)
         named = property_id if mode is None else f"{property_id}\0{mode}"
         seed.update(f"{named}\n".encode("utf-8", "surrogatepass"))
-        self._seeds[property_id] = _name(property_id), seed
+        self._seeds[property_id] = _name(property_id), seed.copy
         return self._seeds[property_id]
 
 

@@ -31,6 +31,7 @@ class LineReader:
         self._are_keys_written_as_digests = key_secret is not None
         self._written_key = key_digester(key_secret)
         self._is_there = True
+        self._do_most_differ = False
         tables = database.tables
         self._glance = tables.lines_of(database.dialect, ["contact_key", tables.digest_unless_invalid])
         self._select = tables.lines_of(database.dialect, ["contact_key", *Line._fields])
@@ -51,7 +52,8 @@ class LineReader:
         """The contacts whose acknowledged row is another one, each with its line if it has one.
 
         A glance at keys and digests finds them, since most rows are unchanged on most nights; a second query has the
-        lines. With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
+        lines. Where most contacts of the last look differed, one query has all lines. With them are contacts that an
+        earlier attempt has delivered, and those whose last row was invalid.
 
         :param digests: of the rows as they are now, by contact key.
         :param series: the attempts that this one belongs to.
@@ -66,7 +68,7 @@ class LineReader:
             keys = {self._written_key(key): key for key in digests}
             asked = {written: digests[key] for written, key in keys.items()}
         lines: dict[str, Line | None]
-        if looks_closely or all_differ:
+        if looks_closely or all_differ or self._do_most_differ:
             found = self.lines_of(asked)
             same = {
                 key
@@ -79,24 +81,32 @@ class LineReader:
             lines = {} if seen == asked else dict.fromkeys(key for key, _ in asked.items() - seen.items())
             if lines:
                 lines |= self.lines_of([key for key in seen if key in lines])
+        if not all_differ:
+            self._do_most_differ = 2 * len(lines) > len(asked)
         return lines if keys is None else {keys[written]: line for written, line in lines.items()}
 
     def lines_of(self, keys: Collection[str]) -> dict[str, Line]:
         """The lines of contacts whose keys are as they stand in the tables."""
-        return {row[0]: Line._make(row[1:]) for row in self._found(self._select, keys)} if keys else {}
+        return {key: _line(values) for key, *values in self._found(self._select, keys)} if keys else {}
 
     def _seen(self, keys: Collection[str]) -> dict[str, str | None]:
-        """Digests by contact; the driver's own rows, since SQLAlchemy's take as long as the look-up's other work."""
-
-        def glance(connection: sa.Connection) -> dict[str, str | None]:
-            with closing(connection.execute(self._glance, self._parameters(keys))) as result:
-                return dict(result.cursor.fetchall())
-
-        return self._database.read(glance)
-
-    def _parameters(self, keys: Collection[str]) -> dict[str, Any]:
-        return {"sync_id": self._sync_id, "keys": dialect_named(self._database.dialect).pack_keys(keys)}
+        """Digests by contact."""
+        return dict(self._found(self._glance, keys))
 
     def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
-        parameters = self._parameters(keys)
-        return self._database.read(lambda connection: connection.execute(query, parameters).fetchall())
+        """The driver's own rows, since SQLAlchemy's take as long as the look-up's other work."""
+        parameters = {"sync_id": self._sync_id, "keys": dialect_named(self._database.dialect).pack_keys(keys)}
+
+        def fetch(connection: sa.Connection) -> Sequence[Any]:
+            with closing(connection.execute(query, parameters)) as result:
+                found: Sequence[Any] = result.cursor.fetchall()
+                return found
+
+        return self._database.read(fetch)
+
+
+def _line(values: Sequence[Any]) -> Line:
+    """The line of the values that a driver gives, some for bytes a view of them."""
+    line = Line(*values)
+    digests = line.properties
+    return line if digests is None or type(digests) is bytes else line._replace(properties=bytes(digests))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, overload
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, overload
 
 from airflow_provider_connectif.records.rows import Batch, Row
 
@@ -25,6 +26,63 @@ class RawValues(Protocol):
     def column(self, rows: Iterable[Texts], position: int) -> list[Any]:
         """The values of one column."""
 
+    def loader(self, position: int) -> Callable[[bytes], Any]:
+        """Makes a value of a text of one column; an :class:`UnreadableValue` where that cannot be."""
+
+
+class RowForm(NamedTuple):
+    """What makes rows of the texts of one result: the names of the columns, and their conversion."""
+
+    columns: Sequence[str]
+    converted: RawValues
+
+    def place_of(self, column: str) -> int:
+        """Where a column's text stands in a row.
+
+        :raises KeyError: there is no such column.
+        """
+        if column not in self.columns:
+            raise KeyError(column)
+        return len(self.columns) - 1 - self.columns[::-1].index(column)
+
+
+class RawRow(Mapping[str, Any]):
+    """A row as texts, which become values when somebody asks for one.
+
+    :param form: makes values of the texts.
+    :param texts: one a column.
+    """
+
+    __slots__ = ("_values", "form", "texts")
+
+    def __init__(self, form: RowForm, texts: Texts) -> None:
+        self.form = form
+        self.texts = texts
+        self._values: dict[str, Any] | None = None
+
+    def __getitem__(self, column: str) -> Any:
+        return self._all()[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def value_of(self, column: str) -> Any:
+        """One value, and no other.
+
+        :raises KeyError: there is no such column.
+        """
+        place = self.form.place_of(column)
+        text = self.texts[place]
+        return None if text is None else self.form.converted.loader(place)(text)
+
+    def _all(self) -> dict[str, Any]:
+        if self._values is None:
+            self._values = dict(zip(self.form.columns, self.form.converted.row(self.texts), strict=True))
+        return self._values
+
 
 class RawBatch(Batch):
     """Rows of one result as texts. A row becomes a mapping of values each time that it is asked for.
@@ -34,12 +92,13 @@ class RawBatch(Batch):
     :param converted: makes values of them.
     """
 
-    __slots__ = ("converted", "texts")
+    __slots__ = ("_form", "converted", "texts")
 
     def __init__(self, columns: Sequence[str], texts: Sequence[Texts], converted: RawValues) -> None:
         super().__init__(columns)
         self.texts = texts
         self.converted = converted
+        self._form = RowForm(self.columns, converted)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -53,8 +112,35 @@ class RawBatch(Batch):
     def __getitem__(self, index: int | slice) -> Row | RawBatch:
         if isinstance(index, slice):
             return RawBatch(self.columns, self.texts[index], self.converted)
-        return dict(zip(self.columns, self.converted.row(self.texts[index]), strict=True))
+        return RawRow(self._form, self.texts[index])
 
     def values_at(self, position: int) -> list[Any]:
         """The values of one column."""
         return self.converted.column(self.texts, position)
+
+
+def joined(texts: Texts) -> bytes:
+    """Texts in one, which is another one for all others; behind two separators follow the places of NULLs, if any.
+
+    No text has a NUL byte, so that the separators say how many texts there are.
+    """
+    if all(texts):
+        return b"\0".join(texts)  # type: ignore[arg-type]  # none of them is None
+    whole = b"\0".join([text or b"" for text in texts])
+    nulls = [place for place, text in enumerate(texts) if text is None]
+    return whole + f"\0\0{nulls}".encode() if nulls else whole
+
+
+def parted(whole: bytes, columns: int) -> Texts:
+    """The texts that :func:`joined` has made one.
+
+    :param columns: how many there are.
+    """
+    texts: list[bytes | None] = [*whole.split(b"\0")]
+    if len(texts) == columns:
+        return texts
+    places: list[int] = json.loads(texts[-1] or b"")
+    del texts[columns:]
+    for place in places:
+        texts[place] = None
+    return texts

@@ -85,6 +85,8 @@ class Resource(Protocol):
     def prepare(self, number: int, row: Row) -> Patch:
         """The change that a row stands for. Pure: the same row gives the same change.
 
+        Rows of PostgreSQL are prepared when they are read, and once more when their changes are sent.
+
         :param number: the row's number in the source, from 1.
         :raises InvalidRow: it cannot be sent; its reasons name column and rule, and no value.
         """

@@ -95,6 +95,7 @@ class Comparison:
         spelled = self._other_spellings(batch, keys, lines)
         held |= pending.holds({key for key in spelled.values() if key is not None})
         seen = []
+        has_texts = isinstance(batch, RawBatch)
         for place, key in enumerate(keys):
             if place in spelled:
                 key = spelled[place]
@@ -104,7 +105,7 @@ class Comparison:
             digest = digests[place]
             if key is None:
                 digest = ""
-            elif line is not None and isinstance(batch, RawBatch):
+            elif line is not None and has_texts and not _says_each_property(line):
                 digest = self._known_digest(batch[place], digest, key, line, is_settled=key not in held)
             seen.append(Seen(place, key, digest, line, key in held))
         return seen
@@ -257,6 +258,11 @@ class Comparison:
 def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
     """When a change is sent: before all others if the resource calls it urgent, else with those of its rank."""
     return Rank.URGENT if resource.is_urgent(patch.properties) else rank
+
+
+def _says_each_property(line: Line) -> bool:
+    """Whether the digests of its properties say all that a line knows: then its row's need not be recognised."""
+    return line.properties is not None and line.refused_digest is None and line.invalid_digest is None
 
 
 def _is_about_the_row(line: Line) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -53,8 +53,7 @@ class Preparer:
                 change.patch.number, change.patch.row, Outcome.HELD, self._comparison.refusal(change.contact)
             )
 
-    def _all(self, first: int, batch: Sequence[Row]) -> list[PendingChange]:
-        changes = []
+    def _all(self, first: int, batch: Sequence[Row]) -> Iterator[PendingChange]:
         for number, row in enumerate(batch, first):
             try:
                 patch = self._resource.prepare(number, row)
@@ -62,32 +61,29 @@ class Preparer:
                 self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons)
                 if (part := self._resource.urgent_part_of_row(number, row)) is not None:
                     part = part._replace(counted_as=Outcome.INVALID.value)
-                    changes.append(PendingChange(part, self._resource.same_key(part.key), Rank.BESIDE))
+                    yield PendingChange(part, self._resource.same_key(part.key), Rank.BESIDE)
             else:
                 patch = self._resource.arrange(patch, patch.properties.keys())
-                changes.append(PendingChange(patch, self._resource.same_key(patch.key), rank_of(self._resource, patch)))
-        return changes
+                yield PendingChange(patch, self._resource.same_key(patch.key), rank_of(self._resource, patch))
 
-    def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> list[PendingChange]:
+    def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> Iterator[PendingChange]:
         seen_rows = comparison.look_up(batch, self._pending)
         self._tally.outcomes[Outcome.UNCHANGED] += len(batch) - len(seen_rows)
-        changes: list[PendingChange] = []
         in_this_batch: set[str] = set()
         for seen in seen_rows:
             if seen.key in in_this_batch:
                 seen = seen._replace(is_pending=True)
             change = self._change(first + seen.place, batch[seen.place], seen, comparison)
             if change is not None:
-                changes.append(change)
                 in_this_batch.add(change.contact)
-        return changes
+                yield change
 
     def _change(self, number: int, row: Row, seen: Seen, comparison: Comparison) -> PendingChange | None:
         outcome = comparison.outcome(seen)
-        if outcome in (Outcome.REJECTED, Outcome.HELD):
-            self._refuse_again(number, row, outcome, seen)
-            return self._beside(number, row, seen, outcome, comparison)
         if outcome is not None:
+            if outcome in (Outcome.REJECTED, Outcome.HELD):
+                self._refuse_again(number, row, outcome, seen)
+                return self._beside(number, row, seen, outcome, comparison)
             self._tally.count(outcome, number)
             return None
         try:

@@ -219,6 +219,27 @@ def what_was_refused_is_sent_again(original, self):
     return []
 
 
+PLANNING.value(
+    "a contact that is pending is taken for a new one",
+    "journal.seen_texts:SeenTexts.maybe",
+    "lambda self, texts: []",
+    _PENDING + "test_every_text_that_was_seen_is_found_again",
+    _PENDING + "test_several_rows_of_a_contact_are_one_change_with_the_later_values",
+)
+PLANNING.value(
+    "NULLs of a row that is kept as texts come back as empty texts",
+    "journal.pending_lines:parted",
+    'lambda whole, columns: original(whole.partition(b"\\0\\0[")[0], columns)',
+    _PENDING + "test_changes_of_rows_as_texts_come_back_as_they_were",
+)
+PLANNING.value(
+    "what a text became in one column counts in all",
+    "contacts.column_values:PropertiesOfTexts._columns",
+    "lambda self, form: [(*column[:2], original(self, form)[0][2], column[3]) for column in original(self, form)]",
+    "test_raw_rows.py::test_a_row_of_texts_is_mapped_as_its_values_are",
+)
+
+
 # Files and polls of an import
 
 

@@ -16,6 +16,7 @@ from airflow_provider_connectif.journal.digests import patch_digest
 from airflow_provider_connectif.journal.properties import (
     Known,
     PropertyDigester,
+    compared,
     entries_of,
     kept_marks,
     only,
@@ -221,3 +222,26 @@ def test_a_withdrawal_that_was_refused_alone_is_held_with_its_row() -> None:
     assert beside(refused) is None
     assert beside(refused, "another row") is not None
     assert beside(refused, sends_all=True) is not None
+
+
+ENTRIES = [bytes([name]) * 4 + bytes([value]) * 8 for name in range(1, 4) for value in (7, 8)]
+A7, A8, B7, B8, C7, C8 = ENTRIES
+
+
+@pytest.mark.parametrize(
+    ("column", "entries"),
+    [
+        ([A7, B7, C7], [A7, B7, C7]),
+        ([A7, B7, C7], [A8, B7, C8]),
+        ([C7, A7, B7], [A7, B8]),  # another property stands before them
+        ([A7, B7, C7], [A7, C8]),  # one stands between them
+        ([A7, B7, C7], [C7, B8, A7]),
+        ([A7], [A7, B7]),
+        ([], [A7]),
+        ([A7, B7], []),
+    ],
+)
+def test_entries_are_compared_as_if_each_were_looked_for(column: list[bytes], entries: list[bytes]) -> None:
+    differing, after = compared(b"".join(column), entries)
+    assert differing == [place for place, entry in enumerate(entries) if entry not in column]
+    assert after == updated(b"".join(column), entries)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known
+from airflow_provider_connectif.journal.seen_texts import SeenTexts
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import PendingError
+from airflow_provider_connectif.records.raw_rows import RawBatch, Texts
 
 CONTACTS = ContactResource(ContactMapping())
 
@@ -52,6 +55,77 @@ def test_a_change_of_several_rows_has_the_first_of_their_ranks(ranks: tuple[Rank
     with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         changes.add([change(1, rank=Rank.NEW), *of_ana])
         assert [number for number, _, _ in sent(changes)] == [3, 1]
+
+
+class Decoded:
+    """Texts of a database that are texts."""
+
+    types: Sequence[int] | None = (25, 25, 25, 25)
+    settings = ("UTC",)
+
+    def row(self, raw: Texts) -> Sequence[Any]:
+        return [None if text is None else text.decode() for text in raw]
+
+    def column(self, rows: Iterable[Texts], position: int) -> list[Any]:
+        return [self.row(row)[position] for row in rows]
+
+    def loader(self, position: int) -> Callable[[bytes], Any]:
+        return bytes.decode
+
+
+class OfAnAuthor(Decoded):
+    """Texts that an author's code converts."""
+
+    types = None
+
+
+COLUMNS = ("email", "city", "tier", "name")
+TEXTS = [(b"Ana@example.com", b"Jaen", None, b""), (b"bea@example.com", b"M\xc3\xa1laga", b"gold", b"Bea")]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("values", [Decoded(), OfAnAuthor()])
+def test_changes_of_rows_as_texts_come_back_as_they_were(values: Decoded, is_known: bool) -> None:
+    batch = RawBatch(COLUMNS, TEXTS, values)
+    made = []
+    for number, row in enumerate(batch, 1):
+        patch = CONTACTS.prepare(number, row)
+        contact = CONTACTS.same_key(patch.key)
+        before = DIFFERENCES.of(CONTACTS.prepare(1, {**row, "city": "Rome"}), contact, Known(), "").patch.digests
+        assert before is not None
+        known = Known(before.properties, before.patch) if is_known else Known()
+        patch = DIFFERENCES.of(patch, contact, known, f"row{number}").patch._replace(is_new=not is_known)
+        made.append(PendingChange(patch, contact, Rank.CHANGED, known.whole))
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
+        changes.add(made)
+        (found,) = changes.batches()
+        assert changes.patches_of(["ana@example.com"]) == {"ana@example.com": made[0].patch}
+    assert found == [change.patch for change in made]
+    assert [list(patch.properties) for patch in found] == [list(change.patch.properties) for change in made]
+    assert all(set(patch.properties) == {"city"} for patch in found) is is_known
+
+
+def test_a_row_as_texts_and_another_of_its_contact_are_one_change() -> None:
+    (row,) = RawBatch(COLUMNS, TEXTS[:1], Decoded())
+    of_texts = DIFFERENCES.of(CONTACTS.prepare(7, row), "ana@example.com", Known(), "row7").patch
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
+        changes.add([change(1), PendingChange(of_texts, "ana@example.com")])
+        changes.add([change(8, "ana@example.com", tier="gold")])
+        changes.add([change(9), change(10, "user1@example.com", tier="gold")])
+        assert sent(changes) == [
+            (10, "user1@example.com", {"tier": "gold"}),
+            (8, "ana@example.com", {"city": "Jaen", "name": "", "tier": "gold"}),
+            (9, "user9@example.com", {}),
+        ]
+        assert changes.merged == 2
+
+
+def test_every_text_that_was_seen_is_found_again() -> None:
+    seen, texts = SeenTexts(), [f"user{number}@example.com" for number in range(2000)]
+    assert seen.maybe(texts) == []
+    seen.add(texts[:1000])
+    assert seen.maybe(texts[:1000]) == texts[:1000]
+    assert len(seen.maybe(texts[1000:])) < 10
 
 
 def test_changes_without_digests_have_none_when_they_come_back() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_connectif.contacts.column_values import ColumnValues
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.digests import RowDigester
 from airflow_provider_connectif.records.raw_rows import RawBatch, Texts
-from airflow_provider_connectif.records.rows import RowBatch
+from airflow_provider_connectif.records.rows import InvalidRow, RowBatch
 
 INT, TEXT = 23, 25
 COLUMNS = ("email", "a", "b")
@@ -33,6 +34,9 @@ class Decoded:
 
     def column(self, rows: Iterable[Texts], position: int) -> list[Any]:
         return [self.row(row)[position] for row in rows]
+
+    def loader(self, position: int) -> Callable[[bytes], Any]:
+        return bytes.decode
 
 
 def digest(row: Texts, digester: RowDigester = MAPPED, columns: Sequence[str] = COLUMNS, **converted: Any) -> str:
@@ -110,3 +114,53 @@ def test_a_part_of_a_batch_is_a_batch() -> None:
     assert isinstance(part, RawBatch)
     assert list(part) == [{"email": "bea@example.com", "a": None, "b": ""}]
     assert batch.values_at(0) == ["ana@example.com", "bea@example.com"]
+
+
+def reasons_or_patch(mapping: ContactMapping, row: Mapping[str, Any]) -> Any:
+    try:
+        patch = mapping.patch(1, row)
+    except InvalidRow as invalid:
+        return invalid.reasons
+    return patch.key, list(patch.properties.items())
+
+
+FIT = [(b"ana@example.com", b"gold", b"7"), (b"bea@example.com", b"gold", b"8"), (b"Ana@example.com", None, b"7")]
+UNFIT = [(b"nobody", b"gold", b"7"), (None, b"gold", b"x"), (b"ana@example.com", b"a\xed\xa0\x80", b"1e5")]
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        ContactMapping(properties={"tier": "a", "_points": "b"}),
+        ContactMapping(properties={"tier": "a", "_points": "b"}, nulls="clear"),
+        ContactMapping(properties={"tier": "a", "level": "c"}),
+        ContactMapping(),
+    ],
+)
+def test_a_row_of_texts_is_mapped_as_its_values_are(mapping: ContactMapping) -> None:
+    class Careful(Decoded):
+        def row(self, raw: Texts) -> Sequence[Any]:
+            return [None if text is None else text.decode("utf-8", "surrogatepass") for text in raw]
+
+        def loader(self, position: int) -> Callable[[bytes], Any]:
+            return lambda text: text.decode("utf-8", "surrogatepass")
+
+    for row in RawBatch(COLUMNS, [*FIT, *UNFIT, *FIT], Careful()):
+        assert reasons_or_patch(mapping, row) == reasons_or_patch(mapping, dict(row))
+
+
+def test_a_value_that_was_seen_is_found_by_its_text_alone() -> None:
+    loaded: list[bytes] = []
+    values = ColumnValues(lambda text: loaded.append(text) or text.decode(), str.upper)
+    texts = [b"gold", b"silver", b"gold", b"x" * 200, b"x" * 200]
+    assert [values[text] for text in texts] == [text.decode().upper() for text in texts]
+    assert loaded == [b"gold", b"silver", b"x" * 200, b"x" * 200]
+    for number in range(5000):
+        assert values[b"%d" % number] == str(number)
+    assert len(values) <= 1000
+
+
+def test_a_list_is_made_for_each_patch() -> None:
+    values = ColumnValues(bytes.decode, lambda text: [text])
+    assert values[b"a"] == values[b"a"] == ["a"]
+    assert values[b"a"] is not values[b"a"]

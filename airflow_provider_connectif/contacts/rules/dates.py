@@ -14,6 +14,7 @@ from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind,
 _DAY_LENGTH = len("YYYY-MM-DD")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,30})?")
 _MINUTE = timedelta(minutes=1)
+_MIDNIGHT = time()
 _LATEST_BEGINNING = 2  # o'clock; where the clocks go forward at midnight, the day begins at one
 
 
@@ -35,10 +36,12 @@ def iso_date(
         day = _day_or_moment(value)
         if isinstance(day, datetime):
             if _begins_its_day(day):
+                text = f"{day.date().isoformat()}T00:00:00Z"
                 day = datetime(day.year, day.month, day.day)
             elif calendar_day or day.tzinfo is not None:
                 raise Unfit("must be a date, and this is a moment other than midnight: cast it to a date in the query")
-            text = _without_offset(day)
+            else:
+                text = _without_offset(day)
         else:
             text = day.isoformat()
         if minimum is not None or maximum is not None:
@@ -67,7 +70,7 @@ def _bound_text(moment: datetime) -> str:
 
 
 def _day_or_moment(value: Any) -> date:
-    if type(value) is date:
+    if type(value) is date or type(value) is datetime:
         return value
     value = plain(value)
     if isinstance(value, datetime):
@@ -117,7 +120,7 @@ def _without_offset(moment: datetime) -> str:
 
 def _begins_its_day(moment: datetime) -> bool:
     """Whether a moment is the first of its day in its own time zone: midnight, but where the clocks skip that."""
-    if moment.time() == time():
+    if moment.time() == _MIDNIGHT:
         return not getattr(moment, "nanosecond", 0)  # of pandas
     if moment.tzinfo is None or moment.hour > _LATEST_BEGINNING:
         return False

@@ -138,6 +138,10 @@ def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
     :param nearest: also whole numbers beyond 64 bits may become the nearest double. Fractions always may: an average
         has more digits than a double, and all of them mean the same amount.
     """
+    if type(number) is Decimal:
+        double = float(number)
+        if abs(double) < _EXACT_DOUBLES_BELOW and not double.is_integer():  # most have decimals, and need no more
+            return double
     whole = _whole(number)
     if whole is not None:
         return whole

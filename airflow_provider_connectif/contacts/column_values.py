@@ -1,0 +1,93 @@
+"""JSON values of the texts that a database gave, column by column, without a conversion for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from airflow_provider_connectif.contacts.rules import Coercer, Unfit
+from airflow_provider_connectif.records.changes import JsonValue
+from airflow_provider_connectif.records.raw_rows import RawRow, RowForm
+from airflow_provider_connectif.records.values import UnreadableValue
+
+_MOST = 1000  # texts of one column that are remembered
+_LONGEST = 100  # bytes of one of them
+
+
+class ColumnValues(dict[bytes, JsonValue]):
+    """The values of one property by the texts of its column.
+
+    Many columns have few values, such as a tier, a day or yes and no: of those each is converted and checked once.
+
+    :param load: makes a value of a text.
+    :param coerce: brings a value into its JSON form.
+    """
+
+    def __init__(self, load: Callable[[bytes], Any], coerce: Coercer) -> None:
+        super().__init__()
+        self._load = load
+        self._coerce = coerce
+
+    def __missing__(self, text: bytes) -> JsonValue:
+        """The value of a text that is not remembered.
+
+        :raises Unfit: it breaks a rule of the property, or cannot be read.
+        """
+        value = self._load(text)
+        if type(value) is UnreadableValue:
+            raise Unfit(value.rule)
+        coerced = self._coerce(value)
+        if len(text) <= _LONGEST and type(coerced) is not list:  # each patch has lists of its own
+            if len(self) >= _MOST:
+                self.clear()
+            self[text] = coerced
+        return coerced
+
+
+class PropertiesOfTexts:
+    """The properties of rows that are still texts of their database: the same as of their values.
+
+    :param steps_of: gives, for the columns of a row, each property's id, its column, its rule, and whether NULL
+        clears it.
+    :param sends_empty_lists: an empty list is a value, too.
+    """
+
+    def __init__(
+        self,
+        steps_of: Callable[[Iterable[str]], Iterable[tuple[str, str, Coercer, bool]]],
+        *,
+        sends_empty_lists: bool,
+    ) -> None:
+        self._steps_of = steps_of
+        self._sends_empty_lists = sends_empty_lists
+        self._known: tuple[RowForm | None, list[tuple[str, int, ColumnValues, bool]]] = (None, [])
+
+    def properties(self, row: RawRow) -> dict[str, JsonValue]:
+        """The properties of a row.
+
+        :raises KeyError: a column is missing.
+        :raises Unfit: a value breaks a rule of its property.
+        :raises InvalidRow: the columns cannot be properties.
+        """
+        form, texts = row.form, row.texts
+        known, columns = self._known
+        if known is not form:  # each batch has one of its own, and all of a result are equal
+            columns = columns if known == form else self._columns(form)
+            self._known = form, columns
+        properties: dict[str, JsonValue] = {}
+        for property_id, place, values, clears in columns:
+            text = texts[place]
+            if text is not None:
+                coerced = values[text]
+                if coerced or coerced != [] or self._sends_empty_lists:
+                    properties[property_id] = coerced
+            elif clears:
+                properties[property_id] = None
+        return properties
+
+    def _columns(self, form: RowForm) -> list[tuple[str, int, ColumnValues, bool]]:
+        columns = []
+        for property_id, column, coerce, clears in self._steps_of(form.columns):
+            place = form.place_of(column)
+            columns.append((property_id, place, ColumnValues(form.converted.loader(place), coerce), clears))
+        return columns
