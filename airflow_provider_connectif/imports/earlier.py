@@ -73,7 +73,7 @@ def _is_settled(
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
     context = replace(context, rules=replace(context.rules, on_existing=on_existing))
     # Row numbers are those of the earlier run, so this run's file of rejected rows gets none of them.
-    account = Account(Tally(), Rejects(None))
+    account = Account(Tally(), Rejects(None), context.report.shown.of_nobody())
     contacts = stored_contacts(lines, mapping, state)
     settlement = Settlement(context, watch, state, contacts, lines, account, folder, state.as_json)
     try:

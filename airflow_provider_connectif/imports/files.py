@@ -36,12 +36,25 @@ class ImportFile:
     :param number: in this run.
     :param columns: field ids, without the contact key's.
     :param header: the first line.
+    :param only_empty: it fills only what is empty.
+    :param is_first: it is uploaded before the others of the run.
     """
 
-    __slots__ = ("_lines", "columns", "number", "path", "rows", "size")
+    __slots__ = ("_lines", "columns", "is_first", "number", "only_empty", "path", "rows", "size")
 
-    def __init__(self, folder: Path, number: int, columns: Columns, header: bytes) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        columns: Columns,
+        header: bytes,
+        *,
+        only_empty: bool = False,
+        is_first: bool = False,
+    ) -> None:
         self.number = number
+        self.only_empty = only_empty
+        self.is_first = is_first
         self.path = folder / f"contacts-{number:06}.csv"
         self.columns = columns
         self._lines = [header]
@@ -68,6 +81,8 @@ class _Part:
 
     columns: Columns
     writers: Writers
+    only_empty: bool = False
+    is_alone: bool = False
     file: ImportFile | None = None
 
 
@@ -104,11 +119,11 @@ class ImportFiles:
         self._shapes = shapes or Shapes()
         self._lines = Lines(mapping, delimiter)
         self._max_file_bytes = max_file_bytes
-        self._parts: dict[Columns, list[_Part]] = {}
-        self._part_by_columns: dict[Columns, _Part] = {}
+        self._parts: dict[object, list[_Part]] = {}
+        self._part_by_columns: dict[object, _Part] = {}
         self._all: list[ImportFile] = []
         self._held_bytes = 0
-        self._group_numbers: dict[tuple[int, ...], int] = {}
+        self._group_numbers: dict[tuple[object, ...], int] = {}
         self._group_of = array("i")
         self._shared_group: int | None = None
         self.groups: list[Group] = []
@@ -133,10 +148,16 @@ class ImportFiles:
             is too long for a file; names column and rule. Nothing of it is written then.
         """
         shape = self._shapes.of(patch.properties)
-        parts = self._parts.get(shape)
+        later = self._shapes.of(patch.later) if patch.later else ()
+        counted_as = patch.counted_as
+        kind: object = (shape, later, counted_as is None) if later or counted_as is not None else shape
+        parts = self._parts.get(kind)
         if parts is None:
-            parts = self._parts[shape] = [self._part_of(columns) for columns in self._layout.parts(shape)]
-        lines = [self._lines.line(patch.key, part.writers, patch.properties) for part in parts]
+            parts = self._parts[kind] = self._parts_of(shape, later, is_alone=counted_as is not None)
+        lines = [
+            self._lines.line(patch.key, part.writers, patch.later if part.only_empty else patch.properties)
+            for part in parts
+        ]
         numbers: tuple[int, ...] = ()
         for part, line in zip(parts, lines, strict=True):
             file = part.file
@@ -149,12 +170,15 @@ class ImportFiles:
         if self._held_bytes >= _MOST_HELD_BYTES:
             self._write_out()
         self.rows += 1
-        is_complete = len(shape) == len(patch.properties)
+        is_complete = len(shape) + len(later) == len(patch.properties) + len(patch.later)
         self.incomplete += not is_complete
-        group = self._group_numbers.get(numbers)
+        group = self._group_numbers.get(numbers if counted_as is None else (counted_as, *numbers))
         if group is None:
-            group = self._group_for(numbers)
-        self.groups[group].rows += 1
+            group = self._group_for(numbers, counted_as)
+        members = self.groups[group]
+        members.rows += 1
+        members.filled += bool(later)
+        members.kept += len(patch.kept)
         self._group_of.extend([NO_GROUP] * (patch.number + 1 - len(self._group_of)))
         self._group_of[patch.number] = group
         return group, is_complete
@@ -169,34 +193,48 @@ class ImportFiles:
         return self._group_of[number] if 0 <= number < len(self._group_of) else NO_GROUP
 
     def close(self) -> list[ImportFile]:
-        """Finish the files, in the order of their uploads: by column what every contact fills, then most rows first."""
+        """Finish the files, in the order of their uploads.
+
+        First what must not wait for other rows; what only fills what is empty, since the others make contacts that may
+        have a value by default; by column what every contact fills; then most rows first.
+        """
         self._write_out()
         common = self._layout.columns
 
-        def order(file: ImportFile) -> tuple[bool, int, int]:
-            return common is not None and not common.isdisjoint(file.columns), -file.rows, file.number
+        def order(file: ImportFile) -> tuple[bool, bool, bool, int, int]:
+            is_optional = common is not None and not common.isdisjoint(file.columns)
+            return not file.is_first, not file.only_empty, is_optional, -file.rows, file.number
 
         return [file for file in sorted(self._all, key=order) if file.rows]
 
-    def _part_of(self, columns: Columns) -> _Part:
-        part = self._part_by_columns.get(columns)
+    def _parts_of(self, shape: Columns, later: Columns, *, is_alone: bool) -> list[_Part]:
+        if is_alone:
+            return [self._part_of(shape, is_alone=True)]
+        own = self._layout.parts(shape) if shape or not later else []
+        return [*(self._part_of(columns) for columns in own), *(self._part_of((n,), only_empty=True) for n in later)]
+
+    def _part_of(self, columns: Columns, *, only_empty: bool = False, is_alone: bool = False) -> _Part:
+        kind = columns, only_empty, is_alone
+        part = self._part_by_columns.get(kind)
         if part is None:
-            part = self._part_by_columns[columns] = _Part(columns, self._lines.writers(columns))
+            part = _Part(columns, self._lines.writers(columns), only_empty, is_alone)
+            self._part_by_columns[kind] = part
         return part
 
     def _begin_file(self, part: _Part, length: int) -> ImportFile:
         header = self._lines.header(part.columns)
         if len(header) + length >= self._max_file_bytes:
             raise InvalidRow([f"the row takes {length:,} bytes, too many for a file of {self._max_file_bytes:,}"])
-        part.file = ImportFile(self.folder, len(self._all), part.columns, header)
+        number, switches = len(self._all), {"only_empty": part.only_empty, "is_first": part.is_alone}
+        part.file = ImportFile(self.folder, number, part.columns, header, **switches)
         self._all.append(part.file)
         return part.file
 
-    def _group_for(self, files: tuple[int, ...]) -> int:
+    def _group_for(self, files: tuple[int, ...], counted_as: str | None) -> int:
         if len(files) == 1 or len(self._group_numbers) < _MOST_GROUPS:
-            self._group_numbers[files] = len(self.groups)
-            self.groups.append(Group(list(files)))
-            return self._group_numbers[files]
+            self.groups.append(Group(list(files), counted_as=counted_as))
+            self._group_numbers[files if counted_as is None else (counted_as, *files)] = len(self.groups) - 1
+            return len(self.groups) - 1
         if self._shared_group is None:
             self._shared_group = len(self.groups)
             self.groups.append(Group([]))
@@ -227,15 +265,17 @@ def write_again(
     folder.mkdir(mode=0o700, parents=True)
     lines, shapes = Lines(mapping, delimiter, types), Shapes()
     made = {
-        sent.file: ImportFile(folder, sent.file, tuple(sent.columns), lines.header(tuple(sent.columns)))
+        sent.file: ImportFile(
+            folder, sent.file, tuple(sent.columns), lines.header(tuple(sent.columns)), only_empty=sent.only_empty
+        )
         for sent in files
     }
     for batch in contacts:
         for group, patch in batch:
-            filled = set(shapes.of(patch.properties))
-            for number in group.files:
-                if number in made and filled.issuperset(made[number].columns):
-                    made[number].add(lines.line(patch.key, lines.writers(made[number].columns), patch.properties))
+            for file in [made[number] for number in group.files if number in made]:
+                properties = patch.later if file.only_empty else patch.properties
+                if set(shapes.of(properties)).issuperset(file.columns):
+                    file.add(lines.line(patch.key, lines.writers(file.columns), properties))
         for file in made.values():
             file.write_out()
     return made

@@ -55,7 +55,7 @@ class ImportJob:
         self._planned_at = time.time()
         self._types: Mapping[str, str] = {}  # of the columns
         self.state = ImportState()
-        self.account = Account(self._report.tally, self._report.rejects)
+        self.account = Account(self._report.tally, self._report.rejects, self._report.shown)
         self.watch = Watch(context)
         self.watch.waiting.describe = self.describe
         self.watch.waiting.describe_next_attempt = self._describe_next_attempt
@@ -75,13 +75,13 @@ class ImportJob:
         with split.files(folder / "files") as files:
             made = write_files(self._context, mapping, files, split.by_file())
             self._types = files.types
-            sent = [SentFile(file.number, file.rows, list(file.columns)) for file in made]
+            sent = [SentFile(file.number, file.rows, list(file.columns), only_empty=file.only_empty) for file in made]
             self.state = ImportState(sent, files.groups, is_all_sent=not made)
             self.watch.waiting.begin()
             contacts = planned_contacts(changes, mapping, self.state, files, self._lines)
             settlement = self._settlement(folder, contacts, self.account)
             on_disk = {file.number: file for file in made}
-            self._send(settlement, on_disk, lambda journal: keep_values(journal, self.state, changes, files))
+            self._send(settlement, on_disk, lambda journal: keep_values(journal, self.state, split.by_file(), files))
 
     def resume(self, folder: Path) -> bool:
         """Continue what an earlier process of the task has begun; whether no row has to be read for that.
@@ -179,7 +179,7 @@ class ImportJob:
         """Wait for what an earlier attempt has uploaded before it died, and acknowledge it."""
         self.watch.waiting.begin()
         self._log.info("An earlier attempt did not upload everything: %s", self.describe())
-        account = Account(Tally(), Rejects(None))
+        account = Account(Tally(), Rejects(None), self._report.shown.of_nobody())
         contacts = stored_contacts(journal.lines, self._mapping, self.state)
         self._settlement(folder, contacts, account).settle_all()
         self._wait_for_lost()

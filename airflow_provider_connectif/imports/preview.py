@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.by_import import is_without_effect
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
@@ -18,6 +19,7 @@ from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting.progress import describe_seconds, plural, seconds_at_best
 from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.requests import Requests
 
 
 class ImportPreview:
@@ -33,6 +35,7 @@ class ImportPreview:
         self._report = report
         self._quota = quota
         self._files = self._patches = 0
+        self._own, self._by_patch = Requests(), Requests()
         self.valid: int | None = None
         """Rows that would be delivered; ``None`` until the plan was looked at."""
         self.overwrites = rules.on_existing == "update"
@@ -43,28 +46,39 @@ class ImportPreview:
 
     def look(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write the files, and throw them away."""
-        split, rows = Split(changes, resource.mapping, self._rules), 0
+        split = Split(changes, resource.mapping, self._rules)
+        self._patches, self.valid = split.patches, len(changes) - changes.beside
+        for patch in split.by_patch():
+            self._own += resource.requests(patch)
+        self._by_patch = self._own
         with (
             work_folder("connectif-check-", self._rules.work_folder) as folder,
             split.files(folder / "files") as files,
         ):
             for patch in itertools.chain.from_iterable(split.by_file()):
-                rows += 1
                 try:
-                    files.add(patch)
+                    if not is_without_effect(patch):
+                        files.add(patch)
+                    self._by_patch += resource.requests(patch)
                 except InvalidRow as invalid:
-                    self._report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
+                    if patch.counted_as is None:
+                        self._report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
+                        self.valid -= 1
             self._files = len(files.close())
-            self._patches = len(changes) - rows
-            self.valid = files.rows + self._patches
+        self._own += (UPLOAD_AND_POLL * self._files, UPLOAD_AND_POLL * self._files)
 
     def summary(self) -> dict[str, Any]:
-        """``files``, ``run_requests``, ``run_duration_s``; of the same by PATCH ``patch_requests`` and its time."""
+        """``files``, requests as of a check by PATCH, and of the same by PATCH ``patch_requests`` and its time.
+
+        ``requests_most``: without more polls than one of each file.
+        """
         return {
             "files": self._files,
-            "run_requests": self._requests,
+            "run_requests": self._own.least,
+            "requests_least": self._own.least,
+            "requests_most": self._own.most,
             "run_duration_s": self._seconds,
-            "patch_requests": self.valid or 0,
+            "patch_requests": self._by_patch.least,
             "patch_duration_s": self._patch_seconds,
         }
 
@@ -79,31 +93,26 @@ class ImportPreview:
         log.info(
             "By import: %s, at least %s and %s; how long Connectif processes a file is not documented",
             plural(self._files, "file"),
-            plural(self._requests, "request"),
+            plural(self._own.least, "request"),
             describe_seconds(self._seconds),
         )
         time = f"about {describe_seconds(self._patch_seconds)}" if self._patch_seconds else "less than a minute"
-        log.info("By PATCH: %s, at %s %s", plural(self.valid or 0, "request"), allowance, time)
+        log.info("By PATCH: %s, at %s %s", self._by_patch.describe(), allowance, time)
         if self._files and self._patch_seconds < self._seconds:
             log.warning(
                 "PATCH would be faster: ContactPatchOperator takes the same arguments and keeps the same journal"
             )
 
     @property
-    def _requests(self) -> int:
-        """At least: each file is uploaded and polled once."""
-        return UPLOAD_AND_POLL * self._files + self._patches
-
-    @property
     def _seconds(self) -> float:
         """At best: each time the queue is full, and at the end, each import in it is polled once."""
         full, rest = divmod(self._files, QUEUE_LENGTH)
         polls_s = full * self._round_s(QUEUE_LENGTH) + self._round_s(rest)
-        return max(polls_s, seconds_at_best(self._requests, self._quota.requests_per_minute))
+        return max(polls_s, seconds_at_best(self._own.most, self._quota.requests_per_minute))
 
     def _round_s(self, files: int) -> float:
         return files * poll_delay_s(self._rules.poll_interval_s, files)
 
     @property
     def _patch_seconds(self) -> float:
-        return seconds_at_best(self.valid or 0, self._quota.requests_per_minute)
+        return seconds_at_best(self._by_patch.most, self._quota.requests_per_minute)

@@ -20,6 +20,7 @@ from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.shown import ShownCounts
 from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
@@ -43,12 +44,14 @@ class Account:
 
     :param tally: gets their outcomes.
     :param rejects: where rejected rows are written.
+    :param shown: counts what no response has confirmed.
     :param troubles: what keeps the run from success.
     :param unaccounted: contacts without a known outcome, of imports that have finished.
     """
 
     tally: Tally
     rejects: Rejects
+    shown: ShownCounts
     troubles: list[Trouble] = field(default_factory=list)
     unaccounted: int = 0
 
@@ -199,10 +202,16 @@ class Settlement:
         for said in contacts.batches():
             named = self._find(said, sent.file)
             new = {key: found for key, found in named.items() if self._is_first_refusal(found)}
-            digests = {found.contact: found.digest for found in new.values() if found.digest is not None}
+            digests = {
+                found.contact: found.digest
+                for found in new.values()
+                if found.digest is not None and self._state.groups[found.group].counted_as is None
+            }
             for key, found in new.items():
-                self._state.groups[found.group].refused += 1
-                tally.count(outcome, found.number, [reason])
+                group = self._state.groups[found.group]
+                group.refused += 1
+                if group.counted_as is None:
+                    tally.count(outcome, found.number, [reason])
                 reasons = [said[key] or reason]
                 self._account.rejects.write(found.number, found.key, outcome.value, None, reasons, found.row or {})
             if lines is not None and outcome is Outcome.REJECTED:
@@ -227,14 +236,15 @@ class Settlement:
         is_unclear = sent.missing or (sent.unnamed and not self._is_keep)
         sent.is_whole = is_whole and sent.is_finished and not is_unclear
         by_number = {other.file: other for other in self._state.files}
-        acknowledged: list[int] = []
+        acknowledged: dict[str | None, list[int]] = {}
         given_up: list[int] = []
         for number in self._state.groups_in(sent.file):
             group = self._state.groups[number]
             files = [by_number[file] for file in group.files]
             if not group.is_counted and all(file.is_settled for file in files):
                 self._count(group, files)
-                (acknowledged if all(file.is_whole for file in files) else given_up).append(number)
+                is_known = all(file.is_whole for file in files)
+                (acknowledged.setdefault(group.counted_as, []) if is_known else given_up).append(number)
         saved = self._as_saved()
         if self._lines is not None:
             settle_files(self._lines, acknowledged, given_up, refused, saved)
@@ -247,6 +257,9 @@ class Settlement:
         group.is_counted = True
         outcome, reason = self._refusal
         tally, left = self._account.tally, group.rows - group.refused
+        if group.counted_as is not None:
+            self._count_alone(Outcome(group.counted_as), files[0], left)
+            return
         if len(files) > 1 and not all(file.is_finished for file in files):
             tally.count_many(Outcome.UNDELIVERED, left)
             return
@@ -262,3 +275,15 @@ class Settlement:
             else:
                 tally.count_many(Outcome.UNDELIVERED, missing)
         tally.outcomes[Outcome.IMPORTED] += left
+        self._account.shown.unconfirmed += min(left, group.filled)
+        self._account.shown.consent_kept += group.kept if left else 0
+
+    def _count_alone(self, counted_as: Outcome, file: SentFile, left: int) -> None:
+        """Count contacts whose rows have an outcome already: it is another one where they are undelivered."""
+        missing = min(file.missing, left)
+        unnamed = min(file.unnamed, left - missing)
+        file.missing -= missing
+        file.unnamed -= unnamed
+        self._account.tally.outcomes[counted_as] -= missing
+        self._account.tally.count_many(Outcome.UNDELIVERED, missing)
+        self._account.shown.lowered_alone += left - missing - unnamed

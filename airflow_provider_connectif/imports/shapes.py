@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from airflow_provider_connectif.imports.layout import Columns
@@ -56,9 +56,17 @@ class Survey:
     """The shapes of a plan.
 
     :param rows: contacts of each shape.
+    :param fills: contacts for each column of a file that only fills what is empty.
+    :param alone: contacts of each shape whose rows have an outcome already; they share no file with others.
+    :param twice: contacts of each shape that take two requests by PATCH.
+    :param filled_only: contacts that are in files of ``fills`` only.
     """
 
     rows: Counter[Columns] = field(default_factory=Counter)
+    fills: Counter[str] = field(default_factory=Counter)
+    alone: Counter[Columns] = field(default_factory=Counter)
+    twice: Counter[Columns] = field(default_factory=Counter)
+    filled_only: int = 0
     _sampled: int = 0
     _key_bytes: int = 0
     _cells: Counter[str] = field(default_factory=Counter)
@@ -70,12 +78,26 @@ class Survey:
         survey, seen = cls(), 0
         for batch in batches:
             for patch in batch:
-                shape = shapes.of(patch.properties)
-                survey.rows[shape] += 1
+                survey._add(patch, shape := shapes.of(patch.properties), later := shapes.of(patch.later))
                 if seen % _SAMPLE_EVERY == 0:
-                    survey._sample(patch, shape)
+                    survey._sample(patch, (*shape, *later))
                 seen += 1
         return survey
+
+    @property
+    def contacts(self) -> int:
+        """All of them."""
+        return self.rows.total() + self.alone.total() + self.filled_only
+
+    @property
+    def patches(self) -> int:
+        """Requests that all of them take by PATCH, at most."""
+        return self.contacts + self.twice.total() + self.filled_only
+
+    @property
+    def patches_by_shape(self) -> Counter[Columns]:
+        """Requests that contacts take by PATCH, at most."""
+        return self.rows + self.twice
 
     @property
     def optional(self) -> Columns:
@@ -92,8 +114,7 @@ class Survey:
     def without(self, shapes: Iterable[Columns]) -> Survey:
         """The same without the contacts of some shapes."""
         left_out = set(shapes)
-        rows = Counter({shape: count for shape, count in self.rows.items() if shape not in left_out})
-        return Survey(rows, self._sampled, self._key_bytes, self._cells, self._cell_bytes)
+        return replace(self, rows=Counter({s: count for s, count in self.rows.items() if s not in left_out}))
 
     def files(self, columns: Columns, rows: int, max_file_bytes: int) -> int:
         """About how many files so many lines of these columns make."""
@@ -101,12 +122,29 @@ class Survey:
         line = self._key_bytes / max(1, self._sampled) + cells + 2
         return max(1, math.ceil(rows * line / max_file_bytes))
 
-    def _sample(self, patch: Patch, shape: Columns) -> None:
+    def more_files(self, max_file_bytes: int) -> int:
+        """About how many files there are besides those of the shapes."""
+        fills = sum(self.files((name,), rows, max_file_bytes) for name, rows in self.fills.items())
+        return fills + sum(self.files(shape, rows, max_file_bytes) for shape, rows in self.alone.items())
+
+    def _add(self, patch: Patch, shape: Columns, later: Columns) -> None:
+        if patch.counted_as is not None:
+            self.alone[shape] += 1
+            return
+        self.fills.update(later)
+        if later and not shape:
+            self.filled_only += 1
+            return
+        self.rows[shape] += 1
+        if later:
+            self.twice[shape] += 1
+
+    def _sample(self, patch: Patch, columns: Columns) -> None:
         self._sampled += 1
         self._key_bytes += len(patch.key)
-        for name in shape:
+        for name in columns:
             self._cells[name] += 1
-            self._cell_bytes[name] += len(str(patch.properties[name]))
+            self._cell_bytes[name] += len(str(patch.whole[name]))
 
 
 @dataclass(frozen=True)
@@ -117,12 +155,16 @@ class Layout:
     :param patched: shapes whose contacts go by PATCH.
     :param files: about how many there are.
     :param patches: contacts that go by PATCH.
+    :param patches_alone: those that share no file with others go by PATCH, too.
+    :param patches_all: every contact does.
     """
 
     columns: frozenset[str] | None = None
     patched: frozenset[Columns] = frozenset()
     files: int = 0
     patches: int = 0
+    patches_alone: bool = False
+    patches_all: bool = False
 
     @property
     def requests(self) -> int:
@@ -155,24 +197,28 @@ def choose(
     :param must_fit: files beyond the queue would hold a worker, so a few contacts without any property go by PATCH
         where their file is the one too many.
     """
-    ways = []
+    ways, more = [], survey.more_files(max_file_bytes)
     if file_layout != "column":
         ways.append(_by_shape(survey, max_file_bytes, leftovers))
     if file_layout != "shape" and may_split:
         layout = _by_column(survey, max_file_bytes, leftovers)
-        if must_fit and layout.files > QUEUE_LENGTH and 0 < survey.rows[()] <= _MOST_WITHOUT_PROPERTIES:
+        if must_fit and layout.files + more > QUEUE_LENGTH and 0 < survey.rows[()] <= _MOST_WITHOUT_PROPERTIES:
             layout = _by_column(survey, max_file_bytes, leftovers, frozenset({()}))
         ways.append(layout)
     layout = min(ways, key=lambda layout: layout.requests)
-    contacts = survey.rows.total()
-    if leftovers is None and contacts < UPLOAD_AND_POLL * layout.files + layout.patches:
-        return Layout(None, frozenset(survey.rows), 0, contacts)
+    layout, alone = replace(layout, files=layout.files + more), survey.alone.total()
+    if leftovers is None and survey.patches < UPLOAD_AND_POLL * layout.files + layout.patches:
+        return Layout(None, frozenset(survey.rows), 0, survey.contacts, patches_alone=True, patches_all=True)
+    if leftovers is None and alone < UPLOAD_AND_POLL * len(survey.alone):
+        files = layout.files - len(survey.alone)
+        return replace(layout, files=files, patches=layout.patches + alone, patches_alone=True)
     return layout
 
 
 def _by_shape(survey: Survey, max_file_bytes: int, leftovers: bool | None) -> Layout:
     files = {shape: survey.files(shape, rows, max_file_bytes) for shape, rows in survey.rows.items()}
-    patched = _patched(files, survey.rows, QUEUE_LENGTH, leftovers)
+    room = QUEUE_LENGTH - survey.more_files(max_file_bytes)
+    patched = _patched(files, survey.patches_by_shape, room, leftovers)
     return Layout(
         None,
         frozenset(patched),
@@ -186,7 +232,9 @@ def _by_column(
 ) -> Layout:
     rows = {name: survey.rows_with(name) for name in survey.optional}
     files = {name: survey.files((name,), count, max_file_bytes) for name, count in rows.items()}
-    rare = _patched(files, rows, QUEUE_LENGTH - 1, leftovers)
+    by_shape = survey.patches_by_shape
+    requests = {name: sum(count for shape, count in by_shape.items() if name in shape) for name in rows}
+    rare = _patched(files, requests, QUEUE_LENGTH - 1 - survey.more_files(max_file_bytes), leftovers)
     patched |= {shape for shape in survey.rows if not rare.isdisjoint(shape)}
     left = survey.without(patched)
     columns = frozenset(left.optional)
@@ -202,16 +250,19 @@ def _by_column(
     )
 
 
-def _patched(files: Mapping[_Part, int], rows: Mapping[_Part, int], room: int, leftovers: bool | None) -> set[_Part]:
+def _patched(
+    files: Mapping[_Part, int], requests: Mapping[_Part, int], room: int, leftovers: bool | None
+) -> set[_Part]:
     """What goes by PATCH.
 
+    :param requests: that it takes then.
     :param room: files that the queue takes.
     """
     if leftovers is None:
-        return {part for part, count in files.items() if rows[part] < UPLOAD_AND_POLL * count}
+        return {part for part, count in files.items() if requests[part] < UPLOAD_AND_POLL * count}
     patched, left = set[_Part](), sum(files.values())
     if leftovers:
-        for part in sorted(files, key=lambda part: rows[part]):
+        for part in sorted(files, key=lambda part: requests[part]):
             if left <= room:
                 break
             patched.add(part)

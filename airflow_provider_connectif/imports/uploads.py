@@ -17,6 +17,7 @@ from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.layout import Columns
+from airflow_provider_connectif.imports.rules import ON_EXISTING
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import (
     FAILURES,
@@ -89,13 +90,14 @@ class Uploads:
                 state.is_all_sent = all(other.import_id is not None for other in state.files)
                 self._save()
                 log.info(
-                    "Import %s: file %d of %d, %s, %s, columns: %s",
+                    "Import %s: file %d of %d, %s, %s, columns: %s%s",
                     one.id,
                     place,
                     len(state.files),
                     plural(sent.rows, "row"),
                     describe_bytes(files[sent.file].size),
                     _described(files[sent.file].columns),
+                    ", only where they are empty" if sent.only_empty else "",
                 )
         return True
 
@@ -114,7 +116,8 @@ class Uploads:
             sent.since = began_at = time.time()
             self._save()
             try:
-                one = client.create_import(file.path, **rules.flags._asdict(), delimiter=rules.delimiter)
+                flags = ON_EXISTING["fill_empty"] if sent.only_empty else rules.flags
+                one = client.create_import(file.path, **flags._asdict(), delimiter=rules.delimiter)
                 if one.id not in ours:
                     return one
                 failure: Failure = MalformedAnswerError("the response names an earlier import")

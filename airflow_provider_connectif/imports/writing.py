@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from airflow_provider_connectif.contacts.by_import import (
+    LOOK_UPS_AT_MOST,
+    all_at_once,
+    for_files,
+    is_without_effect,
+    needs_look_up,
+    needs_patch,
+    unraised,
+    unseen,
+)
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, write_again
 from airflow_provider_connectif.imports.layout import Lines
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Shapes, Survey
-from airflow_provider_connectif.journal.confirmation import remaining
+from airflow_provider_connectif.journal.confirmation import accepted, remaining
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
@@ -36,23 +47,39 @@ class Split:
         self._rules = rules
         self._shapes = Shapes()
         self._lines = Lines(mapping, rules.delimiter)
-        self._survey = Survey.of(changes.batches(), self._shapes)
-        self.layout = rules.layout(self._survey)
+        self._may_patch = rules.on_existing == "update"
+        self._looks_up = True
+        self.decided = self.kept = 0
+        """Contacts that only a PATCH can decide about, and consents that are kept where none does."""
+        self.looked_up = 0
+        """Contacts whose consents fall, so that they are to be looked up; more than 1,000 of them are not."""
+        self._look()
+        if self._may_patch and self.looked_up > LOOK_UPS_AT_MOST:
+            self._looks_up = False
+            self._look()
+
+    @property
+    def patches(self) -> int:
+        """How many contacts go by PATCH."""
+        return self.decided + self.layout.patches
 
     def patch_nothing(self) -> None:
         """All contacts go into files: the API key may not write contacts."""
-        self.layout = self._rules.layout(self._survey, may_patch=False)
+        self._may_patch = self._looks_up = False
+        self._look()
 
     def by_patch(self) -> Iterator[Patch]:
         """Those that go by PATCH."""
-        if self.layout.patched:
+        if self.patches:
             for batch in self._changes.batches():
-                yield from filter(self._is_patched, batch)
+                yield from filter(self._is_patched, self._routed(batch))
 
     def by_file(self) -> Iterator[list[Patch]]:
         """The others, in batches."""
         for batch in self._changes.batches():
-            yield [patch for patch in batch if not self._is_patched(patch)] if self.layout.patched else batch
+            routed = self._routed(batch)
+            left = itertools.filterfalse(self._is_patched, routed) if self.patches else routed
+            yield [for_files(patch) for patch in left]
 
     def files(self, folder: Path) -> ImportFiles:
         """The files that the others go into, not written yet.
@@ -68,9 +95,42 @@ class Split:
             max_file_bytes=self._rules.max_file_bytes,
         )
 
+    def _look(self) -> None:
+        self.decided = self.kept = 0
+        self._survey = Survey.of(self._undecided(), self._shapes)
+        self.layout = self._rules.layout(self._survey, may_patch=self._may_patch)
+
+    def _undecided(self) -> Iterator[list[Patch]]:
+        """What can go into files, and counts the others."""
+        for batch in self._changes.batches():
+            left = []
+            for patch in self._routed(batch):
+                self.kept += len(patch.kept)
+                if self._may_patch and needs_patch(patch):
+                    self.decided += 1
+                    self.looked_up += self._looks_up and needs_look_up(patch)
+                elif not is_without_effect(patch := for_files(patch)):
+                    left.append(patch)
+            yield left
+
+    def _routed(self, batch: Sequence[Patch]) -> Iterator[Patch]:
+        """Changes without what no response will decide about."""
+        for patch in batch:
+            if not (patch.standings or patch.later or patch.counted_as):
+                yield patch
+            elif self._rules.on_existing == "update":
+                patch = patch if self._looks_up else unseen(patch)
+                yield patch if self._may_patch else unraised(patch)
+            elif self._rules.on_existing == "fill_empty" or patch.counted_as is None:
+                # Of a row that is refused, "keep" would make a contact that its other properties never reach.
+                yield all_at_once(patch)
+
     def _is_patched(self, patch: Patch) -> bool:
-        shape = self._shapes.of(patch.properties)
-        if shape not in self.layout.patched:
+        if self._may_patch and needs_patch(patch):
+            return True
+        shape, is_alone = self._shapes.of(patch.properties), patch.counted_as is not None
+        is_patched = self.layout.patches_alone if is_alone else shape in self.layout.patched
+        if not (is_patched or self.layout.patches_all) or is_without_effect(for_files(patch)):
             return False
         with contextlib.suppress(InvalidRow):
             return bool(self._lines.line(patch.key, self._lines.writers(shape), patch.properties))
@@ -90,16 +150,19 @@ def write_files(
     if lines is not None:
         lines.begin()
     for batch in batches:
+        written = []
         if journal is not None:
+            batch = _settle_unsent(context, journal, mapping, batch)
             known = [patch for patch in batch if not patch.is_new]
             journal.lines.doubt({mapping.same_contact(patch.key): remaining(patch) for patch in known})
-        written = []
+            batch = [p._replace(digests=accepted(p)) if p.kept or p.counted_as else p for p in batch]
         for patch in batch:
             try:
                 written.append((patch, *files.add(patch)))
             except InvalidRow as invalid:
-                is_known = journal is not None and _is_known_invalid(journal, mapping, patch)
-                report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
+                if patch.counted_as is None:
+                    is_known = journal is not None and _is_known_invalid(journal, mapping, patch)
+                    report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
         if lines is not None and written:
             lines.add(written, mapping.same_contact)
         report.progress.tick()
@@ -120,10 +183,23 @@ def write_files(
     return made
 
 
-def keep_values(journal: Journal, state: ImportState, changes: PendingChanges, files: ImportFiles) -> None:
+def _settle_unsent(
+    context: ImportContext, journal: Journal, mapping: ContactMapping, batch: Sequence[Patch]
+) -> list[Patch]:
+    """Acknowledge the contacts of which no file has to carry anything, and leave the others."""
+    unsent = [patch for patch in batch if is_without_effect(patch)]
+    for patch in unsent:
+        if (digests := accepted(patch)) is not None:
+            journal.lines.confirm(mapping.same_contact(patch.key), digests)
+    context.report.tally.count_many(Outcome.UNCHANGED, len(unsent))
+    context.report.shown.consent_kept += sum(len(patch.kept) for patch in unsent)
+    return [patch for patch in batch if not is_without_effect(patch)] if unsent else list(batch)
+
+
+def keep_values(journal: Journal, state: ImportState, batches: Iterable[Sequence[Patch]], files: ImportFiles) -> None:
     """Keep the values of the contacts in files that are not uploaded yet, for :func:`rewrite_files`."""
     left = state.groups_left
-    for batch in changes.batches():
+    for batch in batches:
         journal.plan.import_lines.keep_values([patch for patch in batch if files.group_of(patch.number) in left])
     state.is_parked = True
 

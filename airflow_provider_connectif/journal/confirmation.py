@@ -205,6 +205,17 @@ def remaining(patch: Patch) -> bytes | None:
     return None if before is None else doubted(before, [*patch.properties, *patch.later], patch.standings)
 
 
+def accepted(patch: Patch) -> Digests | None:
+    """What the journal holds of a patch once an import has taken all of it, in a line of its row or beside that."""
+    digests = patch.digests
+    if digests is None or digests.properties is None:
+        return digests
+    column = digests.properties
+    if patch.counted_as is not None:
+        column = updated(digests.before or b"", entries_of(only(column, patch.properties)))
+    return digests._replace(properties=with_kept(column, patch))
+
+
 def with_kept(column: bytes | None, patch: Patch) -> bytes | None:
     """Digests of properties with the marks of those that turned out to be the person's own."""
     return updated(column or b"", kept_marks(patch.kept)) if patch.kept else column

@@ -116,10 +116,14 @@ class ImportLines:
             for number, group, key, row, digest in found
         }
 
-    def acknowledged(self, groups: Collection[int]) -> Any:
-        """Which lines of the table are to be acknowledged with their groups."""
+    def acknowledged(self, groups: Collection[int], *, is_whole: bool) -> Any:
+        """Which lines of the table are to be acknowledged with their groups.
+
+        :param is_whole: all of their rows, and not a part of rows that were not sent.
+        """
         pending = self._pending.c
-        return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups), pending.row_digest.is_not(None))
+        holds = pending.row_digest.is_not(None) if is_whole else pending.properties.is_not(None)
+        return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups), holds)
 
     def refuse(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
         """Mark contacts that Connectif has rejected: the acknowledgement of their groups leaves them out."""
@@ -142,15 +146,15 @@ class ImportLines:
     def _line(
         self, patch: Patch, group: int, same_contact: Callable[[str], str], *, is_complete: bool
     ) -> dict[str, Any]:
-        digests = patch.digests
+        digests, is_alone = patch.digests, patch.counted_as is not None
         return {
             "plan_id": self._plan_id,
             "number": patch.number,
             "file": group,
             "contact_key": self._written_key(same_contact(patch.key)),
             # An import leaves blank values out, so of such a row Connectif does not hold all that a patch sets.
-            "row_digest": digests.row if digests and is_complete else None,
-            "patch_digest": digests.patch if digests else None,
+            "row_digest": digests.row if digests and is_complete and not is_alone else None,
+            "patch_digest": digests.patch if digests and not is_alone else None,
             "mapping_digest": digests.mapping if digests else None,
             "properties": digests.properties if digests else None,
         }

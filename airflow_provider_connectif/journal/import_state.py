@@ -24,6 +24,7 @@ class SentFile:
     :param is_whole: it is known of every row what became of it.
     :param unnamed: rows that Connectif rejected, and nobody knows which.
     :param missing: rows of which it is not known what became of them.
+    :param only_empty: it fills only what is empty.
     """
 
     file: int
@@ -37,6 +38,7 @@ class SentFile:
     is_whole: bool = False
     unnamed: int = 0
     missing: int = 0
+    only_empty: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -52,12 +54,18 @@ class Group:
     :param rows: contacts.
     :param refused: those of them that an error report has named.
     :param is_counted: all files are settled, and so are the contacts.
+    :param filled: those of them with a part in a file that fills only what is empty: nobody knows whether it did.
+    :param kept: consents of theirs that belong to the person from now on.
+    :param counted_as: the outcome that their rows have already; ``None``: they have none.
     """
 
     files: list[int]
     rows: int = 0
     refused: int = 0
     is_counted: bool = False
+    filled: int = 0
+    kept: int = 0
+    counted_as: str | None = None
 
 
 @dataclass
@@ -110,7 +118,10 @@ class ImportState:
 
     def as_json(self) -> dict[str, Any]:
         """For the journal's database, or for a trigger."""
-        groups = [[group.files, group.rows, group.refused, int(group.is_counted)] for group in self.groups]
+        groups = [
+            [group.files, group.rows, group.refused, int(group.is_counted), group.filled, group.kept, group.counted_as]
+            for group in self.groups
+        ]
         return {
             "files": [asdict(file) for file in self.files],
             "groups": groups,
@@ -158,7 +169,10 @@ def _file(saved: Mapping[str, Any]) -> SentFile:
 
 def _groups(saved: Any, files: list[SentFile]) -> list[Group]:
     if saved is not None:
-        return [Group(list(numbers), rows, refused, bool(is_counted)) for numbers, rows, refused, is_counted in saved]
+        # Those of earlier versions have the first four entries only.
+        return [
+            Group(list(numbers), rows, named, bool(counted), *more) for numbers, rows, named, counted, *more in saved
+        ]
     # Before there were groups, each contact was in one file, and its lines bear that file's number.
     groups = [Group([], is_counted=True) for _ in range(max((sent.file for sent in files), default=-1) + 1)]
     for sent in files:

@@ -19,7 +19,7 @@ ACKNOWLEDGED_COLUMNS = (
     *("delivered_at", "delivered_as", "delivered_generation", *NO_REFUSAL, *_BY),
 )
 _CONFIRMED = ("state", "row_digest", "patch_digest", "mapping_digest", "properties", *NO_REFUSAL, *_BY)
-_IN_PART = ("state", "row_digest", "patch_digest", "properties", *_BY)
+IN_PART = ("state", "row_digest", "patch_digest", "properties", *_BY)
 _REJECTED = ("state", *NO_REFUSAL, *_BY)
 _INVALID = ("state", "invalid_digest", "invalid_run", *_BY)
 _RESTORED = ("state", *_BY)
@@ -236,7 +236,7 @@ class GatheredLines:
             (self.in_doubt, _IN_DOUBT),
             (self.restored, _RESTORED),
             (self.confirmed, _CONFIRMED),
-            (self.in_part, _IN_PART),
+            (self.in_part, IN_PART),
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),
             (self.rejected, _REJECTED),
             (self.invalid, _INVALID),

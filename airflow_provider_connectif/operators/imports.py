@@ -43,6 +43,11 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     several rows of a contact one change is made. With a journal, a task that dies finds its imports again and does not
     upload twice.
 
+    A consent that is not at its lowest rank goes in a file of its own that fills only what is empty, and so does a
+    property whose ``write_modes`` is ``if_empty``; ``on_create`` is an error. What the source has raised since it was
+    delivered, or lowered, goes by PATCH; without the scope Contacts: Write such a consent is kept. See "Consents" in
+    the docs on the bulk import.
+
     The summary has besides: ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
     first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
 
@@ -64,7 +69,8 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     :param max_file_bytes: every file is smaller. Default 48 MB; Connectif takes 50 MB.
     :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH where that takes fewer requests than
         its file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: where there are more files
-        than the queue of ten takes, the smallest go by PATCH, a request for each contact. ``False``: none does.
+        than the queue of ten takes, the smallest go by PATCH, a request for each contact. ``False``: none does, but for
+        consents that only a response can decide about.
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
 
@@ -112,6 +118,20 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         with final_where_mapped(self):
             checked_delimiter(delimiter)
 
+    def make_resource(self) -> ContactResource:
+        """Contacts, as the arguments map them.
+
+        :raises ValueError: a mode that no file can keep to.
+        """
+        resource = super().make_resource()
+        on_create = [property_id for property_id, mode in resource.modes.items() if mode == "on_create"]
+        if on_create:
+            raise ValueError(
+                f"write_modes: {', '.join(map(repr, on_create))}: 'on_create' needs ContactPatchOperator, since no "
+                "response to an import shows which contacts it creates; 'if_empty' is possible"
+            )
+        return resource
+
     def _make_sink(self, parts: Parts, start: Start) -> Sink[ContactResource]:
         from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
         from airflow_provider_connectif.delivery.sender import Patience
@@ -121,7 +141,9 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         from airflow_provider_connectif.operators.requests import make_sender
 
         event = _read_event(start.event)
-        first_patch = FirstPatch(parts.client, self._mapping())
+        first_patch = FirstPatch(
+            parts.client, self._mapping(), resubscribe=self.resubscribe, write_modes=self.write_modes
+        )
         sender, _ = make_sender(
             parts._replace(resource=first_patch),
             ResponsePolicy(),

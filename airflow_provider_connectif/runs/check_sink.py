@@ -15,6 +15,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, St
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.progress import Log, describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.requests import Requests
 from airflow_provider_connectif.reporting.verdict import Verdict
 from airflow_provider_connectif.runs.plan import Plan
 from airflow_provider_connectif.runs.sink import ResourceT
@@ -168,7 +169,7 @@ class RequestPreview:
         self._examples: list[Patch] = []
         self.valid: int | None = None
         """Rows that would be delivered; ``None`` until the plan was looked at."""
-        self._requests = 0, 0
+        self._requests = Requests()
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
         """A request takes every column that the resource takes."""
@@ -180,16 +181,13 @@ class RequestPreview:
         :param resource: not needed here.
         """
         self.valid = len(changes) - changes.beside
-        least = most = 0
         for batch in changes.batches():
             self._examples = self._examples or list(batch[:_EXAMPLES])
             if not resource.ranks and not resource.modes:
-                least = most = len(changes)
+                self._requests = Requests(len(changes), len(changes))
                 break
-            counts = [resource.requests(patch) for patch in batch]
-            least += sum(count for count, _ in counts)
-            most += sum(count for _, count in counts)
-        self._requests = least, most
+            for patch in batch:
+                self._requests += resource.requests(patch)
 
     def summary(self) -> dict[str, Any]:
         """``requests_least``, ``requests_most``, ``run_requests`` (the same as the first), ``run_duration_s``."""
@@ -203,10 +201,10 @@ class RequestPreview:
 
     def log_cost(self) -> None:
         """Log the cost, and examples with masked values."""
-        plan, (least, most) = self._plan, self._requests
+        plan = self._plan
         self._log.info(
             "A run takes %s: at %s a minute %s",
-            plural(least, "request") if least == most else f"{least:,} to {most:,} requests, as responses decide",
+            self._requests.describe(),
             f"{plan.requests_per_minute:,}",
             f"about {describe_seconds(plan.seconds)}" if plan.seconds else "less than a minute",
         )
@@ -216,7 +214,7 @@ class RequestPreview:
 
     @property
     def _plan(self) -> Plan:
-        return Plan(self._requests[1], self._quota.requests_per_minute)
+        return Plan(self._requests.most, self._quota.requests_per_minute)
 
 
 _SHOWN = (

@@ -70,7 +70,7 @@ def settled(tmp_path: Path, count: int, interval_s: float, fault_share: float, s
         [Group([n], 100) for n in range(count)],
         is_all_sent=True,
     )
-    account = Account(Tally(), Rejects(None))
+    account = Account(Tally(), Rejects(None), context.report.shown)
     watch = Watch(context, clock)
     watch.waiting.begin()
     Settlement(context, watch, state, None, None, account, tmp_path, state.as_json).settle_all()

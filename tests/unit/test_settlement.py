@@ -120,7 +120,7 @@ class Night:
         report_of_run = Report(ContactResource(MAPPING), self.connectif.quota, Rejects(None), None, self.log)
         self.context = ImportContext(client, self.rules, report_of_run, is_to_stop=lambda: is_stopped)
         self.watch = Watch(self.context, self.clock)
-        self.account = Account(Tally(read=ROWS), Rejects(None))
+        self.account = Account(Tally(read=ROWS), Rejects(None), report_of_run.shown)
         self._folder = folder
 
     @contextmanager
