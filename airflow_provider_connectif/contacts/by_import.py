@@ -41,9 +41,16 @@ def unraised(change: Patch) -> Patch:
 
 
 def for_files(change: Patch) -> Patch:
-    """A change as files carry it: they need no value that says nothing."""
-    neutral = [name for name, value in change.later.items() if name in RANKS and on_creation(value) is Decision.LEAVE]
-    return _left_out(change, neutral, kept=())
+    """A change as files carry it: without a value that says nothing, and without consents that are kept.
+
+    Where a contact was deleted at Connectif, a file would make it again, with a consent that the person has withdrawn.
+    """
+    left_out = [
+        name
+        for name, value in change.later.items()
+        if name in RANKS and (on_creation(value) is Decision.LEAVE or change.stands(name).is_kept)
+    ]
+    return _left_out(change, left_out, kept=())
 
 
 def all_at_once(change: Patch) -> Patch:

@@ -23,8 +23,8 @@ from tests.support.people import Night, People
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
-IMPORTS = False
-"""Whether some nights import."""  # to be turned on with the part that raises consent by import
+IMPORTS = True
+"""Whether some nights import."""
 
 
 class Size(NamedTuple):
@@ -97,7 +97,8 @@ class Nights:
         arguments = self.arguments | night.arguments
         if night.by_import:
             del arguments["max_in_flight"]
-            arguments = {**IMPORT, "journal_conn_id": "journal", "fields": "live", **arguments}
+            # So few people would go by PATCH otherwise.
+            arguments = {**IMPORT, "journal_conn_id": "journal", "patch_leftovers": False, **arguments}
         return deliver(f"night {night.number}", rows=night.rows, **arguments)
 
     def _killed(self, night: Night) -> Run | None:

@@ -138,8 +138,8 @@ def test_a_lowered_consent_is_looked_up_and_whoever_left_before_is_kept(
     assert (run.summary["updated"], run.summary["imported"], run.summary["consent_kept"]) == (2, 1, 1)
     back = night("back", people(*["subscribed"] * 3, visits=2))
     assert list(connectif.consents().values()) == ["unsubscribed", "subscribed", "subscribed"]
-    # Whose consent was kept gets a file that fills only what is empty; the other is raised by PATCH.
-    assert (connectif.news(), back.summary["files"], back.summary["imported"]) == ([("PATCH", email(1))], 1, 1)
+    # Nothing is sent of who was kept; the other is raised.
+    assert (connectif.news(), back.summary["files"], back.summary["unchanged"]) == ([("PATCH", email(1))], 0, 2)
 
 
 def test_a_consent_that_falls_to_none_is_decided_by_a_response(
