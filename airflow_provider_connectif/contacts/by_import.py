@@ -5,62 +5,89 @@ So what a response has to decide goes by PATCH. Where none can decide, the conse
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part
 from airflow_provider_connectif.contacts.decisions import Decision, on_creation
 from airflow_provider_connectif.records.changes import Patch
 
 LOOK_UPS_AT_MOST = 1000
-"""Contacts that one import looks up, since it lowers a consent of theirs; where there are more, none is looked up."""
+"""Contacts that one import looks up, since a consent of theirs falls; where there are more, none is looked up."""
 
 
-def needs_patch(change: Patch) -> bool:
-    """Whether a response has to decide about a change that an import cannot ask for."""
-    return needs_look_up(change) or bool(_raised(change))
+class Ways:
+    """Says of each change of a plan whether it goes by PATCH, and what of it files carry.
 
-
-def needs_look_up(change: Patch) -> bool:
-    """Whether a change lowers a consent that Connectif may hold lower already."""
-    return change.looks_up or bool(_fallen(change))
-
-
-def unseen(change: Patch) -> Patch:
-    """A change whose contact is not looked up: what it withdraws is sent, and kept from now on.
-
-    A consent that falls to a rank between stays as it is: who is lower already would be raised.
+    :param may_patch: the files set properties that Connectif holds, and so may a PATCH.
+    :param sets_empty: the files set at least what is empty; otherwise they only make new contacts.
     """
-    withdrawn = urgent_part(change.properties) if change.looks_up else ()
-    return _left_out(change._replace(looks_up=False), _fallen(change), kept=[*withdrawn, *_fallen(change)])
 
+    def __init__(self, may_patch: bool, *, sets_empty: bool) -> None:
+        self._is_update = may_patch
+        self._sets_empty = sets_empty
+        self.may_patch = may_patch
+        """Changed once it is known that the API key may not write contacts."""
+        self.looks_up = True
+        """Changed where too many contacts would be looked up."""
 
-def unraised(change: Patch) -> Patch:
-    """A change that raises no consent, although the source has: only the response to a PATCH may allow that."""
-    raised = _raised(change)
-    return _left_out(change, raised, kept=raised)
+    def of(self, changes: Iterable[Patch]) -> Iterator[Patch]:
+        """Changes without what no response will decide about."""
+        for change in changes:
+            if not (change.standings or change.later or change.counted_as):
+                yield change
+            elif self._is_update:
+                if not (self.looks_up and self.may_patch):
+                    change = _unseen(change)
+                yield change if self.may_patch else _unraised(change)
+            elif self._sets_empty or change.counted_as is None:
+                # Of a refused row, a file that only makes contacts would make one that never gets the rest of it.
+                properties = {**change.properties, **change.later}
+                yield change._replace(properties=properties, later={}, looks_up=False)
 
+    def needs_patch(self, change: Patch) -> bool:
+        """Whether a response has to decide about a change."""
+        return self.may_patch and (_falls(change) or bool(_raised(change)))
 
-def for_files(change: Patch) -> Patch:
-    """A change as files carry it: without a value that says nothing, and without consents that are kept.
+    def needs_look_up(self, change: Patch) -> bool:
+        """Whether a consent falls that Connectif may hold lower already."""
+        return self.looks_up and _falls(change)
 
-    Where a contact was deleted at Connectif, a file would make it again, with a consent that the person has withdrawn.
-    """
-    left_out = [
-        name
-        for name, value in change.later.items()
-        if name in RANKS and (on_creation(value) is Decision.LEAVE or change.stands(name).is_kept)
-    ]
-    return _left_out(change, left_out, kept=())
+    def in_files(self, change: Patch) -> Patch:
+        """A change as files carry it: without a value that says nothing, and without consents that are kept.
 
-
-def all_at_once(change: Patch) -> Patch:
-    """A change for files that set nothing which Connectif holds: no response has to decide."""
-    return change._replace(properties={**change.properties, **change.later}, later={}, looks_up=False)
+        Where a contact was deleted at Connectif, a file would make it again, with a consent that the person withdrew.
+        """
+        if not change.later:
+            return change
+        left_out = [
+            name
+            for name in RANKS.keys() & change.later.keys()
+            if on_creation(change.later[name]) is Decision.LEAVE or change.stands(name).is_kept
+        ]
+        return _left_out(change, left_out, kept=())
 
 
 def is_without_effect(change: Patch) -> bool:
     """Whether files have nothing to carry of a change, and its contact is there."""
     return change.was_delivered and not change.properties and not change.later
+
+
+def _falls(change: Patch) -> bool:
+    return change.looks_up or bool(_fallen(change))
+
+
+def _unseen(change: Patch) -> Patch:
+    """A change whose contact is not looked up: what it withdraws is sent, and kept from now on.
+
+    A consent that falls to a rank between stays as it is: whoever is lower already would be raised.
+    """
+    withdrawn, fallen = urgent_part(change.properties) if change.looks_up else (), _fallen(change)
+    return _left_out(change._replace(looks_up=False), fallen, kept=[*withdrawn, *fallen])
+
+
+def _unraised(change: Patch) -> Patch:
+    """A change that raises no consent, although the source has: only the response to a PATCH may allow that."""
+    return _left_out(change, raised := _raised(change), kept=raised)
 
 
 def _raised(change: Patch) -> list[str]:

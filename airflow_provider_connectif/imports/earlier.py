@@ -22,8 +22,6 @@ from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import TakenOver
 from airflow_provider_connectif.reporting.progress import clock
-from airflow_provider_connectif.reporting.rejects import Rejects
-from airflow_provider_connectif.reporting.summary import Tally
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.plan import Plan
@@ -72,8 +70,7 @@ def _is_settled(
     watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
     context = replace(context, rules=replace(context.rules, on_existing=on_existing))
-    # Row numbers are those of the earlier run, so this run's file of rejected rows gets none of them.
-    account = Account(Tally(), Rejects(None), context.report.shown.of_nobody())
+    account = Account(context.report.apart())
     contacts = stored_contacts(lines, mapping, state)
     settlement = Settlement(context, watch, state, contacts, lines, account, folder, state.as_json)
     try:

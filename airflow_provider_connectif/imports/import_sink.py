@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.contacts.first_patch import FirstPatch
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.sender import RequestSender
@@ -17,7 +18,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.earlier import settle_earlier
 from airflow_provider_connectif.imports.job import ImportJob
 from airflow_provider_connectif.imports.layout import refuse_columns
-from airflow_provider_connectif.imports.patching import FirstPatch, Patching
+from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.rules import TRIGGER_GRACE_S
 from airflow_provider_connectif.imports.watch import listed
 from airflow_provider_connectif.imports.work_folder import work_folder

@@ -19,8 +19,6 @@ from airflow_provider_connectif.imports.writing import Split, keep_values, rewri
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
-from airflow_provider_connectif.reporting.rejects import Rejects
-from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong
 
 
@@ -55,7 +53,7 @@ class ImportJob:
         self._planned_at = time.time()
         self._types: Mapping[str, str] = {}  # of the columns
         self.state = ImportState()
-        self.account = Account(self._report.tally, self._report.rejects, self._report.shown)
+        self.account = Account(self._report)
         self.watch = Watch(context)
         self.watch.waiting.describe = self.describe
         self.watch.waiting.describe_next_attempt = self._describe_next_attempt
@@ -179,7 +177,7 @@ class ImportJob:
         """Wait for what an earlier attempt has uploaded before it died, and acknowledge it."""
         self.watch.waiting.begin()
         self._log.info("An earlier attempt did not upload everything: %s", self.describe())
-        account = Account(Tally(), Rejects(None), self._report.shown.of_nobody())
+        account = Account(self._report.apart())
         contacts = stored_contacts(journal.lines, self._mapping, self.state)
         self._settlement(folder, contacts, account).settle_all()
         self._wait_for_lost()

@@ -19,9 +19,7 @@ from airflow_provider_connectif.journal.import_state import Group, ImportState, 
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting.progress import plural
-from airflow_provider_connectif.reporting.rejects import Rejects
-from airflow_provider_connectif.reporting.shown import ShownCounts
-from airflow_provider_connectif.reporting.summary import Tally
+from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
 REFUSED = "rejected during the import; see the import's error report"
@@ -42,16 +40,12 @@ TROUBLES: dict[Fate, tuple[Verdict, str]] = {
 class Account:
     """What becomes of the contacts of a run's imports.
 
-    :param tally: gets their outcomes.
-    :param rejects: where rejected rows are written.
-    :param shown: counts what no response has confirmed.
+    :param report: gets their outcomes, and the rejected rows.
     :param troubles: what keeps the run from success.
     :param unaccounted: contacts without a known outcome, of imports that have finished.
     """
 
-    tally: Tally
-    rejects: Rejects
-    shown: ShownCounts
+    report: Report
     troubles: list[Trouble] = field(default_factory=list)
     unaccounted: int = 0
 
@@ -198,7 +192,7 @@ class Settlement:
         yield None
 
     def _count_named(self, sent: SentFile, contacts: NamedContacts) -> None:
-        (outcome, reason), tally, lines = self._refusal, self._account.tally, self._lines
+        (outcome, reason), tally, lines = self._refusal, self._account.report.tally, self._lines
         for said in contacts.batches():
             named = self._find(said, sent.file)
             new = {key: found for key, found in named.items() if self._is_first_refusal(found)}
@@ -213,7 +207,9 @@ class Settlement:
                 if group.counted_as is None:
                     tally.count(outcome, found.number, [reason])
                 reasons = [said[key] or reason]
-                self._account.rejects.write(found.number, found.key, outcome.value, None, reasons, found.row or {})
+                self._account.report.rejects.write(
+                    found.number, found.key, outcome.value, None, reasons, found.row or {}
+                )
             if lines is not None and outcome is Outcome.REJECTED:
                 tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
                 for contact, digest in digests.items():
@@ -256,7 +252,7 @@ class Settlement:
         """
         group.is_counted = True
         outcome, reason = self._refusal
-        tally, left = self._account.tally, group.rows - group.refused
+        tally, left = self._account.report.tally, group.rows - group.refused
         if group.counted_as is not None:
             self._count_alone(Outcome(group.counted_as), files[0], left)
             return
@@ -275,8 +271,8 @@ class Settlement:
             else:
                 tally.count_many(Outcome.UNDELIVERED, missing)
         tally.outcomes[Outcome.IMPORTED] += left
-        self._account.shown.unconfirmed += min(left, group.filled)
-        self._account.shown.consent_kept += group.kept if left else 0
+        self._account.report.shown.unconfirmed += min(left, group.filled)
+        self._account.report.shown.consent_kept += group.kept if left else 0
 
     def _count_alone(self, counted_as: Outcome, file: SentFile, left: int) -> None:
         """Count contacts whose rows have an outcome already: it is another one where they are undelivered."""
@@ -284,6 +280,6 @@ class Settlement:
         unnamed = min(file.unnamed, left - missing)
         file.missing -= missing
         file.unnamed -= unnamed
-        self._account.tally.outcomes[counted_as] -= missing
-        self._account.tally.count_many(Outcome.UNDELIVERED, missing)
-        self._account.shown.lowered_alone += left - missing - unnamed
+        self._account.report.tally.outcomes[counted_as] -= missing
+        self._account.report.tally.count_many(Outcome.UNDELIVERED, missing)
+        self._account.report.shown.lowered_alone += left - missing - unnamed

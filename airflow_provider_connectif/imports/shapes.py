@@ -58,14 +58,14 @@ class Survey:
     :param rows: contacts of each shape.
     :param fills: contacts for each column of a file that only fills what is empty.
     :param alone: contacts of each shape whose rows have an outcome already; they share no file with others.
-    :param twice: contacts of each shape that take two requests by PATCH.
-    :param filled_only: contacts that are in files of ``fills`` only.
+    :param filled: contacts with a part in files of ``fills``; by PATCH a response decides about it.
+    :param filled_only: those of them that are in no other file.
     """
 
     rows: Counter[Columns] = field(default_factory=Counter)
     fills: Counter[str] = field(default_factory=Counter)
     alone: Counter[Columns] = field(default_factory=Counter)
-    twice: Counter[Columns] = field(default_factory=Counter)
+    filled: int = 0
     filled_only: int = 0
     _sampled: int = 0
     _key_bytes: int = 0
@@ -88,16 +88,6 @@ class Survey:
     def contacts(self) -> int:
         """All of them."""
         return self.rows.total() + self.alone.total() + self.filled_only
-
-    @property
-    def patches(self) -> int:
-        """Requests that all of them take by PATCH, at most."""
-        return self.contacts + self.twice.total() + self.filled_only
-
-    @property
-    def patches_by_shape(self) -> Counter[Columns]:
-        """Requests that contacts take by PATCH, at most."""
-        return self.rows + self.twice
 
     @property
     def optional(self) -> Columns:
@@ -132,12 +122,11 @@ class Survey:
             self.alone[shape] += 1
             return
         self.fills.update(later)
-        if later and not shape:
+        self.filled += bool(later)
+        if shape or not later:
+            self.rows[shape] += 1
+        else:
             self.filled_only += 1
-            return
-        self.rows[shape] += 1
-        if later:
-            self.twice[shape] += 1
 
     def _sample(self, patch: Patch, columns: Columns) -> None:
         self._sampled += 1
@@ -155,7 +144,6 @@ class Layout:
     :param patched: shapes whose contacts go by PATCH.
     :param files: about how many there are.
     :param patches: contacts that go by PATCH.
-    :param patches_alone: those that share no file with others go by PATCH, too.
     :param patches_all: every contact does.
     """
 
@@ -163,7 +151,6 @@ class Layout:
     patched: frozenset[Columns] = frozenset()
     files: int = 0
     patches: int = 0
-    patches_alone: bool = False
     patches_all: bool = False
 
     @property
@@ -206,19 +193,17 @@ def choose(
             layout = _by_column(survey, max_file_bytes, leftovers, frozenset({()}))
         ways.append(layout)
     layout = min(ways, key=lambda layout: layout.requests)
-    layout, alone = replace(layout, files=layout.files + more), survey.alone.total()
-    if leftovers is None and survey.patches < UPLOAD_AND_POLL * layout.files + layout.patches:
-        return Layout(None, frozenset(survey.rows), 0, survey.contacts, patches_alone=True, patches_all=True)
-    if leftovers is None and alone < UPLOAD_AND_POLL * len(survey.alone):
-        files = layout.files - len(survey.alone)
-        return replace(layout, files=files, patches=layout.patches + alone, patches_alone=True)
+    layout = replace(layout, files=layout.files + more)
+    by_patch = survey.contacts + survey.filled  # at most
+    if leftovers is None and by_patch < UPLOAD_AND_POLL * layout.files + layout.patches:
+        return Layout(None, frozenset(survey.rows), 0, survey.contacts, patches_all=True)
     return layout
 
 
 def _by_shape(survey: Survey, max_file_bytes: int, leftovers: bool | None) -> Layout:
     files = {shape: survey.files(shape, rows, max_file_bytes) for shape, rows in survey.rows.items()}
     room = QUEUE_LENGTH - survey.more_files(max_file_bytes)
-    patched = _patched(files, survey.patches_by_shape, room, leftovers)
+    patched = _patched(files, survey.rows, room, leftovers)
     return Layout(
         None,
         frozenset(patched),
@@ -232,9 +217,7 @@ def _by_column(
 ) -> Layout:
     rows = {name: survey.rows_with(name) for name in survey.optional}
     files = {name: survey.files((name,), count, max_file_bytes) for name, count in rows.items()}
-    by_shape = survey.patches_by_shape
-    requests = {name: sum(count for shape, count in by_shape.items() if name in shape) for name in rows}
-    rare = _patched(files, requests, QUEUE_LENGTH - 1 - survey.more_files(max_file_bytes), leftovers)
+    rare = _patched(files, rows, QUEUE_LENGTH - 1 - survey.more_files(max_file_bytes), leftovers)
     patched |= {shape for shape in survey.rows if not rare.isdisjoint(shape)}
     left = survey.without(patched)
     columns = frozenset(left.optional)
@@ -250,19 +233,16 @@ def _by_column(
     )
 
 
-def _patched(
-    files: Mapping[_Part, int], requests: Mapping[_Part, int], room: int, leftovers: bool | None
-) -> set[_Part]:
+def _patched(files: Mapping[_Part, int], rows: Mapping[_Part, int], room: int, leftovers: bool | None) -> set[_Part]:
     """What goes by PATCH.
 
-    :param requests: that it takes then.
     :param room: files that the queue takes.
     """
     if leftovers is None:
-        return {part for part, count in files.items() if requests[part] < UPLOAD_AND_POLL * count}
+        return {part for part, count in files.items() if rows[part] < UPLOAD_AND_POLL * count}
     patched, left = set[_Part](), sum(files.values())
     if leftovers:
-        for part in sorted(files, key=lambda part: requests[part]):
+        for part in sorted(files, key=lambda part: rows[part]):
             if left <= room:
                 break
             patched.add(part)

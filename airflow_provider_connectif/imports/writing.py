@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_connectif.contacts.by_import import (
-    LOOK_UPS_AT_MOST,
-    all_at_once,
-    for_files,
-    is_without_effect,
-    needs_look_up,
-    needs_patch,
-    unraised,
-    unseen,
-)
+from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, write_again
@@ -47,15 +37,12 @@ class Split:
         self._rules = rules
         self._shapes = Shapes()
         self._lines = Lines(mapping, rules.delimiter)
-        self._may_patch = rules.on_existing == "update"
-        self._looks_up = True
-        self.decided = self.kept = 0
-        """Contacts that only a PATCH can decide about, and consents that are kept where none does."""
-        self.looked_up = 0
-        """Contacts whose consents fall, so that they are to be looked up; more than 1,000 of them are not."""
+        self._ways = Ways(rules.on_existing == "update", sets_empty=rules.on_existing != "keep")
+        self.decided = self.looked_up = self.kept = 0
+        """Contacts that only a PATCH can decide about, and those of them that are to be looked up; kept consents."""
         self._look()
-        if self._may_patch and self.looked_up > LOOK_UPS_AT_MOST:
-            self._looks_up = False
+        if self.looked_up > LOOK_UPS_AT_MOST:
+            self._ways.looks_up = False
             self._look()
 
     @property
@@ -65,21 +52,20 @@ class Split:
 
     def patch_nothing(self) -> None:
         """All contacts go into files: the API key may not write contacts."""
-        self._may_patch = self._looks_up = False
+        self._ways.may_patch = False
         self._look()
 
     def by_patch(self) -> Iterator[Patch]:
         """Those that go by PATCH."""
         if self.patches:
             for batch in self._changes.batches():
-                yield from filter(self._is_patched, self._routed(batch))
+                yield from filter(self._is_patched, self._ways.of(batch))
 
     def by_file(self) -> Iterator[list[Patch]]:
         """The others, in batches."""
         for batch in self._changes.batches():
-            routed = self._routed(batch)
-            left = itertools.filterfalse(self._is_patched, routed) if self.patches else routed
-            yield [for_files(patch) for patch in left]
+            ways = self._ways.of(batch)
+            yield [self._ways.in_files(patch) for patch in ways if not (self.patches and self._is_patched(patch))]
 
     def files(self, folder: Path) -> ImportFiles:
         """The files that the others go into, not written yet.
@@ -97,40 +83,29 @@ class Split:
 
     def _look(self) -> None:
         self.decided = self.kept = 0
-        self._survey = Survey.of(self._undecided(), self._shapes)
-        self.layout = self._rules.layout(self._survey, may_patch=self._may_patch)
+        survey = Survey.of(self._undecided(), self._shapes)
+        self.layout = self._rules.layout(survey, may_patch=self._ways.may_patch)
 
     def _undecided(self) -> Iterator[list[Patch]]:
         """What can go into files, and counts the others."""
         for batch in self._changes.batches():
             left = []
-            for patch in self._routed(batch):
+            for patch in self._ways.of(batch):
                 self.kept += len(patch.kept)
-                if self._may_patch and needs_patch(patch):
+                if self._ways.needs_patch(patch):
                     self.decided += 1
-                    self.looked_up += self._looks_up and needs_look_up(patch)
-                elif not is_without_effect(patch := for_files(patch)):
+                    self.looked_up += self._ways.needs_look_up(patch)
+                elif not is_without_effect(patch := self._ways.in_files(patch)):
                     left.append(patch)
             yield left
 
-    def _routed(self, batch: Sequence[Patch]) -> Iterator[Patch]:
-        """Changes without what no response will decide about."""
-        for patch in batch:
-            if not (patch.standings or patch.later or patch.counted_as):
-                yield patch
-            elif self._rules.on_existing == "update":
-                patch = patch if self._looks_up else unseen(patch)
-                yield patch if self._may_patch else unraised(patch)
-            elif self._rules.on_existing == "fill_empty" or patch.counted_as is None:
-                # Of a row that is refused, "keep" would make a contact that its other properties never reach.
-                yield all_at_once(patch)
-
     def _is_patched(self, patch: Patch) -> bool:
-        if self._may_patch and needs_patch(patch):
+        if self._ways.needs_patch(patch):
             return True
-        shape, is_alone = self._shapes.of(patch.properties), patch.counted_as is not None
-        is_patched = self.layout.patches_alone if is_alone else shape in self.layout.patched
-        if not (is_patched or self.layout.patches_all) or is_without_effect(for_files(patch)):
+        if is_without_effect(self._ways.in_files(patch)):
+            return False
+        shape = self._shapes.of(patch.properties)
+        if not self.layout.patches_all and (patch.counted_as is not None or shape not in self.layout.patched):
             return False
         with contextlib.suppress(InvalidRow):
             return bool(self._lines.line(patch.key, self._lines.writers(shape), patch.properties))

@@ -133,11 +133,11 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return resource
 
     def _make_sink(self, parts: Parts, start: Start) -> Sink[ContactResource]:
+        from airflow_provider_connectif.contacts.first_patch import FirstPatch
         from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
         from airflow_provider_connectif.delivery.sender import Patience
         from airflow_provider_connectif.imports.context import ImportContext
         from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink
-        from airflow_provider_connectif.imports.patching import FirstPatch
         from airflow_provider_connectif.operators.requests import make_sender
 
         event = _read_event(start.event)

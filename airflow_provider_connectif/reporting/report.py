@@ -47,6 +47,7 @@ class Report:
         by_import: bool = False,
     ) -> None:
         self._resource = resource
+        self._quota = quota
         self._rejects_path = rejects_path
         self.tally = Tally()
         self.effort = Effort(quota)
@@ -54,6 +55,10 @@ class Report:
         self.rejects = rejects
         self.shown = ShownCounts(log, resource.noun)
         self.log = log
+
+    def apart(self) -> Report:
+        """A report of what another run, or another attempt, has sent: it is in no count and in no file of this one."""
+        return Report(self._resource, self._quota, Rejects(None), None, self.log)
 
     @property
     def written_rejects_path(self) -> str | None:

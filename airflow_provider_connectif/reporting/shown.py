@@ -60,10 +60,6 @@ class ShownCounts:
             self.drifted += settled.shown.is_drifted
             self.stored_differently.update(settled.shown.differences.items())
 
-    def of_nobody(self) -> ShownCounts:
-        """Counts beside these, for what another run has sent."""
-        return ShownCounts(self._log, self._noun)
-
     def summary(self) -> dict[str, Any]:
         """Those that are not zero; ``stored_differently`` by property."""
         counts: dict[str, Any] = {

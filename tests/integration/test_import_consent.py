@@ -145,12 +145,14 @@ def test_a_lowered_consent_is_looked_up_and_whoever_left_before_is_kept(
 def test_a_consent_that_falls_to_none_is_decided_by_a_response(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:
-    night("load", people("subscribed", "subscribed", "subscribed"))
+    night("load", people(*["subscribed"] * 4))
     connectif.decide(email(1), **{NEWS: "unsubscribed"})
-    run = night("fallen", people("none", "none", "subscribed", visits=2))
-    assert list(connectif.consents().values()) == ["none", "unsubscribed", "subscribed"]
-    assert (run.summary["updated"], run.summary["consent_kept"]) == (2, 1)
-    assert {key for _, key in connectif.news()} == {email(0), email(1)}
+    source = people("none", "none", "subscribed", "none", visits=2)
+    source[3]["visits"] = 1
+    run = night("fallen", source)
+    assert list(connectif.consents().values()) == ["none", "unsubscribed", "subscribed", "none"]
+    assert (run.summary["updated"], run.summary["consent_kept"]) == (3, 1)
+    assert {key for _, key in connectif.news()} == {email(0), email(1), email(3)}
 
 
 def test_without_the_scope_for_contacts_raises_are_kept_and_withdrawals_go_in_files(

@@ -70,11 +70,11 @@ def settled(tmp_path: Path, count: int, interval_s: float, fault_share: float, s
         [Group([n], 100) for n in range(count)],
         is_all_sent=True,
     )
-    account = Account(Tally(), Rejects(None), context.report.shown)
+    account = Account(context.report)
     watch = Watch(context, clock)
     watch.waiting.begin()
     Settlement(context, watch, state, None, None, account, tmp_path, state.as_json).settle_all()
-    return client, account.tally
+    return client, account.report.tally
 
 
 @pytest.mark.parametrize("fault_share", [0.0, 0.3])

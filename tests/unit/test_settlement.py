@@ -25,7 +25,6 @@ from airflow_provider_connectif.journal.pending import PendingChange, PendingCha
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 from tests.support.clock import FakeClock
 
@@ -120,7 +119,8 @@ class Night:
         report_of_run = Report(ContactResource(MAPPING), self.connectif.quota, Rejects(None), None, self.log)
         self.context = ImportContext(client, self.rules, report_of_run, is_to_stop=lambda: is_stopped)
         self.watch = Watch(self.context, self.clock)
-        self.account = Account(Tally(read=ROWS), Rejects(None), report_of_run.shown)
+        self.account = Account(report_of_run)
+        self.account.report.tally.read = ROWS
         self._folder = folder
 
     @contextmanager
@@ -140,7 +140,7 @@ class Night:
 
     @property
     def counts(self) -> dict[str, int]:
-        return {outcome.value: count for outcome, count in self.account.tally.outcomes.items() if count}
+        return {outcome.value: count for outcome, count in self.account.report.tally.outcomes.items() if count}
 
     @property
     def troubles(self) -> list[tuple[Verdict, str]]:
@@ -328,7 +328,7 @@ def test_an_error_report_names_the_rows_that_are_rejected(tmp_path: Path) -> Non
     night = Night(tmp_path, [shown("finished", 8, 2)], report=report)
     night.settle()
     assert night.counts == {"imported": 8, "rejected": 2}
-    assert list(night.account.tally.examples.values()) == [[3, 5]]
+    assert list(night.account.report.tally.examples.values()) == [[3, 5]]
     (sent,) = night.state.files
     assert sent.is_whole
     assert night.state.groups[0].refused == 2
@@ -343,7 +343,7 @@ def test_a_contact_that_two_reports_name_is_rejected_once(tmp_path: Path) -> Non
 def test_a_report_that_does_not_name_as_many_rows_is_not_believed(tmp_path: Path) -> None:
     night = Night(tmp_path, [shown("finished", 8, 2)], report=f"_email,error\n{email(3)},no name\n")
     night.settle()
-    assert (night.counts, night.account.tally.examples) == ({"imported": 8, "rejected": 2}, {})
+    assert (night.counts, night.account.report.tally.examples) == ({"imported": 8, "rejected": 2}, {})
     assert any("does not name its 2 rejected rows by their keys" in line for line in night.log.all)
     assert not night.state.files[0].is_whole
 
