@@ -65,7 +65,7 @@ class ConsentJudge:
         for key, row in rows.items():
             seen = of_keys.get(key, [])
             _Contact(self, key, row, seen, is_broken).look(owed.get(key, set()), contacts.get(key, {}))
-            if is_broken or by_import:
+            if is_broken:
                 self._quiet -= {key} if seen else set()
             elif key in self._quiet and row.fate == "ok":
                 self._look_at_a_quiet_one(key, row, contacts.get(key, {}))
