@@ -19,6 +19,7 @@ from tests.unit.mutations_of_rules import RULES
 from tests.unit.mutations_of_runs import RUNS
 from tests.unit.mutations_of_sink import SINK
 from tests.unit.mutations_of_stored import STORED
+from tests.unit.mutations_of_uploads import UPLOADS
 
 POLICY = Mutations()
 
@@ -162,5 +163,5 @@ for _kind, _verdict in VERDICTS.items():
 
 MUTATIONS: list[Mutation] = [
     *(*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED),
-    *(*COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *RUNS, *SINK),
+    *(*COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *UPLOADS, *RUNS, *SINK),
 ]

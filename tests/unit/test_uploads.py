@@ -1,0 +1,171 @@
+"""Uploads of an import's files: with which switches, in which order, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.api.errors import NoAnswerError, TooManyRequestsError, error_class
+from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.imports.uploads import Uploads
+from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.journal.import_state import ImportState, SentFile
+from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from tests.support.clock import FakeClock
+from tests.unit.test_settlement import Lines
+
+FULL = error_class(400)(400, code="E0401", is_error_document=True)
+
+
+class Connectif:
+    """Responds to uploads in turn, and lists imports as the test says.
+
+    :param responses: an id, or an error.
+    """
+
+    tries, longest_wait_s = 3, 300.0
+
+    def __init__(self, clock: FakeClock, responses: list[Any]) -> None:
+        self.quota = Quota(clock=clock)
+        self.responses = responses
+        self.uploads: list[tuple[str, bool, bool]] = []
+        self.listed: list[list[Import]] = []
+        self.lists = 0
+
+    def create_import(
+        self, file: Path, *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
+    ) -> Import:
+        self.uploads.append((file.name, override_existing, update_only_empty_fields))
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return Import(response, status="queued")
+
+    def list_imports(self) -> list[Import]:
+        self.lists += 1
+        return self.listed.pop(0) if self.listed else []
+
+    def get_import(self, import_id: str) -> Import:
+        return Import(import_id, status="finished")
+
+
+class Evening:
+    """Two files that are to be uploaded; the first fills only what is empty.
+
+    :param responses: to their uploads.
+    """
+
+    def __init__(self, *responses: Any, **rules: Any) -> None:
+        self.clock, self.log = FakeClock(), Lines()
+        self.connectif = Connectif(self.clock, list(responses))
+        self.state = ImportState([SentFile(7, 1, ["city"], only_empty=True), SentFile(8, 1, ["_name"])])
+        client: Any = self.connectif
+        report = Report(ContactResource(ContactMapping()), client.quota, Rejects(None), None, self.log)
+        context = ImportContext(client, ImportRules(**rules), report)
+        watch = Watch(context, self.clock)
+        watch.waiting.begin()
+        self.saved: list[list[tuple[float | None, str | None]]] = []
+        self.uploads = Uploads(context, watch, self._save)
+        self.settled = 0
+
+    def upload(self, planned_at: float = 1e12, *, may_give_back: bool = False) -> bool:
+        files: Any = {number: SimpleNamespace(path=Path(f"{number}.csv"), size=10, columns=("x",)) for number in (7, 8)}
+        settlement: Any = SimpleNamespace(settle_due=self._settle)
+        return self.uploads.upload(self.state, files, settlement, planned_at, lambda: may_give_back)
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, *_ in self.connectif.uploads]
+
+    def _settle(self) -> None:
+        self.settled += 1
+
+    def _save(self) -> None:
+        self.saved.append([(sent.since, sent.import_id) for sent in self.state.files])
+
+
+def test_each_file_has_its_switches_and_its_import() -> None:
+    evening = Evening("a", "b")
+    assert evening.upload()
+    assert evening.connectif.uploads == [("7.csv", True, True), ("8.csv", True, False)]
+    assert [sent.import_id for sent in evening.state.files] == ["a", "b"]
+    assert (evening.state.is_all_sent, evening.settled) == (True, 2)
+    assert any("columns: x, only where they are empty" in line for line in evening.log.all)
+
+
+def test_an_upload_is_written_down_before_it_begins_and_when_it_has_an_import() -> None:
+    evening = Evening("a", "b")
+    evening.upload()
+    (begun, nobody), has_import = evening.saved[0][0], evening.saved[1][0]
+    assert begun is not None
+    assert (nobody, has_import[1]) == (None, "a")
+
+
+def test_what_is_uploaded_is_not_uploaded_again() -> None:
+    evening = Evening("b")
+    evening.state.files[0].import_id = "a"
+    assert evening.upload()
+    assert evening.names == ["8.csv"]
+
+
+def test_after_a_lost_response_the_file_comes_again_after_whatever_that_upload_began() -> None:
+    evening = Evening(NoAnswerError("none"), "a", "b")
+    evening.connectif.listed = [[Import("x", status="queued")]]
+    assert evening.upload()
+    assert (evening.names, evening.connectif.lists) == (["7.csv", "7.csv", "8.csv"], 3)
+    assert evening.state.files[0].import_id == "a"
+
+
+def test_a_response_that_names_an_earlier_import_is_none_to_this_upload() -> None:
+    evening = Evening("a", "a", "b")
+    assert evening.upload()
+    assert [sent.import_id for sent in evening.state.files] == ["a", "b"]
+
+
+def test_uploads_are_given_up_after_the_tries_of_the_connection() -> None:
+    evening = Evening(*[NoAnswerError("none")] * 3)
+    with pytest.raises(Trouble) as failure:
+        evening.upload()
+    assert (failure.value.verdict, len(evening.names)) == (Verdict.TRY_AGAIN, 3)
+    assert evening.state.lost_since is not None  # there may be an import
+
+
+def test_a_file_that_connectif_does_not_take_fails_the_task_and_has_begun_nothing() -> None:
+    evening = Evening(error_class(413)(413, is_error_document=True))
+    with pytest.raises(Trouble) as failure:
+        evening.upload()
+    assert failure.value.verdict is Verdict.FAILED
+    assert evening.state.lost_since is None
+
+
+def test_a_full_window_is_no_attempt() -> None:
+    evening = Evening(*[TooManyRequestsError(429)] * 5, "a", "b")
+    assert evening.upload()
+    assert evening.connectif.lists == 0
+
+
+@pytest.mark.parametrize("may_give_back", [False, True])
+def test_a_full_queue_is_waited_for_or_left_to_another_process(may_give_back: bool) -> None:
+    evening = Evening("a", FULL, "b", poll_interval_s=20.0)
+    began = evening.clock.monotonic()
+    assert evening.upload(may_give_back=may_give_back) == (not may_give_back)
+    assert evening.names == (["7.csv", "8.csv"] if may_give_back else ["7.csv", "8.csv", "8.csv"])
+    assert evening.state.lost_since is None
+    assert evening.clock.monotonic() - began >= (0 if may_give_back else 20.0)
+
+
+def test_no_file_of_an_old_plan_is_uploaded() -> None:
+    evening = Evening("a", "b", plan_max_age_s=60.0)
+    with pytest.raises(Trouble) as failure:
+        evening.upload(planned_at=0.0)
+    assert (failure.value.verdict, evening.names) == (Verdict.TRY_AGAIN, [])
