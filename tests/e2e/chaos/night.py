@@ -69,7 +69,7 @@ class Kind:
     :param accepted: how many contacts Connectif has accepted since it was started, each as often as it was.
     :param retries: of the task, with weights.
     :param written_at_once: acknowledgements that a death may lose beside the requests in flight; ``None``: it loses
-        nothing.
+        none, but the id of the import whose file is being uploaded, so that this file is uploaded again.
     """
 
     weight: int
@@ -173,7 +173,7 @@ class Night:
 
     @property
     def lost_by_a_death(self) -> int:
-        """How many contacts a process that dies may leave to be sent once more."""
+        """How many contacts a process that dies may leave to be sent once more, beside those of a lost upload."""
         written_at_once = KINDS[self.kind].written_at_once
         return 0 if written_at_once is None else self.max_in_flight + written_at_once
 
