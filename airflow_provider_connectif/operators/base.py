@@ -27,6 +27,7 @@ from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
+from airflow_provider_connectif.operators.task_state import try_number_of
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
@@ -71,11 +72,16 @@ class SyncOperator(SyncArguments):
         """
         return self._carry_out_and_tell(Start(context), check_only=None)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> dict[str, Any]:
         """Go on after a deferral; ends as :meth:`execute` does.
 
         :param event: the trigger's.
+        :param try_number: of the attempt that was deferred; ``None``: it is this one.
         """
+        # Airflow 3.0 keeps method and event of a deferral when the process after it fails, and begins the next
+        # attempt with them: with a time limit that has ended, and imports that have failed.
+        if try_number is not None and try_number != try_number_of(context):
+            return self._carry_out_and_tell(Start(context), check_only=None)
         return self._carry_out_and_tell(Start.after_deferral(context, event), check_only=False)
 
     def dry_run(self) -> None:
@@ -208,7 +214,8 @@ class SyncOperator(SyncArguments):
         else:
             trigger = self._trigger(deferral)
         left = None if deferral.left_s is None else timedelta(seconds=deferral.left_s)
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=left)
+        kwargs = {"try_number": try_number_of(start.context)}
+        self.defer(trigger=trigger, method_name="execute_complete", kwargs=kwargs, timeout=left)
 
     @contextmanager
     def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run[Any]]:

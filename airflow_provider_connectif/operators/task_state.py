@@ -18,7 +18,7 @@ def attempt_numbers(context: Mapping[str, Any], *, comes_back: bool = False) -> 
 
     ti, task = context.get("ti"), context.get("task")
     return AttemptNumbers(
-        _whole(getattr(ti, "try_number", None)),
+        try_number_of(context),
         _whole(getattr(ti, "max_tries", None)),
         _whole(getattr(task or getattr(ti, "task", None), "retries", None)),
         comes_back=comes_back,
@@ -29,7 +29,12 @@ def _whole(number: Any) -> int | None:
     return number if isinstance(number, int) else None
 
 
+def try_number_of(context: Mapping[str, Any]) -> int | None:
+    """The number of the attempt, from 1, as Airflow counts them; ``None`` where it is not known."""
+    return _whole(getattr(context.get("ti"), "try_number", None))
+
+
 def has_run_before(context: Mapping[str, Any]) -> bool:
     """Whether the task was attempted before in its DAG run, before it was cleared included."""
-    try_number = getattr(context.get("ti"), "try_number", None)
-    return isinstance(try_number, int) and try_number > 1
+    try_number = try_number_of(context)
+    return try_number is not None and try_number > 1

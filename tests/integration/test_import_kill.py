@@ -225,6 +225,26 @@ def test_killed_while_it_was_deferred_and_went_on(
     assert len(strict.uploads) == once
 
 
+def test_an_attempt_that_airflow_begins_with_an_earlier_deferral_is_one_of_its_own(
+    strict: StrictServer, remembering: dict[str, Any], once: int
+) -> None:
+    """Airflow 3.0 does so when the process after a deferral has failed."""
+    strict.update(import_hold="inProgress")
+    arguments: dict[str, Any] = {"rows": ROWS, "timeout": timedelta(seconds=1), "deferrable": True, **remembering}
+    first = import_rows("night", **arguments)
+    assert first.state == "deferred"
+    arguments |= {"method": "execute_complete", "event": event_of(first)}
+    arguments["carried"] = first.error.kwargs  # type: ignore[union-attr]
+    assert import_rows("night", **arguments).state == "up_for_retry"
+    strict.update(import_hold=None)
+
+    arguments |= {"timeout": timedelta(seconds=20), "deferrable": False}
+    run = import_rows("night", tries_before=1, **arguments)
+    assert run.state == "success", run.error
+    assert run.summary["imported"] == account(run.summary) == 3000
+    assert len(strict.uploads) == once
+
+
 @pytest.mark.parametrize("event", [None, "nonsense", {"carried": {"files": 7}}, {"carried": None, "requests": "x"}])
 def test_an_event_that_is_none_loses_no_row(
     strict: StrictServer, next_try: Callable[..., Run], event: Any, once: int

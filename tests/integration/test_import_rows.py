@@ -223,6 +223,7 @@ def test_a_dag_run_imports_and_defers_in_airflow_itself(
     """
     from datetime import timedelta
 
+    from airflow import __version__ as airflow_version
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_connectif.operators.contacts import ContactImportOperator
@@ -245,7 +246,10 @@ def test_a_dag_run_imports_and_defers_in_airflow_itself(
     assert xcom(dag_run, "load")["imported"] == 50
     (ti,) = dag_run.get_task_instances()
     assert ti.try_number > 1
-    assert len(strict.uploads) == 2
+    # Of Airflow 3.0 the next attempt is begun with the deferral of the first. The operator knows by the deferral's
+    # keyword arguments that it is another one, and dag.test loses them.
+    goes_on = deferrable and airflow_version.startswith("3.0.")
+    assert len(strict.uploads) == (1 if goes_on else 2)
 
 
 def test_nothing_personal_is_told(

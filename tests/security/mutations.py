@@ -110,17 +110,17 @@ OTHERS.value(
 
 
 @OTHERS.instead_of(
-    "journal.reader:LineReader._found",
+    "journal.reader:LineReader._seen",
     "test_journal.py::test_a_contact_key_is_no_part_of_a_statement",
     "test_journal.py::test_a_sync_id_is_no_part_of_a_statement",
 )
-def keys_are_written_into_the_statement(original, self, query, keys):
+def keys_are_written_into_the_statement(original, self, keys):
     listed = "','".join(keys)
     text = (
         "select contact_key, row_digest from connectif_journal where sync_id = '"
         f"{self._sync_id}' and contact_key in ('{listed}')"
     )
-    return self._database.read(lambda connection: connection.execute(sa.text(text)).fetchall())
+    return dict(self._database.read(lambda connection: connection.execute(sa.text(text)).fetchall()))
 
 
 @OTHERS.instead_of(

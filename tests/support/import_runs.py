@@ -67,8 +67,8 @@ def import_over_deferral(
     while runs[-1].state == "deferred":
         between(runs[-1])
         event = change_event(event_of(runs[-1]))
-        method = runs[-1].error.method_name  # type: ignore[union-attr]
-        runs.append(import_rows(run_id, method=method, event=event, deferrable=True, **again))
+        method, carried = runs[-1].error.method_name, runs[-1].error.kwargs  # type: ignore[union-attr]
+        runs.append(import_rows(run_id, method=method, event=event, carried=carried, deferrable=True, **again))
     return runs
 
 

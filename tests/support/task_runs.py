@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,7 @@ def run_operator(
     kind: str | type = "ContactPatchOperator",
     tries_before: int = 0,
     event: Any = None,
+    carried: Mapping[str, Any] | None = None,
     **arguments: Any,
 ) -> Run:
     """Run the operator alone; its exceptions become the states that Airflow makes of them.
@@ -58,6 +59,7 @@ def run_operator(
     :param kind: the operator's class, or the name of one for contacts.
     :param tries_before: how often the task was tried for the same end.
     :param event: of the trigger, where ``method`` is what a deferral has named.
+    :param carried: the keyword arguments of that deferral; ``None``: lost, as ``dag.test`` loses them.
     :param method: ``execute``, or what a deferral has named.
     :param context: what the task's context has beside its instance.
     """
@@ -77,7 +79,7 @@ def run_operator(
     error: BaseException | None = None
     state, returned = "success", None
     try:
-        more = {} if method == "execute" else {"event": event}
+        more = {} if method == "execute" else {"event": event, **(carried or {})}
         returned = getattr(operator, method)({"ti": ti, "task": operator, **(context or {})}, **more)
     except TaskDeferred as deferral:
         state, error = "deferred", deferral

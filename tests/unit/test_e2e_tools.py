@@ -29,6 +29,7 @@ def test_fifty_seeds_have_every_sort_of_night_in_them() -> None:
     for question in ("is_over_budget", "changed", "added", "invalid", "refused"):
         assert any(getattr(night, question) for night in nights), question
     assert {bool(night.yesterday) for night in nights} == {True, False}
+    assert {night.ignore_held for night in nights} == {True, False}
 
 
 def test_a_night_is_possible() -> None:

@@ -30,6 +30,7 @@ class Ledger:
         self._connectif = connectif
         self._night = night
         self._before = 0
+        self._imports_before: set[str] = set()
         self._mended = 0
         self._written: dict[str, str] = {}
         self.untrue: set[str] = set()
@@ -61,6 +62,7 @@ class Ledger:
             spoiled, {"first": old + 1, "good": last, "refused": night.refused, "last": last + night.bad}
         )
         self._before = self._accepted()
+        self._imports_before = {one["id"] for one in self._connectif.imports()}
         self._read_keys()
 
     def mend(self) -> None:
@@ -84,6 +86,19 @@ class Ledger:
     def accepted_tonight(self) -> int:
         """Contacts that Connectif has accepted since the evening, each as often as it was."""
         return self._accepted() - self._before
+
+    def of_lost_uploads(self, log: str) -> list[int]:
+        """How many contacts Connectif has accepted of each import since the evening whose id the task never had.
+
+        The response to the upload was lost, or the task died before it wrote the id down.
+
+        :param log: of the task, all runs and tries; each import that it knows is in there.
+        """
+        return [
+            one["success"]
+            for one in self._connectif.imports()
+            if one["id"] not in self._imports_before and f"Import {one['id']}: " not in log
+        ]
 
     @property
     def needed(self) -> int:

@@ -69,7 +69,7 @@ class Kind:
     :param accepted: how many contacts Connectif has accepted since it was started, each as often as it was.
     :param retries: of the task, with weights.
     :param written_at_once: acknowledgements that a death may lose beside the requests in flight; ``None``: it loses
-        nothing.
+        none, but the id of the import whose file is being uploaded, so that this file is uploaded again.
     """
 
     weight: int
@@ -128,6 +128,8 @@ class Night:
     :param journal_key: how the journal writes contact keys.
     :param strikes: in the order in which they come.
     :param retries: of the task.
+    :param ignore_held: rows that an earlier run saw refused do not count against the budget. Rows that an earlier try
+        of the same run saw refused do.
     """
 
     seed: int
@@ -142,6 +144,7 @@ class Night:
     journal_key: str
     strikes: Sequence[Strike]
     retries: int
+    ignore_held: bool
 
     @property
     def name(self) -> str:
@@ -170,7 +173,7 @@ class Night:
 
     @property
     def lost_by_a_death(self) -> int:
-        """How many contacts a process that dies may leave to be sent once more."""
+        """How many contacts a process that dies may leave to be sent once more, beside those of a lost upload."""
         written_at_once = KINDS[self.kind].written_at_once
         return 0 if written_at_once is None else self.max_in_flight + written_at_once
 
@@ -179,8 +182,8 @@ class Night:
         kind = KINDS[self.kind]
         return (
             f"{kind.operator}(task_id='contacts', journal_conn_id='journal_with_secret', "
-            f"journal_key={self.journal_key!r}, failure_budget={self.budget}, fields={_FIELDS}, "
-            f"retries={self.retries}, retry_delay=timedelta(seconds=1), "
+            f"journal_key={self.journal_key!r}, failure_budget={self.budget}, ignore_held={self.ignore_held}, "
+            f"fields={_FIELDS}, retries={self.retries}, retry_delay=timedelta(seconds=1), "
             f"{kind.arguments.format(max_in_flight=self.max_in_flight)}"
             f"**{{**TARGET, 'sql': {_SQL.format(self.name)!r}, 'properties': {_PROPERTIES}}})"
         )
@@ -217,6 +220,7 @@ def night_of(seed: int) -> Night:
         journal_key=dice.choice(["plain", "sha256"]),
         strikes=_strikes(seed, dice),
         retries=dice.choices(list(kind.retries), list(kind.retries.values()))[0],
+        ignore_held=dice.choice([False, True]),
     )
 
 

@@ -64,9 +64,16 @@ def _nothing_is_left_over(scene: Scene) -> Iterator[str]:
 
 def _sent_twice_within_the_bound(scene: Scene) -> Iterator[str]:
     deaths = sum(_ends_in_death(scene, run_id) for run_id in scene.run_ids)
-    sent_twice, most = account_of(scene).sent_twice, deaths * scene.night.lost_by_a_death
+    lost = scene.ledger.of_lost_uploads("\n".join(scene.deployment.task_log(scene.task(id_)) for id_ in scene.run_ids))
+    sent_twice, most = account_of(scene).sent_twice, deaths * scene.night.lost_by_a_death + sum(lost)
     if sent_twice > most:
-        yield f"{sent_twice} contacts were sent twice; {deaths} deaths of the process explain {most} at most"
+        yield (
+            f"{sent_twice} contacts were sent twice; {deaths} deaths of the process and {len(lost)} lost uploads "
+            f"explain {most} at most"
+        )
+    # A Connectif that is not well loses the response to an attempt of an upload; a process uploads one file at a time.
+    if len(lost) > deaths and not any(VICTIMS[struck.strike.victim].faults for struck in scene.struck):
+        yield f"{len(lost)} uploads were lost; {deaths} deaths of the process explain one each"
     if sent_twice < 0:
         yield f"{-sent_twice} contacts were never accepted"
 
