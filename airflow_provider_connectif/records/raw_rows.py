@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, overload
 
 from airflow_provider_connectif.records.rows import Batch, Row
@@ -54,6 +54,10 @@ class RawBatch(Batch):
         if isinstance(index, slice):
             return RawBatch(self.columns, self.texts[index], self.converted)
         return dict(zip(self.columns, self.converted.row(self.texts[index]), strict=True))
+
+    def renamed(self, names: Mapping[str, str]) -> RawBatch:
+        """The same rows, with other names for some columns."""
+        return RawBatch([names.get(column, column) for column in self.columns], self.texts, self.converted)
 
     def values_at(self, position: int) -> list[Any]:
         """The values of one column."""
