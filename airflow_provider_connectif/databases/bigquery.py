@@ -27,11 +27,10 @@ def connect_to_bigquery(hook: Any) -> Any:
 
     client = hook.get_client(project_id=hook.project_id, location=hook.location)
     settings = dict(getattr(hook, "api_resource_configs", None) or {})
-    settings["query"] = {
-        "useLegacySql": bool(hook.use_legacy_sql),
-        "priority": getattr(hook, "priority", None) or "INTERACTIVE",
-        **settings.get("query", {}),
-    }
+    settings["query"] = {"useLegacySql": bool(hook.use_legacy_sql), **settings.get("query", {})}
+    # Named only where it is another than BigQuery's own: it costs the short way of one request for a small result.
+    if (priority := getattr(hook, "priority", None)) not in (None, "INTERACTIVE"):
+        settings["query"]["priority"] = priority
     if labels := getattr(hook, "labels", None):
         settings["labels"] = labels
     client.default_query_job_config = QueryJobConfig.from_api_repr(settings)

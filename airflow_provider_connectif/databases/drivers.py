@@ -5,7 +5,6 @@ A driver that is not in the table gets the defaults of :class:`Driver`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +22,16 @@ from airflow_provider_connectif.databases.cursors import (
     plain_cursor,
     unbuffered_cursor,
 )
+from airflow_provider_connectif.databases.engines import (
+    EngineOptions,
+    libpq_engine,
+    missing_root_certificate,
+    mysql_engine,
+    nothing_is_broken,
+    psycopg_engine,
+    sqlite_engine,
+    url_only,
+)
 from airflow_provider_connectif.databases.error_rules import (
     LIBPQ_ERRORS,
     MYSQL_ERRORS,
@@ -31,6 +40,7 @@ from airflow_provider_connectif.databases.error_rules import (
     ErrorRules,
 )
 from airflow_provider_connectif.databases.fetched_rows import RowForm, form_of_values
+from airflow_provider_connectif.databases.mysql_values import form_of_mysql_rows, keep_unreadable_of_mysql
 from airflow_provider_connectif.databases.raw_rows import form_of_rows, raw_cursor
 from airflow_provider_connectif.databases.warehouse_errors import (
     BIGQUERY_ERRORS,
@@ -42,24 +52,6 @@ from airflow_provider_connectif.databases.warehouse_errors import (
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-_SQLITE_WAITS_S = 30
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """How the journal's engine is made.
-
-    :param url: of the database.
-    :param connect_args: for the driver's ``connect``.
-    :param on_connect: a statement for each new connection.
-    :param fault: why the database cannot be used, if that is known before.
-    """
-
-    url: sa.URL
-    connect_args: Mapping[str, Any] = field(default_factory=dict)
-    on_connect: str | None = None
-    fault: str = ""
 
 
 def _values_as_they_are(_: Any) -> None:
@@ -77,36 +69,6 @@ def _is_accepted_by_sqlite(connection: Any, sql: str, parameters: Any) -> bool:
     except connection.Error:
         return False
     return True
-
-
-def _url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
-    return EngineOptions(url)
-
-
-def _nothing_is_broken(_: Mapping[str, Any]) -> str:
-    return ""
-
-
-def _missing_root_certificate(extra: Mapping[str, Any]) -> str:
-    # libpq looks for it once the server has agreed to encrypt, so that a server that is down hides it.
-    path = str(extra.get("sslrootcert") or "")
-    is_needed = str(extra.get("sslmode")).startswith("verify-") and path not in ("", "system")
-    return "its sslrootcert names a file that does not exist" if is_needed and not os.path.exists(path) else ""
-
-
-def _libpq_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
-    return EngineOptions(url, connect_args=extra, fault=_missing_root_certificate(extra))
-
-
-def _sqlite_engine(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
-    folder = os.path.dirname(url.database or "")
-    return EngineOptions(
-        url.set(query={}),  # where the hook puts the extra
-        connect_args={"check_same_thread": False, "timeout": _SQLITE_WAITS_S},
-        # So that a source that is being read from the same file does not lock the journal out.
-        on_connect="pragma journal_mode=wal",
-        fault="" if not folder or os.path.isdir(folder) else f"its folder {folder!r} does not exist",
-    )
 
 
 def _by_the_hook(hook: Any) -> Any:
@@ -157,9 +119,9 @@ class Driver:
     keep_unreadable_values: Callable[[Any], None] = _values_as_they_are
     errors: ErrorRules = OTHER_ERRORS
     is_accepted: Callable[[Any, str, Any], bool] = _never_read_early
-    broken_setting: Callable[[Mapping[str, Any]], str] = _nothing_is_broken
+    broken_setting: Callable[[Mapping[str, Any]], str] = nothing_is_broken
     refuses_semicolon: bool = False
-    journal_engine: Callable[[sa.URL, Mapping[str, Any]], EngineOptions] = _url_only
+    journal_engine: Callable[[sa.URL, Mapping[str, Any]], EngineOptions] = url_only
 
 
 _OTHER = Driver()
@@ -173,8 +135,8 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 row_form=form_of_rows,
                 interrupt=partial(interrupt, "cancel"),
                 errors=LIBPQ_ERRORS,
-                broken_setting=_missing_root_certificate,
-                journal_engine=_libpq_engine,
+                broken_setting=missing_root_certificate,
+                journal_engine=psycopg_engine,
             ),
             Driver(
                 "psycopg2",
@@ -182,8 +144,8 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 interrupt=partial(interrupt, "cancel"),
                 keep_unreadable_values=keep_unreadable_of_psycopg2,
                 errors=LIBPQ_ERRORS,
-                broken_setting=_missing_root_certificate,
-                journal_engine=_libpq_engine,
+                broken_setting=missing_root_certificate,
+                journal_engine=libpq_engine,
             ),
             Driver(
                 "sqlite3",
@@ -191,22 +153,34 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 keep_unreadable_values=keep_unreadable_of_sqlite,
                 errors=SQLITE_ERRORS,
                 is_accepted=_is_accepted_by_sqlite,  # it reads the first row while it executes
-                journal_engine=_sqlite_engine,
+                journal_engine=sqlite_engine,
             ),
             Driver(
                 "MySQLdb",
                 streaming_cursor=partial(unbuffered_cursor, "MySQLdb.cursors"),
+                row_form=form_of_mysql_rows,
                 interrupt=no_interrupt,
+                keep_unreadable_values=keep_unreadable_of_mysql,
                 errors=MYSQL_ERRORS,
+                journal_engine=mysql_engine,
             ),
             Driver(
                 "pymysql",
                 streaming_cursor=partial(unbuffered_cursor, "pymysql.cursors"),
+                row_form=form_of_mysql_rows,
                 interrupt=no_interrupt,
+                keep_unreadable_values=keep_unreadable_of_mysql,
                 errors=MYSQL_ERRORS,
+                journal_engine=mysql_engine,
             ),
             # MySQL's own connector, whose plain cursor streams.
-            Driver("mysql", interrupt=no_interrupt, errors=MYSQL_ERRORS),
+            Driver(
+                "mysql",
+                row_form=form_of_mysql_rows,
+                interrupt=no_interrupt,
+                errors=MYSQL_ERRORS,
+                journal_engine=mysql_engine,
+            ),
             # Its rows come as the query makes them.
             Driver("duckdb", interrupt=partial(interrupt, "interrupt"), errors=DUCKDB_ERRORS),
             Driver("trino", errors=TRINO_ERRORS, refuses_semicolon=True),
