@@ -76,12 +76,12 @@ def _on_conflict(insert_into: Callable[[sa.Table], Any], lines: sa.Table, fill: 
 
 
 def _on_duplicate_key(lines: sa.Table, fill: Fill, values: NewValues) -> Any:
-    insert = mysql.insert(lines)
+    insert = fill(mysql.insert(lines))  # before its new line is named: SQLAlchemy 2.0 names another one for the copy
 
     def place(item: tuple[str, Any]) -> int:
         return _MYSQL_ORDER.index(item[0] if item[0] in _MYSQL_ORDER else "")
 
-    return fill(insert).on_duplicate_key_update(sorted(values(insert.inserted).items(), key=place))
+    return insert.on_duplicate_key_update(sorted(values(insert.inserted).items(), key=place))
 
 
 def _among_array(column: Any) -> Any:

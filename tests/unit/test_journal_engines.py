@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from airflow_provider_connectif.databases.drivers import DRIVERS
 from airflow_provider_connectif.databases.engines import mysql_engine
@@ -51,3 +52,13 @@ def test_psycopg_keeps_no_prepared_statements_unless_the_connection_says_so() ->
     engine, url = DRIVERS["psycopg"].journal_engine, sa.make_url("postgresql+psycopg://h/db")
     assert engine(url, {"sslmode": "require"}).connect_args == {"prepare_threshold": None, "sslmode": "require"}
     assert engine(url, {"prepare_threshold": 5}).connect_args == {"prepare_threshold": 5}
+
+
+def test_a_statement_of_mysql_that_selects_its_lines_names_no_other_line() -> None:
+    table = sa.Table("lines", sa.MetaData(), sa.Column("sync_id", sa.String(9)), sa.Column("generation", sa.Integer))
+    statement = DIALECTS["mysql"].insert_or_set(
+        table,
+        lambda insert: insert.from_select(["sync_id", "generation"], sa.select(sa.literal("x"), sa.literal(1))),
+        lambda new: {"generation": sa.case((table.c.generation <= new.generation, new.generation), else_=0)},
+    )
+    assert "inserted." not in str(statement.compile(dialect=mysql.dialect()))
