@@ -1,4 +1,4 @@
-# make demo, make test, make test-all, make lint, make docs, make e2e, make chaos, make test-matrix, make test-lowest. Each
+# make demo, make test, make test-all, make test-warehouses, make lint, make docs, make e2e, make chaos, make test-matrix, make test-lowest. Each
 # creates .venv by itself; nothing is needed but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 WORKERS ?= 3
 BIN := $(VENV)/bin
+WAREHOUSES := .venv-warehouses
 PACKAGE := .[sql,sandbox]
 # The address of a package index, if any, is the installer's own affair. uv takes seconds where pip takes a minute; it
 # reads no pip.conf, so where it finds nothing pip is asked. Without it in any case: make UV=
@@ -13,8 +14,11 @@ UV ?= $(shell command -v uv)
 export UV
 install = $(if $(UV),$(UV) pip install --python $(BIN)/python --quiet --constraint constraints.txt $(1) || )\
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(1)
+install_warehouses = $(if $(UV),$(UV) pip install --python $(WAREHOUSES)/bin/python --quiet \
+	--constraint constraints/warehouses.txt $(1) || )$(WAREHOUSES)/bin/python -m pip install --quiet \
+	--disable-pip-version-check --constraint constraints/warehouses.txt $(1)
 
-.PHONY: demo test test-all test-matrix test-lowest lint docs mutations e2e e2e-celery e2e-mutations chaos clean
+.PHONY: demo test test-all test-warehouses test-matrix test-lowest lint docs mutations e2e e2e-celery e2e-mutations chaos clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -28,6 +32,11 @@ test: $(VENV)/installed-dev
 # Also what takes as many rows as a real night: some minutes more.
 test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder -m 'not mutations'
+
+# Every database that can be tried on one machine, with its driver, in a virtual environment of its own; writes the table of
+# docs/databases.md. Some minutes. MySQL needs MariaDB's server, and a C compiler with its client's headers.
+test-warehouses: $(WAREHOUSES)/installed
+	$(WAREHOUSES)/bin/python -m pytest tests/warehouses --numprocesses 2 --write-table
 
 # Takes each defence of the threat model, each row of the response policy and each error path of a stage out of a copy of
 # the package: its test must fail. Some minutes; ONLY=lease takes those whose name has that word in it.
@@ -73,7 +82,7 @@ docs: $(VENV)/installed-docs
 	$(BIN)/python tools/check_site.py
 
 clean:
-	rm -rf $(VENV) .venv-e2e .nox .demo dist build site
+	rm -rf $(VENV) $(WAREHOUSES) .venv-e2e .nox .demo dist build site
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -89,4 +98,10 @@ $(VENV)/installed-dev: requirements-dev.txt requirements-test.txt $(VENV)/instal
 
 $(VENV)/installed-docs: requirements-docs.txt constraints.txt | $(VENV)/bin/python
 	$(call install,--requirement requirements-docs.txt)
+	@touch $@
+
+$(WAREHOUSES)/installed: requirements-warehouses.txt requirements-test.txt constraints/warehouses.txt pyproject.toml
+	test -x $(WAREHOUSES)/bin/python || $(PYTHON) -m venv $(WAREHOUSES)
+	$(call install_warehouses,--editable '$(PACKAGE)' --requirement requirements-warehouses.txt)
+	-$(call install_warehouses,apache-airflow-providers-mysql)
 	@touch $@

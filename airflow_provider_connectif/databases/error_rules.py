@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # PostgreSQL, appendix A: class 42, "Syntax Error or Access Rule Violation".
-_WRONG_STATEMENT_STATES = ("42",)
+WRONG_STATEMENT_STATES = ("42",)
 # SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
 # authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
 _HARMLESS_STATES = ("08", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
@@ -33,13 +33,13 @@ _WRONG_STATEMENT_WORDS = re.compile(
 )
 
 # A driver's words for a setting that no other attempt mends, up to where they quote its value.
-_LIBPQ_SETTING = re.compile(
+LIBPQ_SETTING = re.compile(
     r"invalid (connection|URI query parameter|dsn)[^\n\"]*(\"\w{1,60}\")?|invalid \w{1,40} value|"
     r"invalid integer value|invalid port number|missing \"=\" after|root certificate file|could not (load|read) [\w ]*"
     r"(certificate|private key)"
 )
 _SQLITE_SETTING = re.compile(r"no such (access mode|cache mode|vfs)")
-_NO_SETTING = re.compile(r"(?!)")
+NO_SETTING = re.compile(r"(?!)")
 
 
 @dataclass(frozen=True)
@@ -82,30 +82,34 @@ def _number(error: BaseException) -> int | None:
     return first if isinstance(first, int) else None
 
 
-def _kind(error: BaseException) -> str:
+def kind_of(error: BaseException) -> str:
+    """The name of its class."""
     return type(error).__name__
 
 
-def _first_line(error: object) -> str:
+def first_line(error: object) -> str:
+    """The first line of its words."""
     return str(error).strip().partition("\n")[0]
 
 
 def _words_of_mysql(error: BaseException) -> str:
-    return _first_line(error.args[1] if len(error.args) > 1 else error)
+    return first_line(error.args[1] if len(error.args) > 1 else error)
 
 
-def _state_in_words(error: BaseException) -> str:
+def state_in_words(error: BaseException) -> str:
+    """The SQLSTATE for the message, with a blank before it; empty where there is none."""
     state = sqlstate(error)
     return f" (SQLSTATE {state})" if state else ""
 
 
 def _state_and_number(error: BaseException) -> str:
     number = _number(error)
-    return _state_in_words(error) + ("" if number is None else f" ({number})")
+    return state_in_words(error) + ("" if number is None else f" ({number})")
 
 
-def _has_wrong_statement_state(error: BaseException) -> bool:
-    return sqlstate(error).startswith(_WRONG_STATEMENT_STATES)
+def has_wrong_statement_state(error: BaseException) -> bool:
+    """Whether its SQLSTATE is that of a syntax error or an access rule violation."""
+    return sqlstate(error).startswith(WRONG_STATEMENT_STATES)
 
 
 def _has_wrong_statement_number(error: BaseException) -> bool:
@@ -125,33 +129,38 @@ def _sqlite_code(error: BaseException) -> str | None:
 def _is_about_parameters(error: BaseException) -> bool:
     if sqlstate(error) == _PROTOCOL_VIOLATION:  # too few values, by PostgreSQL's own words
         return "bind message supplies" in str(error)
-    return _kind(error) == "ProgrammingError" and not sqlstate(error)
+    return kind_of(error) == "ProgrammingError" and not sqlstate(error)
 
 
 def _is_about_parameters_of_libpq(error: BaseException) -> bool:
     # A DataError without a state is the driver's own, of a value that it cannot pass on: NUL in a text. No row has been
     # converted yet, since their cursors leave the result on the server.
-    return _is_about_parameters(error) or (_kind(error) == "DataError" and not sqlstate(error))
+    return _is_about_parameters(error) or (kind_of(error) == "DataError" and not sqlstate(error))
 
 
 def _is_about_parameters_of_mysql(error: BaseException) -> bool:
-    return _kind(error) == "ProgrammingError" and _number(error) is None
+    return kind_of(error) == "ProgrammingError" and _number(error) is None
 
 
 def _is_about_parameters_of_sqlite(error: BaseException) -> bool:
-    if _kind(error) == "InterfaceError":
+    if kind_of(error) == "InterfaceError":
         return "binding parameter" in str(error)
-    return _kind(error) == "ProgrammingError"
+    return kind_of(error) == "ProgrammingError"
+
+
+def has_harmless_state(state: str) -> bool:
+    """Whether the messages of an SQLSTATE name objects and settings, and not what is in a row."""
+    return state.startswith(_HARMLESS_STATES)
 
 
 def _has_harmless_state(error: BaseException) -> bool:
-    return sqlstate(error).startswith(_HARMLESS_STATES)
+    return has_harmless_state(sqlstate(error))
 
 
 def _has_harmless_state_or_kind(error: BaseException) -> bool:
     # Without a state it may be an error of the connection.
     return _has_harmless_state(error) or (
-        not sqlstate(error) and _kind(error) in ("OperationalError", *_HARMLESS_KINDS)
+        not sqlstate(error) and kind_of(error) in ("OperationalError", *_HARMLESS_KINDS)
     )
 
 
@@ -162,16 +171,16 @@ def _has_harmless_number(error: BaseException) -> bool:
 def _has_harmless_code_or_kind(error: BaseException) -> bool:
     code = _sqlite_code(error)
     is_specific = code is not None and code != _SQLITE_UNSPECIFIC
-    return is_specific or _has_wrong_statement_words(error) or _kind(error) in _HARMLESS_KINDS
+    return is_specific or _has_wrong_statement_words(error) or kind_of(error) in _HARMLESS_KINDS
 
 
 LIBPQ_ERRORS = ErrorRules(
-    code=_state_in_words,
-    words=_first_line,
-    is_statement_wrong=_has_wrong_statement_state,
+    code=state_in_words,
+    words=first_line,
+    is_statement_wrong=has_wrong_statement_state,
     is_about_parameters=_is_about_parameters_of_libpq,
     may_be_shown=_has_harmless_state_or_kind,
-    wrong_setting=_LIBPQ_SETTING,
+    wrong_setting=LIBPQ_SETTING,
 )
 MYSQL_ERRORS = ErrorRules(
     code=_state_and_number,
@@ -179,11 +188,11 @@ MYSQL_ERRORS = ErrorRules(
     is_statement_wrong=_has_wrong_statement_number,
     is_about_parameters=_is_about_parameters_of_mysql,
     may_be_shown=_has_harmless_number,
-    wrong_setting=_NO_SETTING,
+    wrong_setting=NO_SETTING,
 )
 SQLITE_ERRORS = ErrorRules(
-    code=_state_in_words,
-    words=_first_line,
+    code=state_in_words,
+    words=first_line,
     is_statement_wrong=_has_wrong_statement_words,
     is_about_parameters=_is_about_parameters_of_sqlite,
     may_be_shown=_has_harmless_code_or_kind,
@@ -191,10 +200,10 @@ SQLITE_ERRORS = ErrorRules(
 )
 # Of a driver that is not in the table: it may have an SQLSTATE, and its words are not shown without one.
 OTHER_ERRORS = ErrorRules(
-    code=_state_in_words,
-    words=_first_line,
-    is_statement_wrong=_has_wrong_statement_state,
+    code=state_in_words,
+    words=first_line,
+    is_statement_wrong=has_wrong_statement_state,
     is_about_parameters=_is_about_parameters,
     may_be_shown=_has_harmless_state,
-    wrong_setting=_LIBPQ_SETTING,
+    wrong_setting=LIBPQ_SETTING,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
 
 JournalKey = Literal["plain", "sha256"]
+_LOG = logging.getLogger(__name__)
 SECRET_EXTRA = "connectif_journal_secret"  # noqa: S105 - the name of an extra, not a secret
 
 
@@ -87,7 +89,7 @@ class JournalConnection:
         with connection_named_by("journal_conn_id", self.conn_id):
             hook = BaseHook.get_hook(self.conn_id)
         if not hasattr(hook, "get_sqlalchemy_engine"):
-            raise JournalError(f"connection {self.conn_id!r} is no SQL connection", final=True)
+            raise JournalError(f"no journal on connection {self.conn_id!r}: it is no SQL connection", final=True)
         run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
         task = _task(context.get("ti"))
         if max(len(self.sync_id), len(run), len(task)) > LONGEST_NAME:
@@ -163,7 +165,13 @@ def _engine(hook: Any, conn_id: str) -> Any:
     import sqlalchemy
     from sqlalchemy.pool import QueuePool
 
+    from airflow_provider_connectif.journal.dialects import dialect_named
+
     found = hook.get_sqlalchemy_engine()
+    try:
+        dialect_named(found.dialect.name)
+    except ValueError as unknown:
+        raise _Unusable(str(unknown)) from None
     ignored = {*getattr(hook, "ignored_extra_options", ()), SECRET_EXTRA, "cursor", "sqlalchemy_query"}
     extra = BaseHook.get_connection(conn_id).extra_dejson
     options = driver_of_engine(found).journal_engine(
@@ -172,6 +180,13 @@ def _engine(hook: Any, conn_id: str) -> Any:
     )
     if options.fault:
         raise _Unusable(options.fault)
+    if options.left_out:
+        _LOG.warning(
+            "The journal's connection %r has options in its extra that the driver does not know; they are left out\n"
+            "  Options: %s",
+            conn_id,
+            ", ".join(options.left_out),
+        )
     # The task's thread reads on one connection and writes on another, and a thread keeps its claim on a third.
     engine = sqlalchemy.create_engine(
         options.url,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
-from airflow_provider_connectif.databases.drivers import driver_of
+from airflow_provider_connectif.databases.drivers import Driver, driver_of
 from airflow_provider_connectif.databases.error_rules import is_of_a_database, sqlstate
 
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
@@ -24,6 +24,8 @@ _LIBRARY_FOLDERS = tuple(
     os.path.abspath(path) + os.sep
     for path in {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+# Of a driver that binds parameters itself.
+_PARAMETER_ERRORS = (TypeError, ValueError, LookupError, ArithmeticError, AssertionError)
 _UNKNOWN_ARGUMENT = re.compile(r"unexpected keyword argument '(\w{1,60})'|'(\w{1,60})' is an invalid keyword")
 _PLACEHOLDERS: Mapping[str, str] = {
     "qmark": "? as placeholders",
@@ -42,7 +44,8 @@ class ReadError(RunFailed):
 def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetching: bool = False) -> ReadError:
     """A driver's error in words, without the values that it may quote.
 
-    :param error: as the driver raised it, or as SQLAlchemy wraps it.
+    :param error: as the driver raised it, or as SQLAlchemy wraps it; or any other exception out of a driver, of which
+        only its class and the place where it was raised are shown.
     :param conn_id: the connection.
     :param rows_read: how many rows were read before.
     :param is_fetching: the statement was accepted before, so that what is wrong now is in a row: a text that is no
@@ -50,6 +53,9 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
         there is no such column.
     """
     error = _driver_s_own(error)
+    rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
+    if not _is_of_a_driver(error):
+        return ReadError(f"reading from {conn_id!r} failed after {rows}: {type(error).__name__}{_raised_at(error)}")
     rules = driver_of(error).errors
     is_final = rules.is_statement_wrong(error)
     is_of_a_row = is_fetching and is_final
@@ -58,8 +64,22 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
         kind += f": {_EMAIL.sub('***', rules.words(error))}"
     if is_final and not is_of_a_row:
         return ReadError(f"the SQL statement cannot work on {conn_id!r}, whatever the rows: {kind}", final=True)
-    rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
     return ReadError(f"reading from {conn_id!r} failed after {rows}: {kind}")
+
+
+def _is_of_a_driver(error: BaseException) -> bool:
+    """Whether the rules of a driver may be asked about it: some raise errors that are none of PEP 249."""
+    return is_of_a_database(error) or driver_of(error) != Driver()
+
+
+def _raised_at(error: BaseException) -> str:
+    """Where an error was raised, for the message; its own words may quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        f", in {frames[-1].name}() at line {frames[-1].lineno} of {os.path.basename(frames[-1].filename)}"
+        if frames
+        else ""
+    )
 
 
 def connection_error(error: Exception, conn_id: str, extra: Mapping[str, Any]) -> ReadError | None:
@@ -100,20 +120,28 @@ def statement_error(error: Exception, conn_id: str, connection: object) -> ReadE
     """
     own = _driver_s_own(error)
     rules = driver_of(own).errors
-    if is_of_a_database(error):
+    if _is_of_a_driver(own):
         if not rules.is_about_parameters(own):
             return None
-    elif not isinstance(error, (TypeError, ValueError, LookupError, ArithmeticError)):
+    elif not isinstance(error, _PARAMETER_ERRORS) or isinstance(error, OSError):  # as of a response that is no JSON
         return None
     kind = type(error).__name__
     words = ": a value cannot be passed on, such as a text with NUL" if kind == "DataError" else ""
-    if is_of_a_database(error) and rules.may_be_shown(own):
-        words = f": {rules.words(own)}"
-    package = type(connection).__module__.partition(".")[0]
-    style = _PLACEHOLDERS.get(getattr(sys.modules.get(package), "paramstyle", ""), "its own placeholders")
+    if _is_of_a_driver(own) and rules.may_be_shown(own):
+        words = f": {_EMAIL.sub('***', rules.words(own))}"
+    package = driver_of(connection).package or type(connection).__module__.partition(".")[0]
+    style = _PLACEHOLDERS.get(_paramstyle(connection), "its own placeholders")
     return ReadError(
         f"sql and parameters do not fit on {conn_id!r} ({kind}{words}). {package} takes {style}", final=True
     )
+
+
+def _paramstyle(connection: object) -> str:
+    """As the driver's module says it (PEP 249): its package, or one within it."""
+    parts = type(connection).__module__.lstrip("_").split(".")
+    modules = (sys.modules.get(".".join(parts[:count])) for count in range(1, len(parts) + 1))
+    named = (getattr(module, "paramstyle", None) for module in modules)
+    return next((style for style in named if isinstance(style, str)), "")
 
 
 def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at_once: int) -> ReadError:
@@ -123,11 +151,11 @@ def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at
     :param fetched: how many rows were fetched before this fetch.
     :param at_once: how many were asked for.
     """
-    is_database_s = is_of_a_database(error)
-    if is_database_s and (sqlstate(error) or type(error).__name__ != "DataError"):
+    is_driver_s = _is_of_a_driver(error)
+    if is_driver_s and (sqlstate(error) or type(error).__name__ != "DataError"):
         return read_error(error, conn_id, rows_read, is_fetching=True)
-    if not is_database_s and not isinstance(error, CONVERSION_ERRORS):
-        return ReadError(f"reading from {conn_id!r} failed after {rows_read:,} rows: {type(error).__name__}")
+    if not is_driver_s and (not isinstance(error, CONVERSION_ERRORS) or isinstance(error, OSError)):
+        return read_error(error, conn_id, rows_read, is_fetching=True)
     return ReadError(
         f"the driver of {conn_id!r} cannot convert a value ({type(error).__name__}) in one of the rows "
         f"{fetched + 1:,} to {fetched + at_once:,}. Cast dates, numbers and texts to text in the query to find it",

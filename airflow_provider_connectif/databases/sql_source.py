@@ -12,9 +12,12 @@ from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.drivers import driver_of
-from airflow_provider_connectif.databases.error_rules import is_of_a_database
 from airflow_provider_connectif.databases.fetched_rows import VALUES, RowForm
+from airflow_provider_connectif.databases.hooks import connect
 from airflow_provider_connectif.databases.read_errors import (
     ReadError,
     connection_error,
@@ -175,10 +178,10 @@ class SqlSource:
     def _fault_of(self, error: BaseException) -> Exception:
         """What the run ends with."""
         # A driver's error is not handed on: it quotes values, and so may its context and traceback.
-        if is_of_a_database(error):
-            return read_error(error, self.conn_id, self.rows_read)
-        if isinstance(error, Exception):
+        if isinstance(error, (RunFailed, AirflowException, MemoryError)):
             return error
+        if isinstance(error, Exception):
+            return read_error(error, self.conn_id, self.rows_read)
         return ReadError(f"Reading from {self.conn_id!r} was ended by {type(error).__name__}")
 
     def _give_up(self, reader: threading.Thread) -> None:
@@ -188,7 +191,7 @@ class SqlSource:
 
     def _connected(self) -> Any:
         try:
-            connection = self._hook.get_conn()
+            connection = connect(self._hook)
             driver_of(connection).keep_unreadable_values(connection)
             return connection
         except Exception as error:  # what is no fault of a setting is raised again
@@ -205,7 +208,10 @@ class SqlSource:
         return extra
 
     def _execute(self, cursor: Any) -> None:
-        sql = without_semicolon(self._sql) if getattr(self._hook, "strip_semicolon", False) else self._sql
+        refuses_semicolon = driver_of(self._connection).refuses_semicolon or getattr(
+            self._hook, "strip_semicolon", False
+        )
+        sql = without_semicolon(self._sql) if refuses_semicolon else self._sql
         try:
             cursor.execute(*((sql,) if self._parameters is None else (sql, self._parameters)))
             return

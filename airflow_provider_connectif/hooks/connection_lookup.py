@@ -30,7 +30,7 @@ def connection_named_by(argument: str, conn_id: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except ConnectifConfigError:
+    except (ConnectifConfigError, RunFailed):
         raise
     except AirflowNotFoundException:
         fault = "Airflow has no connection of this name"

@@ -224,7 +224,7 @@ class JournalDatabase:
 
     def _version(self) -> int | None:
         """The version of the tables, ``None`` where there are none yet."""
-        dialect_named(self.dialect)  # raises for one that is not known
+        self._check_server()
         meta = self.tables.meta
         lines, inspector = self.tables.lines, sa.inspect(self.engine)
         has_lines = inspector.has_table(lines.name, schema=lines.schema)
@@ -237,6 +237,19 @@ class JournalDatabase:
             if found == VERSION and has_lines and self._is_unfinished_version(connection):
                 return VERSION - 1
         return None if found is None else int(found)
+
+    def _check_server(self) -> None:
+        """Ask the server what it is: some speak the protocol of another database.
+
+        :raises ValueError: it cannot hold a journal.
+        """
+        dialect = dialect_named(self.dialect)  # raises for one that is not known
+        if self.dialect == "sqlite":
+            return
+        with self.engine.connect() as connection:
+            fault = dialect.fault_of(str(connection.execute(sa.text("select version()")).scalar()))
+        if fault:
+            raise ValueError(f"no journal on this server: {fault}")
 
     def _is_unfinished_version(self, connection: sa.Connection) -> bool:
         """Whether the tables were made before the first release with their version: then columns are missing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ _POSTGRES_OF_TABLES = ("42", "3F")
 _MYSQL_DEADLOCKS = (1213,)
 _MYSQL_OF_TABLES = (1044, 1049, 1054, 1142, 1143, 1146)
 _SQLITE_OF_TABLES = ("no such table", "no such column", "has no column named", "readonly database")
+_OLDEST_POSTGRES = 10
+_OLDEST_MYSQL = 8
+_OF_MYSQL_S_PROTOCOL = ("TiDB", "Vitess", "SingleStore", "StarRocks", "Doris", "OceanBase")
 # MySQL assigns from left to right: what is computed from the others comes first, and what they are compared with last.
 _MYSQL_ORDER = ("refused_run", "properties", "", "row_digest", "patch_digest", "generation")
 
@@ -36,6 +40,7 @@ NewValues = Callable[[Any], Mapping[str, Any]]
 class Dialect:
     """How one kind of database does what the journal needs.
 
+    :param fault_of: why a server cannot hold a journal, by what it says of its version; empty where it can.
     :param clock: seconds since the epoch by the database's clock.
     :param insert_or_set: one statement that inserts a line, or changes the one that is there.
     :param among_keys: whether a column is among the parameter ``keys``.
@@ -45,6 +50,7 @@ class Dialect:
     :param is_about_tables: whether a driver's error says that a table or column is missing, or out of reach.
     """
 
+    fault_of: Callable[[str], str]
     clock: sa.TextClause
     insert_or_set: Callable[[sa.Table, Fill, NewValues], Any]
     among_keys: Callable[[Any], Any]
@@ -70,12 +76,12 @@ def _on_conflict(insert_into: Callable[[sa.Table], Any], lines: sa.Table, fill: 
 
 
 def _on_duplicate_key(lines: sa.Table, fill: Fill, values: NewValues) -> Any:
-    insert = mysql.insert(lines)
+    insert = fill(mysql.insert(lines))  # before its new line is named: SQLAlchemy 2.0 names another one for the copy
 
     def place(item: tuple[str, Any]) -> int:
         return _MYSQL_ORDER.index(item[0] if item[0] in _MYSQL_ORDER else "")
 
-    return fill(insert).on_duplicate_key_update(sorted(values(insert.inserted).items(), key=place))
+    return insert.on_duplicate_key_update(sorted(values(insert.inserted).items(), key=place))
 
 
 def _among_array(column: Any) -> Any:
@@ -112,7 +118,29 @@ def _has_words(words: tuple[str, ...], error: BaseException) -> bool:
     return any(known in str(error) for known in words)
 
 
+def _fault_of_postgres(version: str) -> str:
+    number = re.match(r"PostgreSQL (\d+)", version)
+    if "Redshift" in version:
+        return "it is Amazon Redshift, which has no unique keys"
+    if number is None:
+        return "it speaks PostgreSQL's protocol and is another database"
+    return "" if int(number[1]) >= _OLDEST_POSTGRES else f"a journal needs PostgreSQL {_OLDEST_POSTGRES} or newer"
+
+
+def _fault_of_mysql(version: str) -> str:
+    if other := next((name for name in _OF_MYSQL_S_PROTOCOL if name.lower() in version.lower()), ""):
+        return f"it is {other}, which speaks MySQL's protocol"
+    number = re.match(r"(\d+)\.", version)
+    is_old = number is None or int(number[1]) < _OLDEST_MYSQL
+    return f"a journal needs MySQL {_OLDEST_MYSQL}, MariaDB 10 or newer" if is_old else ""
+
+
+def _no_fault(_: str) -> str:
+    return ""
+
+
 _MYSQL = Dialect(
+    fault_of=_fault_of_mysql,
     clock=sa.text("select unix_timestamp(sysdate(6))"),
     insert_or_set=_on_duplicate_key,
     among_keys=_among_parameters,
@@ -123,6 +151,7 @@ _MYSQL = Dialect(
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         "postgresql": Dialect(
+            fault_of=_fault_of_postgres,
             clock=sa.text("select extract(epoch from clock_timestamp())"),
             insert_or_set=partial(_on_conflict, postgresql.insert),
             among_keys=_among_array,
@@ -131,6 +160,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             is_about_tables=partial(_has_state, _POSTGRES_OF_TABLES),
         ),
         "sqlite": Dialect(
+            fault_of=_no_fault,
             clock=sa.text("select (julianday('now') - 2440587.5) * 86400.0"),  # the Julian day of the epoch
             insert_or_set=partial(_on_conflict, sqlite.insert),
             among_keys=_among_json,

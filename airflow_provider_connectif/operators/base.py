@@ -13,11 +13,11 @@ from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
-    BaseHook,
     conf,
 )
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.databases.hooks import sql_hook
 from airflow_provider_connectif.databases.sources import RowsSource
 from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
@@ -281,7 +281,7 @@ class SyncOperator(SyncArguments):
         seconds = self.read_timeout.total_seconds()
         if self.sql is not None:
             with connection_named_by("sql_conn_id", self.sql_conn_id):
-                hook = BaseHook.get_hook(str(self.sql_conn_id))
+                hook = sql_hook(str(self.sql_conn_id), self.hook_params)
             self._source = SqlSource(hook, str(self.sql_conn_id), self.sql, self.parameters, read_timeout_s=seconds)
         else:
             self._source = RowsSource(resolved(self.rows, context), read_timeout_s=seconds)

@@ -27,6 +27,8 @@ class SyncArguments(BaseOperator):
         through this operator.
     :param sql: one SELECT, or the name of a ``.sql`` file (templated).
     :param sql_conn_id: the connection that ``sql`` runs on, of any type with a DbApiHook (templated).
+    :param hook_params: parameters of that connection's hook, such as ``{"warehouse": "LOADING"}`` of Snowflake's, as
+        Airflow's SQL operators have them (templated).
     :param parameters: parameters of ``sql`` as its driver takes them (templated).
     :param check_only: read, map and check every row and send none; the summary then has ``check_only``,
         ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``
@@ -66,6 +68,7 @@ class SyncArguments(BaseOperator):
         "sql",
         "parameters",
         "sql_conn_id",
+        "hook_params",
         "connectif_conn_id",
         "rejects_path",
         "journal_conn_id",
@@ -73,7 +76,11 @@ class SyncArguments(BaseOperator):
         *TEMPLATED_SWITCHES,
     )
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "sql": "sql",
+        "parameters": "json",
+        "hook_params": "json",
+    }
     ui_color = "#e3f0ff"
 
     def __init__(
@@ -83,6 +90,7 @@ class SyncArguments(BaseOperator):
         sql: str | None = None,
         sql_conn_id: str | None = None,
         parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        hook_params: Mapping[str, Any] | None = None,
         check_only: bool | str = False,
         journal_conn_id: str | None = None,
         sync_id: str = "{{ dag.dag_id }}.{{ task.task_id }}",
@@ -140,12 +148,17 @@ class SyncArguments(BaseOperator):
                     "journal_schema": journal_schema,
                 },
             )
+            if hook_params is not None and not isinstance(hook_params, (Mapping, XComArg)):
+                raise ValueError("hook_params must be a dict of parameters of the hook")
+            if hook_params is not None and sql is None:
+                raise ValueError("hook_params needs sql: it is for the hook of sql_conn_id")
             if isinstance(parameters, str) and "{" not in parameters:
                 raise ValueError("parameters must be a list, a tuple or a dict of values, not text")
         self.rows = rows
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
+        self.hook_params = hook_params
         self.check_only = check_only
         self.journal_conn_id = journal_conn_id
         self.sync_id = sync_id

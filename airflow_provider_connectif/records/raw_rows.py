@@ -114,6 +114,10 @@ class RawBatch(Batch):
             return RawBatch(self.columns, self.texts[index], self.converted)
         return RawRow(self._form, self.texts[index])
 
+    def renamed(self, names: Mapping[str, str]) -> RawBatch:
+        """The same rows, with other names for some columns."""
+        return RawBatch([names.get(column, column) for column in self.columns], self.texts, self.converted)
+
     def values_at(self, position: int) -> list[Any]:
         """The values of one column."""
         return self.converted.column(self.texts, position)

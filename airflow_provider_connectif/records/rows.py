@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from sys import getsizeof
-from typing import Any, overload
+from typing import Any, Self, overload
 from uuid import UUID
 
 from airflow_provider_connectif.records.values import UnreadableValue
@@ -131,8 +131,26 @@ class Batch(Sequence[Row]):
         return len(self.columns) - 1 - self.columns[::-1].index(column) if column in self.columns else None
 
     @abstractmethod
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """The same rows, with other names for some columns.
+
+        :param names: the new name by the one that it replaces.
+        """
+
+    @abstractmethod
     def values_at(self, position: int) -> list[Any]:
         """The values of one column."""
+
+
+def renamed(rows: Sequence[Row], names: Mapping[str, str]) -> Sequence[Row]:
+    """Rows with other names for some columns.
+
+    :param rows: a batch, or mappings of text to value.
+    :param names: the new name by the one that it replaces.
+    """
+    if isinstance(rows, Batch):
+        return rows.renamed(names)
+    return [{names.get(column, column): value for column, value in row.items()} for row in rows]
 
 
 class RowBatch(Batch):
@@ -163,6 +181,10 @@ class RowBatch(Batch):
         if isinstance(index, slice):
             return RowBatch(self.columns, self.values[index])
         return dict(zip(self.columns, self.values[index], strict=True))
+
+    def renamed(self, names: Mapping[str, str]) -> RowBatch:
+        """The same rows, with other names for some columns."""
+        return RowBatch([names.get(column, column) for column in self.columns], self.values)
 
     def values_at(self, position: int) -> list[Any]:
         """The values of one column."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.records.rows import Row, renamed
 from airflow_provider_connectif.reporting.progress import Log
+from airflow_provider_connectif.runs.column_names import described, other_case
 from airflow_provider_connectif.runs.sink import Sink
 
 if TYPE_CHECKING:
@@ -28,23 +29,31 @@ class SourceColumns:
         self._sink = sink
         self._log = log
         self._is_checked = False
+        self._names: Mapping[str, str] = {}
+        """The mapping's name by the column that it stands for, where the two differ by case."""
         self._asked_about: set[Any] = set()
         """Columns of which the resource was asked what a person should know."""
         self._warn_about(resource.written_columns or ())
 
-    def look_at(self, columns: Sequence[str] | None, batch: Sequence[Row]) -> None:
+    def look_at(self, columns: Sequence[str] | None, batch: Sequence[Row]) -> Sequence[Row]:
         """Check the columns with the first batch, and warn about those of every batch.
 
         :param columns: of the source; ``None`` where only its rows have them.
         :param batch: rows that are about to be prepared.
-        :raises RunFailed: a column is missing, or does not fit.
+        :return: the rows, with the mapping's names for columns that differ from them by case only.
+        :raises RunFailed: a column is missing, or does not fit, or two columns may be meant.
         """
+        if columns is not None:
+            if not self._is_checked:
+                self._match_names(columns)
+            columns = [self._names.get(column, column) for column in columns]
         if not self._is_checked:
             self._check(columns, batch)
             self._is_checked = True
         if self._resource.written_columns is None:
             # Rows of a list need not have the same columns.
             self._warn_about(columns or _columns_of(batch))
+        return renamed(batch, self._names) if self._names else batch
 
     def end(self) -> None:
         """The source has ended. Without any row the resource is checked without columns.
@@ -58,6 +67,12 @@ class SourceColumns:
     def ranked(self) -> set[str]:
         """The ranked properties among those that the source writes."""
         return {column for column in self._asked_about if column in self._resource.ranks}
+
+    def _match_names(self, columns: Sequence[str]) -> None:
+        wanted = self._resource.columns
+        self._names = other_case((self._resource.key_column,) if wanted is None else wanted, columns)
+        if self._names:
+            self._log.info("%s", described(self._names))
 
     def _check(self, source_columns: Sequence[str] | None, batch: Sequence[Row]) -> None:
         columns: Sequence[Any] | None = source_columns

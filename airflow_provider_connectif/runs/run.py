@@ -228,8 +228,7 @@ class Run(Generic[ResourceT]):
         report, began = self.report, self._clock()
         columns = SourceColumns(resource, self.sink, report.log)
         for batch in source:
-            columns.look_at(source.columns, batch)
-            preparer.prepare(batch)
+            preparer.prepare(columns.look_at(source.columns, batch))
             report.progress.tick()
             if self._journal is not None:
                 self._journal.lines.commit_if_due()

@@ -68,6 +68,7 @@ RUN_ELSEWHERE = MappingProxyType(
         "make chaos SEEDS=50": ".ci/run",  # ten of them
         "make test-matrix": "Makefile",
         "make test-lowest": ".ci/run",
+        "make test-warehouses": "Makefile",
         'pip install "airflow-provider-connectif[sql]"': "Makefile",  # installs the same extra, from here
         'pip install ".[sql]"': "Makefile",
     }
@@ -80,12 +81,17 @@ TESTED_ELSEWHERE = MappingProxyType(
         "docs/tutorial.md": "tests/integration/test_docs_tutorial.py",
     }
 )
+_OF_DATABASES = "docs/databases/"  # tests/warehouses/test_docs_dags.py runs them on their databases
 _IN_A_DAG = re.compile(r"\bwith DAG\(|^@task\.|^ContactPatchOperator\(", re.MULTILINE)
 
 
 def kind_of(block: Block) -> str:
     """What is done with a block."""
-    if block.page == "docs/tutorial.md" or (block.page in TESTED_ELSEWHERE and block.language == "text"):
+    if (
+        block.page == "docs/tutorial.md"
+        or block.page.startswith(_OF_DATABASES)
+        or (block.page in TESTED_ELSEWHERE and block.language == "text")
+    ):
         return "elsewhere"
     if block.language == "python":
         return "dag" if _IN_A_DAG.search(block.text) else "program"

@@ -86,7 +86,8 @@ def test_a_journal_in_sqlite_waits_for_its_file_and_needs_its_folder(tmp_path: A
 
 def test_only_libpq_s_drivers_get_the_extra_of_the_journal_s_connection() -> None:
     extra, url = {"sslmode": "require"}, sa.make_url("x://host")
-    assert {name for name, driver in DRIVERS.items() if driver.journal_engine(url, extra).connect_args == extra} == {
+    engines = {name: driver.journal_engine(url, extra) for name, driver in DRIVERS.items()}
+    assert {name for name, engine in engines.items() if engine.connect_args.items() >= extra.items()} == {
         "psycopg",
         "psycopg2",
     }

@@ -45,7 +45,7 @@ class Rule:
 RULES: Mapping[FieldType, Rule] = MappingProxyType(
     {
         "text": Rule(
-            "text; numbers, UUIDs and IP addresses",
+            "text; numbers, UUIDs and IP addresses; structures of a database, such as a STRUCT or an object of JSON",
             "the text without blanks at its end, which `CHAR(n)` adds; a number's shortest exact text, without an "
             "exponent",
             "more than `maxLength` characters, or 100,000 where there is none; blank where the field is required; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -34,7 +36,7 @@ def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
             if exact.endswith(" ") and len(exact) <= _LONGEST_TEXT:
                 exact = exact.rstrip(" ")
         else:
-            written = shortest_text(value)
+            written = json_text(value) if isinstance(value, Mapping) else shortest_text(value)
             if written is None:
                 raise Unfit(f"must be text or a number, not {kind(value)}")
             exact = written
@@ -48,6 +50,15 @@ def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
 
 
 _any_text = text()
+
+
+def json_text(value: Mapping[Any, Any]) -> str:
+    """JSON of a structure of a database, such as a STRUCT; what JSON has no form for is text in it."""
+    try:
+        written = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):  # NaN, keys that are no text, a structure that holds itself
+        raise Unfit("cannot be written as JSON") from None
+    return valid_text(written)
 
 
 def by_value(value: Any) -> JsonValue:

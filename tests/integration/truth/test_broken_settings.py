@@ -256,10 +256,14 @@ def test_an_argument_that_a_driver_s_connect_does_not_know(
 def test_the_password_of_a_malformed_uri_is_not_shown(strict: StrictServer, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
-    def lookup(*_: Any, **__: Any) -> Any:
+    of_others = BaseHook.get_connection
+
+    def lookup(*conn_id: Any) -> Any:
+        if conn_id[-1] != "warehouse":
+            return of_others(conn_id[-1])
         raise AirflowException(f"Invalid connection string: postgres://user:{SECRET}://host.")
 
-    monkeypatch.setattr(BaseHook, "get_hook", lookup)
+    monkeypatch.setattr(BaseHook, "get_connection", lookup)
     end = run_operator(sql="select 1", sql_conn_id="warehouse")
     assert end.state == "failed"
     assert str(end.error) == "sql_conn_id='warehouse': its URI cannot be read"

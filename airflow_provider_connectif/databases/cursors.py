@@ -1,0 +1,81 @@
+"""Cursors that leave a result on the server, and ways to end the query that a connection runs."""
+
+from __future__ import annotations
+
+import uuid
+from importlib import import_module
+from typing import Any
+
+from airflow_provider_connectif.databases.error_rules import is_of_a_database
+
+
+def plain_cursor(connection: Any) -> Any:
+    """The driver's usual one."""
+    return connection.cursor()
+
+
+def named_cursor(connection: Any) -> Any:
+    """A server-side cursor of psycopg2."""
+    return connection.cursor(name=_new_name())
+
+
+def unbuffered_cursor(module: str, connection: Any) -> Any:
+    """A cursor of MySQL's drivers that reads rows as the server sends them.
+
+    :param module: which has the class.
+    """
+    return connection.cursor(import_module(module).SSCursor)
+
+
+class DeclaredCursor:
+    """A cursor of SQL's own, for a driver that reads each result whole: Redshift's.
+
+    :param connection: which begins a transaction with its first statement.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        connection.autocommit = False  # the cursor lives as long as its transaction
+        self._cursor = connection.cursor()
+        self._name = _new_name()
+        self.description: Any = None
+
+    def execute(self, sql: str, *parameters: Any) -> None:
+        """Declare the cursor; its columns are known after the first fetch."""
+        self._cursor.execute(f"declare {self._name} cursor for {sql}", *parameters)
+
+    def fetchmany(self, size: int) -> Any:
+        """The next rows, none at the end."""
+        self._cursor.execute(f"fetch forward {size:d} from {self._name}")
+        rows = self._cursor.fetchall()
+        self.description = self._cursor.description
+        return rows
+
+    def close(self) -> None:
+        """Give back the result."""
+        self._cursor.close()
+
+
+def _new_name() -> str:
+    return f"connectif_{uuid.uuid4().hex}"
+
+
+def no_interrupt(_: Any) -> None:
+    """The driver has none; its query goes on until the connection is closed."""
+
+
+def interrupt(method: str, connection: Any) -> None:
+    """End the query by a method of the connection."""
+    try:
+        getattr(connection, method)()
+    except Exception as error:  # what is not the driver's own is raised again
+        # The query has ended meanwhile, or its server cannot be reached: the task ends anyway, if a little later.
+        if not is_of_a_database(error):
+            raise
+
+
+def interrupt_if_possible(connection: Any) -> None:
+    """End the query, where the connection has a method of a usual name."""
+    for method in ("cancel", "interrupt"):
+        if callable(getattr(connection, method, None)):
+            interrupt(method, connection)
+            return

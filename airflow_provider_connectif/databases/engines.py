@@ -1,0 +1,96 @@
+"""How the engine of a journal is made, by driver."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_SQLITE_WAITS_S = 30
+# What the drivers of MySQL take out of a URL, and what Airflow's hook reads itself.
+# fmt: off
+_MYSQL_OPTIONS = frozenset(
+    (
+        "auth_plugin", "charset", "client_flag", "collation", "compress", "connect_timeout", "init_command",
+        "local_infile", "read_default_file", "read_default_group", "read_timeout", "sql_mode", "ssl_ca",
+        "ssl_capath", "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_disabled", "ssl_key", "ssl_mode",
+        "ssl_verify_cert", "ssl_verify_identity", "unix_socket", "use_unicode", "write_timeout",
+    )
+)
+# fmt: on
+_MYSQL_HOOK_OPTIONS = frozenset(("aws_conn_id", "client", "cursor", "iam", "ssl", "use_pure"))
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the journal's engine is made.
+
+    :param url: of the database.
+    :param connect_args: for the driver's ``connect``.
+    :param on_connect: a statement for each new connection.
+    :param fault: why the database cannot be used, if that is known before.
+    :param left_out: names of options of the connection's extra that the driver does not know.
+    """
+
+    url: sa.URL
+    connect_args: Mapping[str, Any] = field(default_factory=dict)
+    on_connect: str | None = None
+    fault: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+def url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
+    """As the hook has it."""
+    return EngineOptions(url)
+
+
+def nothing_is_broken(_: Mapping[str, Any]) -> str:
+    """No setting is known to be."""
+    return ""
+
+
+def missing_root_certificate(extra: Mapping[str, Any]) -> str:
+    """Why libpq will not encrypt, in words; empty where that is not known."""
+    # libpq looks for it once the server has agreed to encrypt, so that a server that is down hides it.
+    path = str(extra.get("sslrootcert") or "")
+    is_needed = str(extra.get("sslmode")).startswith("verify-") and path not in ("", "system")
+    return "its sslrootcert names a file that does not exist" if is_needed and not os.path.exists(path) else ""
+
+
+def libpq_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
+    """Of psycopg2: the extra goes to libpq."""
+    return EngineOptions(url, connect_args=extra, fault=missing_root_certificate(extra))
+
+
+def psycopg_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
+    """Of psycopg 3, without prepared statements."""
+    # Behind a pooler each transaction may have another session, which does not know the statements of the one before.
+    return replace(libpq_engine(url, extra), connect_args={"prepare_threshold": None, **extra})
+
+
+def mysql_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
+    """Of MySQL's drivers, with the options that they know."""
+    # The hook puts the whole extra into its URL, also what is meant for Airflow, for a cursor or for nobody.
+    others = [name for name in url.query if name not in _MYSQL_OPTIONS]
+    ssl = extra.get("ssl")
+    return EngineOptions(
+        url.difference_update_query(others),
+        connect_args={"ssl": ssl} if isinstance(ssl, dict) else {},
+        left_out=tuple(name for name in others if name not in _MYSQL_HOOK_OPTIONS),
+    )
+
+
+def sqlite_engine(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
+    """Of SQLite, whose file several connections share."""
+    folder = os.path.dirname(url.database or "")
+    return EngineOptions(
+        url.set(query={}),  # where the hook puts the extra
+        connect_args={"check_same_thread": False, "timeout": _SQLITE_WAITS_S},
+        # So that a source that is being read from the same file does not lock the journal out.
+        on_connect="pragma journal_mode=wal",
+        fault="" if not folder or os.path.isdir(folder) else f"its folder {folder!r} does not exist",
+    )

@@ -1,0 +1,108 @@
+"""Values of MySQL and MariaDB that their drivers hand over as bytes, as nothing, or as another kind of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_connectif.databases.conversion import unreadable
+from airflow_provider_connectif.databases.fetched_rows import VALUES, RowForm, ValueForm
+from airflow_provider_connectif.records.rows import Row, RowBatch
+
+# The protocol's numbers of types, and its flag of a SET.
+_BIT, _TEXTS = 16, frozenset((249, 250, 251, 252, 253, 254))
+_DATES: Mapping[int, str] = {10: "date", 12: "datetime", 7: "timestamp"}
+_SET_FLAG = 2048
+
+
+def keep_unreadable_of_mysql(connection: Any) -> None:
+    """Tell a connection to hand over :class:`UnreadableValue` for dates such as ``0000-00-00``.
+
+    mysqlclient makes ``None`` of them, and so no value out of a wrong one; PyMySQL hands over their text.
+    """
+    converters = getattr(connection, "converter", None) or getattr(connection, "decoders", None)
+    if not isinstance(converters, dict):
+        return
+    for number, kind in _DATES.items():
+        if callable(convert := converters.get(number)):
+            converters[number] = _careful(convert, kind)
+
+
+def _careful(convert: Callable[[Any], Any], kind: str) -> Callable[[Any], Any]:
+    def converted(text: Any) -> Any:
+        value = convert(text)
+        if value is None or isinstance(value, (str, bytes)):
+            return unreadable(text.decode("ascii", "replace") if isinstance(text, bytes) else str(text), kind)
+        return value
+
+    return converted
+
+
+def form_of_mysql_rows(cursor: Any) -> RowForm:
+    """The form of the rows of a cursor that has run a query."""
+    if not cursor.description:
+        return VALUES
+    converters = {
+        place: convert
+        for place, (column, flags) in enumerate(zip(cursor.description, _flags(cursor), strict=True))
+        if (convert := _converter(column, flags)) is not None
+    }
+    return MySqlForm(converters) if converters else VALUES
+
+
+class MySqlForm(ValueForm):
+    """Rows of which some columns are converted.
+
+    :param converters: by the place of the column.
+    """
+
+    def __init__(self, converters: Mapping[int, Callable[[Any], Any]]) -> None:
+        self._converters = converters
+
+    def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
+        """A batch of fetched rows, one at least."""
+        if isinstance(rows[0], Mapping):
+            return super().batch_of(columns, rows)
+        converted = [list(row) for row in rows]
+        for place, convert in self._converters.items():
+            for row in converted:
+                if row[place] is not None:
+                    row[place] = convert(row[place])
+        return RowBatch(columns, converted)
+
+
+def _flags(cursor: Any) -> Sequence[int]:
+    """The flags of the columns: as mysqlclient, PyMySQL and MySQL's own connector have them."""
+    flags = getattr(cursor, "description_flags", None)
+    if flags is None and (fields := getattr(getattr(cursor, "_result", None), "fields", None)) is not None:
+        flags = [field.flags for field in fields]
+    if flags is None:
+        flags = [column[7] if len(column) > 7 else 0 for column in cursor.description]
+    return [flag or 0 for flag in flags]
+
+
+def _converter(column: Sequence[Any], flags: int) -> Callable[[Any], Any] | None:
+    kind, bits = column[1], column[3]
+    if kind == _BIT:
+        return None if bits == 1 else _number_of_bits  # the rules know one bit as a boolean
+    if flags & _SET_FLAG:
+        return _members
+    return _text_if_utf8 if kind in _TEXTS else None
+
+
+def _number_of_bits(value: Any) -> Any:
+    return int.from_bytes(value, "big") if isinstance(value, (bytes, bytearray)) else value
+
+
+def _members(value: Any) -> Any:
+    value = _text_if_utf8(value)
+    return (value.split(",") if value else []) if isinstance(value, str) else value
+
+
+def _text_if_utf8(value: Any) -> Any:
+    if not isinstance(value, (bytes, bytearray)):
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value

@@ -1,0 +1,51 @@
+"""Which column of a result is meant by a name of the mapping: Snowflake and Oracle give names in capitals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from airflow_provider_connectif.api.errors import RunFailed
+
+
+class AmbiguousColumnError(RunFailed, ValueError):
+    """Several columns of the result differ from a name of the mapping by case only."""
+
+    final = True
+
+
+def other_case(wanted: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """The columns that are meant by a name in another case: that name by the column.
+
+    A column that has exactly a wanted name is meant by it and by no other.
+
+    :param wanted: the names that the mapping uses.
+    :param columns: of the result.
+    :raises AmbiguousColumnError: final; names the columns among which the author has to choose.
+    """
+    free: dict[str, list[str]] = {}
+    for column in dict.fromkeys(columns):
+        if column not in wanted:
+            free.setdefault(column.lower(), []).append(column)
+    found: dict[str, str] = {}
+    faults = []
+    for name in dict.fromkeys(wanted):
+        candidates = [] if name in columns else free.get(name.lower(), [])
+        if len(candidates) > 1:
+            faults.append(f'column "{name}" may be any of {", ".join(map(_quoted, candidates))}')
+        elif candidates and (other := found.setdefault(candidates[0], name)) != name:
+            faults.append(f'"{other}" and "{name}" would both be column "{candidates[0]}"')
+    if faults:
+        raise AmbiguousColumnError(
+            f"{'; '.join(faults)}: column names that differ by case only; use the exact name in the mapping"
+        )
+    return found
+
+
+def described(names: Mapping[str, str]) -> str:
+    """What the log says of columns that are meant by a name in another case."""
+    pairs = ", ".join(f'"{column}" as "{name}"' for column, name in names.items())
+    return f"The source has some column names in another case than the mapping\n  Reading {pairs}"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
