@@ -126,7 +126,7 @@ HOSTILE: dict[str, tuple[Any, dict[str, Any]]] = {
     "a time": (dt.time(12), {}),
     "a span": (dt.timedelta(1), {}),
     "a UUID": (uuid.UUID(int=7), as_text("00000000-0000-0000-0000-000000000007")),
-    "a nested dict": ({"a": {"b": ["gold"]}}, {}),
+    "a nested dict": ({"a": {"b": ["gold"]}}, {"text": '{"a": {"b": ["gold"]}}'}),
     "a dict of depth 5,000": (nested(5_000), {}),
     "a list of itself": (LOOP, {}),
     "a generator": ((n for n in "ab"), {}),

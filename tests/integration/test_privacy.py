@@ -157,7 +157,7 @@ INVALID: dict[str, Any] = {
     "_mobilePhone": "655 443 322 at home",
     "_birthdate": "27.03.1961",
     "_name": ["Jörg-Zacharias"],
-    "_surname": {"Quittenbaum": "Ñañez"},
+    "_surname": [{"Quittenbaum": "Ñañez"}],
     "_emailStatus": "joerg.quittenbaum@privat-post.example",
     "_points": "655443322 points",
     "visits": "Quittenbaum",
