@@ -253,9 +253,7 @@ class JournalDatabase:
 
     def _is_unfinished_version(self, connection: sa.Connection) -> bool:
         """Whether the tables were made before the first release with their version: then columns are missing."""
-        if "invalid_run" not in columns_of(self.tables.lines, connection):
+        there = columns_of(self.tables.lines, connection)
+        if "invalid_run" not in there:
             return False
-        return any(
-            not columns_of(table, connection).issuperset(table.columns.keys())
-            for table in (self.tables.lines, self.tables.pending, self.tables.syncs)
-        )
+        return "properties" not in there or "owned" not in columns_of(self.tables.syncs, connection)

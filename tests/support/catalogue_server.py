@@ -69,6 +69,9 @@ class _Account:
             self.report["pages"].append(target)
             fault = self.faults.pop(0) if self.faults else self.always
             return fault if fault else self._page(int((re.search(r"page=(\d+)", query) or [0, 1])[1]), url, foreign)
+        if method == "GET" and path.startswith("/contacts/"):
+            contact = self.report["contacts"].get(unquote(path.removeprefix("/contacts/"), errors="strict"))
+            return (200, contact) if contact is not None else (404, {"status": 404, "title": "Not Found"})
         if method != "PATCH" or not path.startswith("/contacts/"):
             return 404, None
         self.report["patches"] += 1
