@@ -19,7 +19,7 @@ _USER = ["--user=root"] if os.geteuid() == 0 else []
 
 
 def what_is_missing() -> str:
-    """What this machine lacks for it, in words; empty if nothing."""
+    """Why it cannot run on this machine, in words; empty if it can."""
     for program in ("mariadbd", "mariadb-install-db"):
         if shutil.which(program) is None:
             return f"needs {program}, of MariaDB's server"

@@ -18,7 +18,7 @@ _FOLDERS = "/usr/sbin"  # where Debian puts it, and not everybody's PATH has it
 
 
 def what_is_missing() -> str:
-    """What this machine lacks for it, in words; empty if nothing."""
+    """Why it cannot run on this machine, in words; empty if it can."""
     return "" if _program() else "needs pgbouncer"
 
 
