@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.import_runs import account, as_contacts, event_of, import_over_deferral, import_rows, rows, uploaded
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import run_in_airflow
@@ -55,7 +55,7 @@ def without_polls(strict: StrictServer) -> int:
     return sum(not (entry["method"] == "GET" and entry["target"].startswith("/imports/0")) for entry in strict.log)
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

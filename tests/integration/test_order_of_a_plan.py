@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.test_deferral import wait_as_the_triggerer
-from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 
 NEWSLETTER = "_newsletterSubscriptionStatus"
@@ -19,7 +19,7 @@ LIMIT, WINDOW_S = 12, 2.0
 DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2), "max_in_flight": 1}
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_connectif.journal import lease
 from tests.integration.test_deferral import wait_as_the_triggerer
 from tests.support.airflow_runs import task_states, xcom
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
@@ -23,7 +23,7 @@ from tests.support.task_runs import Run
 DEFERRABLE: dict[str, Any] = {"deferrable": True}
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from airflow_provider_connectif.journal import lease
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.scripted_server import Exchange, serving
 from tests.support.strict_server import until
 from tests.support.task_runs import Run
@@ -62,7 +62,7 @@ class LateConnectif:
         return self.held_responses.setdefault((name, visits), threading.Event())
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 
