@@ -28,7 +28,7 @@ UNLIMITED = 10_000_000
 
 
 def rows(night: int) -> list[dict[str, Any]]:
-    names = ["tier", "segment", "_surname"]
+    names = ["tier", "_surname"]
     return [
         {"email": f"user{n}@example.com", "_name": f"Name {n}", "_points": n + night, **dict.fromkeys(names, f"v{n}")}
         for n in range(ROWS)
