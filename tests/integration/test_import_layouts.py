@@ -64,7 +64,7 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
     ("count", "seed"),
     [
         *((count, seed) for seed, count in enumerate((100, 300, 700) * 2)),
-        *(pytest.param(count, count, marks=pytest.mark.slow) for count in (20_000, 40_000)),
+        *(pytest.param(count, count, marks=(pytest.mark.slow, pytest.mark.full_size)) for count in (20_000, 40_000)),
     ],
 )
 def test_any_pattern_arrives_whole_and_takes_few_requests(
