@@ -255,8 +255,10 @@ def _created_again(change: Patch) -> Patch:
     kept = _raised(unsent)
     rest = {name: value for name, value in unsent.items() if name not in kept}
     left = {name: value for name, value in unsent.items() if name in kept}
+    # Consents that the mapping has lost went with the contact, and are the person's, too.
+    lost = {name for name, standing in change.standings.items() if standing.rank and name not in change.whole}
     change = change._replace(properties=rest, later={}, others={**left, **change.properties}, was_delivered=False)
-    return _with_kept(change, kept)
+    return _with_kept(change, kept | lost)
 
 
 def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact: Mapping[str, Any]) -> list[str]:

@@ -279,3 +279,10 @@ def test_the_response_to_a_withdrawal_alone_is_compared_with_what_was_accepted()
     after = contacts.step(alone, Answer(200, contact(**OUT, **{sms: "none"})))
     assert after is not None
     assert (after.goes_on, after.patch.kept) == (False, {sms})
+
+
+def test_a_consent_that_the_mapping_has_lost_is_kept_when_its_contact_is_created_again() -> None:
+    by = steps()
+    patch = by.arrange(change({"_name": "Ana"}, **known(HIGHEST)), {"_name"})
+    after = step(by, patch, Answer(201, contact(_name="Ana")))
+    assert (after.goes_on, after.is_recreated, after.patch.kept) == (False, True, {NEWS})
