@@ -18,7 +18,7 @@ def connect_to_bigquery(hook: Any) -> Any:
     from google.cloud.bigquery import QueryJobConfig
     from google.cloud.bigquery.dbapi import Connection
 
-    class OwnClientConnection(Connection):  # type: ignore[misc]
+    class OwnClientConnection(Connection):  # type: ignore[misc]  # the package may be missing, and has no types
         """Closes its client, too."""
 
         def close(self) -> None:

@@ -53,7 +53,7 @@ def _holds_unreadable(value: Any) -> bool:
 
 def keep_unreadable_of_psycopg2(connection: Any) -> None:
     """Tell a connection to hand over :class:`UnreadableValue` where it cannot convert a value."""
-    from psycopg2 import extensions  # type: ignore[import-untyped]
+    from psycopg2 import extensions  # type: ignore[import-untyped]  # it has no types
 
     casters = {**extensions.string_types, **connection.string_types}
     for oid, caster in casters.items():

@@ -13,7 +13,7 @@ class Requests(NamedTuple):
     least: int = 0
     most: int = 0
 
-    def __add__(self, more: tuple[int, int]) -> Requests:  # type: ignore[override]
+    def __add__(self, more: tuple[int, int]) -> Requests:  # type: ignore[override]  # sums, where a tuple appends
         return Requests(self.least + more[0], self.most + more[1])
 
     def describe(self) -> str:
