@@ -81,9 +81,9 @@ class JournalConnection:
             yield None
             return
         # SQLAlchemy is loaded where a journal is used, not when a DAG is parsed.
+        from airflow_provider_connectif.journal.record_tables import LONGEST_NAME
         from airflow_provider_connectif.journal.settings import JournalSettings
         from airflow_provider_connectif.journal.store import Journal
-        from airflow_provider_connectif.journal.tables import LONGEST_NAME
         from airflow_provider_connectif.operators.task_state import attempt_numbers
 
         with connection_named_by("journal_conn_id", self.conn_id):

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
-from airflow_provider_connectif.journal.tables import LONGEST_REASON, JournalTables
+from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.records.changes import Digests
 
 NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "status_code", "reason")

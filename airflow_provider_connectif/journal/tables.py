@@ -9,13 +9,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.dialects import dialect_named, exact_text, long_text
+from airflow_provider_connectif.journal.record_tables import (
+    LONGEST_DIGEST,
+    LONGEST_KEY,
+    LONGEST_NAME,
+    LONGEST_REASON,
+    outcomes_table,
+    receipts_table,
+    rejects_files_table,
+    run_columns,
+    suppressed_table,
+)
 from airflow_provider_connectif.journal.states import INVALID
 
 VERSION = 3
-LONGEST_NAME = 250
-_LONGEST_KEY = 320
-_LONGEST_DIGEST = 32
-LONGEST_REASON = 500
 _DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
 
 
@@ -32,13 +39,13 @@ class JournalTables:
             name,
             self.metadata,
             sa.Column("sync_id", exact_text(LONGEST_NAME), primary_key=True),
-            sa.Column("contact_key", exact_text(_LONGEST_KEY), primary_key=True),
+            sa.Column("contact_key", exact_text(LONGEST_KEY), primary_key=True),
             sa.Column("state", sa.String(12), nullable=False),
-            sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
-            sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
-            sa.Column("mapping_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("row_digest", sa.String(LONGEST_DIGEST)),
+            sa.Column("patch_digest", sa.String(LONGEST_DIGEST)),
+            sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("delivered_at", sa.DateTime(timezone=True)),
-            sa.Column("refused_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("refused_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("refused_at", sa.DateTime(timezone=True)),
             sa.Column("status_code", sa.Integer),
             sa.Column("reason", exact_text(LONGEST_REASON)),
@@ -48,11 +55,13 @@ class JournalTables:
             sa.Column("delivered_as", sa.String(12)),
             sa.Column("delivered_generation", sa.Integer),
             sa.Column("refused_run", exact_text(LONGEST_NAME)),
-            sa.Column("invalid_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("invalid_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("invalid_run", exact_text(LONGEST_NAME)),
             # Digests of the properties that Connectif has accepted: see the module "properties". Empty: not known
             # one by one.
             sa.Column("properties", sa.LargeBinary),
+            # When the state became what it is.
+            sa.Column("outcome_at", sa.DateTime(timezone=True)),
         )
         self.syncs = sa.Table(
             f"{name}_syncs",
@@ -61,12 +70,14 @@ class JournalTables:
             sa.Column("generation", sa.Integer, nullable=False),
             # Since version 3: the properties that only one sync should write, as JSON. See the module "owners".
             sa.Column("owned", long_text()),
+            # JSON: the last run that has read its source to the end, what it read, and from where.
+            sa.Column("last_read", long_text()),
         )
         # Which tasks of which run are at work on a sync, or mean to come back to it.
         self.claims = sa.Table(
             f"{name}_claims",
             self.metadata,
-            sa.Column("holder", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("holder", sa.String(LONGEST_DIGEST), primary_key=True),
             sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
@@ -77,6 +88,7 @@ class JournalTables:
             self.metadata,
             sa.Column("name", sa.String(20), primary_key=True),
             sa.Column("value", sa.Integer, nullable=False),
+            sa.Column("text", sa.String(64)),
         )
 
         # The attempts of each task of each run: how the last one ended, and what all of them have counted.
@@ -84,7 +96,7 @@ class JournalTables:
             f"{name}_runs",
             self.metadata,
             sa.Column("sync_id", exact_text(LONGEST_NAME), primary_key=True),
-            sa.Column("run_key", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("run_key", sa.String(LONGEST_DIGEST), primary_key=True),
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("tries", sa.Integer, nullable=False),
@@ -97,13 +109,18 @@ class JournalTables:
             sa.Column("generations", long_text(), nullable=False),
             sa.Column("keyless", sa.Integer),
             sa.Column("counts", long_text(), nullable=False),
+            *run_columns(),
         )
+        self.outcomes = outcomes_table(name, self.metadata)
+        self.suppressed = suppressed_table(name, self.metadata)
+        self.receipts = receipts_table(name, self.metadata)
+        self.rejects_files = rejects_files_table(name, self.metadata)
 
         # What a run has still to send while no process works at it.
         self.plans = sa.Table(
             f"{name}_plans",
             self.metadata,
-            sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("plan_id", sa.String(LONGEST_DIGEST), primary_key=True),
             sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
@@ -113,14 +130,14 @@ class JournalTables:
         self.pending = sa.Table(
             f"{name}_pending",
             self.metadata,
-            sa.Column("plan_id", sa.String(_LONGEST_DIGEST), primary_key=True),
+            sa.Column("plan_id", sa.String(LONGEST_DIGEST), primary_key=True),
             # Of a change: its place in the order of sending. Of a row to import: its number in the source.
             sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("file", sa.Integer),
-            sa.Column("contact_key", exact_text(_LONGEST_KEY), nullable=False),
-            sa.Column("row_digest", sa.String(_LONGEST_DIGEST)),
-            sa.Column("patch_digest", sa.String(_LONGEST_DIGEST)),
-            sa.Column("mapping_digest", sa.String(_LONGEST_DIGEST)),
+            sa.Column("contact_key", exact_text(LONGEST_KEY), nullable=False),
+            sa.Column("row_digest", sa.String(LONGEST_DIGEST)),
+            sa.Column("patch_digest", sa.String(LONGEST_DIGEST)),
+            sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("payload", long_text()),
             sa.Column("properties", sa.LargeBinary),
         )
@@ -222,9 +239,10 @@ def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
 
 
 def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
-    """Lines say how they were delivered and when they were refused first, and attempts are recorded."""
-    tables.metadata.create_all(connection, tables=[tables.runs])
-    for table in (tables.lines, tables.pending, tables.syncs):
+    """Lines know their properties one by one; runs, outcomes and erasures are recorded."""
+    recorded = [tables.runs, tables.outcomes, tables.suppressed, tables.receipts, tables.rejects_files]
+    tables.metadata.create_all(connection, tables=recorded)
+    for table in (tables.lines, tables.pending, tables.syncs, tables.runs, tables.meta):
         there = columns_of(table, connection)
         for column in table.columns:
             if column.name not in there:  # a process that was killed may have added some on MySQL

@@ -31,6 +31,7 @@ _ON_ALL = os.environ.get("CONNECTIF_DATABASES") == "all" or bool(MYSQL)
 TABLES = (
     "connectif_journal",
     *(f"connectif_journal_{name}" for name in ("syncs", "claims", "runs", "plans", "pending", "meta")),
+    *(f"connectif_journal_{name}" for name in ("outcomes", "suppressed", "receipts", "rejects_files")),
 )
 
 

@@ -1,0 +1,109 @@
+"""The journal's tables beside its lines that people query: outcomes, erasures, and the columns of a run.
+
+None of them has a column for a value of a row.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.dialects import exact_text, long_text
+
+LONGEST_NAME = 250
+LONGEST_KEY = 320
+LONGEST_DIGEST = 32
+LONGEST_REASON = 500
+
+RUN_COUNTS = (
+    *("rows_read", "created", "updated", "imported", "not_taken", "unchanged", "skipped", "invalid", "rejected"),
+    *("held", "suppressed", "merged", "undelivered", "deleted", "absent"),
+    *("recreated", "consent_kept", "unconfirmed", "stored_differently", "drifted", "removed", "new_refusals"),
+    *("requests", "rate_limited"),
+)
+"""The counts of a run that have a column each. Without ``rows_read``, the first line adds up with the second to it."""
+
+
+def run_columns() -> list[sa.Column[object]]:
+    """The columns that tell of a run: who, how many, at what cost."""
+    return [
+        sa.Column("dag_id", exact_text(LONGEST_NAME)),
+        sa.Column("task_id", exact_text(LONGEST_NAME)),
+        sa.Column("map_index", sa.Integer),
+        *(sa.Column(name, sa.BigInteger) for name in RUN_COUNTS),
+        sa.Column("waited_s", sa.Float(53)),
+        sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
+        # "patch", "import" or "erase".
+        sa.Column("way", sa.String(12)),
+        # JSON: the numbers of the plan, by name.
+        sa.Column("plan", long_text()),
+        # JSON: rows by reason, the commonest first.
+        sa.Column("reasons", long_text()),
+    ]
+
+
+def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """A line for each row of a run that was not unchanged, at most so many for each outcome as the author allows."""
+    return sa.Table(
+        f"{name}_outcomes",
+        metadata,
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
+        sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
+        sa.Column("run_key", sa.String(LONGEST_DIGEST), nullable=False),
+        # NULL: the row has no valid key.
+        sa.Column("contact_key", exact_text(LONGEST_KEY)),
+        sa.Column("outcome", sa.String(12), nullable=False),
+        # JSON: the ids of the properties that were sent, or were to be.
+        sa.Column("properties", long_text()),
+        sa.Column("status_code", sa.Integer),
+        sa.Column("reason", exact_text(LONGEST_REASON)),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Index(f"{name}_outcomes_of_key", "sync_id", "contact_key"),
+        sa.Index(f"{name}_outcomes_of_run", "sync_id", "run_key"),
+        sa.Index(f"{name}_outcomes_at", "at"),
+    )
+
+
+def suppressed_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """The people who must not be sent again, by the HMAC of a normalised key."""
+    return sa.Table(
+        f"{name}_suppressed",
+        metadata,
+        sa.Column("key_hmac", sa.String(64), primary_key=True),
+        # "email" or "external_id".
+        sa.Column("key_kind", sa.String(12), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
+    )
+
+
+def receipts_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """What became of each erasure."""
+    return sa.Table(
+        f"{name}_receipts",
+        metadata,
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("key_hmac", sa.String(64), nullable=False),
+        sa.Column("key_kind", sa.String(12), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
+        sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
+        sa.Column("map_index", sa.Integer),
+        # "deleted" or "absent".
+        sa.Column("result", sa.String(12), nullable=False),
+        sa.Index(f"{name}_receipts_of_key", "key_hmac"),
+    )
+
+
+def rejects_files_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """The rejects files that tasks have written, so that old ones can be removed."""
+    return sa.Table(
+        f"{name}_rejects_files",
+        metadata,
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
+        sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
+        sa.Column("path", long_text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Index(f"{name}_rejects_files_of", "sync_id", "at"),
+    )
