@@ -198,7 +198,7 @@ class JournalDatabase:
         """Ask for every table and column before anything is sent, and for the right to change them."""
         tables, every = self.tables, self.tables.metadata.sorted_tables
         if read_only:  # the lines of older versions have fewer columns
-            every = [tables.meta, tables.lines, tables.runs] if version >= VERSION else [tables.meta]
+            every = [tables.meta, tables.lines, tables.runs] if version >= VERSION else []
         with self.engine.begin() as connection:
             check_tables(connection, every, () if read_only else every)
 
