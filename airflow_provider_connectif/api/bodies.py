@@ -22,7 +22,7 @@ def is_error_document(body: object, status: int) -> bool:
     """Whether a body is the API's ``HttpError`` or ``HttpUnprocessableEntityError``.
 
     An object with an integer ``status`` equal to the response's, a text ``title`` or ``detail``, and no ``_email``,
-    which a contact has. What a gateway says in its own format (also RFC 9457's, without a ``status``) is none.
+    which a contact has. A gateway's own format (also RFC 9457's without a ``status``) is no error document.
 
     :param status: the response's HTTP status.
     """
@@ -42,7 +42,7 @@ def hides_an_error(body: object) -> bool:
 
 
 def describe_body(content: bytes, body: object) -> str:
-    """The kind of a body that is not Connectif's, in words without any of its own."""
+    """The kind of a body that is not Connectif's, in words that quote nothing of it."""
     if hides_an_error(body):
         return "an error document"
     if isinstance(body, list):

@@ -1,4 +1,4 @@
-"""Connectif over HTTP: one method an endpoint, one pooled session, an exception for every bad answer."""
+"""Connectif over HTTP: one method per endpoint, one pooled session, an exception for every response that is no success."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class ConnectifClient(ImportEndpoints):
     :param key: the API key; sent to ``base_url`` and nowhere else: redirects are not followed.
     :param base_url: as :func:`airflow_provider_connectif.api.credentials.base_url` gives it.
     :param connect_timeout: seconds until a connection must stand (default 5).
-    :param read_timeout: seconds until the server must answer, and then until its answer is complete (default 30).
-    :param upload_timeout: seconds for sending a file, and then again for the answer to it (default 600).
+    :param read_timeout: seconds until the response must begin, and again until it must be complete (default 30).
+    :param upload_timeout: seconds for sending a file, and again for the response to it (default 600).
     :param tries: how often a caller should send one request in all (default 5); the client sends each once.
     :param longest_wait: seconds that a caller should at most hold back a request since the server asks for it (default
         120); the client itself only keeps it.
-    :param quota: the pacing; by default 100 requests a minute until the server's headers tell more.
+    :param quota: the pacing; by default 100 requests a minute until the server's headers say more.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
     :param connections: connections kept open; as many as threads use the client at once.
     """
@@ -83,7 +83,7 @@ class ConnectifClient(ImportEndpoints):
         :return: status 200 (updated) or 201 (created), with the contact as it is now where the response shows it
             ("optionally", by the API reference, "patch-contact").
         :raises ConnectifHttpError: the subclass of the status.
-        :raises NoAnswerError: no complete answer; the contact may or may not have been changed.
+        :raises NoAnswerError: no complete response; the contact may or may not have been changed.
         :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
         :raises QuotaClosed: told to stop while waiting for the window.
         """
@@ -118,7 +118,7 @@ class ConnectifClient(ImportEndpoints):
         :raises NotFoundError: a 404 without the error document, which somebody in between may have written.
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for a
             key that may not read contacts.
-        :raises NoAnswerError: no complete answer.
+        :raises NoAnswerError: no complete response.
         :raises NotConnectifError: a 2xx whose body is no JSON object, or an error document.
         :raises MalformedAnswerError: a 2xx without a body.
         :raises QuotaClosed: told to stop while waiting for the window.

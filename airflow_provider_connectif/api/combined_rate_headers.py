@@ -42,7 +42,7 @@ def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
 
 
 def _draft_7(rate: str | None) -> list[dict[str, str | None]]:
-    """What a header of draft 7 says, once for each time that it came: a name that stands again begins another one."""
+    """What a header of draft 7 says, once for each time that it came: a repeated name begins another one."""
     found: list[dict[str, str | None]] = []
     for name, value in (_pair(piece) for member in members(rate or "") for piece in member):
         if name not in _DRAFT_7:

@@ -22,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 def give_up(sock: Any) -> None:
-    """Let no later request use a connection: the pool finds it closed by the other side, and opens another.
+    """Make a connection unusable for later requests: the pool finds it closed and opens another.
 
     Harmless where it is closed already, and safe while another thread uses it: its request ends without a response.
     """
@@ -34,10 +34,10 @@ def give_up(sock: Any) -> None:
 
 
 class _Deadline(io.RawIOBase):
-    """What comes out of a socket, until a moment at the latest.
+    """Bytes read from a socket, up to a deadline.
 
-    A socket's own timeout begins anew with each byte: a head that trickles in, or one "100 Continue" after the
-    other, would never end.
+    A socket's own timeout restarts with each byte: a head that trickles in, or an endless series of
+    "100 Continue", would never end.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, within_s: float | None) -> None:
@@ -71,7 +71,7 @@ class _Deadline(io.RawIOBase):
         self._sock.settimeout(self._within_s)
 
     def give_up_connection(self) -> None:
-        """Let no later request use the connection."""
+        """Make the connection unusable for later requests."""
         give_up(self._sock)
 
     def stop(self) -> None:
@@ -104,7 +104,7 @@ class _Response(http.client.HTTPResponse):
         if not self._deadline.closed:
             self._deadline.end()
         if self.length == 0 and self._announces_a_body():
-            # A 204 with a body: nobody reads it, and it may still be on its way.
+            # A 204 with a body: it is not read, and may still be on its way.
             self._deadline.give_up_connection()
 
     def _read_status(self) -> tuple[str, int, str]:

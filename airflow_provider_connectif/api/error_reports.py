@@ -40,7 +40,7 @@ def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_by
     under the same rules: a store may hand the file over from elsewhere, and there is no key that could leak.
     Requests to the API's own host go through its quota.
 
-    :raises ErrorReportError: the address cannot be used, the answer is no 2xx, too large, too late or broken off.
+    :raises ErrorReportError: the address cannot be used, the response is no 2xx, too large, too late or incomplete.
     :raises QuotaClosed: told to stop.
     :raises OSError: ``sink`` cannot be written.
     """
@@ -94,7 +94,7 @@ def _checked(address: str, link: str, base_url: str) -> SplitResult:
 
 
 def _answer(transport: Transport, session: requests.Session, target: SplitResult) -> requests.Response:
-    """The head of an answer that is a success or a redirect."""
+    """The head of a response that is a success or a redirect."""
     is_own_host = origin(target) == origin(urlsplit(transport.base_url))
     sent_at = transport.quota.acquire() if is_own_host else 0.0
     signal: RateSignal | None = None

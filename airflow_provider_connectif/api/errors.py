@@ -47,7 +47,7 @@ class QuotaClosed(ConnectifError):
 
 
 class NoAnswerError(ConnectifError):
-    """No complete HTTP answer arrived; the request may or may not have been carried out.
+    """No complete HTTP response arrived; the request may or may not have been carried out.
 
     :param what: what happened, in words without a URL, such as ``read timed out after 30 s``.
     :param was_sent: the request may have arrived; ``False``: there was no connection to send it on.
@@ -60,7 +60,7 @@ class NoAnswerError(ConnectifError):
 
 
 class MalformedAnswerError(ConnectifError):
-    """A 2xx answer whose body is not what the API documents."""
+    """A 2xx response whose body is not what the API documents."""
 
 
 class NotConnectifError(NoAnswerError, MalformedAnswerError):
@@ -86,16 +86,16 @@ class ErrorReportError(ConnectifError):
     def is_refused(self) -> bool:
         """Whether the address was refused (4xx but 429), so that a fresh one may help: ask for the import again.
 
-        How long an address is valid is not documented, and stores answer one that has expired with 403, some
+        How long an address is valid is not documented, and stores respond to an expired one with 403, some
         with 400, 404 or 410.
         """
         return 400 <= self.status < 500 and self.status != 429
 
 
 class ConnectifHttpError(ConnectifError):
-    """Connectif answered with something other than 2xx.
+    """Connectif responded with a status other than 2xx.
 
-    All but ``status`` is optional: the API documents no body for 401 and 429, and a proxy may answer in HTML.
+    All but ``status`` is optional: the API documents no body for 401 and 429, and a proxy may respond with HTML.
 
     :param status: HTTP status code.
     :param title: the body's ``title``, for example ``Bad Request``.
@@ -146,7 +146,7 @@ class UnauthorizedError(ConnectifHttpError):
 
 
 class ForbiddenError(ConnectifHttpError):
-    """403: the key lacks a scope, or the account is blocked; the status does not tell which."""
+    """403: the key lacks a scope, or the account is blocked; the status does not say which."""
 
 
 class NotFoundError(ConnectifHttpError):

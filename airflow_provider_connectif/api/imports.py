@@ -37,19 +37,19 @@ _MOST_IMPORT_PAGES = 1000
 class Import:
     """An import as the API shows it. Source: API reference, resource "Import".
 
-    Everything but ``id`` is ``None`` (``options``: empty) where the answer has it not, or not in its documented type.
+    Everything but ``id`` is ``None`` (``options``: empty) where the response lacks it, or has another type than the documented one.
 
     :param id: names the import in every other request.
     :param type: ``contacts``, ``products`` or ``coupons``.
     :param origin: ``api`` or ``app``: both share one list and one queue.
-    :param status: one of :data:`OPEN_STATUSES` or :data:`FINAL_STATUSES`, or a word that nobody knows yet.
+    :param status: one of :data:`OPEN_STATUSES` or :data:`FINAL_STATUSES`, or an undocumented word.
     :param total: rows in the file.
     :param success: rows that were taken so far.
     :param errors: rows that were refused so far.
     :param options: ``delimiter``, ``overrideExisting``, ``updateOnlyEmptyFields``, ``couponSetId``, as they came.
     :param created_at: and the other times: aware. One without an offset is ``None``: its time zone is not documented.
     :param error_report_url: where the refused rows can be downloaded; of use when ``errors`` is above 0. May be
-        signed and expire, so it is in no ``repr``; each answer may have another one.
+        signed and expire, so it is in no ``repr``; each response may have another one.
     """
 
     id: str
@@ -120,7 +120,7 @@ class ImportEndpoints:
 
         Source: API reference, "create-import". Not to be repeated blindly: each call that arrives is an import.
         Closing the client's quota ends the sending within a moment, or within 30 seconds where the other side has
-        stopped reading; once all is sent, the answer is still waited for, since it names the import.
+        stopped reading; once all is sent, the response is still waited for, since it names the import.
 
         :param file: path of a CSV file in UTF-8, at most 50 MB. Its name is not sent.
         :param override_existing: change contacts that exist, too.
@@ -131,7 +131,7 @@ class ImportEndpoints:
         :raises BadRequestError: with code ``E0401`` where ten imports are queued already.
         :raises ConnectifHttpError: the subclass of any other status; 413 is a file that is too large.
         :raises NoAnswerError: no complete answer; the import may exist, see :meth:`list_imports`.
-        :raises MalformedAnswerError: accepted, but the answer does not name the import; it exists, unless it is a
+        :raises MalformedAnswerError: accepted, but the response does not name the import; it exists, unless it is a
             :class:`NotConnectifError`, by which somebody in between has responded.
         :raises QuotaClosed: told to stop before the whole file was sent; there is no import.
         :raises OSError: the file cannot be opened; nothing was sent.
@@ -209,7 +209,7 @@ class ImportEndpoints:
 
 
 class _Upload:
-    """A multipart body that is read as it is sent, looks up whether to stop, and does not go on for ever."""
+    """A multipart body that is read while it is sent, checks whether to stop, and has a time limit."""
 
     def __init__(self, parts: MultipartEncoder, within_s: float, stopped: Callable[[], bool]) -> None:
         self.len: int = parts.len
@@ -220,7 +220,7 @@ class _Upload:
         self._stopped = stopped
 
     def read(self, size: int = -1) -> bytes:
-        # Not once all is sent: then there is an import, and only the answer tells which.
+        # Not once all is sent: then there is an import, and only the response says which.
         if self._left > 0:
             now = time.monotonic()
             self._deadline = self._deadline or now + self._within_s

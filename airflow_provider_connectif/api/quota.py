@@ -57,7 +57,7 @@ class Quota:
         self.rate_limited = 0
 
     def acquire(self) -> float:
-        """Wait for leave to send one request.
+        """Wait until one request may be sent.
 
         :return: the moment of leaving, to be given back to :meth:`release`.
         :raises QuotaClosed: the quota was closed, before or while waiting.
@@ -97,23 +97,23 @@ class Quota:
                     self._count_waiting(False, self._clock.monotonic())
 
     def delay_s(self) -> float:
-        """Seconds until :meth:`acquire` does not wait; infinity where only a response can tell.
+        """Seconds until :meth:`acquire` does not wait; infinity where only a response can show.
 
-        Whoever is alone in using the quota can wait by other means than a blocked thread.
+        A caller that is the only user of the quota can wait without blocking a thread.
         """
         with self._changed:
             now = self._clock.monotonic()
             return max(0.0, self._window.next_leave(now).at - now)
 
     def reserve(self) -> None:
-        """Wait for leave to send one request, which this thread's next :meth:`acquire` then has at once.
+        """Wait until one request may be sent; this thread's next :meth:`acquire` then returns at once.
 
         :raises QuotaClosed: as :meth:`acquire`.
         """
         self._reserved.sent_at = self.acquire()
 
     def give_back(self) -> None:
-        """The leave that this thread has reserved is not needed."""
+        """Give back what this thread has reserved and does not need."""
         sent_at: float | None = getattr(self._reserved, "sent_at", None)
         if sent_at is not None:
             self._reserved.sent_at = None
@@ -122,11 +122,11 @@ class Quota:
             self.release(sent_at, None)
 
     def release(self, sent_at: float, signal: RateSignal | None, *, refused: bool = False) -> None:
-        """Tell what became of a request.
+        """Report the result of a request.
 
         :param sent_at: what :meth:`acquire` returned.
-        :param signal: what the answer's headers said; ``None`` where there was no answer.
-        :param refused: the answer was 429.
+        :param signal: what the response's headers said; ``None`` where there was no response.
+        :param refused: the response was 429.
         """
         with self._changed:
             now = self._clock.monotonic()
@@ -140,7 +140,7 @@ class Quota:
             self._changed.notify_all()
 
     def remember(self, until: float) -> dict[str, Any]:
-        """What a later process must know to go on within the same allowance; JSON-ready.
+        """The state that a later process needs to stay within the same allowance; JSON-ready.
 
         :param until: when that will be allowed to send, in seconds since the epoch.
         """
@@ -157,7 +157,7 @@ class Quota:
             }
 
     def recall(self, remembered: Mapping[str, Any]) -> None:
-        """Go on as an earlier process would have; see :meth:`remember`."""
+        """Continue with the state of an earlier process; see :meth:`remember`."""
         with self._changed:
             ahead = self._clock.now() - self._clock.monotonic()
             answered_at = [at - ahead for at in remembered["answered_at"]]

@@ -93,7 +93,7 @@ def _first_number(text: str) -> float | None:
 
 
 def _smallest_number(text: str) -> float | None:
-    """Where a gateway adds a header of its own, the tighter of the two counts."""
+    """If a gateway adds its own header, the tighter of the two counts."""
     values = _numbers(text)
     return min(values) if values else None
 
@@ -135,7 +135,7 @@ def _server_clock(headers: Mapping[str, str], wall_clock: float) -> float:
 
 
 def _moment(text: str) -> float | None:
-    """An HTTP date (RFC 9110, 5.6.7), or an ISO date with its offset; without one nobody knows what it means."""
+    """An HTTP date (RFC 9110, 5.6.7), or an ISO date with its offset; without an offset its meaning is unknown."""
     text = text.strip()
     try:
         if _ISO_DATE.fullmatch(text):

@@ -20,7 +20,7 @@ from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.network_settings import network_settings
 
 _SHORTEST_SECRET = 4  # shorter ones would be found in half of all words
-_DEEPEST = 20  # levels of an answer that are looked at; the documented ones have four
+_DEEPEST = 20  # levels of a response that are looked at; the documented ones have four
 
 
 class _KeyAuth(AuthBase):
@@ -123,7 +123,7 @@ def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> 
     session.headers.update(
         {
             "User-Agent": f"airflow-provider-connectif/{__version__} {requests.utils.default_user_agent()}",
-            "Accept-Encoding": "identity",  # a packed answer could hide a huge one
+            "Accept-Encoding": "identity",  # a compressed response could hide a huge one
         }
     )
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -28,12 +28,12 @@ from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_he
 from airflow_provider_connectif.api.session import KeyScrubber, open_session
 
 CHUNK = 64 * 1024
-"""Bytes of an answer that are read at once."""
+"""Bytes of a response that are read at once."""
 LARGEST_BODY = 8 * 1024 * 1024
-"""Bytes of an answer: no documented one comes near, and an endless one must not fill the memory."""
+"""The largest response body, in bytes. No documented one comes near; an endless one must not fill the memory."""
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
-# Everything that requests, urllib3 and http.client raise for a connection or an answer that is broken.
+# Everything that requests, urllib3 and http.client raise for a broken connection or response.
 TRANSPORT_ERRORS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -67,7 +67,7 @@ class Timeouts:
     """How long one request may take, in seconds.
 
     :param connect: until the connection must stand; where a file is sent, also for any one part of it.
-    :param read: until the server must answer, and then until its answer is complete.
+    :param read: until the response must begin, and again until it must be complete.
     """
 
     connect: float
@@ -157,17 +157,17 @@ class Transport:
         timeouts: Timeouts | None = None,
         session: requests.Session | None = None,
     ) -> Answer:
-        """Send one request when the quota allows it, and wait for the whole answer.
+        """Send one request when the quota allows it, and wait for the whole response.
 
         :param path: below the base URL, encoded.
         :param body: bytes, or a stream whose ``read`` may raise :class:`QuotaClosed` to end the request.
-        :param read_body: decode the answer's JSON; ``Answer.body`` is ``None`` where it is no JSON.
+        :param read_body: decode the response's JSON; ``Answer.body`` is ``None`` where it is no JSON.
         :param only_objects: a 2xx must have a JSON object that is no error document, or no body.
         :param is_own: whether a 2xx's decoded body is the response to this request.
         :param session: in place of the pooled one.
         :raises NotConnectifError: it does not, with ``only_objects``.
         :raises ConnectifHttpError: the subclass of the status.
-        :raises NoAnswerError: no complete answer; what was asked may or may not have been done.
+        :raises NoAnswerError: no complete response; what was asked may or may not have been done.
         :raises QuotaClosed: told to stop while waiting for the window; nothing was sent.
         """
         patience = timeouts or self._timeouts
@@ -189,8 +189,8 @@ class Transport:
             ) as response:
                 status = response.status_code
                 signal = read_rate_headers(response.headers, time.time())
-                # Not back to the pool before it is known whose response it was: whoever got the connection next would
-                # read on where this one went wrong.
+                # The connection stays out of the pool until this response is known to be the right one: the next
+                # request on it would otherwise read what is left of a wrong one.
                 raw: Any = response.raw
                 release, raw.release_conn = raw.release_conn, _not_yet
                 content = _read(response, patience.read)
@@ -221,16 +221,16 @@ class Transport:
 
 
 def _not_yet() -> None:
-    """In the place of a response's ``release_conn``."""
+    """Replaces a response's ``release_conn`` until the connection may go back to the pool."""
 
 
 def check_encoding(response: requests.Response) -> None:
-    """Refuse an answer that is packed more than once, or in a way that is not known to unpack in small parts.
+    """Refuse a response that is compressed more than once, or in a way that cannot be decompressed piece by piece.
 
-    None was asked for. One layer of gzip makes at most a thousand bytes out of one, two make a million: a part of
-    64 KB could become 64 GB before it is counted.
+    No compression was asked for. One layer of gzip makes at most a thousand bytes out of one, two make a million: a
+    piece of 64 KB could become 64 GB before it is counted.
 
-    :raises requests.exceptions.ContentDecodingError: it is packed so.
+    :raises requests.exceptions.ContentDecodingError: it is compressed like that.
     """
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
         raise requests.exceptions.ContentDecodingError("an encoding that was not asked for")
@@ -240,7 +240,7 @@ def _read(response: requests.Response, within_s: float) -> bytes:
     check_encoding(response)
     content = bytearray()
     deadline = time.monotonic() + within_s
-    # Part by part as it arrives: a plain read would wait for the whole of an answer that trickles in.
+    # Piece by piece as it arrives: a plain read would wait for the end of a response that trickles in.
     while chunk := response.raw.read1(CHUNK, decode_content=True):
         content += chunk
         if len(content) > LARGEST_BODY:
@@ -273,7 +273,7 @@ def describe_failure(error: Exception, timeouts: Timeouts) -> str:
 
 
 def is_without_connection(error: Exception) -> bool:
-    """Whether a transport error says that no connection stood, so that nothing of the request was sent."""
+    """Whether a transport error means that there was no connection, so that nothing of the request was sent."""
     marks = ("NewConnectionError", "NameResolutionError", "CERTIFICATE_VERIFY_FAILED")
     return isinstance(error, requests.exceptions.ConnectTimeout) or any(mark in repr(error) for mark in marks)
 

@@ -1,11 +1,11 @@
 """When the next request may leave: the rules, without threads and without a clock of their own.
 
 Two gates hold a request back. The *window* gate believes the server: what it says is left, less what is on
-its way. The *pace* gate counts this process's own requests over any 60 seconds, from their answers on, since
-the server counted them at some time before: it holds the connection's
-``requests_per_minute`` and, as long as the server has told nothing, the documented 100.
+its way. The *pace* gate counts this process's own requests over any 60 seconds, from their responses on, since
+the server counted them at some moment before: it holds the connection's
+``requests_per_minute`` and, as long as the server has sent no rate-limit headers, the documented 100.
 
-The first request of each window goes alone, as a probe: its answer tells whether the window is open and what
+The first request of each window goes alone, as a probe: its response shows whether the window is open and what
 is left of it, so that a window misjudged by a moment costs one 429 and not one for each thread.
 """
 
@@ -23,24 +23,24 @@ DOCUMENTED_REQUESTS_PER_MINUTE = 100  # for a whole account; help centre, articl
 WINDOW_S = 60.0
 _PROBE_PATIENCE_S = 2.0  # a probe that hangs must not hold back the others for its whole timeout
 _EARLY_S = 0.02  # never leave exactly at the edge of a window
-_WHOLE_SECOND_S = 1.0  # what a reset told in whole seconds can be short by
+_WHOLE_SECOND_S = 1.0  # how much too short a reset in whole seconds can be
 _AT_ONCE_S = 2.0  # a probe that leaves so soon after a window has closed is in the next one
-_SAME_WINDOW_S = {True: 1.1, False: 0.2}  # between two tellings of one reset, in whole seconds or not
+_SAME_WINDOW_S = {True: 1.1, False: 0.2}  # between two announcements of one reset, in whole seconds or not
 
 
 class Cause(StrEnum):
     """Why a request is held back by a window."""
 
     USED_UP = "used_up"
-    """The server says that nothing is left."""
+    """The server says that no request is left."""
     REFUSED = "refused"
-    """The server's last word was 429."""
+    """The server's last response was 429."""
     CAP = "cap"
     """The cap is reached."""
     ASKED = "asked"
     """A response other than 429 had a ``Retry-After``."""
     ASSUMED = "assumed"
-    """The server has told nothing, and the documented allowance is reached."""
+    """The server has sent no rate-limit headers, and the documented allowance is reached."""
 
 
 TOLD_BY_SERVER = frozenset({Cause.REFUSED, Cause.USED_UP})
@@ -48,11 +48,11 @@ TOLD_BY_SERVER = frozenset({Cause.REFUSED, Cause.USED_UP})
 
 
 @dataclass(frozen=True)
-class Leave:
+class Permit:
     """When the next request may leave.
 
-    :param at: a time on the caller's clock; infinity: not before another answer has arrived.
-    :param cause: why a window holds the request back; ``None`` where none does, but perhaps an answer on its way.
+    :param at: a time on the caller's clock; infinity: not before another response has arrived.
+    :param cause: why a window holds the request back; ``None`` where none does, but perhaps a response on its way.
     """
 
     at: float
@@ -83,7 +83,7 @@ class Allowance:
 class RequestWindow:
     """What is known of the account's window. All times are seconds on one clock of the caller's.
 
-    :param cap: requests a minute that are never exceeded; also the allowance where the server tells none.
+    :param cap: requests a minute that are never exceeded; also the allowance where the server announces none.
     """
 
     def __init__(self, cap: int | None = None) -> None:
@@ -120,23 +120,23 @@ class RequestWindow:
         cap = Allowance(self._cap, WINDOW_S)
         return cap if self._limit is None or cap.per_second <= limit.per_second else limit
 
-    def next_leave(self, now: float) -> Leave:
+    def next_leave(self, now: float) -> Permit:
         """When the next request may leave."""
         if now < self._blocked_until:
-            return Leave(self._blocked_until, Cause.REFUSED if self._refused else Cause.USED_UP)
+            return Permit(self._blocked_until, Cause.REFUSED if self._refused else Cause.USED_UP)
         if self._remaining is not None and now >= self._closes_at() + self._margin:
             self._await_probe()
         paced = self._pace_leaves_at(now)
         if paced > now:
             cause = Cause.ASSUMED if self._cap is None else Cause.CAP
-            return Leave(paced, cause if paced < math.inf else None)
+            return Permit(paced, cause if paced < math.inf else None)
         if self._probing:
-            return Leave(now if now >= self._probe_left_at + _PROBE_PATIENCE_S else math.inf)
+            return Permit(now if now >= self._probe_left_at + _PROBE_PATIENCE_S else math.inf)
         if self._remaining is None or self._remaining > self._in_flight:
-            return Leave(now)
+            return Permit(now)
         if self._remaining > 0:
-            return Leave(math.inf)
-        return Leave(self._closes_at() + self._margin, Cause.USED_UP)
+            return Permit(math.inf)
+        return Permit(self._closes_at() + self._margin, Cause.USED_UP)
 
     def leave(self, now: float) -> None:
         """A request leaves."""
@@ -145,12 +145,12 @@ class RequestWindow:
             self._probe_left_at = now
 
     def unanswered(self, now: float) -> None:
-        """A request ended without an answer; the server may have counted it."""
+        """A request ended without a response; the server may have counted it."""
         self._ended(now)
         self._probe_left_at = -math.inf
 
     def answered(self, signal: RateSignal, sent_at: float, now: float) -> None:
-        """A request that left at ``sent_at`` was answered, and not with 429."""
+        """A request that left at ``sent_at`` got a response other than 429."""
         self._ended(now)
         if self._probing:
             self._opened_at = now
@@ -168,7 +168,7 @@ class RequestWindow:
 
     @property
     def limit(self) -> int | None:
-        """Requests that a window allows, as the server told."""
+        """Requests that a window allows, as the server announced."""
         return self._limit
 
     @property
@@ -178,7 +178,7 @@ class RequestWindow:
 
     @property
     def closes_at(self) -> float | None:
-        """When the last window that the server told of closes, or has closed."""
+        """When the last window that the server announced closes, or has closed."""
         at = self._last_closed_at if self._reset_at is None else self._reset_at
         return None if at == -math.inf else at
 
@@ -199,11 +199,11 @@ class RequestWindow:
 
     @property
     def answered_at(self) -> tuple[float, ...]:
-        """Requests that the pace still counts, by their answers; none where the server's word is enough."""
+        """Moments of the responses that the pace still counts; none where the server's headers are enough."""
         return tuple(self._answered_at)
 
     def refused(self, signal: RateSignal, now: float, jitter: float = 0.0) -> None:
-        """A request was answered with 429.
+        """A request got 429.
 
         :param jitter: seconds added where the server does not say how long to wait, so that tasks spread out.
         """
@@ -258,7 +258,7 @@ class RequestWindow:
         if signal.reset_after is None:
             self._remaining = remaining if self._remaining is None else min(self._remaining, remaining)
             return
-        # The server counted the seconds from some moment between sending and answer.
+        # The server counted the seconds from some moment between the request and its response.
         told_from, told_at = sent_at + signal.reset_after, now + signal.reset_after
         tolerance = _SAME_WINDOW_S[signal.reset_is_whole]
         if self._remaining is None or self._reset_at is None or told_from > self._reset_at + tolerance:
@@ -266,7 +266,7 @@ class RequestWindow:
             if self._remaining is None and 0.0 <= sent_at - self._last_closed_at <= _AT_ONCE_S:
                 self._window_s = max(_AT_ONCE_S, told_at - self._last_closed_at)
             self._remaining, self._reset_from, self._reset_at = remaining, told_from, told_at
-        elif told_at >= self._reset_from - tolerance:  # else a late answer out of a window that is gone
+        elif told_at >= self._reset_from - tolerance:  # else a late response from an earlier window
             self._remaining = min(self._remaining, remaining)
             # Of tellings rounded to seconds the latest one is never early by more than a part of a second.
             closer = max if signal.reset_is_whole else min
@@ -274,7 +274,7 @@ class RequestWindow:
             self._reset_at = closer(self._reset_at, told_at)
 
     def _count_untold(self) -> None:
-        """An answer without headers, from a server that does send them on others."""
+        """A response without rate-limit headers, from a server that sends them with others."""
         if self._remaining is not None:
             self._remaining = max(0, self._remaining - 1)
         elif self._told:
