@@ -1,4 +1,4 @@
-"""Connectif over HTTP: one method per endpoint, one pooled session, an exception for every response that is no success."""
+"""Connectif over HTTP: one method per endpoint, one pooled session, an exception for every failure."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, An
     """The properties of one contact out of two of its rows: later values win, but a consent keeps its lowest rank.
 
     :param earlier: JSON-ready values by property id.
-    :param later: likewise, of the row that stands behind.
+    :param later: likewise, of the later row.
     """
     both = {**earlier, **later}
     for property_id in RANKS.keys() & earlier.keys() & later.keys():

@@ -209,7 +209,7 @@ def fields_of_author(fields: Mapping[str, Any]) -> list[Field]:
     ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``. Options may also be
     plain ids, or labels by id.
 
-    :raises ValueError: names every definition that is none, and every part that is not understood.
+    :raises ValueError: names every invalid definition, and every part that is not understood.
     """
     made, faults = [], []
     for field_id, definition in fields.items():

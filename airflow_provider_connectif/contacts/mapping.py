@@ -151,7 +151,7 @@ class ContactMapping:
         return Patch(number, str(key), properties, row)
 
     def urgent_part(self, number: int, row: Row) -> Patch | None:
-        """The consents of a row that have their lowest value, whatever else is wrong with it; ``None``: no such one.
+        """The consents of a row that have their lowest value, whatever else is wrong with it; ``None`` if there are none.
 
         :param number: the row's number in the source.
         """
@@ -200,7 +200,7 @@ class ContactMapping:
         )
 
     rules_version = b"2"
-    """To be raised when a rule changes what is sent; then every row is looked at once more."""
+    """To be raised when a rule changes what is sent; then every row is checked once more."""
 
     def column_of(self, property_id: str) -> str | None:
         """The column that a property is read from, if the mapping names one."""

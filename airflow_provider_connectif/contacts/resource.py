@@ -99,7 +99,7 @@ class ContactResource(Resource):
         return self.mapping.patch(number, row)
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
-        """``PATCH`` the contact, or look it up; then the body is the contact, or ``None`` where there is none."""
+        """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none."""
         kind = self.mapping.key
         if change.looks_up:
             get_contact = client.get_contact if kind == "email" else client.get_contact_by_external_id

@@ -56,7 +56,7 @@ Compare = Callable[[Any, Any, Field | None], Difference | None]
 def difference(sent: JsonValue, shown: Any, field: Field | None) -> Difference | None:
     """How a shown value differs from the one that was sent; ``None``: it does not, or its form is not known.
 
-    :param sent: as it stood in the request.
+    :param sent: as it was in the request.
     :param shown: any JSON; ``None`` also where the property is not shown.
     :param field: the definition. ``None``, or one of a type that is not known here: by the value that was sent.
     """
@@ -70,7 +70,7 @@ def difference(sent: JsonValue, shown: Any, field: Field | None) -> Difference |
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a value says that there is none: ``null``, an empty list, or a text without a visible character."""
+    """Whether a value means absence: ``null``, an empty list, or a text without a visible character."""
     return value is None or value == [] or (isinstance(value, str) and not value.strip())
 
 
@@ -264,7 +264,7 @@ def _days_apart(sent: datetime, shown: datetime) -> int:
 
 
 def _compare_options(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """As sets; a label stands for its option."""
+    """Compared as sets; a label counts as its option."""
     sent_options, shown_options = _options(sent, field), _options(shown, field)
     if sent_options is None or shown_options is None or sent_options == shown_options:
         return None

@@ -100,7 +100,7 @@ class ContactSteps:
         return change
 
     def step(self, change: Patch, came: Answer | Error) -> Step | None:
-        """Where a change stands after its request; ``None``: the response policy decides."""
+        """The step that follows a request; ``None``: the response policy decides."""
         if change.looks_up:
             return self._looked_up(change, came)
         return self._patched(change, came) if isinstance(came, Answer) else None
@@ -138,7 +138,7 @@ class ContactSteps:
         if status in (_ABOUT_THE_KEY, _ABOUT_THE_WINDOW) or (is_passing and not urgent_part(change.properties)):
             return None
         if is_passing:
-            # Whoever withdraws a consent does not wait until Connectif can be asked again.
+            # A withdrawal does not wait until Connectif can be asked again.
             return Step(self._lowered_unseen(change), goes_on=True)
         self._may_look_up = self._may_look_up and status != _FORBIDDEN
         change = self._lowered_unseen(change)
@@ -146,7 +146,7 @@ class ContactSteps:
         return Step(change, goes_on=bool(change.properties), shown=Shown(True, unreadable=came))
 
     def _seen(self, change: Patch, contact: Mapping[str, Any] | None) -> Step:
-        """The contact was looked up; ``None``: there is none."""
+        """Continue after the contact was looked up; ``None``: it does not exist."""
         shown = shown_consents(contact)
         lowered = [
             name
@@ -250,7 +250,7 @@ def _decided(change: Patch, split: _Split) -> Patch:
 
 
 def _created_again(change: Patch) -> Patch:
-    """The rest of a contact that somebody has deleted at Connectif: nobody knows why, so that it raises no consent."""
+    """The rest of a contact that was deleted at Connectif. The reason is unknown, so it raises no consent."""
     unsent = {**change.others, **change.later}
     kept = _raised(unsent)
     rest = {name: value for name, value in unsent.items() if name not in kept}

@@ -52,7 +52,7 @@ def _holds_unreadable(value: Any) -> bool:
 
 
 def keep_unreadable_of_psycopg2(connection: Any) -> None:
-    """Tell a connection to hand over :class:`UnreadableValue` where it cannot convert a value."""
+    """Make a connection return :class:`UnreadableValue` where it cannot convert a value."""
     from psycopg2 import extensions  # type: ignore[import-untyped]  # it has no types
 
     casters = {**extensions.string_types, **connection.string_types}
@@ -97,6 +97,6 @@ def _is_of_dates(value: Any) -> bool:
 
 
 def keep_unreadable_of_sqlite(connection: Any) -> None:
-    """Tell a connection to hand over bytes that are no UTF-8 as text that the rules of all fields refuse."""
+    """Make a connection return bytes that are not UTF-8 as text that the rules of all fields refuse."""
     if connection.text_factory is str:
         connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")

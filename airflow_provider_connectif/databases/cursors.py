@@ -60,7 +60,7 @@ def _new_name() -> str:
 
 
 def no_interrupt(_: Any) -> None:
-    """The driver has none; its query goes on until the connection is closed."""
+    """The driver has none; its query continues until the connection is closed."""
 
 
 def interrupt(method: str, connection: Any) -> None:

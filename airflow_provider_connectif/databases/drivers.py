@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 def _values_as_they_are(_: Any) -> None:
-    """The driver cannot be told how to convert: where it fails it raises, and the run ends there."""
+    """The driver's conversion cannot be changed: where it fails it raises, and the run ends."""
 
 
 def _never_read_early(_connection: Any, _sql: str, _parameters: Any) -> bool:
@@ -82,7 +82,7 @@ class SqlHook:
     :param path: module and class, with a dot between.
     :param conn_id: its parameter for the connection's id.
     :param conn_types: the types of connections that get it.
-    :param params: more parameters of its own; ``hook_params`` of an operator come before them.
+    :param params: further parameters; ``hook_params`` of an operator take precedence.
     :param connect: makes a connection of the driver, for hooks of this class.
     """
 
@@ -97,12 +97,12 @@ class SqlHook:
 class Driver:
     """What is particular to one driver.
 
-    :param package: as it stands in the names of the modules of its connections and errors.
+    :param package: the first part of the module names of its connections and errors.
     :param sql_hook: the hook to use, where it is another one than Airflow has for the connection.
     :param streaming_cursor: opens a cursor that leaves the result on the server; plain ones may fetch it whole.
     :param row_form: the form of the rows that such a cursor fetches.
     :param interrupt: ends the query that a connection runs; from another thread, or in a signal handler.
-    :param keep_unreadable_values: tells a connection to hand over :class:`UnreadableValue` where it cannot convert.
+    :param keep_unreadable_values: makes a connection return :class:`UnreadableValue` where it cannot convert.
     :param errors: which errors are final, and which words may be shown.
     :param is_accepted: whether a statement that failed is right, so that its first row failed. ``False`` where that
         is not known.
@@ -184,7 +184,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
             # Its rows come as the query makes them.
             Driver("duckdb", interrupt=partial(interrupt, "interrupt"), errors=DUCKDB_ERRORS),
             Driver("trino", errors=TRINO_ERRORS, refuses_semicolon=True),
-            # Its client downloads the parts of a result one after the other.
+            # Its client downloads the parts of a result one by one.
             Driver("snowflake", interrupt=no_interrupt, errors=SNOWFLAKE_ERRORS),
             Driver(
                 "redshift_connector",

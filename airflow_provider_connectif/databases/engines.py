@@ -74,7 +74,7 @@ def psycopg_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
 
 def mysql_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
     """Of MySQL's drivers, with the options that they know."""
-    # The hook puts the whole extra into its URL, also what is meant for Airflow, for a cursor or for nobody.
+    # The hook puts the whole extra into its URL, including entries that are meant for Airflow or for a cursor.
     others = [name for name in url.query if name not in _MYSQL_OPTIONS]
     ssl = extra.get("ssl")
     return EngineOptions(

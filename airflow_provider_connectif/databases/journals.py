@@ -37,7 +37,7 @@ class JournalConnection:
     :param table: the name of the table.
     :param schema: its schema, if not the connection's default.
     :param key: how contact keys are written.
-    :param plan_retention: how long pending patches are kept that nobody comes back for.
+    :param plan_retention: how long pending patches are kept whose task does not return.
     :raises ValueError: an argument that cannot work.
     """
 
@@ -72,7 +72,7 @@ class JournalConnection:
 
         :param context: the task's; its run is who writes.
         :param keeps_rows: whether pending patches are kept with their rows.
-        :param comes_back: the process goes on after a deferral.
+        :param comes_back: the process continues after a deferral.
         :param may_defer: another run of the sync is waited for without a worker.
         :raises JournalError: the connection cannot hold a journal.
         :raises NoSuchConnectionError: there is no such connection.
@@ -127,7 +127,7 @@ class JournalConnection:
 
 
 def _task(ti: Any) -> str:
-    """What tells a task from the others of its run, a mapped one by its index."""
+    """The name of a task within its run; of a mapped task with its index."""
     return f"{getattr(ti, 'task_id', '')}[{getattr(ti, 'map_index', -1)}]"
 
 

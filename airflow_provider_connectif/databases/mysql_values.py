@@ -16,7 +16,7 @@ _SET_FLAG = 2048
 
 
 def keep_unreadable_of_mysql(connection: Any) -> None:
-    """Tell a connection to hand over :class:`UnreadableValue` for dates such as ``0000-00-00``.
+    """Make a connection return :class:`UnreadableValue` for dates such as ``0000-00-00``.
 
     mysqlclient makes ``None`` of them, and so no value out of a wrong one; PyMySQL hands over their text.
     """

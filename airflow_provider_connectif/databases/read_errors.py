@@ -1,4 +1,4 @@
-"""What a database's error means for a task that reads from it, and what of its words may be told."""
+"""The meaning of a database's error for a task that reads from it, and which of its words may be shown."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def _is_of_a_library(kind: type) -> bool:
 
 
 def is_statement_wrong(error: BaseException) -> bool:
-    """Whether the statement is at fault, so that another try would find the same. What cannot be told is not."""
+    """Whether the statement is at fault, so that another attempt would fail too. ``False`` where that is unknown."""
     error = _driver_s_own(error)
     return driver_of(error).errors.is_statement_wrong(error)
 

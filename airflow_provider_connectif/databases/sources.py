@@ -17,7 +17,7 @@ BATCH_ROWS = 1000
 
 
 class RowsError(RunFailed, ValueError):
-    """What was given as rows is none; another try would find the same."""
+    """The value given as ``rows`` is no iterable of rows; another attempt would fail too."""
 
     final = True
 

@@ -67,7 +67,7 @@ class _Handover:
         return True
 
     def put(self, item: Any, meanwhile: Callable[[], None] = lambda: None) -> bool:
-        """Hand over a batch or the end; ``False`` when nobody waits for it any more.
+        """Hand over a batch or the end; ``False`` when no reader is waiting any more.
 
         :param meanwhile: called several times a second while the task's thread works at the batch before.
         """

@@ -68,7 +68,7 @@ class Account:
         return contact, existing is None
 
     def delete(self, key_property: str, key: str) -> bool:
-        """Remove a contact and tell whether there was one."""
+        """Remove a contact; return whether there was one."""
         contact = self.find(key_property, key)
         if contact is None:
             return False

@@ -14,7 +14,7 @@ def json_answer(status: int, content: object) -> Response:
 
 
 def empty_answer(status: int) -> Response:
-    """Return an answer without a body, as for 401 and 429, to which the documents attach no resource."""
+    """Return a response without a body, as for 401 and 429, to which the documents attach no resource."""
     return Response(status_code=status)
 
 

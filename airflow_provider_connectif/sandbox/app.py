@@ -39,7 +39,7 @@ class SandboxApp:
         self._window_headers = HEADER_STYLES[state.settings.header_style]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request. The server is set up to pass on nothing else."""
+        """Respond to one HTTP request. The server passes on nothing else."""
         raw_path: bytes = scope["raw_path"]
         route, key = resolve(raw_path)
         body: bytes | None = b""
@@ -70,7 +70,7 @@ class SandboxApp:
             await response(scope, receive, send)
 
     async def _answer(self, route: Route | None, request: ApiRequest, authorization: bytes | None) -> Response | None:
-        """Return the answer to a request, or None when it is to get none."""
+        """Return the response to a request, or None when it is to get none."""
         scopes = self.state.keys.scopes_of(authorization)
         if scopes is None:
             # Assumption: a request that belongs to no account counts against no account's window.
@@ -94,7 +94,7 @@ class SandboxApp:
         return perform() if action is None else await self._strike(action, perform)
 
     async def _strike(self, action: FaultAction, perform: Callable[[], Response]) -> Response | None:
-        """Carry out a fault; ``perform`` gives the request its normal effect and answer."""
+        """Carry out a fault; ``perform`` gives the request its normal effect and response."""
         performed = perform() if action.apply else None
         if action.delay_s:
             await self._pause(action.delay_s)
@@ -168,6 +168,6 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 async def _drop_connection(scope: Scope, receive: Receive) -> None:
     scope["state"][TRANSPORT].abort()
-    # Until the server has noticed: returning before would look to it like a forgotten answer.
+    # Until the server has noticed: returning earlier would look to it like a missing response.
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -24,7 +24,7 @@ class ControlError(ValueError):
 
 
 def answer_control(state: SandboxState, method: str, path: str, query: str, body: bytes | None) -> Response:
-    """Answer a request to ``/`` or ``/_sandbox/...``; 400, 404 and 405 carry an HttpError."""
+    """Respond to a request to ``/`` or ``/_sandbox/...``; 400, 404 and 405 carry an HttpError."""
     methods = CONTROLS.get(path.rstrip("/") or "/")
     if methods is None:
         return http_error(404, f"The sandbox has no {path}")

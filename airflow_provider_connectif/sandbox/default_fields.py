@@ -1,4 +1,4 @@
-"""The fields the sandbox's account has unless told otherwise: the documented system fields and a custom set.
+"""The fields the sandbox's account has by default: the documented system fields and a custom set.
 
 Which system properties exist, which are read-only and which values the status properties take is documented.
 Their labels are an assumption, and so are the types of the read-only ones and of ``_externalId``.

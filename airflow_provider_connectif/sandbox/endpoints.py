@@ -59,7 +59,7 @@ class ContactPath:
     legacy: bool = False
 
     def accepts(self, key: str | None) -> bool:
-        """Tell whether ``key`` has the form the path asks for."""
+        """Return whether ``key`` has the form the path asks for."""
         if key is None:
             return False
         return is_email(key) if self.key_property == "_email" else is_external_id(key)

@@ -1,4 +1,4 @@
-"""What can end a request before it has an answer."""
+"""Errors that end a request before its response."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_connectif.sandbox.import_list import FINISHED, IN_PROGRESS, QUEUED, ImportFate
 
-# What frames the answer is the server's to write: a fault that named it could not be sent at all.
+# Headers that frame the response are written by the server; a fault that names one could not be sent.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
@@ -24,7 +24,7 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FaultAction:
-    """What happens instead of, or before, the normal answer.
+    """What happens instead of the normal response, or before it.
 
     ``delay_s`` seconds pass first. Then the connection closes (``drop``), or ``status`` with ``body`` and
     ``headers`` is the answer, or, with neither, the request is answered as usual. With ``apply`` the request
@@ -62,7 +62,7 @@ class Fault:
     struck: int = 0
 
     def strikes(self, method: str, path: str, key: str | None) -> bool:
-        """Tell whether this request is struck, and count it."""
+        """Return whether this request is hit, and count it."""
         if self.times is not None and self.struck >= self.times:
             return False
         if not self._matches(method, path, key):
@@ -94,7 +94,7 @@ class FaultList:
         self._faults.clear()
 
     def action_for(self, method: str, path: str, key: str | None) -> FaultAction | None:
-        """Return what is to happen to a request, or None for the normal answer."""
+        """Return what is to happen to a request, or None for the normal response."""
         for fault in self._faults:
             if fault.strikes(method, path, key):
                 return fault.action

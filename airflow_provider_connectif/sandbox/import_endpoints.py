@@ -107,7 +107,7 @@ def delete_import(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def get_error_report(state: SandboxState, request: ApiRequest, authorization: bytes | None) -> Response:
-    """200 with the CSV file; 403 for an address that has expired, as object stores answer.
+    """200 with the CSV file; 403 for an address that has expired, as object stores respond.
 
     No key is needed. One that comes all the same is answered with 400, so that sending it does not go unnoticed.
     """

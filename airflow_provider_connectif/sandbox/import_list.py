@@ -164,7 +164,7 @@ class ImportList:
         del self._imports[one.id]
 
     def release(self) -> None:
-        """Let the imports go on that are stuck on request."""
+        """Release the imports that were stopped on request."""
         for one in self._imports.values():
             if one.status == IN_PROGRESS and one.fate.stuck == IN_PROGRESS:
                 one.end(one.fate.end)

@@ -99,7 +99,7 @@ class SandboxProcess:
 
         Afterwards ``url`` is its address, without a slash at the end.
         """
-        # A file and not a pipe: nobody reads along, and a full pipe would stop the server.
+        # A file and not a pipe: nothing reads it meanwhile, and a full pipe would stop the server.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self.stop)
@@ -197,7 +197,7 @@ class SandboxProcess:
         self._control("POST", "imports", {"queued": count})
 
     def release_imports(self) -> None:
-        """Let imports go on that are stuck on request."""
+        """Release imports that were stopped on request."""
         self._control("POST", "imports/release")
 
     def set_blocked(self, blocked: bool) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 RECENT_ENTRIES = 200
 
 DROPPED = "dropped"
-"""The name under which ``by_status`` counts connections that were closed without an answer."""
+"""The name under which ``by_status`` counts connections that were closed without a response."""
 
 
 def utc_timestamp() -> str:
@@ -21,7 +21,7 @@ def utc_timestamp() -> str:
 class LogEntry:
     """One request. ``path`` is the template, such as ``/contacts/{email}``, never the key itself.
 
-    ``status`` is None when the connection was closed without an answer.
+    ``status`` is None when the connection was closed without a response.
     """
 
     time: str
@@ -43,7 +43,7 @@ class RequestLog:
         return self.by_status.total()
 
     def add(self, method: str, path: str, status: int | None) -> None:
-        """Count a request; ``status`` None means that it got no answer."""
+        """Count a request; ``status`` None means that it got no response."""
         self.by_status[DROPPED if status is None else str(status)] += 1
         self._recent.append(LogEntry(utc_timestamp(), method, path, status))
 

@@ -1,4 +1,4 @@
-"""Runs the sandbox on a loopback address until it is told to stop."""
+"""Runs the sandbox on a loopback address until a signal stops it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def listen(host: str, port: int) -> socket.socket:
             f"the sandbox listens on loopback addresses only, as its control needs no key; {host} is none"
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without that every answer with
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without that every response with
     # a body waits some 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.stdout) -> None:
-    """Answer requests on ``listener`` until SIGINT or SIGTERM.
+    """Serve requests on ``listener`` until SIGINT or SIGTERM.
 
     Prints one line with the address to ``output`` once requests are taken.
     """
@@ -75,7 +75,7 @@ def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.s
 
 
 class _SandboxProtocol(H11Protocol):
-    """Hands the application the connection's transport, which it needs to close one without an answer."""
+    """Hands the application the connection's transport, which it needs to close one without a response."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

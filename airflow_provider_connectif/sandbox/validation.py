@@ -59,7 +59,7 @@ def validation_error(name: str, reason: str) -> dict[str, str]:
 
 
 def is_email(text: str) -> bool:
-    """Tell whether ``text`` is a full e-mail address.
+    """Return whether ``text`` is a full e-mail address.
 
     Where exactly the service draws the line is not known. Assumption: a quoted local part and letters of any
     script are fine, a domain without a dot is not.
@@ -68,13 +68,13 @@ def is_email(text: str) -> bool:
 
 
 def has_invisible_characters(text: str) -> bool:
-    """Tell whether ``text`` has characters that nobody types in a key: control, and marks of width and direction."""
+    """Return whether ``text`` has characters that belong in no key: control characters, and marks of width and direction."""
     unseen = ("Cc", "Cf", "Zl", "Zp", "Zs")
     return not text.isascii() and any(category(character) in unseen for character in text.replace(" ", ""))
 
 
 def is_external_id(text: str) -> bool:
-    """Tell whether ``text`` can be an external id: 1 to 50 characters.
+    """Return whether ``text`` can be an external id: 1 to 50 characters.
 
     Assumption: one with NUL or marks that cannot be seen is refused, as it would be another one than it looks like.
     """

@@ -1,4 +1,4 @@
-"""The account's rate window and the response headers that tell of it."""
+"""The account's rate window and the response headers that describe it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RateWindow:
         if now >= self._ends_at:
             self._used = 0
             self._ends_at = now + self.seconds
-            # Rounded up once, so that every answer of a window names the same second and none names one too
+            # Rounded up once, so that every response of a window names the same second and none names one too
             # early.
             self._ends_at_epoch = math.ceil(self._wall_clock() + self.seconds)
         refused = bool(self.limit) and self._used >= self.limit
@@ -113,7 +113,7 @@ HEADER_STYLES: Mapping[str, Callable[[WindowState], Headers]] = {
     "retry-after": _retry_after,
     "retry-after-date": _retry_after_date,
 }
-"""The ways to tell a client of the window; the evidence about the real headers is ambiguous.
+"""The ways to announce the window to a client; the evidence about the real headers is ambiguous.
 
 ``x-epoch``: X-RateLimit-Limit, -Remaining and -Reset, the reset as epoch seconds. ``seconds``: the same names
 without the X, the reset as seconds from now. ``retry-after``, ``retry-after-date``: only Retry-After, on a

@@ -115,7 +115,7 @@ def phone(region: str | None = None, calling_code: str | None = None) -> Coercer
     360014589899 (stored as E.164, always with a leading ``+``).
 
     :param region: two letters, such as ``ES``, for numbers without a country code.
-    :param calling_code: digits of a country code, such as ``34``; where there is such a one it comes before ``region``.
+    :param calling_code: digits of a country code, such as ``34``; if given, it takes precedence over ``region``.
     """
     # Whether an E.164 number is possible depends on its length and its first digits alone.
     shapes: dict[tuple[str, int], re.Pattern[str] | None] = {}
@@ -193,7 +193,7 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> s
 
 
 def _is_left_alone(e164: str) -> bool:
-    """Whether the library reads a number as it stands: it takes out one trunk prefix at a time."""
+    """Whether the library reads a number unchanged: it removes one trunk prefix at a time."""
     import phonenumbers
 
     try:

@@ -56,7 +56,7 @@ def iso_date(
 
 
 def bound(text: str | None) -> datetime | None:
-    """A field's ``minDate`` or ``maxDate`` (UTC ISO 8601); ``None`` where there is none that can be read."""
+    """A field's ``minDate`` or ``maxDate`` (UTC ISO 8601); ``None`` where it is absent or unreadable."""
     if not text:
         return None
     try:

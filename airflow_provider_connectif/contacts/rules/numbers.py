@@ -42,12 +42,12 @@ class SinglePrecision(float):
 
 
 def single(value: float) -> float:
-    """A number of single precision: as it is where all such numbers are exact, otherwise marked."""
+    """A number of single precision: unchanged where all such numbers are exact, otherwise marked."""
     return SinglePrecision(value) if abs(value) >= _EXACT_BELOW["float32"] else value
 
 
 def exact_number(value: Any) -> int | Decimal | None:
-    """A number without loss: one of Python's integers as int, any other as Decimal; ``None`` if it is none.
+    """A number without loss: one of Python's integers as int, any other as Decimal; ``None`` if it is no number.
 
     :raises Unfit: NaN or infinity.
     """

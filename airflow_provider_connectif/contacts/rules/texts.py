@@ -13,7 +13,7 @@ from airflow_provider_connectif.contacts.rules.numbers import bit, certain_numbe
 from airflow_provider_connectif.records.changes import JsonValue
 
 # Of a custom field the API allows 5,000 at most, of a system field nothing is said. A text of megabytes would be
-# refused as a request, and by whatever stands between.
+# refused as a request, and by proxies.
 _LONGEST_TEXT = 100_000
 
 _iso_date = iso_date()
