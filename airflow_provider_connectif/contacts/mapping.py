@@ -151,7 +151,7 @@ class ContactMapping:
         return Patch(number, str(key), properties, row)
 
     def urgent_part(self, number: int, row: Row) -> Patch | None:
-        """The consents of a row that have their lowest value, whatever else is wrong with it; ``None`` if there are none.
+        """The consents of a row that have their lowest value, whatever else is wrong; ``None`` if there are none.
 
         :param number: the row's number in the source.
         """

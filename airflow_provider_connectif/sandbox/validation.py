@@ -68,7 +68,7 @@ def is_email(text: str) -> bool:
 
 
 def has_invisible_characters(text: str) -> bool:
-    """Return whether ``text`` has characters that belong in no key: control characters, and marks of width and direction."""
+    """Return whether ``text`` has characters that belong in no key: control characters, marks of width or direction."""
     unseen = ("Cc", "Cf", "Zl", "Zp", "Zs")
     return not text.isascii() and any(category(character) in unseen for character in text.replace(" ", ""))
 
