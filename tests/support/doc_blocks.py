@@ -82,7 +82,7 @@ TESTED_ELSEWHERE = MappingProxyType(
     }
 )
 _OF_DATABASES = "docs/databases/"  # tests/warehouses/test_docs_dags.py runs them on their databases
-_IN_A_DAG = re.compile(r"\bwith DAG\(|^@task\.|^ContactPatchOperator\(", re.MULTILINE)
+_IN_A_DAG = re.compile(r"\bwith DAG\(|^@task\.|^Contact\w+Operator\(", re.MULTILINE)
 
 
 def kind_of(block: Block) -> str:
@@ -117,9 +117,10 @@ def dag_file(block: Block) -> str:
     if "with DAG(" in block.text:
         return block.text
     made = [f"{name}()" for name in re.findall(r"^@task\..*\ndef (\w+)", block.text, re.MULTILINE)]
+    operators = ", ".join({"ContactPatchOperator", *re.findall(r"^(Contact\w+Operator)\(", block.text, re.MULTILINE)})
     head = (
         "from airflow.providers.common.compat.sdk import DAG\n"
-        "from airflow_provider_connectif.operators.contacts import ContactPatchOperator\n"
+        f"from airflow_provider_connectif.operators.contacts import {operators}\n"
     )
     body = textwrap.indent("\n".join([block.text, *made]), "    ")
     return f"{head}\nwith DAG('part_{block.line}', schedule=None):\n{body}\n"

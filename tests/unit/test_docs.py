@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_page_of_field_types_is_made_from_the_rules() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools" / "field_types_page.py", "--check"], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("tool", ["field_types_page.py", "operator_pages.py"])
+def test_the_pages_are_made_from_the_code(tool: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "tools" / tool, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
