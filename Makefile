@@ -78,7 +78,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/python tools/audit.py
 
 docs: $(VENV)/installed-docs
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	$(BIN)/python tools/check_site.py
 
 clean:

@@ -1,4 +1,4 @@
-"""Check the built docs site: no docstring is shown raw, and every argument of the operator has its line."""
+"""Check the built docs site: docstrings, arguments, a search box on every page, and nothing loaded from another host."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
 _RAW = re.compile(r":(?:param|return|returns|raises|class|func|meth|mod)\b[^<\n]{0,60}:")
+# Scripts, images, styles and frames of another host; links that a reader may follow are none.
+_LOADED = re.compile(r"""(?:<(?:script|img|iframe|source)[^>]*\ssrc|<link[^>]*\shref)=["']((?:https?:)?//[^"']+)""")
+_CODE = re.compile(r'<div class="language-python highlight">(.*?)</div>', re.DOTALL)
 _DOCUMENTED = {
     "reference/operators.html": (
         "operators/contacts.py",
@@ -25,7 +28,7 @@ _DOCUMENTED = {
 
 def main() -> int:
     """Return 0 if the site is as it should be."""
-    faults = [*_raw_docstrings(), *_missing_arguments()]
+    faults = [*_raw_docstrings(), *_missing_arguments(), *_faults_of_pages()]
     pages = len(list(SITE.rglob("*.html")))
     sys.stdout.write("\n".join(faults or [f"{pages} pages, every argument has its line"]) + "\n")
     return 1 if faults or not pages else 0
@@ -37,12 +40,27 @@ def _raw_docstrings() -> Iterator[str]:
             yield f"{page.relative_to(SITE)}: {found} is shown as it stands in the docstring"
 
 
+def _faults_of_pages() -> Iterator[str]:
+    """What every page must have, or must not have."""
+    for page in sorted(SITE.rglob("*.html")):
+        text, name = page.read_text(encoding="utf-8"), page.relative_to(SITE)
+        for address in _LOADED.findall(text):
+            yield f"{name}: loads {address}"
+        if 'data-md-component="search-query"' not in text:
+            yield f"{name}: has no search box"
+        if "images/favicon.svg" not in text:
+            yield f"{name}: has no favicon of its own"
+        for place, block in enumerate(_CODE.findall(text)):
+            if "<span" not in block:
+                yield f"{name}: code block {place} has no colours"
+
+
 def _missing_arguments() -> Iterator[str]:
     for page, modules in _DOCUMENTED.items():
         shown = html.unescape(re.sub(r"<[^>]+>", "", (SITE / page).read_text(encoding="utf-8")))
         for module in modules:
             for name in _arguments(ROOT / "airflow_provider_connectif" / module):
-                if not re.search(rf"^\s*{name}\s*\(", shown, re.MULTILINE):
+                if not re.search(rf"^\s*{name}\s*(\(|$)", shown, re.MULTILINE):
                     yield f"{page}: no line for the argument {name}"
 
 
