@@ -1,4 +1,4 @@
-"""Check the built docs site: docstrings, arguments, a search box on every page, and nothing loaded from another host."""
+"""Check the built docs site: docstrings, arguments, a search box on each page, nothing loaded from another host."""
 
 from __future__ import annotations
 
