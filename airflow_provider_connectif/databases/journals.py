@@ -38,6 +38,8 @@ class JournalConnection:
     :param schema: its schema, if not the connection's default.
     :param key: how contact keys are written.
     :param plan_retention: how long pending patches are kept whose task does not return.
+    :param history_lines: of each outcome of a run; rows beyond are counted and not listed.
+    :param history_retention: how long these lines are kept.
     :raises ValueError: an argument that cannot work.
     """
 
@@ -47,6 +49,8 @@ class JournalConnection:
     schema: str | None
     key: JournalKey
     plan_retention: timedelta = timedelta(days=7)
+    history_lines: int = 100_000
+    history_retention: timedelta = timedelta(days=30)
 
     def __post_init__(self) -> None:
         if self.key not in get_args(JournalKey):
@@ -108,6 +112,11 @@ class JournalConnection:
             broken_setting=broken_setting,
             attempt=attempt_numbers(context, comes_back=comes_back),
             may_defer=may_defer,
+            dag_id=context["dag"].dag_id if "dag" in context else None,
+            task_id=getattr(context.get("ti"), "task_id", None),
+            map_index=getattr(context.get("ti"), "map_index", None),
+            history_lines=self.history_lines,
+            history_retention_s=self.history_retention.total_seconds(),
         )
         try:
             yield Journal(engine, settings, read_only=read_only)

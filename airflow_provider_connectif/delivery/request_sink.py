@@ -6,6 +6,7 @@ neither the source nor the field definitions: it sends what the plan holds.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.journal.confirmation import Confirmation
+from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
@@ -67,6 +69,8 @@ class RequestSink:
         self._comes_back = comes_back
         self._max_age_s = plan_max_age_s
         self._planned_at: float | None = None
+        self._overdue: Iterator[Sequence[Patch]] = iter(())
+        """What is left of a plan that became too old."""
         self._is_parked = False
         self.summary_is_complete = not comes_back
         """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
@@ -128,6 +132,7 @@ class RequestSink:
             plural(pending, self._resource.noun),
             report.progress.describe_left(),
         )
+        journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
         self._sender.deliver(self._while_young(journal.plan.patches()), planned_at=self._planned_at)
         return True
 
@@ -141,6 +146,8 @@ class RequestSink:
         """
         self._planned_at = time.time()
         self._report.progress.begin_sending(len(changes) - changes.beside)
+        if self._journal is not None:
+            self._journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
         self._sender.deliver(self._while_young(changes.batches()), changes.spread, planned_at=self._planned_at)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
@@ -194,8 +201,13 @@ class RequestSink:
         for batch in batches:
             if self._planned_at is not None and time.time() - self._planned_at > self._max_age_s:
                 self._sender.end(Stop(StopKind.PLAN_TOO_OLD))
+                self._overdue = itertools.chain([batch], batches)
                 return
             yield batch
+
+    def _left_behind(self) -> Iterator[Sequence[Patch]]:
+        yield from self._sender.left_behind()
+        yield from self._overdue
 
     def _park(self, journal: Journal, until: float) -> None:
         for batch in self._sender.unsent():

@@ -180,6 +180,11 @@ class RequestSender:
         yield [*self._delivery.unsent(), *self._left]
         yield from self._batches
 
+    def left_behind(self) -> Iterator[Sequence[Patch]]:
+        """What was not settled when sending ended early, with what was on its way, in batches."""
+        yield self._delivery.unanswered()
+        yield from self.unsent()
+
     def look_at_the_clock(self) -> None:
         """End early where the time limit is reached, or a wait is too long for a worker."""
         if self.stop:

@@ -142,8 +142,6 @@ class ImportSink:
             with self._open:
                 if job.is_loaded and (job.is_deferred or is_kept):
                     job.save()
-                elif job.is_loaded and journal is not None:
-                    journal.plan.drop()
         finally:
             if journal is not None and job.is_deferred:
                 journal.park(job.saved_state(), self._waiting.deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from airflow_provider_connectif.imports.uploads import Uploads
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.writing import Split, keep_values, rewrite_files, write_files
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
+from airflow_provider_connectif.journal.left_behind import ChangesLeft, ContactsOfFilesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong
@@ -67,6 +69,9 @@ class ImportJob:
         """
         self._mapping = mapping
         split = Split(changes, mapping, self._rules)
+        if self._journal is not None:
+            left = lambda: itertools.chain(self._patching.left_behind(), split.by_file())  # noqa: E731
+            self._journal.left_behind = ChangesLeft(left, mapping.same_contact)
         self._patching.deliver(split, mapping)
         if self._context.is_to_stop():
             return
@@ -75,6 +80,7 @@ class ImportJob:
             self._types = files.types
             sent = [SentFile(file.number, file.rows, list(file.columns), only_empty=file.only_empty) for file in made]
             self.state = ImportState(sent, files.groups, is_all_sent=not made)
+            self._note_files_as_left()
             self.watch.waiting.begin()
             contacts = planned_contacts(changes, mapping, self.state, files, self._lines)
             settlement = self._settlement(folder, contacts, self.account)
@@ -159,6 +165,7 @@ class ImportJob:
         contacts = None
         if self._journal is not None:
             contacts = stored_contacts(self._journal.lines, self._mapping, self.state)
+        self._note_files_as_left()
         settlement = self._settlement(folder, contacts, self.account)
         self._log.info("Continuing with the imports of an earlier process: %s", self.describe())
         ended = self._or_defer(settlement.settle_once)
@@ -172,6 +179,18 @@ class ImportJob:
             self._wait(settlement)
         else:  # the trigger would fire at once, again and again
             self._or_defer(settlement.settle_all)
+
+    def _note_files_as_left(self) -> None:
+        """Should the run end early, the contacts of files that are not accounted for are undelivered."""
+        if self._journal is not None:
+            self._journal.left_behind = ContactsOfFilesLeft(self._journal.plan.import_lines, self._rows_left)
+
+    def _rows_left(self) -> dict[int, int]:
+        return {
+            number: group.rows - group.refused
+            for number, group in enumerate(self.state.groups)
+            if not group.is_counted and group.counted_as is None
+        }
 
     def _settle_earlier_attempt(self, folder: Path, journal: Journal) -> None:
         """Wait for what an earlier attempt has uploaded before it died, and acknowledge it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST
 from airflow_provider_connectif.contacts.first_patch import FirstPatch
@@ -11,6 +12,7 @@ from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.confirmation import remaining
+from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting.progress import plural
 
 _PATCHES_AT_ONCE = 500
@@ -29,6 +31,10 @@ class Patching:
         self._sender = sender
         self._first_patch = first_patch
 
+    def left_behind(self) -> Iterator[Sequence[Patch]]:
+        """What was to go by PATCH and has no outcome, in batches."""
+        return self._sender.left_behind()
+
     def deliver(self, split: Split, mapping: ContactMapping) -> None:
         """Deliver those contacts of a plan; where the key may not write contacts, they go into files instead."""
         log, journal, patches = self._context.log, self._context.journal, split.by_patch()
@@ -43,7 +49,8 @@ class Patching:
             return
         if self._context.rules.leftovers is not True:
             if journal is not None and not first.is_new:
-                journal.lines.doubt({mapping.same_contact(first.key): remaining(first)})
+                doubt = {mapping.same_contact(first.key): remaining(first)}
+                journal.lines.doubt(doubt, are_rows=first.counted_as is None)
             if not self._first_patch.is_allowed(first):
                 log.info("The API key may not write contacts (403), so that all of them go into files")
                 split.patch_nothing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.report import NamedContacts, fetch_report, read_report
 from airflow_provider_connectif.imports.rules import Fate, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import Watch
-from airflow_provider_connectif.journal.import_settlement import settle_files
+from airflow_provider_connectif.journal.import_settlement import GIVEN_UP, GroupsAlike, settle_files
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -206,6 +207,8 @@ class Settlement:
                 group.refused += 1
                 if group.counted_as is None:
                     tally.count(outcome, found.number, [reason])
+                    if (history := self._account.report.history) is not None:
+                        history.add(outcome.value, found.contact, reason=reason, is_written=True)
                 reasons = [said[key] or reason]
                 self._account.report.rejects.write(
                     found.number, found.key, outcome.value, None, reasons, found.row or {}
@@ -234,31 +237,51 @@ class Settlement:
         by_number = {other.file: other for other in self._state.files}
         acknowledged: dict[str | None, list[int]] = {}
         given_up: list[int] = []
+        alike: dict[Outcome, list[int]] = {}
         for number in self._state.groups_in(sent.file):
             group = self._state.groups[number]
             files = [by_number[file] for file in group.files]
             if not group.is_counted and all(file.is_settled for file in files):
-                self._count(group, files)
                 is_known = all(file.is_whole for file in files)
+                if (outcome := self._count(group, files, is_known=is_known)) is not None:
+                    alike.setdefault(outcome, []).append(number)
                 (acknowledged.setdefault(group.counted_as, []) if is_known else given_up).append(number)
         saved = self._as_saved()
         if self._lines is not None:
-            settle_files(self._lines, acknowledged, given_up, refused, saved)
+            of_report = self._account.report.history is not None
+            rows = {
+                outcome.value: {number: self._left_in(self._state.groups[number]) for number in numbers}
+                for outcome, numbers in alike.items()
+            }
+            reasons = {self._refusal[0].value: self._refusal[1], Outcome.UNDELIVERED.value: GIVEN_UP}
+            settle_files(
+                self._lines,
+                acknowledged,
+                given_up,
+                refused,
+                saved,
+                alike=GroupsAlike(rows, reasons) if of_report else None,
+            )
 
-    def _count(self, group: Group, files: Sequence[SentFile]) -> None:
+    def _count(self, group: Group, files: Sequence[SentFile], *, is_known: bool) -> Outcome | None:
         """Count the contacts of a group that no report has named.
 
         Where rows were rejected and nobody knows which, as many contacts count as rejected.
+
+        :param is_known: what became of each of them is known.
+        :return: the outcome of all of them, where it is one; the history does not have it yet then.
         """
         group.is_counted = True
         outcome, reason = self._refusal
         tally, left = self._account.report.tally, group.rows - group.refused
         if group.counted_as is not None:
             self._count_alone(Outcome(group.counted_as), files[0], left)
-            return
+            return None
         if len(files) > 1 and not all(file.is_finished for file in files):
             tally.count_many(Outcome.UNDELIVERED, left)
-            return
+            return Outcome.UNDELIVERED
+        counted: Counter[Outcome] = Counter()
+        left_out = 0
         for file in files:
             unnamed = min(file.unnamed, left)
             missing = min(file.missing, left - unnamed)
@@ -266,13 +289,29 @@ class Settlement:
             file.missing -= missing
             left -= unnamed + missing
             tally.count_many(outcome, unnamed, reason)
+            counted[outcome] += unnamed
             if file.is_finished:
                 self._account.unaccounted += missing
+                left_out += missing
             else:
                 tally.count_many(Outcome.UNDELIVERED, missing)
+                counted[Outcome.UNDELIVERED] += missing
+        counted[Outcome.IMPORTED] += left
         tally.outcomes[Outcome.IMPORTED] += left
         self._account.report.shown.unconfirmed += min(left, group.filled)
         self._account.report.shown.consent_kept += group.kept if left else 0
+        alike = [each for each, rows in counted.items() if rows]
+        if len(alike) == 1 and not left_out and (is_known or alike[0] is Outcome.UNDELIVERED):
+            return alike[0]
+        if (history := self._account.report.history) is not None:
+            for each, rows in counted.items():
+                history.add_many(each.value, rows, reason if each is outcome else "")
+        return None
+
+    @staticmethod
+    def _left_in(group: Group) -> int:
+        """Contacts of a group that no report has named."""
+        return group.rows - group.refused
 
     def _count_alone(self, counted_as: Outcome, file: SentFile, left: int) -> None:
         """Count contacts whose rows have an outcome already: it is another one where they are undelivered."""

@@ -129,15 +129,20 @@ def write_files(
         if journal is not None:
             batch = _settle_unsent(context, journal, mapping, batch)
             known = [patch for patch in batch if not patch.is_new]
-            journal.lines.doubt({mapping.same_contact(patch.key): remaining(patch) for patch in known})
+            for are_rows in (True, False):  # what goes beside a row has no part in the row's state
+                going = [patch for patch in known if (patch.counted_as is None) is are_rows]
+                doubts = {mapping.same_contact(patch.key): remaining(patch) for patch in going}
+                journal.lines.doubt(doubts, are_rows=are_rows)
             batch = [p._replace(digests=accepted(p)) if p.kept or p.counted_as else p for p in batch]
         for patch in batch:
             try:
                 written.append((patch, *files.add(patch)))
             except InvalidRow as invalid:
                 if patch.counted_as is None:
-                    is_known = journal is not None and _is_known_invalid(journal, mapping, patch)
-                    report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
+                    reasons, contact = invalid.reasons, mapping.same_contact(patch.key)
+                    is_known = journal is not None and _is_known_invalid(journal, contact, patch, "; ".join(reasons))
+                    row = (patch.number, patch.row)
+                    report.refuse(*row, Outcome.INVALID, None, reasons, contact=contact, is_known=is_known)
         if lines is not None and written:
             lines.add(written, mapping.same_contact)
         report.progress.tick()
@@ -193,10 +198,9 @@ def rewrite_files(
     return write_again(folder, mapping, context.rules.delimiter, types, wanted, contacts)
 
 
-def _is_known_invalid(journal: Journal, mapping: ContactMapping, patch: Patch) -> bool:
+def _is_known_invalid(journal: Journal, key: str, patch: Patch, reason: str) -> bool:
     """Whether an earlier run has met the same row; it is noted as invalid in the journal."""
     if patch.digests is None:
         return False
-    key = mapping.same_contact(patch.key)
     (line,) = journal.lines.differing({key: ""}, all_differ=True).values()
-    return journal.lines.meets_invalid(key, patch.digests.row or patch.digests.patch, line)
+    return journal.lines.meets_invalid(key, patch.digests.row or patch.digests.patch, line, reason)

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED
+from airflow_provider_connectif.journal.record_tables import RUN_COUNTS, RUN_FACTS
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, UNDELIVERED
 from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.reporting.verdict import Verdict
 
@@ -28,6 +29,9 @@ class Counted(Protocol):
 
     def as_counts(self) -> Mapping[str, Any]:
         """JSON-ready and without personal data."""
+
+    def as_columns(self) -> Mapping[str, Any]:
+        """Those that have a column each, by :func:`airflow_provider_connectif.journal.record_tables.run_columns`."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Series:
     :param counts: what the earlier processes have counted; empty for the first.
     :param keyless_before: rows without a valid key in the run before; 0 where that is not known.
     :param run_id: stands for the earlier attempts where the journal has no record of them.
+    :param attempt: whose lines the history of the run has; ``None``: it has none.
     """
 
     generation: int = 0
@@ -99,6 +104,7 @@ class Series:
     counts: Mapping[str, Any] = field(default_factory=dict)
     keyless_before: int = 0
     run_id: str | None = None
+    attempt: int | None = None
 
     @property
     def has_earlier(self) -> bool:
@@ -112,8 +118,8 @@ class Series:
         return line.delivered_generation in self.earlier
 
     def has_met(self, line: Any) -> bool:
-        """Whether the line's last outcome is one of the series, by whichever process."""
-        if line.generation is None:
+        """Whether the line's last outcome is one of the series, by whichever process; what it gave up on is none."""
+        if line.generation is None or line.state == UNDELIVERED:
             return False
         is_unrecorded = self.run_id is not None and line.run_id == self.run_id
         return line.generation == self.generation or line.generation in self.earlier or is_unrecorded
@@ -126,17 +132,21 @@ class Attempts:
     :param sync_id: the stream of rows.
     :param run_id: the run.
     :param task: tells the tasks of a run apart.
+    :param of_airflow: ``dag_id``, ``task_id`` and ``map_index``, for people.
     """
 
-    def __init__(self, tables: JournalTables, sync_id: str, run_id: str, task: str) -> None:
+    def __init__(
+        self, tables: JournalTables, sync_id: str, run_id: str, task: str, of_airflow: Mapping[str, Any] | None = None
+    ) -> None:
+        self._of_airflow = of_airflow or {}
         self._runs, self._lines = tables.runs, tables.lines
         self._sync_id, self._run_id, self._task = sync_id, run_id, task
         self.series = Series(tries=0)
         """The series of this attempt, once what :meth:`begin` has written is committed."""
         self.counted: Counted | None = None
         """Gives the counts that :meth:`note` records."""
-        # A digest, since the three together are too long for a key of MySQL.
-        self._key = hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        # Names the task of the run in the tables: a digest, since the three together are too long for a key of MySQL.
+        self.key = hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def begin(self, connection: sa.Connection, numbers: AttemptNumbers, generation: int) -> Series:
         """Record that an attempt begins, or goes on after a deferral.
@@ -165,6 +175,7 @@ class Attempts:
             "generation": generation,
             "generations": json.dumps(sorted({*series.earlier, generation})),
         }
+        series.attempt = None if last is None else last.attempt
         if last is not None:
             connection.execute(sa.update(self._runs).where(self._is_mine).values(**values))
             return series
@@ -172,16 +183,20 @@ class Attempts:
             runs.sync_id == self._sync_id, runs.started_at < datetime.fromtimestamp(now.timestamp() - _KEPT_S, UTC)
         )
         connection.execute(sa.delete(self._runs).where(old))
-        names = {"sync_id": self._sync_id, "run_key": self._key, "run_id": self._run_id, "task": self._task}
-        connection.execute(sa.insert(self._runs), {**names, **values})
+        names = {"sync_id": self._sync_id, "run_key": self.key, "run_id": self._run_id, "task": self._task}
+        connection.execute(sa.insert(self._runs), {**names, **self._of_airflow, **values})
         return series
 
     def note(self, connection: sa.Connection, **values: Any) -> None:
         """Record what the attempt has counted so far, or how it ended; nothing if a newer one has begun.
 
-        :param values: of ``verdict``, ``keyless``, ``ended_at``.
+        :param values: of ``verdict``, ``keyless``, ``ended_at``, ``attempt``.
         """
         counts = {} if self.counted is None else self.counted.as_counts()
+        if self.counted is not None:
+            columns = self.counted.as_columns()
+            values |= {name: columns.get(name, 0) for name in RUN_COUNTS}
+            values |= {name: columns.get(name) for name in RUN_FACTS}
         mine = sa.and_(self._is_mine, self._runs.c.generation == self.series.generation)
         connection.execute(sa.update(self._runs).where(mine).values(counts=json.dumps(counts), **values))
 
@@ -204,4 +219,4 @@ class Attempts:
 
     @property
     def _is_mine(self) -> Any:
-        return sa.and_(self._runs.c.sync_id == self._sync_id, self._runs.c.run_key == self._key)
+        return sa.and_(self._runs.c.sync_id == self._sync_id, self._runs.c.run_key == self.key)

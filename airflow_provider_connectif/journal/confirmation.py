@@ -16,7 +16,7 @@ from airflow_provider_connectif.journal.properties import (
     updated,
 )
 from airflow_provider_connectif.journal.run_lines import RunLines
-from airflow_provider_connectif.journal.states import INVALID, REJECTED
+from airflow_provider_connectif.journal.states import IN_DOUBT, INVALID, REJECTED, UNDELIVERED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
@@ -57,7 +57,10 @@ class Confirmation:
         not harmless, the whole change is in doubt.
         """
         if not self._writes_doubts:
-            self._lines.doubt({self._same_key(patch.key): remaining(patch) for patch in patches if patch.digests})
+            for are_rows in (True, False):  # what goes beside a row has no part in the row's state
+                going = [patch for patch in patches if patch.digests and (patch.counted_as is None) is are_rows]
+                doubts_of = {self._same_key(patch.key): remaining(patch) for patch in going}
+                self._lines.doubt(doubts_of, are_rows=are_rows)
             return
         doubts = {self._same_key(patch.key): _refusable(patch) for patch in patches if patch.digests}
         self._lines.begin_doubts(doubts, _KILLED)
@@ -85,7 +88,7 @@ class Confirmation:
         """
         if patch.digests is not None:
             now = patch.digests._replace(before=remaining(patch))
-            self._lines.acknowledge_part(self._same_key(patch.key), now)
+            self._lines.acknowledge_part(self._same_key(patch.key), now, IN_DOUBT)
             if patch.place is not None:
                 self._lines.settle_planned(patch.place)
 
@@ -108,6 +111,7 @@ class Confirmation:
         else:
             self._withdraw([key])
         self._write(key, settled, patch, patch.digests)
+        self._note(key, settled, patch, status, "; ".join(reasons))
         if patch.counted_as is None and settled.is_remembered:
             is_known = key in self._refused_before
             self._refusals.add(key, _refusable(patch), status, "; ".join(reasons))
@@ -118,6 +122,15 @@ class Confirmation:
         if patch.place is not None:
             self._lines.settle_planned(patch.place)
         return is_known
+
+    def _note(self, key: str, settled: Settled, patch: Patch, status: int | None, reason: str) -> None:
+        """Write the state that a change ends in without an acknowledgement."""
+        if settled.is_in_doubt:
+            return  # it is written as such
+        if settled.outcome is Outcome.UNDELIVERED:
+            self._lines.note(key, UNDELIVERED, status, reason)
+        elif settled.outcome in (Outcome.REJECTED, Outcome.SKIPPED) and patch.counted_as is None:
+            self._lines.note(key, REJECTED, status, reason)
 
     def _write(self, key: str, settled: Settled, patch: Patch, digests: Digests) -> None:
         """Write what Connectif holds of a contact now."""

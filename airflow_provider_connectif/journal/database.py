@@ -256,4 +256,6 @@ class JournalDatabase:
         there = columns_of(self.tables.lines, connection)
         if "invalid_run" not in there:
             return False
-        return not {"properties", "outcome_at"} <= there or "last_read" not in columns_of(self.tables.syncs, connection)
+        return not {"properties", "outcome_at", "refused_reason"} <= there or "last_read" not in columns_of(
+            self.tables.syncs, connection
+        )

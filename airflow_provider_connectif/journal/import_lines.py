@@ -125,6 +125,15 @@ class ImportLines:
         holds = pending.row_digest.is_not(None) if is_whole else pending.properties.is_not(None)
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups), holds)
 
+    def rows_of(self, groups: Collection[int]) -> Any:
+        """Which lines of the table are contacts of these groups that no report has named as rejected."""
+        pending = self._pending.c
+        return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups))
+
+    def keys_of(self, groups: Collection[int]) -> Any:
+        """Select the keys of these contacts."""
+        return sa.select(self._pending.c.contact_key).where(self.rows_of(groups))
+
     def refuse(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
         """Mark contacts that Connectif has rejected: the acknowledgement of their groups leaves them out."""
         pending = self._pending.c

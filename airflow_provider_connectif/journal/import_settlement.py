@@ -5,14 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.lines import ACKNOWLEDGED_COLUMNS, IN_PART
+from airflow_provider_connectif.journal.lines import ACKNOWLEDGED_COLUMNS, IN_PART, NOTED
 from airflow_provider_connectif.journal.run_lines import RunLines
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED, UNDELIVERED, outcome_columns
 from airflow_provider_connectif.records.outcomes import Outcome
+
+GIVEN_UP = "its import has ended without saying what became of it"
+
+
+class GroupsAlike(NamedTuple):
+    """Groups whose contacts all have one outcome, for the history.
+
+    ``rows``: of each group by its number, by outcome. ``reasons``: by outcome.
+    """
+
+    rows: Mapping[str, Mapping[int, int]]
+    reasons: Mapping[str, str]
 
 
 def settle_files(
@@ -21,22 +33,26 @@ def settle_files(
     given_up: Collection[int],
     rejected: Iterable[Sequence[int]],
     state: Mapping[str, Any],
+    *,
+    alike: GroupsAlike | None = None,
 ) -> None:
     """An import has ended: write what is known of its contacts, in one transaction.
 
     :param lines: of the run that has imported.
     :param acknowledged: groups of contacts that Connectif has taken in, but for those that it has rejected; by the
         outcome that their rows have already, if they have one.
-    :param given_up: groups of which that is not known: nothing of them is acknowledged.
+    :param given_up: groups of which that is not known: nothing of them is acknowledged, and their state is
+        ``undelivered``.
     :param rejected: the numbers of rows that it has rejected, in batches.
     :param state: of the run, saved with it.
+    :param alike: for the history; ``None``: it is not this run's, or all of it is known.
     :raises JournalError: the database failed, or another process has taken over.
     """
     lines.commit()
     database, of_files = lines.database, lines.plan.import_lines
     names = {"sync_id": lines.sync_id, "run_id": lines.run_id, "generation": lines.generation}
     delivered = {
-        "state": ACKNOWLEDGED,
+        **outcome_columns(ACKNOWLEDGED),
         "delivered_at": datetime.now(UTC),
         "delivered_as": "imported",
         "delivered_generation": lines.generation,
@@ -49,7 +65,18 @@ def settle_files(
             columns, values = list(IN_PART), {**names, "state": row_state}
         which = of_files.acknowledged(groups, is_whole=counted_as is None)
         statements.append(database.tables.acknowledge_pending(database.dialect, which, columns, values))
+    if given_up:
+        which = of_files.rows_of(given_up)
+        values = {**names, **outcome_columns(UNDELIVERED, None, GIVEN_UP)}
+        statements.append(database.tables.acknowledge_pending(database.dialect, which, list(NOTED), values))
     ended = [*itertools.chain.from_iterable(acknowledged.values()), *given_up]
+    history = lines.history
+    listed = []
+    if history is not None and alike is not None:
+        listed = [
+            (outcome, list(rows), sum(rows.values()), alike.reasons.get(outcome, ""))
+            for outcome, rows in alike.rows.items()
+        ]
     numbers = list(rejected)  # a transaction may be done again
 
     def write(connection: sa.Connection) -> None:
@@ -57,8 +84,14 @@ def settle_files(
             of_files.refuse(connection, batch)
         for statement in statements:
             connection.execute(statement)
+        if history is not None:
+            for outcome, groups, rows, reason in listed:
+                history.write_group(connection, outcome, of_files.keys_of(groups), rows, reason)
         if ended:
             of_files.drop(connection, ended)
         lines.plan.save_in(connection, state)
 
     database.write(write)
+    if history is not None:
+        for outcome, _, rows, _ in listed:
+            history.note_group(outcome, rows)

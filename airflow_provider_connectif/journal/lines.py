@@ -9,30 +9,39 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
+from airflow_provider_connectif.journal.states import (
+    ACKNOWLEDGED,
+    IN_DOUBT,
+    INVALID,
+    OUTCOME_COLUMNS,
+    REJECTED,
+    UNDELIVERED,
+    outcome_columns,
+)
 from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.records.changes import Digests
 
-NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "status_code", "reason")
+NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "refused_status", "refused_reason")
 _BY = ("run_id", "generation")
-ACKNOWLEDGED_COLUMNS = (
-    *("state", "row_digest", "patch_digest", "mapping_digest", "properties"),
-    *("delivered_at", "delivered_as", "delivered_generation", *NO_REFUSAL, *_BY),
-)
-_CONFIRMED = ("state", "row_digest", "patch_digest", "mapping_digest", "properties", *NO_REFUSAL, *_BY)
+_DELIVERED = ("delivered_at", "delivered_as", "delivered_generation")
+_DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
+ACKNOWLEDGED_COLUMNS = (*OUTCOME_COLUMNS, *_DIGESTS, *_DELIVERED, *NO_REFUSAL, *_BY)
+_CONFIRMED = (*OUTCOME_COLUMNS, *_DIGESTS, *NO_REFUSAL, *_BY)
 IN_PART = ("state", "row_digest", "patch_digest", "properties", *_BY)
-_REJECTED = ("state", *NO_REFUSAL, *_BY)
-_INVALID = ("state", "invalid_digest", "invalid_run", *_BY)
-_RESTORED = ("state", *_BY)
-_IN_DOUBT = ("state", "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
-_DOUBTED = ("row_digest", "patch_digest", "properties", "generation")
+NOTED = (*OUTCOME_COLUMNS, *_BY)
+_REJECTED = (*OUTCOME_COLUMNS, *NO_REFUSAL, *_BY)
+_INVALID = (*OUTCOME_COLUMNS, "invalid_digest", "invalid_run", *_BY)
+_IN_DOUBT = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
+_DOUBTED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *_BY)
+_TAKEN_OVER = "another process has taken over the sync: which of their requests arrived last is not known"
 
 
 class Line(NamedTuple):
     """What the journal knows of one contact.
 
-    ``state``: how its last row that was looked at ended. ``refused_digest``, ``invalid_digest``: of the last row that
-    Connectif has rejected, that was invalid here; ``refused_run``, ``invalid_run``: the run that met it first.
+    ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``,
+    ``invalid_digest``: of the last row that Connectif has rejected, that was invalid here; ``refused_run``,
+    ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
     ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of those that Connectif has
     accepted; ``None``: not known one by one, as in lines that an earlier version has written.
     """
@@ -52,10 +61,20 @@ class Line(NamedTuple):
     invalid_digest: str | None = None
     invalid_run: str | None = None
     properties: bytes | None = None
+    refused_status: int | None = None
+    refused_reason: str | None = None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing of the contact was ever accepted or looked at: it is as new as one without a line."""
+        known = (self.row_digest, self.patch_digest, self.refused_digest, self.invalid_digest)
+        return not (any(known) or self.delivered_as or self.properties)
 
 
 NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties")
 """Columns that lines of an older version lack."""
+REFUSAL_BEFORE_3 = {"refused_status": "status_code", "refused_reason": "reason"}
+"""Columns of an older version that hold what newer ones hold of the last rejection."""
 
 
 class GatheredLines:
@@ -71,8 +90,8 @@ class GatheredLines:
         self.confirmed: dict[str, dict[str, Any]] = {}
         self.rejected: dict[str, dict[str, Any]] = {}
         self.invalid: dict[str, dict[str, Any]] = {}
-        self.restored: dict[str, dict[str, Any]] = {}
         self.in_doubt: dict[str, dict[str, Any]] = {}
+        self.noted: dict[str, dict[str, Any]] = {}
         self.restored_properties: dict[str, dict[str, Any]] = {}
 
     def acknowledge(self, key: str, names: Mapping[str, Any], digests: Digests, delivered_as: str | None) -> None:
@@ -82,7 +101,7 @@ class GatheredLines:
         """
         self.acknowledged[key] = {
             **names,
-            "state": ACKNOWLEDGED,
+            **outcome_columns(ACKNOWLEDGED),
             "row_digest": digests.row or None,  # several rows in one change would look unchanged one by one
             "patch_digest": digests.patch,
             "mapping_digest": digests.mapping,
@@ -93,6 +112,7 @@ class GatheredLines:
             **dict.fromkeys(NO_REFUSAL),
         }
         self.rejected.pop(key, None)
+        self.noted.pop(key, None)
 
     def acknowledge_part(self, key: str, names: Mapping[str, Any], digests: Digests, state: str) -> None:
         """Connectif has accepted a part of a patch: ``before`` says what it holds now."""
@@ -108,7 +128,7 @@ class GatheredLines:
         """Connectif holds just this patch already."""
         self.confirmed[key] = {
             **names,
-            "state": ACKNOWLEDGED,
+            **outcome_columns(ACKNOWLEDGED),
             "row_digest": digests.row or None,
             "patch_digest": digests.patch,
             "mapping_digest": digests.mapping,
@@ -120,52 +140,51 @@ class GatheredLines:
         """Connectif has refused a row."""
         self.rejected[key] = {
             **names,
-            "state": REJECTED,
-            "refused_digest": row_digest,
-            "refused_at": datetime.now(UTC),
-            "refused_run": names["run_id"],
-            "status_code": status,
-            "reason": reason[:LONGEST_REASON],
+            **outcome_columns(REJECTED, status, reason),
+            **_refusal(names, row_digest, status, reason),
         }
 
-    def note_invalid(self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str) -> None:
-        """A row was refused before it was sent."""
-        self.invalid[key] = {**names, "state": INVALID, "invalid_digest": row_digest, "invalid_run": first_run}
-        self.restored.pop(key, None)
+    def note(self, key: str, names: Mapping[str, Any], state: str, status: int | None, reason: str | None) -> None:
+        """A contact's last outcome is this one; all else that is known of it stays.
 
-    def restore(self, key: str, names: Mapping[str, Any], state: str) -> None:
-        """The row that was invalid is again the one that is acknowledged, or rejected."""
-        self.restored[key] = {**names, "state": state}
+        :param state: of :mod:`airflow_provider_connectif.journal.states`.
+        """
+        self.noted[key] = {**names, **outcome_columns(state, status, reason)}
+
+    def note_invalid(
+        self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str, reason: str | None
+    ) -> None:
+        """A row was refused before it was sent."""
+        outcome = outcome_columns(INVALID, None, reason)
+        self.invalid[key] = {**names, **outcome, "invalid_digest": row_digest, "invalid_run": first_run}
+        self.noted.pop(key, None)
 
     def begin_doubt(self, key: str, names: Mapping[str, Any], row_digest: str, reason: str) -> None:
         """A change may have been sent, and must not be sent again: its row is held as it is."""
         self.in_doubt[key] = {
             **names,
-            "state": IN_DOUBT,
+            **outcome_columns(IN_DOUBT, None, reason),
             "row_digest": None,
             "patch_digest": None,
             "properties": None,
-            "refused_digest": row_digest,
-            "refused_at": datetime.now(UTC),
-            "refused_run": names["run_id"],
-            "status_code": None,
-            "reason": reason[:LONGEST_REASON],
+            **_refusal(names, row_digest, None, reason),
         }
 
     def withdraw_doubt(self, key: str, names: Mapping[str, Any]) -> None:
         """A change was not carried out: it is sent again."""
         nothing = dict.fromkeys(("row_digest", "patch_digest", "properties", *NO_REFUSAL))
-        self.in_doubt[key] = {**names, "state": ACKNOWLEDGED, **nothing}
+        outcome = outcome_columns(UNDELIVERED, None, "was not carried out")
+        self.in_doubt[key] = {**names, **outcome, **nothing}
 
     @property
     def responses(self) -> int:
         """Lines that say what a response said."""
-        return len(self.acknowledged) + len(self.rejected)
+        return len(self.acknowledged) + len(self.rejected) + len(self.noted)
 
     @property
     def others(self) -> int:
         """Lines that the next run would come to by itself."""
-        return len(self.in_part) + len(self.confirmed) + len(self.invalid) + len(self.restored) + len(self.in_doubt)
+        return len(self.in_part) + len(self.confirmed) + len(self.invalid) + len(self.in_doubt)
 
     def has_any(self, keys: Collection[str]) -> bool:
         """Whether one of these contacts has a line that is not written yet."""
@@ -195,21 +214,24 @@ class GatheredLines:
             if gathered:
                 self._upsert(connection, list(gathered.values()), columns)
         if self.restored_properties:
-            self.write_properties(connection, list(self.restored_properties.values()), is_doubt=False)
+            self.write_properties(connection, list(self.restored_properties.values()))
 
     def write_properties(
-        self, connection: sa.Connection, lines: Sequence[Mapping[str, Any]], *, is_doubt: bool
+        self, connection: sa.Connection, lines: Sequence[Mapping[str, Any]], doubt: str | None = None
     ) -> None:
         """Set the digests of properties in lines that are there, but for those that a newer process has written.
 
-        :param lines: ``sync_id``, ``contact_key``, ``generation`` and ``properties`` of each.
-        :param is_doubt: patches are about to be sent, so that the digests of their rows do not hold any more.
+        :param lines: ``sync_id``, ``contact_key``, ``generation`` and ``properties`` of each, for a doubt ``run_id``.
+        :param doubt: patches are about to be sent, so that the digests of their rows do not hold any more. The reason
+            of the state ``in_doubt``; blank: the state stays.
         """
+        names = ("sync_id", "contact_key", "generation", "properties", *(("run_id",) if doubt else ()))
+        outcome = outcome_columns(IN_DOUBT, None, doubt) if doubt else {}
         values = [
-            {f"of_{name}": line[name] for name in ("sync_id", "contact_key", "generation", "properties")}
+            {f"of_{name}": value for name, value in ({name: line[name] for name in names} | outcome).items()}
             for line in sorted(lines, key=lambda line: str(line["contact_key"]))
         ]
-        connection.execute(self._tables.update_properties(is_doubt=is_doubt), values)
+        connection.execute(self._tables.update_properties([*outcome, *names[4:]], is_doubt=doubt is not None), values)
 
     def write_doubts(
         self, connection: sa.Connection, unanswered: Collection[str], generation: int, **values: Any
@@ -224,7 +246,7 @@ class GatheredLines:
         """
         keys = {line["contact_key"] for line in self.acknowledged.values()} | set(unanswered)
         nothing = dict.fromkeys(("row_digest", "patch_digest", "properties"))
-        cleared = {**nothing, "generation": generation, "state": ACKNOWLEDGED}
+        cleared = {**nothing, "generation": generation, **outcome_columns(UNDELIVERED, None, _TAKEN_OVER)}
         if keys:
             self._upsert(
                 connection, [{**values, **cleared, "contact_key": key} for key in keys], _DOUBTED, is_late=True
@@ -235,10 +257,10 @@ class GatheredLines:
         """In the order of their writing, with the columns that they set."""
         return (
             (self.in_doubt, _IN_DOUBT),
-            (self.restored, _RESTORED),
             (self.confirmed, _CONFIRMED),
             (self.in_part, IN_PART),
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),
+            (self.noted, NOTED),
             (self.rejected, _REJECTED),
             (self.invalid, _INVALID),
         )
@@ -250,3 +272,14 @@ class GatheredLines:
         lines.sort(key=lambda line: str(line["contact_key"]))
         statement = self._tables.upsert(connection.dialect.name, list(columns), is_late=is_late)
         connection.execute(statement, lines)
+
+
+def _refusal(names: Mapping[str, Any], row_digest: str, status: int | None, reason: str) -> dict[str, Any]:
+    """What holds a row."""
+    return {
+        "refused_digest": row_digest,
+        "refused_at": datetime.now(UTC),
+        "refused_run": names["run_id"],
+        "refused_status": status,
+        "refused_reason": reason[:LONGEST_REASON],
+    }

@@ -76,6 +76,8 @@ class PendingChanges:
         self._position = (-1, 0)
         self.merged = 0
         """Rows that became part of another row's change."""
+        self.merged_contacts: list[str] = []
+        """Their contacts, until somebody clears it."""
 
     def __len__(self) -> int:
         return self._count
@@ -190,7 +192,9 @@ class PendingChanges:
     def _merged(self, earlier: PendingChange, later: PendingChange) -> PendingChange:
         both = (earlier.patch, later.patch)
         rows = [patch for patch in both if patch.counted_as is None]
-        self.merged += len(rows) == len(both)
+        if len(rows) == len(both):
+            self.merged += 1
+            self.merged_contacts.append(earlier.contact)
         properties = self._resource.merged(earlier.patch.whole, later.patch.whole)
         patch = (rows or both)[-1]._replace(
             properties=properties,

@@ -12,8 +12,8 @@ from airflow_provider_connectif.journal.attempts import Series
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
-from airflow_provider_connectif.journal.lines import NOT_BEFORE_3, Line
-from airflow_provider_connectif.journal.states import INVALID
+from airflow_provider_connectif.journal.lines import NOT_BEFORE_3, REFUSAL_BEFORE_3, Line
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED
 from airflow_provider_connectif.journal.tables import VERSION
 
 
@@ -33,7 +33,7 @@ class LineReader:
         self._is_there = True
         self._do_most_differ = False
         tables = database.tables
-        self._glance = tables.lines_of(database.dialect, ["contact_key", tables.digest_unless_invalid])
+        self._glance = tables.lines_of(database.dialect, ["contact_key", tables.digest_if_acknowledged])
         self._select = tables.lines_of(database.dialect, ["contact_key", *Line._fields])
 
     def open(self, version: int | None) -> None:
@@ -43,7 +43,7 @@ class LineReader:
         """
         self._is_there = version is not None
         if version is not None and version < VERSION:
-            columns = [name if name not in NOT_BEFORE_3 else sa.null() for name in Line._fields]
+            columns = [_as_before_3(name) for name in Line._fields]
             self._select = self._database.tables.lines_of(self._database.dialect, ["contact_key", *columns])
 
     def differing(
@@ -53,7 +53,7 @@ class LineReader:
 
         A glance at keys and digests finds them, since most rows are unchanged on most nights; a second query has the
         lines. Where most contacts of the last look differed, one query has all lines. With them are contacts that an
-        earlier attempt has delivered, and those whose last row was invalid.
+        earlier attempt has delivered, and those whose last outcome was another than ``acknowledged``.
 
         :param digests: of the rows as they are now, by contact key.
         :param series: the attempts that this one belongs to.
@@ -73,7 +73,7 @@ class LineReader:
             same = {
                 key
                 for key, line in found.items()
-                if line.row_digest == asked[key] and line.state != INVALID and not series.delivered_earlier(line)
+                if line.row_digest == asked[key] and line.state == ACKNOWLEDGED and not series.delivered_earlier(line)
             }
             lines = {key: found.get(key) for key in asked if key not in same}
         else:
@@ -103,6 +103,13 @@ class LineReader:
                 return found
 
         return self._database.read(fetch)
+
+
+def _as_before_3(name: str) -> Any:
+    """A field of a line as tables of an older version have it."""
+    if name in REFUSAL_BEFORE_3:
+        return REFUSAL_BEFORE_3[name]
+    return sa.null() if name in NOT_BEFORE_3 else name
 
 
 def _line(values: Sequence[Any]) -> Line:

@@ -22,6 +22,9 @@ RUN_COUNTS = (
 )
 """The counts of a run that have a column each. Without ``rows_read``, the first line adds up with the second to it."""
 
+RUN_FACTS = ("waited_s", "mapping_digest", "way", "plan", "reasons")
+"""The columns of a run that are no counts, and that its report fills."""
+
 
 def run_columns() -> list[sa.Column[object]]:
     """The columns that tell of a run: who, how many, at what cost."""
@@ -32,6 +35,8 @@ def run_columns() -> list[sa.Column[object]]:
         *(sa.Column(name, sa.BigInteger) for name in RUN_COUNTS),
         sa.Column("waited_s", sa.Float(53)),
         sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
+        # The process whose attempt the lines of the history are of.
+        sa.Column("attempt", sa.Integer),
         # "patch", "import" or "erase".
         sa.Column("way", sa.String(12)),
         # JSON: the numbers of the plan, by name.
@@ -50,7 +55,9 @@ def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("run_key", sa.String(LONGEST_DIGEST), nullable=False),
-        # NULL: the row has no valid key.
+        # Tells the attempts of the run apart: see the module "history".
+        sa.Column("attempt", sa.Integer, nullable=False),
+        # NULL: the row has no valid key, or it is not known which contacts the outcome is of.
         sa.Column("contact_key", exact_text(LONGEST_KEY)),
         sa.Column("outcome", sa.String(12), nullable=False),
         # JSON: the ids of the properties that were sent, or were to be.
@@ -60,7 +67,7 @@ def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Index(f"{name}_outcomes_of_key", "sync_id", "contact_key"),
         sa.Index(f"{name}_outcomes_of_run", "sync_id", "run_key"),
-        sa.Index(f"{name}_outcomes_at", "at"),
+        sa.Index(f"{name}_outcomes_at", "sync_id", "at"),
     )
 
 

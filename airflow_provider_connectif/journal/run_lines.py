@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.attempts import Attempts
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.history import History
 from airflow_provider_connectif.journal.lease import Lease
 from airflow_provider_connectif.journal.lines import GatheredLines, Line
 from airflow_provider_connectif.journal.plan import Plan
@@ -22,6 +23,7 @@ from airflow_provider_connectif.records.outcomes import taken_over
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
+_ON_ITS_WAY = "sent; the process ended before the response, or it has not arrived yet"
 _MOST_CONFIRMED = 1000  # there is no response to lose, so these may gather
 
 
@@ -38,6 +40,7 @@ class RunLines:
     :param plan: the pending changes of the run whose lines these are.
     :param generation: of the process that sent the rows, if not this one.
     :param read_only: look, but write nothing.
+    :param history: whose lines are written with these.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class RunLines:
         *,
         generation: int | None = None,
         read_only: bool = False,
+        history: History | None = None,
     ) -> None:
         self.database = database
         self.plan = plan
@@ -64,6 +68,7 @@ class RunLines:
         self._attempts = attempts
         self._generation = generation
         self._read_only = read_only
+        self.history = history
         self._unanswered: set[str] = set()
         self._gathered = GatheredLines(database.tables)
         self._settled: list[int] = []
@@ -96,7 +101,8 @@ class RunLines:
     def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
         """The contacts whose acknowledged row is another one, each with its line if it has one.
 
-        With them are contacts that an earlier attempt has delivered, and those whose last row was invalid.
+        With them are contacts that an earlier attempt has delivered, and those whose last outcome
+        was another than ``acknowledged``.
 
         :param digests: of the rows as they are now, by contact key.
         :param all_differ: none of the digests is that of a row.
@@ -135,19 +141,21 @@ class RunLines:
         held = {key for key, line in found.items() if line.properties == written[key]}
         return {key for key in columns if self.written_key(key) in held}
 
-    def doubt(self, remaining: Mapping[str, bytes | None]) -> None:
+    def doubt(self, remaining: Mapping[str, bytes | None], *, are_rows: bool = True) -> None:
         """Patches are about to be sent: until a response is here, what Connectif holds of their properties is unknown.
 
         Without this mark a row that changes, whose response is lost, and that changes back would be taken for
         unchanged.
 
         :param remaining: digests of the properties that are in no doubt, by contact key.
+        :param are_rows: the state of their lines becomes ``in_doubt``; ``False``: their rows have an outcome already.
         """
         if remaining and not self._read_only:
             doubts = [{**self._names(key), "properties": column} for key, column in remaining.items()]
             if self._gathered.has_any(remaining):
                 self.commit()
-            self.database.write(lambda connection: self._gathered.write_properties(connection, doubts, is_doubt=True))
+            reason = _ON_ITS_WAY if are_rows else ""
+            self.database.write(lambda connection: self._gathered.write_properties(connection, doubts, reason))
 
     def restore_properties(self, key: str, column: bytes | None) -> None:
         """A patch was rejected as a whole: Connectif still holds the properties that it held before.
@@ -215,25 +223,31 @@ class RunLines:
             names = self._names(key, is_written=is_written)
             self._gathered.reject(key, names, row_digest, status, reason)
 
-    def meets_invalid(self, key: str, row_digest: str, line: Line | None) -> bool:
+    def meets_invalid(self, key: str, row_digest: str, line: Line | None, reason: str | None = None) -> bool:
         """A row was refused here, before it was sent; an unchanged one costs no write.
 
+        What is acknowledged or rejected stays known.
+
         :param line: of the contact.
+        :param reason: without personal data.
         :return: whether a run before this one has met it.
         """
         is_same = line is not None and line.invalid_digest == row_digest
         first_run = line.invalid_run if is_same and line is not None else None
-        if not (is_same and line is not None and line.state == INVALID):
-            self._note_invalid(key, row_digest, first_run or self.run_id)
+        is_written = is_same and line is not None and line.state == INVALID
+        if not is_written and self._gathers():
+            self._gathered.note_invalid(key, self._names(key), row_digest, first_run or self.run_id, reason)
         return first_run is not None and first_run != self.run_id
 
-    def restore(self, key: str, state: str) -> None:
-        """The row of a contact that was invalid is again the one that is acknowledged, or rejected.
+    def note(self, key: str, state: str, status: int | None = None, reason: str | None = None) -> None:
+        """A contact's last outcome is this one; all else that is known of it stays.
 
-        :param state: which of the two.
+        :param state: of :mod:`airflow_provider_connectif.journal.states`.
+        :param status: of the response that decided, if one did.
+        :param reason: without personal data.
         """
         if self._gathers():
-            self._gathered.restore(key, self._names(key), state)
+            self._gathered.note(key, self._names(key), state, status, reason)
 
     def settle_planned(self, place: int) -> None:
         """The outcome of a planned change is known: it is pending no longer.
@@ -261,7 +275,11 @@ class RunLines:
     def commit_if_due(self) -> None:
         """Write what has gathered, when it is enough or old enough; or stop where another process has taken over."""
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
-        is_much = self._gathered.others >= _MOST_CONFIRMED
+        in_history = 0
+        if self.history is not None and self.history.waits_since is not None:
+            in_history = self.history.waiting
+            age = max(age, time.monotonic() - self.history.waits_since)
+        is_much = self._gathered.others + in_history >= _MOST_CONFIRMED
         if self._lease.is_lost or self.unwritten >= COMMIT_LINES or is_much or age >= COMMIT_EVERY_S:
             self.commit()
 
@@ -271,19 +289,17 @@ class RunLines:
         :raises JournalError: the database failed; the contacts are sent again by the next attempt. Or another process
             has taken over: what has gathered is written all the same, as a doubt.
         """
-        if self._oldest_at is not None or (self._lease.is_lost and self._unanswered):
+        has_history = self.history is not None and self.history.waits_since is not None
+        if self._oldest_at is not None or has_history or (self._lease.is_lost and self._unanswered):
             self.database.write(self._write_gathered)
         self._gathered.clear()
+        if self.history is not None:
+            self.history.clear()
         self._unanswered.clear()
         self._settled.clear()
         self._oldest_at = None
         if self._lease.is_lost:
             raise taken_over(self.sync_id)
-
-    def _note_invalid(self, key: str, row_digest: str, first_run: str) -> None:
-        """What is acknowledged or rejected stays known."""
-        if self._gathers():
-            self._gathered.note_invalid(key, self._names(key), row_digest, first_run)
 
     def _names(self, key: str, *, is_written: bool = False) -> dict[str, Any]:
         """What names a line and who writes it, by column."""
@@ -307,6 +323,8 @@ class RunLines:
             self._gathered.write_doubts(connection, self._unanswered, generation, **names)
             return
         self._gathered.write(connection)
+        if self.history is not None:
+            self.history.write(connection)
         if self._settled:
             self.plan.settle(connection, self._settled)
         self._attempts.note(connection)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from airflow_provider_connectif.journal.attempts import AttemptNumbers
 
+HISTORY_LINES = 100_000
+HISTORY_RETENTION_S = 30 * 86400.0
+
 
 @dataclass(frozen=True)
 class JournalSettings:
@@ -23,6 +26,11 @@ class JournalSettings:
     :param conn_id: the connection to its database, for messages.
     :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
     :param attempt: what Airflow says of the attempt.
+    :param dag_id: of the run's line in the history; ``None`` outside of a task, as for the next two.
+    :param task_id: likewise.
+    :param map_index: likewise; -1 for a task that is not mapped.
+    :param history_lines: of each outcome of a run; rows beyond are counted and not listed.
+    :param history_retention_s: seconds for which these lines are kept.
     :param may_defer: another run of the sync is waited for without a worker: see ``Journal.held_by``.
     """
 
@@ -38,3 +46,8 @@ class JournalSettings:
     broken_setting: Callable[[BaseException], str | None] = lambda _: None
     attempt: AttemptNumbers = field(default_factory=AttemptNumbers)
     may_defer: bool = False
+    dag_id: str | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+    history_lines: int = HISTORY_LINES
+    history_retention_s: float = HISTORY_RETENTION_S

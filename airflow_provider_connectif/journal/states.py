@@ -1,7 +1,42 @@
-"""The states of a journal's line: how the last row of its contact that was looked at ended."""
+"""The states of a journal's line: the last outcome of its contact."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
 
 ACKNOWLEDGED = "acknowledged"
+"""Connectif holds the contact's row, or the part of it that was to be sent."""
 REJECTED = "rejected"
+"""Connectif has rejected the row."""
 INVALID = "invalid"
+"""The row was rejected here, before sending."""
+UNDELIVERED = "undelivered"
+"""A run has given up; the next attempt sends the row again."""
 IN_DOUBT = "in_doubt"
-"""Sent once, its response is not known, and sending twice is not harmless."""
+"""The row was sent, and its response is not known."""
+LEFT = "left"
+"""The contact is no longer in the source; nothing was done at Connectif."""
+REMOVED = "removed"
+"""The contact is no longer in the source, and that was carried out at Connectif."""
+SUPPRESSED = "suppressed"
+"""The contact was erased and must not be sent."""
+
+OUTCOME_COLUMNS = ("state", "status_code", "reason", "outcome_at")
+"""The columns that tell of a line's last outcome; ``run_id`` says by which run."""
+
+
+def outcome_columns(state: str, status: int | None = None, reason: str | None = None) -> dict[str, Any]:
+    """The values of :data:`OUTCOME_COLUMNS`, as of now.
+
+    :param status: the HTTP status of the response, if one decided.
+    :param reason: without personal data; cut at 500 characters.
+    """
+    return {
+        "state": state,
+        "status_code": status,
+        "reason": reason[:LONGEST_REASON] if reason else None,
+        "outcome_at": datetime.now(UTC),
+    }

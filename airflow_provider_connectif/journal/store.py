@@ -10,13 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.attempts import Attempts, Counted, Series
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.history import History
+from airflow_provider_connectif.journal.history_retention import delete_in_pieces, delete_older
 from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_claim
+from airflow_provider_connectif.journal.left_behind import LeftBehind
 from airflow_provider_connectif.journal.owners import other_owners
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
@@ -43,7 +48,8 @@ class Journal:
         self.read_only = read_only
         tables = self._database.tables
         self._lease = Lease(engine, tables, settings.sync_id, settings.run_id, settings.task)
-        self._attempts = Attempts(tables, settings.sync_id, settings.run_id, settings.task)
+        of_airflow = {"dag_id": settings.dag_id, "task_id": settings.task_id, "map_index": settings.map_index}
+        self._attempts = Attempts(tables, settings.sync_id, settings.run_id, settings.task, of_airflow)
         self._reader = LineReader(self._database, settings.sync_id, settings.key_secret)
         self.waited_s = 0.0
         """Seconds that :meth:`open` has waited for another run."""
@@ -59,10 +65,27 @@ class Journal:
             retention_s=settings.plan_retention_s,
         )
         self._has_owners = False
+        self.history: History | None = None
+        """What becomes of the rows, but for the unchanged ones; ``None``: nothing is written."""
+        if not read_only:
+            written_key = key_digester(settings.key_secret)
+            names = (settings.sync_id, settings.run_id, self._attempts.key)
+            self.history = History(tables, *names, written_key, settings.history_lines)
         self.lines = RunLines(
-            self._database, settings, self._reader, self._lease, self._attempts, self.plan, read_only=read_only
+            self._database,
+            settings,
+            self._reader,
+            self._lease,
+            self._attempts,
+            self.plan,
+            read_only=read_only,
+            history=self.history,
         )
         """What Connectif has acknowledged and rejected, to look up and to write."""
+        self.left_behind: LeftBehind | None = None
+        """The changes that have no outcome, should the run end early."""
+        self.ended_early = ""
+        """Why changes are left without an outcome; blank: none are."""
 
     @property
     def key_secret(self) -> bytes | None:
@@ -124,7 +147,22 @@ class Journal:
             numbers, generation = self._settings.attempt, self._lease.generation
             series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))
             self._attempts.series = series
+            self._continue_history(series)
         self._database.note_open()
+
+    def begin_reading(self) -> None:
+        """The source is read from its first row: what the run has said of its rows before is replaced."""
+        if self.history is not None:
+            self.history.begin_attempt(self.generation, is_first=self.series.attempt is None)
+
+    def _continue_history(self, series: Series) -> None:
+        if self.history is None:
+            return
+        if series.attempt is None:
+            self.history.begin_attempt(self.generation, is_first=True)
+        else:
+            self._database.write(partial(self.history.continue_attempt, attempt=series.attempt))
+        delete_older(self._database, self._settings.sync_id, self._settings.history_retention_s, time.time())
 
     def other_owners(self, way: str, owned: Collection[str]) -> dict[str, list[str]]:
         """Which other syncs write these properties: :func:`airflow_provider_connectif.journal.owners.other_owners`."""
@@ -145,7 +183,7 @@ class Journal:
         :raises JournalError: the database failed, or another try has taken over; then :meth:`close` is the end.
         """
         self.lines.commit()
-        self._database.write(self._attempts.note)
+        self._database.write(self._note)
         self.plan.save(state)
         self._database.guarded(lambda: self._lease.park(until))
         if self._lease.is_lost:
@@ -163,6 +201,11 @@ class Journal:
             if self.lines.has_unanswered:
                 self._database.write(self._lease.hold)
             self.lines.commit()
+            if verdict is not None and self.series.tries and self.history is not None:
+                if keyless is not None:
+                    delete_in_pieces(self._database, self.history.of_earlier_attempts)
+                if self.ended_early and self.left_behind is not None:
+                    self.left_behind.note(self.lines, self.history, self.ended_early)
             if not self.read_only and not keeps_plan:
                 self.plan.drop()
             if verdict is not None and self.series.tries and not self.read_only:
@@ -175,4 +218,9 @@ class Journal:
 
     def _note_end(self, verdict: Verdict, keyless: int | None) -> None:
         values = {"verdict": verdict.value, "ended_at": datetime.now(UTC), "keyless": keyless}
-        self._database.write(lambda connection: self._attempts.note(connection, **values))
+        self._database.write(lambda connection: self._note(connection, **values))
+
+    def _note(self, connection: sa.Connection, **values: Any) -> None:
+        if self.history is not None:
+            values["attempt"] = self.history.attempt
+        self._attempts.note(connection, **values)

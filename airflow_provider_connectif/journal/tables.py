@@ -20,7 +20,7 @@ from airflow_provider_connectif.journal.record_tables import (
     run_columns,
     suppressed_table,
 )
-from airflow_provider_connectif.journal.states import INVALID
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED
 
 VERSION = 3
 _DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
@@ -60,8 +60,11 @@ class JournalTables:
             # Digests of the properties that Connectif has accepted: see the module "properties". Empty: not known
             # one by one.
             sa.Column("properties", sa.LargeBinary),
-            # When the state became what it is.
+            # When the state became what it is; "status_code" and "reason" are of that outcome, too.
             sa.Column("outcome_at", sa.DateTime(timezone=True)),
+            # Of the rejection that "refused_digest" is about.
+            sa.Column("refused_status", sa.Integer),
+            sa.Column("refused_reason", exact_text(LONGEST_REASON)),
         )
         self.syncs = sa.Table(
             f"{name}_syncs",
@@ -158,11 +161,12 @@ class JournalTables:
 
         return dialect_named(dialect).insert_or_set(self.lines, filled, lambda new: self._set(columns, new, is_late))
 
-    def update_properties(self, *, is_doubt: bool) -> Any:
+    def update_properties(self, more: Sequence[str], *, is_doubt: bool) -> Any:
         """Set the digests of the properties that Connectif holds in a line, unless a newer process has written it.
 
         Its parameters are the columns, with ``of_`` before their names.
 
+        :param more: columns that are set, too.
         :param is_doubt: a patch is about to be sent, so that the row's digest does not hold any more.
         """
         lines = self.lines
@@ -171,7 +175,9 @@ class JournalTables:
             lines.c.contact_key == sa.bindparam("of_contact_key"),
             lines.c.generation <= sa.bindparam("of_generation"),
         )
-        statement = sa.update(lines).where(of_this).values(properties=sa.bindparam("of_properties"))
+        columns = ("properties", *more)
+        new = {name: sa.bindparam(f"of_{name}", type_=lines.c[name].type) for name in columns}
+        statement = sa.update(lines).where(of_this).values(**new)
         return statement.values(row_digest=None, patch_digest=None) if is_doubt else statement
 
     def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
@@ -196,10 +202,10 @@ class JournalTables:
         return self.upsert(dialect, columns, source.order_by(pending.contact_key))
 
     @property
-    def digest_unless_invalid(self) -> Any:
-        """The acknowledged row's digest; NULL for a contact whose last row was invalid, so that it is looked at."""
+    def digest_if_acknowledged(self) -> Any:
+        """The acknowledged row's digest; NULL for a contact whose last outcome was another, so that it is looked at."""
         lines = self.lines.c
-        return sa.case((lines.state != INVALID, lines.row_digest), else_=sa.null())
+        return sa.case((lines.state == ACKNOWLEDGED, lines.row_digest), else_=sa.null())
 
     def lines_of(self, dialect: str, columns: Sequence[Any]) -> Any:
         """Select lines by ``sync_id`` and ``keys``, as the dialect packs them."""
@@ -248,6 +254,15 @@ def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
             if column.name not in there:  # a process that was killed may have added some on MySQL
                 kind = column.type.compile(connection.dialect).replace("%", "%%")
                 connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(table))
+    # Up to version 2 these columns told of the last rejection only, whatever came after it.
+    lines = tables.lines.c
+    is_to_do = sa.and_(lines.refused_digest.is_not(None), lines.refused_reason.is_(None))
+    refusal = {
+        "refused_reason": sa.func.coalesce(lines.reason, ""),
+        "refused_status": lines.status_code,
+        "refused_run": sa.func.coalesce(lines.refused_run, lines.run_id),
+    }
+    connection.execute(sa.update(tables.lines).where(is_to_do).values(refusal))
 
 
 def columns_of(table: sa.Table, connection: sa.Connection | sa.Engine) -> set[str]:

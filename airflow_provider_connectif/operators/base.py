@@ -249,7 +249,10 @@ class SyncOperator(SyncArguments):
                     self._journal().describe(),
                     "".join(f"; {name}" for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
                 )
-            report = Report(resource, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import)
+            history = None if opened is None else opened.history
+            report = Report(
+                resource, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import, history=history
+            )
             if start.effort is not None:
                 report.effort.go_on_after_others(start.effort)
             parts = Parts(client, resource, report, opened)

@@ -49,6 +49,9 @@ class SyncArguments(BaseOperator):
         if nobody comes back for them. Default 7 days.
     :param plan_max_age: a plan is sent for at most so long, deferrals included; then the task fails for a retry, which
         reads the source again. Default 12 hours.
+    :param history_lines: with a journal: how many rows of each outcome but ``unchanged`` a run lists in the table
+        ``..._outcomes``; the counts of a run are always exact. Default 100,000.
+    :param history_retention: how long these lines are kept. Default 30 days.
     :param read_timeout: in which the source must end; nothing is sent before. Default 6 hours.
     :param pending_limit: bytes that the changes of a run may take while they wait to be sent, in a file without a name
         in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
@@ -102,6 +105,8 @@ class SyncArguments(BaseOperator):
         ignore_held: bool | str = False,
         plan_retention: timedelta = timedelta(days=7),
         plan_max_age: timedelta = timedelta(hours=12),
+        history_lines: int = 100_000,
+        history_retention: timedelta = timedelta(days=30),
         read_timeout: timedelta = timedelta(hours=6),
         pending_limit: int = 10_000_000_000,
         deferrable: bool | None = None,
@@ -129,10 +134,13 @@ class SyncArguments(BaseOperator):
             for name, value in (
                 ("plan_retention", plan_retention),
                 ("plan_max_age", plan_max_age),
+                ("history_retention", history_retention),
                 ("read_timeout", read_timeout),
             ):
                 if not isinstance(value, timedelta) or value <= timedelta():
                     raise ValueError(f"{name} must be a timedelta above zero, not {value!r}")
+            if type(history_lines) is not int or history_lines < 0:
+                raise ValueError(f"history_lines must be a whole number of rows, 0 or more, not {history_lines!r}")
             if type(pending_limit) is not int or pending_limit < _LEAST_PENDING_LIMIT:
                 raise ValueError(f"pending_limit must be a whole number of bytes, {_LEAST_PENDING_LIMIT:,} or more")
             if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
@@ -170,6 +178,8 @@ class SyncArguments(BaseOperator):
         self.ignore_held = ignore_held
         self.plan_retention = plan_retention
         self.plan_max_age = plan_max_age
+        self.history_lines = history_lines
+        self.history_retention = history_retention
         self.read_timeout = read_timeout
         self.pending_limit = pending_limit
         self.deferrable = (
@@ -207,4 +217,6 @@ class SyncArguments(BaseOperator):
             self.journal_schema,
             self.journal_key,
             self.plan_retention,
+            self.history_lines,
+            self.history_retention,
         )

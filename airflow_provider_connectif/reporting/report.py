@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.api.quota import Quota
@@ -15,10 +15,36 @@ from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.progress import Log, Progress
 from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.run_columns import run_columns
 from airflow_provider_connectif.reporting.shown import ShownCounts
 from airflow_provider_connectif.reporting.summary import Tally
 
 Confirm = Callable[[Settled, Sequence[str], int | None], bool]
+
+
+class RowHistory(Protocol):
+    """Where the outcome of each row is written that was not unchanged: the journal's history."""
+
+    def add(
+        self,
+        outcome: str,
+        key: str | None,
+        *,
+        properties: Collection[str] = (),
+        status: int | None = None,
+        reason: str = "",
+        is_written: bool = False,
+    ) -> bool:
+        """Add the outcome of a row; ``key``: of its contact, in one form for all spellings."""
+
+    def add_many(self, outcome: str, rows: int, reason: str = "") -> None:
+        """Add the outcome of rows that nobody can tell apart."""
+
+    def keep(self, outcome: str, key: str) -> None:
+        """A row was delivered by an earlier attempt of the run."""
+
+    def correct(self, earlier: str, outcome: str, key: str, *, status: int | None, reason: str) -> None:
+        """A row whose outcome was added before has another one after all."""
 
 
 class Report:
@@ -34,6 +60,7 @@ class Report:
     :param rejects_path: its name, for the summary.
     :param log: the task's.
     :param by_import: most rows take no request of their own.
+    :param history: gets the outcome of each row that was not unchanged.
     """
 
     def __init__(
@@ -45,6 +72,7 @@ class Report:
         log: Log,
         *,
         by_import: bool = False,
+        history: RowHistory | None = None,
     ) -> None:
         self._resource = resource
         self._quota = quota
@@ -55,6 +83,14 @@ class Report:
         self.rejects = rejects
         self.shown = ShownCounts(log, resource.noun)
         self.log = log
+        self.history = history
+        self.way = "import" if by_import else "patch"
+        self.mapping_digest: str | None = None
+        """Of the journal's comparison."""
+        self.plan: dict[str, int] = {}
+        """The numbers of the plan, by name."""
+        self.left_behind = 0
+        """Rows without an outcome when the run ended early: they are undelivered."""
 
     def apart(self) -> Report:
         """A report of what another run, or another attempt, has sent: it is in no count and in no file of this one."""
@@ -73,14 +109,18 @@ class Report:
         status: int | None,
         reasons: Sequence[str],
         *,
+        contact: str | None = None,
         is_known: bool = False,
     ) -> None:
         """Count and write a row that is not sent.
 
         :param reasons: without personal data.
+        :param contact: the row's key in one form for all spellings; ``None``: it has none that is valid.
         :param is_known: a run before this one has seen the same refusal.
         """
         self.tally.count(outcome, number, reasons, is_known=is_known)
+        if self.history is not None:
+            self.history.add(outcome.value, contact, status=status, reason="; ".join(reasons))
         key = row.get(self._resource.key_column) if hasattr(row, "get") else None
         self.rejects.write(number, key, outcome.value, status, reasons, row)
 
@@ -96,23 +136,39 @@ class Report:
         status = error.status if isinstance(error, ConnectifHttpError) else None
         is_known = confirm(settled, reasons, status)
         if patch.counted_as is not None:
-            self._settle_beside(settled, Outcome(patch.counted_as), reasons)
+            self._settle_beside(settled, Outcome(patch.counted_as), reasons, status)
         else:
+            self._add_to_history(settled, reasons, status)
             self.tally.count(settled.outcome, patch.number, _shown(settled.outcome, reasons), is_known=is_known)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
             self.rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
 
-    def _settle_beside(self, settled: Settled, counted_as: Outcome, reasons: Sequence[str]) -> None:
+    def _add_to_history(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:
+        patch, outcome = settled.patch, settled.outcome
+        if self.history is None or outcome is Outcome.UNCHANGED:
+            return
+        key = self._resource.same_key(patch.key)
+        properties = (*patch.properties, *patch.later)
+        self.history.add(outcome.value, key, properties=properties, status=status, reason="; ".join(reasons))
+
+    def _settle_beside(self, settled: Settled, counted_as: Outcome, reasons: Sequence[str], status: int | None) -> None:
         """What was sent of a row that has its outcome already: the row is undelivered where this is."""
         if settled.outcome is Outcome.UNDELIVERED:
             self.tally.outcomes[counted_as] -= 1
             self.tally.count(Outcome.UNDELIVERED, settled.patch.number, reasons)
+            if self.history is not None:
+                key, reason = self._resource.same_key(settled.patch.key), "; ".join(reasons)
+                self.history.correct(counted_as.value, Outcome.UNDELIVERED.value, key, status=status, reason=reason)
 
     def as_counts(self) -> dict[str, Any]:
         """JSON-ready and without personal data, for the journal's record of the attempt."""
         outcomes = {outcome.value: count for outcome, count in self.tally.outcomes.items()}
         of_rows = {"read": self.tally.read, "outcomes": outcomes, "new_refusals": self.tally.new_refusals}
         return {**of_rows, **self.effort.as_counts()}
+
+    def as_columns(self) -> Mapping[str, Any]:
+        """By column of the journal's line of the run."""
+        return run_columns(self)
 
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that continues after a deferral."""
@@ -122,6 +178,8 @@ class Report:
             "rejects": self.rejects.lines,
             **self.shown.as_state(),
             "remapped": self.tally.remapped,
+            "mapping_digest": self.mapping_digest,
+            "plan": self.plan,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -130,6 +188,7 @@ class Report:
         self.rejects.lines = state.get("rejects", 0)
         self.shown.restore(state)
         self.tally.remapped = state.get("remapped", 0)
+        self.mapping_digest, self.plan = state.get("mapping_digest"), dict(state.get("plan") or {})
 
     def _reasons(self, error: Error, patch: Patch, settled: Settled) -> Sequence[str]:
         reasons = public_reasons(error, patch, self._resource)

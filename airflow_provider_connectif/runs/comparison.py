@@ -12,7 +12,7 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, REJECTED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.raw_rows import RawBatch
@@ -67,10 +67,13 @@ class Comparison:
         self._tally = tally
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
-        self._mapping_digest = mapping_digest(resource, way)
-        self.differences = Differences(resource, self._mapping_digest, way, journal.key_secret, sends_all=full_refresh)
+        self.mapping_digest = mapping_digest(resource, way)
+        """Changes when the mapping, or a definition that it uses, does."""
+        self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
         self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
+        # What is in doubt is held as such only where sending it twice is not harmless.
+        self._states_of_held_rows = (REJECTED,) if resource.is_idempotent else (REJECTED, IN_DOUBT)
 
     def look_up(self, batch: Sequence[Row], pending: PendingChanges) -> list[Seen]:
         """The rows of a batch that are not unchanged at a glance.
@@ -125,7 +128,7 @@ class Comparison:
             return digest
         is_acknowledged = of_values == line.row_digest and line.state == ACKNOWLEDGED and line.refused_digest is None
         if is_acknowledged and is_settled and line.patch_digest is not None and not self._full_refresh:
-            same = Digests(digest, line.patch_digest, self._mapping_digest, line.properties)
+            same = Digests(digest, line.patch_digest, self.mapping_digest, line.properties)
             self._journal.lines.confirm(key, same)
         return of_values
 
@@ -140,8 +143,8 @@ class Comparison:
         if line.row_digest == seen.row_digest:
             return self._delivered_as(seen.key, line)
         if line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(line):
-            if line.state == INVALID:
-                self._journal.lines.restore(seen.key, REJECTED)
+            if line.state not in self._states_of_held_rows:
+                self._journal.lines.note(seen.key, REJECTED, line.refused_status, line.refused_reason)
             # What an earlier attempt of this run has met is a refusal of this run; no other will report it. What is in
             # doubt was not refused: it is held, in this run too.
             is_of_this_run = line.state == REJECTED and series.has_met(line)
@@ -152,19 +155,20 @@ class Comparison:
         """Whether a run before this one has seen this row refused by Connectif."""
         return seen.line is not None and self._journal.lines.is_known_refusal(seen.line)
 
-    def is_known_invalid(self, seen: Seen, keyless: int) -> bool:
+    def is_known_invalid(self, seen: Seen, keyless: int, reasons: Sequence[str] = ()) -> bool:
         """Whether a run before this one has seen the same invalid row; what is new is written down.
 
         :param keyless: how many rows without a valid key were read, this one included.
+        :param reasons: why it is invalid, without personal data.
         """
         if seen.key is None:
             # Such rows cannot be told apart: as many as before are known, those beyond are new.
             return keyless <= self._journal.series.keyless_before
-        return self._journal.lines.meets_invalid(seen.key, seen.row_digest, seen.line)
+        return self._journal.lines.meets_invalid(seen.key, seen.row_digest, seen.line, "; ".join(reasons))
 
     def change(self, seen: Seen, patch: Patch) -> PendingChange | None:
         """What is to be sent for a row, or ``None`` if Connectif holds just that already."""
-        key, line = seen.key or "", seen.line
+        key, line = seen.key or "", _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
         patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
@@ -175,7 +179,7 @@ class Comparison:
             self._journal.lines.confirm(key, patch.digests)
             return None
         if not self._full_refresh:
-            self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self._mapping_digest
+            self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self.mapping_digest
         rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, known.whole, refused)
@@ -186,7 +190,7 @@ class Comparison:
         :param patch: the urgent part of it.
         :param counted_as: the row's outcome.
         """
-        key, line = seen.key or self._resource.same_key(patch.key), seen.line
+        key, line = seen.key or self._resource.same_key(patch.key), _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
         patch = patch._replace(
             is_new=line is None, was_delivered=self._was_delivered(line), counted_as=counted_as.value
@@ -215,8 +219,8 @@ class Comparison:
 
     def _delivered_as(self, key: str, line: Line) -> Outcome:
         """The outcome of a row that Connectif holds: delivered, if an earlier attempt of this run did that."""
-        if line.state == INVALID:
-            self._journal.lines.restore(key, ACKNOWLEDGED)
+        if line.state != ACKNOWLEDGED:
+            self._journal.lines.note(key, ACKNOWLEDGED)
         if key in self._delivered_earlier or not self._journal.series.delivered_earlier(line):
             return Outcome.UNCHANGED
         self._delivered_earlier.add(key)
@@ -260,6 +264,11 @@ def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
     return Rank.URGENT if resource.is_urgent(patch.properties) else rank
 
 
+def _line_that_says(seen: Seen) -> Line | None:
+    """The line of a row's contact; ``None`` where it says only that the contact was given up on when it was new."""
+    return None if seen.line is None or seen.line.says_nothing else seen.line
+
+
 def _says_each_property(line: Line) -> bool:
     """Whether the digests of its properties say all that a line knows: then its row's need not be recognised."""
     return line.properties is not None and line.refused_digest is None and line.invalid_digest is None
@@ -270,7 +279,7 @@ def _is_about_the_row(line: Line) -> bool:
 
     Those of imports and of invalid rows have no status.
     """
-    return line.status_code is None or line.status_code in STATUSES_ABOUT_THE_ROW
+    return line.refused_status is None or line.refused_status in STATUSES_ABOUT_THE_ROW
 
 
 def _twice(keys: Collection[str | None]) -> set[str]:

@@ -98,6 +98,13 @@ class Ending:
         is_early = self.stop is not None or self._is_broken or self._troubles or self._sink.is_early
         return max(0, self._unsettled - self._sink.unaccounted) if is_early else 0
 
+    @property
+    def reason_of_early_end(self) -> str:
+        """Why rows were left behind, in a few words for the journal."""
+        if self.stop is not None:
+            return f"the run ended early ({self.stop.kind.value.replace('_', ' ')})"
+        return "the run failed" if self._is_broken else "the run ended early"
+
     def verdict(self) -> tuple[Verdict, str]:
         """How the run ended, and in words why, with the commonest reasons of refusals."""
         verdict, words = self._ended()

@@ -42,6 +42,10 @@ class Preparer:
         merged = self._pending.merged
         self._pending.add(changes)
         self._tally.outcomes[Outcome.MERGED] += self._pending.merged - merged
+        if self._report.history is not None:
+            for contact in self._pending.merged_contacts:
+                self._report.history.add(Outcome.MERGED.value, contact)
+        self._pending.merged_contacts.clear()
 
     def finish(self) -> None:
         """The source has ended: changes of several rows that Connectif holds, or has refused, are not sent."""
@@ -85,13 +89,17 @@ class Preparer:
                 self._refuse_again(number, row, outcome, seen)
                 return self._beside(number, row, seen, outcome, comparison)
             self._tally.count(outcome, number)
+            if outcome is not Outcome.UNCHANGED and seen.key is not None and self._report.history is not None:
+                self._report.history.keep(outcome.value, seen.key)
             return None
         try:
             patch = self._resource.prepare(number, row)
         except InvalidRow as invalid:
             self._tally.keyless += seen.key is None
-            is_known = comparison.is_known_invalid(seen, self._tally.keyless)
-            self._report.refuse(number, row, Outcome.INVALID, None, invalid.reasons, is_known=is_known)
+            is_known = comparison.is_known_invalid(seen, self._tally.keyless, invalid.reasons)
+            self._report.refuse(
+                number, row, Outcome.INVALID, None, invalid.reasons, contact=seen.key, is_known=is_known
+            )
             return self._beside(number, row, seen, Outcome.INVALID, comparison)
         change = comparison.change(seen, patch)
         if change is None:
@@ -107,8 +115,8 @@ class Preparer:
 
     def _refuse_again(self, number: int, row: Row, outcome: Outcome, seen: Seen) -> None:
         """Still refused as it is: whoever reads this run's log or rejects file must find it there."""
-        reason = (seen.line.reason if seen.line else None) or "refused"
+        reason = (seen.line.refused_reason if seen.line else None) or "refused"
         reasons = [f"held: {reason}" if outcome is Outcome.HELD else reason]
         is_known = self._comparison is not None and self._comparison.is_known_refusal(seen)
-        status = seen.line.status_code if seen.line else None
-        self._report.refuse(number, row, outcome, status, reasons, is_known=is_known)
+        status = seen.line.refused_status if seen.line else None
+        self._report.refuse(number, row, outcome, status, reasons, contact=seen.key, is_known=is_known)

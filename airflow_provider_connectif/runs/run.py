@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.journal.digests import way_to
+from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
@@ -21,6 +22,7 @@ from airflow_provider_connectif.runs.columns import SourceColumns, warn_of_other
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.runs.ending import Ending
+from airflow_provider_connectif.runs.plan import numbers_of_plan
 from airflow_provider_connectif.runs.prepare import Preparer
 from airflow_provider_connectif.runs.settings import RunSettings
 from airflow_provider_connectif.runs.sink import Sink
@@ -108,6 +110,7 @@ class Run(Generic[ResourceT]):
                 raise
             finally:
                 try:
+                    self._note_left_behind()
                     with self._open:  # closed after the sink, which may still put off what is pending
                         self.sink.close(ending.recorded, report.tally.keyless if self._is_read else None)
                 except BaseException as error:
@@ -219,8 +222,12 @@ class Run(Generic[ResourceT]):
                 limit_bytes=settings.pending_limit_bytes,
             )
         )
+        if self._journal is not None:
+            self._journal.begin_reading()
+            self._journal.left_behind = ChangesLeft(changes.batches, resource.same_key)
         self._read(open_source(), resource, Preparer(resource, comparison, changes, self.report))
         if not self._ending.stop:
+            self.report.plan = numbers_of_plan(changes)
             self.sink.deliver(changes, resource)
 
     def _read(self, source: Source, resource: ResourceT, preparer: Preparer) -> None:
@@ -245,11 +252,16 @@ class Run(Generic[ResourceT]):
             self._journal.lines.commit()
             warn_of_other_owners(self._journal, way_to(self._client.base_url), columns.ranked, report.log)
 
+    def _note_left_behind(self) -> None:
+        self.report.left_behind = left = self._ending.left_behind
+        if self._journal is not None and left:
+            self._journal.ended_early = f"not sent: {self._ending.reason_of_early_end}"
+
     def _made_comparison(self, resource: ResourceT) -> Comparison | None:
         if self._journal is None:
             return None
         settings = self._settings
-        return Comparison(
+        comparison = Comparison(
             self._journal,
             resource,
             self.report.tally,
@@ -257,6 +269,8 @@ class Run(Generic[ResourceT]):
             retry_rejected=settings.retry_rejected,
             way=way_to(self._client.base_url, settings.way),
         )
+        self.report.mapping_digest = comparison.mapping_digest
+        return comparison
 
     def _with_definitions(self) -> ResourceT:
         """The resource, checked against the account's definitions where something needs them."""

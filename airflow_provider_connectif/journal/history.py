@@ -1,0 +1,269 @@
+"""The outcomes of a run's rows, one line for each that was not unchanged, written with the journal's lines.
+
+A line has the contact's key, the outcome, and the ids of properties; it never has a value. The lines of a run are those
+of its last attempt that has read the source to its end, so that their sums are those of the run's summary: what an
+attempt says of a contact replaces what the attempts before it said.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
+from airflow_provider_connectif.journal.tables import JournalTables
+
+_KEYS_AT_ONCE = 500
+_DELIVERED = ("created", "updated", "imported")
+LEFT_BEHIND = 0
+"""The attempt of lines whose rows an attempt has left without an outcome: whatever comes next replaces them."""
+
+
+class History:
+    """The lines of one task of one run.
+
+    :param tables: the journal's.
+    :param sync_id: the stream of rows.
+    :param run_id: the run.
+    :param run_key: names the task of the run in the tables.
+    :param written_key: gives a contact key as it stands in the tables.
+    :param most_lines: for each outcome; rows beyond are counted in the run's own line only.
+    """
+
+    def __init__(
+        self,
+        tables: JournalTables,
+        sync_id: str,
+        run_id: str,
+        run_key: str,
+        written_key: Callable[[str], str],
+        most_lines: int,
+    ) -> None:
+        self._outcomes = tables.outcomes
+        self._names = {"sync_id": sync_id, "run_id": run_id, "run_key": run_key}
+        self._written_key = written_key
+        self._most_lines = most_lines
+        self._counts: Counter[str] = Counter()
+        self._new: list[dict[str, Any]] = []
+        self._kept: list[str] = []
+        self._corrected: list[dict[str, Any]] = []
+        self._may_replace = False
+        self._has_replaced_nameless = False
+        self._since: float | None = None
+        self.attempt = 0
+        """The generation of the process that began to read: it tells the lines of attempts apart."""
+
+    @property
+    def of_run(self) -> Any:
+        """The condition for the lines of this task of the run."""
+        outcomes = self._outcomes.c
+        return sa.and_(
+            outcomes.sync_id == self._names["sync_id"],
+            outcomes.run_key == self._names["run_key"],
+        )
+
+    @property
+    def of_earlier_attempts(self) -> Any:
+        """The condition for lines that this attempt replaces."""
+        return sa.and_(self.of_run, self._outcomes.c.attempt != self.attempt)
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when a line waits to be written, by ``time.monotonic``; ``None``: none does."""
+        return self._since
+
+    @property
+    def waiting(self) -> int:
+        """How many lines wait to be written."""
+        return len(self._new) + len(self._kept) + len(self._corrected)
+
+    def continue_attempt(self, connection: sa.Connection, attempt: int) -> None:
+        """Add to the lines of an attempt that another process has begun."""
+        self.attempt, self._may_replace = attempt, True
+        outcomes = self._outcomes.c
+        mine = sa.and_(self.of_run, outcomes.attempt == attempt)
+        query = sa.select(outcomes.outcome, sa.func.count()).where(mine).group_by(outcomes.outcome)
+        self._counts = Counter({outcome: int(count) for outcome, count in connection.execute(query)})
+
+    def begin_attempt(self, attempt: int, *, is_first: bool) -> None:
+        """The source is read from its first row: what this process says replaces what was said before.
+
+        :param is_first: the run has no lines yet.
+        """
+        self.attempt, self._may_replace = attempt, not is_first
+        self._counts.clear()
+
+    def add(
+        self,
+        outcome: str,
+        key: str | None,
+        *,
+        properties: Collection[str] = (),
+        status: int | None = None,
+        reason: str = "",
+        is_written: bool = False,
+        is_left_behind: bool = False,
+    ) -> bool:
+        """Add the outcome of a row.
+
+        :param key: of its contact, in the journal's form; ``None``: it has none that is valid, or it is not known.
+        :param properties: the ids of those that were sent, or were to be.
+        :param status: of the response that decided.
+        :param reason: without personal data.
+        :param is_written: the key is as it stands in the tables.
+        :param is_left_behind: the run has ended before the row had an outcome.
+        :return: ``False``: there are as many lines of this outcome as may be.
+        """
+        if self._counts[outcome] >= self._most_lines:
+            return False
+        self._counts[outcome] += 1
+        self._note_wait()
+        self._new.append(
+            {
+                **self._names,
+                "attempt": LEFT_BEHIND if is_left_behind else self.attempt,
+                "contact_key": key if key is None or is_written else self._written_key(key),
+                "outcome": outcome,
+                "properties": _as_json(tuple(properties)) if properties else None,
+                "status_code": status,
+                "reason": reason[:LONGEST_REASON] or None,
+                "at": datetime.now(UTC),
+            }
+        )
+        return True
+
+    def add_many(self, outcome: str, rows: int, reason: str = "") -> None:
+        """Add the outcome of rows that nobody can tell apart: their lines have no key."""
+        for _ in range(rows):
+            if not self.add(outcome, None, reason=reason):
+                return
+
+    def keep(self, outcome: str, key: str) -> None:
+        """A row was delivered by an earlier attempt of the run: its line stays."""
+        if self._counts[outcome] < self._most_lines:
+            self._counts[outcome] += 1
+            self._note_wait()
+            self._kept.append(self._written_key(key))
+
+    def correct(self, earlier: str, outcome: str, key: str, *, status: int | None, reason: str) -> None:
+        """A row whose outcome was added before has another one after all.
+
+        :param earlier: the outcome that was added.
+        """
+        self._note_wait()
+        self._corrected.append(
+            {
+                "of_key": self._written_key(key),
+                "of_outcome": earlier,
+                "outcome": outcome,
+                "status_code": status,
+                "reason": reason[:LONGEST_REASON] or None,
+                "at": datetime.now(UTC),
+            }
+        )
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write what waits, in the transaction of the journal's lines; it may be done again."""
+        keys = {line["contact_key"] for line in self._new if line["contact_key"] is not None}
+        if self._kept:
+            is_delivered = self._outcomes.c.outcome.in_(_DELIVERED)
+            for some in _parts(self._kept):
+                mine = sa.and_(self.of_earlier_attempts, self._outcomes.c.contact_key.in_(some), is_delivered)
+                connection.execute(sa.update(self._outcomes).where(mine).values(attempt=self.attempt))
+        if self._may_replace:
+            self._replace(connection, keys, has_nameless=any(line["contact_key"] is None for line in self._new))
+        if self._new:
+            connection.execute(sa.insert(self._outcomes), self._new)
+        for correction in self._corrected:
+            self._correct(connection, dict(correction))
+
+    def write_group(
+        self,
+        connection: sa.Connection,
+        outcome: str,
+        source: Any,
+        rows: int,
+        reason: str = "",
+        *,
+        is_left_behind: bool = False,
+    ) -> None:
+        """Write the outcome of contacts that stand in another table, by one statement.
+
+        :param source: selects their keys, as they stand in the tables, as the only column.
+        :param rows: how many they are.
+        :param is_left_behind: as of :meth:`add`.
+        """
+        outcomes, room = self._outcomes.c, self._most_lines - self._counts[outcome]
+        if room <= 0:
+            return
+        if self._may_replace:
+            keys = source.subquery()
+            among = outcomes.contact_key.in_(sa.select(keys.c[0]))
+            connection.execute(sa.delete(self._outcomes).where(self.of_earlier_attempts, among))
+        constants: dict[str, Any] = {
+            **self._names,
+            "attempt": LEFT_BEHIND if is_left_behind else self.attempt,
+            "outcome": outcome,
+            "reason": reason[:LONGEST_REASON] or None,
+            "at": datetime.now(UTC),
+        }
+        literals = [sa.literal(value, outcomes[name].type) for name, value in constants.items()]
+        selected = source.limit(room) if rows > room else source
+        filled = selected.add_columns(*literals)
+        connection.execute(sa.insert(self._outcomes).from_select(["contact_key", *constants], filled))
+
+    def note_group(self, outcome: str, rows: int) -> None:
+        """The transaction of :meth:`write_group` is committed."""
+        self._counts[outcome] = min(self._most_lines, self._counts[outcome] + rows)
+
+    def clear(self) -> None:
+        """What waited is written."""
+        self._has_replaced_nameless |= self._may_replace and any(line["contact_key"] is None for line in self._new)
+        self._new.clear()
+        self._kept.clear()
+        self._corrected.clear()
+        self._since = None
+
+    def _replace(self, connection: sa.Connection, keys: Collection[str], *, has_nameless: bool) -> None:
+        """Delete what earlier attempts have said of these contacts."""
+        outcomes = self._outcomes.c
+        for some in _parts(sorted(keys)):
+            earlier = sa.and_(self.of_earlier_attempts, outcomes.contact_key.in_(some))
+            connection.execute(sa.delete(self._outcomes).where(earlier))
+        if has_nameless and not self._has_replaced_nameless:
+            nameless = sa.and_(self.of_earlier_attempts, outcomes.contact_key.is_(None))
+            connection.execute(sa.delete(self._outcomes).where(nameless))
+
+    def _correct(self, connection: sa.Connection, correction: dict[str, Any]) -> None:
+        """One line, since two rows of a contact may have had the same outcome."""
+        outcomes = self._outcomes.c
+        of_contact = sa.and_(
+            self.of_run,
+            outcomes.contact_key == correction.pop("of_key"),
+            outcomes.outcome == correction.pop("of_outcome"),
+        )
+        line_id = connection.execute(sa.select(sa.func.max(outcomes.id)).where(of_contact)).scalar()
+        if line_id is not None:
+            connection.execute(sa.update(self._outcomes).where(outcomes.id == line_id).values(**correction))
+
+    def _note_wait(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+
+
+@lru_cache(maxsize=1024)
+def _as_json(properties: tuple[str, ...]) -> str:
+    """Most changes of a run carry the same few properties."""
+    return json.dumps(sorted(properties), ensure_ascii=False)
+
+
+def _parts(keys: Collection[str]) -> Iterable[list[str]]:
+    listed = list(keys)
+    return (listed[first : first + _KEYS_AT_ONCE] for first in range(0, len(listed), _KEYS_AT_ONCE))

@@ -1,0 +1,44 @@
+"""Deletes lines of the history that are no longer wanted: in pieces, so that no transaction is long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.database import JournalDatabase
+
+LINES_AT_ONCE = 5000
+PIECES_AT_MOST = 100
+"""At the start of a run; the next run goes on with what is left."""
+
+
+def delete_older(database: JournalDatabase, sync_id: str, retention_s: float, now: float) -> int:
+    """Delete the lines of a sync that are older than its retention, at most half a million; how many.
+
+    :param retention_s: in seconds.
+    :param now: in seconds since the epoch.
+    """
+    outcomes = database.tables.outcomes.c
+    before = datetime.fromtimestamp(now - retention_s, UTC)
+    return delete_in_pieces(database, sa.and_(outcomes.sync_id == sync_id, outcomes.at < before), PIECES_AT_MOST)
+
+
+def delete_in_pieces(database: JournalDatabase, which: Any, most_pieces: int | None = None) -> int:
+    """Delete lines of the history, 5,000 in a transaction; how many.
+
+    :param which: the condition for them.
+    :param most_pieces: transactions at most. Default: until none is left.
+    """
+    table, deleted, pieces = database.tables.outcomes, 0, 0
+    query = sa.select(table.c.id).where(which).limit(LINES_AT_ONCE)
+    while most_pieces is None or pieces < most_pieces:
+        ids = [line.id for line in database.rows(query)]
+        if ids:
+            database.execute(sa.delete(table).where(table.c.id.in_(ids)))
+        deleted += len(ids)
+        pieces += 1
+        if len(ids) < LINES_AT_ONCE:
+            break
+    return deleted

@@ -1,0 +1,96 @@
+"""Changes that a run leaves without an outcome when it ends early: undelivered, in the lines and in the history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.history import History
+from airflow_provider_connectif.journal.import_lines import ImportLines
+from airflow_provider_connectif.journal.lines import NOTED
+from airflow_provider_connectif.journal.run_lines import RunLines
+from airflow_provider_connectif.journal.states import UNDELIVERED, outcome_columns
+from airflow_provider_connectif.records.changes import Patch
+
+_WITHIN_S = 5.0  # a task that was told to stop must end
+
+
+class LeftBehind(Protocol):
+    """Changes that have no outcome."""
+
+    def note(self, lines: RunLines, history: History, reason: str) -> None:
+        """Write that they are undelivered.
+
+        The count in the line of the run is exact, even where not all of them are listed.
+
+        :param reason: why the run has ended early.
+        """
+
+
+class ChangesLeft:
+    """Changes as patches: at most as many are noted as the history takes of an outcome, and for five seconds.
+
+    :param batches: gives those that were not sent, or whose response did not arrive.
+    :param same_key: the one form of a contact key for all its spellings.
+    :param clock: in seconds.
+    """
+
+    def __init__(
+        self,
+        batches: Callable[[], Iterable[Sequence[Patch]]],
+        same_key: Callable[[str], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._batches = batches
+        self._same_key = same_key
+        self._clock = clock
+
+    def note(self, lines: RunLines, history: History, reason: str) -> None:
+        """Write that they are undelivered."""
+        until, seen = self._clock() + _WITHIN_S, set()
+        for batch in self._batches():
+            for patch in batch:
+                key = self._same_key(patch.key)
+                if patch.counted_as is not None or key in seen:
+                    continue
+                seen.add(key)
+                sent = (*patch.properties, *patch.later)
+                if not history.add(UNDELIVERED, key, properties=sent, reason=reason, is_left_behind=True):
+                    lines.commit()
+                    return
+                lines.note(key, UNDELIVERED, None, reason)
+            lines.commit()
+            if self._clock() > until:
+                return
+
+
+class ContactsOfFilesLeft:
+    """Contacts of files whose imports have not ended, or that were not uploaded.
+
+    :param import_lines: of the run's plan.
+    :param rows: gives the contacts of each group that has no outcome, by its number.
+    """
+
+    def __init__(self, import_lines: ImportLines, rows: Callable[[], Mapping[int, int]]) -> None:
+        self._import_lines = import_lines
+        self._rows = rows
+
+    def note(self, lines: RunLines, history: History, reason: str) -> None:
+        """Write that they are undelivered, by one statement each."""
+        rows, database = self._rows(), lines.database
+        if not rows:
+            return
+        names = {"sync_id": lines.sync_id, "run_id": lines.run_id, "generation": lines.generation}
+        values = {**names, **outcome_columns(UNDELIVERED, None, reason)}
+        which = self._import_lines.rows_of(list(rows))
+        statement = database.tables.acknowledge_pending(database.dialect, which, list(NOTED), values)
+        keys = self._import_lines.keys_of(list(rows))
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(statement)
+            history.write_group(connection, UNDELIVERED, keys, sum(rows.values()), reason, is_left_behind=True)
+
+        database.write(write)

@@ -1,0 +1,41 @@
+"""What the journal's line of a run says of its counts: the same as its summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_connectif.records.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.reporting.report import Report
+
+_MOST_REASONS = 20
+
+
+def run_columns(report: Report) -> Mapping[str, Any]:
+    """The values by column; without personal data.
+
+    Counts are those of the summary, ``rows_read`` is its ``read``, and ``stored_differently`` the sum over properties.
+    """
+    tally, shown, effort = report.tally, report.shown, report.effort
+    reasons = {reason: tally.reasons[reason] for reason in tally.ranked_reasons[:_MOST_REASONS]}
+    return {
+        "rows_read": tally.read,
+        **{outcome.value: tally.outcomes[outcome] for outcome in Outcome},
+        "undelivered": tally.outcomes[Outcome.UNDELIVERED] + report.left_behind,
+        "recreated": shown.recreated,
+        "consent_kept": shown.consent_kept,
+        "unconfirmed": shown.unconfirmed,
+        "stored_differently": shown.stored_differently.total(),
+        "drifted": shown.drifted,
+        "new_refusals": tally.new_refusals,
+        "requests": effort.requests,
+        "rate_limited": effort.rate_limited,
+        "waited_s": round(effort.waited_s, 1),
+        "mapping_digest": report.mapping_digest,
+        "way": report.way,
+        "plan": json.dumps(report.plan) if report.plan else None,
+        "reasons": json.dumps(reasons, ensure_ascii=False),
+    }
