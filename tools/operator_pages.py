@@ -25,6 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "What is sent": ("resubscribe", "write_modes", "check_only", "full_refresh", "retry_rejected", "plan_max_age"),
         "The journal": (
             *("journal_conn_id", "sync_id", "journal_table", "journal_schema", "journal_key", "plan_retention"),
+            *("history_lines", "history_retention"),
         ),
         "Requests": ("connectif_conn_id", "on_response", "max_in_flight"),
         "Files": (

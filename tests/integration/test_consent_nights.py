@@ -17,6 +17,7 @@ import pytest
 from tests.integration.conftest import FAST
 from tests.support.consent_judge import ConsentJudge
 from tests.support.consent_ranks import RANKS
+from tests.support.histories import assert_agrees
 from tests.support.import_runs import FAST as IMPORT
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database
 from tests.support.people import Night, People
@@ -88,6 +89,8 @@ class Nights:
         self.ends["killed" if run is None else "broken off" if is_broken else run.state] += 1
         if run is not None and not is_broken:
             self._look_at_the_sum(night, log, run)
+        if run is not None and run.summary.get("tries"):
+            assert_agrees(self.journal.query, f"dag/night {night.number}", run.summary)
         self._remember(night, log, is_broken)
         self.judge.look(
             night.number, log, night.facts, self.strict.contacts, is_broken=is_broken, by_import=night.by_import

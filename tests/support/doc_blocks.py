@@ -85,12 +85,18 @@ _OF_DATABASES = "docs/databases/"  # tests/warehouses/test_docs_dags.py runs the
 _IN_A_DAG = re.compile(r"\bwith DAG\(|^@task\.|^Contact\w+Operator\(", re.MULTILINE)
 
 
+def is_about_history(block: Block) -> bool:
+    """Whether it is a query of ``docs/journal.md`` that needs several nights: ``test_history.py`` runs it."""
+    return block.page == "docs/journal.md" and block.language == "sql" and "connectif_journal_" in block.text
+
+
 def kind_of(block: Block) -> str:
     """What is done with a block."""
     if (
         block.page == "docs/tutorial.md"
         or block.page.startswith(_OF_DATABASES)
         or (block.page in TESTED_ELSEWHERE and block.language == "text")
+        or is_about_history(block)
     ):
         return "elsewhere"
     if block.language == "python":

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Query = Callable[[str], list[tuple[Any, ...]]]
-OUTCOMES = ("created", "updated", "imported", "not_taken", "skipped", "invalid", "rejected", "held", "merged", "undelivered")
+_DELIVERED = ("created", "updated", "imported")
+OUTCOMES = (*_DELIVERED, "not_taken", "skipped", "invalid", "rejected", "held", "merged", "undelivered")
 _SUMMED = (*OUTCOMES, "unchanged")
 _BESIDE = ("recreated", "consent_kept", "unconfirmed", "drifted", "new_refusals", "requests", "rate_limited")
 

@@ -299,7 +299,8 @@ def test_a_withdrawal_beside_an_invalid_row_leaves_the_row_invalid(open_journal:
     change = DIFFERENCES.beside(part, "a", Known(line and line.properties), "bad row")
     assert change is not None
     confirm.settle(Settled(change, Outcome.UPDATED, None, 1), [], 200)
-    assert states(journal, "a") == {"a": "invalid, sent again"}  # the row that was accepted is not what Connectif holds now
+    # The row that was accepted is not what Connectif holds now.
+    assert states(journal, "a") == {"a": "invalid, sent again"}
     line = known(journal)
     assert line is not None
     assert (line.state, line.invalid_digest) == ("invalid", "bad row")

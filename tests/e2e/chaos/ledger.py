@@ -128,6 +128,14 @@ class Ledger:
         lines = {key for (key,) in self._deployment.journal(sql, (self.sync_id,))}
         return len(self._written.keys() - lines)
 
+    def history(self, run_id: str) -> dict[str, int]:
+        """The rows of a run by outcome, as the journal's history lists them."""
+        sql = (
+            "select outcome, count(*) from connectif_journal_outcomes where sync_id = %s and run_id = %s group by outcome"
+        )
+        found = self._deployment.journal(sql, (self.sync_id, f"{self._night.name}/{run_id}"))
+        return {outcome: int(count) for outcome, count in found}
+
     def left_over(self) -> dict[str, int]:
         """Rows of the journal's other tables that should have gone with the run, by table."""
         plans, mine = "connectif_journal_plans", "sync_id = %(sync)s or sync_id is null"

@@ -9,6 +9,7 @@ from tests.e2e.chaos.ledger import PERSONAL
 from tests.e2e.chaos.scene import Scene
 from tests.e2e.chaos.victims import VICTIMS
 from tests.e2e.stage import held
+from tests.support.histories import of_summary
 
 _MOST_NAMED = 3
 
@@ -62,6 +63,15 @@ def _nothing_is_left_over(scene: Scene) -> Iterator[str]:
         yield f"{count} rows in connectif_journal_{table}"
 
 
+def _the_history_adds_up(scene: Scene) -> Iterator[str]:
+    """The lines of each run that has come to its end are those of its summary."""
+    for run_id, state in zip(scene.run_ids, scene.states, strict=False):
+        if state == "success":
+            listed = scene.ledger.history(run_id)
+            if (summed := of_summary(scene.deployment.summary(scene.task(run_id)))) != listed:
+                yield f"{run_id}: the summary says {summed}, and the history lists {listed}"
+
+
 def _sent_twice_within_the_bound(scene: Scene) -> Iterator[str]:
     deaths = sum(_ends_in_death(scene, run_id) for run_id in scene.run_ids)
     lost = scene.ledger.of_lost_uploads("\n".join(scene.deployment.task_log(scene.task(id_)) for id_ in scene.run_ids))
@@ -109,6 +119,7 @@ INVARIANTS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
     "the end state equals the source": _end_state,
     "nothing is acknowledged that Connectif did not accept": _journal_is_true,
     "nothing is left over": _nothing_is_left_over,
+    "the history adds up": _the_history_adds_up,
     "sent twice within the bound": _sent_twice_within_the_bound,
     "the colour is true": _colour_is_true,
     "no personal data in the task's logs": _logs_are_discreet,
