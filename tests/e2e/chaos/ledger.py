@@ -131,7 +131,8 @@ class Ledger:
     def history(self, run_id: str) -> dict[str, int]:
         """The rows of a run by outcome, as the journal's history lists them."""
         sql = (
-            "select outcome, count(*) from connectif_journal_outcomes where sync_id = %s and run_id = %s group by outcome"
+            "select outcome, count(*) from connectif_journal_outcomes"
+            " where sync_id = %s and run_id = %s group by outcome"
         )
         found = self._deployment.journal(sql, (self.sync_id, f"{self._night.name}/{run_id}"))
         return {outcome: int(count) for outcome, count in found}
