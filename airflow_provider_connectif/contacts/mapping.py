@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
-from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.column_values import PropertiesOfTexts
 from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import same_contact
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError, checked_properties, checked_region
 from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.changes import JsonValue, Patch
@@ -23,12 +23,6 @@ Nulls = Literal["omit", "clear"]
 _KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 _MOST_PLANS = 1000  # sets of columns remembered; rows out of JSON may have a set each
-
-
-class MappingError(RunFailed, ValueError):
-    """The mapping itself is wrong, whatever the rows hold; names every fault that was found."""
-
-    final = True
 
 
 class _Step(NamedTuple):
@@ -74,9 +68,9 @@ class ContactMapping:
             raise MappingError(f"nulls must be one of {', '.join(get_args(Nulls))}, not {nulls!r}")
         self.key = key
         self.key_column = key_column or key
-        self.properties = _checked_properties(properties)
+        self.properties = checked_properties(properties)
         self.nulls = nulls
-        self.default_region = _checked_region(default_region)
+        self.default_region = checked_region(default_region)
         self.fields = FieldTable(key, definitions)
         self._key_coercer = _KEY_COERCERS[key]
         self._steps = None if self.properties is None else [self._step(p, c) for p, c in self.properties.items()]
@@ -289,28 +283,3 @@ def _broken_rule(coerce: Coercer, value: Any) -> str | None:
             return "is blank text: make it NULL where there is no value"
         return str(unfit)
     return None
-
-
-def _checked_properties(properties: Any) -> dict[str, str] | None:
-    if properties is None:
-        return None
-    if not isinstance(properties, Mapping):
-        raise MappingError('properties must be a dict of column by property id, such as {"_name": "first_name"}')
-    faults = [
-        f"{property_id!r}: property id and column must both be text"
-        for property_id, column in properties.items()
-        if not isinstance(property_id, str) or not isinstance(column, str) or not property_id or not column
-    ]
-    if faults:
-        raise MappingError("properties: " + "; ".join(faults))
-    return dict(properties)
-
-
-def _checked_region(region: str | None) -> str | None:
-    if region is None:
-        return None
-    import phonenumbers
-
-    if region not in phonenumbers.SUPPORTED_REGIONS:
-        raise MappingError(f"default_region must be a country's two letters in capitals, such as 'ES', not {region!r}")
-    return region

@@ -11,7 +11,8 @@ from airflow_provider_connectif.contacts.consent import RANKS, merged, urgent_pa
 from airflow_provider_connectif.contacts.decisions import Resubscribe, checked_modes
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded
-from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 from airflow_provider_connectif.contacts.steps import ContactSteps
 from airflow_provider_connectif.records.changes import JsonValue, Patch

@@ -10,9 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -20,33 +18,15 @@ from airflow_provider_connectif.contacts.fields import Field, FieldType
 from airflow_provider_connectif.contacts.rules import Unfit
 from airflow_provider_connectif.contacts.rules.addresses import email
 from airflow_provider_connectif.contacts.rules.numbers import boolean, numeric_text
+from airflow_provider_connectif.contacts.shown_dates import compare_dates, moment_of
+from airflow_provider_connectif.contacts.shown_difference import Difference
 from airflow_provider_connectif.records.changes import JsonValue
 
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]{1,20}(?:Z|[+-][0-9:]{2,8})?)?")
-_DAY = timedelta(days=1)
-_MINUTE = timedelta(minutes=1)
-_QUARTER_HOUR = timedelta(minutes=15)
-_LARGEST_OFFSET = timedelta(hours=14)  # of a time zone, Kiribati's
 _PRECISION = 1e-6  # of a fraction: single precision holds seven digits
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LIKE_AN_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _LEAST_NATIONAL_DIGITS = 6
 _HALF_CHARACTER = re.compile("[\ud800-\udbff\ufffd]\\Z")  # what is left of an emoji that was cut in two
-
-
-class Difference(StrEnum):
-    """How a shown value differs from the one that was sent."""
-
-    MISSING = "missing"
-    """The response does not show the property, or shows it empty."""
-    SHORTENED = "shortened"
-    """It is the beginning of the text that was sent, or has a part of the options only."""
-    OTHER_CASE = "other_case"
-    """It differs in upper and lower case only."""
-    OTHER_DAY = "other_day"
-    """It is a date of the day before or after, or a moment shifted by the offset of a time zone."""
-    OTHER_VALUE = "other_value"
-    """It is another value."""
 
 
 Compare = Callable[[Any, Any, Field | None], Difference | None]
@@ -86,7 +66,7 @@ def _type_of(sent: JsonValue, shown: Any) -> FieldType:
         return "decimal"
     if not isinstance(value, str):
         return "checkbox"
-    if _moment(value) is not None:
+    if moment_of(value) is not None:
         return "date"
     if _E164.fullmatch(value):
         return "phone"
@@ -212,54 +192,6 @@ def _compare_booleans(sent: Any, shown: Any, field: Field | None) -> Difference 
         return None
 
 
-# Dates
-
-
-def _compare_dates(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """By moment; where one of them has no time of day, by day."""
-    sent_moment, shown_moment = _moment(sent), _moment(shown)
-    if sent_moment is None or shown_moment is None:
-        return Difference.SHORTENED if _is_cut_date(sent, shown) else None
-    apart = abs(_in_utc(sent_moment) - _in_utc(shown_moment))
-    if apart < _MINUTE:
-        return None
-    if _is_midnight(sent_moment) or _is_midnight(shown_moment):
-        days = _days_apart(sent_moment, shown_moment)
-        return None if days == 0 else Difference.OTHER_DAY if days == 1 else Difference.OTHER_VALUE
-    is_shifted = apart <= _LARGEST_OFFSET and apart % _QUARTER_HOUR < _MINUTE
-    return Difference.OTHER_DAY if is_shifted or apart == _DAY else Difference.OTHER_VALUE
-
-
-def _is_cut_date(sent: Any, shown: Any) -> bool:
-    return isinstance(sent, str) and isinstance(shown, str) and sent != shown and sent.startswith(shown)
-
-
-def _moment(value: Any) -> datetime | None:
-    """A date or moment of ISO 8601; a day is its midnight in UTC, and so is the zone of one without a zone."""
-    if not isinstance(value, str) or not _ISO_DATE.fullmatch(value.strip()):
-        return None
-    try:
-        moment = datetime.fromisoformat(value.strip())
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _in_utc(moment: datetime) -> timedelta:
-    """The time since the year 1 in UTC: the first and last hours that there are have no datetime in other zones."""
-    return moment.replace(tzinfo=None) - datetime.min - (moment.utcoffset() or timedelta())
-
-
-def _is_midnight(moment: datetime) -> bool:
-    return not (moment.hour or moment.minute or moment.second)
-
-
-def _days_apart(sent: datetime, shown: datetime) -> int:
-    """Days between two dates: by the day that each is written with, or by its day in UTC, whichever are nearer."""
-    sent_days, shown_days = ((moment.toordinal() - 1, _in_utc(moment) // _DAY) for moment in (sent, shown))
-    return min(abs(one - other) for one in sent_days for other in shown_days)
-
-
 # Options
 
 
@@ -300,7 +232,7 @@ COMPARISONS: Mapping[str, Compare] = MappingProxyType(
         "integer": _compare_numbers,
         "decimal": _compare_numbers,
         "boolean": _compare_booleans,
-        "date": _compare_dates,
+        "date": compare_dates,
         "radio": _compare_options,
         "checkbox": _compare_options,
     }

@@ -24,7 +24,8 @@ from airflow_provider_connectif.contacts.decisions import (
     turn_of,
 )
 from airflow_provider_connectif.contacts.fields import FieldTable
-from airflow_provider_connectif.contacts.shown_values import Difference, is_empty
+from airflow_provider_connectif.contacts.shown_difference import Difference
+from airflow_provider_connectif.contacts.shown_values import is_empty
 from airflow_provider_connectif.contacts.stored import compare, shown_consents
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.outcomes import Error, Shown

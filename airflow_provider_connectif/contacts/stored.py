@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from airflow_provider_connectif.contacts.consent import RANKS, rank
 from airflow_provider_connectif.contacts.fields import READ_ONLY, SYSTEM_FIELDS, FieldTable
-from airflow_provider_connectif.contacts.shown_values import Difference, difference, is_empty
+from airflow_provider_connectif.contacts.shown_difference import Difference
+from airflow_provider_connectif.contacts.shown_values import difference, is_empty
 from airflow_provider_connectif.records.changes import JsonValue
 
 _KEY_PROPERTIES = ("_email", "_externalId")

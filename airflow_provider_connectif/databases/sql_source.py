@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from types import TracebackType
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -17,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.drivers import driver_of
 from airflow_provider_connectif.databases.fetched_rows import VALUES, RowForm
+from airflow_provider_connectif.databases.handover import END, Handover
 from airflow_provider_connectif.databases.hooks import connect
 from airflow_provider_connectif.databases.read_errors import (
     ReadError,
@@ -34,9 +33,7 @@ _BATCH_ROWS = 2000  # each batch waits once for the journal's database
 _ROWS_AT_ONCE = 500  # of one fetch: how large its rows are is known afterwards
 _FIRST_ROWS = 50
 _BYTES_MEANWHILE = 128 * 1024  # of one fetch: less would not let a server write on whose buffers are full
-_POLL_S = 0.25  # how soon a stop, and the end of the time, is noticed
 _INTERRUPT_S = 2.0  # how long a query that took too long has to end, and its connection to be closed
-_END = object()
 
 
 class _Fetched(NamedTuple):
@@ -44,49 +41,6 @@ class _Fetched(NamedTuple):
 
     rows: Sequence[Any]
     weight: int
-
-
-class _Handover:
-    """Hands batches from the thread that reads to the task's thread, and behind the last one how reading ended.
-
-    A context manager around the reading: whatever ends it, even ``SystemExit`` out of a driver, ends the run in the
-    task's thread.
-    """
-
-    def __init__(self) -> None:
-        self._items: queue.Queue[Any] = queue.Queue(maxsize=1)
-        self._is_over = threading.Event()
-
-    def __enter__(self) -> _Handover:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        self.put(_END if error is None else error)
-        return True
-
-    def put(self, item: Any, meanwhile: Callable[[], None] = lambda: None) -> bool:
-        """Hand over a batch or the end; ``False`` when no reader is waiting any more.
-
-        :param meanwhile: called several times a second while the task's thread works at the batch before.
-        """
-        while not self._is_over.is_set():
-            with suppress(queue.Full):
-                self._items.put(item, timeout=_POLL_S)
-                return True
-            meanwhile()
-        return False
-
-    def get(self) -> Any:
-        """What was put, or ``None`` where nothing was within a moment."""
-        with suppress(queue.Empty):
-            return self._items.get(timeout=_POLL_S)
-        return None
-
-    def close(self) -> None:
-        """The task's thread waits no more."""
-        self._is_over.set()
 
 
 class SqlSource:
@@ -139,7 +93,7 @@ class SqlSource:
         # Read in a thread of its own: some drivers hold signals back in the thread that waits for a query, and a task
         # that is killed must notice, as must one whose query hangs.
         deadline = self._clock() + self._read_timeout_s
-        handover = _Handover()
+        handover = Handover()
         reader = threading.Thread(target=self._read_into, args=(handover,), name="connectif-sql", daemon=True)
         reader.start()
         try:
@@ -156,7 +110,7 @@ class SqlSource:
                         self._give_up(reader)
                         raise SourceError(self._read_timeout_s, self.rows_read)
                     continue
-                if item is _END:
+                if item is END:
                     return
                 if isinstance(item, BaseException):
                     raise self._fault_of(item)
@@ -165,7 +119,7 @@ class SqlSource:
         finally:
             handover.close()
 
-    def _read_into(self, handover: _Handover) -> None:
+    def _read_into(self, handover: Handover) -> None:
         with handover, closing(self._connected()) as self._connection:
             try:
                 for batch in self._batches():

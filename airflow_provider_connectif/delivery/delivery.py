@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed
+from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.delivery.doubts import DoubtGate, Doubts
+from airflow_provider_connectif.delivery.one_request import OneRequest
+from airflow_provider_connectif.delivery.open_requests import OpenRequests
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.responses import Responses
@@ -86,12 +87,9 @@ class Delivery:
             attempts=attempts,
             clock=clock,
         )
-        self._in_flight: dict[int, Job] = {}
-        self._lost: list[Patch] = []  # with a thread that a fault of ours has ended
-        self._unwritten = 0  # responses that were collected
-        self._most_unwritten = most_unwritten
+        self._open = OpenRequests(most_unwritten, max_in_flight)
         self._gate = DoubtGate(self._work_there, self._progress, client.quota, clock)
-        self._planned_at = clock.now()
+        self._request = OneRequest(resource, client, self._gate, clock, POLL_S)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -129,7 +127,7 @@ class Delivery:
 
     def begin(self, planned_at: float) -> None:
         """The plan whose changes are handed over now was made at this moment, in seconds since the epoch."""
-        self._planned_at = planned_at
+        self._request.planned_at = planned_at
 
     def submit(self, patch: Patch, while_waiting: Callable[[], None]) -> bool:
         """Hand over a patch; waits while enough rows are ahead of sending.
@@ -163,7 +161,7 @@ class Delivery:
     def asked_wait(self) -> tuple[Wait, Error] | None:
         """Where nothing that was taken in can be sent before a moment that Connectif has asked for: its response."""
         with self._progress:
-            waits_for = None if self._in_flight or self.stop else self._queue.waits_for()
+            waits_for = None if self._open or self.stop else self._queue.waits_for()
         if waits_for is None:
             return None
         at, error = waits_for
@@ -176,7 +174,7 @@ class Delivery:
         """
         while not self._killed:
             with self._progress:
-                if not self._queue.unsettled or (self._stop and not self._in_flight):
+                if not self._queue.unsettled or (self._stop and not self._open):
                     return
                 if not self._gate.is_waited_at:  # these wait for the caller
                     self._clock.wait(self._progress, POLL_S)
@@ -219,9 +217,8 @@ class Delivery:
     def unanswered(self) -> list[Patch]:
         """The patches that are on their way, or were, without a response that says what became of them."""
         with self._progress:
-            in_flight = [*(job.whole for job in self._in_flight.values()), *self._lost]
             # What is not idempotent is sent again only where it was not carried out.
-            return [*in_flight, *self._queue.sent_before()] if self._resource.is_idempotent else in_flight
+            return self._open.changes() + (self._queue.sent_before() if self._resource.is_idempotent else [])
 
     def write_doubts(self, doubts: Doubts | None) -> None:
         """Let changes go that wait for it to be written down that they do; for the thread that submits.
@@ -236,7 +233,7 @@ class Delivery:
         :param unwritten: how many responses that were collected are not written down yet.
         """
         with self._work_there:
-            self._unwritten = unwritten
+            self._open.unwritten = unwritten
             self._work_there.notify_all()
 
     def collect(self) -> list[Settled]:
@@ -244,7 +241,7 @@ class Delivery:
         with self._progress:
             settled = list(self._responses.settled)
             self._responses.settled.clear()
-            self._unwritten += len(settled)
+            self._open.unwritten += len(settled)
         return settled
 
     def collect_begun(self) -> list[Patch]:
@@ -268,44 +265,37 @@ class Delivery:
         finally:
             if not clean:  # a fault of ours: the thread's traceback goes to the log, the run must not hang
                 with self._progress:
-                    if job is not None and self._in_flight.pop(id(job), None) is not None:
-                        self._lost.append(job.whole)
+                    self._open.lose(job)
                     self._end(Stop(StopKind.CRASHED))
 
     def _next(self) -> Job | None:
         with self._work_there:
             while not (self._closing or self._killed or self._stop):
                 now = self._clock.monotonic()
-                job = None if self._is_behind_with_writing() else self._queue.next(now)
+                is_behind = self._open.is_behind_with_writing(len(self._responses.settled))
+                job = None if is_behind else self._queue.next(now)
                 if job is not None:
-                    self._in_flight[id(job)] = job
+                    self._open.begin(job)
                     return job
                 due_in = self._queue.due_in(now)
                 self._clock.wait(self._work_there, POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
         return None
 
-    def _is_behind_with_writing(self) -> bool:
-        """Whether more responses than may be lost at once are on their way or not written down."""
-        if self._most_unwritten is None:
-            return False
-        open_responses = len(self._in_flight) + len(self._responses.settled) + self._unwritten
-        return open_responses >= self._most_unwritten + len(self._threads)
-
     def _attempt(self, job: Job) -> None:
         if not job.tries:
             job.first_try_at = self._clock.monotonic()
         try:
-            came = self._sent(job)
+            came = self._request.send(job)
         except QuotaClosed:
             with self._progress:
-                del self._in_flight[id(job)]
+                self._open.end(job)
                 if not self._resource.is_idempotent:
                     self._gate.put_off(job)
                 self._queue.put_back(job)
                 self._progress.notify()
             return
         with self._progress:
-            del self._in_flight[id(job)]
+            self._open.end(job)
             stop = self._responses.take(job, came)
             if not (job.is_settled or self._resource.is_idempotent):
                 self._gate.put_off(job)
@@ -313,26 +303,6 @@ class Delivery:
                 self._end(stop)
             self._work_there.notify_all()
             self._progress.notify()
-
-    def _sent(self, job: Job) -> Answer | Error:
-        """What comes of a request for a job.
-
-        :raises QuotaClosed: told to stop; nothing was sent.
-        """
-        job.patch = self._resource.next_request(job.patch, self._clock.now() - self._planned_at)
-        if self._is_to_be_written_down(job):
-            self._gate.wait(job, POLL_S)
-        try:
-            return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
-        except (ConnectifHttpError, NoAnswerError) as failure:
-            return failure
-
-    def _is_to_be_written_down(self, job: Job) -> bool:
-        """Whether it must be known, whatever happens, that a request is on its way."""
-        if not self._resource.is_idempotent:
-            return True
-        patch = job.patch
-        return not (job.is_written_down or patch.looks_up or patch.is_new or patch.digests is None)
 
     def _end(self, stop: Stop) -> None:
         self._stop = self._stop or stop

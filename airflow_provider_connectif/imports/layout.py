@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Final
 
 from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
-from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.contacts.rules import Unfit
 from airflow_provider_connectif.imports.cells import Cell, cell_of
 from airflow_provider_connectif.records.changes import JsonValue

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.decisions import Resubscribe, WriteMode
-from airflow_provider_connectif.contacts.fields import Field, KeyKind, fields_of_author
+from airflow_provider_connectif.contacts.fields import Field, KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping, Nulls
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.operators import switches

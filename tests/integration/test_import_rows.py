@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.fields import fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import ImportFiles
 from tests.support import rfc4180

@@ -17,7 +17,7 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.contacts.shown_values import Difference
+from airflow_provider_connectif.contacts.shown_difference import Difference
 from airflow_provider_connectif.contacts.stored import ShownConsent, compare, shown_consents
 from airflow_provider_connectif.records.changes import Patch
 from tests.support.strict_server import API_KEY, StrictServer

@@ -29,7 +29,8 @@ from airflow_provider_connectif.api.errors import (
 )
 from airflow_provider_connectif.api.rate_headers import read_rate_headers
 from airflow_provider_connectif.contacts.fields import Field
-from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.reporting.reasons import public_reasons
 from tests.security.hostile import EMAIL, KEY, KEY_ID, SECRET, always, client, http, serving, target
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.local_http import LocalHttpServer
 
 
 class Error(Exception):
@@ -49,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing of it is wanted."""
 
 
-class HttpDatabase(ThreadingHTTPServer):
+class HttpDatabase(LocalHttpServer):
     """One query at a time.
 
     :param columns: of its result.
@@ -57,10 +58,8 @@ class HttpDatabase(ThreadingHTTPServer):
     :param expires_s: for how long a cursor lives without a fetch.
     """
 
-    daemon_threads = True
-
     def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], expires_s: float) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.columns = columns
         self._rows = rows
         self._expires_s = expires_s
@@ -85,18 +84,6 @@ class HttpDatabase(ThreadingHTTPServer):
     def has_cursor(self) -> bool:
         """Whether a cursor is open and has not expired."""
         return self._fetched is not None and time.monotonic() - self._fetched_at < self._expires_s
-
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[HttpDatabase]:
-        """Serve while the block runs."""
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
 
 class Connection:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_connectif.contacts.fields import fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.files import ImportFile, ImportFiles
 from airflow_provider_connectif.records.changes import Patch

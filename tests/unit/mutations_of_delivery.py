@@ -155,10 +155,10 @@ def a_fault_ends_a_thread_and_not_the_run(original, self):
 
 
 @DELIVERY.instead_of(
-    "delivery.delivery:Delivery._is_behind_with_writing",
+    "delivery.open_requests:OpenRequests.is_behind_with_writing",
     _TESTS + "test_no_further_request_goes_while_answers_are_not_written_down",
 )
-def any_number_of_answers_may_be_unwritten(original, self):
+def any_number_of_answers_may_be_unwritten(original, self, settled):
     return False
 
 

@@ -73,13 +73,13 @@ _MAPPING = "test_mapping.py::"
 
 
 @PLANNING.instead_of(
-    "contacts.mapping:_checked_properties", _MAPPING + "test_a_mapping_that_cannot_work_is_refused_at_once"
+    "contacts.mapping:checked_properties", _MAPPING + "test_a_mapping_that_cannot_work_is_refused_at_once"
 )
 def properties_are_not_looked_at(original, properties):
     return dict(properties) if isinstance(properties, Mapping) else None
 
 
-@PLANNING.instead_of("contacts.mapping:_checked_region", _MAPPING + "test_a_region_that_is_none_is_refused")
+@PLANNING.instead_of("contacts.mapping:checked_region", _MAPPING + "test_a_region_that_is_none_is_refused")
 def regions_are_not_looked_at(original, region):
     return region
 

@@ -234,60 +234,60 @@ def a_boolean_is_true_or_false_alone(original, value):
 # Dates
 
 
-@STORED.instead_of("contacts.shown_values:_is_cut_date", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_is_cut_date", _VALUES)
 def a_cut_date_is_a_form_that_is_not_known(original, sent, shown):
     return False
 
 
-@STORED.instead_of("contacts.shown_values:_is_cut_date", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_is_cut_date", _VALUES)
 def an_equal_text_is_a_cut_date(original, sent, shown):
     return original(sent, shown) or sent == shown
 
 
-@STORED.instead_of("contacts.shown_values:_in_utc", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_in_utc", _VALUES)
 def the_offset_of_a_moment_does_not_count(original, moment):
     return moment.replace(tzinfo=None) - datetime.min
 
 
-@STORED.instead_of("contacts.shown_values:_in_utc", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_in_utc", _VALUES)
 def every_moment_has_a_datetime_in_utc(original, moment):
     return moment.astimezone(UTC).replace(tzinfo=None) - datetime.min
 
 
-@STORED.instead_of("contacts.shown_values:_days_apart", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_days_apart", _VALUES)
 def only_the_day_in_utc_counts(original, sent, shown):
     return abs(_in_utc(sent) // _DAY - _in_utc(shown) // _DAY)
 
 
-@STORED.instead_of("contacts.shown_values:_days_apart", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_days_apart", _VALUES)
 def only_the_day_that_is_written_counts(original, sent, shown):
     return abs(sent.toordinal() - shown.toordinal())
 
 
-@STORED.instead_of("contacts.shown_values:_days_apart", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_days_apart", _VALUES)
 def any_day_is_the_next_one(original, sent, shown):
     return min(original(sent, shown), 1)
 
 
-@STORED.instead_of("contacts.shown_values:_is_midnight", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_is_midnight", _VALUES)
 def a_day_is_a_moment(original, moment):
     return False
 
 
-@STORED.instead_of("contacts.shown_values:_is_midnight", _VALUES)
+@STORED.instead_of("contacts.shown_dates:_is_midnight", _VALUES)
 def a_moment_is_a_day(original, moment):
     return True
 
 
-STORED.value("a second counts", "contacts.shown_values:_MINUTE", "timedelta(microseconds=1)", _VALUES)
-STORED.value("an hour does not count", "contacts.shown_values:_MINUTE", "timedelta(hours=3)", _VALUES)
-STORED.value("no zone is shifted", "contacts.shown_values:_LARGEST_OFFSET", "timedelta(0)", _VALUES)
-STORED.value("a zone is shifted by any hours", "contacts.shown_values:_LARGEST_OFFSET", "timedelta(hours=20)", _VALUES)
-STORED.value("a zone is shifted by any minutes", "contacts.shown_values:_QUARTER_HOUR", "timedelta(minutes=1)", _VALUES)
-STORED.value("a zone is shifted by whole hours", "contacts.shown_values:_QUARTER_HOUR", "timedelta(hours=1)", _VALUES)
+STORED.value("a second counts", "contacts.shown_dates:_MINUTE", "timedelta(microseconds=1)", _VALUES)
+STORED.value("an hour does not count", "contacts.shown_dates:_MINUTE", "timedelta(hours=3)", _VALUES)
+STORED.value("no zone is shifted", "contacts.shown_dates:_LARGEST_OFFSET", "timedelta(0)", _VALUES)
+STORED.value("a zone is shifted by any hours", "contacts.shown_dates:_LARGEST_OFFSET", "timedelta(hours=20)", _VALUES)
+STORED.value("a zone is shifted by any minutes", "contacts.shown_dates:_QUARTER_HOUR", "timedelta(minutes=1)", _VALUES)
+STORED.value("a zone is shifted by whole hours", "contacts.shown_dates:_QUARTER_HOUR", "timedelta(hours=1)", _VALUES)
 
 
-@STORED.instead_of("contacts.shown_values:_moment", _VALUES)
+@STORED.instead_of("contacts.shown_dates:moment_of", _VALUES)
 def a_date_of_no_calendar_is_one(original, value):
     found = original(value)
     return found or datetime(1990, 1, 1, tzinfo=UTC)

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
-from airflow_provider_connectif.contacts.fields import fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.digests import RowDigester, key_digester, mapping_digest, patch_digest
 from airflow_provider_connectif.journal.tables import JournalTables
@@ -132,7 +132,7 @@ def test_mappings(case: str) -> None:
 def test_digests_are_the_same_in_another_process_also_of_sets() -> None:
     script = """
 from airflow_provider_connectif.journal.digests import *
-from airflow_provider_connectif.contacts.fields import fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 import json
 options = [{"id": str(n)} for n in range(40)]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, FieldType, fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
+from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, FieldType
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.rules.base import Unfit
 from airflow_provider_connectif.imports.cells import FORMS, cell_of

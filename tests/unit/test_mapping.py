@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.fields import READ_ONLY, Field, fields_of_author
-from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
+from airflow_provider_connectif.contacts.fields import READ_ONLY, Field
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.records.rows import InvalidRow
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
+from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.records.rows import InvalidRow
 

@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.fields import Field, FieldTable
 from airflow_provider_connectif.contacts.rules import RULES
-from airflow_provider_connectif.contacts.shown_values import COMPARISONS, Difference
+from airflow_provider_connectif.contacts.shown_difference import Difference
+from airflow_provider_connectif.contacts.shown_values import COMPARISONS
 from airflow_provider_connectif.contacts.stored import ShownConsent, compare, shown_consents
 
 MISSING, SHORTENED, OTHER_CASE = Difference.MISSING, Difference.SHORTENED, Difference.OTHER_CASE

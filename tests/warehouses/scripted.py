@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.local_http import LocalHttpServer
 
 PAGE_ROWS = 1_000
 
@@ -32,35 +32,17 @@ class Result:
     dies_at: int | None = None
 
 
-class ScriptedServer(ThreadingHTTPServer):
+class ScriptedServer(LocalHttpServer):
     """A server of HTTP that knows some statements.
 
     :param handler: speaks the protocol.
     """
 
-    daemon_threads = True
-
     def __init__(self, handler: type[ScriptedHandler]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__(handler)
         self.results: dict[str, Result] = {}
         self.statements: list[str] = []
         self.open: dict[str, tuple[Result, Iterator[Any], int]] = {}
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[ScriptedServer]:
-        """Serve while the block runs."""
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
     def begin(self, sql: str) -> tuple[str, Result]:
         """A query begins: its id and result."""

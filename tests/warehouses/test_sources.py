@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.fields import fields_of_author
+from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.databases.hooks import sql_hook
 from airflow_provider_connectif.databases.sql_source import SqlSource

@@ -1,0 +1,52 @@
+"""One request for one change: which part of the change it carries, and what must be written down before it goes."""
+
+from __future__ import annotations
+
+from airflow_provider_connectif.api.clock import Clock
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
+from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.delivery.doubts import DoubtGate
+from airflow_provider_connectif.delivery.sending_queue import Job
+from airflow_provider_connectif.records.outcomes import Error
+from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.records.resource import Resource
+
+
+class OneRequest:
+    """Sends one request for a job; called by each of the threads that send.
+
+    :param resource: sends one change and raises the client's errors.
+    :param client: paces the requests by its quota.
+    :param gate: where a job waits until it is written down that it goes.
+    :param clock: of the plan's age.
+    :param poll_s: how soon a stop is noticed at the gate.
+    """
+
+    def __init__(self, resource: Resource, client: Client, gate: DoubtGate, clock: Clock, poll_s: float) -> None:
+        self._resource = resource
+        self._client = client
+        self._gate = gate
+        self._clock = clock
+        self._poll_s = poll_s
+        self.planned_at = clock.now()
+        """When the plan of the changes was made, in seconds since the epoch."""
+
+    def send(self, job: Job) -> Answer | Error:
+        """The response to a request for a job, or the error instead of one.
+
+        :raises QuotaClosed: told to stop; nothing was sent.
+        """
+        job.patch = self._resource.next_request(job.patch, self._clock.now() - self.planned_at)
+        if self._is_to_be_written_down(job):
+            self._gate.wait(job, self._poll_s)
+        try:
+            return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
+        except (ConnectifHttpError, NoAnswerError) as failure:
+            return failure
+
+    def _is_to_be_written_down(self, job: Job) -> bool:
+        """Whether it must be known, whatever happens, that a request is on its way."""
+        if not self._resource.is_idempotent:
+            return True
+        patch = job.patch
+        return not (job.is_written_down or patch.looks_up or patch.is_new or patch.digests is None)
