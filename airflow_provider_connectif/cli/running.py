@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ OK, FAILED, WRONG_USE = 0, 1, 2
 """The exit codes. Wrong use is also what argparse ends with."""
 
 PACKAGE_LOG = "airflow_provider_connectif"
+_PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 class CommandFailed(Exception):
@@ -51,7 +53,7 @@ def run_command(run: str, arguments: Namespace) -> int:
     """Run a command; returns its exit code."""
     module, _, name = run.partition(":")
     try:
-        with _log_on_stderr(arguments.verbose):
+        with _log_on_stderr(arguments.verbose), _connections_of_database():
             getattr(import_module(f"{__package__}.{module}"), name)(arguments)
     except WrongUse as fault:
         return _said(str(fault), WRONG_USE)
@@ -83,6 +85,18 @@ def describe(error: ConnectifError) -> str:
 def _said(words: str, code: int) -> int:
     sys.stderr.write(f"{words}\n")
     return code
+
+
+@contextmanager
+def _connections_of_database() -> Iterator[None]:
+    """Let Airflow 3.1 and later find connections in its database, too, as its own commands for connections do."""
+    before = os.environ.get(_PROCESS_CONTEXT)
+    os.environ.setdefault(_PROCESS_CONTEXT, "server")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PROCESS_CONTEXT]
 
 
 @contextmanager

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_connectif.contacts.fields import FieldTable
+from airflow_provider_connectif.contacts.fields import Field, FieldTable
 from airflow_provider_connectif.contacts.rules import Unfit, coercer
 from airflow_provider_connectif.contacts.shown_values import difference, is_empty
 from airflow_provider_connectif.records.changes import JsonValue
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MIDNIGHTS = ("T00:00:00Z", "T00:00:00.000Z", "T00:00:00+00:00")
 
 
 class Held(StrEnum):
@@ -51,7 +56,15 @@ def compare_with_digest(
         return Held.EQUAL if is_accepted(None) or is_accepted(shown) else Held.MISSING
     if is_accepted(shown):
         return Held.EQUAL
-    try:
-        return Held.EQUAL if is_accepted(coercer(fields.get(property_id))(shown)) else Held.DIFFERS
-    except Unfit:
-        return Held.DIFFERS
+    return Held.EQUAL if any(map(is_accepted, _other_forms(shown, fields.get(property_id)))) else Held.DIFFERS
+
+
+def _other_forms(shown: Any, field: Field | None) -> Iterator[JsonValue]:
+    """Forms in which the shown value may have been sent."""
+    if isinstance(shown, str):
+        if shown.endswith(_MIDNIGHTS):
+            yield shown.partition("T")[0]
+        elif _DAY.fullmatch(shown):
+            yield shown + _MIDNIGHTS[0]
+    with suppress(Unfit):
+        yield coercer(field)(shown)

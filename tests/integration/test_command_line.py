@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.cli.main import main
+from airflow_provider_connectif.databases import engines
 from tests.integration.conftest import FAST
 from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import API_KEY, StrictServer
@@ -327,8 +329,6 @@ def test_explain_shows_the_history(
 def test_explain_reads_the_key_from_standard_input(
     command: Callable[..., Shown], journal: JournalDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import io
-
     night(1, row("ana", _points=1))
     monkeypatch.setattr("sys.stdin", io.StringIO("ana@example.com\n"))
     assert command("explain", "-", "--sync-id", "nightly", "-o", "json").data["last"]["state"] == "acknowledged"
@@ -357,7 +357,9 @@ def test_journal_runs(command: Callable[..., Shown], journal: JournalDatabase, s
     assert "night" not in only.out
 
 
-def test_journal_purge(command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer) -> None:
+def test_journal_purge(
+    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in (1, 2, 3):
         night(number, row("ana", _points=number))
     for table, column in (("outcomes", "at"), ("runs", "started_at")):
@@ -370,7 +372,8 @@ def test_journal_purge(command: Callable[..., Shown], journal: JournalDatabase, 
 
     dry = command("journal", "purge", "--dry-run", "-o", "json")
     assert dry.data == {"to_delete": {"outcomes": outcomes, "runs": 2}}
-    asked = command("journal", "purge")  # standard input is empty
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    asked = command("journal", "purge")
     assert (asked.code, asked.err.splitlines()[-1].endswith("nothing was deleted")) == (1, True)
     done = command("journal", "purge", "--yes", "-o", "json")
     assert (done.code, done.data) == (0, {"deleted": {"outcomes": outcomes, "runs": 2}})
@@ -485,13 +488,27 @@ def test_a_sync_that_the_journal_does_not_know(
 
 
 def test_a_locked_journal(
-    command: Callable[..., Shown], airflow_db: None, strict: StrictServer, tmp_path: Path, connection: Callable[..., None]
+    command: Callable[..., Shown],
+    airflow_db: None,
+    strict: StrictServer,
+    tmp_path: Path,
+    connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engines, "_SQLITE_WAITS_S", 0.1)
     path = tmp_path / "locked.db"
-    connection("journal", conn_type="sqlite", host=str(path), extra={"timeout": 0.2})
+    connection("journal", conn_type="sqlite", host=str(path))
     night(1, row("ana", _points=1))
+    night(2, row("ana", _points=2))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("begin exclusive")
+        other.execute("update connectif_journal_runs set started_at = '2026-01-01 02:00:00'")
+        other.execute("begin exclusive")  # a reader is not in its way
+        assert command(*EXPLAIN, "--journal-conn-id", "journal").code == 0
+        purge = command("journal", "purge", "--yes", "--journal-conn-id", "journal")
+        assert (purge.code, "cannot be reached or opened (OperationalError)" in purge.err) == (1, True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("pragma locking_mode = exclusive")
+        other.execute("update connectif_journal_runs set tries = 1")
         for arguments in (EXPLAIN, ["journal", "runs"], ["journal", "purge", "--yes"]):
             shown = command(*arguments, "--journal-conn-id", "journal")
             assert shown.code == 1
@@ -511,7 +528,7 @@ def test_a_wrong_key_and_an_unreachable_host(
     source = query(row("ana", tier="gold"))
     wrong = strict.connection(requests_per_minute=FAST) | {"password": "wrong:wrong"}
     for fields, words in ((wrong, "401"), ({**wrong, "host": "http://127.0.0.1:9"}, "did not respond")):
-        connection("connectif_default", **fields, **({} if fields is wrong else {}))
+        connection("connectif_default", **fields)
         listed = command("fields")
         assert (listed.code, words in listed.err, listed.out) == (1, True, "")
         assert command("check", *source).code == 1
