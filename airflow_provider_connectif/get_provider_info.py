@@ -35,10 +35,19 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "/var/lib/airflow/connectif",
                         "default": "",
-                    }
+                    },
+                    "journals": {
+                        "description": "The journals that the command line looks at, separated by commas: each the id of "
+                        "a connection, or ``conn_id:schema.table`` where the table is not connectif_journal.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "warehouse, other:marketing.connectif_journal",
+                        "default": "",
+                    },
                 },
             }
         },
+        "cli": ["airflow_provider_connectif.cli.airflow_commands.commands"],
         "task-decorators": [
             {
                 "name": "connectif_patch",

@@ -126,13 +126,19 @@ class JournalConnection:
     def _secret(self) -> bytes | None:
         if self.key == "plain":
             return None
-        secret = BaseHook.get_connection(str(self.conn_id)).extra_dejson.get(SECRET_EXTRA)
-        if not isinstance(secret, str) or not secret:
+        secret = key_secret(str(self.conn_id))
+        if secret is None:
             raise JournalError(
                 f"journal_key='sha256' needs a secret: {SECRET_EXTRA!r} in the extra of connection {self.conn_id!r}",
                 final=True,
             )
-        return secret.encode()
+        return secret
+
+
+def key_secret(conn_id: str) -> bytes | None:
+    """The secret for contact keys in the extra of a journal's connection; ``None``: there is none."""
+    secret = BaseHook.get_connection(conn_id).extra_dejson.get(SECRET_EXTRA)
+    return secret.encode() if isinstance(secret, str) and secret else None
 
 
 def _task(ti: Any) -> str:

@@ -101,6 +101,12 @@ def refused_marks(property_ids: Iterable[str], row_digest: str) -> list[bytes]:
     return [_mark_name(property_id, Mark.REFUSED) + value for property_id in property_ids]
 
 
+def value_digest(column: bytes, property_id: str, mark: Mark | None = None) -> bytes | None:
+    """What a column holds under a property's name, or under one of its marks; ``None``: nothing."""
+    name = _name(property_id) if mark is None else _mark_name(property_id, mark)
+    return next((entry[_NAME_BYTES:] for entry in entries_of(column) if entry[:_NAME_BYTES] == name), None)
+
+
 def without_marks(column: bytes, property_ids: Iterable[str], *marks: Mark) -> bytes:
     """A column without some marks of these properties."""
     return without(column, [property_id + mark for property_id in property_ids for mark in marks])

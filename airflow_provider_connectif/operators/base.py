@@ -92,8 +92,22 @@ class SyncOperator(SyncArguments):
         if has_xcom_arg(self.rows):
             self.log.warning("The rows come from an upstream task, which a dry run cannot ask: use check_only=True")
             return
+        self.check_rows()
+
+    def check_rows(self) -> None:
+        """Check every row outside a task and send none; :attr:`summary` then has the counts.
+
+        :raises AirflowException: as :meth:`execute` would, for what a check can tell.
+        """
         self._run = None
         self._end(Start({}), self._carry_out(Start({}), check_only=True))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What became of the rows so far; see :func:`airflow_provider_connectif.reporting.summary.summarise`."""
+        from airflow_provider_connectif.reporting.summary import empty_summary
+
+        return self._run.summary if self._run else empty_summary()
 
     def on_kill(self) -> None:
         """Stop sending; the requests in flight get a second to end."""
@@ -155,14 +169,12 @@ class SyncOperator(SyncArguments):
         return 1
 
     def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
-        from airflow_provider_connectif.reporting.summary import empty_summary
-
         self._run = None
         self._source = None
         try:
             failure = self._carry_out(start, check_only=check_only)
         finally:
-            summary = self._run.summary if self._run else empty_summary()
+            summary = self.summary
             # Otherwise the summary that was pushed when the task was deferred is the better one.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)

@@ -1,0 +1,71 @@
+"""``check``: a query against fields and journal, by the operator's own ``check_only``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_connectif.cli.checking import (
+    ImportCheck,
+    PatchCheck,
+    check_rows,
+    made_operator,
+    operator_arguments,
+)
+from airflow_provider_connectif.cli.journals import opened_journal
+from airflow_provider_connectif.cli.output import Section, pairs, show
+from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.journal.explanation import are_keys_digests, known_syncs
+
+_NOT_SHOWN = frozenset({"reasons", "rejects_path", "duplicates", "check_only", "run_requests"})
+
+
+def check(arguments: Namespace) -> None:
+    """Check a query: how many rows a run would send, at what cost, and which are refused and why."""
+    place, are_digests = None, False
+    if arguments.sync_id is not None:
+        with opened_journal(arguments.journal_conn_id) as journal:
+            require_sync(journal.database, arguments.sync_id)
+            are_digests = are_keys_digests(journal.database, arguments.sync_id)
+            place = journal.place
+    elif arguments.journal_conn_id is not None:
+        raise WrongUse("--journal-conn-id needs --sync-id: the sync in the journal")
+    is_import = arguments.way == "import"
+    if is_import and arguments.nulls != "omit":
+        raise WrongUse("--nulls is for --way patch: an import leaves out empty values")
+    given = operator_arguments(arguments, place, are_keys_digests=are_digests, takes_nulls=not is_import)
+    kind = ImportCheck if is_import else PatchCheck
+    operator = made_operator(kind, **given, failure_budget=arguments.failure_budget)
+    failure: CommandFailed | None = None
+    try:
+        check_rows(operator)
+    except CommandFailed as error:
+        failure = error
+    summary = operator.summary
+    if failure is None or summary["read"]:  # otherwise there is no plan
+        show(arguments.output, summary, _sections(summary, has_journal=place is not None))
+    if failure is not None:
+        raise failure
+
+
+def require_sync(database: Any, sync_id: str) -> None:
+    """Fail where the journal has no such sync, and name those that it has.
+
+    :raises CommandFailed: it has none.
+    """
+    known = known_syncs(database)
+    if sync_id not in known:
+        listed = f"it knows {', '.join(map(repr, known))}" if known else "it knows none"
+        raise CommandFailed(f"the journal has no sync {sync_id!r}: {listed}")
+
+
+def _sections(summary: Mapping[str, Any], *, has_journal: bool) -> list[Section]:
+    counts = {name: value for name, value in summary.items() if name not in _NOT_SHOWN}
+    sections: list[Section] = [
+        ("Plan" if has_journal else "Plan without a journal: every valid row is sent", pairs(counts))
+    ]
+    if summary["reasons"]:
+        rows = [{"rows": count, "reason": reason} for reason, count in summary["reasons"].items()]
+        sections.append(("Refused rows", rows))
+    return sections

@@ -1,0 +1,203 @@
+"""The operators as the commands run them: they check, and never send."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_connectif.cli.journals import DEFAULT_TABLE, JournalPlace
+from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.databases.sql_source import SqlSource
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.operators.imports import ContactImportOperator
+from airflow_provider_connectif.operators.parts import Parts
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.raw_rows import RawBatch
+from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.rows import Row, RowBatch, renamed
+from airflow_provider_connectif.runs.check_sink import CheckSink, RequestPreview
+from airflow_provider_connectif.runs.column_names import other_case
+
+LOG = logging.getLogger(__name__)
+_MAPPING_ARGUMENTS = ("key", "key_column", "properties", "fields", "default_region", "resubscribe", "write_modes")
+
+
+class PatchCheck(ContactPatchOperator):
+    """Checks a query for a delivery by PATCH, and logs to the command's log."""
+
+    @property
+    def log(self) -> Any:
+        """The command's log, on stderr."""
+        return LOG
+
+
+class ImportCheck(ContactImportOperator):
+    """Checks a query for a bulk import, and logs to the command's log."""
+
+    @property
+    def log(self) -> Any:
+        """The command's log, on stderr."""
+        return LOG
+
+
+class ContactCheck(PatchCheck):
+    """Checks the rows of one contact, and keeps what would be sent.
+
+    :param contact: its key in the one form for all its spellings.
+    """
+
+    def __init__(self, *, contact: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._contact = contact
+        self.patches: list[Patch] = []
+        """What a run would send for the contact: one change, and none where nothing is to be sent."""
+
+    def _make_check(self, parts: Parts) -> CheckSink[Resource]:
+        preview = _KeepingPreview(parts.report.log, parts.client.quota, self.patches)
+        wait_s = parts.client.longest_wait_s
+        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=wait_s)
+
+    def _open_source(self, context: Any) -> Any:
+        source = super()._open_source(context)
+        return _RowsOfContact(source, self.make_resource(), self._contact)
+
+
+class _KeepingPreview(RequestPreview):
+    """Keeps the changes of a plan, of which there are few."""
+
+    def __init__(self, log: Any, quota: Any, patches: list[Patch]) -> None:
+        super().__init__(log, quota)
+        self._patches = patches
+
+    def look(self, changes: PendingChanges, resource: Resource) -> None:
+        """Count the changes, and keep them."""
+        super().look(changes, resource)
+        self._patches.extend(patch for batch in changes.batches() for patch in batch)
+
+
+class _RowsOfContact:
+    """Of a source the rows of one contact, in batches of the source's own kind: their digests are those of a run.
+
+    :param source: the query's.
+    :param resource: knows the key of a row.
+    :param contact: the key in the one form for all its spellings.
+    """
+
+    def __init__(self, source: Any, resource: Resource, contact: str) -> None:
+        self._source = source
+        self._resource = resource
+        self._contact = contact
+        self.size: int | None = None
+
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """Of the query's result."""
+        columns: Sequence[str] | None = self._source.columns
+        return columns
+
+    def __iter__(self) -> Iterator[Sequence[Row]]:
+        key_column = self._resource.key_column
+        for batch in self._source:
+            columns = self._source.columns
+            keyed = renamed(batch, other_case((key_column,), columns)) if columns else batch
+            yield _picked(batch, [place for place in self._may_be(keyed) if self._is_contacts(keyed[place])])
+
+    def cancel(self) -> None:
+        """Stop the query."""
+        self._source.cancel()
+
+    def _may_be(self, batch: Sequence[Row]) -> list[int]:
+        """The places of rows whose key has to be looked at closely."""
+        column = self._resource.key_column
+        position = batch.position(column) if isinstance(batch, (RawBatch, RowBatch)) else None
+        if position is None or not isinstance(batch, (RawBatch, RowBatch)):
+            return list(range(len(batch)))
+        glances = self._resource.keys_at_a_glance(batch.values_at(position))
+        return [place for place, key in enumerate(glances) if key is None or self._contact in key]
+
+    def _is_contacts(self, row: Row) -> bool:
+        return self._resource.key_of(row) == self._contact
+
+
+def _picked(batch: Sequence[Row], places: Sequence[int]) -> Sequence[Row]:
+    if isinstance(batch, RawBatch):
+        return RawBatch(batch.columns, [batch.texts[place] for place in places], batch.converted)
+    if isinstance(batch, RowBatch):
+        return RowBatch(batch.columns, [batch.values[place] for place in places])
+    return [batch[place] for place in places]
+
+
+def operator_arguments(
+    arguments: Namespace, place: JournalPlace | None, *, are_keys_digests: bool, takes_nulls: bool = True
+) -> dict[str, Any]:
+    """The arguments of an operator that checks.
+
+    :param arguments: of the command.
+    :param place: of the journal; ``None``: without one.
+    :param are_keys_digests: whether the sync's keys are written as HMACs.
+    :param takes_nulls: whether the operator has the argument ``nulls``.
+    """
+    made = {name: getattr(arguments, name) for name in _MAPPING_ARGUMENTS}
+    made |= {"nulls": arguments.nulls} if takes_nulls else {}
+    made |= {"task_id": "check", "check_only": True, "sql": arguments.sql, "sql_conn_id": arguments.sql_conn_id}
+    made |= {"connectif_conn_id": arguments.connectif_conn_id, "deferrable": False, "sync_id": "check"}
+    if place is not None:
+        made |= {
+            "journal_conn_id": place.conn_id,
+            "journal_table": place.table or DEFAULT_TABLE,
+            "journal_schema": place.schema,
+            "journal_key": "sha256" if are_keys_digests else "plain",
+            "sync_id": arguments.sync_id,
+        }
+    return made
+
+
+def made_operator(kind: Any, **arguments: Any) -> Any:
+    """An operator of these arguments.
+
+    :raises WrongUse: one of them cannot work.
+    """
+    try:
+        return kind(**arguments)
+    except (ValueError, AirflowException) as fault:
+        raise WrongUse(str(fault)) from None
+
+
+def check_rows(operator: Any) -> None:
+    """Have an operator check its rows.
+
+    :raises CommandFailed: in the words in which its task would fail.
+    """
+    try:
+        operator.check_rows()
+    except AirflowException as failure:
+        words = str(failure)
+    else:
+        return
+    raise CommandFailed(words)
+
+
+def columns_of_query(sql: str, conn_id: str) -> list[str]:
+    """The names of the columns of a query's result. Its first rows are read, and none is kept.
+
+    :raises CommandFailed: the query has no rows, so that its columns are not known.
+    """
+    from contextlib import closing
+
+    from airflow_provider_connectif.databases.hooks import sql_hook
+    from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
+
+    with connection_named_by("--sql-conn-id", conn_id):
+        hook = sql_hook(conn_id)
+    source = SqlSource(hook, conn_id, sql)
+    with closing(iter(source)) as batches:  # type: ignore[type-var]  # a generator
+        next(batches, None)
+        columns = source.columns
+    if columns is None:
+        raise CommandFailed("the query has returned no rows, so that its columns are not known")
+    return list(columns)

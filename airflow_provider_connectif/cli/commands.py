@@ -1,0 +1,192 @@
+"""The commands with their options: one table, from which both command lines are made. Imports nothing of Airflow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+DEFAULT_CONN_ID = "connectif_default"
+_JOURNAL = "CONN_ID[:[SCHEMA.]TABLE]"
+_RUNS_SHOWN = 20
+_HISTORY_SHOWN = 20
+_KEPT_DAYS = 30
+
+
+class Option(NamedTuple):
+    """An argument as argparse takes it: its flags or its name, and its settings."""
+
+    flags: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    """One command.
+
+    ``run``: where its function is, as ``module:function`` below this package; it gets the parsed arguments.
+    """
+
+    name: str
+    help: str
+    run: str
+    options: tuple[Option, ...]
+
+
+class Group(NamedTuple):
+    """Commands below one name."""
+
+    name: str
+    help: str
+    commands: tuple[Command | Group, ...]
+
+
+def _option(*flags: str, **settings: Any) -> Option:
+    return Option(flags, settings)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError('must be a JSON object, such as {"_name": "first_name"}')
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
+        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1000000")
+    return int(text)
+
+
+def _budget(text: str) -> int | float:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a number of rows, or a share such as 0.01") from None
+
+
+_OUTPUT = _option(
+    "-o", "--output", choices=("table", "json", "yaml", "plain"), default="table", help="the form of the output (table)"
+)
+_VERBOSE = _option("-v", "--verbose", action="store_true", help="show the log of the command on stderr")
+_CONNECTIF = _option(
+    "--connectif-conn-id",
+    default=DEFAULT_CONN_ID,
+    help=f"the connection to Connectif ({DEFAULT_CONN_ID})",
+)
+_JOURNAL_CONN = _option(
+    "--journal-conn-id",
+    metavar=_JOURNAL,
+    type=str,
+    help="the connection to the journal's database (the only one in [connectif] journals)",
+)
+_SHOW_VALUES = _option("--show-values", action="store_true", help="show the values of the contact, too")
+_SQL = (
+    _option("--sql", help="the query of the sync"),
+    _option("--sql-conn-id", help="the connection that the query runs on"),
+)
+_KEY_OPTIONS = (
+    _option("--key", choices=("email", "external_id"), default="email", help="the kind of contact key (email)"),
+    _option("--key-column", help="the column of the key (named like the kind)"),
+)
+_MAPPING = (
+    *_KEY_OPTIONS,
+    _option("--properties", type=_json_object, metavar="JSON", help="column by property id, as of the operator"),
+    _option("--fields", choices=("live", "builtin"), default="live", help="what properties are checked against (live)"),
+    _option("--default-region", help="two letters, for phone numbers without a country code"),
+    _option("--nulls", choices=("omit", "clear"), default="omit", help="what empty values do (omit)"),
+    _option("--resubscribe", choices=("on_change", "never", "always"), default="on_change", help="as of the operator"),
+    _option("--write-modes", type=_json_object, metavar="JSON", help="write mode by property id, as of the operator"),
+)
+_COMMON = (_OUTPUT, _VERBOSE)
+
+COMMANDS = Group(
+    "connectif",
+    "Contacts that are delivered to Connectif: fields, plans, journals",
+    (
+        Command(
+            "fields",
+            "List the fields of the account, and propose a mapping for the columns of a query",
+            "fields:show_fields",
+            (_CONNECTIF, *_SQL, *_KEY_OPTIONS, *_COMMON),
+        ),
+        Command(
+            "check",
+            "Check a query against fields and journal: the plan and its cost. Sends no contact",
+            "check:check",
+            (
+                _CONNECTIF,
+                _JOURNAL_CONN,
+                _option("--sql", required=True, help="the query of the sync"),
+                _option("--sql-conn-id", required=True, help="the connection that the query runs on"),
+                _option("--sync-id", help="the sync in the journal; without it, all rows count as new"),
+                _option("--way", choices=("patch", "import"), default="patch", help="the way of delivery (patch)"),
+                _option("--failure-budget", type=_budget, default=0, help="refused rows that are no failure (0)"),
+                *_MAPPING,
+                *_COMMON,
+            ),
+        ),
+        Command(
+            "explain",
+            "Explain one contact: its state, its history, and what the next run does about it",
+            "explain:explain",
+            (
+                _option("contact", metavar="KEY", type=str, help="the contact's key; - reads it from standard input"),
+                _option("--sync-id", required=True, help="the sync in the journal"),
+                _JOURNAL_CONN,
+                _CONNECTIF,
+                _option("--live", action="store_true", help="ask Connectif for the contact, and compare"),
+                _option("--history", type=_count, default=_HISTORY_SHOWN, help=f"outcomes shown ({_HISTORY_SHOWN})"),
+                *_SQL,
+                *_MAPPING,
+                _SHOW_VALUES,
+                *_COMMON,
+            ),
+        ),
+        Group(
+            "journal",
+            "The journal: its runs, and what it may forget",
+            (
+                Command(
+                    "runs",
+                    "List the last runs",
+                    "journal:show_runs",
+                    (
+                        _JOURNAL_CONN,
+                        _option("--sync-id", help="only of this sync"),
+                        _option("--last", type=_count, default=_RUNS_SHOWN, help=f"how many ({_RUNS_SHOWN})"),
+                        _option("--not-green", action="store_true", help="only those that did not end in success"),
+                        *_COMMON,
+                    ),
+                ),
+                Command(
+                    "purge",
+                    "Delete old history; or with --everything all that is known of a sync",
+                    "journal:purge",
+                    (
+                        _JOURNAL_CONN,
+                        _option("--sync-id", help="only of this sync"),
+                        _option(
+                            "--older-than",
+                            type=_count,
+                            default=_KEPT_DAYS,
+                            metavar="DAYS",
+                            help=f"age of the history that is deleted ({_KEPT_DAYS})",
+                        ),
+                        _option(
+                            "--everything",
+                            action="store_true",
+                            help="delete the sync's lines, too; its next run sends every row",
+                        ),
+                        _option("-n", "--dry-run", action="store_true", help="delete nothing, only count"),
+                        _option("-y", "--yes", action="store_true", help="do not ask before deleting"),
+                        *_COMMON,
+                    ),
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,199 @@
+"""``explain``: one contact of a sync on one screen."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_connectif.cli.check import require_sync
+from airflow_provider_connectif.cli.journals import JournalPlace, opened_journal
+from airflow_provider_connectif.cli.live import LiveContact, live_contact, with_live
+from airflow_provider_connectif.cli.output import Section, pairs, show
+from airflow_provider_connectif.cli.planned import Planned, plan_of_contact
+from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.contacts.fields import KEY_FIELDS, SYSTEM_FIELDS
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.databases.journals import key_secret
+from airflow_provider_connectif.journal.explanation import ContactQuestion, Explanation
+from airflow_provider_connectif.records.outcomes import JournalError
+
+_LONGEST_KEY = 320
+_WRONG_KEY = {
+    "email": "KEY is no valid e-mail address; --key external_id if the sync's contacts have external ids",
+    "external_id": "KEY is no valid external id: it is empty, or has more than 50 characters",
+}
+
+
+def explain(arguments: Namespace) -> None:
+    """Explain one contact of a sync: its state, its history, what the next run does about it, and why."""
+    if (arguments.sql is None) != (arguments.sql_conn_id is None):
+        raise WrongUse("--sql and --sql-conn-id belong together")
+    key, contact = _contact(arguments)
+    failures: list[str] = []
+    with opened_journal(arguments.journal_conn_id) as journal:
+        require_sync(journal.database, arguments.sync_id)
+        place = journal.place
+        question = ContactQuestion(
+            journal.database, journal.version, arguments.sync_id, contact, key_secret(place.conn_id)
+        )
+        if question.are_keys_digests and question.key_secret is None:
+            raise JournalError(
+                f"the keys of sync {arguments.sync_id!r} are written as HMACs, and the extra of connection "
+                f"{place.conn_id!r} has no connectif_journal_secret",
+                final=True,
+            )
+        history = question.history(arguments.history)
+        planned = _planned(arguments, place, contact, question, failures)
+        live = _live(arguments, key, failures)
+        explanation = question.explain(_property_ids(planned, live, history), history)
+    properties = _properties(explanation, planned, live, question, contact, shows_values=arguments.show_values)
+    show(
+        arguments.output,
+        _as_data(explanation, planned, live, properties),
+        _sections(explanation, planned, live, properties),
+    )
+    if failures:
+        raise CommandFailed("\n".join(failures))
+
+
+def _contact(arguments: Namespace) -> tuple[str, str]:
+    """The key as it is sent, and in the one form for all its spellings.
+
+    :raises WrongUse: it is none. The message does not quote it.
+    """
+    text = sys.stdin.readline().rstrip("\n") if arguments.contact == "-" else arguments.contact
+    mapping = ContactMapping(arguments.key)
+    key = mapping.key_of({arguments.key: text}) if len(text) <= _LONGEST_KEY else None
+    if key is None:
+        raise WrongUse(_WRONG_KEY[arguments.key])
+    return key, mapping.same_contact(key)
+
+
+def _planned(
+    arguments: Namespace, place: JournalPlace, contact: str, question: ContactQuestion, failures: list[str]
+) -> Planned | None:
+    if arguments.sql is None:
+        return None
+    try:
+        return plan_of_contact(arguments, place, contact, are_keys_digests=question.are_keys_digests)
+    except CommandFailed as failure:
+        failures.append(f"The query could not be checked: {failure}")
+        return None
+
+
+def _live(arguments: Namespace, key: str, failures: list[str]) -> LiveContact | None:
+    if not arguments.live:
+        return None
+    try:
+        return live_contact(arguments.connectif_conn_id, arguments.key, key)
+    except CommandFailed as failure:
+        failures.append(str(failure))
+        return None
+
+
+def _property_ids(planned: Planned | None, live: LiveContact | None, history: Any) -> list[str]:
+    """The ids of which the journal may have a digest."""
+    ids = [*SYSTEM_FIELDS, *KEY_FIELDS["external_id"]]
+    ids += planned.row if planned else ()
+    ids += live.fields.ids if live else ()
+    ids += (live.contact or {}) if live else ()
+    ids += [name for outcome in history for name in outcome.properties]
+    return ids
+
+
+def _properties(
+    explanation: Explanation,
+    planned: Planned | None,
+    live: LiveContact | None,
+    question: ContactQuestion,
+    contact: str,
+    *,
+    shows_values: bool,
+) -> list[dict[str, Any]]:
+    """A line for each property of which the journal, the row or Connectif knows something."""
+    lines: dict[str, dict[str, Any]] = {}
+    for known in explanation.properties:
+        state = "kept for the person" if known.is_kept else "sent, no response" if known.is_awaited else "accepted"
+        lines[known.id] = {"property": known.id, "journal": state, "digest": known.digest}
+    if planned is not None:
+        for name in planned.row:
+            line = lines.setdefault(name, {"property": name, "journal": "not known", "digest": None})
+            line["next_run"] = planned.turn_of(name)
+    if live is not None:
+        with_live(lines, live, planned.row if planned else None, question, contact)
+    if shows_values:
+        for name, line in lines.items():
+            if planned is not None:
+                line["value_of_row"] = planned.row.get(name)
+            if live is not None:
+                line["value_at_connectif"] = (live.contact or {}).get(name)
+    columns = dict.fromkeys(name for line in lines.values() for name in line)
+    return [{column: line.get(column) for column in columns} for line in lines.values()]
+
+
+def _as_data(
+    explanation: Explanation, planned: Planned | None, live: LiveContact | None, properties: list[dict[str, Any]]
+) -> dict[str, Any]:
+    data: dict[str, Any] = explanation.as_dict()
+    step = explanation.next_step
+    data["next_step"] = {"action": step.action.value, "words": step.words, "why": step.why}
+    data["properties"] = properties
+    if planned is not None:
+        data["row"] = planned.as_dict()
+    if live is not None:
+        data["live"] = {"exists": live.contact is not None, "compared_with": "row" if planned else "journal"}
+    return data
+
+
+def _sections(
+    explanation: Explanation, planned: Planned | None, live: LiveContact | None, properties: list[dict[str, Any]]
+) -> list[Section]:
+    sections: list[Section] = [(f"Sync {explanation.sync_id}", pairs(_state(explanation)))]
+    if planned is None:
+        step = explanation.next_step
+        sections.append(("Next run", f"{step.words}\nWhy: {step.why}"))
+    else:
+        sections.append(("Next run, by the query's rows of the contact", planned.words))
+    if live is not None:
+        sections.append(("At Connectif", live.words))
+    if properties:
+        sections.append(("Properties", properties))
+    if explanation.unnamed_properties:
+        words = f"The journal knows {explanation.unnamed_properties} more, whose ids --live or --sql may show."
+        sections.append(("" if properties else "Properties", words))
+    rows = [
+        {
+            "at": outcome.at,
+            "run_id": outcome.run_id,
+            "outcome": outcome.outcome,
+            "status": outcome.status_code,
+            "properties": list(outcome.properties),
+            "reason": outcome.reason,
+        }
+        for outcome in explanation.history
+    ]
+    sections.append(("History, the last outcome first", rows or "None is recorded."))
+    return sections
+
+
+def _state(explanation: Explanation) -> Mapping[str, Any]:
+    last, run = explanation.last, explanation.last_run
+    seen = None if run is None else f"{run['run_id']}, {run['verdict']}, {run['ended_at']:%Y-%m-%d %H:%M} UTC"
+    if last is None:
+        return {"state": "never seen: the journal has no line of the contact", "last run of the sync": seen}
+    return {
+        "state": last.state,
+        "since": last.outcome_at,
+        "status": last.status_code,
+        "reason": last.reason,
+        "by run": last.run_id,
+        "delivered at": last.delivered_at,
+        "delivered as": last.delivered_as,
+        "rejected at": last.refused_at,
+        "first rejected by run": last.refused_run,
+        "first invalid in run": last.invalid_run,
+        "pending in a deferred task": True if explanation.is_pending else None,
+        "last run of the sync": seen,
+    }

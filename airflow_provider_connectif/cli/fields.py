@@ -1,0 +1,142 @@
+"""``fields``: the account's fields, and a mapping for the columns of a query."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import unicodedata
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from airflow_provider_connectif.cli.output import Section, show
+from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.contacts.fields import Field, FieldTable
+from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
+
+_NEAR = 0.8
+_SYNONYMS = {
+    "firstname": "_name",
+    "lastname": "_surname",
+    "familyname": "_surname",
+    "birthday": "_birthdate",
+    "dateofbirth": "_birthdate",
+    "mobile": "_mobilePhone",
+    "phone": "_mobilePhone",
+    "newsletter": "_newsletterSubscriptionStatus",
+    "emailstatus": "_emailStatus",
+}
+
+
+def show_fields(arguments: Namespace) -> None:
+    """List the fields of the account; with ``--sql`` propose ``properties`` for the columns of the query."""
+    if (arguments.sql is None) != (arguments.sql_conn_id is None):
+        raise WrongUse("--sql and --sql-conn-id belong together")
+    definitions = account_fields(arguments.connectif_conn_id)
+    rows = [_described(definition) for definition in definitions]
+    if arguments.sql is None:
+        show(arguments.output, rows, [("", rows)])
+        return
+    from airflow_provider_connectif.cli.checking import columns_of_query
+
+    columns = columns_of_query(arguments.sql, arguments.sql_conn_id)
+    key_column = _key_column(columns, arguments.key_column or arguments.key)
+    proposal, left = proposed(columns, key_column, definitions, arguments.key)
+    sections: list[Section] = [("", rows), ("Proposal; check it before you use it", _as_code(key_column, proposal))]
+    if left:
+        sections.append(("Columns without a field that looks like them", ", ".join(left)))
+    data = {"key_column": key_column, "properties": proposal, "columns_without_field": left}
+    show(arguments.output, {"fields": rows, "proposal": data}, sections)
+
+
+def account_fields(conn_id: str) -> Sequence[Mapping[str, Any]]:
+    """The account's field definitions, as they came."""
+    with connection_named_by("--connectif-conn-id", conn_id):
+        client = ConnectifHook(conn_id).get_conn(connections=1)
+    with closing(client):
+        return client.list_contact_fields()
+
+
+def read_fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
+    """Definitions that could be read.
+
+    :raises CommandFailed: one of them has no id, or no type.
+    """
+    try:
+        return [Field.from_api(definition) for definition in definitions]
+    except (ValueError, TypeError):
+        raise CommandFailed("Connectif's response has a field definition that cannot be read") from None
+
+
+def proposed(
+    columns: Sequence[str], key_column: str, definitions: Sequence[Mapping[str, Any]], key: Any
+) -> tuple[dict[str, str], list[str]]:
+    """A mapping for the columns of a query, and the columns for which there is no field.
+
+    A field is proposed where its id or its name is the column's, but for case, underscores and accents, or nearly so.
+
+    :param columns: of the query.
+    :param key_column: the column of the contact key.
+    :param definitions: the account's, as they came.
+    :param key: the kind of contact key, which decides what can be written.
+    """
+    table = FieldTable(key, read_fields(definitions))
+    ids = [name for name in table.ids if table.fault(name) is None]
+    labels = {_plain(str(entry.get("name") or "")): str(entry.get("id")) for entry in definitions}
+    by_name = {name: label for name, label in labels.items() if name and label in ids}
+    by_name |= {name: field for name, field in _SYNONYMS.items() if field in ids}
+    by_name |= {_plain(name): name for name in ids}
+    proposal: dict[str, str] = {}
+    left: list[str] = []
+    wanted = [column for column in columns if column != key_column]
+    exact = {column: by_name.get(_plain(column)) for column in wanted}
+    for column in wanted:
+        found = column if column in ids else exact[column]
+        if found is None:
+            near = difflib.get_close_matches(_plain(column), by_name, n=1, cutoff=_NEAR)
+            found = by_name[near[0]] if near and by_name[near[0]] not in exact.values() else None
+        if found is None or found in proposal:
+            left.append(column)
+        else:
+            proposal[found] = column
+    return proposal, left
+
+
+def _described(definition: Mapping[str, Any]) -> dict[str, Any]:
+    (field,) = read_fields([definition])
+    limits = {
+        "characters": field.max_length,
+        "from": field.min_value if field.min_value is not None else field.min_date,
+        "to": field.max_value if field.max_value is not None else field.max_date,
+        "country code": field.calling_code,
+    }
+    return {
+        "id": field.id,
+        "name": definition.get("name"),
+        "type": field.type,
+        "custom": field.custom,
+        "read_only": field.read_only,
+        "required": field.required,
+        "limits": ", ".join(f"{name} {value}" for name, value in limits.items() if value is not None),
+        "options": [option for option, _ in field.options],
+    }
+
+
+def _key_column(columns: Sequence[str], wanted: str) -> str:
+    """The column of the key as the query has it."""
+    if wanted in columns:
+        return wanted
+    return next((column for column in columns if column.lower() == wanted.lower()), wanted)
+
+
+def _as_code(key_column: str, proposal: Mapping[str, str]) -> str:
+    lines = [f"    {json.dumps(name)}: {json.dumps(column)}," for name, column in proposal.items()]
+    return "\n".join([f"key_column={json.dumps(key_column)},", "properties={", *lines, "},"])
+
+
+def _plain(name: str) -> str:
+    """A name without case, accents and everything but letters and digits."""
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(character for character in decomposed if character.isalnum())

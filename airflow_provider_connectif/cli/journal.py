@@ -1,0 +1,81 @@
+"""``journal runs`` and ``journal purge``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_connectif.cli.check import require_sync
+from airflow_provider_connectif.cli.journals import OpenJournal, opened_journal
+from airflow_provider_connectif.cli.output import pairs, show
+from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.journal.past_runs import past_runs
+from airflow_provider_connectif.journal.purging import Purge
+from airflow_provider_connectif.journal.tables import VERSION
+
+_IN_TABLE = (
+    *("started_at", "sync_id", "run_id", "task", "tries", "verdict", "duration_s"),
+    *("read", "delivered", "refused", "undelivered", "requests"),
+)
+
+
+def show_runs(arguments: Namespace) -> None:
+    """List the last runs, the last one first."""
+    with opened_journal(arguments.journal_conn_id) as journal:
+        _require_history(journal)
+        if arguments.sync_id is not None:
+            require_sync(journal.database, arguments.sync_id)
+        runs = past_runs(journal.database, arguments.sync_id, arguments.last, not_green=arguments.not_green)
+    rows = [run.as_dict() for run in runs]
+    show(arguments.output, rows, [("", [{name: row[name] for name in _IN_TABLE} for row in rows])])
+
+
+def purge(arguments: Namespace) -> None:
+    """Delete old history, or all that is known of a sync."""
+    if arguments.everything and arguments.sync_id is None:
+        raise WrongUse("--everything needs --sync-id: the sync whose lines are deleted")
+    before = datetime.now(UTC) - timedelta(days=arguments.older_than)
+    with opened_journal(arguments.journal_conn_id) as journal:
+        _require_history(journal)
+        if arguments.sync_id is not None:
+            require_sync(journal.database, arguments.sync_id)
+        action = Purge(journal.database, arguments.sync_id, before, everything=arguments.everything)
+        counts = action.counts()
+        if arguments.everything and (holder := action.holder()) is not None:
+            raise CommandFailed(f"sync {arguments.sync_id!r} is held by {holder}: try again when it has ended")
+        is_done = not arguments.dry_run and any(counts.values())
+        if is_done:
+            _confirm(arguments, counts)
+            counts = action.carry_out()
+    data = {"deleted" if is_done else "to_delete": counts}
+    title = (
+        "Deleted" if is_done else "Nothing was deleted; these would be" if any(counts.values()) else "Nothing to delete"
+    )
+    show(arguments.output, data, [(title, pairs(counts))])
+
+
+def _require_history(journal: OpenJournal) -> None:
+    if journal.version < VERSION:
+        raise CommandFailed(
+            f"the journal has version {journal.version}, and the history begins with version {VERSION}: "
+            "the next run brings it up to date"
+        )
+
+
+def _confirm(
+    arguments: Namespace, counts: dict[str, int], ask: Callable[[], Any] = lambda: sys.stdin.readline()
+) -> None:
+    """Ask before something is deleted, unless ``--yes``.
+
+    :raises CommandFailed: the response is not yes.
+    """
+    if arguments.yes:
+        return
+    sys.stderr.write(f"Delete {json.dumps(counts)}? Type yes: ")
+    sys.stderr.flush()
+    if str(ask()).strip().lower() not in ("y", "yes"):
+        raise CommandFailed("nothing was deleted")

@@ -1,0 +1,111 @@
+"""A contact as Connectif holds it now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
+from airflow_provider_connectif.api.errors import ConnectifError, ForbiddenError
+from airflow_provider_connectif.cli.fields import read_fields
+from airflow_provider_connectif.cli.running import CommandFailed, describe
+from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
+from airflow_provider_connectif.contacts.live_comparison import compare_with_digest, compare_with_row
+from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
+from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
+from airflow_provider_connectif.journal.digests import way_to
+from airflow_provider_connectif.journal.explanation import ContactQuestion
+from airflow_provider_connectif.journal.properties import PropertyDigester, value_digest
+from airflow_provider_connectif.records.changes import JsonValue
+
+_WAYS = ("", "import:keep", "import:fill_empty")
+_MODES = (None, "on_create", "if_empty")
+
+
+class LiveContact(NamedTuple):
+    """What a look-up has shown.
+
+    ``contact``: values by property id; ``None``: Connectif has no such contact. ``fields``: the account's.
+    """
+
+    contact: Mapping[str, Any] | None
+    fields: FieldTable
+    base_url: str = DEFAULT_BASE_URL
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return "There is no such contact." if self.contact is None else "The contact is there."
+
+
+def live_contact(conn_id: str, kind: KeyKind, key: str) -> LiveContact:
+    """Look a contact up, with one request, and the account's fields, with another.
+
+    :param key: as it is sent.
+    :raises CommandFailed: Connectif does not show it.
+    """
+    with connection_named_by("--connectif-conn-id", conn_id):
+        client = ConnectifHook(conn_id).get_conn(connections=1)
+    with closing(client):
+        words = ""
+        try:
+            shown = client.get_contact(key) if kind == "email" else client.get_contact_by_external_id(key)
+        except ForbiddenError:
+            words = (
+                'Connectif responded with 403: the API key lacks the scope "Contacts: Read", or the account is blocked'
+            )
+        except ConnectifError as failure:
+            words = describe(failure)
+        if words:
+            raise CommandFailed(f"--live: {words}")
+        if shows_another_contact(shown, kind, key):
+            raise CommandFailed("--live: the response shows another contact")
+        try:
+            definitions = read_fields(client.list_contact_fields())
+        except ConnectifError:  # a key may read contacts and no fields; then values are compared by their own types
+            definitions = None
+        return LiveContact(shown, FieldTable(kind, definitions), client.base_url)
+
+
+def with_live(
+    lines: dict[str, dict[str, Any]],
+    live: LiveContact,
+    row: Mapping[str, JsonValue] | None,
+    question: ContactQuestion,
+    contact: str,
+) -> None:
+    """Add to each line of a property what Connectif holds: against the row, or else against the journal's digest."""
+    shown = live.contact or {}
+    of_row = compare_with_row(row or {}, shown, live.fields)
+    salts = [way_to(live.base_url, way) for way in _WAYS]
+    for name, line in lines.items():
+        if name in of_row:
+            line["connectif"] = of_row[name].value
+        elif line["digest"] is None:
+            line["connectif"] = "not compared"
+        else:
+            accepted = _Accepted(question, contact, name, salts)
+            line["connectif"] = compare_with_digest(name, shown, live.fields, accepted).value
+
+
+class _Accepted:
+    """Whether the journal has a value as accepted, by whichever way and write mode of the sync."""
+
+    def __init__(self, question: ContactQuestion, contact: str, property_id: str, salts: list[str]) -> None:
+        secret = question.key_secret
+        self._contact = contact
+        self._property_id = property_id
+        self._digest = value_digest(question.column, property_id)
+        self._digesters = [
+            PropertyDigester(
+                salt if secret is None else f"{salt}\n{secret.hex()}", {} if mode is None else {property_id: mode}
+            )
+            for salt in salts
+            for mode in _MODES
+        ]
+
+    def __call__(self, value: JsonValue) -> bool:
+        entries = (digester.entries(self._contact, {self._property_id: value})[0] for digester in self._digesters)
+        return any(value_digest(entry, self._property_id) == self._digest for entry in entries)

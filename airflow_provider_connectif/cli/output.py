@@ -1,0 +1,80 @@
+"""What commands print: as a table, as JSON, as YAML, or plain, as Airflow's own commands do.
+
+Tables are Airflow's. JSON and YAML keep the types of numbers and booleans, which Airflow's make texts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+Rows = Sequence[Mapping[str, Any]]
+Section = tuple[str, Rows | str]
+"""A title, and rows or a text below it."""
+
+
+def show(form: str, data: Any, sections: Sequence[Section]) -> None:
+    """Print a result on stdout.
+
+    :param form: ``table``, ``json``, ``yaml`` or ``plain``.
+    :param data: what JSON and YAML show.
+    :param sections: what tables show.
+    """
+    if form == "json":
+        sys.stdout.write(json.dumps(jsonable(data), ensure_ascii=False, indent=2) + "\n")
+    elif form == "yaml":
+        from airflow.utils import yaml
+
+        sys.stdout.write(str(yaml.dump(jsonable(data), sort_keys=False, allow_unicode=True)))
+    else:
+        for number, (title, content) in enumerate(sections):
+            if title:
+                sys.stdout.write(("\n" if number else "") + f"{title}\n")
+            if isinstance(content, str):
+                sys.stdout.write(f"{content}\n")
+            else:
+                _show_table(form, content)
+
+
+def jsonable(value: Any) -> Any:
+    """A value of which JSON and YAML can be made; moments as ISO 8601."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, Mapping):
+        return {str(name): jsonable(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(entry) for entry in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def pairs(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A table of two columns, without what is not known."""
+    return [{"what": name, "value": value} for name, value in entries.items() if value is not None and value != ""]
+
+
+def _show_table(form: str, rows: Rows) -> None:
+    from airflow.cli.simple_table import AirflowConsole
+    from rich.markup import escape
+
+    printable = [{name: _printable(value) for name, value in row.items()} for row in rows]
+    console = AirflowConsole(highlight=False)
+    if form == "plain":
+        console.print_as_plain_table(printable)
+    else:
+        # What Connectif, a database or a source has named must not be taken for markup.
+        console.print_as_table([{name: escape(value) for name, value in row.items()} for row in printable])
+
+
+def _printable(value: Any) -> str:
+    """A cell's text, without what a terminal would obey."""
+    value = jsonable(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        value = ", ".join(str(entry) for entry in value)
+    return "".join(character if character.isprintable() else "�" for character in str(value))

@@ -1,0 +1,95 @@
+"""What the next run would send for one contact, by the operator's own check of the query's rows of it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_connectif.cli.checking import ContactCheck, check_rows, made_operator, operator_arguments
+from airflow_provider_connectif.cli.journals import JournalPlace
+from airflow_provider_connectif.cli.running import CommandFailed
+from airflow_provider_connectif.records.changes import JsonValue
+
+_WORDS = {
+    "left": "Nothing: the query has no row of the contact.",
+    "unchanged": "Nothing: Connectif has accepted the row as it is.",
+    "invalid": "Nothing: the row is invalid.",
+    "held": "Nothing: Connectif has rejected the row, and neither row, mapping nor fields have changed since.",
+    "sent": "A request with the properties below.",
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What becomes of a contact's rows.
+
+    :param outcome: ``left`` (there is none), ``unchanged``, ``invalid``, ``held``, or ``sent``.
+    :param rows: rows of the contact.
+    :param reasons: rows by reason, where they are refused.
+    :param row: all properties of what is sent, by id; empty where nothing is.
+    :param first: ids of those that go with the first request.
+    :param later: ids of those that wait for its response.
+    :param looks_up: the contact is asked for before anything is sent.
+    """
+
+    outcome: str
+    rows: int
+    reasons: Mapping[str, int]
+    row: Mapping[str, JsonValue] = field(default_factory=dict)
+    first: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()
+    looks_up: bool = False
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        lines = [_WORDS[self.outcome], *(f"Reason: {reason}" for reason in self.reasons)]
+        if self.outcome != "sent" and self.first:
+            lines.append(f"But {', '.join(sorted(self.first))} is sent alone: a withdrawn consent does not wait.")
+        if self.looks_up:
+            lines.append("Before it, the contact is looked up.")
+        return "\n".join(lines)
+
+    def turn_of(self, property_id: str) -> str:
+        """When a property is sent."""
+        if property_id in self.first:
+            return "sent"
+        return "decided by the response" if property_id in self.later else "not sent"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Without values."""
+        return {
+            "outcome": self.outcome,
+            "rows": self.rows,
+            "reasons": dict(self.reasons),
+            "sent_first": sorted(self.first),
+            "decided_by_response": sorted(self.later),
+            "looks_up": self.looks_up,
+        }
+
+
+def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, are_keys_digests: bool) -> Planned:
+    """Check the query's rows of one contact.
+
+    :param arguments: of the command.
+    :param place: of the journal.
+    :param contact: the key in the one form for all its spellings.
+    :param are_keys_digests: whether the sync's keys are written as HMACs.
+    :raises CommandFailed: the query, the mapping or the fields do not allow a check.
+    """
+    given = operator_arguments(arguments, place, are_keys_digests=are_keys_digests)
+    operator = made_operator(ContactCheck, **given, contact=contact, failure_budget=1.0)
+    check_rows(operator)
+    summary, patches = operator.summary, operator.patches
+    if len(patches) > 1:
+        raise CommandFailed("the check has made several changes of the contact's rows")
+    refused = {name: summary.get(name, 0) for name in ("invalid", "held", "unchanged") if summary.get(name)}
+    outcome = "left" if not summary["read"] else "sent" if summary["valid"] else next(iter(refused), "unchanged")
+    rows, reasons = summary["read"], summary["reasons"]
+    if not patches:
+        return Planned(outcome, rows, reasons)
+    (patch,) = patches
+    first = frozenset(patch.properties)
+    return Planned(outcome, rows, reasons, patch.whole, first, frozenset(patch.later), patch.looks_up)

@@ -1,0 +1,114 @@
+"""Runs one command: its messages on stderr, its exit code, and no traceback for what a user can mend."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+from airflow_provider_connectif.api.errors import (
+    ConnectifError,
+    ForbiddenError,
+    NoAnswerError,
+    RunFailed,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
+
+OK, FAILED, WRONG_USE = 0, 1, 2
+"""The exit codes. Wrong use is also what argparse ends with."""
+
+PACKAGE_LOG = "airflow_provider_connectif"
+_PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
+
+
+class CommandFailed(Exception):
+    """The command could not do its work, or found what it looks for; the text has neither a secret nor a value."""
+
+
+class WrongUse(Exception):
+    """Arguments that do not go together, or a setting that is missing."""
+
+
+def runner(run: str) -> Callable[[Namespace], None]:
+    """The function of a command for a command line.
+
+    :param run: ``module:function`` below this package, imported when the command runs.
+    """
+
+    def run_and_exit(arguments: Namespace) -> None:
+        code = run_command(run, arguments)
+        if code != OK:
+            raise SystemExit(code)
+
+    run_and_exit.__name__ = run.rpartition(":")[2]
+    return run_and_exit
+
+
+def run_command(run: str, arguments: Namespace) -> int:
+    """Run a command; returns its exit code."""
+    module, _, name = run.partition(":")
+    try:
+        with _log_on_stderr(arguments.verbose), _connections_of_database():
+            getattr(import_module(f"{__package__}.{module}"), name)(arguments)
+    except WrongUse as fault:
+        return _said(str(fault), WRONG_USE)
+    except CommandFailed as failure:
+        return _said(str(failure), FAILED)
+    except ConnectifError as failure:
+        return _said(describe(failure), FAILED)
+    except RunFailed as failure:
+        return _said(str(failure), FAILED)
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        sys.stderr.close()
+        return FAILED
+    return OK
+
+
+def describe(error: ConnectifError) -> str:
+    """A failure of a request in a sentence that says what to do. It has no key, no address and no value."""
+    if isinstance(error, UnauthorizedError):
+        return "Connectif refused the API key (401): copy keyId:keySecret again into the connection's password"
+    if isinstance(error, ForbiddenError):
+        return "Connectif responded with 403: the API key lacks a scope, or the account is blocked"
+    if isinstance(error, TooManyRequestsError):
+        return "Connectif responded with 429: the account's requests of this minute are used up; try again in a minute"
+    if isinstance(error, NoAnswerError):
+        return f"Connectif did not respond: {error.what}"
+    return str(error)
+
+
+def _said(words: str, code: int) -> int:
+    sys.stderr.write(f"{words}\n")
+    return code
+
+
+@contextmanager
+def _connections_of_database() -> Iterator[None]:
+    """Let Airflow 3.1 and later find connections in its database, too, as its own commands for connections do."""
+    before = os.environ.get(_PROCESS_CONTEXT)
+    os.environ.setdefault(_PROCESS_CONTEXT, "server")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PROCESS_CONTEXT]
+
+
+@contextmanager
+def _log_on_stderr(is_verbose: bool) -> Iterator[None]:
+    """The package's log goes to stderr, so that the output can be piped; without ``--verbose`` only its warnings."""
+    log = logging.getLogger(PACKAGE_LOG)
+    before = log.handlers[:], log.propagate, log.level
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO if is_verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate, log.level = before

@@ -1,0 +1,70 @@
+"""A contact as Connectif holds it, compared with what the journal or a row says of it. Pure; returns no value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_connectif.contacts.fields import Field, FieldTable
+from airflow_provider_connectif.contacts.rules import Unfit, coercer
+from airflow_provider_connectif.contacts.shown_values import difference, is_empty
+from airflow_provider_connectif.records.changes import JsonValue
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MIDNIGHTS = ("T00:00:00Z", "T00:00:00.000Z", "T00:00:00+00:00")
+
+
+class Held(StrEnum):
+    """What Connectif holds of a property, against what it is compared with."""
+
+    EQUAL = "equal"
+    DIFFERS = "differs"
+    MISSING = "missing"
+    """It shows no value, although one is expected."""
+
+
+def compare_with_row(row: Mapping[str, JsonValue], contact: Mapping[str, Any], fields: FieldTable) -> dict[str, Held]:
+    """Compare the properties of a row, by their types.
+
+    :param row: JSON-ready values by property id.
+    :param contact: as a look-up has shown it.
+    """
+    compared = {}
+    for property_id, value in row.items():
+        shown = contact.get(property_id)
+        if difference(value, shown, fields.get(property_id)) is None:
+            compared[property_id] = Held.EQUAL
+        else:
+            compared[property_id] = Held.MISSING if is_empty(shown) else Held.DIFFERS
+    return compared
+
+
+def compare_with_digest(
+    property_id: str, contact: Mapping[str, Any], fields: FieldTable, is_accepted: Callable[[JsonValue], bool]
+) -> Held:
+    """Compare a property with the digest of the value that was accepted.
+
+    A shown value may have another form than the one that was sent; the form of its field's type counts as the same.
+
+    :param is_accepted: whether a value has that digest.
+    """
+    shown = contact.get(property_id)
+    if is_empty(shown):
+        return Held.EQUAL if is_accepted(None) or is_accepted(shown) else Held.MISSING
+    if is_accepted(shown):
+        return Held.EQUAL
+    return Held.EQUAL if any(map(is_accepted, _other_forms(shown, fields.get(property_id)))) else Held.DIFFERS
+
+
+def _other_forms(shown: Any, field: Field | None) -> Iterator[JsonValue]:
+    """Forms in which the shown value may have been sent."""
+    if isinstance(shown, str):
+        if shown.endswith(_MIDNIGHTS):
+            yield shown.partition("T")[0]
+        elif _DAY.fullmatch(shown):
+            yield shown + _MIDNIGHTS[0]
+    with suppress(Unfit):
+        yield coercer(field)(shown)

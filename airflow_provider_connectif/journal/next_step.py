@@ -1,0 +1,130 @@
+"""What the next run of a sync does about a contact, by the state of its line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
+
+UNDELIVERED, LEFT, REMOVED, SUPPRESSED = "undelivered", "left", "removed", "suppressed"
+
+
+class Action(StrEnum):
+    """What becomes of the contact's row in the next run."""
+
+    SEND = "send"
+    """All of its properties are sent."""
+    COMPARE = "compare"
+    """The properties that differ from what Connectif has accepted are sent; if none does, no request is."""
+    HOLD = "hold"
+    """The same row is not sent; a row that has changed is."""
+    NOTHING = "nothing"
+    """Nothing is sent."""
+
+
+class NextStep(NamedTuple):
+    """What the next run does about a contact, and why."""
+
+    action: Action
+    words: str
+    why: str
+
+
+_NEVER_SEEN = NextStep(
+    Action.SEND, "If the source has the contact, its whole row is sent.", "The journal has no line of the contact."
+)
+_UNKNOWN_PROPERTIES = NextStep(
+    Action.SEND,
+    "The whole row is sent.",
+    "The journal does not know what Connectif holds of the contact: a response was lost, or nothing was accepted yet.",
+)
+_CHANGED_ONLY = NextStep(
+    Action.COMPARE,
+    "An unchanged row costs no request. Of a changed one, only the properties that differ are sent.",
+    "Connectif has accepted the row.",
+)
+_PROPERTIES_ONLY = NextStep(
+    Action.COMPARE,
+    "The row is compared property by property. What differs, or is not known to have arrived, is sent.",
+    "The journal knows what Connectif has accepted of single properties, but of no whole row.",
+)
+_HELD = NextStep(
+    Action.HOLD,
+    "The same row is held. It is sent when the row, the mapping or a field changes, or with retry_rejected=True.",
+    "Connectif has rejected the row as it is.",
+)
+_REJECTED_ONCE = NextStep(
+    Action.SEND,
+    "The row is sent again.",
+    "Connectif has rejected the request, but its response does not say that the row's values are at fault.",
+)
+_INVALID = NextStep(
+    Action.HOLD,
+    "The same row is invalid again. A corrected one is compared with what Connectif has accepted, and sent.",
+    "The row was refused before sending.",
+)
+_UNDELIVERED = NextStep(
+    Action.COMPARE,
+    "What Connectif has not accepted of the row is sent.",
+    "The last run gave up on the contact, or ended before its turn.",
+)
+_HELD_IN_DOUBT = NextStep(
+    Action.HOLD,
+    "The same row is held. It is sent when it changes, or with retry_rejected=True.",
+    "The row was sent, its response is not known, and sending it twice is not harmless.",
+)
+_IN_DOUBT = NextStep(
+    Action.COMPARE,
+    "The properties whose response is not known are sent again.",
+    "The row was sent, and its response is not known.",
+)
+_LEFT = NextStep(
+    Action.NOTHING,
+    "Nothing, while the source does not have the contact. If it comes back, its row is compared and sent.",
+    "The contact is no longer in the source.",
+)
+_REMOVED = NextStep(
+    Action.NOTHING,
+    "Nothing, while the source does not have the contact. If it comes back, its row is compared and sent.",
+    "The contact is no longer in the source, and that was carried out at Connectif.",
+)
+_SUPPRESSED = NextStep(Action.NOTHING, "The row is not sent, whatever it holds.", "The contact was erased.")
+_PENDING = NextStep(
+    Action.SEND,
+    "A deferred task continues its plan, in which a change of the contact waits.",
+    "The task waits without a worker, for the rate limit or for an import.",
+)
+
+
+def next_step(
+    state: str | None, *, is_held: bool, knows_row: bool, knows_properties: bool, is_pending: bool
+) -> NextStep:
+    """What the next run does about a contact.
+
+    :param state: of its line; ``None``: it has none.
+    :param is_held: the line has a row that waits until it changes.
+    :param knows_row: the line has the digest of the row that Connectif has accepted.
+    :param knows_properties: it has digests of what Connectif has accepted.
+    :param is_pending: a deferred task has a change of the contact still to send.
+    """
+    if is_pending:
+        return _PENDING
+    if state is None:
+        return _NEVER_SEEN
+    if state == REJECTED:
+        return _HELD if is_held else _REJECTED_ONCE
+    if state == IN_DOUBT:
+        return _HELD_IN_DOUBT if is_held else _IN_DOUBT
+    if state == ACKNOWLEDGED:
+        return _CHANGED_ONLY if knows_row else _PROPERTIES_ONLY if knows_properties else _UNKNOWN_PROPERTIES
+    return _OTHERS[state]
+
+
+_OTHERS = {
+    INVALID: _INVALID,
+    UNDELIVERED: _UNDELIVERED,
+    LEFT: _LEFT,
+    REMOVED: _REMOVED,
+    SUPPRESSED: _SUPPRESSED,
+}

@@ -1,0 +1,111 @@
+"""The runs that a journal has recorded, with their counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.reporting.verdict import Verdict
+
+_DELIVERED = ("created", "updated", "imported")
+_REFUSED = ("invalid", "rejected", "held")
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One task of one run, its retries included.
+
+    :param sync_id: the sync.
+    :param run_id: DAG and run.
+    :param task: the task, with its map index in brackets; ``-1``: it is not mapped.
+    :param tries: attempts.
+    :param verdict: how the last attempt ended; ``None``: it has not, or its process was killed.
+    :param started_at: when the first attempt began.
+    :param ended_at: when the last one ended.
+    :param duration_s: seconds between both.
+    :param read: rows read.
+    :param delivered: rows that Connectif has accepted.
+    :param refused: rows invalid, rejected or held.
+    :param undelivered: rows that the run gave up on.
+    :param requests: HTTP requests.
+    :param outcomes: rows by outcome, without those of which there was none.
+    :param reasons: rows by reason, where the history has them.
+    """
+
+    sync_id: str
+    run_id: str
+    task: str
+    tries: int
+    verdict: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    duration_s: float | None
+    read: int | None
+    delivered: int
+    refused: int
+    undelivered: int
+    requests: int | None
+    outcomes: Mapping[str, int]
+    reasons: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it by name."""
+        return asdict(self)
+
+
+def past_runs(database: JournalDatabase, sync_id: str | None, most: int, *, not_green: bool = False) -> list[PastRun]:
+    """The last runs, the last one first.
+
+    :param database: open to be read; its tables have the version of this package.
+    :param sync_id: only of this sync.
+    :param most: how many.
+    :param not_green: only those that did not end in success, nor were skipped; those that have not ended included.
+    :raises JournalError: the database failed.
+    """
+    runs = database.tables.runs
+    query = sa.select(runs).order_by(runs.c.started_at.desc(), runs.c.generation.desc()).limit(most)
+    if sync_id is not None:
+        query = query.where(runs.c.sync_id == sync_id)
+    if not_green:
+        green = (Verdict.SUCCESS.value, Verdict.SKIPPED.value)
+        query = query.where(sa.or_(runs.c.verdict.is_(None), runs.c.verdict.not_in(green)))
+    return [_run_of(row._mapping) for row in database.rows(query)]
+
+
+def _run_of(row: Mapping[str, Any]) -> PastRun:
+    started_at, ended_at = _in_utc(row["started_at"]), _in_utc(row["ended_at"])
+    # Until a run has ended, its counts stand in the record of its attempts only.
+    counts = json.loads(row["counts"] or "{}")
+    outcomes: dict[str, int] = {name: count for name, count in counts.get("outcomes", {}).items() if count}
+    return PastRun(
+        row["sync_id"],
+        row["run_id"],
+        row["task"],
+        row["tries"],
+        row["verdict"],
+        started_at or datetime.min,
+        ended_at,
+        None if started_at is None or ended_at is None else round((ended_at - started_at).total_seconds(), 1),
+        _first(row["rows_read"], counts.get("read")),
+        sum(outcomes.get(name, 0) for name in _DELIVERED),
+        sum(outcomes.get(name, 0) for name in _REFUSED),
+        _first(row["undelivered"], outcomes.get("undelivered")) or 0,
+        _first(row["requests"], counts.get("requests")),
+        outcomes,
+        json.loads(row["reasons"] or "{}"),
+    )
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """A moment of the database, of which SQLite and MySQL have no zone."""
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)

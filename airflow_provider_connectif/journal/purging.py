@@ -1,0 +1,106 @@
+"""Deletes from a journal what it need not know any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.database import JournalDatabase
+
+_ROWS_AT_ONCE = 500
+
+
+class Purge:
+    """What is deleted: old history, or all that is known of one sync.
+
+    Of the history the last record of each task of a sync stays: the next run compares its rows without a key with it.
+
+    :param database: open; its tables have the version of this package.
+    :param sync_id: only of this sync.
+    :param before: history of this moment and later stays.
+    :param everything: all lines, plans and history of the sync; its next run sends every row.
+    """
+
+    def __init__(
+        self, database: JournalDatabase, sync_id: str | None, before: datetime, *, everything: bool = False
+    ) -> None:
+        self._database = database
+        self._sync_id = sync_id
+        self._before = before
+        self._everything = everything
+        self._tables = database.tables
+
+    def counts(self) -> dict[str, int]:
+        """Rows that would be deleted, by what they are.
+
+        :raises JournalError: the database failed.
+        """
+        counts = {"outcomes": self._count(self._tables.outcomes), "runs": len(self._old_runs())}
+        if self._everything:
+            counts |= {"lines": self._count(self._tables.lines), "plans": self._count(self._tables.plans)}
+        return counts
+
+    def holder(self) -> str | None:
+        """Which run has a claim to the sync now, or means to come back to it."""
+        claims = self._tables.claims.c
+        query = sa.select(claims.run_id, claims.task).where(
+            claims.sync_id == self._sync_id, claims.lease_until > time.time()
+        )
+        return next((f"{row.run_id}, task {row.task}" for row in self._database.rows(query.limit(1))), None)
+
+    def carry_out(self) -> dict[str, int]:
+        """Delete, in one transaction.
+
+        :return: rows that were deleted, by what they are.
+        :raises JournalError: the database failed; nothing was deleted.
+        """
+        return self._database.write(self._delete)
+
+    def _delete(self, connection: sa.Connection) -> dict[str, int]:
+        tables = self._tables
+        deleted = {"outcomes": self._deleted(connection, tables.outcomes), "runs": 0}
+        runs = tables.runs.c
+        old = self._old_runs()
+        for start in range(0, len(old), _ROWS_AT_ONCE):
+            among = sa.tuple_(runs.sync_id, runs.run_key).in_(old[start : start + _ROWS_AT_ONCE])
+            deleted["runs"] += connection.execute(sa.delete(tables.runs).where(among)).rowcount
+        if self._everything:
+            plans = sa.select(tables.plans.c.plan_id).where(tables.plans.c.sync_id == self._sync_id)
+            connection.execute(sa.delete(tables.pending).where(tables.pending.c.plan_id.in_(plans)))
+            deleted["lines"] = self._deleted(connection, tables.lines)
+            deleted["plans"] = self._deleted(connection, tables.plans)
+            forgotten = sa.update(tables.syncs).where(tables.syncs.c.sync_id == self._sync_id)
+            connection.execute(forgotten.values(owned=None, last_read=None))
+        return deleted
+
+    def _count(self, table: sa.Table) -> int:
+        query = sa.select(sa.func.count().label("rows")).select_from(table).where(self._is_meant(table))
+        return int(self._database.rows(query)[0][0])
+
+    def _deleted(self, connection: sa.Connection, table: sa.Table) -> int:
+        return connection.execute(sa.delete(table).where(self._is_meant(table))).rowcount
+
+    def _is_meant(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        conditions = [] if self._sync_id is None else [table.c.sync_id == self._sync_id]
+        if not self._everything:
+            conditions.append(table.c.at < self._before)
+        return sa.and_(sa.true(), *conditions)
+
+    def _old_runs(self) -> Sequence[tuple[str, str]]:
+        """The keys of the records that are deleted."""
+        runs = self._tables.runs.c
+        query = sa.select(runs.sync_id, runs.run_key, runs.task).order_by(runs.generation.desc())
+        if self._sync_id is not None:
+            query = query.where(runs.sync_id == self._sync_id)
+        if self._everything:
+            return [(row.sync_id, row.run_key) for row in self._database.rows(query)]
+        is_old = sa.case((sa.and_(runs.started_at < self._before, runs.ended_at.is_not(None)), 1), else_=0)
+        found, last_of = [], set()
+        for row in self._database.rows(query.add_columns(is_old.label("is_old"))):
+            if (row.sync_id, row.task) in last_of and row.is_old:
+                found.append((row.sync_id, row.run_key))
+            last_of.add((row.sync_id, row.task))
+        return found

@@ -1,0 +1,590 @@
+"""Every command, against the strict server and a real journal: what it prints, its exit code, and what it must not show."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import airflow
+import pytest
+
+from airflow_provider_connectif.cli.main import main
+from airflow_provider_connectif.databases import engines
+from tests.integration.conftest import FAST
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
+from tests.support.strict_server import API_KEY, StrictServer
+
+pytestmark = pytest.mark.versions
+
+SECRET_VALUE = "Quetzalcoatl"
+_AS_MODULE = [sys.executable, "-m", "airflow_provider_connectif"]
+_IN_AIRFLOW = [str(Path(sys.executable).parent / "airflow"), "connectif"]
+PROGRAMS = [_AS_MODULE, *([_IN_AIRFLOW] if tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 2) else [])]
+
+
+@dataclass
+class Shown:
+    """What a command has printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """What it has printed as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], airflow_db: None) -> Callable[..., Shown]:
+    """Run a command in this process; its output never has the API key."""
+
+    def run(*arguments: str) -> Shown:
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            main(list(arguments))
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        assert API_KEY.partition(":")[2] not in out + err
+        assert "Traceback" not in err
+        return Shown(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def explain(command: Callable[..., Shown]) -> Callable[..., Shown]:
+    """Explain a contact of the sync ``nightly`` as JSON."""
+
+    def run(name: str, *arguments: str) -> Shown:
+        return command("explain", f"{name}@example.com", "--sync-id", "nightly", "--output", "json", *arguments)
+
+    return run
+
+
+@pytest.fixture(params=usually("sqlite"))
+def journal(
+    request: pytest.FixtureRequest, airflow_db: None, monkeypatch: pytest.MonkeyPatch, strict: StrictServer
+) -> JournalDatabase:
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal")
+    return journal_database(request.param, request)
+
+
+@pytest.fixture
+def query(tmp_path: Path, connection: Callable[..., None]) -> Callable[..., list[str]]:
+    """Makes a table of rows, and gives the arguments of a query of it."""
+    path = tmp_path / "source.db"
+    connection("source", conn_type="sqlite", host=str(path))
+
+    def make(*rows: dict[str, Any]) -> list[str]:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("drop table if exists people")
+            database.execute(f"create table people ({', '.join(columns)})")
+            marks = ", ".join("?" * len(columns))
+            database.executemany(
+                f"insert into people values ({marks})", [[row.get(name) for name in columns] for row in rows]
+            )
+        return ["--sql", "select * from people", "--sql-conn-id", "source"]
+
+    return make
+
+
+def row(name: str, **values: Any) -> dict[str, Any]:
+    return {"email": f"{name}@example.com", **values}
+
+
+def night(number: int = 1, *rows: dict[str, Any], **arguments: Any) -> Any:
+    return deliver(f"night {number}", rows=list(rows), **arguments)
+
+
+def property_of(shown: Shown, name: str) -> dict[str, Any]:
+    return {line["property"]: line for line in shown.data["properties"]}[name]
+
+
+# fields
+
+
+def test_fields_lists_the_account_and_proposes_a_mapping(
+    command: Callable[..., Shown], strict: StrictServer, query: Callable[..., list[str]]
+) -> None:
+    listed = command("fields", "--output", "json")
+    by_id = {field["id"]: field for field in listed.data}
+    assert by_id["_name"]["custom"] is False
+    assert len(by_id) > 7  # the server shows seven a page
+    assert {"id", "name", "type", "read_only", "limits", "options"} <= by_id["_name"].keys()
+
+    source = query({"E_MAIL": "a", "EMAIL": "a", "Surname": "b", "mobile_phone": "c", "zzz": "d"})
+    proposal = command("fields", *source, "--output", "json").data["proposal"]
+    assert proposal["key_column"] == "EMAIL"
+    assert proposal["properties"]["_surname"] == "Surname"
+    assert proposal["properties"]["_mobilePhone"] == "mobile_phone"
+    assert proposal["columns_without_field"] == ["E_MAIL", "zzz"]
+    table = command("fields", *source)
+    assert '    "_surname": "Surname",' in table.out.splitlines()
+    assert table.code == 0
+
+
+@pytest.mark.parametrize("form", ["table", "plain", "yaml"])
+def test_fields_in_every_form(command: Callable[..., Shown], strict: StrictServer, form: str) -> None:
+    shown = command("fields", "-o", form)
+    assert shown.code == 0
+    assert "_birthdate" in shown.out
+
+
+# check
+
+
+def test_check_shows_the_plan_and_sends_nothing(
+    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, query: Callable[..., list[str]]
+) -> None:
+    rows = [row("ana", _points=1), row("bea", _points=1)]
+    night(1, *rows)
+    source = query(row("ana", _points=2), row("bea", _points=1), row("cai", _points=1))
+    before = len(strict.log)
+
+    shown = command("check", *source, "--sync-id", "nightly", "--fields", "builtin", "-o", "json")
+
+    assert shown.code == 0, shown.err
+    assert (shown.data["read"], shown.data["valid"], shown.data["unchanged"]) == (3, 2, 1)
+    assert shown.data["requests_most"] == 2
+    assert len(strict.log) == before
+    assert command("check", *source, "--fields", "builtin", "-o", "json").data["valid"] == 3  # without a journal
+    imported = command("check", *source, "--way", "import", "--fields", "builtin", "-o", "json")
+    assert (imported.code, imported.data["valid"]) == (0, 3), imported.err
+    assert len(strict.log) == before
+
+
+def test_check_of_refused_rows_fails_and_says_why(
+    command: Callable[..., Shown], strict: StrictServer, query: Callable[..., list[str]]
+) -> None:
+    source = query(row("ana", _points=1), row("bea", _points=SECRET_VALUE))
+    shown = command("check", *source)
+    assert shown.code == 1
+    assert "Refused rows" in shown.out
+    assert '"_points"' in shown.out
+    assert "1 of 2 rows" in shown.err
+    assert SECRET_VALUE not in shown.out + shown.err
+    assert command("check", *source, "--failure-budget", "1").code == 0
+
+
+def test_check_takes_the_mapping_of_the_operator(
+    command: Callable[..., Shown], strict: StrictServer, query: Callable[..., list[str]]
+) -> None:
+    source = query({"id": "a1", "first": "Ana"})
+    mapping = ["--key", "external_id", "--key-column", "id", "--properties", '{"_name": "first"}']
+    assert command("check", *source, *mapping, "-o", "json").data["valid"] == 1
+    wrong = command("check", *source, *mapping[:-1], '{"_name": "frist"}')
+    assert wrong.code == 1
+    assert 'did you mean "first"' in wrong.err
+
+
+# explain
+
+
+def test_explain_never_seen(
+    explain: Callable[..., Shown], journal: JournalDatabase, query: Callable[..., list[str]]
+) -> None:
+    night(1, row("ana", _points=1))
+    shown = explain("bea", "--live")
+    assert shown.code == 0, shown.err
+    assert shown.data["last"] is None
+    assert shown.data["next_step"]["action"] == "send"
+    assert shown.data["live"] == {"exists": False, "compared_with": "journal"}
+    new = explain("bea", *query(row("bea", _points=1)), "--fields", "builtin")
+    assert new.data["row"]["outcome"] == "sent"
+    assert new.data["row"]["sent_first"] == ["_points"]
+
+
+def test_explain_unchanged_and_changed(
+    explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, query: Callable[..., list[str]]
+) -> None:
+    night(1, row("ana", _points=1, _name=SECRET_VALUE))
+    shown = explain("ANA", "--live")  # another spelling of the key
+    assert shown.data["last"]["state"] == "acknowledged"
+    assert shown.data["last"]["delivered_as"] == "created"
+    assert shown.data["last_run"]["verdict"] == "success"
+    assert shown.data["next_step"]["action"] == "compare"
+    assert property_of(explain("ana", "--live"), "_points")["connectif"] == "equal"
+    assert property_of(explain("ana", "--live"), "_name")["connectif"] == "equal"
+
+    unchanged = explain("ana", *query(row("ana", _points=1, _name=SECRET_VALUE)), "--fields", "builtin")
+    assert unchanged.data["row"]["outcome"] == "unchanged"
+    changed = explain("ana", *query(row("ana", _points=2, _name=SECRET_VALUE)), "--live")
+    assert (changed.data["row"]["outcome"], changed.data["row"]["sent_first"]) == ("sent", ["_points"])
+    assert property_of(changed, "_points")["connectif"] == "differs"
+    assert property_of(changed, "_name")["connectif"] == "equal"
+    gone = explain("ana", *query(row("bea", _points=2, _name="x")))
+    assert gone.data["row"]["outcome"] == "left"
+
+
+def test_explain_live_shows_what_somebody_else_has_changed(
+    explain: Callable[..., Shown], command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    night(1, row("ana", _points=1, _name="Ana", _birthdate="1980-01-02"))
+    strict.change_contacts({"ana@example.com": {"_points": 7, "_name": None, "_birthdate": "1980-01-02T00:00:00Z"}})
+
+    shown = explain("ana", "--live")
+
+    compared = {line["property"]: line["connectif"] for line in shown.data["properties"]}
+    assert compared == {"_points": "differs", "_name": "missing", "_birthdate": "equal"}
+    assert "value_at_connectif" not in property_of(shown, "_points")
+    values = explain("ana", "--live", "--show-values")
+    assert property_of(values, "_points")["value_at_connectif"] == 7
+    table = command("explain", "ana@example.com", "--sync-id", "nightly", "--live")
+    assert table.code == 0
+    assert "differs" in table.out
+    assert "Why: Connectif has accepted the row." in table.out
+
+
+def test_explain_rejected_and_held(
+    explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, query: Callable[..., list[str]]
+) -> None:
+    strict.update(faults=[{"keys": ["ana@example.com"], "status": 422}])
+    night(1, row("ana", _points=1))
+    shown = explain("ana", "--live")
+    assert (shown.data["last"]["state"], shown.data["last"]["status_code"]) == ("rejected", 422)
+    assert shown.data["next_step"]["action"] == "hold"
+    assert shown.data["live"]["exists"] is False
+    held = explain("ana", *query(row("ana", _points=1)), "--fields", "builtin")
+    # Rows of SQL have the digests of rows that were handed over as mappings.
+    assert held.data["row"]["outcome"] == "held"
+    assert next(iter(held.data["row"]["reasons"])).startswith("held: HTTP 422")
+    assert explain("ana", *query(row("ana", _points=2))).data["row"]["outcome"] == "sent"
+
+
+def test_explain_invalid(
+    explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, query: Callable[..., list[str]]
+) -> None:
+    night(1, row("ana", _points=1))
+    night(2, row("ana", _points=SECRET_VALUE))
+    shown = explain("ana", *query(row("ana", _points=SECRET_VALUE)))
+    assert shown.data["last"]["state"] == "invalid"
+    assert shown.data["last"]["delivered_at"] is not None
+    assert shown.data["next_step"]["action"] == "hold"
+    assert shown.data["row"]["outcome"] == "invalid"
+    assert "_points" in next(iter(shown.data["row"]["reasons"]))
+    assert SECRET_VALUE not in shown.out + shown.err
+
+
+def test_explain_a_lost_response(explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer) -> None:
+    night(1, row("ana", _points=1))
+    strict.update(faults=[{"keys": ["ana@example.com"], "drop": "after"}])
+    night(2, row("ana", _points=2))
+    shown = explain("ana", "--live")
+    assert shown.data["next_step"]["action"] in ("compare", "send")
+    assert strict.contacts["ana@example.com"]["_points"] == 2
+
+
+def test_explain_a_consent_that_belongs_to_the_person(
+    explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    news = "_newsletterSubscriptionStatus"
+    night(1, row("ana", _points=1, **{news: "subscribed"}))
+    strict.change_contacts({"ana@example.com": {news: "unsubscribed"}})
+    night(2, row("ana", _points=2, **{news: "subscribed"}))
+    shown = explain("ana", "--live")
+    line = property_of(shown, news)
+    assert (line["journal"], line["connectif"]) == ("kept for the person", "differs")
+
+
+def test_explain_a_contact_whose_key_is_an_hmac(
+    explain: Callable[..., Shown], request: pytest.FixtureRequest, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    hidden = journal_database(journal.kind, request, connectif_journal_secret="sesame")
+    night(1, row("ana", _points=1), journal_key="sha256")
+    shown = explain("ana", "--live")
+    assert shown.data["last"]["state"] == "acknowledged"
+    assert property_of(shown, "_points")["connectif"] == "equal"
+    assert "ana@example.com" not in hidden.text()
+
+    journal_database(journal.kind, request)  # the same database by a connection without the secret
+    without = explain("ana")
+    assert without.code == 1
+    assert "no connectif_journal_secret" in without.err
+
+
+def test_explain_shows_the_history(
+    explain: Callable[..., Shown], command: Callable[..., Shown], journal: JournalDatabase
+) -> None:
+    night(1, row("ana", _points=1))
+    journal.query(
+        "insert into connectif_journal_outcomes "
+        "(sync_id, run_id, run_key, contact_key, outcome, properties, status_code, reason, at) values "
+        "('nightly', 'dag/night 0', 'x', 'ana@example.com', 'rejected', '[\"tier\"]', 422, 'no [such] option', "
+        "'2026-11-01 02:00:00')"
+    )
+    (outcome,) = explain("ana").data["history"][-1:]
+    assert (outcome["outcome"], outcome["status_code"], outcome["properties"]) == ("rejected", 422, ["tier"])
+    assert outcome["at"] == "2026-11-01T02:00:00+00:00"
+    table = command("explain", "ana@example.com", "--sync-id", "nightly")
+    assert "no [such] option" in table.out
+
+
+def test_explain_reads_the_key_from_standard_input(
+    command: Callable[..., Shown], journal: JournalDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(1, row("ana", _points=1))
+    monkeypatch.setattr("sys.stdin", io.StringIO("ana@example.com\n"))
+    assert command("explain", "-", "--sync-id", "nightly", "-o", "json").data["last"]["state"] == "acknowledged"
+
+
+# journal
+
+
+def test_journal_runs(command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer) -> None:
+    night(1, row("ana", _points=1), row("bea", _points=SECRET_VALUE))
+    night(2, row("ana", _points=2))
+    deliver("weekly 1", rows=[row("ana", _points=3)], sync_id="weekly")
+    runs = command("journal", "runs", "--output", "json").data
+    assert [(run["sync_id"], run["run_id"]) for run in runs] == [
+        ("weekly", "dag/weekly 1"),
+        ("nightly", "dag/night 2"),
+        ("nightly", "dag/night 1"),
+    ]
+    first = runs[-1]
+    assert (first["verdict"], first["read"], first["delivered"], first["refused"]) == ("failed", 2, 1, 1)
+    assert first["outcomes"] == {"created": 1, "invalid": 1}
+    assert [run["run_id"] for run in command("journal", "runs", "--not-green", "-o", "json").data] == ["dag/night 1"]
+    only = command("journal", "runs", "--sync-id", "weekly", "--last", "1")
+    assert only.code == 0
+    assert "weekly 1" in only.out
+    assert "night" not in only.out
+
+
+def test_journal_purge(
+    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        night(number, row("ana", _points=number))
+    for table, column in (("outcomes", "at"), ("runs", "started_at")):
+        journal.query(f"update connectif_journal_{table} set {column} = '2026-01-01 02:00:00'")
+    journal.query(
+        "insert into connectif_journal_outcomes (sync_id, run_id, run_key, contact_key, outcome, at) values "
+        "('nightly', 'dag/old', 'x', 'ana@example.com', 'updated', '2026-01-01 02:00:00')"
+    )
+    ((outcomes,),) = journal.query("select count(*) from connectif_journal_outcomes")
+
+    dry = command("journal", "purge", "--dry-run", "-o", "json")
+    assert dry.data == {"to_delete": {"outcomes": outcomes, "runs": 2}}
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    asked = command("journal", "purge")
+    assert (asked.code, asked.err.splitlines()[-1].endswith("nothing was deleted")) == (1, True)
+    done = command("journal", "purge", "--yes", "-o", "json")
+    assert (done.code, done.data) == (0, {"deleted": {"outcomes": outcomes, "runs": 2}})
+    assert journal.query("select run_id from connectif_journal_runs") == [("dag/night 3",)]
+    assert journal.acknowledged() == {"ana@example.com"}
+    assert command("journal", "purge", "--yes", "-o", "json").data == {"to_delete": {"outcomes": 0, "runs": 0}}
+
+    everything = command("journal", "purge", "--everything", "--sync-id", "nightly", "--yes", "-o", "json")
+    assert everything.data["deleted"]["lines"] == 1
+    assert journal.acknowledged() == set()
+    assert night(4, row("ana", _points=3)).summary["requests"] == 1
+
+
+def test_journal_purge_leaves_a_sync_alone_that_is_held(
+    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    night(1, row("ana", _points=1))
+    journal.query(
+        "insert into connectif_journal_claims values ('holder', 'nightly', 'dag/night 2', 'patch[-1]', 9000000000)"
+    )
+    shown = command("journal", "purge", "--everything", "--sync-id", "nightly", "--yes")
+    assert shown.code == 1
+    assert "is held by dag/night 2, task patch[-1]" in shown.err
+    assert journal.acknowledged() == {"ana@example.com"}
+
+
+# What goes wrong
+
+EXPLAIN = ["explain", "ana@example.com", "--sync-id", "nightly"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "required"),
+        (["explian"], "invalid choice"),
+        (["explain", "ana@example.com"], "--sync-id"),
+        (["fields", "--output", "xml"], "invalid choice"),
+        (["check", "--sql", "select 1"], "--sql-conn-id"),
+        (["check", "--sql", "select 1", "--sql-conn-id", "source", "--properties", "[]"], "must be a JSON object"),
+        (["check", "--sql", "select 1", "--sql-conn-id", "source", "--journal-conn-id", "j"], "needs --sync-id"),
+        (["check", "--sql", "select 1", "--sql-conn-id", "source", "--failure-budget", "x"], "a number of rows"),
+        (["check", "--sql", "select 1", "--sql-conn-id", "s", "--failure-budget", "2.5"], "failure_budget"),
+        (["check", "--sql", "a", "--sql-conn-id", "s", "--way", "import", "--nulls", "clear"], "--nulls"),
+        (["fields", "--sql", "select 1"], "belong together"),
+        ([*EXPLAIN, "--sql", "select 1"], "belong together"),
+        (["explain", "no key", "--sync-id", "nightly"], "no valid e-mail"),
+        (["explain", "", "--sync-id", "nightly", "--key", "external_id"], "no valid external id"),
+        (["journal", "runs", "--last", "0"], "whole number"),
+        (["journal", "purge", "--everything"], "--everything needs --sync-id"),
+        (EXPLAIN, "no journal: give --journal-conn-id"),
+    ],
+)
+def test_wrong_arguments(
+    command: Callable[..., Shown], connection: Callable[..., None], arguments: list[str], words: str
+) -> None:
+    shown = command(*arguments)
+    assert shown.code == 2
+    assert words in shown.err
+    assert shown.out == ""
+    assert "no key" not in shown.err
+
+
+def test_which_journal_is_meant(
+    command: Callable[..., Shown], journal: JournalDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(1, row("ana", _points=1))
+    deliver("elsewhere", rows=[row("ana", _points=1)], journal_table="elsewhere", sync_id="other")
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal, another")
+    several = command("journal", "runs")
+    assert (several.code, "lists several (journal, another)" in several.err) == (2, True)
+    runs = command("journal", "runs", "--journal-conn-id", "journal:elsewhere", "-o", "json").data
+    assert [run["sync_id"] for run in runs] == ["other"]
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal:elsewhere")
+    for given in ([], ["--journal-conn-id", "journal"]):
+        assert [run["sync_id"] for run in command("journal", "runs", *given, "-o", "json").data] == ["other"]
+
+
+@pytest.mark.parametrize("arguments", [EXPLAIN, ["journal", "runs"], ["journal", "purge", "--yes"]])
+def test_no_journal(
+    command: Callable[..., Shown],
+    journal: JournalDatabase,
+    connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    none = command(*arguments)
+    assert (none.code, "has no journal 'connectif_journal'" in none.err) == (1, True)
+    unknown = command(*arguments, "--journal-conn-id", "nowhere")
+    assert (unknown.code, unknown.err) == (
+        1,
+        "journal_conn_id='nowhere': Airflow has no connection of this name\n",
+    )
+    connection("unreachable", conn_type="sqlite", host="/")
+    unreachable = command(*arguments, "--journal-conn-id", "unreachable")
+    assert (unreachable.code, "cannot be reached or opened" in unreachable.err) == (1, True)
+    assert "ana@example.com" not in none.err + unknown.err + unreachable.err
+
+
+@pytest.mark.parametrize("arguments", [EXPLAIN, ["journal", "runs", "--sync-id", "nightly"], ["check"]])
+def test_a_sync_that_the_journal_does_not_know(
+    command: Callable[..., Shown],
+    journal: JournalDatabase,
+    strict: StrictServer,
+    query: Callable[..., list[str]],
+    arguments: list[str],
+) -> None:
+    deliver("weekly 1", rows=[row("ana", _points=3)], sync_id="weekly")
+    more = [*query(row("ana", _points=1)), "--sync-id", "nightly"] if arguments == ["check"] else []
+    shown = command(*arguments, *more)
+    assert (shown.code, shown.err) == (1, "the journal has no sync 'nightly': it knows 'weekly'\n")
+
+
+def test_a_locked_journal(
+    command: Callable[..., Shown],
+    airflow_db: None,
+    strict: StrictServer,
+    tmp_path: Path,
+    connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "_SQLITE_WAITS_S", 0.1)
+    path = tmp_path / "locked.db"
+    connection("journal", conn_type="sqlite", host=str(path))
+    night(1, row("ana", _points=1))
+    night(2, row("ana", _points=2))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("update connectif_journal_runs set started_at = '2026-01-01 02:00:00'")
+        other.execute("begin exclusive")  # a reader is not in its way
+        assert command(*EXPLAIN, "--journal-conn-id", "journal").code == 0
+        purge = command("journal", "purge", "--yes", "--journal-conn-id", "journal")
+        assert (purge.code, "cannot be reached or opened (OperationalError)" in purge.err) == (1, True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("pragma locking_mode = exclusive")
+        other.execute("update connectif_journal_runs set tries = 1")
+        for arguments in (EXPLAIN, ["journal", "runs"], ["journal", "purge", "--yes"]):
+            shown = command(*arguments, "--journal-conn-id", "journal")
+            assert shown.code == 1
+            assert "connection 'journal', cannot be reached or opened (OperationalError)" in shown.err
+            assert "ana@example.com" not in shown.err
+
+
+def test_a_wrong_key_and_an_unreachable_host(
+    command: Callable[..., Shown],
+    explain: Callable[..., Shown],
+    journal: JournalDatabase,
+    strict: StrictServer,
+    connection: Callable[..., None],
+    query: Callable[..., list[str]],
+) -> None:
+    night(1, row("ana", _points=1))
+    source = query(row("ana", tier="gold"))
+    wrong = strict.connection(requests_per_minute=FAST) | {"password": "wrong:wrong"}
+    for fields, words in ((wrong, "401"), ({**wrong, "host": "http://127.0.0.1:9"}, "did not respond")):
+        connection("connectif_default", **fields)
+        listed = command("fields")
+        assert (listed.code, words in listed.err, listed.out) == (1, True, "")
+        assert command("check", *source).code == 1
+        live = explain("ana", "--live")
+        assert (live.code, words in live.err) == (1, True)
+        assert live.data["last"]["state"] == "acknowledged"  # what the journal knows is shown all the same
+        assert "ana@example.com" not in live.err
+    missing = command("fields", "--connectif-conn-id", "nowhere")
+    assert (missing.code, "Airflow has no connection of this name" in missing.err) == (1, True)
+
+
+def test_a_key_that_may_not_read_contacts(
+    explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    night(1, row("ana", _points=1))
+    strict.update(may_read_contacts=False)
+    shown = explain("ana", "--live")
+    assert (shown.code, '"Contacts: Read"' in shown.err) == (1, True)
+
+
+# Both command lines
+
+
+def _in_a_process(program: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*program, *arguments], capture_output=True, text=True, timeout=120, check=False, env={**os.environ}
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_programs(program: list[str], journal: JournalDatabase, strict: StrictServer) -> None:
+    night(1, row("ana", _points=1))
+    runs = _in_a_process(program, "journal", "runs", "--output", "json")
+    assert [run["run_id"] for run in json.loads(runs.stdout)] == ["dag/night 1"], runs.stderr
+    assert runs.returncode == 0
+    failed = _in_a_process(program, "explain", "ana@example.com", "--sync-id", "unknown", "--output", "yaml")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.splitlines()[-1] == "the journal has no sync 'unknown': it knows 'nightly'"
+
+
+def test_a_row_of_postgres_is_recognised_as_held(
+    explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, postgres: Any
+) -> None:
+    """Its rows are read as texts, whose digests are not those of values."""
+    postgres.execute("create table people (email text, _points int)")
+    postgres.execute("insert into people values ('bea@example.com', 1), (' Ana@example.com', 1)")
+    sql = {"sql": "select * from people", "sql_conn_id": "postgres"}
+    strict.update(faults=[{"keys": ["Ana@example.com"], "status": 422}])
+    deliver("night 1", **sql)
+    shown = explain("ana", "--sql", sql["sql"], "--sql-conn-id", "postgres", "--fields", "builtin")
+    assert shown.data["row"]["outcome"] == "held", shown.err
+    assert shown.data["row"]["rows"] == 1
