@@ -7,6 +7,13 @@ from typing import Any
 from airflow_provider_connectif import __version__
 from airflow_provider_connectif.hooks import connection_form
 
+_ASSET_URIS = {
+    "schemes": ["connectif"],
+    "handler": "airflow_provider_connectif.assets.sanitize_uri",
+    "factory": "airflow_provider_connectif.assets.create_asset",
+    "to_openlineage_converter": "airflow_provider_connectif.assets.to_openlineage",
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata. Imports nothing heavy and does not raise: Airflow calls it at every start."""
@@ -39,6 +46,9 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         },
+        "extra-links": ["airflow_provider_connectif.links.ConnectifRunLink"],
+        "asset-uris": [_ASSET_URIS],
+        "dataset-uris": [_ASSET_URIS],  # the name of the same in Airflow 2.11
         "task-decorators": [
             {
                 "name": "connectif_patch",
