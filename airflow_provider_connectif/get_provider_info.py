@@ -42,7 +42,23 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "/var/lib/airflow/connectif",
                         "default": "",
-                    }
+                    },
+                    "journals": {
+                        "description": "Journals that the Connectif page of Airflow's UI shows, separated by commas, "
+                        "each as conn_id, conn_id:table or conn_id:schema.table; the table is connectif_journal "
+                        "unless named.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "warehouse,other_database:marketing.connectif_journal",
+                        "default": "",
+                    },
+                    "mask_keys": {
+                        "description": "Whether the Connectif page shows contact keys with their middle left out.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": "True",
+                        "default": "False",
+                    },
                 },
             }
         },
