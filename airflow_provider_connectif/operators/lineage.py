@@ -42,7 +42,7 @@ def _output(operator: SyncArguments, fields: list[tuple[str, str]], summary: Map
     namespace, name = dataset_names(str(operator.connectif_conn_id))
     facets, statistics = {}, {}
     if fields:
-        named = [SchemaDatasetFacetFields(name=property_id, type=kind) for property_id, kind in fields]
+        named = [SchemaDatasetFacetFields(name=property_id, type=kind or None) for property_id, kind in fields]
         facets["schema"] = SchemaDatasetFacet(fields=named)
     if summary is not None:
         statistics["outputStatistics"] = OutputStatisticsOutputDatasetFacet(rowCount=delivered(summary))
@@ -50,7 +50,7 @@ def _output(operator: SyncArguments, fields: list[tuple[str, str]], summary: Map
 
 
 def _source_tables(operator: SyncArguments) -> list[Any]:
-    """The tables that the query reads, by its text alone: the database is not asked."""
+    """The tables that the query reads, by its text; the database is asked for its default schema at most."""
     if not isinstance(operator.sql, str) or not operator.sql.strip():
         return []
     try:
@@ -62,10 +62,14 @@ def _source_tables(operator: SyncArguments) -> list[Any]:
         connection = hook.get_connection(str(operator.sql_conn_id))
         database = hook.get_openlineage_database_info(connection)
         dialect = hook.get_openlineage_database_dialect(connection)
-        schema = hook.get_openlineage_default_schema()
     except (AttributeError, NotImplementedError):  # a hook that knows nothing of lineage
         return []
     if database is None:
+        return []
+    try:
+        schema = hook.get_openlineage_default_schema()
+    except Exception as error:  # noqa: BLE001 - a driver's; PostgreSQL's hook asks the database, which may be down
+        operator.log.debug("The source's default schema is not known: %s", type(error).__name__)
         return []
     parser = SQLParser(dialect=dialect, default_schema=schema)
     found = parser.generate_openlineage_metadata_from_sql(
