@@ -7,6 +7,13 @@ from typing import Any
 from airflow_provider_connectif import __version__
 from airflow_provider_connectif.hooks import connection_form
 
+_ASSET_URIS = {
+    "schemes": ["connectif"],
+    "handler": "airflow_provider_connectif.assets.sanitize_uri",
+    "factory": "airflow_provider_connectif.assets.create_asset",
+    "to_openlineage_converter": "airflow_provider_connectif.assets.to_openlineage",
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata. Imports nothing heavy and does not raise: Airflow calls it at every start."""
@@ -37,17 +44,28 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "",
                     },
                     "journals": {
-                        "description": "The journals that the command line looks at, separated by commas: each the id of "
-                        "a connection, or ``conn_id:schema.table`` where the table is not connectif_journal.",
+                        "description": "The journals that the command line and the Connectif page of Airflow's UI show, "
+                        "separated by commas: each the id of a connection, conn_id:table or conn_id:schema.table; the table "
+                        "is connectif_journal unless named.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "warehouse, other:marketing.connectif_journal",
                         "default": "",
                     },
+                    "mask_keys": {
+                        "description": "Whether the Connectif page shows contact keys with their middle left out.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": "True",
+                        "default": "False",
+                    },
                 },
             }
         },
         "cli": ["airflow_provider_connectif.cli.airflow_commands.commands"],
+        "extra-links": ["airflow_provider_connectif.links.ConnectifRunLink"],
+        "asset-uris": [_ASSET_URIS],
+        "dataset-uris": [_ASSET_URIS],  # the name of the same in Airflow 2.11
         "task-decorators": [
             {
                 "name": "connectif_patch",

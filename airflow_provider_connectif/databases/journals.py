@@ -141,6 +141,19 @@ def key_secret(conn_id: str) -> bytes | None:
     return secret.encode() if isinstance(secret, str) and secret else None
 
 
+def engine_to_read(conn_id: str) -> Any:
+    """A SQLAlchemy engine of a journal's connection, for somebody who only looks. It connects when it is used.
+
+    :raises JournalError: the connection cannot hold a journal.
+    :raises NoSuchConnectionError: there is no such connection.
+    """
+    with connection_named_by("[connectif] journals", conn_id):
+        hook = BaseHook.get_hook(conn_id)
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise JournalError(f"no journal on connection {conn_id!r}: it is no SQL connection", final=True)
+    return _checked_engine(hook, conn_id)
+
+
 def _task(ti: Any) -> str:
     """The name of a task within its run; of a mapped task with its index."""
     return f"{getattr(ti, 'task_id', '')}[{getattr(ti, 'map_index', -1)}]"

@@ -13,6 +13,7 @@ from airflow_provider_connectif.api.errors import (
     ConnectifConfigError,
     ConnectifError,
     ForbiddenError,
+    TooManyRequestsError,
     UnauthorizedError,
 )
 from airflow_provider_connectif.hooks import connection_form
@@ -117,6 +118,12 @@ class ConnectifHook(BaseHook):
             client = self.get_conn(connections=1)
             try:
                 client.get_store()
+            except TooManyRequestsError:
+                # Whether Connectif looks at the key before it counts the request is not documented.
+                return False, (
+                    "Connectif responded 429, which says nothing about the API key: the account's rate limit is used "
+                    f"up. Test again in {math.ceil(min(max(1.0, client.quota.delay_s()), 3600.0)):,} s"
+                )
             finally:
                 client.close()
         except UnauthorizedError:

@@ -83,7 +83,8 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "host": "https://api.connectif.cloud",
         "login": "only if the password holds the secret alone",
         "password": "keyId:keySecret",
-        "port": "443",
+        # A bare number would look like a value that is there.
+        "port": "empty; the Test button needs a number, such as 443",
     },
 }
 """In the spelling of the provider info; the hook's method spells the keys with underscores."""

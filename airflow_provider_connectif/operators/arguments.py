@@ -69,6 +69,15 @@ class ContactsArguments(SyncArguments):
     def _asks_for_definitions(self) -> bool:
         return self.fields == "live"
 
+    def _written_fields(self) -> list[tuple[str, str]]:
+        run = getattr(self, "_run", None)
+        mapping = self._mapping() if run is None else run.resource.mapping
+        return [
+            (property_id, "" if field is None else field.type)
+            for property_id in mapping.properties or ()
+            for field in [mapping.fields.get(property_id)]
+        ]
+
     def make_resource(self) -> ContactResource:
         """Contacts, as the arguments map them."""
         return ContactResource(self._mapping(), resubscribe=self.resubscribe, write_modes=self.write_modes)

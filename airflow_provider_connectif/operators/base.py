@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +17,16 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.assets import report_outlets
 from airflow_provider_connectif.databases.hooks import sql_hook
 from airflow_provider_connectif.databases.sources import RowsSource
 from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
+from airflow_provider_connectif.links import show_link
 from airflow_provider_connectif.operators.herald import Herald
+from airflow_provider_connectif.operators.lineage import lineage
+from airflow_provider_connectif.operators.metrics import send_effort, send_end
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
@@ -59,6 +63,7 @@ class SyncOperator(SyncArguments):
     _source: RowsSource | SqlSource | None = None
     _is_killed = False
     _is_by_import = False
+    _summary: Mapping[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver the rows, or only check them.
@@ -120,6 +125,18 @@ class SyncOperator(SyncArguments):
             if self._source is not None:
                 self._source.cancel()
 
+    def get_openlineage_facets_on_start(self) -> Any:
+        """For Airflow's OpenLineage provider: the tables of the query, and where its rows go."""
+        return lineage(self, self._written_fields())
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """As at the start, with the account's own types of fields, and the number of rows delivered."""
+        return lineage(self, self._written_fields(), self._summary)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """As at the end: what was delivered before the failure counts."""
+        return lineage(self, self._written_fields(), self._summary)
+
     @abstractmethod
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
         """What delivers.
@@ -171,15 +188,27 @@ class SyncOperator(SyncArguments):
     def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
         self._run = None
         self._source = None
+        show_link(self, start.context)
         try:
             failure = self._carry_out(start, check_only=check_only)
         finally:
-            summary = self.summary
+            summary = self._summary = self.summary
+            if self._run is not None:
+                send_effort(self._run.report.effort.of_this_process, self._metric_tags())
             # Otherwise the summary that was pushed when the task was deferred is the better one.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+        self.outlets = report_outlets(self.outlets, start.context, summary)
+        send_end(self._run, failure, summary, start.context, self._metric_tags())
         self._end(start, failure)
         return summary
+
+    def _metric_tags(self) -> dict[str, str]:
+        return {"dag_id": str(getattr(self, "dag_id", "")), "task_id": self.task_id, "sync_id": self.sync_id}
+
+    def _written_fields(self) -> list[tuple[str, str]]:
+        """Id and type of each property that the run writes, for lineage; empty where none is known."""
+        return []
 
     def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
         """Run; returns what ended the run before it could come to its end by itself.

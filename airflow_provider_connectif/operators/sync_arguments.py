@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, XComArg, conf
 
 from airflow_provider_connectif.databases.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.links import ConnectifRunLink
 from airflow_provider_connectif.operators import switches
 from airflow_provider_connectif.operators.switches import TEMPLATED_SWITCHES
 from airflow_provider_connectif.records.resource import Resource
@@ -85,6 +86,7 @@ class SyncArguments(BaseOperator):
         "hook_params": "json",
     }
     ui_color = "#e3f0ff"
+    operator_extra_links = (ConnectifRunLink(),)
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class Effort:
         self._quota = quota
         self._before = dict.fromkeys(_COUNTS, 0)
         self._waited_before_s = 0.0
+        self._by_others = {"requests": 0, "rate_limited": 0, "waited_s": 0.0}
         self._last_failure = ""
         self.waited_for_others_s = 0.0
         """Seconds in which another run of the sync held it. See :meth:`add_wait_for_others`."""
@@ -94,6 +95,18 @@ class Effort:
         """Count requests that somebody else has made for this run."""
         self._before["requests"] += requests
         self._before["rate_limited"] += rate_limited
+        self._by_others["requests"] += requests
+        self._by_others["rate_limited"] += rate_limited
+
+    @property
+    def of_this_process(self) -> dict[str, float]:
+        """``requests``, ``rate_limited`` and ``waited_s`` since the last process of the run has ended."""
+        quota, others = self._quota, self._by_others
+        return {
+            "requests": quota.requests + others["requests"],
+            "rate_limited": quota.rate_limited + others["rate_limited"],
+            "waited_s": quota.waited_s + others["waited_s"],
+        }
 
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that goes on after a deferral."""
@@ -128,6 +141,8 @@ class Effort:
         self._before["deferrals"] += deferrals
         self._last_failure = str(state.get("last_failure", ""))
         held_back_until = 0.0 if window_opens_at is None else min(window_opens_at, time.time())
-        self._waited_before_s = float(state["waited_s"]) + max(0.0, held_back_until - float(state["deferred_at"]))
+        waited_s = max(0.0, held_back_until - float(state["deferred_at"]))
+        self._by_others["waited_s"] += waited_s
+        self._waited_before_s = float(state["waited_s"]) + waited_s
         self.waited_for_others_s += float(state.get("waited_for_others_s", 0.0))
         self.started_at = float(state["started_at"])

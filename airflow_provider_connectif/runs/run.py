@@ -74,7 +74,8 @@ class Run(Generic[ResourceT]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._resource = resource
+        self.resource = resource
+        """What is written; once they are known, with the account's definitions."""
         self.sink = sink
         self.report = report
         self._journal = journal
@@ -209,7 +210,7 @@ class Run(Generic[ResourceT]):
             self._plan_and_deliver(open_source)
 
     def _plan_and_deliver(self, open_source: Callable[[], Source]) -> None:
-        resource = self._with_definitions()
+        resource = self.resource = self._with_definitions()
         if self._ending.stop:
             return
         comparison = self._made_comparison(resource)
@@ -274,7 +275,7 @@ class Run(Generic[ResourceT]):
 
     def _with_definitions(self) -> ResourceT:
         """The resource, checked against the account's definitions where something needs them."""
-        resource, report = self._resource, self.report
+        resource, report = self.resource, self.report
         if not self._settings.live_definitions or not resource.needs_definitions:
             return resource
         try:

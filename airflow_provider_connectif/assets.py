@@ -1,0 +1,85 @@
+"""Connectif's contacts as an Airflow asset: ``connectif://<connection id>/contacts``.
+
+An operator with such an asset among its ``outlets`` adds its counts to the event, and Airflow records an event only if
+something was delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.providers.common.compat.sdk import Asset
+
+SCHEME = "connectif"
+COUNTS_OF_AN_EVENT = (
+    *("read", "created", "updated", "imported", "deleted", "invalid", "rejected", "held", "undelivered"),
+)
+_DELIVERED = ("created", "updated", "imported", "deleted")
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Check a URI and bring its spellings to one form; Airflow calls it for each asset of the scheme.
+
+    :raises ValueError: it is not ``connectif://<connection id>/<name>``, such as ``connectif://connectif_default/contacts``.
+    """
+    name = uri.path.strip("/")
+    if not uri.netloc or "@" in uri.netloc or ":" in uri.netloc or not name or "/" in name or uri.query:
+        raise ValueError("URI format connectif:// must be connectif://<connection id>/contacts")
+    return uri._replace(path=f"/{name}", fragment="")
+
+
+def create_asset(*, conn_id: str = "connectif_default", name: str = "contacts", extra: Any = None) -> Asset:
+    """An asset of this scheme.
+
+    :param conn_id: the connection of type ``connectif``.
+    :param name: what is written there.
+    :param extra: as of Airflow's ``Asset``.
+    """
+    from airflow.providers.common.compat.sdk import Asset
+
+    return Asset(uri=f"{SCHEME}://{conn_id}/{name}", extra=extra)
+
+
+def dataset_names(conn_id: str, name: str = "contacts") -> tuple[str, str]:
+    """Namespace and name of the OpenLineage dataset that stands for an asset."""
+    return f"{SCHEME}://{conn_id}", name
+
+
+def to_openlineage(asset: Asset, lineage_context: Any = None) -> Dataset:
+    """The OpenLineage dataset of an asset; Airflow's OpenLineage provider calls it.
+
+    :param lineage_context: not needed.
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    parts = urlsplit(asset.uri)
+    namespace, name = dataset_names(parts.netloc, parts.path.strip("/"))
+    return Dataset(namespace=namespace, name=name)
+
+
+def delivered(summary: Mapping[str, Any]) -> int:
+    """Rows that Connectif has accepted, by a summary."""
+    return sum(int(summary.get(name) or 0) for name in _DELIVERED)
+
+
+def report_outlets(outlets: list[Any], context: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Any]:
+    """Add counts to the events of a task's Connectif assets.
+
+    :param outlets: of the task.
+    :param context: of the task.
+    :param summary: of the run.
+    :return: the outlets that get an event: without the Connectif assets where nothing was delivered.
+    """
+    ours = [outlet for outlet in outlets if str(getattr(outlet, "uri", "")).startswith(f"{SCHEME}://")]
+    if not ours:
+        return outlets
+    if not delivered(summary):
+        return [outlet for outlet in outlets if outlet not in ours]
+    counts = {name: summary[name] for name in COUNTS_OF_AN_EVENT if summary.get(name) is not None}
+    for asset in ours:
+        context["outlet_events"][asset].extra = {**(context["outlet_events"][asset].extra or {}), **counts}
+    return outlets

@@ -1,0 +1,349 @@
+"""Queries of a journal for people who look: its syncs, their runs, the refused rows of a run, one contact.
+
+Each function asks on a connection that the caller has opened, and writes nothing. Moments are in UTC.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.record_tables import RUN_COUNTS
+from airflow_provider_connectif.journal.tables import VERSION, JournalTables
+
+REFUSED = ("invalid", "rejected", "held")
+NOT_DELIVERED = (*REFUSED, "undelivered")
+MOST_RUNS_OF_A_CHART = 30
+_MOST_OUTCOMES_OF_A_CONTACT = 100
+_FACTS = (
+    *("sync_id", "run_key", "run_id", "dag_id", "task_id", "map_index", "tries", "verdict", "started_at", "ended_at"),
+    *("waited_s", "way", "plan", "reasons"),
+)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One task's run as the journal has recorded it.
+
+    :param run_key: names the run's outcomes within its sync.
+    :param run_id: Airflow's, without the DAG's id.
+    :param map_index: -1 where the task is not mapped.
+    :param tries: attempts so far.
+    :param verdict: ``None`` while it runs or waits, and where its process was killed.
+    :param counts: by the names of :data:`airflow_provider_connectif.journal.record_tables.RUN_COUNTS`.
+    :param plan: the numbers of its plan, by name.
+    :param reasons: rows by reason, the commonest first.
+    """
+
+    sync_id: str
+    run_key: str
+    run_id: str
+    dag_id: str
+    task_id: str
+    map_index: int
+    tries: int
+    verdict: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    waited_s: float
+    way: str | None
+    counts: Mapping[str, int]
+    plan: Mapping[str, Any]
+    reasons: Mapping[str, int]
+
+    @property
+    def refused(self) -> int:
+        """Rows that were refused: invalid, rejected or held."""
+        return sum(self.counts[name] for name in REFUSED)
+
+    @property
+    def delivered(self) -> int:
+        """Rows that Connectif has accepted."""
+        return sum(self.counts[name] for name in ("created", "updated", "imported", "deleted"))
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether Connectif held every row of the source when the run ended."""
+        return self.verdict == "success" and not self.refused and not self.counts["undelivered"]
+
+
+@dataclass(frozen=True)
+class SyncOverview:
+    """A sync and its last runs.
+
+    :param runs: the newest first, 30 at most.
+    :param in_step_at: when a run last ended with every row delivered; ``None``: no recorded run did.
+    :param pending: changes that a task waiting without a worker has still to send.
+    """
+
+    sync_id: str
+    runs: Sequence[RunRecord]
+    in_step_at: datetime | None
+    pending: int
+
+
+@dataclass(frozen=True)
+class RowOutcome:
+    """What became of one row.
+
+    :param contact_key: as the journal holds it, maybe as an HMAC; ``None``: the row has no valid key.
+    :param properties: ids that were sent, or were to be.
+    """
+
+    id: int
+    run_id: str
+    contact_key: str | None
+    outcome: str
+    properties: tuple[str, ...]
+    status_code: int | None
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ContactRecord:
+    """What the journal holds of a contact in one sync.
+
+    :param written_key: the key as it stands in the journal.
+    :param state: the last outcome; ``None``: there are only outcomes of former runs.
+    :param history: the newest first.
+    :param is_pending: a change of it has still to be sent.
+    """
+
+    sync_id: str
+    written_key: str
+    state: str | None
+    reason: str | None
+    status_code: int | None
+    outcome_at: datetime | None
+    delivered_at: datetime | None
+    run_id: str | None
+    history: Sequence[RowOutcome]
+    is_pending: bool
+
+
+def version_of(connection: sa.Connection, tables: JournalTables) -> int | None:
+    """The version of the tables; ``None``: there are none."""
+    if not sa.inspect(connection).has_table(tables.meta.name, schema=tables.meta.schema):
+        return None
+    query = sa.select(tables.meta.c.value).where(tables.meta.c.name == "version")
+    found = connection.execute(query).scalar()
+    return None if found is None else int(found)
+
+
+def has_history(connection: sa.Connection, tables: JournalTables) -> bool:
+    """Whether the tables are there, and are those of this version."""
+    return (version_of(connection, tables) or 0) >= VERSION
+
+
+def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str, set[str]]:
+    """The DAGs whose runs are recorded, by sync."""
+    runs = tables.runs.c
+    found: dict[str, set[str]] = {}
+    for sync_id, dag_id, run_id in connection.execute(
+        sa.select(runs.sync_id, runs.dag_id, sa.func.min(runs.run_id)).group_by(runs.sync_id, runs.dag_id)
+    ):
+        found.setdefault(sync_id, set()).add(dag_id if dag_id is not None else _dag_of(run_id))
+    return found
+
+
+def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection[str]) -> list[SyncOverview]:
+    """Syncs by name, each with its last runs."""
+    if not sync_ids:
+        return []
+    runs = tables.runs
+    place = sa.func.row_number().over(partition_by=runs.c.sync_id, order_by=runs.c.started_at.desc()).label("place")
+    of_these = runs.c.sync_id.in_(sorted(sync_ids))
+    ranked = sa.select(*_columns(tables), place).where(of_these).subquery()
+    newest = sa.select(ranked).where(ranked.c.place <= MOST_RUNS_OF_A_CHART).order_by(ranked.c.sync_id, ranked.c.place)
+    by_sync: dict[str, list[RunRecord]] = {}
+    for row in connection.execute(newest):
+        by_sync.setdefault(row.sync_id, []).append(_run(row))
+    in_step = _in_step_at(connection, tables, of_these)
+    pending = _pending(connection, tables)
+    return [
+        SyncOverview(sync_id, by_sync[sync_id], in_step.get(sync_id), pending.get(sync_id, 0))
+        for sync_id in sorted(by_sync)
+    ]
+
+
+def run_of(
+    connection: sa.Connection, tables: JournalTables, dag_id: str, run_id: str, task_id: str, map_index: int
+) -> RunRecord | None:
+    """The record of a task instance, if there is one.
+
+    :param run_id: Airflow's.
+    """
+    runs = tables.runs.c
+    query = sa.select(*_columns(tables)).where(
+        runs.run_id == f"{dag_id}/{run_id}", runs.task == f"{task_id}[{map_index}]"
+    )
+    row = connection.execute(query.order_by(runs.started_at.desc()).limit(1)).first()
+    return None if row is None else _run(row)
+
+
+def refused_rows(
+    connection: sa.Connection,
+    tables: JournalTables,
+    run: RunRecord,
+    *,
+    reason: str | None = None,
+    after: int = 0,
+    most: int = 50,
+) -> list[RowOutcome]:
+    """Rows of a run that were not delivered, in the order in which that was recorded.
+
+    :param reason: only those with this one.
+    :param after: the id of the last row of the page before.
+    :param most: how many.
+    """
+    outcomes = tables.outcomes
+    query = sa.select(outcomes).where(
+        *_of_run(tables, run), outcomes.c.outcome.in_(NOT_DELIVERED), outcomes.c.id > after
+    )
+    if reason is not None:
+        query = query.where(outcomes.c.reason == reason)
+    return [_outcome(row) for row in connection.execute(query.order_by(outcomes.c.id).limit(most))]
+
+
+def refused_by_reason(
+    connection: sa.Connection, tables: JournalTables, run: RunRecord, most: int = 50
+) -> list[tuple[str, str, int]]:
+    """Outcome, reason and number of rows that were not delivered, the commonest first."""
+    outcomes = tables.outcomes.c
+    number = sa.func.count().label("number")
+    query = (
+        sa.select(outcomes.outcome, outcomes.reason, number)
+        .where(*_of_run(tables, run), outcomes.outcome.in_(NOT_DELIVERED))
+        .group_by(outcomes.outcome, outcomes.reason)
+        .order_by(number.desc(), outcomes.outcome, outcomes.reason)
+        .limit(most)
+    )
+    return [(row.outcome, row.reason or "", int(row.number)) for row in connection.execute(query)]
+
+
+def contact_of(
+    connection: sa.Connection, tables: JournalTables, sync_id: str, written_keys: Collection[str]
+) -> ContactRecord | None:
+    """What is known of a contact; ``None``: the sync has never met it.
+
+    :param written_keys: the forms that its key may have in the tables.
+    """
+    lines, outcomes, plans, pending = tables.lines, tables.outcomes, tables.plans, tables.pending
+    keys = sorted(written_keys)
+    line = connection.execute(
+        sa.select(lines).where(lines.c.sync_id == sync_id, lines.c.contact_key.in_(keys)).limit(1)
+    ).first()
+    query = sa.select(outcomes).where(outcomes.c.sync_id == sync_id, outcomes.c.contact_key.in_(keys))
+    rows = connection.execute(query.order_by(outcomes.c.id.desc()).limit(_MOST_OUTCOMES_OF_A_CONTACT))
+    history = [_outcome(row) for row in rows]
+    if line is None and not history:
+        return None
+    waiting = (
+        sa.select(sa.literal(1))
+        .select_from(pending.join(plans, plans.c.plan_id == pending.c.plan_id))
+        .where(plans.c.sync_id == sync_id, pending.c.contact_key.in_(keys))
+        .limit(1)
+    )
+    is_pending = connection.execute(waiting).first() is not None
+    if line is None:
+        key = history[0].contact_key or ""
+        return ContactRecord(sync_id, key, None, None, None, None, None, None, history, is_pending)
+    return ContactRecord(
+        sync_id,
+        line.contact_key,
+        line.state,
+        line.reason,
+        line.status_code,
+        _utc(line.outcome_at),
+        _utc(line.delivered_at),
+        line.run_id,
+        history,
+        is_pending,
+    )
+
+
+def _columns(tables: JournalTables) -> list[sa.Column[Any]]:
+    more = [name for name in ("attempt",) if name in tables.runs.c]
+    return [tables.runs.c[name] for name in (*_FACTS, *RUN_COUNTS, *more)]
+
+
+def _of_run(tables: JournalTables, run: RunRecord) -> list[Any]:
+    outcomes = tables.outcomes.c
+    return [outcomes.sync_id == run.sync_id, outcomes.run_key == run.run_key]
+
+
+def _in_step_at(connection: sa.Connection, tables: JournalTables, of_these: Any) -> dict[str, datetime]:
+    runs = tables.runs.c
+    nothing = [sa.func.coalesce(runs[name], 0) == 0 for name in NOT_DELIVERED]
+    query = sa.select(runs.sync_id, sa.func.max(runs.ended_at)).where(of_these, runs.verdict == "success", *nothing)
+    found = {sync_id: _utc(at) for sync_id, at in connection.execute(query.group_by(runs.sync_id))}
+    return {sync_id: at for sync_id, at in found.items() if at is not None}
+
+
+def _pending(connection: sa.Connection, tables: JournalTables) -> dict[str, int]:
+    plans, pending = tables.plans, tables.pending
+    query = (
+        sa.select(plans.c.sync_id, sa.func.count())
+        .select_from(plans.join(pending, plans.c.plan_id == pending.c.plan_id))
+        .group_by(plans.c.sync_id)
+    )
+    return {sync_id: int(number) for sync_id, number in connection.execute(query)}
+
+
+def _run(row: Any) -> RunRecord:
+    dag_id = row.dag_id if row.dag_id is not None else _dag_of(row.run_id)
+    return RunRecord(
+        sync_id=row.sync_id,
+        run_key=row.run_key,
+        run_id=row.run_id.removeprefix(f"{dag_id}/"),
+        dag_id=dag_id,
+        task_id=row.task_id or "",
+        map_index=-1 if row.map_index is None else row.map_index,
+        tries=row.tries,
+        verdict=row.verdict,
+        started_at=_utc(row.started_at) or datetime.min.replace(tzinfo=UTC),
+        ended_at=_utc(row.ended_at),
+        waited_s=float(row.waited_s or 0.0),
+        way=row.way,
+        counts={name: int(getattr(row, name) or 0) for name in RUN_COUNTS},
+        plan=_json(row.plan),
+        reasons={str(reason): int(rows) for reason, rows in _json(row.reasons).items()},
+    )
+
+
+def _outcome(row: Any) -> RowOutcome:
+    named = json.loads(row.properties) if row.properties else []
+    return RowOutcome(
+        row.id,
+        row.run_id,
+        row.contact_key,
+        row.outcome,
+        tuple(str(name) for name in named),
+        row.status_code,
+        row.reason,
+        _utc(row.at) or datetime.min.replace(tzinfo=UTC),
+    )
+
+
+def _dag_of(run_id: str) -> str:
+    """Of runs that an earlier version has recorded; an Airflow run id may have slashes, a DAG id has none."""
+    return run_id.partition("/")[0]
+
+
+def _json(text: str | None) -> dict[str, Any]:
+    found = json.loads(text) if text else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _utc(moment: datetime | str | None) -> datetime | None:
+    if moment is None:
+        return None
+    if isinstance(moment, str):  # what an aggregate gives on SQLite
+        moment = datetime.fromisoformat(moment)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,56 @@
+"""The link from a task instance to its run: to the Connectif page, or to the summary on Airflow 2.11 and 3.0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
+
+from airflow_provider_connectif.versions import airflow_version, has_external_views
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+RUN_PAGE = "/connectif/run"
+"""The path of a run's page on Airflow's server; see :mod:`airflow_provider_connectif.plugins.connectif`."""
+
+
+class ConnectifRunLink(BaseOperatorLink):
+    """The button *Connectif run* of a task instance."""
+
+    name = "Connectif run"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """The address of the run's page. Reads no database.
+
+        :param operator: of the task.
+        :param ti_key: ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of the task instance.
+        """
+        return run_address(ti_key.dag_id, ti_key.run_id, ti_key.task_id, ti_key.map_index)
+
+
+def run_address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """The address of what shows a task's run best on this version of Airflow.
+
+    :param map_index: -1 where the task is not mapped.
+    """
+    of_the_task = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": str(map_index)}
+    if airflow_version() < (3, 0):
+        root = conf.get("webserver", "base_url", fallback="").rstrip("/")
+        names = {"dag_run_id": run_id, "task_id": task_id, "map_index": str(map_index), "tab": "xcom"}
+        return f"{root}/dags/{quote(dag_id, safe='')}/grid?{urlencode(names)}"
+    root = conf.get("api", "base_url", fallback="").rstrip("/")
+    if has_external_views():
+        return f"{root}{RUN_PAGE}?{urlencode(of_the_task)}"
+    dag, run, task = (quote(name, safe="") for name in (dag_id, run_id, task_id))
+    mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
+    return f"{root}/dags/{dag}/runs/{run}/tasks/{task}{mapped}/xcom"
+
+
+def show_link(operator: BaseOperator, context: Context) -> None:
+    """Make the button work while the task runs; Airflow itself stores the address after the end, from 3.0 on."""
+    ti: Any = context["ti"]
+    if airflow_version() >= (3, 0) and "run_id" in context and "dag" in context:
+        address = run_address(context["dag"].dag_id, context["run_id"], ti.task_id, ti.map_index)
+        ti.xcom_push(key=ConnectifRunLink().xcom_key, value=address)

@@ -1,0 +1,78 @@
+"""What an operator reports to OpenLineage: the tables of its query, and the contacts that it writes.
+
+Names of tables, connections and properties, and counts. No SQL text, since it may hold a person's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_connectif.assets import dataset_names, delivered
+from airflow_provider_connectif.databases.hooks import sql_hook
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.operators.sync_arguments import SyncArguments
+
+
+def lineage(
+    operator: SyncArguments, fields: Iterable[tuple[str, str]] = (), summary: Mapping[str, Any] | None = None
+) -> Any:
+    """The lineage of a task, or ``None`` without the OpenLineage provider.
+
+    :param fields: id and type of each property that is written.
+    :param summary: of the run; ``None``: it has not ended.
+    :return: an ``OperatorLineage``.
+    """
+    try:
+        from airflow.providers.openlineage.extractors import OperatorLineage
+    except ImportError:
+        return None
+    return OperatorLineage(inputs=_source_tables(operator), outputs=[_output(operator, list(fields), summary)])
+
+
+def _output(operator: SyncArguments, fields: list[tuple[str, str]], summary: Mapping[str, Any] | None) -> Any:
+    from airflow.providers.common.compat.openlineage.facet import (
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+        SchemaDatasetFacet,
+        SchemaDatasetFacetFields,
+    )
+
+    namespace, name = dataset_names(str(operator.connectif_conn_id))
+    facets, statistics = {}, {}
+    if fields:
+        named = [SchemaDatasetFacetFields(name=property_id, type=kind or None) for property_id, kind in fields]
+        facets["schema"] = SchemaDatasetFacet(fields=named)
+    if summary is not None:
+        statistics["outputStatistics"] = OutputStatisticsOutputDatasetFacet(rowCount=delivered(summary))
+    return OutputDataset(namespace=namespace, name=name, facets=facets, outputFacets=statistics)
+
+
+def _source_tables(operator: SyncArguments) -> list[Any]:
+    """The tables that the query reads, by its text; the database is asked for its default schema at most."""
+    if not isinstance(operator.sql, str) or not operator.sql.strip():
+        return []
+    try:
+        from airflow.providers.openlineage.sqlparser import SQLParser
+    except ImportError:
+        return []
+    hook = sql_hook(str(operator.sql_conn_id), operator.hook_params)
+    try:
+        connection = hook.get_connection(str(operator.sql_conn_id))
+        database = hook.get_openlineage_database_info(connection)
+        dialect = hook.get_openlineage_database_dialect(connection)
+    except (AttributeError, NotImplementedError):  # a hook that knows nothing of lineage
+        return []
+    if database is None:
+        return []
+    try:
+        schema = hook.get_openlineage_default_schema()
+    except Exception as error:  # noqa: BLE001 - a driver's; PostgreSQL's hook asks the database, which may be down
+        operator.log.debug("The source's default schema is not known: %s", type(error).__name__)
+        return []
+    parser = SQLParser(dialect=dialect, default_schema=schema)
+    found = parser.generate_openlineage_metadata_from_sql(
+        operator.sql, hook=hook, database_info=database, use_connection=False
+    )
+    return list(found.inputs)

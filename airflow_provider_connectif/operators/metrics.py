@@ -1,0 +1,66 @@
+"""The metrics that a run sends to StatsD or OpenTelemetry, as Airflow is configured. They hold no personal data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import Stats
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.api.errors import RunFailed
+    from airflow_provider_connectif.runs.run import Run
+
+ROW_COUNTS = (
+    *("read", "created", "updated", "imported", "not_taken", "unchanged", "skipped", "invalid", "rejected", "held"),
+    *("suppressed", "merged", "undelivered", "deleted", "absent", "new_refusals"),
+)
+"""The counts of the summary that are sent as ``connectif.rows.<name>``."""
+
+
+def send_effort(effort: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    """Send what one process of a run has cost; called at the end of each.
+
+    :param effort: ``requests``, ``rate_limited`` and ``waited_s`` of this process.
+    :param tags: ``dag_id``, ``task_id`` and ``sync_id``.
+    """
+    for name in ("requests", "rate_limited"):
+        _increase(f"connectif.{name}", int(effort[name]), tags)
+    if effort["waited_s"] > 0:
+        Stats.timing("connectif.waited", timedelta(seconds=effort["waited_s"]), tags=dict(tags))
+
+
+def send_end(
+    run: Run[Any] | None,
+    failure: RunFailed | None,
+    summary: Mapping[str, Any],
+    context: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> None:
+    """Send how a run ended: once a run, neither before a deferral nor before a retry.
+
+    :param run: ``None``: it could not begin.
+    :param failure: what ended it before it could come to its end by itself.
+    :param summary: of all attempts.
+    :param context: of the task.
+    """
+    if run is not None and failure is None and run.deferral is not None:
+        return
+    word, may_retry = "failed", failure is not None and not failure.final
+    if failure is None and run is not None:
+        verdict = run.verdict()[0].value
+        may_retry = verdict == "try_again"
+        word = "failed" if may_retry else verdict
+    ti = context.get("ti")
+    if may_retry and getattr(ti, "try_number", 1) <= (getattr(ti, "max_tries", 0) or 0):
+        return
+    Stats.incr(f"connectif.runs.{word}", tags=dict(tags))
+    for name in ROW_COUNTS:
+        _increase(f"connectif.rows.{name}", int(summary.get(name) or 0), tags)
+    Stats.timing("connectif.run_duration", timedelta(seconds=float(summary.get("duration_s") or 0)), tags=dict(tags))
+
+
+def _increase(name: str, count: int, tags: Mapping[str, str]) -> None:
+    if count:
+        Stats.incr(name, count, tags=dict(tags))

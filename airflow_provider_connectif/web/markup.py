@@ -1,0 +1,61 @@
+"""Text from outside, as HTML: escaped, isolated, and cut."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+
+LONGEST_TEXT = 300
+_MASK = "***"
+
+
+def shown(text: object) -> str:
+    """Text as HTML that is nothing but text.
+
+    ``<bdi>`` keeps right-to-left letters and marks from reordering what stands around them. Characters that cannot be
+    printed become U+FFFD. Longer text than 300 characters is cut.
+    """
+    return f"<bdi>{plain(text)}</bdi>"
+
+
+def plain(text: object) -> str:
+    """The same without an element, for attributes and for the title of a picture's part."""
+    whole = str(text)
+    cut = whole if len(whole) <= LONGEST_TEXT else whole[: LONGEST_TEXT - 1] + "…"
+    return escape("".join(_printable(letter) for letter in cut), quote=True)
+
+
+def _printable(letter: str) -> str:
+    if letter.isprintable() or letter in "\u200c\u200d":  # joiners are part of words
+        return letter
+    return " " if letter in "\n\t\u00a0" else "\ufffd"
+
+
+def number(value: int) -> str:
+    """With thousands separators."""
+    return f"{value:,}"
+
+
+def moment(at: datetime | None) -> str:
+    """A moment as a ``<time>`` element, in UTC."""
+    if at is None:
+        return "–"
+    utc = at.astimezone(UTC)
+    return f'<time datetime="{utc.isoformat(timespec="seconds")}">{utc:%Y-%m-%d %H:%M} UTC</time>'
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def masked(key: str) -> str:
+    """A contact key of which only the first letter and the domain's ending are left."""
+    name, at, domain = key.rpartition("@")
+    if not at:
+        return key[:2] + _MASK
+    return f"{name[:1]}{_MASK}@{_MASK}.{domain.rpartition('.')[2]}"

@@ -1,0 +1,234 @@
+"""The page's HTML. Everything that comes from a journal, a DAG or a person goes through :mod:`.markup`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from airflow_provider_connectif.journal.overview import ContactRecord, RowOutcome, RunRecord, SyncOverview
+from airflow_provider_connectif.web.markup import duration, masked, moment, number, plain, shown
+from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
+from airflow_provider_connectif.web.places import Place
+
+ROWS_OF_A_PAGE = 50
+_REQUESTS_A_MINUTE = 100  # documented for every account
+
+
+class Frame(NamedTuple):
+    """What all pages of one request share.
+
+    ``root``: the page's path on the server. ``masks_keys``: contact keys are shown with their middle left out.
+    """
+
+    root: str
+    masks_keys: bool = False
+
+    def document(self, title: str, body: str) -> str:
+        """A whole document."""
+        return (
+            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f'<title>{plain(title)}</title><link rel="stylesheet" href="{self.root}/style.css">'
+            f'<script src="{self.root}/theme.js"></script></head><body>'
+            f'<a class="skip" href="#content">Skip to content</a><main id="content">{body}</main></body></html>'
+        )
+
+    def message(self, title: str, words: str) -> str:
+        """A page that says one thing."""
+        return self.document(title, f"<h1>{shown(title)}</h1><p>{shown(words)}</p>{self._back()}")
+
+    def key(self, key: str | None) -> str:
+        """A contact key as it may be shown."""
+        if key is None:
+            return '<span class="quiet">no valid key</span>'
+        return shown(masked(key) if self.masks_keys else key)
+
+    def run_link(self, run: RunRecord, words: str, **more: object) -> str:
+        """A link to a run's page."""
+        names = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "map_index": run.map_index}
+        return f'<a href="{self.root}/run?{plain_query({**names, **more})}">{words}</a>'
+
+    def overview(self, journals: Sequence[tuple[Place, Sequence[SyncOverview] | str]]) -> str:
+        """All syncs of all journals.
+
+        :param journals: each with its syncs, or in words why it cannot be shown.
+        """
+        parts = ["<h1>Connectif</h1>"]
+        if not journals:
+            parts.append(
+                '<p class="note">No journal is listed. Name the connections of your journals in Airflow\'s '
+                "configuration: <code>[connectif] journals = conn_id</code></p>"
+            )
+        for place, found in journals:
+            if len(journals) > 1 or isinstance(found, str):
+                parts.append(f"<h2>Journal {shown(place.name)}</h2>")
+            if isinstance(found, str):
+                parts.append(f'<p class="note" role="alert">This journal cannot be shown: {shown(found)}</p>')
+            elif not found:
+                parts.append('<p class="quiet">No run of a DAG that you may see.</p>')
+            else:
+                cards = "".join(f'<li class="card">{self._card(sync)}</li>' for sync in found)
+                parts.append(f'<ul class="cards">{cards}</ul>')
+        return self.document("Connectif", "".join(parts))
+
+    def _card(self, sync: SyncOverview) -> str:
+        last = sync.runs[0]
+        counts = last.counts
+        known = max(0, last.refused - counts["new_refusals"])
+        facts = [
+            ("Last run", f"{_verdict(last)}, {moment(last.ended_at or last.started_at)}"),
+            (
+                "In step since",
+                moment(sync.in_step_at) if last.is_in_step else f"not now; last {moment(sync.in_step_at)}",
+            ),
+            ("Pending", _pending(sync.pending)),
+            ("Refused now", f"{number(counts['new_refusals'])} new, {number(known)} known"),
+            ("Consents kept", number(counts["consent_kept"])),
+        ]
+        return f"<h2>{self.run_link(last, shown(sync.sync_id))}</h2>{_facts(facts)}{last_runs(sync.runs)}"
+
+    def run(
+        self,
+        run: RunRecord,
+        reasons: Sequence[tuple[str, str, int]],
+        rows: Sequence[RowOutcome],
+        reason: str | None,
+        *,
+        has_more: bool,
+    ) -> str:
+        """A run's page.
+
+        :param reasons: outcome, reason and number of rows that were not delivered.
+        :param rows: a page of them.
+        :param reason: that they were chosen by.
+        """
+        task = run.task_id if run.map_index < 0 else f"{run.task_id} [{run.map_index}]"
+        seconds = ((run.ended_at or datetime.now(UTC)) - run.started_at).total_seconds()
+        facts = [
+            ("Verdict", _verdict(run)),
+            ("DAG", shown(run.dag_id)),
+            ("Task", shown(task)),
+            ("Run", shown(run.run_id)),
+            ("Started", moment(run.started_at)),
+            ("Ended", moment(run.ended_at)),
+            ("Took", duration(seconds)),
+            ("Waited for the rate limit", duration(run.waited_s)),
+            ("Requests", f"{number(run.counts['requests'])}, of these {number(run.counts['rate_limited'])} with 429"),
+            ("Attempts", number(run.tries)),
+            ("Way", shown(run.way or "not recorded")),
+        ]
+        beside = ("recreated", "consent_kept", "unconfirmed", "stored_differently", "drifted", "removed")
+        told = [f"{number(run.counts[name])} {name.replace('_', ' ')}" for name in beside if run.counts[name]]
+        parts = [
+            f"<h1>{shown(run.sync_id)}</h1>{_facts(facts)}",
+            f"<h2>The way of the rows</h2>{way_of_rows(run)}",
+            f'<p class="quiet">Also: {", ".join(told)}.</p>' if told else "",
+            self._reasons(run, reasons),
+            self._rows(run, rows, reason, has_more=has_more),
+            self.contact_form(run.dag_id, run.sync_id),
+            self._back(),
+        ]
+        return self.document(f"Connectif run: {run.sync_id}", "".join(parts))
+
+    def _reasons(self, run: RunRecord, reasons: Sequence[tuple[str, str, int]]) -> str:
+        rows = "".join(
+            f"<tr><td>{shown(outcome)}</td><td>{self.run_link(run, shown(reason or 'no reason'), reason=reason)}</td>"
+            f'<td class="n" data-name="rows">{number(count)}</td></tr>'
+            for outcome, reason, count in reasons
+        )
+        if not rows:  # the history of the run may be gone; the run's own line is kept for longer
+            rows = "".join(
+                f'<tr><td></td><td>{shown(reason)}</td><td class="n" data-name="rows">{number(count)}</td></tr>'
+                for reason, count in run.reasons.items()
+            )
+        if not rows:
+            return "<h2>Reasons</h2><p>No row was refused, none is left undelivered.</p>"
+        head = '<thead><tr><th>Outcome</th><th>Reason</th><th class="n">Rows</th></tr></thead>'
+        return f"<h2>Reasons</h2><table>{head}<tbody>{rows}</tbody></table>"
+
+    def _rows(self, run: RunRecord, rows: Sequence[RowOutcome], reason: str | None, *, has_more: bool) -> str:
+        if not rows:
+            return ""
+        lines = "".join(
+            f'<tr><td data-name="contact">{self.key(row.contact_key)}</td><td>{shown(row.outcome)}</td>'
+            f'<td>{shown(row.reason or "")}</td><td class="n" data-name="status">{row.status_code or "–"}</td></tr>'
+            for row in rows
+        )
+        head = '<thead><tr><th>Contact</th><th>Outcome</th><th>Reason</th><th class="n">HTTP</th></tr></thead>'
+        chosen = f"<p>Only: {shown(reason)}. {self.run_link(run, 'Show all')}</p>" if reason is not None else ""
+        more = {} if reason is None else {"reason": reason}
+        link = f"<p>{self.run_link(run, 'Next rows', after=rows[-1].id, **more)}</p>" if has_more else ""
+        return f"<h2>Rows not delivered</h2>{chosen}<table>{head}<tbody>{lines}</tbody></table>{link}"
+
+    def contact_form(self, dag_id: str, sync_id: str) -> str:
+        """The form that finds a contact; its key travels in the body of a POST."""
+        action = f"{self.root}/contact?{plain_query({'dag_id': dag_id})}"
+        return (
+            f'<h2>Find a contact</h2><form method="post" action="{action}">'
+            f'<input type="hidden" name="sync_id" value="{_whole(sync_id)}">'
+            "<label>E-mail, external id, or key as it stands in the journal"
+            '<input name="key" required autocomplete="off" spellcheck="false" maxlength="320"></label>'
+            '<button type="submit">Find</button></form>'
+        )
+
+    def contact(self, dag_id: str, sync_id: str, record: ContactRecord | None) -> str:
+        """What the journal knows of a contact."""
+        if record is None:
+            body = "<p>This sync has never met the contact, or its history has been removed.</p>"
+        else:
+            facts = [
+                ("Contact", self.key(record.written_key)),
+                ("State", f"<b>{shown(record.state or 'not in the journal')}</b>"),
+                ("Since", moment(record.outcome_at)),
+                ("Reason", shown(record.reason or "none")),
+                ("HTTP status", str(record.status_code or "–")),
+                ("Last delivered", moment(record.delivered_at)),
+                ("Last run that wrote it", shown(record.run_id or "–")),
+                ("Pending", "a change of it is still to be sent" if record.is_pending else "nothing"),
+            ]
+            lines = "".join(
+                f"<tr><td>{moment(row.at)}</td><td>{shown(row.outcome)}</td><td>{shown(', '.join(row.properties))}</td>"
+                f'<td>{shown(row.reason or "")}</td><td class="n" data-name="status">{row.status_code or "–"}</td></tr>'
+                for row in record.history
+            )
+            head = (
+                "<thead><tr><th>At</th><th>Outcome</th><th>Properties</th><th>Reason</th>"
+                '<th class="n">HTTP</th></tr></thead>'
+            )
+            history = f"<table>{head}<tbody>{lines}</tbody></table>" if lines else "<p>No outcome is recorded.</p>"
+            body = f"{_facts(facts)}<h2>History</h2>{history}"
+        parts = [f"<h1>A contact of {shown(sync_id)}</h1>", body, self.contact_form(dag_id, sync_id), self._back()]
+        return self.document("Connectif contact", "".join(parts))
+
+    def _back(self) -> str:
+        return f'<p><a href="{self.root}/">All syncs</a></p>'
+
+
+def plain_query(values: dict[str, object]) -> str:
+    """A query string, for an attribute."""
+    return _whole(urlencode({name: str(value) for name, value in values.items()}))
+
+
+def _whole(text: str) -> str:
+    """Escaped and not cut: what comes back must be what was there. What cannot be printed is named by its number."""
+    return "".join(letter if letter.isprintable() else f"&#{ord(letter)};" for letter in escape(text, quote=True))
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    entries = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+    return f'<dl class="facts">{entries}</dl>'
+
+
+def _verdict(run: RunRecord) -> str:
+    return f'<span class="verdict {plain(run.verdict or "open")}">{plain(verdict_words(run))}</span>'
+
+
+def _pending(changes: int) -> str:
+    if not changes:
+        return "nothing"
+    minutes = changes / _REQUESTS_A_MINUTE
+    end = datetime.now(UTC) + timedelta(minutes=minutes)
+    return f"{number(changes)} changes; at {_REQUESTS_A_MINUTE} requests a minute until {moment(end)}"

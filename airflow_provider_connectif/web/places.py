@@ -1,0 +1,96 @@
+"""The journals that ``[connectif] journals`` names, opened to be read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import AirflowException, conf
+
+from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.databases.journals import SECRET_EXTRA, engine_to_read
+from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.tables import JournalTables
+
+DEFAULT_TABLE = "connectif_journal"
+
+
+class Unreachable(Exception):
+    """A journal cannot be read; the text says why, without a value and without a secret."""
+
+
+class Place(NamedTuple):
+    """Where a journal is: a connection, a table and its schema, if not the connection's default."""
+
+    conn_id: str
+    table: str = DEFAULT_TABLE
+    schema: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As it is written in ``[connectif] journals``."""
+        table = f"{self.schema}.{self.table}" if self.schema else self.table
+        return self.conn_id if table == DEFAULT_TABLE else f"{self.conn_id}:{table}"
+
+
+def configured() -> list[Place]:
+    """The journals, in the order in which they are listed."""
+    listed = (entry.strip() for entry in (conf.get("connectif", "journals", fallback="") or "").split(","))
+    found = []
+    for entry in filter(None, listed):
+        conn_id, _, where = entry.partition(":")
+        schema, _, table = where.rpartition(".")
+        found.append(Place(conn_id, table or DEFAULT_TABLE, schema or None))
+    return list(dict.fromkeys(found))
+
+
+class Places:
+    """Keeps one engine for each connection. Safe to share by threads."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, sa.Engine] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def reading(self, place: Place) -> Iterator[tuple[sa.Connection, JournalTables]]:
+        """A connection to a journal's database, and its tables.
+
+        :raises Unreachable: there is no such connection, or the database failed, also within the block.
+        """
+        try:
+            with self._engine(place.conn_id).connect() as connection:
+                yield connection, JournalTables(place.table, place.schema)
+        except sa.exc.SQLAlchemyError as error:
+            self._forget(place.conn_id)
+            # The driver's words may quote a contact key or the address of the database.
+            raise Unreachable(f"its database failed ({type(error).__name__})") from None
+
+    def written_keys(self, place: Place, keys: set[str]) -> set[str]:
+        """Contact keys as they may stand in the tables: as they are, and as HMAC where the connection has a secret."""
+        from airflow.providers.common.compat.sdk import BaseHook
+
+        secret = BaseHook.get_connection(place.conn_id).extra_dejson.get(SECRET_EXTRA)
+        if not isinstance(secret, str) or not secret:
+            return keys
+        return keys | {key_digester(secret.encode())(key) for key in keys}
+
+    def _engine(self, conn_id: str) -> sa.Engine:
+        with self._lock:
+            if conn_id not in self._engines:
+                try:
+                    self._engines[conn_id] = engine_to_read(conn_id)
+                except RunFailed as fault:
+                    raise Unreachable(str(fault)) from None
+                except AirflowException as fault:
+                    raise Unreachable(f"its connection cannot be read ({type(fault).__name__})") from None
+            return self._engines[conn_id]
+
+    def _forget(self, conn_id: str) -> None:
+        """The connection may have been changed since; the next request reads it again."""
+        with self._lock:
+            engine = self._engines.pop(conn_id, None)
+        if engine is not None:
+            engine.dispose()

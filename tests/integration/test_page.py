@@ -1,0 +1,329 @@
+"""The Connectif page: what it shows, to whom, and that nothing from outside becomes markup."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_connectif.versions import has_external_views
+from tests.support.journal_records import RecordedJournal
+
+pytestmark = [
+    pytest.mark.versions,
+    pytest.mark.skipif(not has_external_views(), reason="Airflow has no pages of plugins before 3.1"),
+]
+
+NIGHTLY, SECRET = "nightly.contacts", "secret.contacts"
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>\u202e\u2067" + "x" * 300
+RUN = {"dag_id": "nightly", "run_id": "scheduled__1", "task_id": "contacts", "map_index": "-1"}
+
+
+class AuthManager:
+    """Knows who may read which DAG, as Airflow's auth managers do."""
+
+    def __init__(self, readable: set[str]) -> None:
+        self._readable = readable
+
+    async def get_user_from_token(self, token: str) -> Any:
+        """The user of a token."""
+        return SimpleNamespace(name=token)
+
+    def is_authorized_dag(self, *, method: str, user: Any, access_entity: Any = None, details: Any = None) -> bool:
+        """Whether the user may."""
+        return method == "GET" and details.id in self._readable
+
+    def get_authorized_dag_ids(self, *, user: Any, method: str) -> set[str]:
+        """All that the user may read."""
+        return set(self._readable)
+
+
+@pytest.fixture
+def journal(tmp_path: Path, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> RecordedJournal:
+    path = tmp_path / "journal.db"
+    connection("page_journal", conn_type="sqlite", host=str(path), extra={"connectif_journal_secret": "pepper"})
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "page_journal")
+    return RecordedJournal(sa.create_engine(f"sqlite:///{path}"))
+
+
+@pytest.fixture
+def client(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Makes a client of the page for a user who may read some DAGs."""
+    from airflow.api_fastapi.core_api import security
+    from fastapi.testclient import TestClient
+
+    from airflow_provider_connectif.web import access
+    from airflow_provider_connectif.web.app import make_app
+
+    def make(*readable: str, token: str | None = "ana") -> Any:
+        manager = AuthManager(set(readable))
+        for module in (security, access):
+            monkeypatch.setattr(module, "get_auth_manager", lambda: manager)
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return TestClient(make_app(), headers=headers)
+
+    return make
+
+
+def test_all_syncs_at_a_glance(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    journal.add_run(run_id="scheduled__1", rows_read=10, created=10)
+    journal.add_run(run_id="scheduled__2", rows_read=10, unchanged=7, invalid=2, held=1, new_refusals=2, consent_kept=4)
+    journal.add_pending(NIGHTLY, ["a@example.com", "b@example.com"])
+    page = client("nightly").get("/")
+    assert page.status_code == 200
+    words = text_of(page.text)
+    for expected in (NIGHTLY, "success, 2026-11-03 03:05 UTC", "not now; last 2026-11-02 03:05", "2 changes; at 100"):
+        assert expected in words
+    assert "2 new, 1 known" in words
+    assert "Consents kept 4" in words
+    assert page.text.count('<rect class="v-success"') == 2
+
+
+def test_only_dags_that_the_user_may_read(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    journal.add_run(rows_read=1, created=1)
+    key = journal.add_run("secret", rows_read=1, invalid=1)
+    journal.add_outcomes(key, SECRET, [("eva@example.com", "invalid", "no")])
+    journal.add_run("secret", "r2", "shared", rows_read=1)
+    journal.add_run("nightly", "r2", "shared", rows_read=1)
+    viewer = client("nightly")
+    overview = viewer.get("/").text
+    assert NIGHTLY in overview
+    assert "secret" not in overview
+    assert "shared" not in overview  # its lines are of both DAGs
+    refused = [
+        viewer.get("/run", params={**RUN, "dag_id": "secret"}),
+        viewer.post("/contact?dag_id=secret", data={"key": "eva@example.com", "sync_id": SECRET}),
+        # A DAG that may be read does not open the sync of another one.
+        viewer.post("/contact?dag_id=nightly", data={"key": "eva@example.com", "sync_id": SECRET}),
+        viewer.post("/contact?dag_id=nightly", data={"key": "eva@example.com", "sync_id": "shared"}),
+    ]
+    assert [response.status_code for response in refused] == [403] * 4
+    assert not any("eva@" in response.text for response in refused)
+
+
+def test_nobody_sees_nothing(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    journal.add_run(rows_read=1)
+    for path in ("/", "/style.css", "/run?" + "&".join(f"{name}={value}" for name, value in RUN.items())):
+        assert client("nightly", token=None).get(path).status_code == 401
+    assert client().get("/").status_code == 403
+
+
+def test_a_run_page_by_page_and_by_reason(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    key = journal.add_run(rows_read=200, updated=80, invalid=100, rejected=20, new_refusals=120, requests=101)
+    journal.add_outcomes(key, NIGHTLY, [(f"i{n}@example.com", "invalid", "no e-mail") for n in range(100)])
+    journal.add_outcomes(key, NIGHTLY, [(f"r{n}@example.com", "rejected", "tier: unknown") for n in range(20)])
+    journal.add_outcomes("another run", NIGHTLY, [("other@example.com", "invalid", "no e-mail")])
+    browser = client("nightly")
+    seen, url, pages = [], "/run", 0
+    first = browser.get(url, params=RUN)
+    response = first
+    while True:
+        seen += [part.split("</bdi>")[0] for part in response.text.split('data-name="contact"><bdi>')[1:]]
+        pages += 1
+        if "Next rows" not in response.text:
+            break
+        response = browser.get(links_of(response.text)["Next rows"].removeprefix("/connectif"))
+    assert (len(seen), len(set(seen)), pages) == (120, 120, 3)
+    assert "other@example.com" not in seen
+    words = text_of(first.text)
+    assert "200 rows read" in words
+    assert "invalid no e-mail 100" in words
+    only = browser.get(links_of(first.text)["tier: unknown"].removeprefix("/connectif")).text
+    assert only.count('data-name="contact"') == 20
+    picture = "200 rows read: 80 updated, 100 invalid, 20 rejected"
+    assert f'aria-label="{picture}"' in first.text
+
+
+def test_a_contact_is_found_by_key_spelling_and_hmac(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    from airflow_provider_connectif.journal.digests import key_digester
+
+    hidden = key_digester(b"pepper")("eva@example.com")
+    key = journal.add_run(rows_read=2, created=1, rejected=1)
+    journal.add_line(NIGHTLY, "ana@example.com", "acknowledged")
+    journal.add_line(NIGHTLY, hidden, "rejected", "tier: unknown")
+    journal.add_outcomes(key, NIGHTLY, [("ana@example.com", "created", None), (hidden, "rejected", "tier: unknown")])
+    browser = client("nightly")
+
+    def find(text: str) -> str:
+        response = browser.post("/contact?dag_id=nightly", data={"key": text, "sync_id": NIGHTLY})
+        assert response.status_code == 200
+        return text_of(response.text)
+
+    assert "State acknowledged" in find(" Ana@Example.com ")
+    for spelling in ("eva@example.com", hidden):
+        assert "State rejected" in find(spelling)
+        assert "_name, tier" in find(spelling)
+    assert "never met" in find("nobody@example.com")
+
+
+def test_what_comes_from_outside_is_text(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    run_id = HOSTILE[:200]
+    sync_id = HOSTILE[:240]
+    key = journal.add_run(run_id=run_id, sync_id=sync_id, rows_read=1, rejected=1, reasons={HOSTILE: 1})
+    journal.add_outcomes(key, sync_id, [(HOSTILE[:320], "rejected", HOSTILE)])
+    journal.add_line(sync_id, HOSTILE[:320], "rejected", HOSTILE)
+    browser = client("nightly")
+    responses = [
+        browser.get("/"),
+        browser.get("/run", params={**RUN, "run_id": run_id, "reason": HOSTILE}),
+        browser.post("/contact?dag_id=nightly", data={"key": HOSTILE[:320], "sync_id": sync_id}),
+        browser.get("/run", params={**RUN, "run_id": "nothing"}),
+    ]
+    assert [response.status_code for response in responses] == [200, 200, 200, 404]
+    for response in responses:
+        page = Page()
+        page.feed(response.text)
+        assert page.elements.isdisjoint({"img", "iframe", "object", "style"})
+        assert page.scripts == ["/connectif/theme.js"]
+        assert not any(name.startswith("on") or name == "style" for name in page.attributes)
+        assert "\u202e" not in response.text
+        assert "\u2067" not in response.text
+    # What was cut for the eye is whole where it comes back.
+    assert "State rejected" in text_of(responses[2].text)
+
+
+def test_the_headers_let_nothing_in(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    for path in ("/", "/style.css", "/theme.js", "/nothing"):
+        headers = client("nightly").get(path).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"] == "no-store"
+
+
+def test_keys_are_masked_if_the_configuration_says_so(
+    journal: RecordedJournal, client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__MASK_KEYS", "True")
+    key = journal.add_run(rows_read=2, invalid=2)
+    journal.add_outcomes(key, NIGHTLY, [("eva.luna@shop.example.com", "invalid", "no"), ("EXT-12345", "invalid", "no")])
+    journal.add_line(NIGHTLY, "eva.luna@shop.example.com", "invalid")
+    browser = client("nightly")
+    pages = [
+        browser.get("/run", params=RUN).text,
+        browser.post("/contact?dag_id=nightly", data={"key": "eva.luna@shop.example.com", "sync_id": NIGHTLY}).text,
+    ]
+    assert "e***@***.com" in pages[0]
+    assert "EX***" in pages[0]
+    assert not any("eva.luna" in page or "12345" in page for page in pages)
+
+
+@pytest.mark.parametrize("journals", ["nowhere", "gone_journal"])
+def test_a_journal_that_is_away_is_said_and_hides_no_other(
+    journals: str,
+    journal: RecordedJournal,
+    client: Callable[..., Any],
+    connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection("gone_journal", conn_type="sqlite", host="/nowhere/at/all.db")
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", f"{journals}, page_journal")
+    journal.add_run(rows_read=1)
+    browser = client("nightly")
+    page = browser.get("/")
+    assert page.status_code == 200
+    assert "This journal cannot be shown" in page.text
+    assert NIGHTLY in page.text
+    assert browser.get("/run", params={**RUN, "run_id": "unknown"}).status_code == 503
+
+
+def test_nothing_is_written(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    journal.add_run(rows_read=1)
+    statements: list[str] = []
+    browser = client("nightly")
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement.lstrip().split(maxsplit=1)[0].upper())
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        browser.get("/")
+        browser.get("/run", params=RUN)
+        browser.post("/contact?dag_id=nightly", data={"key": "a@example.com", "sync_id": NIGHTLY})
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert set(statements) <= {"SELECT", "PRAGMA", "WITH"}
+    for method in ("put", "patch", "delete", "post"):
+        assert getattr(browser, method)("/").status_code == 405
+
+
+def test_a_body_that_is_too_large_is_refused(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    journal.add_run(rows_read=1)
+    response = client("nightly").post("/contact?dag_id=nightly", data={"key": "x" * 10_000, "sync_id": NIGHTLY})
+    assert response.status_code == 413
+
+
+def test_the_plugin_loads_nothing_heavy() -> None:
+    from airflow_provider_connectif.web.plugin import ConnectifPlugin, LazyPage
+
+    [app] = ConnectifPlugin.fastapi_apps
+    assert isinstance(app["app"], LazyPage)
+    assert {view["destination"] for view in ConnectifPlugin.external_views} == {"nav", "task_instance"}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/nothing",
+        "raw_path": b"/nothing",
+        "query_string": b"",
+        "headers": [],
+        "root_path": "",
+        "scheme": "http",
+        "server": ("x", 80),
+        "client": ("y", 1),
+    }
+    asyncio.run(LazyPage()(scope, receive, send))
+    assert sent[0]["status"] == 404
+
+
+class Page(HTMLParser):
+    """The elements, attributes and scripts of a document."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.attributes: set[str] = set()
+        self.scripts: list[str | None] = []
+        self.words: list[str] = []
+        self.links: dict[str, str] = {}
+        self._link: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
+        self.elements.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        values = dict(attrs)
+        if tag == "script":
+            self.scripts.append(values.get("src"))
+        if tag == "a":
+            self._link = values.get("href")
+
+    def handle_data(self, data: str) -> None:
+        """Note a text."""
+        self.words.append(data)
+        if self._link is not None:
+            self.links[data], self._link = self._link, None
+
+
+def text_of(document: str) -> str:
+    page = Page()
+    page.feed(document)
+    return " ".join(" ".join(page.words).split()).replace(" ,", ",")
+
+
+def links_of(document: str) -> dict[str, str]:
+    page = Page()
+    page.feed(document)
+    return page.links
