@@ -45,8 +45,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "journals": {
                         "description": "The journals that the command line and the Connectif page of Airflow's UI "
-                        "show, separated by commas: each the id of a connection, conn_id:table or conn_id:schema.table; "
-                        "the table is connectif_journal unless named.",
+                        "show, separated by commas: each the id of a connection, conn_id:table or "
+                        "conn_id:schema.table; the table is connectif_journal unless named.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "warehouse, other:marketing.connectif_journal",
