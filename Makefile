@@ -1,5 +1,5 @@
-# make demo, make test, make test-all, make test-warehouses, make lint, make docs, make e2e, make chaos, make test-matrix, make test-lowest. Each
-# creates .venv by itself; nothing is needed but Python 3.11+ and make.
+# make demo, make test, make test-all, make test-mariadb, make test-warehouses, make lint, make docs, make e2e, make chaos,
+# make test-matrix, make test-lowest. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -18,7 +18,7 @@ install_warehouses = $(if $(UV),$(UV) pip install --python $(WAREHOUSES)/bin/pyt
 	--constraint constraints/warehouses.txt $(1) || )$(WAREHOUSES)/bin/python -m pip install --quiet \
 	--disable-pip-version-check --constraint constraints/warehouses.txt $(1)
 
-.PHONY: demo test test-all test-warehouses test-matrix test-lowest lint docs mutations e2e e2e-celery e2e-mutations chaos clean
+.PHONY: demo test test-all test-mariadb test-warehouses test-matrix test-lowest lint docs mutations e2e e2e-celery e2e-mutations chaos clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -32,6 +32,12 @@ test: $(VENV)/installed-dev
 # Also what takes as many rows as a real night: some minutes more.
 test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder -m 'not mutations'
+
+# Journals in MariaDB: tests of what differs between databases. Needs mariadb-server-core, a C compiler, libmariadb-dev.
+# `make test DATABASES=all` takes every test of a journal there, too, once the driver is installed.
+test-mariadb: $(VENV)/installed-mysql
+	CONNECTIF_DATABASES=mysql $(BIN)/python -m pytest --numprocesses 2 -k mysql tests/integration/test_journal.py \
+		tests/integration/test_journal_database.py tests/integration/truth/test_journal_tables.py
 
 # Every database that can be tried on one machine, with its driver, in a virtual environment of its own; writes the table of
 # docs/databases.md. Some minutes. MySQL needs MariaDB's server, and a C compiler with its client's headers.
@@ -94,6 +100,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: requirements-dev.txt requirements-test.txt $(VENV)/installed
 	$(call install,--requirement requirements-dev.txt)
+	@touch $@
+
+$(VENV)/installed-mysql: requirements-mysql.txt $(VENV)/installed-dev
+	$(call install,--requirement requirements-mysql.txt)
 	@touch $@
 
 $(VENV)/installed-docs: requirements-docs.txt constraints.txt | $(VENV)/bin/python

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from tests.integration.test_deferral import wait_as_the_triggerer
 from tests.support.import_runs import as_contacts, import_over_deferral, rows
 from tests.support.journals import deliver
-from tests.support.mariadb import mariadb_server, what_is_missing
+from tests.support.mariadb import what_is_missing
 from tests.support.strict_server import StrictServer
 
 pytestmark = pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-")
@@ -20,18 +20,12 @@ pytestmark = pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing(
 COUNT = 300
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with mariadb_server(tmp_path_factory.mktemp("m")) as fields:
-        yield fields
-
-
 @pytest.fixture
-def journal(server: dict[str, Any], connection: Callable[..., None], airflow_db: None) -> None:
+def journal(mariadb: dict[str, Any], connection: Callable[..., None], airflow_db: None) -> None:
     """An empty database, which is the connection ``journal``, with options in its extra that are for nobody."""
     import MySQLdb
 
-    where = {"unix_socket": server["extra"]["unix_socket"], "user": "root", "password": "", "autocommit": True}
+    where = {"unix_socket": mariadb["extra"]["unix_socket"], "user": "root", "password": "", "autocommit": True}
     with contextlib.closing(MySQLdb.connect(**where)) as database:
         cursor = database.cursor()
         # Latin letters by default, as an old server has them: the journal's own columns must not depend on it.
@@ -42,8 +36,8 @@ def journal(server: dict[str, Any], connection: Callable[..., None], airflow_db:
             f"insert into shop.contacts select concat('user', seq, '@example.com'), seq from shop.seq_1_to_{COUNT}",
         ):
             cursor.execute(statement)
-    extra = server["extra"] | {"owner": "crm", "cursor": "dictcursor"}
-    connection("journal", **(server | {"schema": "shop", "extra": extra}))
+    extra = mariadb["extra"] | {"owner": "crm", "cursor": "dictcursor"}
+    connection("journal", **(mariadb | {"schema": "shop", "extra": extra}))
 
 
 @pytest.mark.usefixtures("journal")

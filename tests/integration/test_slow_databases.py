@@ -8,7 +8,6 @@ first responses back while the database is asked for it. The ordinary run takes 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from airflow_provider_connectif.databases.drivers import driver_of
 from airflow_provider_connectif.databases.sql_source import SqlSource
 from tests.support import http_cursor
 from tests.support.journals import Process, deliver
-from tests.support.mariadb import mariadb_server, what_is_missing
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
@@ -89,15 +87,6 @@ def postgres_that_closes(request: pytest.FixtureRequest, size: Size) -> Iterator
         lambda: postgres.execute(readers).fetchone()[0] > 0,
         psycopg.Error,
     )
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[dict[str, Any]]:
-    if missing := what_is_missing():
-        pytest.skip(missing)
-    # Not in pytest's folder, whose path is too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="connectif-") as folder, mariadb_server(Path(folder)) as fields:
-        yield fields
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """Journals in real databases, runs of a DAG that keep one, and processes that can be killed.
 
-Also in a MySQL or MariaDB where ``CONNECTIF_MYSQL`` holds the fields of an Airflow connection to one as JSON, its
-``schema`` a database that may be dropped, and ``pymysql`` and Airflow's MySQL provider are installed. With
-``CONNECTIF_DATABASES=all`` every test runs on every database, and not only those of what differs between them.
+With ``CONNECTIF_DATABASES=all`` every test runs on every database that there is on this machine, and not only those of
+what differs between them; with names of databases, such as ``mysql`` or ``sqlite,postgres``, on these. ``mysql`` is a
+MariaDB that the tests start. Or it is the server whose Airflow connection ``CONNECTIF_MYSQL`` holds as JSON, its
+``schema`` a database that may be dropped.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import signal
 import sqlite3
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.support import mariadb
 from tests.support.strict_server import until
 from tests.support.task_runs import Run, run_operator
 
-MYSQL = json.loads(os.environ.get("CONNECTIF_MYSQL", "null"))
-DATABASES = ("sqlite", "postgres", *(["mysql"] if MYSQL else []))
+_ASKED_FOR = os.environ.get("CONNECTIF_DATABASES", "")
+_ALL = ("sqlite", "postgres", *([] if mariadb.what_is_missing() else ["mysql"]))
+DATABASES = {"": ("sqlite", "postgres"), "all": _ALL}.get(_ASKED_FOR) or tuple(_ASKED_FOR.split(","))
 """For tests of what differs between databases: statements, locks, errors, clocks."""
-_ON_ALL = os.environ.get("CONNECTIF_DATABASES") == "all" or bool(MYSQL)
 TABLES = (
     "connectif_journal",
     *(f"connectif_journal_{name}" for name in ("syncs", "claims", "runs", "plans", "pending", "meta")),
@@ -36,8 +39,8 @@ TABLES = (
 
 
 def usually(kind: str) -> tuple[str, ...]:
-    """The databases for tests of what is the same in all: one of them, and all where ``CONNECTIF_DATABASES=all``."""
-    return DATABASES if _ON_ALL else (kind,)
+    """The databases for tests of what is the same in all: one of them, and those that were asked for."""
+    return DATABASES if _ASKED_FOR else (kind,)
 
 
 class JournalDatabase:
@@ -76,9 +79,13 @@ def journal_database(kind: str, request: pytest.FixtureRequest, **extra: Any) ->
         request.getfixturevalue("connection")("journal", **fields, extra=extra)
         return JournalDatabase(kind, "journal", lambda sql: _rows_of_postgres(postgres, sql))
     if kind == "mysql":
-        request.getfixturevalue("connection")("journal", **MYSQL, extra=extra)
-        _rows_of_mysql("drop database if exists {0}; create database {0} character set latin1".format(MYSQL["schema"]))
-        return JournalDatabase(kind, "journal", _rows_of_mysql)
+        server = request.getfixturevalue("mariadb")
+        fields = server | {"schema": "journal", "extra": server["extra"] | extra}
+        request.getfixturevalue("connection")("journal", **fields)
+        _rows_of_mysql(server, "drop database if exists journal")
+        # Latin letters by default, as an old server has them: the journal's own columns must not depend on it.
+        _rows_of_mysql(server, "create database journal character set latin1")
+        return JournalDatabase(kind, "journal", partial(_rows_of_mysql, fields))
     path = request.getfixturevalue("tmp_path") / "journal.db"
     request.getfixturevalue("connection")("journal", conn_type="sqlite", host=str(path), extra=extra)
     return JournalDatabase(kind, "journal", lambda sql: _rows_of_sqlite(path, sql))
@@ -94,15 +101,11 @@ def _rows_of_sqlite(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return database.execute(sql).fetchall()
 
 
-def _rows_of_mysql(sql: str) -> list[tuple[Any, ...]]:
-    import pymysql
-    from pymysql.constants import CLIENT
+def _rows_of_mysql(fields: Mapping[str, Any], sql: str) -> list[tuple[Any, ...]]:
+    import MySQLdb
 
-    where = {"host": MYSQL["host"], "port": MYSQL["port"], "user": MYSQL["login"], "password": MYSQL["password"]}
-    first = None if sql.startswith("drop database") else MYSQL["schema"]
-    with contextlib.closing(
-        pymysql.connect(**where, database=first, autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS)
-    ) as connection:
+    where = {"unix_socket": fields["extra"]["unix_socket"], "user": fields["login"], "charset": "utf8mb4"}
+    with contextlib.closing(MySQLdb.connect(**where, database=fields["schema"], autocommit=True)) as connection:
         cursor = connection.cursor()
         cursor.execute(sql)
         return list(cursor.fetchall())
@@ -111,7 +114,9 @@ def _rows_of_mysql(sql: str) -> list[tuple[Any, ...]]:
 def unreachable(journal: JournalDatabase) -> dict[str, Any]:
     """A connection to a database of the same kind where none can be reached."""
     fields = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])
-    return fields | ({"host": "/"} if journal.kind == "sqlite" else {"host": "127.0.0.1", "port": 1})
+    if journal.kind == "sqlite":
+        return fields | {"host": "/"}
+    return fields | {"host": "127.0.0.1", "port": 1, "extra": {}}
 
 
 def deliver(

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,7 @@ def mariadb_server(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen([*command, f"--pid-file={folder / 'pid'}", *_USER, *options], stdout=log, stderr=log)
     try:
-        until(lambda: where.exists() or process.poll() is not None, within_s=60)
+        until(lambda: _listens(where) or process.poll() is not None, within_s=60)
         assert process.poll() is None, (folder / "log").read_text(errors="replace")
         yield {
             "conn_type": "mysql",
@@ -60,3 +61,11 @@ def mariadb_server(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+def _listens(where: Path) -> bool:
+    # The file of a socket is there before anybody may connect to it.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(where))
+        return True
+    return False

@@ -1,8 +1,9 @@
-"""Fixtures that start the servers which tests talk to: the sandbox and a PostgreSQL."""
+"""Fixtures that start the servers which tests talk to: the sandbox, a PostgreSQL and a MariaDB."""
 
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.sandbox import SandboxProcess
+from tests.support.mariadb import mariadb_server, what_is_missing
 
 FAST = 1_000_000
 """``requests_per_minute`` for a sandbox without a limit, which sends no headers to pace by."""
@@ -83,3 +85,14 @@ def postgres(_postgres_server: Any, connection: Callable[..., None]) -> Any:
     with psycopg.connect(uri, autocommit=True) as database:
         database.execute("drop schema public cascade; create schema public")
         yield database
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[dict[str, Any]]:
+    """The fields of an Airflow connection to a MariaDB; the test is skipped where there is none on this machine."""
+    if missing := what_is_missing():
+        pytest.skip(missing)
+    # Not in pytest's folder, whose path is too long for a socket. Tests kill tasks, not the machine: no need of a disk.
+    options = ("--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite", "--innodb-buffer-pool-size=32M")
+    with tempfile.TemporaryDirectory(prefix="connectif-") as folder, mariadb_server(Path(folder), *options) as fields:
+        yield fields
