@@ -159,8 +159,11 @@ def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection
     runs = tables.runs
     place = sa.func.row_number().over(partition_by=runs.c.sync_id, order_by=runs.c.started_at.desc()).label("place")
     of_these = runs.c.sync_id.in_(sorted(sync_ids))
-    ranked = sa.select(*_columns(tables), place).where(of_these).subquery()
-    newest = sa.select(ranked).where(ranked.c.place <= MOST_RUNS_OF_A_CHART).order_by(ranked.c.sync_id, ranked.c.place)
+    # The widest columns are read of the runs that are shown only.
+    ranked = sa.select(runs.c.sync_id, runs.c.run_key, place).where(of_these).subquery()
+    is_same = sa.and_(runs.c.sync_id == ranked.c.sync_id, runs.c.run_key == ranked.c.run_key)
+    newest = sa.select(*_columns(tables)).select_from(runs.join(ranked, is_same))
+    newest = newest.where(ranked.c.place <= MOST_RUNS_OF_A_CHART).order_by(ranked.c.sync_id, ranked.c.place)
     by_sync: dict[str, list[RunRecord]] = {}
     for row in connection.execute(newest):
         by_sync.setdefault(row.sync_id, []).append(_run(row))
@@ -269,8 +272,7 @@ def contact_of(
 
 
 def _columns(tables: JournalTables) -> list[sa.Column[Any]]:
-    more = [name for name in ("attempt",) if name in tables.runs.c]
-    return [tables.runs.c[name] for name in (*_FACTS, *RUN_COUNTS, *more)]
+    return [tables.runs.c[name] for name in (*_FACTS, *RUN_COUNTS)]
 
 
 def _of_run(tables: JournalTables, run: RunRecord) -> list[Any]:

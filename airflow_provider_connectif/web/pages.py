@@ -80,10 +80,7 @@ class Frame(NamedTuple):
         known = max(0, last.refused - counts["new_refusals"])
         facts = [
             ("Last run", f"{_verdict(last)}, {moment(last.ended_at or last.started_at)}"),
-            (
-                "In step since",
-                moment(sync.in_step_at) if last.is_in_step else f"not now; last {moment(sync.in_step_at)}",
-            ),
+            ("In step with the source", f"{'' if last.is_in_step else 'not now; last '}{moment(sync.in_step_at)}"),
             ("Pending", _pending(sync.pending)),
             ("Refused now", f"{number(counts['new_refusals'])} new, {number(known)} known"),
             ("Consents kept", number(counts["consent_kept"])),
@@ -127,8 +124,8 @@ class Frame(NamedTuple):
             f"<h2>The way of the rows</h2>{way_of_rows(run)}",
             f'<p class="quiet">Also: {", ".join(told)}.</p>' if told else "",
             self._reasons(run, reasons),
-            self._rows(run, rows, reason, has_more=has_more),
             self.contact_form(run.dag_id, run.sync_id),
+            self._rows(run, rows, reason, has_more=has_more),
             self._back(),
         ]
         return self.document(f"Connectif run: {run.sync_id}", "".join(parts))
