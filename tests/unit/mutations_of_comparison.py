@@ -197,11 +197,11 @@ def every_row_of_a_contact_was_delivered(original, self, key, line):
 
 
 @COMPARISON.instead_of(
-    "journal.run_lines:RunLines.restore",
+    "journal.run_lines:RunLines.note",
     _PREPARE + "test_a_row_that_is_again_as_acknowledged_is_unchanged_after_an_invalid_one",
     _PREPARE + "test_a_row_that_is_again_as_rejected_is_held_after_an_invalid_one",
 )
-def an_invalid_row_stays_the_last_word(original, self, key, state):
+def an_invalid_row_stays_the_last_word(original, self, key, state, status=None, reason=None):
     return None
 
 

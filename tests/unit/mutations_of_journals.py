@@ -336,3 +336,40 @@ def the_type_of_a_text_does_not_matter(original, self, batch, types):
 )
 def what_an_author_converts_is_compared_as_text(original, self, batch):
     return self._of_texts(batch, batch.converted.types or [0] * len(batch.columns))
+
+
+# The history
+
+_HISTORY = "test_history.py::"
+
+
+@JOURNALS.instead_of(
+    "journal.history:History._replace",
+    _HISTORY + "test_what_a_retry_says_of_a_contact_replaces_what_was_said_and_what_it_kept_stays",
+)
+def a_retry_lists_its_rows_twice(original, self, connection, keys, *, has_nameless):
+    return None
+
+
+@JOURNALS.instead_of(
+    "journal.history:History.keep",
+    _HISTORY + "test_what_a_retry_says_of_a_contact_replaces_what_was_said_and_what_it_kept_stays",
+)
+def what_an_earlier_attempt_delivered_is_not_listed(original, self, outcome, key):
+    return None
+
+
+@JOURNALS.instead_of(
+    "journal.history:History.continue_attempt",
+    _HISTORY + "test_a_process_that_comes_back_adds_to_the_lines_of_its_attempt",
+)
+def a_process_that_comes_back_counts_from_none(original, self, connection, attempt):
+    original(self, connection, attempt)
+    self._counts.clear()
+
+
+@JOURNALS.instead_of(
+    "journal.left_behind:ChangesLeft.note", _HISTORY + "test_what_was_not_sent_is_undelivered_once_for_each_contact"
+)
+def what_was_not_sent_is_not_listed(original, self, lines, history, reason):
+    return None
