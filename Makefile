@@ -1,5 +1,5 @@
-# make demo, make test, make test-all, make test-mariadb, make test-warehouses, make lint, make docs, make e2e, make chaos,
-# make test-matrix, make test-lowest. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
+# make demo, make test, make test-all, make test-mariadb, make test-warehouses, make lint, make docs, make tutorial, make e2e,
+# make chaos, make test-matrix, make test-lowest. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -18,7 +18,7 @@ install_warehouses = $(if $(UV),$(UV) pip install --python $(WAREHOUSES)/bin/pyt
 	--constraint constraints/warehouses.txt $(1) || )$(WAREHOUSES)/bin/python -m pip install --quiet \
 	--disable-pip-version-check --constraint constraints/warehouses.txt $(1)
 
-.PHONY: demo test test-all test-mariadb test-warehouses test-matrix test-lowest lint docs mutations e2e e2e-celery e2e-mutations chaos clean
+.PHONY: demo test test-all test-mariadb test-warehouses test-matrix test-lowest lint docs tutorial mutations e2e e2e-celery e2e-mutations chaos clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -86,6 +86,10 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	$(BIN)/python tools/check_site.py
+
+# The tutorial from top to bottom, as somebody would who types it.
+tutorial: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m tutorial tests/integration/test_docs_tutorial.py
 
 clean:
 	rm -rf $(VENV) $(WAREHOUSES) .venv-e2e .nox .demo dist build site

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, planned_contacts, stored_contacts
 from airflow_provider_connectif.imports.context import ImportContext
@@ -34,6 +35,7 @@ class ImportJob:
     :param mapping: of the run, as its author gave it.
     :param patching: delivers by PATCH what takes fewer requests so.
     :param carried: the state that a trigger has carried, where there is no journal to keep it.
+    :param clock: of the waiting.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ImportJob:
         mapping: ContactMapping,
         patching: Patching,
         carried: Mapping[str, Any] | None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._context = context
         self._rules = context.rules
@@ -56,7 +59,7 @@ class ImportJob:
         self._types: Mapping[str, str] = {}  # of the columns
         self.state = ImportState()
         self.account = Account(self._report)
-        self.watch = Watch(context)
+        self.watch = Watch(context, clock)
         self.watch.waiting.describe = self.describe
         self.watch.waiting.describe_next_attempt = self._describe_next_attempt
         self._uploads = Uploads(context, self.watch, self.save)

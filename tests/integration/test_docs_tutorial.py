@@ -63,7 +63,7 @@ class Terminal:
         return text.replace("http://127.0.0.1:8765", self._sandbox.url)
 
 
-@pytest.mark.slow
+@pytest.mark.tutorial
 @pytest.mark.timeout(600)
 def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
     with SandboxProcess() as sandbox:
