@@ -21,7 +21,19 @@ NOT_DELIVERED = (*REFUSED, "undelivered")
 MOST_RUNS_OF_A_CHART = 30
 _MOST_OUTCOMES_OF_A_CONTACT = 100
 _FACTS = (
-    *("sync_id", "run_key", "run_id", "dag_id", "task_id", "map_index", "tries", "verdict", "started_at", "ended_at"),
+    *(
+        "sync_id",
+        "run_key",
+        "run_id",
+        "task",
+        "dag_id",
+        "task_id",
+        "map_index",
+        "tries",
+        "verdict",
+        "started_at",
+        "ended_at",
+    ),
     *("waited_s", "way", "plan", "reasons"),
 )
 
@@ -300,13 +312,14 @@ def _pending(connection: sa.Connection, tables: JournalTables) -> dict[str, int]
 
 def _run(row: Any) -> RunRecord:
     dag_id = row.dag_id if row.dag_id is not None else _dag_of(row.run_id)
+    task_id, _, place = row.task.rpartition("[")  # unlike the columns for people it is never empty
     return RunRecord(
         sync_id=row.sync_id,
         run_key=row.run_key,
         run_id=row.run_id.removeprefix(f"{dag_id}/"),
         dag_id=dag_id,
-        task_id=row.task_id or "",
-        map_index=-1 if row.map_index is None else row.map_index,
+        task_id=task_id,
+        map_index=int(place.removesuffix("]") or -1),
         tries=row.tries,
         verdict=row.verdict,
         started_at=_utc(row.started_at) or datetime.min.replace(tzinfo=UTC),
