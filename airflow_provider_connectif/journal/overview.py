@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.next_step import NextStep, next_step
 from airflow_provider_connectif.journal.record_tables import RUN_COUNTS
 from airflow_provider_connectif.journal.tables import VERSION, JournalTables
 
@@ -125,6 +126,7 @@ class ContactRecord:
     :param state: the last outcome; ``None``: there are only outcomes of former runs.
     :param history: the newest first.
     :param is_pending: a change of it has still to be sent.
+    :param next_step: what the sync's next run does about it, as the command line's ``explain`` says it.
     """
 
     sync_id: str
@@ -137,6 +139,7 @@ class ContactRecord:
     run_id: str | None
     history: Sequence[RowOutcome]
     is_pending: bool
+    next_step: NextStep
 
 
 def version_of(connection: sa.Connection, tables: JournalTables) -> int | None:
@@ -268,7 +271,8 @@ def contact_of(
     is_pending = connection.execute(waiting).first() is not None
     if line is None:
         key = history[0].contact_key or ""
-        return ContactRecord(sync_id, key, None, None, None, None, None, None, history, is_pending)
+        step = next_step(None, is_held=False, knows_row=False, knows_properties=False, is_pending=is_pending)
+        return ContactRecord(sync_id, key, None, None, None, None, None, None, history, is_pending, step)
     return ContactRecord(
         sync_id,
         line.contact_key,
@@ -280,6 +284,13 @@ def contact_of(
         line.run_id,
         history,
         is_pending,
+        next_step(
+            line.state,
+            is_held=line.refused_digest is not None,
+            knows_row=line.row_digest is not None,
+            knows_properties=line.properties is not None or line.patch_digest is not None,
+            is_pending=is_pending,
+        ),
     )
 
 
