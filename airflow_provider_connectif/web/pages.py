@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from airflow_provider_connectif.journal.overview import ContactRecord, RowOutcome, RunRecord, SyncOverview
+from airflow_provider_connectif.journal.overview_records import ContactRecord, RowOutcome, RunRecord, SyncOverview
 from airflow_provider_connectif.web.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
 from airflow_provider_connectif.web.places import Place
