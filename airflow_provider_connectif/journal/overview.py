@@ -6,125 +6,42 @@ Each function asks on a connection that the caller has opened, and writes nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.next_step import next_step
+from airflow_provider_connectif.journal.overview_records import (
+    REFUSED,
+    ContactRecord,
+    RowOutcome,
+    RunRecord,
+    SyncOverview,
+)
 from airflow_provider_connectif.journal.record_tables import RUN_COUNTS
 from airflow_provider_connectif.journal.tables import VERSION, JournalTables
 
-REFUSED = ("invalid", "rejected", "held")
 NOT_DELIVERED = (*REFUSED, "undelivered")
 MOST_RUNS_OF_A_CHART = 30
 _MOST_OUTCOMES_OF_A_CONTACT = 100
 _FACTS = (
-    *("sync_id", "run_key", "run_id", "dag_id", "task_id", "map_index", "tries", "verdict", "started_at", "ended_at"),
+    *(
+        "sync_id",
+        "run_key",
+        "run_id",
+        "task",
+        "dag_id",
+        "task_id",
+        "map_index",
+        "tries",
+        "verdict",
+        "started_at",
+        "ended_at",
+    ),
     *("waited_s", "way", "plan", "reasons"),
 )
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """One task's run as the journal has recorded it.
-
-    :param run_key: names the run's outcomes within its sync.
-    :param run_id: Airflow's, without the DAG's id.
-    :param map_index: -1 where the task is not mapped.
-    :param tries: attempts so far.
-    :param verdict: ``None`` while it runs or waits, and where its process was killed.
-    :param counts: by the names of :data:`airflow_provider_connectif.journal.record_tables.RUN_COUNTS`.
-    :param plan: the numbers of its plan, by name.
-    :param reasons: rows by reason, the commonest first.
-    """
-
-    sync_id: str
-    run_key: str
-    run_id: str
-    dag_id: str
-    task_id: str
-    map_index: int
-    tries: int
-    verdict: str | None
-    started_at: datetime
-    ended_at: datetime | None
-    waited_s: float
-    way: str | None
-    counts: Mapping[str, int]
-    plan: Mapping[str, Any]
-    reasons: Mapping[str, int]
-
-    @property
-    def refused(self) -> int:
-        """Rows that were refused: invalid, rejected or held."""
-        return sum(self.counts[name] for name in REFUSED)
-
-    @property
-    def delivered(self) -> int:
-        """Rows that Connectif has accepted."""
-        return sum(self.counts[name] for name in ("created", "updated", "imported", "deleted"))
-
-    @property
-    def is_in_step(self) -> bool:
-        """Whether Connectif held every row of the source when the run ended."""
-        return self.verdict == "success" and not self.refused and not self.counts["undelivered"]
-
-
-@dataclass(frozen=True)
-class SyncOverview:
-    """A sync and its last runs.
-
-    :param runs: the newest first, 30 at most.
-    :param in_step_at: when a run last ended with every row delivered; ``None``: no recorded run did.
-    :param pending: changes that a task waiting without a worker has still to send.
-    """
-
-    sync_id: str
-    runs: Sequence[RunRecord]
-    in_step_at: datetime | None
-    pending: int
-
-
-@dataclass(frozen=True)
-class RowOutcome:
-    """What became of one row.
-
-    :param contact_key: as the journal holds it, maybe as an HMAC; ``None``: the row has no valid key.
-    :param properties: ids that were sent, or were to be.
-    """
-
-    id: int
-    run_id: str
-    contact_key: str | None
-    outcome: str
-    properties: tuple[str, ...]
-    status_code: int | None
-    reason: str | None
-    at: datetime
-
-
-@dataclass(frozen=True)
-class ContactRecord:
-    """What the journal holds of a contact in one sync.
-
-    :param written_key: the key as it stands in the journal.
-    :param state: the last outcome; ``None``: there are only outcomes of former runs.
-    :param history: the newest first.
-    :param is_pending: a change of it has still to be sent.
-    """
-
-    sync_id: str
-    written_key: str
-    state: str | None
-    reason: str | None
-    status_code: int | None
-    outcome_at: datetime | None
-    delivered_at: datetime | None
-    run_id: str | None
-    history: Sequence[RowOutcome]
-    is_pending: bool
 
 
 def version_of(connection: sa.Connection, tables: JournalTables) -> int | None:
@@ -256,7 +173,8 @@ def contact_of(
     is_pending = connection.execute(waiting).first() is not None
     if line is None:
         key = history[0].contact_key or ""
-        return ContactRecord(sync_id, key, None, None, None, None, None, None, history, is_pending)
+        step = next_step(None, is_held=False, knows_row=False, knows_properties=False, is_pending=is_pending)
+        return ContactRecord(sync_id, key, None, None, None, None, None, None, history, is_pending, step)
     return ContactRecord(
         sync_id,
         line.contact_key,
@@ -268,6 +186,13 @@ def contact_of(
         line.run_id,
         history,
         is_pending,
+        next_step(
+            line.state,
+            is_held=line.refused_digest is not None,
+            knows_row=line.row_digest is not None,
+            knows_properties=line.properties is not None or line.patch_digest is not None,
+            is_pending=is_pending,
+        ),
     )
 
 
@@ -300,13 +225,14 @@ def _pending(connection: sa.Connection, tables: JournalTables) -> dict[str, int]
 
 def _run(row: Any) -> RunRecord:
     dag_id = row.dag_id if row.dag_id is not None else _dag_of(row.run_id)
+    task_id, _, place = row.task.rpartition("[")  # unlike the columns for people it is never empty
     return RunRecord(
         sync_id=row.sync_id,
         run_key=row.run_key,
         run_id=row.run_id.removeprefix(f"{dag_id}/"),
         dag_id=dag_id,
-        task_id=row.task_id or "",
-        map_index=-1 if row.map_index is None else row.map_index,
+        task_id=task_id,
+        map_index=int(place.removesuffix("]") or -1),
         tries=row.tries,
         verdict=row.verdict,
         started_at=_utc(row.started_at) or datetime.min.replace(tzinfo=UTC),

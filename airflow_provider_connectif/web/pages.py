@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from airflow_provider_connectif.journal.overview import ContactRecord, RowOutcome, RunRecord, SyncOverview
+from airflow_provider_connectif.journal.overview_records import ContactRecord, RowOutcome, RunRecord, SyncOverview
 from airflow_provider_connectif.web.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
 from airflow_provider_connectif.web.places import Place
@@ -196,7 +196,8 @@ class Frame(NamedTuple):
                 '<th class="n">HTTP</th></tr></thead>'
             )
             history = f"<table>{head}<tbody>{lines}</tbody></table>" if lines else "<p>No outcome is recorded.</p>"
-            body = f"{_facts(facts)}<h2>History</h2>{history}"
+            step = f"<p>{shown(record.next_step.words)}<br><span class='quiet'>{shown(record.next_step.why)}</span></p>"
+            body = f"{_facts(facts)}<h2>The next run</h2>{step}<h2>History</h2>{history}"
         parts = [f"<h1>A contact of {shown(sync_id)}</h1>", body, self.contact_form(dag_id, sync_id), self._back()]
         return self.document("Connectif contact", "".join(parts))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_provider_connectif.journal.overview import RunRecord
+from airflow_provider_connectif.journal.overview_records import RunRecord
 from airflow_provider_connectif.web.markup import number, plain
 
 GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -34,7 +34,8 @@ def _ended_politely() -> Iterator[None]:
 def deployment(_ended_politely: None) -> Iterator[Deployment]:
     """The deployment that all scenarios share: what one of them kills it must start again."""
     is_lent = bool(os.environ.get("CONNECTIF_E2E_LENT"))
-    with Deployment(os.environ.get("CONNECTIF_E2E_AIRFLOW", "3.3"), is_lent=is_lent) as running:
+    version = os.environ.get("CONNECTIF_E2E_AIRFLOW", "3.3")
+    with Deployment(version, is_lent=is_lent, options={"CONNECTIF__JOURNALS": "journal"}) as running:
         yield running
 
 

@@ -159,6 +159,7 @@ def test_a_contact_is_found_by_key_spelling_and_hmac(journal: RecordedJournal, c
     for spelling in ("eva@example.com", hidden):
         assert "State rejected" in find(spelling)
         assert "_name, tier" in find(spelling)
+        assert "The next run The row is sent again." in find(spelling)
     assert "never met" in find("nobody@example.com")
 
 

@@ -1,0 +1,115 @@
+"""What the queries of a journal give to people who look: a sync, a run, a row's outcome, a contact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_connectif.journal.next_step import NextStep
+
+REFUSED = ("invalid", "rejected", "held")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One task's run as the journal has recorded it.
+
+    :param run_key: names the run's outcomes within its sync.
+    :param run_id: Airflow's, without the DAG's id.
+    :param map_index: -1 where the task is not mapped.
+    :param tries: attempts so far.
+    :param verdict: ``None`` while it runs or waits, and where its process was killed.
+    :param counts: by the names of :data:`airflow_provider_connectif.journal.record_tables.RUN_COUNTS`.
+    :param plan: the numbers of its plan, by name.
+    :param reasons: rows by reason, the commonest first.
+    """
+
+    sync_id: str
+    run_key: str
+    run_id: str
+    dag_id: str
+    task_id: str
+    map_index: int
+    tries: int
+    verdict: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    waited_s: float
+    way: str | None
+    counts: Mapping[str, int]
+    plan: Mapping[str, Any]
+    reasons: Mapping[str, int]
+
+    @property
+    def refused(self) -> int:
+        """Rows that were refused: invalid, rejected or held."""
+        return sum(self.counts[name] for name in REFUSED)
+
+    @property
+    def delivered(self) -> int:
+        """Rows that Connectif has accepted."""
+        return sum(self.counts[name] for name in ("created", "updated", "imported", "deleted"))
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether Connectif held every row of the source when the run ended."""
+        return self.verdict == "success" and not self.refused and not self.counts["undelivered"]
+
+
+@dataclass(frozen=True)
+class SyncOverview:
+    """A sync and its last runs.
+
+    :param runs: the newest first, 30 at most.
+    :param in_step_at: when a run last ended with every row delivered; ``None``: no recorded run did.
+    :param pending: changes that a task waiting without a worker has still to send.
+    """
+
+    sync_id: str
+    runs: Sequence[RunRecord]
+    in_step_at: datetime | None
+    pending: int
+
+
+@dataclass(frozen=True)
+class RowOutcome:
+    """What became of one row.
+
+    :param contact_key: as the journal holds it, maybe as an HMAC; ``None``: the row has no valid key.
+    :param properties: ids that were sent, or were to be.
+    """
+
+    id: int
+    run_id: str
+    contact_key: str | None
+    outcome: str
+    properties: tuple[str, ...]
+    status_code: int | None
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ContactRecord:
+    """What the journal holds of a contact in one sync.
+
+    :param written_key: the key as it stands in the journal.
+    :param state: the last outcome; ``None``: there are only outcomes of former runs.
+    :param history: the newest first.
+    :param is_pending: a change of it has still to be sent.
+    :param next_step: what the sync's next run does about it, as the command line's ``explain`` says it.
+    """
+
+    sync_id: str
+    written_key: str
+    state: str | None
+    reason: str | None
+    status_code: int | None
+    outcome_at: datetime | None
+    delivered_at: datetime | None
+    run_id: str | None
+    history: Sequence[RowOutcome]
+    is_pending: bool
+    next_step: NextStep

@@ -1,0 +1,77 @@
+"""The Connectif page in Airflow's own UI, in a browser: by mouse, by keyboard, and on a telephone.
+
+It needs what :mod:`tests.e2e.test_browser` needs, and is skipped where that is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from airflow_provider_connectif.versions import has_external_views
+from tests.e2e.deployment import Deployment
+from tests.e2e.stage import Stage
+from tests.e2e.test_browser import Browser, browser, chromium  # noqa: F401 - fixtures
+
+JOURNAL = 'ContactPatchOperator(task_id="contacts", journal_conn_id="journal", **CONTACTS)'
+PHONE = {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.skipif(not has_external_views(), reason="Airflow has no pages of plugins before 3.1")
+
+
+def test_page(deployment: Deployment, stage: Stage, browser: Browser) -> None:  # noqa: F811
+    """The sync is listed, the tab shows its run, a contact is found by keyboard, and no other host is asked."""
+    page, hosts = browser.page, set[str]()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    stage.connectif()
+    stage.fill(3)
+    stage.write_dag(JOURNAL)
+    run_id, state = stage.run()
+    assert state == "success"
+    sync = f"{stage.name}.contacts"
+    url = deployment.rest.url
+
+    page.goto(f"{url}/plugin/connectif")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name=sync).wait_for()
+
+    page.goto(f"{url}/dags/{stage.name}/runs/{quote(run_id, safe='')}/tasks/contacts/plugin/connectif-run")
+    frame.get_by_role("heading", name=sync).wait_for()
+    frame.get_by_text("The way of the rows").wait_for()
+
+    _by_keyboard(page, url, sync)
+    page.set_viewport_size(PHONE)
+    for path in ("/connectif/", _run_path(stage.name, run_id)):
+        assert page.goto(url + path).status == 200
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert {host for host in hosts if host} == {urlsplit(url).netloc}
+
+
+def _by_keyboard(page: Any, url: str, sync: str) -> None:
+    page.goto(f"{url}/connectif/")
+    _tab_to(page, sync)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="The way of the rows").wait_for()
+    field = page.get_by_label("E-mail, external id")
+    for _ in range(50):
+        page.keyboard.press("Tab")
+        if field.evaluate("field => field === document.activeElement"):
+            break
+    page.keyboard.type("User2@Example.com")
+    page.keyboard.press("Enter")
+    page.get_by_text("acknowledged", exact=True).wait_for()
+    assert "user2" not in page.url.lower()
+
+
+def _tab_to(page: Any, words: str) -> None:
+    for _ in range(50):
+        page.keyboard.press("Tab")
+        if words in page.evaluate("document.activeElement.innerText || ''"):
+            return
+    pytest.fail(f"no way to {words!r} by keyboard")
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/connectif/run?dag_id={dag_id}&run_id={quote(run_id, safe='')}&task_id=contacts&map_index=-1"
