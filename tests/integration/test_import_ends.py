@@ -314,7 +314,7 @@ def test_what_fails_while_it_waits_is_counted_in_the_last_line(
     strict.update(import_faults=[{"on": "GET", "times": 3, "status": 500}, {"times": 1, "status": 502}])
     assert import_rows(rows=rows(10)).state == "success"
     last = (provider_lines("".join(capfd.readouterr())) or provider_records(caplog.records))[-1]
-    assert "(4 failed and tried again, last: HTTP 500 Internal Server Error)" in last
+    assert "Retried: 4 failed requests, last: HTTP 500 Internal Server Error" in last
 
 
 def test_a_window_that_is_used_up_is_waited_for(strict: StrictServer, run_import: Importer) -> None:

@@ -288,4 +288,4 @@ def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering
     arguments = {"deferrable": True, "method": "execute_complete", "event": event, "execution_timeout": limit}
     run = import_rows("night", rows=rows(20), **(remembering | arguments))
     assert run.state == "up_for_retry"
-    assert "execution_timeout is over" in str(run.error)
+    assert "execution_timeout has passed" in str(run.error)

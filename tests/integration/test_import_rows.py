@@ -260,6 +260,6 @@ def test_nothing_personal_is_told(
     run: Run = import_rows(rows=[*source, {"email": "no mail", "_name": "Zwölfkirchen", "visits": 1}])
     assert run.state == "failed"
     told = "".join((*capfd.readouterr(), caplog.text, str(run.error), repr(run.summary)))
-    assert "Import 0000" in told
+    assert "Uploaded " in told
     for personal in ("secret", "Zwölf", "no mail", "strict-key"):
         assert personal not in told

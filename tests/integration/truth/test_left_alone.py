@@ -59,9 +59,9 @@ def test_an_hour_is_not_waited_for_on_a_worker(
     strict.reset(faults=[{"status": status, "headers": an_hour(form)}])
     end = run(rows=MANY, fields="builtin")
     assert end.state == "up_for_retry"
-    assert "asks to be left alone for 58 min" in str(end.error)
+    assert "asks for a pause of 58 min" in str(end.error)
     assert "longest_wait of the connection, 2 min" in str(end.error)
-    assert "a retry_delay of 59 minutes outlasts it" in str(end.error)
+    assert "set a retry_delay of 59 minutes or more" in str(end.error)
     assert strict.received <= 16
 
 
@@ -188,7 +188,7 @@ def test_definitions_come_when_connectif_is_asked_as_late_as_it_wants(a_second: 
     a_second.reset(fields_fault={"status": 503, "headers": {"Retry-After": "600"}})
     end = run_operator(rows=[{"email": "a@example.com", "tier": "gold"}])
     assert end.state == "up_for_retry"
-    assert "asks to be left alone for 10 min" in str(end.error)
+    assert "asks for a pause of 10 min" in str(end.error)
     assert a_second.requests == 1
 
 
