@@ -117,7 +117,7 @@ class Ending:
         use, path = self._budget.describe_use(self._report.tally), self._report.written_rejects_path
         return [
             wording.BUDGET.format(use=use) if use else "",
-            "" if path is None else wording.REJECTS.format(path=path),
+            "" if path is None else wording.REJECTS.format(path=repr(path)),
             wording.ATTEMPTS.format(count=attempts) if attempts > 1 else "",
         ]
 

@@ -224,7 +224,7 @@ def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines
     assert run_operator(**arguments, failure_budget=3).state == "success"
     told = lines()
     assert told[1].startswith("Not delivered, and why:\n  1 x HTTP 422")
-    assert f"\n  Failure budget: 1 used of 3\n  Rows that were not delivered: {path}\n  Duration: " in told[2]
+    assert f"\n  Failure budget: 1 used of 3\n  Rows that were not delivered: {str(path)!r}\n  Duration: " in told[2]
     assert run_operator(**arguments, failure_budget=0.05).state == "success"
     assert "\n  Failure budget: 1 used of 2, 5 % of the rows read\n" in lines()[2]
     strict.update(faults=[])
@@ -247,7 +247,7 @@ def test_a_row_that_nobody_has_refused_is_not_called_refused(
     assert run.state == state
     assert '"outcome": "undelivered"' in path.read_text()
     (last,) = [line for line in lines() if " rows read, " in line]
-    assert f"\n  Rows that were not delivered: {path}\n" in last
+    assert f"\n  Rows that were not delivered: {str(path)!r}\n" in last
     assert "refused" not in last
 
 

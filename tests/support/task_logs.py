@@ -35,6 +35,11 @@ def provider_lines(output: str, *, level: str = "") -> list[str]:
     ]
 
 
+def raw_messages(output: str) -> list[str]:
+    """The provider's messages in their order, with the line breaks that they were logged with."""
+    return [line["words"].rstrip() for line in _LINE.finditer(_ESCAPES.sub("", output))]
+
+
 def provider_records(records: Iterable[logging.LogRecord], *, level: str = "") -> list[str]:
     """The same out of records: Airflow 2 logs by them, and not to the console of a test."""
     return [
