@@ -269,7 +269,7 @@ def test_a_country_that_is_none_makes_a_national_number_invalid(country: Any) ->
 
 
 def test_without_any_country_a_national_number_is_invalid_as_before() -> None:
-    with pytest.raises(InvalidRow, match="or set default_region$"):
+    with pytest.raises(InvalidRow, match=r"or set default_region$"):
         phone_of(abroad(), "600 123 456", None)
 
 
