@@ -197,8 +197,7 @@ class SyncOperator(SyncArguments):
             summary = self._summary = self.summary
             if self._run is not None:
                 send_effort(self._run.report.effort.of_this_process, self._metric_tags())
-            if not (self._run and self._run.deferral):
-                ProgressStore(start.context).clear()
+            self._keep_progress(ProgressStore(start.context), summary)
             # Otherwise the summary that was pushed when the task was deferred is the better one.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
@@ -213,6 +212,14 @@ class SyncOperator(SyncArguments):
     def _written_fields(self) -> list[tuple[str, str]]:
         """Id and type of each property that the run writes, for lineage; empty where none is known."""
         return []
+
+    def _keep_progress(self, store: ProgressStore, summary: Mapping[str, Any]) -> None:
+        """Keep how far the run has come while it is deferred; after its end only the summary counts."""
+        if self._run is None or self._run.deferral is None:
+            store.clear()
+        else:
+            left = {name: summary[name] for name in ("pending", "predicted_end") if name in summary}
+            store.write({**self._run.report.progress.as_json(), **left})
 
     def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
         """Run; returns what ended the run before it could come to its end by itself.
