@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.strict_server import ROOT, StrictServer, until
-from tests.support.task_logs import provider_lines
+from tests.support.task_logs import provider_lines, unfolded
 from tests.support.task_runs import run_in_airflow, run_operator
 
 ENDS_WITHIN_S = 10.0
@@ -59,7 +59,7 @@ class Child:
             os._exit(code)
 
     def says(self, words: str) -> bool:
-        return self.output.exists() and words in self.output.read_text()
+        return self.output.exists() and words in unfolded(self.output.read_text())
 
     def lines(self) -> list[str]:
         """What the provider has logged."""

@@ -119,7 +119,7 @@ def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_en
     assert (last.summary["read"], last.summary["tries"]) == (5, 1)
     assert last.summary["deferrals"] >= 2
     assert last.summary["duration_s"] >= 1.0
-    assert re.search(r"; waited \d.* for another run of the sync", provider_lines(capfd.readouterr().out)[-1])
+    assert re.search(r"\n  Waited \d.* for another run of the sync", provider_lines(capfd.readouterr().out)[-1])
     assert claims_of(journal) == []
 
 

@@ -103,7 +103,7 @@ def test_an_hour_ends_the_attempt_with_a_message(strict: StrictServer, airflow_d
     with within(60):
         run = import_rows(rows=rows(10))
     assert run.state == "up_for_retry"
-    assert "longest_wait of the connection allows 120 s" in str(run.error)
+    assert "longer than longest_wait of the connection, 120 s" in str(run.error)
     assert "set a retry_delay of 3,600 s or more" in str(run.error)
     assert (run.summary["undelivered"], account(run.summary)) == (10, 10)
 
@@ -186,7 +186,7 @@ def test_leftovers_come_after_the_imports_of_an_earlier_attempt(
 
     strict.update(import_run_s=1.0)
     process = Process(tmp_path, "night", import_rows, rows=source(1), file_layout="shape", patch_leftovers=False)
-    process.wait_until_it_says("file 15 of 15")
+    process.wait_until_it_says("Uploaded 15 files")
     process.kill()
     run = import_rows("night", rows=source(2), tries_before=1, patch_leftovers=True, file_layout="shape", timeout=LONG)
     assert run.state == "success", run.error
