@@ -25,6 +25,7 @@ from airflow_provider_connectif.imports.watch import (
     Watch,
     action_for,
     http_error,
+    listed,
     retry_after_s,
 )
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
@@ -106,6 +107,7 @@ class Uploads:
                 wording.ALL_UPLOADED,
                 plural(len(state.files), "file"),
                 plural(sum(sent.rows for sent in state.files), "row"),
+                listed([str(sent.import_id) for sent in state.files]),
             )
         return True
 

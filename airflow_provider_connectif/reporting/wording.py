@@ -48,7 +48,7 @@ NO_PATCH_OF_CONSENTS = (
 )
 BY_PATCH = "Delivering %s by PATCH"
 UPLOADED = "Import %s: file %d of %d, %s, %s, columns: %s%s"
-ALL_UPLOADED = "Uploaded %s, %s"
+ALL_UPLOADED = "Uploaded %s, %s\n  Imports: %s"
 IMPORT_ENDED = "Import %s: %s; of %s %s taken, %s rejected%s"
 NO_ERROR_REPORT = "Import %s: its error report could not be downloaded\n  %s"
 UNKNOWN_STATE = "Import %s: its state is not documented (%s); waiting for another one"

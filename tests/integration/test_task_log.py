@@ -394,7 +394,7 @@ def test_single_imports_are_details_and_their_sum_is_a_line(
     assert import_rows(rows=source, file_layout="column", patch_leftovers=False).state == "success"
     told = lines()
     assert any(line.endswith(": 9 contacts in 2 files, together 1 kB") for line in told)
-    assert "Uploaded 2 files, 12 rows" in told
+    assert any(line.startswith("Uploaded 2 files, 12 rows\n  Imports: ") for line in told)
     assert not any(line.startswith("Import ") for line in told)
 
 
