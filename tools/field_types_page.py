@@ -29,7 +29,8 @@ without a time zone is sent with the day and the time that are written there: th
 
 `None` and empty lists are left out (`nulls="omit"`) or sent as `null` and `[]` (`nulls="clear"`). `null` is never sent
 to boolean, checkbox and required fields, which always hold a value. National phone numbers take the field's own country
-code, as the account has set it, or `default_region`, which comes first for `_mobilePhone`.
+code, as the account has set it, or `default_region`, which comes first for `_mobilePhone`. The country in the row's
+`region_column` comes before both; where that is no country, a number without a country code makes the row invalid.
 """
 
 _KEYS = """\

@@ -20,7 +20,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Rows": (
             *("sql", "sql_conn_id", "parameters", "hook_params", "rows", "read_timeout", "pending_limit"),
-            *("key", "key_column", "properties", "nulls", "fields", "default_region"),
+            *("key", "key_column", "properties", "nulls", "fields", "default_region", "region_column"),
         ),
         "What is sent": ("resubscribe", "write_modes", "check_only", "full_refresh", "retry_rejected", "plan_max_age"),
         "The journal": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -10,7 +11,12 @@ from airflow_provider_connectif.contacts.column_values import PropertiesOfTexts
 from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import same_contact
-from airflow_provider_connectif.contacts.mapping_arguments import MappingError, checked_properties, checked_region
+from airflow_provider_connectif.contacts.mapping_arguments import (
+    MappingError,
+    checked_properties,
+    checked_region,
+    is_region,
+)
 from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.changes import JsonValue, Patch
@@ -48,6 +54,8 @@ class ContactMapping:
         what it has; ``clear`` sends ``null`` (but for boolean, checkbox and required fields, which always hold a
         value, and for consents) and ``[]``. What Connectif does with either is not documented.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code.
+    :param region_column: the column that holds the country of a row's phone numbers, ISO 3166 alpha-2; empty:
+        ``default_region``. It is no property itself unless ``properties`` names it.
     :param definitions: the account's fields. ``None``: custom values are sent by their own type.
     :raises MappingError: an argument of a wrong kind.
     """
@@ -60,6 +68,7 @@ class ContactMapping:
         nulls: Nulls = "omit",
         *,
         default_region: str | None = None,
+        region_column: str | None = None,
         definitions: Iterable[Field] | None = None,
     ) -> None:
         if key not in get_args(KeyKind):
@@ -71,11 +80,18 @@ class ContactMapping:
         self.properties = checked_properties(properties)
         self.nulls = nulls
         self.default_region = checked_region(default_region)
+        self.region_column = region_column
         self.fields = FieldTable(key, definitions)
         self._key_coercer = _KEY_COERCERS[key]
+        self._phones: Coercer | None = None
+        """For all phone numbers of a row whose country is known, or is none."""
+        self._of_regions: dict[str, ContactMapping] = {}
+        self._make_steps()
+
+    def _make_steps(self) -> None:
         self._steps = None if self.properties is None else [self._step(p, c) for p, c in self.properties.items()]
         self._plans: dict[tuple[str, ...], list[_Step] | InvalidRow] = {}
-        self._of_texts = PropertiesOfTexts(self._steps_of, sends_empty_lists=nulls == "clear")
+        self._of_texts = PropertiesOfTexts(self._steps_of, sends_empty_lists=self.nulls == "clear")
 
     def with_definitions(self, definitions: Iterable[Field]) -> ContactMapping:
         """The same mapping, checked against the account's fields."""
@@ -85,6 +101,7 @@ class ContactMapping:
             self.properties,
             self.nulls,
             default_region=self.default_region,
+            region_column=self.region_column,
             definitions=definitions,
         )
 
@@ -120,6 +137,10 @@ class ContactMapping:
         """
         if not isinstance(row, Mapping):
             raise InvalidRow([f"the row is no mapping of columns to values but {kind(row)}"])
+        if self.region_column is not None and self._phones is None:
+            value = row.get(self.region_column)
+            if value is not None and (not isinstance(value, str) or value.strip()):
+                return self._of_region(value).patch(number, row)
         if type(row) is RawRow and row.form.converted.types is not None:
             try:
                 key = self._key_coercer(_readable(row.value_of(self.key_column)))
@@ -178,13 +199,22 @@ class ContactMapping:
     def columns(self) -> Sequence[str] | None:
         """The columns that are read, the key's first; ``None``: every column is a property."""
         # With the key, so that a line never fits another contact's row, whatever key it was written under.
-        return None if self.properties is None else (self.key_column, *self.properties.values())
+        if self.properties is None:
+            return None
+        # The country too: another one makes another number of the same digits.
+        return (
+            self.key_column,
+            *self.properties.values(),
+            *(() if self.region_column is None else (self.region_column,)),
+        )
 
     @property
     def definition(self) -> tuple[object, ...]:
         """All that decides what is sent for a row: the mapping, and the definitions of the fields that it uses."""
         ids = self.properties if self.properties is not None else self.fields.ids
+        # Without a region column as in journals of before, whose digests stay good.
         return (
+            *(() if self.region_column is None else ("region", self.region_column)),
             self.key,
             self.key_column,
             None if self.properties is None else list(self.properties.items()),
@@ -203,7 +233,8 @@ class ContactMapping:
     def describe(self) -> str:
         """The mapping in one line, for the log."""
         what = "each column a property" if self.properties is None else ", ".join(self.properties) or "no properties"
-        return f'key {self.key} from column "{self.key_column}"; {what}'
+        region = "" if self.region_column is None else f'; region of phones from column "{self.region_column}"'
+        return f'key {self.key} from column "{self.key_column}"; {what}{region}'
 
     def _reasons(self, row: Row, steps: Sequence[_Step]) -> list[str]:
         """Everything that is wrong with a row; the second look that only bad rows get."""
@@ -225,7 +256,27 @@ class ContactMapping:
         field = self.fields.get(property_id)
         # A consent that the source does not know is no withdrawal.
         clears = self.nulls == "clear" and (field is None or field.can_be_cleared) and property_id not in RANKS
-        return _Step(property_id, column, coercer(field, self.default_region), clears)
+        is_phone = field is not None and field.type == "phone"
+        coerce = self._phones if self._phones is not None and is_phone else coercer(field, self.default_region)
+        return _Step(property_id, column, coerce, clears)
+
+    def _of_region(self, value: Any) -> ContactMapping:
+        """The same mapping for rows of one country, which wins over a field's own country code.
+
+        :param value: of the region column, not empty.
+        """
+        code = value.strip().upper() if isinstance(value, str) else ""
+        region = code if is_region(code) else ""
+        if region not in self._of_regions:
+            rule = (
+                f'must begin with + and the country code, since column "{self.region_column}" is none of the countries '
+                "of ISO 3166 (two letters, such as ES)"
+            )
+            made = copy.copy(self)
+            made._phones = addresses.phone(region or None, no_region=rule)
+            made._make_steps()
+            self._of_regions[region] = made
+        return self._of_regions[region]
 
     def _steps_of(self, columns: Iterable[str]) -> Sequence[_Step]:
         return self._steps if self._steps is not None else self._plan(tuple(columns))
@@ -234,7 +285,8 @@ class ContactMapping:
         plan = self._plans.get(columns)
         if plan is None:
             faults = self._column_faults(columns)
-            plan = InvalidRow(faults) if faults else [self._step(c, c) for c in columns if c != self.key_column]
+            used = [column for column in columns if column not in (self.key_column, self.region_column)]
+            plan = InvalidRow(faults) if faults else [self._step(column, column) for column in used]
             if len(self._plans) < _MOST_PLANS:
                 self._plans[columns] = plan
         if isinstance(plan, InvalidRow):
@@ -242,7 +294,8 @@ class ContactMapping:
         return plan
 
     def _missing_or_double(self, columns: Sequence[Any]) -> list[str]:
-        needed = dict.fromkeys([self.key_column, *(step.column for step in self._steps or ())])
+        regions = () if self.region_column is None else (self.region_column,)
+        needed = dict.fromkeys([self.key_column, *(step.column for step in self._steps or ()), *regions])
         used = columns if self._steps is None else needed
         return [
             f'column "{column}" is missing{did_you_mean(column, columns)}' for column in needed if column not in columns
@@ -257,7 +310,7 @@ class ContactMapping:
         for column in columns:
             if not isinstance(column, str):
                 faults.append("a column's name is not text")
-            elif column == self.key_column:
+            elif column in (self.key_column, self.region_column):
                 continue
             elif len(column) > _LONGEST_ID or not column.isprintable():
                 faults.append(f"a column's name has unprintable characters, or more than {_LONGEST_ID}")

@@ -33,6 +33,13 @@ def checked_properties(properties: Any) -> dict[str, str] | None:
     return dict(properties)
 
 
+def is_region(code: object) -> bool:
+    """Whether a text is a country's two letters, in capitals, and phone numbers of that country are known."""
+    import phonenumbers
+
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
 def checked_region(region: str | None) -> str | None:
     """A region of phone numbers, such as ``ES``, or ``None``.
 
@@ -40,8 +47,6 @@ def checked_region(region: str | None) -> str | None:
     """
     if region is None:
         return None
-    import phonenumbers
-
-    if region not in phonenumbers.SUPPORTED_REGIONS:
+    if not is_region(region):
         raise MappingError(f"default_region must be a country's two letters in capitals, such as 'ES', not {region!r}")
     return region

@@ -15,12 +15,14 @@ from airflow_provider_connectif.databases.drivers import driver_of_engine
 from airflow_provider_connectif.databases.read_errors import broken_setting
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.records.outcomes import JournalError
+from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.folding import FoldedLog
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
 
 JournalKey = Literal["plain", "sha256"]
-_LOG = logging.getLogger(__name__)
+_LOG = FoldedLog(logging.getLogger(__name__))
 SECRET_EXTRA = "connectif_journal_secret"  # noqa: S105 - the name of an extra, not a secret
 
 
@@ -59,8 +61,8 @@ class JournalConnection:
             raise ValueError("a journal needs a sync_id and a journal_table")
 
     def describe(self) -> str:
-        """What the log says of it, at the end of a line."""
-        return "" if self.conn_id is None else f"; journal of sync {self.sync_id!r} on {self.conn_id!r}"
+        """Name it for the log; empty where there is none."""
+        return "" if self.conn_id is None else f"Journal of sync {self.sync_id!r} on {self.conn_id!r}"
 
     @contextmanager
     def open(
@@ -210,8 +212,7 @@ def _engine(hook: Any, conn_id: str) -> Any:
         raise _Unusable(options.fault)
     if options.left_out:
         _LOG.warning(
-            "The journal's connection %r has options in its extra that the driver does not know; they are left out\n"
-            "  Options: %s",
+            wording.JOURNAL_OPTIONS_LEFT_OUT,
             conn_id,
             ", ".join(options.left_out),
         )

@@ -17,6 +17,7 @@ from airflow_provider_connectif.databases.read_errors import function_error
 from airflow_provider_connectif.databases.sources import RowsError, RowsSource
 from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.reporting import wording
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import TaskDecorator
@@ -64,7 +65,7 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
 
     def dry_run(self) -> None:
         """Say that a function is not called outside of a run."""
-        self.log.warning("The rows come from a function, which a dry run does not call: use check_only=True")
+        self.log.warning(wording.NO_DRY_RUN_OF_FUNCTION)
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
         context_merge(context, self.op_kwargs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
@@ -22,6 +22,7 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -114,7 +115,7 @@ class RequestSink:
         if journal is None or state is None or not state["is_read"]:
             if self._comes_back:
                 report.log.info(
-                    "Continuing after the rate limit: %s the source is read from its first row",
+                    wording.CONTINUING_WITHOUT_PLAN,
                     "the changes left to send are gone;" if state is None else "now",
                 )
                 report.rejects.begin_anew()  # every row is looked at again
@@ -128,7 +129,7 @@ class RequestSink:
         pending = journal.plan.count()
         report.progress.begin_sending(pending)
         report.log.info(
-            "Continuing after the rate limit: %s pending, %s",
+            wording.CONTINUING,
             plural(pending, self._resource.noun),
             report.progress.describe_left(),
         )
@@ -184,17 +185,24 @@ class RequestSink:
         self._sender.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
-        """What the responses have shown; ``deferrals``, where the run may be deferred."""
-        summary = self._report.shown.summary()
-        return summary | ({"deferrals": self._report.effort.deferrals} if self._sender.may_defer else {})
+        """What the responses have shown; ``deferrals``, where the run may be deferred.
 
-    def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
+        Of a run that is deferred ``pending`` and ``predicted_end`` besides: see :meth:`Progress.forecast`.
+        """
+        summary = self._report.shown.summary()
+        if self._sender.may_defer:
+            summary["deferrals"] = self._report.effort.deferrals
+        if self._is_parked and self._sender.wait is not None:
+            summary |= self._report.progress.forecast(max(0.0, self._sender.wait.until - time.time()))
+        return summary
+
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the end of the run, or that it gives its worker back."""
         if self._is_parked and self._sender.wait is not None:
             self._report.progress.log_deferral(self._sender.wait)
         else:
             self._report.shown.log_end()
-            self._report.progress.log_end(how, notes, reasons_in_exception)
+            self._report.progress.log_end(how, notes)
 
     def _while_young(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
         """The batches, until the plan is too old to be sent as it is."""

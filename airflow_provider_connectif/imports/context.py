@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.records.protocols import Client
-from airflow_provider_connectif.reporting.progress import Log
+from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.report import Report
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.deferrals import Deferral
-from airflow_provider_connectif.records.outcomes import TakenOver
+from airflow_provider_connectif.records.outcomes import Outcome, TakenOver
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import clock
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _is_settled(
 
     :param lines: of the journal, as the earlier run writes them.
     """
-    context.log.warning("An earlier run (%s) has left imports open: waiting for them first", lines.run_id)
+    context.log.warning(wording.EARLIER_RUN, lines.run_id)
     watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
     context = replace(context, rules=replace(context.rules, on_existing=on_existing))
@@ -80,17 +81,19 @@ def _is_settled(
             watch.waiting.check()
             return False
     except TakenOver:
-        context.log.info("Another task of this run has settled them")
+        context.log.info(wording.EARLIER_RUN_SETTLED)
         return True
     finally:
         for trouble in account.troubles:
-            context.log.warning("Earlier run: %s", trouble.words)
+            context.log.warning(wording.TROUBLE_OF_EARLIER_RUN, trouble.words)
     if (since := state.lost_since) is not None:
         if context.rules.deferrable and watch.open_imports(since, state.known_ids):
             watch.waiting.check()
             return False
         watch.until_none_is_open(since, state.known_ids)
     lines.plan.drop()
+    outcomes = account.report.tally.outcomes
+    context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), f"{outcomes[Outcome.REJECTED]:,}")
     return True
 
 
@@ -99,8 +102,5 @@ def _deferral(context: ImportContext, watch: Watch, plan: Plan) -> Deferral:
     now, deadline = time.time(), watch.waiting.deadline
     interval_s = min(_LONGEST_BETWEEN_LOOKS_S, max(_LEAST_BETWEEN_LOOKS_S, context.report.effort.duration_s / 4))
     until = min(deadline, now + interval_s)
-    words = (
-        f"An earlier run ({plan.run_id}) has left imports open: looking again at {clock(until)}, "
-        "without a worker until then"
-    )
+    words = wording.EARLIER_RUN_DEFERRED.format(again=clock(until), run_id=plan.run_id)
     return Deferral(until, max(0.0, deadline - now) + TRIGGER_GRACE_S, words=words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -25,6 +25,7 @@ from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import clock
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
@@ -188,13 +189,19 @@ class ImportSink:
             self._own_stop = Stop(StopKind.LEFT_ALONE, error, asked_s, self.longest_pause_s)
 
     def summary(self) -> dict[str, Any]:
-        """``imported``, ``merged`` (and ``duplicates``), ``imports``, ``files``, ``deferrals``, ``not_taken``."""
+        """``imported``, ``merged`` (and ``duplicates``), ``imports``, ``files``, ``deferrals``, ``not_taken``.
+
+        Of a run that is deferred ``pending`` (rows of files whose imports have not finished) and ``predicted_end``
+        besides, which is ``None``: how long Connectif processes a file is not documented.
+        """
         report, files = self._context.report, self._job.state.files
         outcomes = report.tally.outcomes
         summary = report.shown.summary()
         summary |= {"imported": outcomes[Outcome.IMPORTED], "duplicates": outcomes[Outcome.MERGED]}
         if self._rules.on_existing == "keep":
             summary["not_taken"] = outcomes[Outcome.NOT_TAKEN]
+        if self._job.is_deferred:
+            summary |= {"pending": sum(sent.rows for sent in files if not sent.is_settled), "predicted_end": None}
         ids = [sent.import_id for sent in files if sent.import_id is not None]
         return summary | {
             "imports": ids[:_IDS_IN_SUMMARY],
@@ -202,13 +209,13 @@ class ImportSink:
             "deferrals": report.effort.deferrals,
         }
 
-    def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the end of the run, or that it gives its worker back."""
         if not self._job.is_deferred:
-            self._context.report.progress.log_end(how, notes, reasons_in_exception)
+            self._context.report.progress.log_end(how, notes)
             return
         until = clock(self._waiting.deadline)
-        self._context.log.info("Deferred, without a worker, until %s at the latest: %s", until, self._job.describe())
+        self._context.log.info(wording.IMPORTS_DEFERRED, until, self._job.describe())
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ from airflow_provider_connectif.journal.import_state import ImportState, SentFil
 from airflow_provider_connectif.journal.left_behind import ChangesLeft, ContactsOfFilesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong
 
 
@@ -101,7 +102,7 @@ class ImportJob:
             self._continue(folder)
             return True
         if self._rules.comes_back:
-            self._log.info("Continuing after a deferral: what was uploaded is not known any more; reading again")
+            self._log.info(wording.UPLOADS_UNKNOWN)
         self._report.rejects.begin_anew()
         if is_known and self._journal is not None:
             self._settle_earlier_attempt(folder, self._journal)
@@ -170,7 +171,7 @@ class ImportJob:
             contacts = stored_contacts(self._journal.lines, self._mapping, self.state)
         self._note_files_as_left()
         settlement = self._settlement(folder, contacts, self.account)
-        self._log.info("Continuing with the imports of an earlier process: %s", self.describe())
+        self._log.info(wording.CONTINUING_IMPORTS, self.describe())
         ended = self._or_defer(settlement.settle_once)
         if self.is_deferred:
             return
@@ -198,13 +199,13 @@ class ImportJob:
     def _settle_earlier_attempt(self, folder: Path, journal: Journal) -> None:
         """Wait for what an earlier attempt has uploaded before it died, and acknowledge it."""
         self.watch.waiting.begin()
-        self._log.info("An earlier attempt did not upload everything: %s", self.describe())
+        self._log.info(wording.EARLIER_ATTEMPT, self.describe())
         account = Account(self._report.apart())
         contacts = stored_contacts(journal.lines, self._mapping, self.state)
         self._settlement(folder, contacts, account).settle_all()
         self._wait_for_lost()
         for trouble in account.troubles:
-            self._log.warning("Earlier attempt: %s", trouble.words)
+            self._log.warning(wording.TROUBLE_OF_EARLIER_ATTEMPT, trouble.words)
         journal.plan.drop()
         self.state = ImportState()
 
@@ -232,7 +233,7 @@ class ImportJob:
         if self._context.is_to_stop():
             return
         if not is_all and self._journal is not None:
-            self._log.info("The queue of imports is full; those of the app count too. Waiting without a worker")
+            self._log.info(wording.QUEUE_FULL_DEFERRED)
             keep(self._journal)
             self.is_deferred = True
             return
@@ -252,7 +253,7 @@ class ImportJob:
             may_come_back = self.state.is_complete or self.state.is_parked
             if not (self._rules.deferrable and may_come_back and not self.account.troubles):
                 raise
-            self._log.info("Connectif asks for a delay that is too long for a worker")
+            self._log.info(wording.PAUSE_TOO_LONG_FOR_WORKER)
             self.is_deferred = True
             return 0
 
@@ -265,4 +266,4 @@ class ImportJob:
         is_open = any(sent.is_open for sent in self.state.files)
         if self._journal is None or not (self.state.is_complete and is_open):
             return ""
-        return "The next attempt waits for the same imports and uploads nothing"
+        return "the next attempt waits for the same imports and uploads nothing"

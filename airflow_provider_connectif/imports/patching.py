@@ -13,6 +13,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import plural
 
 _PATCHES_AT_ONCE = 500
@@ -40,7 +41,7 @@ class Patching:
         log, journal, patches = self._context.log, self._context.journal, split.by_patch()
         if split.looked_up > LOOK_UPS_AT_MOST:
             log.info(
-                "%s would be looked up, since their consents fall; more than %s are not: %s kept from now on",
+                wording.TOO_MANY_LOOK_UPS,
                 plural(split.looked_up, "contact"),
                 f"{LOOK_UPS_AT_MOST:,}",
                 "1 consent is" if split.kept == 1 else f"{split.kept:,} consents are",
@@ -52,15 +53,14 @@ class Patching:
                 doubt = {mapping.same_contact(first.key): remaining(first)}
                 journal.lines.doubt(doubt, are_rows=first.counted_as is None)
             if not self._first_patch.is_allowed(first):
-                log.info("The API key may not write contacts (403), so that all of them go into files")
+                log.info(wording.NO_PATCH)
                 split.patch_nothing()
                 if split.kept:
                     log.warning(
-                        "The API key may not write contacts (403): %s kept from now on, since only a PATCH can decide\n"
-                        "  Give the key the scope Contacts: Write, so that changes of the source can raise consents",
+                        wording.NO_PATCH_OF_CONSENTS,
                         "1 consent is" if split.kept == 1 else f"{split.kept:,} consents are",
                     )
                 return
-        log.info("Delivering %s by PATCH", plural(split.patches, "contact"))
+        log.info(wording.BY_PATCH, plural(split.patches, "contact"))
         patches = itertools.chain([first], patches)
         self._sender.deliver(iter(lambda: list(itertools.islice(patches, _PATCHES_AT_ONCE)), []))

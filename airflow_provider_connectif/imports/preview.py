@@ -17,6 +17,7 @@ from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import describe_seconds, plural, seconds_at_best
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Requests
@@ -91,17 +92,15 @@ class ImportPreview:
         """Log what both ways take, and a warning where PATCH would be faster."""
         log, allowance = self._report.log, f"{self._quota.requests_per_minute:,} requests a minute"
         log.info(
-            "By import: %s, at least %s and %s; how long Connectif processes a file is not documented",
+            wording.COST_BY_IMPORT,
             plural(self._files, "file"),
             plural(self._own.least, "request"),
             describe_seconds(self._seconds),
         )
         time = f"about {describe_seconds(self._patch_seconds)}" if self._patch_seconds else "less than a minute"
-        log.info("By PATCH: %s, at %s %s", self._by_patch.describe(), allowance, time)
+        log.info(wording.COST_BY_PATCH, self._by_patch.describe(), allowance, time)
         if self._files and self._patch_seconds < self._seconds:
-            log.warning(
-                "PATCH would be faster: ContactPatchOperator takes the same arguments and keeps the same journal"
-            )
+            log.warning(wording.PATCH_IS_FASTER)
 
     @property
     def _seconds(self) -> float:

@@ -25,6 +25,7 @@ from airflow_provider_connectif.api.errors import (
 )
 from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.reporting import wording
 
 _DELIMITERS = (",", ";", "\t", "|")  # tried after the one of the file itself
 _MARKS = (
@@ -219,5 +220,5 @@ def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callabl
             with path.open("rb") as report, context.keep_report(one.id) as kept:
                 shutil.copyfileobj(report, kept)
         return True
-    context.log.warning("Import %s: its error report could not be had (%s)", one.id, why)
+    context.log.warning(wording.NO_ERROR_REPORT, one.id, why)
     return False

@@ -19,6 +19,7 @@ from airflow_provider_connectif.journal.import_settlement import GIVEN_UP, Group
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
@@ -144,8 +145,8 @@ class Settlement:
             else:
                 self._count_named(sent, contacts)
                 self._end(sent, contacts.numbers(), is_whole=True)
-        self._context.log.info(
-            "Import %s: %s; of %s %s taken, %s rejected%s",
+        self._context.log.debug(
+            wording.IMPORT_ENDED,
             one.id,
             "gone" if fate is Fate.GONE else one.status,
             plural(sent.rows, "row"),

@@ -25,10 +25,12 @@ from airflow_provider_connectif.imports.watch import (
     Watch,
     action_for,
     http_error,
+    listed,
     retry_after_s,
 )
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import describe_bytes, plural
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, stop_verdict
 
@@ -71,7 +73,7 @@ class Uploads:
         :param may_give_back: whether to stop where the queue is full, rather than to wait with a worker.
         :raises Trouble: Connectif does not take a file, or the plan is too old.
         """
-        rules, log = self._context.rules, self._context.log
+        rules, log, is_one_new = self._context.rules, self._context.log, False
         for place, sent in enumerate(state.files, 1):
             while sent.import_id is None:
                 settlement.settle_due()
@@ -82,15 +84,15 @@ class Uploads:
                     if may_give_back():
                         return False
                     if not self._is_full_logged:
-                        log.info("The queue of imports is full; those of the app count too. Waiting for room")
+                        log.info(wording.QUEUE_FULL)
                         self._is_full_logged = True
                     self._watch.waiting.before_retry(1, one.retry_after_s, rules.poll_interval_s)
                     continue
                 sent.import_id = one.id
                 state.is_all_sent = all(other.import_id is not None for other in state.files)
                 self._save()
-                log.info(
-                    "Import %s: file %d of %d, %s, %s, columns: %s%s",
+                log.debug(
+                    wording.UPLOADED,
                     one.id,
                     place,
                     len(state.files),
@@ -99,6 +101,14 @@ class Uploads:
                     _described(files[sent.file].columns),
                     ", only where they are empty" if sent.only_empty else "",
                 )
+                is_one_new = True
+        if is_one_new:
+            log.info(
+                wording.ALL_UPLOADED,
+                plural(len(state.files), "file"),
+                plural(sum(sent.rows for sent in state.files), "row"),
+                listed([str(sent.import_id) for sent in state.files]),
+            )
         return True
 
     def _upload(self, file: ImportFile, sent: SentFile, ours: set[str]) -> Import | _QueueFull:
@@ -137,12 +147,8 @@ class Uploads:
                 self._forget(sent)
                 raise Trouble(Verdict.FAILED, f"Connectif did not take a file: {failure}", http_error(failure))
             is_last = failures >= client.tries
-            again = (
-                f"Attempt {failures + 1} of {client.tries} follows when the imports that have begun since then "
-                "are finished"
-            )
-            words = "This was the last attempt" if is_last else again
-            self._context.log.warning("A file could not be uploaded: %s. %s", failure, words)
+            again = wording.NEXT_UPLOAD.format(next=failures + 1, tries=client.tries)
+            self._context.log.warning(wording.UPLOAD_FAILED, failure, wording.LAST_UPLOAD if is_last else again)
             if is_last:
                 raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {failures} attempts: {failure}")
             self._context.report.effort.add_failure(str(failure))

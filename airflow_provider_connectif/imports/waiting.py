@@ -9,6 +9,7 @@ from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import describe_seconds
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong, stop_verdict
 
@@ -47,10 +48,10 @@ class Waiting:
         return self.timeout_at if limit is None else min(self.timeout_at, began_at + limit)
 
     def check(self) -> None:
-        """Go on, or not.
+        """Continue, or not.
 
         :raises QuotaClosed: the run was told to stop.
-        :raises Trouble: its time is over.
+        :raises Trouble: its time has passed.
         """
         if self._context.is_to_stop():
             raise QuotaClosed("the run was told to stop")
@@ -58,21 +59,22 @@ class Waiting:
             return
         if self.deadline < self.timeout_at:
             raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
-        words = f"The timeout of {describe_seconds(self._context.rules.timeout_s)} is over; {self.describe()}"
+        words = f"The timeout of {describe_seconds(self._context.rules.timeout_s)} has passed; {self.describe()}"
         next_attempt = self.describe_next_attempt()
-        raise Trouble(Verdict.TRY_AGAIN, f"{words}. {next_attempt}" if next_attempt else words)
+        raise Trouble(Verdict.TRY_AGAIN, f"{words}; {next_attempt}" if next_attempt else words)
 
     def pause(self, seconds: float) -> None:
         """Wait for some seconds; see :meth:`check`."""
         until = self._clock.monotonic() + seconds
         while True:
             self.check()
+            self._context.report.progress.publish_if_due()
             now = self._clock.monotonic()
             if now - self._logged_at >= _LOG_EVERY_S:
                 self._logged_at = now
                 failures = self._context.report.effort.failures
-                more = f"; of the requests {failures}" if failures else ""
-                self._context.log.info("Waiting: %s%s", self.describe(), more)
+                retried = wording.RETRIED.format(failures=failures) if failures else ""
+                self._context.log.info(wording.WAITING_FOR_IMPORTS, self.describe(), wording.details(retried))
             if now >= until:
                 return
             self._clock.sleep(min(_STEP_S, until - now))

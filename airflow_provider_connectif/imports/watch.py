@@ -20,6 +20,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import CLOCK_TOLERANCE_S, FATES, SHORTEST_POLL_DELAY_S, Fate, numbers_of
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
@@ -124,9 +125,7 @@ class Watch:
         self._seen[import_id] = one
         if one.status not in FATES and import_id not in self._undocumented:
             self._undocumented.add(import_id)
-            self._context.log.warning(
-                "Import %s: its state is not documented (%s); waiting for another one", import_id, _shown(one.status)
-            )
+            self._context.log.warning(wording.UNKNOWN_STATE, import_id, _shown(one.status))
         return one, FATES.get(one.status, Fate.WAIT)
 
     def open_imports(self, since: float, ours: Container[str]) -> list[str]:
@@ -170,7 +169,7 @@ class Watch:
             left = self.open_imports(since, ours)
             if left:
                 self._context.log.warning(
-                    "Waiting for %s of this account: an earlier upload may have begun one of them (%s)",
+                    wording.WAITING_FOR_LOST_UPLOAD,
                     plural(len(left), "open import"),
                     listed(left),
                 )

@@ -20,6 +20,7 @@ from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import describe_bytes, describe_seconds, plural
 
 
@@ -148,7 +149,7 @@ def write_files(
         report.progress.tick()
     made = files.close()
     report.log.info(
-        "Read %s in %s: %s in %s, together %s",
+        wording.READ_INTO_FILES,
         plural(report.tally.read, "row"),
         describe_seconds(report.effort.duration_s),
         plural(files.rows, "contact"),
@@ -157,7 +158,7 @@ def write_files(
     )
     if files.incomplete and journal is not None:
         report.log.info(
-            "%s blank texts, which an import leaves out: the journal does not call them delivered",
+            wording.BLANK_TEXTS,
             "1 contact has" if files.incomplete == 1 else f"{files.incomplete:,} contacts have",
         )
     return made

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.tables import JournalTables
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import clock
 
 LEASE_S = 60.0
@@ -63,24 +64,20 @@ class Claim(NamedTuple):
 
     def describe(self) -> str:
         """What another run says that waits for it."""
-        return (
-            f"Sync {self.sync_id!r} is held by another run ({self._holder}): waiting until it ends. "
-            f"Its claim ends by itself at {clock(self.until)}, unless it is renewed"
-        )
+        return wording.HELD_BY_ANOTHER_RUN.format(sync=repr(self.sync_id)) + self._holder
 
     def describe_deferral(self, until: float) -> str:
         """What another run says that gives its worker back.
 
         :param until: when it looks again, in seconds since the epoch.
         """
-        return (
-            f"Sync {self.sync_id!r} is held by another run ({self._holder}): looking again at {clock(until)}, "
-            f"without a worker until then. Its claim ends by itself at {clock(self.until)}, unless it is renewed"
-        )
+        words = wording.HELD_BY_ANOTHER_RUN_DEFERRED.format(sync=repr(self.sync_id), again=clock(until))
+        return words + self._holder
 
     @property
     def _holder(self) -> str:
-        return f"{self}, deferred" if self.is_parked else str(self)
+        holder = f"{self}, deferred" if self.is_parked else str(self)
+        return wording.HOLDER.format(holder=holder, until=clock(self.until))
 
 
 class Lease:

@@ -30,6 +30,10 @@ class ContactsArguments(SyncArguments):
         of the API. With a key that may not read definitions ``live`` warns and goes on as ``builtin``.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such
         numbers are refused, but for custom fields that have a country code of their own.
+    :param region_column: the column that holds the country of the row's phone numbers, as ISO 3166 alpha-2, such as
+        ``ES``, in any case. It wins over ``default_region`` and over a custom field's own country code; where it is
+        empty, these apply. Where it is no such country, a number without a country code makes the row invalid. The
+        column is no property itself unless ``properties`` names it.
     :param resubscribe: when a consent is raised that Connectif holds lower than the source: ``on_change`` (default),
         where the source itself has raised it since it was delivered, and the person did not lower it; ``never``;
         ``always``. A consent at its lowest rank is always sent. See "Who owns which property" in the docs.
@@ -51,17 +55,19 @@ class ContactsArguments(SyncArguments):
         properties: Mapping[str, str] | None = None,
         fields: FieldsMode | Mapping[str, Any] = "live",
         default_region: str | None = None,
+        region_column: str | None = None,
         resubscribe: Resubscribe = "on_change",
         write_modes: Mapping[str, WriteMode] | None = None,
         **kwargs: Any,
     ) -> None:
         with switches.final_where_mapped(self):
-            switches.check_texts({"key_column": key_column})
+            switches.check_texts({"key_column": key_column, "region_column": region_column})
         self.key = key
         self.key_column = key_column
         self.properties = properties
         self.fields = fields
         self.default_region = default_region
+        self.region_column = region_column
         self.resubscribe = resubscribe
         self.write_modes = write_modes
         super().__init__(**kwargs)
@@ -89,6 +95,7 @@ class ContactsArguments(SyncArguments):
             self.properties,
             self.nulls,
             default_region=self.default_region,
+            region_column=self.region_column,
             definitions=_authors_definitions(self.fields),
         )
 

@@ -31,9 +31,11 @@ from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
-from airflow_provider_connectif.operators.task_state import try_number_of
+from airflow_provider_connectif.operators.task_state import ProgressStore, try_number_of
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.reporting.folding import FoldedLog, folded
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -95,7 +97,7 @@ class SyncOperator(SyncArguments):
         :raises AirflowException: as :meth:`execute` would, for what a check can tell.
         """
         if has_xcom_arg(self.rows):
-            self.log.warning("The rows come from an upstream task, which a dry run cannot ask: use check_only=True")
+            self.log.warning(wording.NO_DRY_RUN_OF_UPSTREAM)
             return
         self.check_rows()
 
@@ -121,7 +123,7 @@ class SyncOperator(SyncArguments):
             # A signal handler: nothing here takes a lock that the task's own thread may hold.
             counts = self._run.kill()
             if not self._run.is_over:  # after execution_timeout Airflow calls this when the run has ended by its error
-                self._herald.say(f"Told to stop: {counts}")
+                self._herald.say(wording.TOLD_TO_STOP.format(counts=counts))
             if self._source is not None:
                 self._source.cancel()
 
@@ -166,7 +168,7 @@ class SyncOperator(SyncArguments):
         return "the rows of an upstream task" if has_xcom_arg(self.rows) else "the given rows"
 
     def _describe(self) -> str:
-        """What the log says of the delivery beside its source and mapping."""
+        """Describe the delivery in one line of the log, beside its source and mapping."""
         return ""
 
     def _way(self) -> str:
@@ -195,6 +197,7 @@ class SyncOperator(SyncArguments):
             summary = self._summary = self.summary
             if self._run is not None:
                 send_effort(self._run.report.effort.of_this_process, self._metric_tags())
+            self._keep_progress(ProgressStore(start.context), summary)
             # Otherwise the summary that was pushed when the task was deferred is the better one.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
@@ -209,6 +212,14 @@ class SyncOperator(SyncArguments):
     def _written_fields(self) -> list[tuple[str, str]]:
         """Id and type of each property that the run writes, for lineage; empty where none is known."""
         return []
+
+    def _keep_progress(self, store: ProgressStore, summary: Mapping[str, Any]) -> None:
+        """Keep how far the run has come while it is deferred; after its end only the summary counts."""
+        if self._run is None or self._run.deferral is None:
+            store.clear()
+        else:
+            left = {name: summary[name] for name in ("pending", "predicted_end") if name in summary}
+            store.write({**self._run.report.progress.as_json(), **left})
 
     def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
         """Run; returns what ended the run before it could come to its end by itself.
@@ -231,11 +242,11 @@ class SyncOperator(SyncArguments):
         from airflow_provider_connectif.reporting.verdict import Verdict
 
         if failure is not None and failure.final:
-            raise AirflowFailException(str(failure))
+            raise AirflowFailException(folded(str(failure)))
         if self._run is not None and failure is None:
             self._defer_if_asked(self._run, start)
         verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
-        words = ". ".join(text for text in (str(failure or ""), words) if text)
+        words = folded("; ".join(text for text in (str(failure or ""), words) if text))
         if verdict is Verdict.SKIPPED:
             raise AirflowSkipException(words)
         if verdict is Verdict.FAILED:
@@ -265,6 +276,7 @@ class SyncOperator(SyncArguments):
         from airflow_provider_connectif.runs.run import Run
         from airflow_provider_connectif.runs.settings import RunSettings
 
+        log, store = FoldedLog(self.log), ProgressStore(start.context)
         resource = self.make_resource()
         with connection_named_by("connectif_conn_id", self.connectif_conn_id):
             client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
@@ -279,20 +291,26 @@ class SyncOperator(SyncArguments):
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
             if not start.comes_back and start.effort is None:  # a run that goes on says so itself
-                self.log.info(
-                    "%s %s %s %s (%s)%s%s%s",
-                    "Checking, without sending," if check_only else "Delivering",
+                log.info(
+                    wording.CHECKING if check_only else wording.DELIVERING,
                     self._describe_source(),
-                    "for" if check_only else "to",
                     client.base_url,
-                    resource.describe(),
-                    self._describe(),
-                    self._journal().describe(),
-                    "".join(f"; {name}" for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
+                    wording.details(
+                        resource.describe(),
+                        self._describe(),
+                        self._journal().describe(),
+                        "; ".join(name for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
+                    ),
                 )
-            history = None if opened is None else opened.history
             report = Report(
-                resource, client.quota, Rejects(sink), path, self.log, by_import=self._is_by_import, history=history
+                resource,
+                client.quota,
+                Rejects(sink),
+                path,
+                log,
+                by_import=self._is_by_import,
+                history=None if opened is None else opened.history,
+                publish=store.write if store.exists else None,
             )
             if start.effort is not None:
                 report.effort.go_on_after_others(start.effort)
@@ -304,7 +322,6 @@ class SyncOperator(SyncArguments):
                 live_definitions=self._asks_for_definitions(),
                 full_refresh=is_on("full_refresh", self.full_refresh),
                 retry_rejected=is_on("retry_rejected", self.retry_rejected),
-                reasons_in_exception=0 if check_only else 5,
                 work_folder=work_folder(),
                 pending_limit_bytes=self.pending_limit,
                 read_timeout_s=self.read_timeout.total_seconds(),
@@ -316,7 +333,7 @@ class SyncOperator(SyncArguments):
             )
             earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
             made = Run(client, resource, goal, report, opened, settings, earlier=earlier)
-            self._herald = Herald(self.log)
+            self._herald = Herald(log)
             self._run = made
             with closing(self._herald):
                 yield made

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.reporting.progress import Log
+    from airflow_provider_connectif.reporting.folding import Log
 
 
 class Herald:

@@ -197,7 +197,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return ImportTrigger(self.connectif_conn_id, deferral.import_ids, interval_s, deferral.until, deferral.state)
 
     def _describe(self) -> str:
-        return f"; by import, contacts that exist: {self.on_existing}"
+        return f"By import; contacts that exist: {self.on_existing}"
 
     def _rules(self, start: Start, event: Mapping[str, Any]) -> ImportRules:
         from airflow_provider_connectif.imports.rules import ImportRules

@@ -113,7 +113,7 @@ class RequestOperator(SyncOperator):
         return WindowTrigger(deferral.until - min(_LEAD, self.defer_after / 2).total_seconds())
 
     def _describe(self) -> str:
-        return f"; at most {self.max_in_flight} requests at once"
+        return f"At most {self.max_in_flight} requests at once"
 
     def _connections(self) -> int:
         return self.max_in_flight

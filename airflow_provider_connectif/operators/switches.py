@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, XComArg
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.rules import Unfit, numbers
+from airflow_provider_connectif.reporting.folding import folded
 
 TEMPLATED_SWITCHES = ("check_only", "full_refresh", "ignore_held", "retry_rejected")
 """Template fields: text is rendered and then read like a boolean field. A new one is a line here."""
@@ -109,4 +110,4 @@ def final_where_mapped(operator: object) -> Iterator[None]:
         words = str(error)
     else:
         return
-    raise AirflowFailException(words)
+    raise AirflowFailException(folded(words))

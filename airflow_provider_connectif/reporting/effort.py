@@ -54,17 +54,19 @@ class Effort:
 
     @property
     def rate_limited(self) -> int:
-        """Answers 429."""
+        """Responses 429."""
         return self._before["rate_limited"] + self._quota.rate_limited
 
     @property
     def failures(self) -> str:
-        """How many requests have failed and were tried again, and why the last one has; empty if none has."""
+        """How many requests failed and were sent again, and why the last one failed; empty if none did."""
         count = self._before["tried_again"]
-        return f"{count:,} failed and tried again, last: {self._last_failure}" if count else ""
+        if not count:
+            return ""
+        return f"{count:,} failed request{'' if count == 1 else 's'}, last: {self._last_failure}"
 
     def add_failure(self, why: str) -> None:
-        """Count a request that failed and is tried again; 429 is none.
+        """Count a request that failed and is sent again; 429 is no failure.
 
         :param why: in words without personal data.
         """
@@ -73,7 +75,7 @@ class Effort:
 
     @property
     def waited_s(self) -> float:
-        """Seconds held back by a window, on a worker or deferred; after it has opened it is the worker that lacks."""
+        """Seconds spent waiting for the rate limit, on a worker or deferred; queueing for a worker is not included."""
         return self._waited_before_s + self._quota.waited_s
 
     @property

@@ -79,7 +79,7 @@ class FailureBudget:
             return ""
         is_share = isinstance(self.allowed, float)
         share = f", {self} of the rows read" if is_share else ""
-        words = f"failure_budget: {every.refused:,} used of {self._most(every.rows):,}{share}"
+        words = f"{every.refused:,} used of {self._most(every.rows):,}{share}"
         for one in needed:
             if one[:2] != every[:2]:
                 words += f"; new refusals: {one.refused:,} of {self._most(one.rows):,}, {self} of the rows{_NEEDED}"

@@ -1,65 +1,75 @@
-"""What the task log says while rows are delivered, in few lines."""
+"""Logs how far a run has come, in few lines, and publishes it for those who do not read the log."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_connectif.api.quota import Quota, Wait
 from airflow_provider_connectif.api.window import WINDOW_S, Allowance, Cause
 from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.effort import Effort
+from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.summary import Tally
 
 PROGRESS_EVERY_S = 5.0
 HEARTBEAT_S = 60.0
+PUBLISH_EVERY_S = 10.0
 _SHORTEST_WAIT_LOGGED_S = 1.5
 _SAME_WAIT_S = 1.0
 _SHORT_S = 1.0
-_WAIT_TOLD_S = 0.05  # what is shown as 0.0 s is none
+_SHORTEST_WAIT_SHOWN_S = 0.05  # a shorter one would be shown as 0.0 s
 _REASONS_LOGGED = 10
 
 _OF_REQUESTS = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.REJECTED, Outcome.UNDELIVERED)
 
 _CAUSES: dict[Cause, str] = {
     Cause.USED_UP: "the window's requests are used up",
-    Cause.REFUSED: "Connectif answered 429",
-    Cause.CAP: "the connection's requests_per_minute, {allowance}, are used up",
-    Cause.ASKED: "Connectif asks to be left alone",
-    Cause.ASSUMED: "Connectif tells no allowance, so {allowance} requests a minute are assumed, and they are used up",
+    Cause.REFUSED: "Connectif responded 429",
+    Cause.CAP: "requests_per_minute of the connection, {allowance}, is used up",
+    Cause.ASKED: "Connectif asks for a pause",
+    Cause.ASSUMED: "no rate-limit headers; assuming {allowance} requests a minute",
 }
 """Why a window is waited for."""
 
-
-class Log(Protocol):
-    """What is asked of a logger; Airflow's is not always one of the standard library."""
-
-    def info(self, message: str, /, *args: Any) -> Any:
-        """Log how things go."""
-
-    def warning(self, message: str, /, *args: Any) -> Any:
-        """Log what somebody should look at."""
+Publish = Callable[[Mapping[str, Any]], None]
 
 
 class Progress:
-    """Tells how far a run has come: every five seconds while that changes, and when a wait for a window begins.
+    """Logs how far a run has come: every five seconds while that changes, and when a wait for a window begins.
 
-    While nothing changes a line a minute remains. The lines come from the task's own thread, and never end for long,
+    While nothing changes a line a minute remains. The lines come from the task's own thread, and never stop for long,
     also for a reason of Airflow's: a task whose supervisor was killed lives on until it next logs.
+
+    :param log: of the task.
+    :param by_import: most rows take no request of their own.
+    :param publish: gets :meth:`as_json` at most every ten seconds; ``None``: nobody does.
     """
 
-    def __init__(self, log: Log, tally: Tally, quota: Quota, effort: Effort, *, by_import: bool = False) -> None:
+    def __init__(
+        self,
+        log: Log,
+        tally: Tally,
+        quota: Quota,
+        effort: Effort,
+        *,
+        by_import: bool = False,
+        publish: Publish | None = None,
+    ) -> None:
         self._log = log
         self._by_import = by_import
         self._tally = tally
         self._quota = quota
         self._effort = effort
-        self._looked_at = self._told_at = time.monotonic()
-        self._told = ""
-        self._told_at_stop = ""
+        self._publish = publish
+        self._published_at = -math.inf
+        self._checked_at = self._logged_at = time.monotonic()
+        self._logged = ""
+        self._counts_at_stop = ""
         self._last_wait: Wait | None = None
         self._to_send: int | None = None
         self._longest_wait_s = math.inf
@@ -71,16 +81,17 @@ class Progress:
     def tick(self) -> None:
         """Log what is due; cheap enough to call for each row."""
         now = time.monotonic()
+        self.publish_if_due()
         wait = self._quota.wait
         if wait is not None and wait.until - time.time() <= self._longest_wait_s:
-            self._look_at_wait(wait)
-            self._looked_at = now  # nothing changes now, and soon after the wait there is the next one
-        is_silent = now - self._told_at >= HEARTBEAT_S
-        if now - self._looked_at < PROGRESS_EVERY_S and not is_silent:
+            self._log_wait(wait)
+            self._checked_at = now  # nothing changes now, and soon after the wait there is the next one
+        is_silent = now - self._logged_at >= HEARTBEAT_S
+        if now - self._checked_at < PROGRESS_EVERY_S and not is_silent:
             return
-        self._looked_at = now
-        if is_silent or self.counts != self._told:
-            self._tell("Progress: %s", self._counts_with_time_left())
+        self._checked_at = now
+        if is_silent or self._shown != self._logged:
+            self._write("Progress: %s", self._counts_with_time_left())
 
     def begin_sending(self, changes: int) -> None:
         """The plan is complete: from here on it is known how much there is to send.
@@ -88,7 +99,7 @@ class Progress:
         :param changes: that are not sent yet.
         """
         self._to_send = self._sent + changes
-        self._told = ""
+        self._logged = ""
 
     @property
     def counts(self) -> str:
@@ -96,76 +107,118 @@ class Progress:
         return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
     def counts_at_stop(self) -> str:
-        """The counts for a line of its own, since the end may not be reached; there they are not told once more."""
-        self._told_at_stop = self.counts
-        return self._told_at_stop
+        """The counts for a line of its own, since the end may not be reached; the end does not repeat them."""
+        self._counts_at_stop = self.counts
+        return self._counts_at_stop
+
+    def publish_if_due(self) -> None:
+        """Publish how far the run has come, at most every ten seconds."""
+        if self._publish is not None and time.monotonic() - self._published_at >= PUBLISH_EVERY_S:
+            self._published_at = time.monotonic()
+            self._publish(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """How far the run has come, without personal data.
+
+        :return: ``read``, ``delivered``, ``refused`` (invalid, rejected or held), ``undelivered`` (rows so far),
+            ``requests``, ``rate_limited``, ``updated_at`` (ISO 8601 in UTC), and :meth:`forecast`.
+        """
+        tally = self._tally
+        wait = self._quota.wait
+        return {
+            "read": tally.read,
+            "delivered": tally.delivered + tally.outcomes[Outcome.IMPORTED],
+            "refused": tally.bad,
+            "undelivered": tally.outcomes[Outcome.UNDELIVERED],
+            "requests": self._effort.requests,
+            "rate_limited": self._effort.rate_limited,
+            "updated_at": iso_time(time.time()),
+            **self.forecast(0.0 if wait is None else max(0.0, wait.until - time.time())),
+        }
+
+    def forecast(self, wait_s: float = 0.0) -> dict[str, Any]:
+        """What is left to send, and when it will be sent.
+
+        :param wait_s: seconds until the next window opens.
+        :return: ``pending`` (changes that are not sent yet) and ``predicted_end`` (ISO 8601 in UTC); both ``None``
+            where that is not known: before the plan is complete, and in an import.
+        """
+        if self._to_send is None or self._by_import:
+            return {"pending": None, "predicted_end": None}
+        return {
+            "pending": self._to_send - self._sent,
+            "predicted_end": iso_time(time.time() + self._seconds_left(wait_s)),
+        }
 
     def describe_left(self, wait_s: float = 0.0) -> str:
         """About how long the changes that are not sent will still take, in words; nothing before the plan is complete.
 
-        Longer where others use the account too. No header tells how long a window is: it is taken to be the documented
+        Longer where others use the account too. No header says how long a window is: it is taken to be the documented
         minute until one window has followed another.
 
         :param wait_s: seconds until the next window opens.
         """
         if self._to_send is None:
             return ""
-        seconds = wait_s + self._quota.allowance.seconds_for(self._to_send - self._sent)
+        seconds = self._seconds_left(wait_s)
         return f"{'less than a minute' if seconds < _SHORT_S else f'about {describe_seconds(seconds)}'} left"
 
-    def log_end(self, how: str, notes: str, reasons_told: Collection[str]) -> None:
-        """The account of the whole run, and why rows were not delivered.
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
+        """Log the end of the run: why rows were not delivered, then what a failed task's last screen shows.
 
-        :param how: how it ended, as the beginning of a sentence that goes on with how long it took.
-        :param notes: what stands at the end of the line.
-        :param reasons_told: as of :meth:`log_reasons`.
+        :param how: how it ended, as the beginning of a line that continues with the counts.
+        :param notes: details, each for a line of its own.
         """
-        for seconds, words in (
-            (self._effort.waited_s, "; waited {time} for the rate limit"),
-            (self._effort.waited_for_others_s, "; waited {time} for another run of the sync"),
-        ):
-            if seconds >= _WAIT_TOLD_S:
-                notes = words.format(time=describe_seconds(seconds)) + notes
-        duration = describe_seconds(self._effort.run_duration_s)
-        if self.counts == self._told_at_stop:
-            self._log.info("%s %s, with the counts above%s", how, duration, notes)
-        else:
-            self._log.info("%s %s: %s%s", how, duration, self.counts, notes)
-        self.log_reasons(reasons_told)
-
-    def log_deferral(self, wait: Wait) -> None:
-        """The task gives its worker back."""
-        is_limit = wait.cause is not Cause.ASKED
-        self._tell(
-            "Rate limit: %s; deferred until %s, without a worker. %s"
-            if is_limit
-            else "%s; deferred until %s, without a worker. %s",
-            self._why(wait),
-            clock(wait.until),
-            self._counts_with_time_left(max(0.0, wait.until - time.time())),
+        self.log_reasons()
+        is_logged = self.counts == self._counts_at_stop
+        self._log.info(
+            "%s%s%s", how, ", with the counts above" if is_logged else f": {self.counts}", self.ending(notes)
         )
 
-    def log_reasons(self, told: Collection[str] = (), most: int = _REASONS_LOGGED) -> None:
-        """Why rows were not delivered, by reason and with their first rows.
+    def ending(self, notes: Sequence[str] = ()) -> str:
+        """The lines below the counts of a run: details, failed requests, duration and waits."""
+        effort = self._effort
+        waits = (
+            (effort.waited_s, wording.WAITED_FOR_RATE_LIMIT),
+            (effort.waited_for_others_s, wording.WAITED_FOR_OTHERS),
+        )
+        return wording.details(
+            *notes,
+            self._retried,
+            wording.DURATION.format(duration=describe_seconds(effort.run_duration_s)),
+            *(
+                words.format(duration=describe_seconds(seconds))
+                for seconds, words in waits
+                if seconds >= _SHORTEST_WAIT_SHOWN_S
+            ),
+        )
 
-        :param told: the reasons that the task's exception names.
-        """
-        reasons = self._tally.top_reasons(most, without=told)
+    def log_deferral(self, wait: Wait) -> None:
+        """Log that the task gives its worker back."""
+        self._write(
+            wording.PAUSE_DEFERRED if wait.cause is Cause.ASKED else wording.RATE_LIMIT_DEFERRED,
+            self._why(wait),
+            clock(wait.until),
+            wording.details(self._counts_with_time_left(max(0.0, wait.until - time.time()))),
+        )
+
+    def log_reasons(self, most: int = _REASONS_LOGGED) -> None:
+        """Log why rows were not delivered, by reason and with their first rows; those of new refusals come first."""
+        reasons = self._tally.top_reasons(most)
         if reasons:
-            more = len(self._tally.reasons) - len(told) - len(reasons)
-            tail = f"\n  and {more:,} more" if more > 0 else ""
-            head = "Not delivered, beside the commonest reasons below:" if told else "Not delivered, and why:"
-            self._log.warning("%s\n  %s%s", head, "\n  ".join(reasons), tail)
+            more = len(self._tally.reasons) - len(reasons)
+            tail = f"and {more:,} more" if more > 0 else ""
+            self._log.warning("%s%s", wording.NOT_DELIVERED, wording.details(*reasons, tail))
 
-    def _look_at_wait(self, wait: Wait) -> None:
+    def _log_wait(self, wait: Wait) -> None:
         if wait is self._last_wait:
             return
         last, self._last_wait = self._last_wait, wait
         seconds = wait.until - time.time()
         if seconds < _SHORTEST_WAIT_LOGGED_S or (last is not None and abs(last.until - wait.until) < _SAME_WAIT_S):
             return
-        account = f". {self._counts_with_time_left(seconds)}" if self._tally.read else ""
-        self._tell("Rate limit: %s; waiting %.0f s, until %s%s", self._why(wait), seconds, clock(wait.until), account)
+        account = wording.details(self._counts_with_time_left(seconds)) if self._tally.read else ""
+        self._write(wording.RATE_LIMIT, self._why(wait), seconds, clock(wait.until), account)
 
     def _counts_with_time_left(self, wait_s: float = 0.0) -> str:
         """How much of the plan is sent, how long the rest takes, and the counts.
@@ -173,22 +226,37 @@ class Progress:
         Without the plan where all is sent, and in an import, whose rows take no request of their own.
         """
         if self._to_send is None or self._by_import or self._sent >= self._to_send:
-            return self.counts
+            return self.counts + wording.details(self._retried)
         counts = describe_counts(self._tally, self._effort, is_planned=True)
-        return f"{self._sent:,} of {self._to_send:,} sent, {self.describe_left(wait_s)}. {counts}"
+        left = f"{self._sent:,} of {self._to_send:,} sent, {self.describe_left(wait_s)}"
+        return left + wording.details(counts, self._retried)
 
     @property
     def _sent(self) -> int:
         """Changes of the run that were sent, and whose outcome is known."""
         return sum(self._tally.outcomes[outcome] for outcome in _OF_REQUESTS)
 
+    def _seconds_left(self, wait_s: float) -> float:
+        return wait_s + self._quota.allowance.seconds_for((self._to_send or 0) - self._sent)
+
+    @property
+    def _retried(self) -> str:
+        """How many requests failed and were sent again, and why the last one failed; empty if none did."""
+        failures = self._effort.failures
+        return wording.RETRIED.format(failures=failures) if failures else ""
+
+    @property
+    def _shown(self) -> str:
+        """What a line shows that may change from one to the next."""
+        return self.counts + self._retried
+
     def _why(self, wait: Wait) -> str:
         return _CAUSES[wait.cause].format(allowance=self._quota.requests_per_minute)
 
-    def _tell(self, message: str, *words: Any) -> None:
+    def _write(self, message: str, *words: Any) -> None:
         self._log.info(message, *words)
-        self._told_at = time.monotonic()
-        self._told = self.counts
+        self._logged_at = time.monotonic()
+        self._logged = self._shown
 
 
 def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is_planned: bool = False) -> str:
@@ -223,16 +291,18 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is
     if unsettled and not is_planned:
         parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")
     requests = plural(effort.requests, "request")
-    of_these = [f"{effort.rate_limited:,} answered 429"] if effort.rate_limited else []
-    if effort.failures:
-        of_these.append(effort.failures)
-    parts.append(f"{requests} ({'; '.join(of_these)})" if of_these else requests)
+    parts.append(f"{requests} ({effort.rate_limited:,} rejected with 429)" if effort.rate_limited else requests)
     return ", ".join(parts)
 
 
 def seconds_at_best(requests: int, requests_per_minute: int) -> float:
     """What requests take if each minute's are used up at once, so that the last ones take no time to speak of."""
     return Allowance(requests_per_minute, WINDOW_S).seconds_for(requests)
+
+
+def iso_time(moment: float) -> str:
+    """A moment in seconds since the epoch as ``2026-11-27T12:30:00+00:00``."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 def clock(moment: float) -> str:

@@ -12,7 +12,8 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.effort import Effort
-from airflow_provider_connectif.reporting.progress import Log, Progress
+from airflow_provider_connectif.reporting.folding import Log
+from airflow_provider_connectif.reporting.progress import Progress, Publish
 from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.run_columns import run_columns
@@ -61,6 +62,7 @@ class Report:
     :param log: the task's.
     :param by_import: most rows take no request of their own.
     :param history: gets the outcome of each row that was not unchanged.
+    :param publish: gets the progress now and then; see :class:`Progress`.
     """
 
     def __init__(
@@ -73,13 +75,14 @@ class Report:
         *,
         by_import: bool = False,
         history: RowHistory | None = None,
+        publish: Publish | None = None,
     ) -> None:
         self._resource = resource
         self._quota = quota
         self._rejects_path = rejects_path
         self.tally = Tally()
         self.effort = Effort(quota)
-        self.progress = Progress(log, self.tally, quota, self.effort, by_import=by_import)
+        self.progress = Progress(log, self.tally, quota, self.effort, by_import=by_import, publish=publish)
         self.rejects = rejects
         self.shown = ShownCounts(log, resource.noun)
         self.log = log

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, describe_error
-from airflow_provider_connectif.reporting.progress import Log, plural
+from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.folding import Log
+from airflow_provider_connectif.reporting.progress import plural
 
 _PROPERTIES_TOLD = 10
 _COUNTS = ("unconfirmed", "recreated", "drifted", "consent_kept", "lowered_alone")
@@ -40,15 +42,9 @@ class ShownCounts:
     def count(self, settled: Settled) -> None:
         """Count what the responses to a change have shown."""
         if settled.is_unconfirmed:
-            self._count_unconfirmed(
-                "A %s was accepted twice with a response that shows another one: it counts as delivered, and as "
-                "unconfirmed. Is there a proxy that mixes up responses?"
-            )
+            self._count_unconfirmed(wording.UNCONFIRMED_OTHER)
         elif settled.shown is not None and not settled.shown.is_there:
-            self._count_unconfirmed(
-                "A %s was accepted with a response that does not show it, so that what Connectif stored cannot be "
-                "compared: it counts as delivered, and as unconfirmed"
-            )
+            self._count_unconfirmed(wording.UNCONFIRMED_UNSEEN)
         self.recreated += settled.is_recreated
         if settled.outcome is not Outcome.UNDELIVERED:
             of_alone = frozenset() if settled.alone is None else settled.alone.kept
@@ -81,11 +77,8 @@ class ShownCounts:
             for (property_id, kind), count in self.stored_differently.most_common(_PROPERTIES_TOLD)
         ]
         more = len(self.stored_differently) - len(lines)
-        self._log.warning(
-            "Connectif accepted these properties, and its responses show something else than was sent:\n  %s%s",
-            "\n  ".join(lines),
-            f"\n  and {more:,} more" if more else "",
-        )
+        tail = f"and {more:,} more" if more else ""
+        self._log.warning(wording.STORED_DIFFERENTLY, wording.details(*lines, tail))
 
     def as_state(self) -> dict[str, Any]:
         """JSON-ready, for the process that continues after a deferral."""
@@ -102,11 +95,7 @@ class ShownCounts:
     def _warn_of_unreadable(self, error: Error) -> None:
         if not self._is_unreadable_told:
             self._is_unreadable_told = True
-            self._log.warning(
-                "The API key may not read contacts (%s): consents that a look-up would decide about are kept\n"
-                "  Give the key the scope Contacts: Read, so that changes of the source can raise them",
-                describe_error(error),
-            )
+            self._log.warning(wording.CANNOT_READ_CONTACTS, describe_error(error))
 
     def _by_property(self) -> dict[str, int]:
         by_property: Counter[str] = Counter()

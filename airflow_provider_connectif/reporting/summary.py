@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +32,6 @@ class Tally:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[int]] = field(default_factory=dict)
-    outcomes_by_reason: dict[str, set[Outcome]] = field(default_factory=dict)
-    """Which outcomes a reason was given for: a run that fails by one of them is not explained by the others."""
     known_refusals: int = 0
     """Refused rows that a run before this one has seen refused as they are."""
     known_reasons: Counter[str] = field(default_factory=Counter)
@@ -54,7 +52,7 @@ class Tally:
         self.known_refusals += is_known
         of_examples = self.known_examples if is_known else self.examples
         for reason in dict.fromkeys(reasons):
-            shown = self._add_reason(reason, 1, outcome)
+            shown = self._add_reason(reason, 1)
             self.known_reasons[shown] += is_known
             examples = of_examples.setdefault(shown, [])
             if len(examples) < _MOST_EXAMPLES:
@@ -67,7 +65,7 @@ class Tally:
         """
         self.outcomes[outcome] += rows
         if reason is not None and rows:
-            self._add_reason(reason, rows, outcome)
+            self._add_reason(reason, rows)
 
     def note_known(self, rows: int, reason: str) -> None:
         """Rows that were counted as new refusals turn out to be known.
@@ -77,11 +75,10 @@ class Tally:
         self.known_refusals += rows
         self.known_reasons[reason if reason in self.reasons else OTHER_REASONS] += rows
 
-    def _add_reason(self, reason: str, rows: int, outcome: Outcome) -> str:
+    def _add_reason(self, reason: str, rows: int) -> str:
         known = reason in self.reasons or len(self.reasons) < _MOST_REASONS_KEPT
         shown = reason if known else OTHER_REASONS
         self.reasons[shown] += rows
-        self.outcomes_by_reason.setdefault(shown, set()).add(outcome)
         return shown
 
     def as_state(self) -> dict[str, Any]:
@@ -101,7 +98,6 @@ class Tally:
                 ]
                 for reason, count in reasons.items()
             },
-            "outcomes_by_reason": {reason: sorted(self.outcomes_by_reason.get(reason, ())) for reason in reasons},
             "known_refusals": self.known_refusals,
             "keyless": self.keyless,
         }
@@ -120,8 +116,6 @@ class Tally:
         self.known_examples = {reason: list(told[3]) for reason, told in reasons.items()}
         self.known_refusals = int(state.get("known_refusals", 0))
         self.keyless = int(state.get("keyless", 0))
-        by_reason = state.get("outcomes_by_reason", {})
-        self.outcomes_by_reason = {reason: {Outcome(name) for name in names} for reason, names in by_reason.items()}
 
     @property
     def accounted(self) -> int:
@@ -163,22 +157,9 @@ class Tally:
         """Rows that Connectif has accepted."""
         return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
 
-    def commonest(self, most: int, outcomes: Collection[Outcome]) -> list[str]:
-        """The commonest reasons of some outcomes, as they are; those of new refusals first."""
-        of_these = (
-            reason
-            for reason in self.ranked_reasons
-            if not self.outcomes_by_reason.get(reason, set()).isdisjoint(outcomes)
-        )
-        return list(itertools.islice(of_these, most))
-
-    def top_reasons(self, most: int, without: Collection[str] = ()) -> list[str]:
-        """The commonest reasons, with their counts and the numbers of the first rows; those of new refusals first.
-
-        :param without: reasons to leave out.
-        """
-        ranked = (reason for reason in self.ranked_reasons if reason not in without)
-        return self.described(itertools.islice(ranked, most))
+    def top_reasons(self, most: int) -> list[str]:
+        """The commonest reasons, with their counts and the numbers of the first rows; those of new refusals first."""
+        return self.described(itertools.islice(self.ranked_reasons, most))
 
     def described(self, reasons: Iterable[str]) -> list[str]:
         """Reasons with their counts and the numbers of the first rows."""

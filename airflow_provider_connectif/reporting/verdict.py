@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, RunFailed
-from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind, describe_error
+from airflow_provider_connectif.records.outcomes import Error, Stop, StopKind, describe_error
 from airflow_provider_connectif.reporting.progress import describe_seconds
 
 
@@ -51,8 +51,8 @@ class WaitTooLong(Trouble):
     def __init__(self, wait_s: float, longest_wait_s: float) -> None:
         super().__init__(
             Verdict.TRY_AGAIN,
-            f"Connectif asks for a delay of {wait_s:,.0f} s, and longest_wait of the connection allows "
-            f"{longest_wait_s:,.0f} s. A retry_delay of {wait_s:,.0f} s or more outlasts it",
+            f"Connectif asks for a pause of {wait_s:,.0f} s, longer than longest_wait of the connection, "
+            f"{longest_wait_s:,.0f} s: set a retry_delay of {wait_s:,.0f} s or more",
         )
 
 
@@ -66,7 +66,7 @@ def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
     words = f"{abs(unaccounted):,} of {read:,} rows cannot be accounted for"
     if unaccounted < 0:
         words = f"{read:,} rows were read and {read - unaccounted:,} outcomes counted: {-unaccounted:,} too many"
-    return Verdict.TRY_AGAIN, f"{words}. The next attempt reads the source again"
+    return Verdict.TRY_AGAIN, f"{words}; the next attempt reads the source again"
 
 
 _STATUS_WORDS: dict[int, str] = {
@@ -78,36 +78,39 @@ _STATUS_WORDS: dict[int, str] = {
         "Connectif responded 403 to {connection} at {host}: either the API key lacks the scope {scope}, or the account "
         "is blocked"
     ),
-    415: "Connectif answered 415, unsupported media type: a fault of this provider, please report it",
+    415: "Connectif responded 415, unsupported media type: a fault of this provider, please report it",
 }
 
 _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
-    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this answer: {answer}"),
-    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this answer: {answer}"),
+    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this response: {response}"),
+    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this response: {response}"),
     StopKind.ALL_REJECTED: (
         Verdict.FAILED,
-        "The first responses were all rejections, those to rows from further on too, so the mapping or something "
-        "between here and Connectif is wrong rather than the rows; stopped, and no row is held for it",
+        "The first responses were all rejections, those to rows from further on too: the mapping or something "
+        "between here and Connectif is wrong rather than the rows; no row is held for it",
     ),
     StopKind.BLOCKED: (
         Verdict.FAILED,
-        "Several responses in a row were {answer}, and those to rows from further on too: something between here and "
-        "Connectif, such as a firewall, refuses the requests",
+        "Several responses in a row were {response}, and those to rows from further on too: something between here "
+        "and Connectif, such as a firewall, refuses the requests",
     ),
     StopKind.LEFT_ALONE: (
         Verdict.TRY_AGAIN,
-        "Connectif asks to be left alone for {asked} ({answer}), longer than longest_wait of the connection, "
-        "{longest}: a retry_delay of {retry_delay} outlasts it",
+        "Connectif asks for a pause of {asked} ({response}), longer than longest_wait of the connection, {longest}: "
+        "set a retry_delay of {retry_delay} or more",
     ),
     StopKind.NO_DEFINITIONS: (
         Verdict.TRY_AGAIN,
-        "The field definitions cannot be read ({answer}), and without them no value could be checked",
+        "The field definitions cannot be read ({response}), and without them no value could be checked",
     ),
-    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not answer as it should: {answer}, after every try"),
+    StopKind.NOT_ANSWERING: (
+        Verdict.TRY_AGAIN,
+        "Connectif does not respond as it should: {response}, after every attempt of a request",
+    ),
     StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
     StopKind.TIMED_OUT: (
         Verdict.TRY_AGAIN,
-        "execution_timeout is over, the time in which the task was deferred included",
+        "execution_timeout has passed, the time in which the task was deferred included",
     ),
     StopKind.DEFERRED: (Verdict.TRY_AGAIN, "What is left to send could not be kept for a deferral"),
     StopKind.PLAN_TOO_OLD: (
@@ -116,15 +119,6 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
     ),
     StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
 }
-
-
-FAILING_OUTCOMES: dict[StopKind, tuple[Outcome, ...]] = {
-    StopKind.FAIL: (Outcome.UNDELIVERED,),
-    StopKind.SKIP_TASK: (Outcome.UNDELIVERED,),
-    StopKind.ALL_REJECTED: (Outcome.REJECTED,),
-    StopKind.NOT_ANSWERING: (Outcome.UNDELIVERED,),
-}
-"""Whose reasons explain an early end; after any other the reasons of rows have nothing to do with it."""
 
 
 class Account(NamedTuple):
@@ -156,7 +150,7 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
         minutes = math.ceil(stop.asked_s / 60)
         return verdict, words.format(
             asked=describe_seconds(stop.asked_s),
-            answer="its rate limit" if stop.error is None else describe_error(stop.error),
+            response="its rate limit" if stop.error is None else describe_error(stop.error),
             longest=describe_seconds(stop.longest_wait_s),
             retry_delay="1 minute" if minutes == 1 else f"{minutes} minutes",
         )
@@ -168,21 +162,21 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
             )
         words = _STATUS_WORDS.get(stop.error.status, words)
     return verdict, words.format(
-        answer=_answer(stop.error), scope=scope, host=account.base_url, connection=account.connection
+        response=_response(stop.error), scope=scope, host=account.base_url, connection=account.connection
     )
 
 
 def describe_end(verdict: Verdict, stop: Stop | None) -> str:
-    """How a run ended, as the beginning of a sentence that goes on with how long it took.
+    """How a run ended, as the beginning of a line.
 
     :param stop: why it ended before its last row, if it did.
     """
     if verdict is Verdict.SUCCESS:
-        return "Done in"
+        return "Done"
     if verdict is Verdict.SKIPPED:
-        return "Skipped after"
-    return "Failed after" if stop is None else "Stopped early, after"
+        return "Skipped"
+    return "Failed" if stop is None else "Stopped early"
 
 
-def _answer(error: Error | None) -> str:
+def _response(error: Error | None) -> str:
     return "a 2xx" if error is None else describe_error(error)

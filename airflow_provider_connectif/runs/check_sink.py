@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol
 
 from airflow_provider_connectif.api.quota import Quota
@@ -13,7 +13,9 @@ from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.reporting.progress import Log, describe_seconds, plural
+from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.folding import Log
+from airflow_provider_connectif.reporting.progress import describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Requests
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -134,24 +136,22 @@ class CheckSink(Generic[ResourceT]):
         merged = self._report.tally.outcomes[Outcome.MERGED]
         return {"check_only": True, "valid": self.checked_only, "duplicates": merged, **self._preview.summary()}
 
-    def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
-        """Log the plan, what it takes, and all reasons."""
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
+        """Log what a run takes, all reasons, and the plan."""
         report, tally = self._report, self._report.tally
         parts = [self._preview.describe()]
         for outcome, words in _SHOWN:
             if tally.outcomes[outcome] or outcome is Outcome.INVALID:
                 parts.append(f"{tally.outcomes[outcome]:,} {words.format(noun=self._noun)}")
-        report.log.info(
-            "%s %s in %s, no %s sent: %s%s",
-            "Stopped early, checked" if self._preview.valid is None else "Checked",
-            plural(tally.read, "row"),
-            describe_seconds(report.effort.duration_s),
-            self._noun,
-            ", ".join(parts),
-            notes,
-        )
         self._preview.log_cost()
         report.progress.log_reasons(most=len(tally.reasons))
+        report.log.info(
+            (wording.CHECK_STOPPED if self._preview.valid is None else wording.CHECKED) + "%s",
+            plural(tally.read, "row"),
+            self._noun,
+            ", ".join(parts),
+            report.progress.ending(notes),
+        )
 
 
 class RequestPreview:
@@ -203,14 +203,14 @@ class RequestPreview:
         """Log the cost, and examples with masked values."""
         plan = self._plan
         self._log.info(
-            "A run takes %s: at %s a minute %s",
+            wording.COST_BY_REQUEST,
             self._requests.describe(),
             f"{plan.requests_per_minute:,}",
             f"about {describe_seconds(plan.seconds)}" if plan.seconds else "less than a minute",
         )
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
-            self._log.info("Example, row %d, values masked: %s", patch.number, json.dumps(masked, ensure_ascii=False))
+            self._log.info(wording.EXAMPLE, patch.number, json.dumps(masked, ensure_ascii=False))
 
     @property
     def _plan(self) -> Plan:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row, renamed
-from airflow_provider_connectif.reporting.progress import Log
+from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.runs.column_names import described, other_case
 from airflow_provider_connectif.runs.sink import Sink
 
@@ -97,7 +98,7 @@ def warn_of_other_owners(journal: Journal, way: str, owned: Set[str], log: Log) 
     """
     for sync_id, names in journal.other_owners(way, owned).items():
         log.warning(
-            "Sync %r of this journal writes %s, too\n  Map a consent in one sync only, unless it is another account's",
+            wording.OTHER_OWNER,
             sync_id,
             ", ".join(names),
         )

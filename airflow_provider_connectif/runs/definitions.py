@@ -23,7 +23,9 @@ from airflow_provider_connectif.delivery.response_policy import Action, Response
 from airflow_provider_connectif.records.outcomes import Error, StopKind, describe_error
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.reporting.progress import Log, describe_seconds
+from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.folding import Log
+from airflow_provider_connectif.reporting.progress import describe_seconds
 
 _POLL_S = 0.25
 ResourceT = TypeVar("ResourceT", bound=Resource)
@@ -86,7 +88,7 @@ def fetch_definitions(
         except (ConnectifHttpError, NoAnswerError) as failure:
             if isinstance(failure, ConnectifHttpError) and failure.status == 403:
                 log.warning(
-                    "The API key lacks the scope %s (403), or the account is blocked: %s",
+                    wording.SCOPE_MISSING,
                     resource.definitions_scope,
                     consequence or resource.without_definitions,
                 )
@@ -135,7 +137,7 @@ class _Limits:
             raise DefinitionsError(None, StopKind.LEFT_ALONE, asked_s)
         if self._clock.monotonic() - self._began_at >= self._timeout_s:
             waits_for = "" if wait is None else ", the rate limit is used up"
-            words = f"the timeout of {describe_seconds(self._timeout_s)} is over{waits_for}"
+            words = f"the timeout of {describe_seconds(self._timeout_s)} has passed{waits_for}"
             raise DefinitionsError(NoAnswerError(words), StopKind.NO_DEFINITIONS)
 
 

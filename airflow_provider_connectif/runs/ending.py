@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import (
-    FAILING_OUTCOMES,
     Account,
     Trouble,
     Verdict,
@@ -29,17 +28,13 @@ class Ending:
     :param report: of the run.
     :param budget: how many refused rows are too many.
     :param account: where the run sends to, for messages.
-    :param most_reasons: that the task's exception names; the log has the others.
     """
 
-    def __init__(
-        self, sink: Sink[Any], report: Report, budget: FailureBudget, account: Account, *, most_reasons: int
-    ) -> None:
+    def __init__(self, sink: Sink[Any], report: Report, budget: FailureBudget, account: Account) -> None:
         self._sink = sink
         self._report = report
         self._budget = budget
         self._account = account
-        self._most_reasons = most_reasons
         self._own_stop: Stop | None = None
         self._troubles: list[Trouble] = []
         self._scope: str | None = None
@@ -106,41 +101,25 @@ class Ending:
         return "the run failed" if self._is_broken else "the run ended early"
 
     def verdict(self) -> tuple[Verdict, str]:
-        """How the run ended, and in words why, with the commonest reasons of refusals."""
-        verdict, words = self._ended()
-        reasons = "; ".join(self._report.tally.described(self.reasons))
-        return verdict, words + (f". Commonest reasons: {reasons}" if reasons else "")
-
-    @property
-    def reasons(self) -> list[str]:
-        """The reasons that the task's exception names: of what failed the task, not of what the budget allows."""
-        if self._is_broken:
-            return []
-        return self._report.tally.commonest(self._most_reasons, self._failing_outcomes())
+        """How the run ended, and why in one sentence; the reasons of refusals are in the log and in the summary."""
+        return self._ended()
 
     @property
     def words(self) -> str:
         """How the run ended, as the beginning of a line."""
-        return "Failed after" if self._is_broken else describe_end(self._ended()[0], self.stop)
+        return "Failed" if self._is_broken else describe_end(self._ended()[0], self.stop)
 
-    def notes(self, attempts: int) -> str:
-        """What stands at the end of a line: the failure budget, and where rows are that were not delivered.
+    def notes(self, attempts: int) -> list[str]:
+        """Lines below the counts: the failure budget, the file of rows that were not delivered, the attempts.
 
         :param attempts: of the run, this one included.
         """
-        budget = self._budget.describe_use(self._report.tally)
-        notes = [f"over {attempts} attempts" if attempts > 1 else "", budget]
-        if (path := self._report.written_rejects_path) is not None:
-            notes.append(f"rows that were not delivered are in {path!r}")
-        return "".join(f"; {note}" for note in notes if note)
-
-    def _failing_outcomes(self) -> Collection[Outcome]:
-        """The outcomes of rows that fail the task."""
-        if self.stop is not None:
-            return FAILING_OUTCOMES.get(self.stop.kind, ())
-        tally = self._report.tally
-        undelivered = (Outcome.UNDELIVERED,) if tally.outcomes[Outcome.UNDELIVERED] else ()
-        return (*undelivered, *(self._budget.outcomes if self._budget.describe_excess(tally) else ()))
+        use, path = self._budget.describe_use(self._report.tally), self._report.written_rejects_path
+        return [
+            wording.BUDGET.format(use=use) if use else "",
+            "" if path is None else wording.REJECTS.format(path=repr(path)),
+            wording.ATTEMPTS.format(count=attempts) if attempts > 1 else "",
+        ]
 
     @property
     def _unsettled(self) -> int:
@@ -154,12 +133,12 @@ class Ending:
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope or self._sink.scope, self._account)
         if troubles := [*self._troubles, *self._sink.troubles]:
-            words = ". ".join(dict.fromkeys(trouble.words for trouble in troubles))
+            words = "; ".join(dict.fromkeys(trouble.words for trouble in troubles))
             return Verdict.FAILED if any(trouble.final for trouble in troubles) else Verdict.TRY_AGAIN, words
         if unaccounted := self._unsettled - self.left_behind:
             return unaccounted_verdict(tally.read, unaccounted)
         excess = self._budget.describe_excess(tally)
         if undelivered:
-            also = f". Besides, {excess}" if excess else ""
-            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} given up on after every try{also}"
+            also = f"; besides, {excess}" if excess else ""
+            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} not delivered after every try{also}"
         return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")

@@ -15,6 +15,7 @@ from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import summarise
 from airflow_provider_connectif.reporting.verdict import Account, Trouble, Verdict
@@ -83,7 +84,7 @@ class Run(Generic[ResourceT]):
         self._earlier = earlier
         self._clock = clock
         account = Account(settings.conn_id, client.base_url)
-        self._ending = Ending(sink, report, settings.budget, account, most_reasons=settings.reasons_in_exception)
+        self._ending = Ending(sink, report, settings.budget, account)
         self._wait_for_another: Deferral | None = None
         self._is_read = False
         self._open = ExitStack()
@@ -104,7 +105,7 @@ class Run(Generic[ResourceT]):
                 if not ending.stop:
                     self._work(open_source)
                 if ending.is_to_go_on and not report.tally.read:
-                    report.log.warning("The source had no rows: is there nothing to deliver, or is its query wrong?")
+                    report.log.warning(wording.NO_ROWS)
                 ending.come_to_its_end()
             except BaseException as error:
                 ending.break_off(error)
@@ -125,9 +126,9 @@ class Run(Generic[ResourceT]):
                 report.log.info("%s", self._wait_for_another.words)
             elif self.sink.summary_is_complete:
                 attempts = 0 if self._journal is None else self._journal.series.tries
-                self.sink.log_end(ending.words, ending.notes(attempts), ending.reasons)
+                self.sink.log_end(ending.words, ending.notes(attempts))
             else:
-                report.log.warning("Stopped before it was known how far the run had come; see where it was deferred")
+                report.log.warning(wording.DEFERRED_EARLY)
 
     def kill(self) -> str:
         """Stop now; safe in a signal handler.
@@ -168,7 +169,7 @@ class Run(Generic[ResourceT]):
         )
 
     def verdict(self) -> tuple[Verdict, str]:
-        """How the run ended, and in words why, with the commonest reasons of refusals."""
+        """How the run ended, and why in one sentence."""
         return self._ending.verdict()
 
     def _begin(self) -> None:

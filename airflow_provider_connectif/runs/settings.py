@@ -9,7 +9,6 @@ from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 READ_TIMEOUT_S = 6 * 3600.0
-_REASONS_IN_EXCEPTION = 5
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,6 @@ class RunSettings:
     :param pending_limit_bytes: of pending changes.
     :param read_timeout_s: seconds in which the source must end.
     :param time_limit_s: seconds that a run may take that can be deferred, those without a worker included.
-    :param reasons_in_exception: how many reasons the task's exception names; the log has the others.
     :param conn_id: the client's connection, for messages.
     """
 
@@ -42,5 +40,4 @@ class RunSettings:
     pending_limit_bytes: int = PENDING_LIMIT_BYTES
     read_timeout_s: float = READ_TIMEOUT_S
     time_limit_s: float | None = None
-    reasons_in_exception: int = _REASONS_IN_EXCEPTION
     conn_id: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -95,5 +95,9 @@ class Sink(Protocol[ResourceT]):
     def summary(self) -> dict[str, Any]:
         """Entries of the summary that only this kind of delivery has."""
 
-    def log_end(self, how: str, notes: str, reasons_in_exception: Collection[str]) -> None:
-        """Log the end of the run."""
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
+        """Log the end of the run.
+
+        :param how: how it ended, as the beginning of a line.
+        :param notes: details, each for a line of its own.
+        """

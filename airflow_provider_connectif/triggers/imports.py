@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.folding import FoldedLog
 from airflow_provider_connectif.triggers.event_loop import in_thread, sleep_until
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class ImportTrigger(BaseTrigger):
             requests, rate_limited = client.quota.requests, client.quota.rate_limited
         except ConnectifConfigError as error:
             # The triggerer's machine may have other settings than the worker's.
-            self.log.warning("The triggerer cannot poll the imports; the task polls instead: %s", error)
+            FoldedLog(self.log).warning(wording.TRIGGER_GAVE_UP, error)
         yield TriggerEvent(
             {
                 "statuses": statuses,

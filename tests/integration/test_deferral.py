@@ -250,7 +250,7 @@ def test_a_newer_run_waits_for_a_deferred_one_and_then_takes_the_place_of_its_pl
     monkeypatch.setattr(lease, "PARKED_S", 2.0)
     assert deliver("night", rows=rows(30), **DEFERRABLE).state == "deferred"
     newer = Process(tmp_path, "next night", rows=rows(30, visits=1))
-    newer.wait_until_it_says("Sync 'nightly' is held by another run (dag/night, task patch): waiting until it ends")
+    newer.wait_until_it_says("another run: waiting until it ends\n  Held by: dag/night, task patch\n")
     assert journal.pending() == 10
 
     assert newer.end().state == "success"  # nobody came back for the other
@@ -365,15 +365,15 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     first_lines, second_lines = provider_lines(first.output()), provider_lines(second.output())
     assert [line.split(" ")[0] for line in first_lines] == ["Delivering", "The", "Rate"]
     assert re.fullmatch(
-        r"Rate limit: the window's requests are used up; deferred until \d\d:\d\d:\d\d UTC, without a worker. "
-        r"20 of 50 sent, about 1 min \d s left. 50 rows read, 20 delivered \(20 created, 0 updated\), 20 requests",
+        r"Rate limit: the window's requests are used up; deferred until \d\d:\d\d:\d\d UTC\n  "
+        r"20 of 50 sent, about 1 min \d s left\n  50 rows read, 20 delivered \(20 created, 0 updated\), 20 requests",
         first_lines[2],
     )
     # A window of 20 requests more than the one that is there, and the wait for the next one.
     assert second_lines[0] == "Continuing after the rate limit: 30 contacts pending, about 1 min left"
     assert [line.split(" ")[0] for line in second_lines] == ["Continuing", "Rate"]
     assert re.search(
-        r"40 of 50 sent, about \d\.\d s left. 50 rows read, 40 delivered .*, 40 requests$", second_lines[1]
+        r"40 of 50 sent, about \d\.\d s left\n  50 rows read, 40 delivered .*, 40 requests$", second_lines[1]
     )
 
 

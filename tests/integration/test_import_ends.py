@@ -181,7 +181,7 @@ def test_a_stuck_import_is_waited_for_until_the_timeout_and_by_the_next_attempt(
 @pytest.mark.parametrize(
     ("memory", "words"),
     [
-        ("journal", "The next attempt waits for the same imports and uploads nothing"),
+        ("journal", "the next attempt waits for the same imports and uploads nothing"),
         ("none", ""),
     ],
 )
@@ -194,7 +194,7 @@ def test_the_timeout_says_what_the_next_try_does_where_that_is_known(
     strict.update(import_hold="inProgress")
     run = import_rows(rows=rows(100), timeout=SHORT, **remembering)
     assert run.state == "up_for_retry"
-    assert str(run.error).partition("(inProgress)")[2] == (f". {words}" if words else "")
+    assert str(run.error).partition("(inProgress)")[2] == (f"; {words}" if words else "")
 
     strict.update(import_hold=None)
     assert import_rows(rows=rows(100), tries_before=1, **remembering).state == "success"
@@ -276,8 +276,8 @@ def test_a_key_that_may_not_read_definitions_is_told_of_with_the_remedy(
     )
     told = provider_lines("".join(capfd.readouterr()), level="warning")
     assert (told or provider_records(caplog.records, level="warning")) == [
-        "The API key lacks the scope Contact fields: Read (403), or the account is blocked: an import cannot take "
-        "custom fields that it does not know"
+        "The API key lacks the scope Contact fields: Read (403), or the account is blocked:\n"
+        "  an import cannot take custom fields that it does not know"
     ]
     assert strict.uploads == []
 
@@ -314,7 +314,7 @@ def test_what_fails_while_it_waits_is_counted_in_the_last_line(
     strict.update(import_faults=[{"on": "GET", "times": 3, "status": 500}, {"times": 1, "status": 502}])
     assert import_rows(rows=rows(10)).state == "success"
     last = (provider_lines("".join(capfd.readouterr())) or provider_records(caplog.records))[-1]
-    assert "(4 failed and tried again, last: HTTP 500 Internal Server Error)" in last
+    assert "Retried: 4 failed requests, last: HTTP 500 Internal Server Error" in last
 
 
 def test_a_window_that_is_used_up_is_waited_for(strict: StrictServer, run_import: Importer) -> None:

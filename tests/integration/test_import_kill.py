@@ -63,7 +63,7 @@ def next_try(remembering: dict[str, Any]) -> Callable[..., Run]:
 def test_killed_after_the_upload(strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int) -> None:
     strict.update(import_hold="inProgress")
     process = start(rows=ROWS)
-    process.wait_until_it_says("file 1 of 1")
+    process.wait_until_it_says("Uploaded 1 file")
     process.kill()
     strict.update(import_hold=None)
 
@@ -148,7 +148,7 @@ def test_killed_twice(strict: StrictServer, start: Start, next_try: Callable[...
     strict.update(import_hold="queued")
     for tries_before in range(2):
         process = start(rows=ROWS, tries_before=tries_before)
-        process.wait_until_it_says(("file 1 of 1", "000001")[tries_before])
+        process.wait_until_it_says(("Uploaded 1 file", "000001")[tries_before])
         process.kill()
     strict.update(import_hold=None)
     assert next_try(rows=ROWS).state == "success"
@@ -160,7 +160,7 @@ def test_told_to_stop_it_leaves_imports_alone_and_names_them(
 ) -> None:
     strict.update(import_hold="inProgress")
     process = start(rows=ROWS)
-    process.wait_until_it_says("file 1 of 1")
+    process.wait_until_it_says("Uploaded 1 file")
     process.kill(signal.SIGTERM)
     run = process.end()
     assert run.state == "up_for_retry"
@@ -188,7 +188,7 @@ def test_rows_that_have_changed_between_two_tries(
 ) -> None:
     strict.update(import_run_s=0.5)
     process = start(rows=ROWS)
-    process.wait_until_it_says("file 1 of 1")
+    process.wait_until_it_says("Uploaded 1 file")
     process.kill()
     newer = [*ROWS[:-1], {**ROWS[-1], "visits": 77}, *rows(1, begin=9000)]
 
@@ -288,4 +288,4 @@ def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering
     arguments = {"deferrable": True, "method": "execute_complete", "event": event, "execution_timeout": limit}
     run = import_rows("night", rows=rows(20), **(remembering | arguments))
     assert run.state == "up_for_retry"
-    assert "execution_timeout is over" in str(run.error)
+    assert "execution_timeout has passed" in str(run.error)

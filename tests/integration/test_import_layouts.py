@@ -346,8 +346,8 @@ def test_killed_while_some_imports_by_column_have_ended(
     source = table(100, 9, (0.5,))
     arguments: dict[str, Any] = {"file_layout": "column", "timeout": 60, "journal_conn_id": "journal"}
     process = Process(tmp_path, "night", import_rows, rows=source, **arguments)
-    process.wait_until_it_says(": finished; of")
-    process.wait_until_it_says("file 10 of 10")  # its id is written down
+    process.wait_until_it_says("Uploaded 10 files")  # the id of each is written down
+    until(lambda: '"is_settled": true' in str(journal.query("select state from connectif_journal_plans")))
     process.kill()
     before = len(strict.uploads)
 
@@ -367,15 +367,13 @@ def test_killed_while_some_imports_by_column_have_ended(
     assert account(runs[-1].summary) == runs[-1].summary["imported"] == 100
 
 
-def test_what_has_finished_is_noticed_while_files_are_uploaded(
-    strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_has_finished_is_noticed_while_files_are_uploaded(strict: StrictServer, airflow_db: None) -> None:
     strict.update(import_faults=[{"nth": [4, 4], "status": 429, "headers": {"Retry-After": "1"}}])
     source = table(200, 10, (0.5,))
     assert import_rows(rows=source, file_layout="column", timeout=60).state == "success"
-    lines = provider_lines("".join(capfd.readouterr()))
-    ended = next(n for n, line in enumerate(lines) if ": finished; of" in line)
-    assert any(": file " in line for line in lines[ended:])
+    first = str(strict.uploads[0]["import_id"])
+    polled = next(n for n, entry in enumerate(strict.log) if entry["method"] == "GET" and first in entry["target"])
+    assert any(entry["method"] == "POST" for entry in strict.log[polled:])
 
 
 def test_lines_name_three_imports_at_most(

@@ -229,7 +229,7 @@ def test_another_run_waits_until_the_first_has_ended(
     second = start("second night", rows=rows(50, visits=2))
     impatient = start("third night", rows=rows(50, visits=3))
     for process in (second, impatient):
-        process.wait_until_it_says("Sync 'nightly' is held by another run (dag/first night, task patch): waiting until")
+        process.wait_until_it_says("another run: waiting until it ends\n  Held by: dag/first night, task patch\n")
     impatient.kill(signal.SIGTERM)
     assert impatient.end().state == "up_for_retry"
 
@@ -238,7 +238,7 @@ def test_another_run_waits_until_the_first_has_ended(
     assert first.end().state == second.end().state == "success"
     visits = [entry["body"]["visits"] - int(entry["key"][4:].partition("@")[0]) for entry in strict.log]
     assert visits == [1] * 50 + [2] * 50
-    assert re.search(r"Done in .*; waited \d[\w. ]* s for another run of the sync", second.output())
+    assert re.search(r"Done: .*\n  Waited \d[\w. ]* s for another run of the sync", second.output())
     assert "for another run of the sync" not in first.output()
 
 

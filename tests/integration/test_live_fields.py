@@ -112,14 +112,14 @@ HTML = "<html>Bad gateway</html>"
 @pytest.mark.parametrize(
     ("settings", "state", "patches", "words"),
     [
-        ({"faults": [[503, HTML], [500, None]]}, "success", 1, "Done in"),
-        ({"faults": [[429, None]], "headers": {"Retry-After": "1"}}, "success", 1, "Done in"),
+        ({"faults": [[503, HTML], [500, None]]}, "success", 1, "Done: "),
+        ({"faults": [[429, None]], "headers": {"Retry-After": "1"}}, "success", 1, "Done: "),
         ({"always": [403, {"status": 403}]}, "success", 1, "lacks the scope Contact fields: Read (403)"),
-        ({"always": [404, {"status": 404}]}, "up_for_retry", 0, "Stopped early, after"),
+        ({"always": [404, {"status": 404}]}, "up_for_retry", 0, "Stopped early: "),
         ({"always": [200, HTML]}, "up_for_retry", 0, "HTTP 200 OK with an HTML or XML page"),
-        ({"always": [200, {"results": []}]}, "up_for_retry", 0, "Stopped early, after"),
-        ({"always": [200, {"results": [{"id": 7}]}]}, "up_for_retry", 0, "Stopped early, after"),
-        ({"always": [401, None]}, "failed", 0, "Stopped early, after"),
+        ({"always": [200, {"results": []}]}, "up_for_retry", 0, "Stopped early: "),
+        ({"always": [200, {"results": [{"id": 7}]}]}, "up_for_retry", 0, "Stopped early: "),
+        ({"always": [401, None]}, "failed", 0, "Stopped early: "),
     ],
 )
 def test_definitions_that_do_not_come(

@@ -104,8 +104,8 @@ def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_en
     lines = provider_lines(capfd.readouterr().out)
     assert [line.partition(" ")[0] for line in lines] == ["Delivering", "Sync", "Sync"]
     assert re.fullmatch(
-        r"Sync 'nightly' is held by another run \(dag/first, task patch\): looking again at \d\d:\d\d:\d\d UTC, "
-        r"without a worker until then\. Its claim ends by itself at \d\d:\d\d:\d\d UTC, unless it is renewed",
+        r"Sync 'nightly' is held by another run: deferred, looking again at \d\d:\d\d:\d\d UTC\n"
+        r"  Held by: dag/first, task patch\n  Its claim ends at \d\d:\d\d:\d\d UTC, unless that run renews it",
         lines[1],
     )
 
@@ -119,7 +119,7 @@ def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_en
     assert (last.summary["read"], last.summary["tries"]) == (5, 1)
     assert last.summary["deferrals"] >= 2
     assert last.summary["duration_s"] >= 1.0
-    assert re.search(r"; waited \d.* for another run of the sync", provider_lines(capfd.readouterr().out)[-1])
+    assert re.search(r"\n  Waited \d.* for another run of the sync", provider_lines(capfd.readouterr().out)[-1])
     assert claims_of(journal) == []
 
 
@@ -155,7 +155,7 @@ def test_a_task_that_cannot_defer_waits_on_its_worker(
 ) -> None:
     holder = Holder(tmp_path, rows(5))
     second = Process(tmp_path, "second", rows=rows(5, visits=1), deferrable=False)
-    second.wait_until_it_says("Sync 'nightly' is held by another run (dag/first, task patch): waiting until it ends")
+    second.wait_until_it_says("another run: waiting until it ends\n  Held by: dag/first, task patch\n")
     assert holder.end().state == "success"
     assert second.end().state == "success"
 
@@ -201,7 +201,7 @@ def test_what_the_task_may_take_counts_while_it_waits_for_another_run(
 
     assert len(runs) > 1
     assert runs[-1].state == "up_for_retry"
-    assert "execution_timeout is over" in str(runs[-1].error)
+    assert "execution_timeout has passed" in str(runs[-1].error)
     assert strict.requests == 0
     holder.process.kill()
 

@@ -169,7 +169,7 @@ def test_a_database_that_fails_while_the_task_is_being_deferred_fails_it_in_word
     assert "the journal's database failed" in str(run.error)
     told = provider_lines(capfd.readouterr().out)
     assert not any("deferred until" in line for line in told)
-    assert told[-1].startswith("Failed after ")
+    assert told[-1].startswith("Failed: ")
     assert len(journal.acknowledged()) == LIMIT
     assert journal.query("select 1 from connectif_journal_claims") == []  # which holds up nobody
     assert plans(journal) == (0, 0)

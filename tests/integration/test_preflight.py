@@ -63,7 +63,7 @@ def test_the_log_names_reasons_rows_and_masked_patches(account: CatalogueServer,
     assert {name: done.summary[name] for name in counts} == counts
     assert re.search(r'5 . column "_points" must be a whole number.* \(rows 3, 4, 5, \.\.\.\)', log)
     assert re.search(r'1 . column "email" must be an e-mail address.* \(row 8\)', log)
-    examples = re.findall(r"row (\d+), values masked: (\{.*?\})(?= \[|$)", log, re.MULTILINE)
+    examples = re.findall(r"row (\d+), values masked:\n  (\{.*?\})(?= \[|$)", log, re.MULTILINE)
     assert [(int(number), json.loads(patch)) for number, patch in examples] == [
         (
             2,  # and row 1: they are one contact
@@ -188,8 +188,8 @@ def test_without_the_scope_the_run_works_warns_once_and_says_what_is_not_checked
     assert report["contacts"] == {"a@example.com": {"_name": "5", "loyalty_tier": "gold", "boolean_00": True}}
     assert len(report["pages"]) == 1
     warning = (
-        "The API key lacks the scope Contact fields: Read (403), or the account is blocked: custom fields "
-        "are not checked before sending"
+        "The API key lacks the scope Contact fields: Read (403), or the account is blocked:\n"
+        "  custom fields are not checked before sending"
     )
     assert log.count(warning) == log.count("Contact fields: Read") == 1
 

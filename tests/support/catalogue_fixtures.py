@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.catalogue_server import API_KEY, CatalogueServer
+from tests.support.task_logs import unfolded
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,6 @@ def account(_catalogue_process: CatalogueServer, connection: Callable[..., None]
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was logged so far: Airflow 3 writes to standard output itself, 2 through logging."""
+    """What was logged so far, unfolded: Airflow 3 writes to standard output itself, 2 through logging."""
     caplog.set_level(logging.INFO)
-    return lambda: "".join((*capfd.readouterr(), caplog.text))
+    return lambda: unfolded("".join((*capfd.readouterr(), caplog.text)))

@@ -79,8 +79,10 @@ TESTED_ELSEWHERE = MappingProxyType(
         "docs/troubleshooting.md": "tests/unit/test_troubleshooting.py",
         "docs/upgrades.md": "tests/unit/test_troubleshooting.py",
         "docs/tutorial.md": "tests/integration/test_docs_tutorial.py",
+        "docs/howto/cleaning.md": "tests/integration/test_docs_cleaning.py",
     }
 )
+_OF_PAGES = MappingProxyType({"docs/howto/cleaning.md": "sql"})  # which of their blocks; text by default
 _OF_DATABASES = "docs/databases/"  # tests/warehouses/test_docs_dags.py runs them on their databases
 _IN_A_DAG = re.compile(r"\bwith DAG\(|^@task\.|^Contact\w+Operator\(", re.MULTILINE)
 
@@ -95,7 +97,7 @@ def kind_of(block: Block) -> str:
     if (
         block.page == "docs/tutorial.md"
         or block.page.startswith(_OF_DATABASES)
-        or (block.page in TESTED_ELSEWHERE and block.language == "text")
+        or (block.page in TESTED_ELSEWHERE and block.language == _OF_PAGES.get(block.page, "text"))
         or is_about_history(block)
     ):
         return "elsewhere"

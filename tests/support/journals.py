@@ -25,6 +25,7 @@ import pytest
 
 from tests.support import mariadb
 from tests.support.strict_server import until
+from tests.support.task_logs import unfolded
 from tests.support.task_runs import Run, run_operator
 
 _ASKED_FOR = os.environ.get("CONNECTIF_DATABASES", "")
@@ -172,8 +173,8 @@ class Process:
         return log.read_text(errors="replace") if log.exists() else ""
 
     def says(self, words: str) -> bool:
-        """Whether its log has these words."""
-        return words in self.output()
+        """Whether its log has these words, unfolded."""
+        return words in unfolded(self.output())
 
     def wait_until_it_says(self, words: str) -> None:
         """Wait for words in its log, while it lives."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.airflow_runs import task_states, xcom
+from tests.support.task_logs import unfolded
 
 _names = itertools.count(1)
 
@@ -31,7 +32,9 @@ class Run:
 
     :param state: as Airflow calls it.
     :param summary: what stands in XCom; empty where nothing was pushed, so that what stood there remains.
-    :param error: what the task raised; only where the operator ran alone.
+    :param error: what the task raised, its message without the line breaks that keep its lines short; only where the
+        operator ran alone.
+    :param raised: the message as it was raised.
     """
 
     state: str
@@ -39,6 +42,7 @@ class Run:
     error: BaseException | None = None
     returned: Any = None
     dag_run: Any = field(default=None, repr=False)
+    raised: str = ""
 
 
 def run_operator(
@@ -89,7 +93,10 @@ def run_operator(
         state, error = "skipped", skip
     except AirflowException as failure:
         state, error = "up_for_retry", failure
-    return Run(state, ti.pushed.get("summary", {}), error, returned)
+    raised = "" if error is None or state == "deferred" else str(error)
+    if error is not None and raised:
+        error.args = (unfolded(raised),)
+    return Run(state, ti.pushed.get("summary", {}), error, returned, raised=raised)
 
 
 def run_in_airflow(

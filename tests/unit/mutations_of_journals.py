@@ -280,14 +280,6 @@ def everything_is_a_budget(original, self):
     return None
 
 
-JOURNALS.value(
-    "an early end gives the reasons of any row",
-    "reporting.verdict:FAILING_OUTCOMES",
-    "dict.fromkeys(StopKind, (Outcome.REJECTED,))",
-    "test_stop_verdicts.py::test_only_of_some_ends_the_reasons_of_rows_are_the_cause",
-)
-
-
 @JOURNALS.instead_of(
     "reporting.verdict:unaccounted_verdict", "test_stop_verdicts.py::test_outcomes_that_do_not_add_up_are_no_success"
 )

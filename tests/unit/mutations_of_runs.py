@@ -124,5 +124,5 @@ def a_source_without_rows_is_usual(original, self, open_source, before_end):
     "delivery.request_sink:RequestSink.log_end",
     _RUN + "test_a_source_that_breaks_ends_the_run_and_nothing_is_sent",
 )
-def a_failed_run_logs_no_end(original, self, how, notes, reasons_in_exception):
+def a_failed_run_logs_no_end(original, self, how, notes):
     return None

@@ -35,6 +35,8 @@ class FakeSink:
 
 
 class NoLog:
+    def debug(self, message: str, /, *args: Any) -> None: ...
+
     def info(self, message: str, /, *args: Any) -> None: ...
 
     def warning(self, message: str, /, *args: Any) -> None: ...
@@ -47,7 +49,7 @@ def ending(
     report.tally.read = read
     for name, count in outcomes.items():
         report.tally.count_many(Outcome(name), count, f"reason of {name}")
-    made = Ending(sink or FakeSink(), report, FailureBudget(budget), Account("conn", "https://host"), most_reasons=5)
+    made = Ending(sink or FakeSink(), report, FailureBudget(budget), Account("conn", "https://host"))
     if not is_broken:
         made.come_to_its_end()
     return made
@@ -59,12 +61,12 @@ def ending(
         (ending(3, updated=3), Verdict.SUCCESS, ""),
         (ending(3, updated=2, rejected=1), Verdict.FAILED, "1 of 3 rows was refused"),
         (ending(3, budget=1, updated=2, rejected=1), Verdict.SUCCESS, ""),
-        (ending(3, updated=2, undelivered=1), Verdict.TRY_AGAIN, "1 row given up on"),
-        (ending(3, updated=1, undelivered=1, invalid=1), Verdict.TRY_AGAIN, "Besides, 1 of 3 rows was refused"),
+        (ending(3, updated=2, undelivered=1), Verdict.TRY_AGAIN, "1 row not delivered after every try"),
+        (ending(3, updated=1, undelivered=1, invalid=1), Verdict.TRY_AGAIN, "; besides, 1 of 3 rows was refused"),
         (ending(3, updated=2), Verdict.TRY_AGAIN, "1 of 3 rows cannot be accounted for"),
         (ending(3, updated=4), Verdict.TRY_AGAIN, "1 too many"),
         (ending(3, FakeSink(checked_only=2), invalid=1), Verdict.FAILED, "1 of 3 rows was refused"),
-        (ending(3, FakeSink(stop=TIMED_OUT), updated=1), Verdict.TRY_AGAIN, "execution_timeout is over"),
+        (ending(3, FakeSink(stop=TIMED_OUT), updated=1), Verdict.TRY_AGAIN, "execution_timeout has passed"),
         (ending(3, FakeSink(troubles=[Trouble(Verdict.FAILED, "gone")]), updated=1), Verdict.FAILED, "gone"),
         (ending(3, FakeSink(troubles=[Trouble(Verdict.TRY_AGAIN, "later")]), updated=1), Verdict.TRY_AGAIN, "later"),
         (
@@ -83,9 +85,15 @@ def test_a_verdict_follows_from_what_was_counted_and_what_stopped_it(
     assert made.recorded is verdict
 
 
-def test_the_exception_names_the_reasons_of_what_failed_the_task_only() -> None:
-    made = ending(4, budget=1, updated=2, undelivered=1, invalid=1)
-    assert made.reasons == ["reason of undelivered"]
+def test_the_verdict_is_one_sentence_without_the_reasons_of_rows() -> None:
+    _, words = ending(4, budget=1, updated=2, undelivered=1, invalid=1).verdict()
+    assert words == "1 row not delivered after every try"
+
+
+def test_budget_and_attempts_are_notes_of_their_own() -> None:
+    assert ending(3, updated=3).notes(1) == ["", "", ""]
+    notes = ending(3, budget=2, updated=2, rejected=1).notes(3)
+    assert notes == ["Failure budget: 1 used of 2", "", "Attempts: 3"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +122,7 @@ def test_what_an_early_end_leaves_is_undelivered(made: Ending, left: int) -> Non
 def test_an_exception_says_itself_whether_another_attempt_may_help(error: BaseException, verdict: Verdict) -> None:
     made = ending(1, updated=1)
     made.break_off(error)
-    assert (made.recorded, made.words, made.reasons) == (verdict, "Failed after", [])
+    assert (made.recorded, made.words) == (verdict, "Failed")
 
 
 def test_a_failure_is_final_only_where_it_says_so() -> None:

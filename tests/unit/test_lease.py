@@ -107,7 +107,7 @@ def test_a_parked_claim_is_called_so(take: Take, clock: FakeClock) -> None:
     lease.park(clock.now() + 3600)
     _, claim = take("tuesday")
     assert claim is not None
-    assert "(monday, task patch, deferred)" in claim.describe()
+    assert "Held by: monday, task patch, deferred" in claim.describe()
 
 
 def test_a_claim_that_was_taken_away_is_lost(take: Take, engine: sa.Engine) -> None:
@@ -185,7 +185,7 @@ def test_a_claim_is_waited_for_on_a_worker_where_the_task_cannot_defer(clock: Fa
     assert holder.wait(may_defer=False) is None
     assert clock.now() >= holder.until
     assert len(holder.told) == 1
-    assert "held by another run (monday, task patch)" in holder.told[0]
+    assert "held by another run: waiting until it ends\n  Held by: monday, task patch\n" in holder.told[0]
 
 
 def test_a_claim_that_ends_soon_is_waited_for_on_the_worker(clock: FakeClock) -> None:

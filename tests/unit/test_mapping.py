@@ -225,3 +225,88 @@ def test_definitions_of_an_author_may_be_short() -> None:
 def test_a_patch_is_json() -> None:
     row = {"email": "a@example.com", "n": 1.5, "l": {"b", "a"}, "t": "🎉"}
     assert json.dumps(patch(ContactMapping(), row)[1], allow_nan=False)
+
+
+# The country of a row's phone numbers
+
+ABROAD = {"_mobilePhone": "mobile", "_name": "name"}
+NO_COUNTRY = 'column "mobile" (_mobilePhone) must begin with + and the country code, since column "country" is none of'
+
+
+def abroad(**arguments: Any) -> ContactMapping:
+    return ContactMapping(properties=ABROAD, region_column="country", **arguments)
+
+
+def phone_of(mapping: ContactMapping, mobile: str, country: Any) -> Any:
+    row = {"email": "ana@example.com", "mobile": mobile, "name": "Ana", "country": country}
+    return patch(mapping, row)[1]["_mobilePhone"]
+
+
+@pytest.mark.parametrize(
+    ("mobile", "country", "expected"),
+    [
+        ("600 123 456", "ES", "+34600123456"),
+        ("06 12 34 56 78", "FR", "+33612345678"),
+        ("0151 23456789", " de ", "+4915123456789"),
+        ("600 123 456", None, "+34600123456"),  # default_region
+        ("600 123 456", "  ", "+34600123456"),
+        ("+33 6 12 34 56 78", "ES", "+33612345678"),
+        ("+33 6 12 34 56 78", "Atlantis", "+33612345678"),  # nothing needs the country
+        ("+33 6 12 34 56 78", 17, "+33612345678"),
+    ],
+)
+def test_a_row_has_a_country_for_its_phone_numbers(mobile: str, country: Any, expected: str) -> None:
+    assert phone_of(abroad(default_region="ES"), mobile, country) == expected
+
+
+@pytest.mark.parametrize("country", ["Spain", "XX", "UK", "esp", 34, True])
+def test_a_country_that_is_none_makes_a_national_number_invalid(country: Any) -> None:
+    with pytest.raises(InvalidRow) as invalid:
+        phone_of(abroad(default_region="ES"), "600 123 456", country)
+    (reason,) = invalid.value.reasons
+    assert reason.startswith(NO_COUNTRY)
+    assert repr(country) not in reason
+
+
+def test_without_any_country_a_national_number_is_invalid_as_before() -> None:
+    with pytest.raises(InvalidRow, match=r"or set default_region$"):
+        phone_of(abroad(), "600 123 456", None)
+
+
+def test_a_number_that_its_country_does_not_have_names_the_region() -> None:
+    mapping = abroad(default_region="ES")
+    with pytest.raises(InvalidRow, match=r"possible phone number: .* \(region FR\)$"):
+        phone_of(mapping, "600 12", "FR")
+    with pytest.raises(InvalidRow, match=r"possible phone number: .* \(region ES\)$"):
+        phone_of(mapping, "600 12", None)
+    with pytest.raises(InvalidRow, match=r"possible phone number: [^(]*$"):
+        phone_of(mapping, "+34 600 12", "FR")
+
+
+def test_the_country_of_a_row_wins_over_the_one_of_a_field() -> None:
+    fields = [Field("second_phone", "phone", calling_code="34", custom=True)]
+    mapping = ContactMapping(properties={"second_phone": "mobile"}, region_column="country", definitions=fields)
+    row = {"email": "ana@example.com", "mobile": "06 12 34 56 78"}
+    assert patch(mapping, row | {"country": "FR"})[1] == {"second_phone": "+33612345678"}
+    row["mobile"] = "600 123 456"
+    assert patch(mapping, row | {"country": None})[1] == {"second_phone": "+34600123456"}
+
+
+def test_the_country_is_no_property_unless_it_is_named_as_one() -> None:
+    row = {"email": "ana@example.com", "_mobilePhone": "600 123 456", "country": "ES"}
+    assert patch(ContactMapping(region_column="country"), row)[1] == {"_mobilePhone": "+34600123456"}
+    named = ContactMapping(properties={"_mobilePhone": "_mobilePhone", "land": "country"}, region_column="country")
+    assert patch(named, row)[1] == {"_mobilePhone": "+34600123456", "land": "ES"}
+
+
+def test_a_region_column_must_be_there() -> None:
+    with pytest.raises(MappingError, match='column "country" is missing'):
+        abroad().check(["email", "mobile", "name"])
+
+
+def test_the_country_is_in_the_digest_of_a_row_and_its_column_in_the_definition() -> None:
+    without = ContactMapping(properties=ABROAD, default_region="ES")
+    with_it = abroad(default_region="ES")
+    assert with_it.columns == ("email", "mobile", "name", "country")
+    assert with_it.definition == ("region", "country", *without.definition)  # journals of before stay good
+    assert with_it.with_definitions([Field("_name", "text")]).definition[:2] == ("region", "country")

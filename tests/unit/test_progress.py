@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +22,6 @@ from airflow_provider_connectif.reporting.progress import (
     Progress,
     clock,
     describe_bytes,
-    describe_counts,
     describe_seconds,
     seconds_at_best,
 )
@@ -33,7 +34,7 @@ class Lines(list[str]):
     def info(self, message: str, /, *args: Any) -> None:
         self.append(message % args)
 
-    warning = info
+    warning = debug = info
 
 
 @pytest.fixture
@@ -65,14 +66,14 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
     while len(lines) < 3:
         told.tick()
         time.sleep(0.005)
-    assert lines[0].startswith("Rate limit: Connectif answered 429; waiting 3600 s, until ")
+    assert lines[0].startswith("Rate limit: Connectif responded 429; waiting 3600 s, until ")
     # 249 are three windows: the one that is waited for, and two minutes.
     assert lines[0].endswith(
-        ". 1 of 250 sent, about 1 h 2 min left. 250 rows read, 1 delivered (1 created, 0 updated), 1 request "
-        "(1 answered 429)"
+        "\n  1 of 250 sent, about 1 h 2 min left\n  250 rows read, 1 delivered (1 created, 0 updated), 1 request "
+        "(1 rejected with 429)"
     )
     assert len(lines) <= 1 + (time.monotonic() - begun) / 0.3
-    assert all(line.startswith("Progress: 1 of 250 sent, about 2 min left. 250 rows read, ") for line in lines[1:])
+    assert all(line.startswith("Progress: 1 of 250 sent, about 2 min left\n  250 rows read, ") for line in lines[1:])
 
 
 def test_a_wait_that_the_task_is_deferred_for_is_not_told_as_one(waiting: Quota) -> None:
@@ -88,24 +89,66 @@ def test_before_the_first_row_nothing_is_said_of_what_is_left(waiting: Quota) ->
     assert waiting.wait is not None
     Progress(lines, Tally(), waiting, Effort(waiting)).log_deferral(waiting.wait)
     (line,) = lines
-    assert line.endswith(", without a worker. 0 rows read, 0 delivered, 1 request (1 answered 429)")
+    assert line.endswith(" UTC\n  0 rows read, 0 delivered, 1 request (1 rejected with 429)")
 
 
-def test_a_row_that_was_sent_and_is_tried_again_is_not_settled_yet() -> None:
-    quota = Quota()
+def test_a_request_that_failed_is_a_new_line_and_has_its_cause_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PROGRESS_EVERY_S", 0.0)
+    lines, quota = Lines(), Quota()
     effort = Effort(quota)
+    told = Progress(lines, Tally(read=1), quota, effort)
+    told.tick()
     effort.add_failure("HTTP 500 Internal Server Error")
-    assert describe_counts(Tally(read=1), effort) == (
-        "1 row read, 0 delivered, 1 not settled yet, 0 requests "
-        "(1 failed and tried again, last: HTTP 500 Internal Server Error)"
-    )
+    told.tick()
+    assert lines == [
+        "Progress: 1 row read, 0 delivered, 1 not settled yet, 0 requests",
+        "Progress: 1 row read, 0 delivered, 1 not settled yet, 0 requests\n"
+        "  Retried: 1 failed request, last: HTTP 500 Internal Server Error",
+    ]
+
+
+def test_the_end_has_outcome_budget_rejects_and_duration_on_lines_of_their_own() -> None:
+    lines, quota, tally = Lines(), Quota(), Tally(read=2)
+    tally.count(Outcome.UPDATED, 1)
+    tally.count(Outcome.INVALID, 2, ['column "a" is blank'])
+    told = Progress(lines, tally, quota, Effort(quota))
+    told.log_end("Failed", ["Failure budget: 1 used of 0", "Rows that were not delivered: /tmp/x", ""])
+    assert lines == [
+        'Not delivered, and why:\n  1 x column "a" is blank (row 2)',
+        "Failed: 2 rows read, 1 delivered (0 created, 1 updated), 1 invalid, 0 requests\n"
+        "  Failure budget: 1 used of 0\n"
+        "  Rows that were not delivered: /tmp/x\n"
+        "  Duration: 0.0 s",
+    ]
+
+
+def test_progress_is_published_at_most_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    published: list[Mapping[str, Any]] = []
+    quota, tally = Quota(), Tally(read=250)
+    told = Progress(Lines(), tally, quota, Effort(quota), publish=published.append)
+    for second in range(25):
+        now = 1000.0 + second
+        told.tick()
+        if second == 12:
+            tally.count(Outcome.CREATED, 1)
+            told.begin_sending(249)
+    assert len(published) == 3
+    assert (published[0]["read"], published[0]["pending"], published[0]["predicted_end"]) == (250, None, None)
+    assert (published[2]["delivered"], published[2]["pending"]) == (1, 249)
+    assert json.loads(json.dumps(published[2])) == published[2]
+    ahead = datetime.fromisoformat(published[2]["predicted_end"]) - datetime.now(UTC)
+    assert timedelta(minutes=1) < ahead <= timedelta(minutes=3)
 
 
 def test_an_import_s_rows_are_not_taken_for_requests(waiting: Quota) -> None:
     lines = Lines()
     Progress(lines, Tally(read=900_000), waiting, Effort(waiting), by_import=True).tick()
     (line,) = lines
-    assert line.endswith(". 900,000 rows read, 0 imported, 900,000 without a known outcome, 1 request (1 answered 429)")
+    assert line.endswith(
+        "\n  900,000 rows read, 0 imported, 900,000 without a known outcome, 1 request (1 rejected with 429)"
+    )
 
 
 def test_the_same_counts_are_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ class Lines:
     def info(self, message: str, /, *args: Any) -> None:
         self.all.append(message % args if args else message)
 
-    warning = info
+    warning = debug = info
 
 
 class Delivery:
@@ -150,7 +150,7 @@ def test_a_window_that_opens_late_parks_what_is_left(new_journal: OpenJournal, p
     assert deferral.left_s is not None
     assert 3500 < deferral.left_s <= 3600
     assert (rows_of(path, "pending"), rows_of(path, "claims")) == (15, 1)
-    run.sink.log_end("Delivered", "", ())
+    run.sink.log_end("Delivered", ())
     assert run.log.all[-1].startswith("Rate limit")
 
 

@@ -161,7 +161,7 @@ def test_a_source_that_breaks_ends_the_run_and_nothing_is_sent(
         night.run()
     assert (night.sent, night.undelivered, night.ends) == (0, 5, 1)
     assert (verdicts(path), rows_of(path, "claims")) == ([verdict], 0)
-    assert night.log[-1].startswith("Failed after")
+    assert night.log[-1].startswith("Failed: ")
 
 
 def test_a_kill_while_rows_are_read_ends_the_run_after_the_batch(new_journal: OpenJournal, path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_time_limit_counts_for_the_wait_for_another_run(new_journal: OpenJourn
     night = Night(new_journal("tuesday", may_defer=True), time_limit_s=0.0).run()
     assert (night.run_of.deferral, night.run_of.waits_for_another) == (None, False)
     assert night.run_of.verdict()[0] is Verdict.TRY_AGAIN
-    assert "execution_timeout is over" in night.run_of.verdict()[1]
+    assert "execution_timeout has passed" in night.run_of.verdict()[1]
     other.close()
 
 

@@ -29,7 +29,7 @@ class Silent:
     def info(self, message: str, /, *args: Any) -> None:
         pass
 
-    warning = info
+    warning = debug = info
 
 
 class Sending:

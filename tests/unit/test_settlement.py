@@ -80,7 +80,7 @@ class Lines:
     def info(self, message: str, /, *args: Any) -> None:
         self.all.append(message % args if args else message)
 
-    warning = info
+    warning = debug = info
 
 
 class OneGroup:
@@ -254,7 +254,7 @@ def test_no_usable_response_is_waited_for_with_growing_delays(tmp_path: Path) ->
     night = Night(tmp_path, [*failures, TooManyRequestsError(429), DONE])
     night.settle()
     assert (night.counts, night.troubles) == ({"imported": ROWS}, [])
-    assert night.context.report.effort.failures.startswith("3 failed and tried again")
+    assert night.context.report.effort.failures.startswith("3 failed requests, last: ")
 
 
 def test_a_retry_after_is_heeded_and_one_that_is_too_long_ends_the_wait(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_connectif.api.errors import NoAnswerError, error_class
-from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
+from airflow_provider_connectif.records.outcomes import Error, Stop, StopKind
 from airflow_provider_connectif.reporting.verdict import (
-    FAILING_OUTCOMES,
     Account,
     Verdict,
     describe_end,
@@ -16,15 +15,15 @@ from airflow_provider_connectif.reporting.verdict import (
 )
 
 ENDS = {
-    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this answer: HTTP 404"),
-    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this answer: HTTP 404"),
+    StopKind.FAIL: (Verdict.FAILED, "on_response says to fail on this response: HTTP 404"),
+    StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this response: HTTP 404"),
     StopKind.ALL_REJECTED: (Verdict.FAILED, "The first responses were all rejections"),
     StopKind.BLOCKED: (Verdict.FAILED, "Several responses in a row were HTTP 404"),
-    StopKind.LEFT_ALONE: (Verdict.TRY_AGAIN, "asks to be left alone for 10 min"),
+    StopKind.LEFT_ALONE: (Verdict.TRY_AGAIN, "asks for a pause of 10 min"),
     StopKind.NO_DEFINITIONS: (Verdict.TRY_AGAIN, "The field definitions cannot be read (HTTP 404"),
-    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not answer as it should: HTTP 404"),
+    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not respond as it should: HTTP 404"),
     StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside"),
-    StopKind.TIMED_OUT: (Verdict.TRY_AGAIN, "execution_timeout is over"),
+    StopKind.TIMED_OUT: (Verdict.TRY_AGAIN, "execution_timeout has passed"),
     StopKind.DEFERRED: (Verdict.TRY_AGAIN, "could not be kept for a deferral"),
     StopKind.PLAN_TOO_OLD: (Verdict.TRY_AGAIN, "The plan is older than plan_max_age"),
     StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider"),
@@ -65,17 +64,7 @@ def test_a_response_that_ends_a_run_says_what_to_mend(status: int, words: str) -
 
 def test_a_wait_that_is_too_long_names_a_retry_delay_that_outlasts_it() -> None:
     stop = Stop(StopKind.LEFT_ALONE, NoAnswerError("no answer"), asked_s=601.0, longest_wait_s=60.0)
-    assert "a retry_delay of 11 minutes outlasts it" in stop_verdict(stop, "")[1]
-
-
-def test_only_of_some_ends_the_reasons_of_rows_are_the_cause() -> None:
-    assert set(FAILING_OUTCOMES) == {
-        StopKind.FAIL,
-        StopKind.SKIP_TASK,
-        StopKind.ALL_REJECTED,
-        StopKind.NOT_ANSWERING,
-    }
-    assert FAILING_OUTCOMES[StopKind.ALL_REJECTED] == (Outcome.REJECTED,)
+    assert "set a retry_delay of 11 minutes or more" in stop_verdict(stop, "")[1]
 
 
 @pytest.mark.parametrize(("unaccounted", "words"), [(2, "2 of 10 rows cannot be"), (-1, "1 too many")])
@@ -86,6 +75,6 @@ def test_outcomes_that_do_not_add_up_are_no_success(unaccounted: int, words: str
 
 
 def test_an_early_end_is_not_called_done() -> None:
-    assert describe_end(Verdict.SUCCESS, None) == "Done in"
-    assert describe_end(Verdict.FAILED, None) == "Failed after"
-    assert describe_end(Verdict.FAILED, Stop(StopKind.FAIL)) == "Stopped early, after"
+    assert describe_end(Verdict.SUCCESS, None) == "Done"
+    assert describe_end(Verdict.FAILED, None) == "Failed"
+    assert describe_end(Verdict.FAILED, Stop(StopKind.FAIL)) == "Stopped early"

@@ -64,7 +64,7 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             "E.164, such as `+34600123456`; without the `.0` of a number that was a float",
             "a length that the country does not use; letters and extensions; digits after a complete number, such as "
             "`06 1234567/8`, or zeros after dots; a national number without a region "
-            "(the field's `defaultCountryCode`, or `default_region`)",
+            "(`region_column`, the field's `defaultCountryCode`, or `default_region`)",
             _phone,
         ),
         "integer": Rule(

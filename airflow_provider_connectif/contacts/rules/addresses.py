@@ -108,7 +108,10 @@ def external_id(value: Any) -> str:
     return identifier
 
 
-def phone(region: str | None = None, calling_code: str | None = None) -> Coercer:
+NO_REGION = "must be an international phone number: + and the country code first, or set default_region"
+
+
+def phone(region: str | None = None, calling_code: str | None = None, no_region: str = NO_REGION) -> Coercer:
     """E.164, from international numbers and, where a region is known, from national ones.
 
     A number need only be possible: of a length that its country uses. Source of the form: help centre, article
@@ -116,6 +119,7 @@ def phone(region: str | None = None, calling_code: str | None = None) -> Coercer
 
     :param region: two letters, such as ``ES``, for numbers without a country code.
     :param calling_code: digits of a country code, such as ``34``; if given, it takes precedence over ``region``.
+    :param no_region: the rule that a number without a country code breaks where no region is known.
     """
     # Whether an E.164 number is possible depends on its length and its first digits alone.
     shapes: dict[tuple[str, int], re.Pattern[str] | None] = {}
@@ -130,7 +134,7 @@ def phone(region: str | None = None, calling_code: str | None = None) -> Coercer
             unchanged = shapes[shape]
             if unchanged is not None and unchanged.match(value):
                 return value if type(value) is str else str.__str__(value)
-        return _parsed_phone(value, region, calling_code)
+        return _parsed_phone(value, region, calling_code, no_region)
 
     return coerce
 
@@ -157,7 +161,7 @@ def _unchanged(e164: str) -> re.Pattern[str] | None:
     return re.compile(rf"\+{code}{leading_zero}" + (f"(?!{prefix})" if prefix else ""))
 
 
-def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> str:
+def _parsed_phone(value: str, region: str | None, calling_code: str | None, no_region: str) -> str:
     text = INVISIBLE.sub("", value[: _LONGEST_PHONE + 1]).strip()
     if not value.strip():
         raise Unfit("must be a phone number, and this text is blank")
@@ -169,9 +173,20 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None) -> s
         region = phonenumbers.region_code_for_country_code(int(calling_code))
         if region == _NO_COUNTRY and not text.startswith("+"):
             text = f"+{calling_code}{text}"
+    if text.startswith("+"):
+        return _e164(text, region)
+    try:
+        return _e164(text, region, no_region)
+    except Unfit as unfit:
+        raise Unfit(str(unfit) if region is None else f"{unfit} (region {region})") from None
+
+
+def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
+    import phonenumbers
+
     text = without_decimals(text, region)
     if region is None and not text.startswith("+"):
-        raise Unfit("must be an international phone number: + and the country code first, or set default_region")
+        raise Unfit(no_region)
     if holds_two_numbers(text, region):
         raise Unfit("must be one phone number, and this text goes on after a complete one: split it in the query")
     try:

@@ -92,12 +92,12 @@ class Ledger:
 
         The response to the upload was lost, or the task died before it wrote the id down.
 
-        :param log: of the task, all runs and tries; each import that it knows is in there.
+        :param log: of the task, all runs and tries; it names three imports at most of those that it knows.
         """
         return [
             one["success"]
             for one in self._connectif.imports()
-            if one["id"] not in self._imports_before and f"Import {one['id']}: " not in log
+            if one["id"] not in self._imports_before and one["id"] not in log
         ]
 
     @property

@@ -197,7 +197,7 @@ def expire_claims(journal: JournalDatabase) -> None:
 def test_a_run_that_was_killed(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
     strict.update(import_hold="queued")
     process = Process(tmp_path, "first night", import_rows, rows=OLD, **JOURNAL)
-    process.wait_until_it_says("file 1 of 1")
+    process.wait_until_it_says("Uploaded 1 file")
     process.kill()
     expire_claims(journal)
     process = second_night(tmp_path, "import")

@@ -172,7 +172,7 @@ def test_without_a_memory_an_older_import_is_waited_for(
 ) -> None:
     strict.update(import_run_s=1.5)
     process = Process(tmp_path, "night", import_rows, rows=rows(30))
-    process.wait_until_it_says("file 1 of 1")
+    process.wait_until_it_says("Uploaded 1 file")
     process.kill()
     # Airflow allows a cleared task as many retries more as it has.
     more = {"task": SimpleNamespace(retries=0)} if is_cleared else {}

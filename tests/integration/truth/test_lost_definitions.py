@@ -100,7 +100,7 @@ def test_a_page_that_is_none_of_definitions_ends_the_run(
 ) -> None:
     end, server = run_against(ODD_PAGES[kind], connection)
     assert end.state == "up_for_retry"
-    assert "efinitions cannot be read" in str(end.error) or "does not answer as it should" in str(end.error)
+    assert "efinitions cannot be read" in str(end.error) or "does not respond as it should" in str(end.error)
     assert [seen.method for seen in server.seen if seen.method == "PATCH"] == []
 
 
