@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.runs.departures import ReadSettings
+from airflow_provider_connectif.runs.guards import GuardLimits
 
 READ_TIMEOUT_S = 6 * 3600.0
 _REASONS_IN_EXCEPTION = 5
@@ -29,6 +31,8 @@ class RunSettings:
     :param time_limit_s: seconds that a run may take that can be deferred, those without a worker included.
     :param reasons_in_exception: how many reasons the task's exception names; the log has the others.
     :param conn_id: the client's connection, for messages.
+    :param guards: what a plan may be.
+    :param read: what is to be known of the read, and of the contacts that left the source.
     """
 
     budget: FailureBudget
@@ -44,3 +48,5 @@ class RunSettings:
     time_limit_s: float | None = None
     reasons_in_exception: int = _REASONS_IN_EXCEPTION
     conn_id: str = ""
+    guards: GuardLimits = field(default_factory=GuardLimits)
+    read: ReadSettings = field(default_factory=ReadSettings)
