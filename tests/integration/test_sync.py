@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
+from tests.support.warehouses import Warehouse
 
 SQL = "select email, name from contacts"
 KEYS = [f"user{number:02}@example.com" for number in range(30)]
@@ -21,23 +20,6 @@ KEYS = [f"user{number:02}@example.com" for number in range(30)]
 @pytest.fixture(params=usually("sqlite"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
-
-
-class Warehouse:
-    """A table of contacts, in the connection ``warehouse``."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._open() as database:
-            database.execute("create table contacts (email text, name text)")
-
-    def fill(self, keys: Iterable[str | None], **names: str) -> None:
-        with self._open() as database:
-            database.execute("delete from contacts")
-            database.executemany("insert into contacts values (?, ?)", [(key, "Ana") for key in keys])
-
-    def _open(self) -> Any:
-        return contextlib.closing(sqlite3.connect(self.path, isolation_level=None))
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ class Run:
     :param state: as Airflow calls it.
     :param summary: what stands in XCom; empty where nothing was pushed, so that what stood there remains.
     :param error: what the task raised; only where the operator ran alone.
+    :param plan: what stands in XCom as the plan; likewise.
     """
 
     state: str
@@ -39,6 +40,7 @@ class Run:
     error: BaseException | None = None
     returned: Any = None
     dag_run: Any = field(default=None, repr=False)
+    plan: dict[str, Any] = field(default_factory=dict)
 
 
 def run_operator(
@@ -89,7 +91,7 @@ def run_operator(
         state, error = "skipped", skip
     except AirflowException as failure:
         state, error = "up_for_retry", failure
-    return Run(state, ti.pushed.get("summary", {}), error, returned)
+    return Run(state, ti.pushed.get("summary", {}), error, returned, plan=ti.pushed.get("plan", {}))
 
 
 def run_in_airflow(
