@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_a_killed_run_follows_everybody_who_left_and_nobody_else(
         log = strict.take_log()
         deleted = [entry["key"] for entry in log if entry["method"] == "DELETE"]
         assert set(deleted) == left
-        assert len(deleted) <= len(left) + 2  # those in flight when it was killed
+        assert max(Counter(deleted).values()) <= 2  # a kill loses the responses of two seconds
         assert strict.contacts.keys() == source | {FOREIGN}
         left_before = left
     strict.take_log()
