@@ -12,7 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from airflow_provider_connectif.operators.contacts import ContactImportOperator, ContactPatchOperator
+from airflow_provider_connectif.operators.contacts import (
+    ContactImportOperator,
+    ContactPatchOperator,
+    ContactSyncOperator,
+)
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
@@ -23,6 +27,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("key", "key_column", "properties", "nulls", "fields", "default_region", "region_column"),
         ),
         "What is sent": ("resubscribe", "write_modes", "check_only", "full_refresh", "retry_rejected", "plan_max_age"),
+        "Guards and contacts that left": (
+            *("on_removed", "max_removed", "max_created", "max_changed", "max_lowered", "max_raised"),
+            *("min_rows", "guards_off"),
+        ),
         "The journal": (
             *("journal_conn_id", "sync_id", "journal_table", "journal_schema", "journal_key", "plan_retention"),
             *("history_lines", "history_retention"),
@@ -74,6 +82,22 @@ ContactPatchOperator(
     sql_conn_id="warehouse",
     properties={"_name": "first_name", "_points": "points"},
     journal_conn_id="warehouse",
+)
+""",
+    ),
+    OperatorPage(
+        ContactSyncOperator,
+        "contact-sync-operator",
+        "Keeps contacts equal to a query, those that left it included. "
+        "[Keep contacts equal to a query](../sync.md) says when a contact has left.",
+        """\
+ContactSyncOperator(
+    task_id="keep_contacts",
+    sql="select email, first_name, points from contacts",
+    sql_conn_id="warehouse",
+    properties={"_name": "first_name", "_points": "points"},
+    journal_conn_id="warehouse",
+    on_removed={"_newsletterSubscriptionStatus": "unsubscribed"},
 )
 """,
     ),

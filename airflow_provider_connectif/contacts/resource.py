@@ -100,8 +100,15 @@ class ContactResource(Resource):
         return self.mapping.patch(number, row)
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
-        """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none."""
+        """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none.
+
+        A contact that left the source is deleted where its change says so.
+        """
         kind = self.mapping.key
+        if change.removal == "delete":
+            delete_contact = client.delete_contact if kind == "email" else client.delete_contact_by_external_id
+            delete_contact(change.key)
+            return Answer(OK)
         if change.looks_up:
             get_contact = client.get_contact if kind == "email" else client.get_contact_by_external_id
             contact = get_contact(change.key)

@@ -102,6 +102,8 @@ class ContactSteps:
 
     def step(self, change: Patch, came: Answer | Error) -> Step | None:
         """The step that follows a request; ``None``: the response policy decides."""
+        if change.removal == "delete":
+            return Step(change) if isinstance(came, Answer) else None
         if change.looks_up:
             return self._looked_up(change, came)
         return self._patched(change, came) if isinstance(came, Answer) else None
@@ -148,6 +150,8 @@ class ContactSteps:
 
     def _seen(self, change: Patch, contact: Mapping[str, Any] | None) -> Step:
         """Continue after the contact was looked up; ``None``: it does not exist."""
+        if contact is None and change.removal is not None:
+            return Step(change._replace(properties={}, looks_up=False))  # somebody has deleted it already
         shown = shown_consents(contact)
         lowered = [
             name

@@ -25,6 +25,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import Verdict
 
 PLAN_MAX_AGE_S = 12 * 3600.0
@@ -137,6 +138,10 @@ class RequestSink:
         self._sender.deliver(self._while_young(journal.plan.patches()), planned_at=self._planned_at)
         return True
 
+    def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
+        """What the changes of a plan take, one request for each at least."""
+        return changes.counts.by_request(self._quota.requests_per_minute)
+
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
         """A request takes every column that the resource takes."""
 
@@ -146,7 +151,7 @@ class RequestSink:
         :param resource: not needed here.
         """
         self._planned_at = time.time()
-        self._report.progress.begin_sending(len(changes) - changes.beside)
+        self._report.progress.begin_sending(len(changes) - changes.beside - changes.counts.removals)
         if self._journal is not None:
             self._journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
         self._sender.deliver(self._while_young(changes.batches()), changes.spread, planned_at=self._planned_at)

@@ -27,6 +27,7 @@ from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import clock
+from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
 LEFTOVERS_AT_ONCE = 8
@@ -174,6 +175,10 @@ class ImportSink:
         :raises MappingError: names them.
         """
         refuse_columns(columns, resource.mapping)
+
+    def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
+        """What the files of a plan take, polled once each, and the changes that go by PATCH."""
+        return self._job.cost(changes, resource)
 
     def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write files, upload them, and settle their imports, or wait for them without a worker."""

@@ -10,11 +10,13 @@ from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, planned_contacts, stored_contacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Account, Settlement
+from airflow_provider_connectif.imports.shapes import UPLOAD_AND_POLL
 from airflow_provider_connectif.imports.uploads import Uploads
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.writing import Split, keep_values, rewrite_files, write_files
@@ -23,6 +25,8 @@ from airflow_provider_connectif.journal.left_behind import ChangesLeft, Contacts
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.progress import seconds_at_best
+from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong
 
 
@@ -57,6 +61,7 @@ class ImportJob:
         self._patching = patching
         self._carried = carried
         self._planned_at = time.time()
+        self._split: Split | None = None
         self._types: Mapping[str, str] = {}  # of the columns
         self.state = ImportState()
         self.account = Account(self._report)
@@ -66,13 +71,23 @@ class ImportJob:
         self._uploads = Uploads(context, self.watch, self.save)
         self.is_loaded = self.is_deferred = False
 
+    def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
+        """What a plan takes: about so many files, an upload and a poll for each, and what goes by PATCH."""
+        self._split = split = Split(changes, resource.mapping, self._rules)
+        files = UPLOAD_AND_POLL * split.layout.files
+        requests = Requests(files, files)
+        for patch in split.by_patch():
+            requests += resource.requests(patch)
+        seconds = seconds_at_best(requests.most, self._context.client.quota.requests_per_minute)
+        return Cost(requests, split.layout.files, seconds, "import", "the operator imports")
+
     def deliver(self, folder: Path, changes: PendingChanges, mapping: ContactMapping) -> None:
         """Import the changes of a plan.
 
         :raises Trouble: the API key is refused, or the time of the run has ended.
         """
         self._mapping = mapping
-        split = Split(changes, mapping, self._rules)
+        split = self._split or Split(changes, mapping, self._rules)
         if self._journal is not None:
             left = lambda: itertools.chain(self._patching.left_behind(), split.by_file())  # noqa: E731
             self._journal.left_behind = ChangesLeft(left, mapping.same_contact)

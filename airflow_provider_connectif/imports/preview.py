@@ -20,7 +20,7 @@ from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import describe_seconds, plural, seconds_at_best
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.requests import Requests
+from airflow_provider_connectif.reporting.requests import Cost, Requests
 
 
 class ImportPreview:
@@ -67,6 +67,11 @@ class ImportPreview:
                         self.valid -= 1
             self._files = len(files.close())
         self._own += (UPLOAD_AND_POLL * self._files, UPLOAD_AND_POLL * self._files)
+
+    @property
+    def cost(self) -> Cost:
+        """What the files take, polled once each, and the changes that go by PATCH."""
+        return Cost(self._own, self._files, self._seconds, "import", "the operator imports")
 
     def summary(self) -> dict[str, Any]:
         """``files``, requests as of a check by PATCH, and of the same by PATCH ``patch_requests`` and its time.

@@ -11,6 +11,7 @@ from airflow_provider_connectif.journal.properties import (
     entries_of,
     kept_marks,
     marked_kept,
+    of_ranked,
     only,
     refused_marks,
     updated,
@@ -103,6 +104,9 @@ class Confirmation:
         if patch.digests is None:
             return False
         key = self._same_key(patch.key)
+        if patch.removal is not None:
+            self._settle_removal(key, settled, patch.digests)
+            return False
         is_known = False
         if settled.is_in_doubt:
             self._lines.begin_doubts({key: self._doubted.pop(key, _refusable(patch))}, "; ".join(reasons))
@@ -131,6 +135,17 @@ class Confirmation:
             self._lines.note(key, UNDELIVERED, status, reason)
         elif settled.outcome in (Outcome.REJECTED, Outcome.SKIPPED) and patch.counted_as is None:
             self._lines.note(key, REJECTED, status, reason)
+
+    def _settle_removal(self, key: str, settled: Settled, digests: Digests) -> None:
+        """Write what became of a contact that left the source; of what failed, the next complete read comes to it."""
+        if settled.outcome in _ACCEPTED or settled.outcome is Outcome.SKIPPED:
+            column = with_kept(digests.properties, settled.patch)
+            self._lines.remove(key, digests._replace(properties=column))
+        elif settled.outcome is Outcome.UNDELIVERED:
+            self._lines.leave_in_doubt([key])
+        self._restorable.discard(key)
+        if settled.patch.place is not None:
+            self._lines.settle_planned(settled.patch.place)
 
     def _write(self, key: str, settled: Settled, patch: Patch, digests: Digests) -> None:
         """Write what Connectif holds of a contact now."""
@@ -215,6 +230,9 @@ class Confirmation:
 def remaining(patch: Patch) -> bytes | None:
     """Digests of the properties that are in no doubt while a patch is on its way; ``None``: none are known."""
     before = _before(patch)
+    if patch.removal is not None:
+        is_deleted = patch.removal == "delete"
+        before = patch.digests.properties if is_deleted and patch.digests else of_ranked(before or b"", patch.standings)
     return None if before is None else doubted(before, [*patch.properties, *patch.later], patch.standings)
 
 

@@ -14,10 +14,12 @@ from airflow_provider_connectif.journal.properties import (
     are_more,
     compared,
     entries_of,
+    of_ranked,
     refused_marks,
+    updated,
     without_marks,
 )
-from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch, Standing
+from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch, Removal, Standing
 from airflow_provider_connectif.records.resource import Resource
 
 _SIZE = 16  # bytes
@@ -51,7 +53,7 @@ class Differences:
         self._resource = resource
         self._mapping_digest = mapping_digest
         self._way = way
-        self._sends_all = sends_all
+        self.sends_all = sends_all
         self._takes_parts = resource.takes_parts
         self._ranks = resource.ranks
         self._conditional = resource.ranks.keys() | resource.modes.keys()
@@ -92,7 +94,7 @@ class Differences:
             known_ids = dict.fromkeys([*ranked, *(self._digester.are_known(column, self._ranks) if has_more else ())])
             patch = patch._replace(standings=self._standings(whole, contact, known_ids, differing, column))
         wanted = differing if is_known else set(whole)
-        if self._sends_all:
+        if self.sends_all:
             wanted = whole.keys() - (self._conditional - differing)
         elif is_known and differing and not self._takes_parts:
             wanted = set(whole)
@@ -107,11 +109,35 @@ class Differences:
         :param patch: the urgent part, as its only properties.
         :param row_digest: of the row. What was refused alone with just this row is not sent again.
         """
-        noted = frozenset(() if self._sends_all else entries_of(known.column or b""))
+        noted = frozenset(() if self.sends_all else entries_of(known.column or b""))
         marks = zip(patch.properties, refused_marks(patch.properties, row_digest), strict=True)
         properties = {name: patch.properties[name] for name, mark in marks if mark not in noted}
         found = self.of(patch._replace(properties=properties), contact, known, row_digest)
         return found.patch if found.patch.properties else None
+
+    def removal(self, contact: str, column: bytes | None, kind: Removal, properties: Mapping[str, JsonValue]) -> Patch:
+        """The change for a contact that has left the source.
+
+        :param contact: its key in the form of the journal.
+        :param column: digests of the properties that Connectif has accepted.
+        :param kind: what is done.
+        :param properties: what is sent, unless it is deleted.
+        """
+        before = column or b""
+        ranked = dict.fromkeys([*(name for name in self._ranks if name in properties)])
+        ranked |= dict.fromkeys(self._digester.are_known(before, self._ranks))
+        standings = self._standings(properties, contact, ranked, set(properties), before)
+        if kind == "delete":
+            # Who has decided otherwise than the source stays known: a row that comes back must not raise it.
+            after = of_ranked(before, [name for name in ranked if standings[name].is_kept])
+        else:
+            sent = {name: value for name, value in properties.items() if name in self._ranks}
+            after = updated(of_ranked(before, ranked), self._digester.entries(contact, sent))
+            after = without_marks(after, sent, Mark.BEFORE)
+        digests = Digests("", "", self._mapping_digest, after, before)
+        looks_up = kind == "patch"  # a PATCH would make a contact again that somebody has deleted
+        patch = Patch(0, contact, properties, {}, digests, was_delivered=True, looks_up=looks_up, standings=standings)
+        return patch._replace(removal=kind)
 
     def _standings(
         self, whole: Mapping[str, JsonValue], contact: str, ranked: Iterable[str], differing: Set[str], column: bytes

@@ -54,7 +54,7 @@ class ChangesLeft:
         for batch in self._batches():
             for patch in batch:
                 key = self._same_key(patch.key)
-                if patch.counted_as is not None or key in seen:
+                if patch.counted_as is not None or patch.removal is not None or key in seen:
                     continue
                 seen.add(key)
                 sent = (*patch.properties, *patch.later)

@@ -15,6 +15,7 @@ from airflow_provider_connectif.journal.states import (
     INVALID,
     OUTCOME_COLUMNS,
     REJECTED,
+    REMOVED,
     UNDELIVERED,
     outcome_columns,
 )
@@ -30,6 +31,7 @@ _CONFIRMED = (*OUTCOME_COLUMNS, *_DIGESTS, *NO_REFUSAL, *_BY)
 IN_PART = ("state", "row_digest", "patch_digest", "properties", *_BY)
 NOTED = (*OUTCOME_COLUMNS, *_BY)
 _REJECTED = (*OUTCOME_COLUMNS, *NO_REFUSAL, *_BY)
+_REMOVED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
 _INVALID = (*OUTCOME_COLUMNS, "invalid_digest", "invalid_run", *_BY)
 _IN_DOUBT = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
 _DOUBTED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *_BY)
@@ -89,6 +91,7 @@ class GatheredLines:
         self.in_part: dict[str, dict[str, Any]] = {}
         self.confirmed: dict[str, dict[str, Any]] = {}
         self.rejected: dict[str, dict[str, Any]] = {}
+        self.removed: dict[str, dict[str, Any]] = {}
         self.invalid: dict[str, dict[str, Any]] = {}
         self.in_doubt: dict[str, dict[str, Any]] = {}
         self.noted: dict[str, dict[str, Any]] = {}
@@ -144,6 +147,17 @@ class GatheredLines:
             **_refusal(names, row_digest, status, reason),
         }
 
+    def remove(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
+        """It left the source, and what the author wants was done about it."""
+        self.removed[key] = {
+            **names,
+            **outcome_columns(REMOVED),
+            "row_digest": None,
+            "patch_digest": None,
+            "properties": digests.properties,
+            **dict.fromkeys(NO_REFUSAL),
+        }
+
     def note(self, key: str, names: Mapping[str, Any], state: str, status: int | None, reason: str | None) -> None:
         """A contact's last outcome is this one; all else that is known of it stays.
 
@@ -179,7 +193,7 @@ class GatheredLines:
     @property
     def responses(self) -> int:
         """Lines that say what a response said."""
-        return len(self.acknowledged) + len(self.rejected) + len(self.noted)
+        return len(self.acknowledged) + len(self.rejected) + len(self.noted) + len(self.removed)
 
     @property
     def others(self) -> int:
@@ -262,6 +276,7 @@ class GatheredLines:
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),
             (self.noted, NOTED),
             (self.rejected, _REJECTED),
+            (self.removed, _REMOVED),
             (self.invalid, _INVALID),
         )
 

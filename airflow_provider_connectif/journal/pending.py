@@ -21,6 +21,7 @@ from airflow_provider_connectif.journal.pending_lines import (
     Rank,
     size_of,
 )
+from airflow_provider_connectif.journal.plan_counts import PlanCounts
 from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.seen_texts import SeenTexts
 from airflow_provider_connectif.records.changes import Patch
@@ -69,6 +70,8 @@ class PendingChanges:
         self._database.execute(f"pragma max_page_count = {max(8, limit_bytes // _PAGE_BYTES)}")
         self._limit_bytes = limit_bytes
         self._lines = ChangeLines(resource)
+        self.counts = PlanCounts(resource, sends_all=differences is not None and differences.sends_all)
+        """What the changes are."""
         self._contacts = SeenTexts()
         self._is_indexed = False
         self._count = self._last_id = 0
@@ -113,14 +116,20 @@ class PendingChanges:
         for change in changes:  # each becomes a line at once: two thousand changes take more memory than their lines
             earlier = lines.get(change.contact)
             if earlier is not None:
-                change = self._merged(self._lines.unpacked(earlier), change)
+                first = self._lines.unpacked(earlier)
+                self.counts.add(first, -1)
+                change = self._merged(first, change)
+            self.counts.add(change)
             lines[change.contact] = self._lines.packed(change)
         if not lines:
             return
         size = sum(map(size_of, lines.values()))
         again = []
         for contact, (line_id, *line) in self._found(lines).items():
-            change = self._merged(self._lines.unpacked(line), self._lines.unpacked(lines.pop(contact)))
+            both = self._lines.unpacked(line), self._lines.unpacked(lines.pop(contact))
+            change = self._merged(*both)
+            for part, sign in (*((part, -1) for part in both), (change, 1)):
+                self.counts.add(part, sign)
             again.append((*self._lines.packed(change), line_id))
         last = self._last_id
         self._last_id += len(lines)
@@ -141,16 +150,29 @@ class PendingChanges:
 
     def drop_acknowledged(self) -> int:
         """Take out merged changes that Connectif holds already; how many."""
-        dropped = self._database.execute(f"delete from changes where {_IS_HELD}").rowcount  # noqa: S608 - a text of ours
-        self._count -= dropped
-        return dropped
+        return sum(1 for _ in self._taken(_IS_HELD))
 
     def take_refused(self) -> list[PendingChange]:
         """Take out merged changes that were refused before as they are."""
-        found = self._database.execute(f"select {_COLUMNS} from changes where {_IS_REFUSED}").fetchall()  # noqa: S608
-        self._database.execute(f"delete from changes where {_IS_REFUSED}")  # noqa: S608 - a text of ours
-        self._count -= len(found)
-        return [self._lines.unpacked(line) for line in found]
+        return list(self._taken(_IS_REFUSED))
+
+    def _taken(self, which: str) -> Iterator[PendingChange]:
+        """Take out changes, one by one: there may be many."""
+        for line in self._database.execute(f"select {_COLUMNS} from changes where {which}"):  # noqa: S608
+            change = self._lines.unpacked(line)
+            self.counts.add(change, -1)
+            yield change
+        self._count -= self._database.execute(f"delete from changes where {which}").rowcount  # noqa: S608
+
+    @property
+    def place(self) -> int:
+        """Where the next change will stand."""
+        return self._last_id
+
+    def drop_since(self, place: int) -> None:
+        """Take out the changes that were added since :attr:`place` had this value, each for a contact of its own."""
+        for _ in self._taken(f"id > {int(place)}"):
+            pass
 
     def count_of(self, rank: Rank) -> int:
         """How many changes have a rank."""

@@ -29,7 +29,7 @@ class Rank(IntEnum):
     """The order in which changes are sent; the lowest first.
 
     ``BESIDE``: must not wait, though its row is not sent and has its outcome. ``URGENT``: must not wait behind the
-    others, whether the contact is new, was rejected before, or neither.
+    others, whether the contact is new, was rejected before, or neither. ``REMOVED``: no row stands behind it any more.
     """
 
     BESIDE = 0
@@ -37,6 +37,7 @@ class Rank(IntEnum):
     NEW = 2
     CHANGED = 3
     REJECTED_BEFORE = 4
+    REMOVED = 5
 
 
 class PendingChange(NamedTuple):

@@ -127,6 +127,12 @@ def doubted(column: bytes, property_ids: Iterable[str], ranked: Collection[str])
     return updated(without(column, ids), marks) if marks else without(column, ids)
 
 
+def of_ranked(column: bytes, property_ids: Iterable[str]) -> bytes:
+    """What a column knows of some ranked properties, with what decides whether they may be raised; nothing else."""
+    named = [[name, name + Mark.KEPT, name + Mark.BEFORE] for name in property_ids]
+    return only(column, [name for names in named for name in names])
+
+
 class Known(NamedTuple):
     """What the journal knows of a contact's properties at Connectif.
 

@@ -214,6 +214,14 @@ class RunLines:
         if self._gathers():
             self._gathered.confirm(key, self._names(key), digests)
 
+    def remove(self, key: str, digests: Digests) -> None:
+        """What the author wants was done about a contact that left the source.
+
+        :param digests: ``properties``: of what stays known of it.
+        """
+        if self._gathers():
+            self._gathered.remove(key, self._names(key), digests)
+
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
         """Connectif has refused a row.
 

@@ -20,8 +20,10 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.history import History
 from airflow_provider_connectif.journal.history_retention import delete_in_pieces, delete_older
+from airflow_provider_connectif.journal.last_read import ReadRecord
 from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_claim
 from airflow_provider_connectif.journal.left_behind import LeftBehind
+from airflow_provider_connectif.journal.left_lines import LeftLines
 from airflow_provider_connectif.journal.owners import other_owners
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
@@ -64,6 +66,10 @@ class Journal:
             keeps_rows=settings.keeps_rows,
             retention_s=settings.plan_retention_s,
         )
+        self.reads = ReadRecord(self._database, settings.sync_id)
+        """The last complete read of the sync."""
+        self.left = LeftLines(self._database, settings.sync_id, self._lease, settings.run_id)
+        """The lines of contacts that the source does not show any more."""
         self._has_owners = False
         self.history: History | None = None
         """What becomes of the rows, but for the unchanged ones; ``None``: nothing is written."""
@@ -91,6 +97,11 @@ class Journal:
     def key_secret(self) -> bytes | None:
         """With which contact keys are written; ``None``: as they are."""
         return self._settings.key_secret
+
+    @property
+    def run_id(self) -> str:
+        """The DAG and its run."""
+        return self._settings.run_id
 
     @property
     def series(self) -> Series:
@@ -125,7 +136,7 @@ class Journal:
         self._attempts.counted = counted
         version = self._database.create(read_only=self.read_only)
         self._reader.open(version)
-        self._has_owners = version is not None and version >= VERSION
+        self._has_owners = self.reads.is_there = self.left.are_there = version is not None and version >= VERSION
         if self.read_only:
             self._open_to_read(version)
             return

@@ -72,6 +72,9 @@ class ContactsArguments(SyncArguments):
         self.write_modes = write_modes
         super().__init__(**kwargs)
 
+    def _key_kind(self) -> str:
+        return self.key
+
     def _asks_for_definitions(self) -> bool:
         return self.fields == "live"
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
-_SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held")  # the log's first line says which are on
+PLAN_KEY = "plan"
+_SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held", "guards_off")  # in the log's first line
 
 
 class SyncOperator(SyncArguments):
@@ -151,6 +153,16 @@ class SyncOperator(SyncArguments):
     def _make_check(self, parts: Parts) -> Sink[Any]:
         """What only checks."""
 
+    def _check_task(self, start: Start) -> None:
+        """Refuse a task that cannot do what its arguments say.
+
+        :raises RunFailed: final.
+        """
+
+    def _tell_plan(self, start: Start, plan: dict[str, Any]) -> None:
+        if "ti" in start.context:
+            start.context["ti"].xcom_push(key=PLAN_KEY, value=plan)
+
     def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
         """What earlier runs of the sync may have left at Connectif."""
         return None
@@ -228,6 +240,7 @@ class SyncOperator(SyncArguments):
         """
         try:
             check_rendered(self, self._given_texts)
+            self._check_task(start)
             is_check = is_on("check_only", self.check_only) if check_only is None else check_only
             with self._prepared_run(start, is_check) as run:
                 if self._is_killed:  # while the run was being made
@@ -330,9 +343,12 @@ class SyncOperator(SyncArguments):
                 way=self._way(),
                 without_definitions=self._without_definitions(),
                 definitions_timeout_s=self._definitions_timeout_s(),
+                guards=self._limits(is_off=is_on("guards_off", self.guards_off)),
+                read=self._read_settings(start.context, resource, client.base_url),
             )
             earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
-            made = Run(client, resource, goal, report, opened, settings, earlier=earlier)
+            tell = partial(self._tell_plan, start)
+            made = Run(client, resource, goal, report, opened, settings, earlier=earlier, tell_plan=tell)
             self._herald = Herald(log)
             self._run = made
             with closing(self._herald):

@@ -12,7 +12,7 @@ from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.rules import Unfit, numbers
 from airflow_provider_connectif.reporting.folding import folded
 
-TEMPLATED_SWITCHES = ("check_only", "full_refresh", "ignore_held", "retry_rejected")
+TEMPLATED_SWITCHES = ("check_only", "full_refresh", "guards_off", "ignore_held", "retry_rejected")
 """Template fields: text is rendered and then read like a boolean field. A new one is a line here."""
 
 # Template fields that are text or nothing.

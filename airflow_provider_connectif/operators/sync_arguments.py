@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, XComArg, conf
+from airflow.providers.common.compat.sdk import XComArg, conf
 
 from airflow_provider_connectif.databases.journals import JournalConnection, JournalKey
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.links import ConnectifRunLink
 from airflow_provider_connectif.operators import switches
+from airflow_provider_connectif.operators.guard_arguments import GuardArguments
 from airflow_provider_connectif.operators.switches import TEMPLATED_SWITCHES
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
+if TYPE_CHECKING:
+    from airflow_provider_connectif.runs.departures import ReadSettings
+
 _LEAST_PENDING_LIMIT = 1_000_000
 
 
-class SyncArguments(BaseOperator):
+class SyncArguments(GuardArguments):
     """The arguments that all operators have which bring rows to Connectif, whatever the rows become there.
+
+    Beside them they take the guards: :class:`airflow_provider_connectif.operators.guard_arguments.GuardArguments`.
 
     :param rows: an iterable of mappings from column to value, or the output of an upstream task that is one. It
         is resolved when the task runs and never rendered, so that no personal data lands in Airflow's database
@@ -87,6 +94,7 @@ class SyncArguments(BaseOperator):
     }
     ui_color = "#e3f0ff"
     operator_extra_links = (ConnectifRunLink(),)
+    _sql_digest: str | None = None
 
     def __init__(
         self,
@@ -195,6 +203,7 @@ class SyncArguments(BaseOperator):
         with switches.final_where_mapped(self):
             self.make_resource().check()
             FailureBudget(failure_budget)
+            self._check_guards(has_journal=journal_conn_id is not None)
             self._journal()
         if not getattr(self, "_BaseOperator__from_mapped", False):
             # Airflow wires the upstream tasks of templated arguments only.
@@ -206,6 +215,37 @@ class SyncArguments(BaseOperator):
 
         :raises ValueError: an argument that cannot work.
         """
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render the arguments; the SQL text as it was before is what two runs have in common."""
+        self._sql_digest = self._digest_of_sql()
+        super().render_template_fields(context, jinja_env)
+
+    def _digest_of_sql(self) -> str | None:
+        """Of the SQL text as it stands now; ``None``: there is none, or it is the name of a file."""
+        if not isinstance(self.sql, str) or self.sql.endswith(tuple(self.template_ext)):
+            return None
+        return hashlib.blake2b(self.sql.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def _key_kind(self) -> str:
+        """What kind of key names a thing, where there are several."""
+        return ""
+
+    def _read_settings(self, context: Any, resource: Resource, host: str) -> ReadSettings:
+        """What is to be known of the read of the source, and of what is not in it any more."""
+        from airflow_provider_connectif.records.reads import identity_of
+        from airflow_provider_connectif.runs.departures import ReadSettings
+
+        dag = context.get("dag")
+        identity = identity_of(
+            task=f"{'' if dag is None else dag.dag_id}.{self.task_id}",
+            host=host,
+            key=self._key_kind(),
+            key_column=resource.key_column,
+            sql_conn_id=self.sql_conn_id,
+            sql_digest=self._sql_digest or self._digest_of_sql(),
+        )
+        return ReadSettings(identity, counts_left=self.max_removed is not None)
 
     def _asks_for_definitions(self) -> bool:
         """Whether the account is asked for its own definitions, where the resource needs them."""

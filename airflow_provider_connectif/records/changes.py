@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_connectif.records.rows import Row
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+Removal = Literal["patch", "delete"]
+"""What is done about a key that has left the source."""
 
 JsonValue = bool | int | float | str | list[str] | None
 """A value as the API's JSON has it."""
@@ -56,7 +59,8 @@ class Patch(NamedTuple):
     ``later``: properties that the next response decides about. ``looks_up``: the next request asks for the contact and
     sets nothing. ``standings``: what is known of the row's ranked properties, by id. ``kept``: those of them that
     turned out to be the person's own since the plan was made. ``counted_as``: the row has its outcome already (invalid
-    or held), and only what must not wait for it is sent.
+    or held), and only what must not wait for it is sent. ``removal``: the key has left the source, so that no row
+    stands behind it: ``patch`` sets the properties, ``delete`` deletes.
     """
 
     number: int
@@ -73,6 +77,7 @@ class Patch(NamedTuple):
     standings: Mapping[str, Standing] = _NOTHING
     kept: frozenset[str] = frozenset()
     counted_as: str | None = None
+    removal: Removal | None = None
 
     @property
     def whole(self) -> Mapping[str, JsonValue]:
@@ -95,6 +100,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
         "kept": sorted(patch.kept),
         "counted_as": patch.counted_as,
         "was_delivered": patch.was_delivered,
+        "removal": patch.removal,
     }
     return {name: value for name, value in conditions.items() if value} or None
 
@@ -110,4 +116,5 @@ def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch
         kept=frozenset(conditions.get("kept", ())),
         counted_as=conditions.get("counted_as"),
         was_delivered=conditions.get("was_delivered", False),
+        removal=conditions.get("removal"),
     )

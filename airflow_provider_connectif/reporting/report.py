@@ -90,10 +90,12 @@ class Report:
         self.way = "import" if by_import else "patch"
         self.mapping_digest: str | None = None
         """Of the journal's comparison."""
-        self.plan: dict[str, int] = {}
+        self.plan: dict[str, Any] = {}
         """The numbers of the plan, by name."""
         self.left_behind = 0
         """Rows without an outcome when the run ended early: they are undelivered."""
+        self.complete_read: dict[str, Any] | None = None
+        """What is written down of the source once the plan was sent to its end, JSON-ready."""
 
     def apart(self) -> Report:
         """A report of what another run, or another attempt, has sent: it is in no count and in no file of this one."""
@@ -138,7 +140,9 @@ class Report:
         self.shown.count(settled)
         status = error.status if isinstance(error, ConnectifHttpError) else None
         is_known = confirm(settled, reasons, status)
-        if patch.counted_as is not None:
+        if patch.removal is not None:
+            self.tally.count_removal(settled.outcome, reasons)
+        elif patch.counted_as is not None:
             self._settle_beside(settled, Outcome(patch.counted_as), reasons, status)
         else:
             self._add_to_history(settled, reasons, status)
@@ -183,6 +187,7 @@ class Report:
             "remapped": self.tally.remapped,
             "mapping_digest": self.mapping_digest,
             "plan": self.plan,
+            "complete_read": self.complete_read,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -192,6 +197,7 @@ class Report:
         self.shown.restore(state)
         self.tally.remapped = state.get("remapped", 0)
         self.mapping_digest, self.plan = state.get("mapping_digest"), dict(state.get("plan") or {})
+        self.complete_read = state.get("complete_read")
 
     def _reasons(self, error: Error, patch: Patch, settled: Settled) -> Sequence[str]:
         reasons = public_reasons(error, patch, self._resource)

@@ -21,3 +21,17 @@ class Requests(NamedTuple):
         if self.least == self.most:
             return plural(self.least, "request")
         return f"{self.least:,} to {self.most:,} requests, as responses decide"
+
+
+class Cost(NamedTuple):
+    """What a plan takes.
+
+    ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best. ``way``: ``patch`` or
+    ``import``; ``reason``: why this way.
+    """
+
+    requests: Requests
+    files: int
+    seconds: float
+    way: str
+    reason: str

@@ -30,6 +30,7 @@ def run_columns(report: Report) -> Mapping[str, Any]:
         "unconfirmed": shown.unconfirmed,
         "stored_differently": shown.stored_differently.total(),
         "drifted": shown.drifted,
+        "removed": tally.removed,
         "new_refusals": tally.new_refusals,
         "requests": effort.requests,
         "rate_limited": effort.rate_limited,

@@ -40,6 +40,10 @@ class Tally:
     """Rows without a valid key."""
     remapped: int = 0
     """Changes that are sent because the mapping changed, and not their rows."""
+    left: int | None = None
+    """Contacts that left the source; ``None``: not counted."""
+    removals: Counter[Outcome] = field(default_factory=Counter)
+    """What became of those that were followed: they are no rows."""
 
     def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = (), *, is_known: bool = False) -> None:
         """Count a row's outcome.
@@ -57,6 +61,22 @@ class Tally:
             examples = of_examples.setdefault(shown, [])
             if len(examples) < _MOST_EXAMPLES:
                 examples.append(number)
+
+    def count_removal(self, outcome: Outcome, reasons: Iterable[str]) -> None:
+        """Count what became of a contact that left the source.
+
+        :param reasons: without personal data.
+        """
+        if outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED):
+            outcome, reasons = Outcome.UPDATED, ()
+        self.removals[outcome] += 1
+        for reason in dict.fromkeys(reasons):
+            self._add_reason(f"left the source: {reason}", 1, outcome)
+
+    @property
+    def removed(self) -> int | None:
+        """Contacts that left the source: those that were followed, or, where none is, all; ``None``: not counted."""
+        return self.removals[Outcome.UPDATED] if self.removals else self.left
 
     def count_many(self, outcome: Outcome, rows: int, reason: str | None = None) -> None:
         """Count the outcome of rows that nobody can tell apart.
@@ -100,6 +120,8 @@ class Tally:
             },
             "known_refusals": self.known_refusals,
             "keyless": self.keyless,
+            "left": self.left,
+            "removals": {outcome.value: count for outcome, count in self.removals.items()},
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:
@@ -116,6 +138,8 @@ class Tally:
         self.known_examples = {reason: list(told[3]) for reason, told in reasons.items()}
         self.known_refusals = int(state.get("known_refusals", 0))
         self.keyless = int(state.get("keyless", 0))
+        self.left = state.get("left")
+        self.removals = Counter({Outcome(name): int(count) for name, count in state.get("removals", {}).items()})
 
     @property
     def accounted(self) -> int:

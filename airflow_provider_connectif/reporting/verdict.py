@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -67,6 +68,19 @@ def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
     if unaccounted < 0:
         words = f"{read:,} rows were read and {read - unaccounted:,} outcomes counted: {-unaccounted:,} too many"
     return Verdict.TRY_AGAIN, f"{words}; the next attempt reads the source again"
+
+
+def removals_verdict(removals: Mapping[Outcome, int]) -> tuple[Verdict, str] | None:
+    """How a run ends that could not follow every contact that left the source; ``None``: that is no reason to fail.
+
+    :param removals: what became of these contacts.
+    """
+    failed = sum(removals.get(outcome, 0) for outcome in (Outcome.REJECTED, Outcome.UNDELIVERED))
+    if not failed:
+        return None
+    is_to_be_tried = bool(removals.get(Outcome.UNDELIVERED))
+    words = f"{failed:,} of {sum(removals.values()):,} contacts that left the source could not be followed"
+    return Verdict.TRY_AGAIN if is_to_be_tried else Verdict.FAILED, words
 
 
 _STATUS_WORDS: dict[int, str] = {

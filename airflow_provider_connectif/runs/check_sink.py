@@ -17,9 +17,8 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.progress import describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.requests import Requests
+from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.verdict import Verdict
-from airflow_provider_connectif.runs.plan import Plan
 from airflow_provider_connectif.runs.sink import ResourceT
 
 _EXAMPLES = 3
@@ -47,6 +46,10 @@ class Preview(Protocol[ResourceT]):
 
     def look(self, changes: PendingChanges, resource: ResourceT) -> None:
         """Look at the plan."""
+
+    @property
+    def cost(self) -> Cost:
+        """What the plan takes; once it was looked at."""
 
     def summary(self) -> dict[str, Any]:
         """Entries of the summary."""
@@ -102,8 +105,12 @@ class CheckSink(Generic[ResourceT]):
         return False
 
     def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
+        """Nothing: :meth:`cost` has looked at the plan."""
+
+    def cost(self, changes: PendingChanges, resource: ResourceT) -> Cost:
         """Look at the plan."""
         self._preview.look(changes, resource)
+        return self._preview.cost
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
         """Refuse columns that the delivery cannot take."""
@@ -169,7 +176,7 @@ class RequestPreview:
         self._examples: list[Patch] = []
         self.valid: int | None = None
         """Rows that would be delivered; ``None`` until the plan was looked at."""
-        self._requests = Requests()
+        self._cost = Cost(Requests(), 0, 0.0, "patch", "")
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
         """A request takes every column that the resource takes."""
@@ -180,20 +187,20 @@ class RequestPreview:
         :param changes: what a run would send.
         :param resource: not needed here.
         """
-        self.valid = len(changes) - changes.beside
-        for batch in changes.batches():
-            self._examples = self._examples or list(batch[:_EXAMPLES])
-            if not resource.ranks and not resource.modes:
-                self._requests = Requests(len(changes), len(changes))
-                break
-            for patch in batch:
-                self._requests += resource.requests(patch)
+        self.valid = len(changes) - changes.beside - changes.counts.removals
+        self._examples = [patch for patch in next(changes.batches(), []) if patch.removal is None][:_EXAMPLES]
+        self._cost = changes.counts.by_request(self._quota.requests_per_minute)
+
+    @property
+    def cost(self) -> Cost:
+        """One request for each change at least."""
+        return self._cost
 
     def summary(self) -> dict[str, Any]:
         """``requests_least``, ``requests_most``, ``run_requests`` (the same as the first), ``run_duration_s``."""
-        least, most = self._requests
+        least, most = self._cost.requests
         requests = {"run_requests": least, "requests_least": least, "requests_most": most}
-        return {**requests, "run_duration_s": self._plan.seconds}
+        return {**requests, "run_duration_s": self._cost.seconds}
 
     def describe(self) -> str:
         """How many are to send."""
@@ -201,20 +208,16 @@ class RequestPreview:
 
     def log_cost(self) -> None:
         """Log the cost, and examples with masked values."""
-        plan = self._plan
+        seconds = self._cost.seconds
         self._log.info(
             wording.COST_BY_REQUEST,
-            self._requests.describe(),
-            f"{plan.requests_per_minute:,}",
-            f"about {describe_seconds(plan.seconds)}" if plan.seconds else "less than a minute",
+            self._cost.requests.describe(),
+            f"{self._quota.requests_per_minute:,}",
+            f"about {describe_seconds(seconds)}" if seconds else "less than a minute",
         )
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
             self._log.info(wording.EXAMPLE, patch.number, json.dumps(masked, ensure_ascii=False))
-
-    @property
-    def _plan(self) -> Plan:
-        return Plan(self._requests.most, self._quota.requests_per_minute)
 
 
 _SHOWN = (

@@ -12,7 +12,7 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, REJECTED
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, REJECTED, REMOVED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.raw_rows import RawBatch
@@ -22,6 +22,7 @@ from airflow_provider_connectif.reporting.summary import Tally
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.lines import Line
+    from airflow_provider_connectif.journal.shown_keys import ShownKeys
     from airflow_provider_connectif.journal.store import Journal
 
 _ANOTHER = "-"  # the digest of no row, nor of a change of several rows, which is empty
@@ -50,6 +51,7 @@ class Comparison:
     :param full_refresh: send every row, changed or not.
     :param retry_rejected: send rows again that were refused as they are.
     :param way: as of :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
+    :param shown: gets the key of every row that has one.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class Comparison:
         full_refresh: bool,
         retry_rejected: bool,
         way: str = "",
+        shown: ShownKeys | None = None,
     ) -> None:
         self._journal = journal
         self._resource = resource
         self._tally = tally
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
+        self._shown = shown
         self.mapping_digest = mapping_digest(resource, way)
         """Changes when the mapping, or a definition that it uses, does."""
         self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
@@ -94,8 +98,10 @@ class Comparison:
         asked |= dict.fromkeys(held, _ANOTHER)
         lines = self._journal.lines.differing(asked, all_differ=self._full_refresh)
         if not lines and not nameless:
+            self._note_shown(keys)
             return []
         spelled = self._other_spellings(batch, keys, lines)
+        self._note_shown(keys, spelled.values())
         held |= pending.holds({key for key in spelled.values() if key is not None})
         seen = []
         has_texts = isinstance(batch, RawBatch)
@@ -112,6 +118,13 @@ class Comparison:
                 digest = self._known_digest(batch[place], digest, key, line, is_settled=key not in held)
             seen.append(Seen(place, key, digest, line, key in held))
         return seen
+
+    def _note_shown(self, keys: Collection[str | None], spelled: Collection[str | None] = ()) -> None:
+        """Note the keys of a batch, in the form of the journal, also those of rows that are not sent."""
+        if self._shown is not None:
+            written, plain = self._journal.lines.written_key, self._journal.key_secret is None
+            for some in (keys, spelled):
+                self._shown.add(some if plain else [key and written(key) for key in some])
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
         """The digest by which a line knows a row: that of its values, where an earlier version has written it.
@@ -173,7 +186,7 @@ class Comparison:
         patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
         patch = found.patch
-        if line is None:
+        if line is None or line.state == REMOVED:  # where the contact was deleted, its key alone makes it again
             return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
             self._journal.lines.confirm(key, patch.digests)
@@ -239,7 +252,7 @@ class Comparison:
 
     def _was_delivered(self, line: Line | None) -> bool:
         """Whether Connectif has accepted something of a contact."""
-        if line is None:
+        if line is None or line.state == REMOVED:
             return False
         accepted = line.properties and without_marks(line.properties, self._resource.ranks, Mark.REFUSED)
         return bool(line.patch_digest or line.delivered_as or accepted)

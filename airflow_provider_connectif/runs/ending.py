@@ -15,6 +15,7 @@ from airflow_provider_connectif.reporting.verdict import (
     Trouble,
     Verdict,
     describe_end,
+    removals_verdict,
     stop_verdict,
     unaccounted_verdict,
 )
@@ -138,6 +139,8 @@ class Ending:
         if unaccounted := self._unsettled - self.left_behind:
             return unaccounted_verdict(tally.read, unaccounted)
         excess = self._budget.describe_excess(tally)
+        if verdict := removals_verdict(tally.removals):
+            return verdict
         if undelivered:
             also = f"; besides, {excess}" if excess else ""
             return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} not delivered after every try{also}"

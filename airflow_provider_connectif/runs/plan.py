@@ -1,30 +1,139 @@
-"""What a run is about to send, in numbers, complete before the first request."""
+"""What a run is about to send, in numbers, complete before the first request to a contact."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from airflow_provider_connectif.journal.pending import PendingChanges, Rank
-from airflow_provider_connectif.reporting.progress import seconds_at_best
+from airflow_provider_connectif.journal.plan_counts import PlanCounts
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting.progress import describe_seconds, plural
+from airflow_provider_connectif.reporting.requests import Cost, Requests
+from airflow_provider_connectif.reporting.summary import Tally
+
+_PROPERTIES_LOGGED = 8
+_SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.SKIPPED, Outcome.UNCHANGED)
+"""What an earlier attempt of the run has delivered needs nothing more from this one."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """The plan of a run.
 
-    :param requests: by PATCH, one for each change.
-    :param requests_per_minute: the account's allowance, as far as it is known.
+    ``read`` = ``to_create`` + ``to_change`` + ``unchanged`` + ``held`` + ``invalid`` + ``merged`` + ``suppressed``.
+
+    :param read: rows.
+    :param to_create: contacts that this sync has not delivered before; some may exist.
+    :param to_change: contacts that this sync has delivered before.
+    :param changed_properties: how many changes send a property, by its id.
+    :param lowered: contacts with a consent below the value that Connectif has accepted last.
+    :param raised: likewise above it.
+    :param unchanged: rows that Connectif holds as they are.
+    :param held: rows that were rejected before and have not changed.
+    :param invalid: rows that are not sent.
+    :param merged: rows that became part of another row of their contact.
+    :param suppressed: rows of people who must not be sent.
+    :param removed: contacts that left the source; ``None``: not counted.
+    :param requests_least: without retries and rejections.
+    :param requests_most: likewise.
+    :param files: of an import.
+    :param minutes: at best.
+    :param way: ``patch`` or ``import``.
+    :param way_reason: why it goes this way.
     """
 
-    requests: int
-    requests_per_minute: int
+    read: int
+    to_create: int
+    to_change: int
+    changed_properties: Mapping[str, int]
+    lowered: int
+    raised: int
+    unchanged: int
+    held: int
+    invalid: int
+    merged: int
+    suppressed: int
+    removed: int | None
+    requests_least: int
+    requests_most: int
+    files: int
+    minutes: float
+    way: str
+    way_reason: str
 
-    @property
-    def seconds(self) -> float:
-        """How long the requests take at best: each window is used up at once, the last one too."""
-        return seconds_at_best(self.requests, self.requests_per_minute)
+    @classmethod
+    def of(cls, tally: Tally, counts: PlanCounts, cost: Cost, removed: int | None) -> Plan:
+        """The plan of a source that was read to its end.
+
+        :param tally: of the rows that are not sent.
+        :param counts: of the changes.
+        :param removed: contacts that left the source.
+        """
+        outcomes = tally.outcomes
+        sent = counts.properties.most_common()
+        return cls(
+            read=tally.read,
+            to_create=counts.to_create,
+            to_change=counts.to_change,
+            changed_properties={property_id: count for property_id, count in sent if count},
+            lowered=counts.lowered,
+            raised=counts.raised,
+            unchanged=sum(outcomes[outcome] for outcome in _SETTLED_BEFORE),
+            held=outcomes[Outcome.HELD] + outcomes[Outcome.REJECTED],
+            invalid=outcomes[Outcome.INVALID],
+            merged=outcomes[Outcome.MERGED],
+            suppressed=sum(count for outcome, count in outcomes.items() if outcome.value == "suppressed"),
+            removed=removed,
+            requests_least=cost.requests.least,
+            requests_most=cost.requests.most,
+            files=cost.files,
+            minutes=round(cost.seconds / 60, 1),
+            way=cost.way,
+            way_reason=cost.reason,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, for XCom."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """The plan as a small table for the log."""
+        rows = [
+            f"{count:,} {word}"
+            for count, word in (
+                (self.to_create, "to create"),
+                (self.to_change, "to change"),
+                (self.unchanged, "unchanged"),
+                (self.held, "held"),
+                (self.invalid, "invalid"),
+                (self.merged, "merged"),
+                (self.suppressed, "suppressed"),
+            )
+            if count or word in ("to create", "to change", "unchanged")
+        ]
+        lines = [f"Plan: {plural(self.read, 'row')} read", f"  {', '.join(rows)}"]
+        if self.changed_properties:
+            shown = [f"{name} {count:,}" for name, count in list(self.changed_properties.items())[:_PROPERTIES_LOGGED]]
+            more = len(self.changed_properties) - len(shown)
+            lines += _wrapped("  properties: ", [*shown, *([f"and {more} more"] if more else [])])
+        if self.lowered or self.raised:
+            lines.append(f"  consents: {self.lowered:,} lowered, {self.raised:,} raised")
+        if self.removed is not None:
+            lines.append(f"  left the source: {self.removed:,}")
+        files = f"{plural(self.files, 'file')}, " if self.files else ""
+        requests = Requests(self.requests_least, self.requests_most).describe()
+        time = f"about {describe_seconds(60 * self.minutes)}" if self.minutes else "less than a minute"
+        lines.append(f"  by {'PATCH' if self.way == 'patch' else 'import'}: {files}{requests}, {time}")
+        return "\n".join(lines)
 
 
-def numbers_of_plan(changes: PendingChanges) -> dict[str, int]:
-    """The changes of a plan by rank, for the journal's line of the run: ``urgent``, ``new``, ``changed`` and others."""
-    return {rank.name.lower(): count for rank in Rank if (count := changes.count_of(rank))}
+def _wrapped(head: str, words: list[str], width: int = 105) -> list[str]:
+    """Words with commas in lines that a log view shows whole."""
+    lines = [head]
+    for place, word in enumerate(words):
+        text = word + (", " if place < len(words) - 1 else "")
+        if len(lines[-1]) + len(text) > width and lines[-1].strip():
+            lines.append(" " * len(head))
+        lines[-1] += text
+    return [line.rstrip() for line in lines]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.journal.digests import way_to
 from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.records.deferrals import Deferral
-from airflow_provider_connectif.records.outcomes import Outcome, SourceError, Stop, StopKind
+from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
@@ -23,8 +24,9 @@ from airflow_provider_connectif.runs.columns import SourceColumns, warn_of_other
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
 from airflow_provider_connectif.runs.ending import Ending
-from airflow_provider_connectif.runs.plan import numbers_of_plan
+from airflow_provider_connectif.runs.planning import Planning, TellPlan, note_complete_read
 from airflow_provider_connectif.runs.prepare import Preparer
+from airflow_provider_connectif.runs.reading import read_to_its_end
 from airflow_provider_connectif.runs.settings import RunSettings
 from airflow_provider_connectif.runs.sink import Sink
 
@@ -59,6 +61,7 @@ class Run(Generic[ResourceT]):
     :param journal: what Connectif has acknowledged; rows that did not change since are not sent.
     :param settings: what the author has decided.
     :param earlier: what earlier runs of the sync have left at Connectif.
+    :param tell_plan: gets the plan, JSON-ready, before the first request to a contact.
     :param clock: seconds on a clock that only goes forward.
     """
 
@@ -72,6 +75,7 @@ class Run(Generic[ResourceT]):
         settings: RunSettings,
         *,
         earlier: EarlierWork | None = None,
+        tell_plan: TellPlan = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -82,6 +86,7 @@ class Run(Generic[ResourceT]):
         self._journal = journal
         self._settings = settings
         self._earlier = earlier
+        self._tell_plan = tell_plan
         self._clock = clock
         account = Account(settings.conn_id, client.base_url)
         self._ending = Ending(sink, report, settings.budget, account)
@@ -106,6 +111,7 @@ class Run(Generic[ResourceT]):
                     self._work(open_source)
                 if ending.is_to_go_on and not report.tally.read:
                     report.log.warning(wording.NO_ROWS)
+                self._note_complete_read()
                 ending.come_to_its_end()
             except BaseException as error:
                 ending.break_off(error)
@@ -214,8 +220,10 @@ class Run(Generic[ResourceT]):
         resource = self.resource = self._with_definitions()
         if self._ending.stop:
             return
-        comparison = self._made_comparison(resource)
-        settings = self._settings
+        settings, shown = self._settings, None
+        if self._journal is not None and settings.read.counts_left:
+            shown = self._open.enter_context(closing(ShownKeys(settings.work_folder)))
+        comparison = self._made_comparison(resource, shown)
         changes = self._open.enter_context(
             PendingChanges(
                 resource,
@@ -229,37 +237,31 @@ class Run(Generic[ResourceT]):
             self._journal.left_behind = ChangesLeft(changes.batches, resource.same_key)
         self._read(open_source(), resource, Preparer(resource, comparison, changes, self.report))
         if not self._ending.stop:
-            self.report.plan = numbers_of_plan(changes)
+            planning = Planning(self._journal, settings, self.report, shown, self._tell_plan)
+            planning.decide(changes, comparison, resource, self.sink)
             self.sink.deliver(changes, resource)
 
     def _read(self, source: Source, resource: ResourceT, preparer: Preparer) -> None:
-        """Read the source to its end. Nothing is sent before: the plan must be whole, and the database is let go."""
-        report, began = self.report, self._clock()
-        columns = SourceColumns(resource, self.sink, report.log)
-        for batch in source:
-            preparer.prepare(columns.look_at(source.columns, batch))
-            report.progress.tick()
-            if self._journal is not None:
-                self._journal.lines.commit_if_due()
-            if self._is_to_stop():
-                return
-            if self._clock() - began > self._settings.read_timeout_s:
-                raise SourceError(self._settings.read_timeout_s, report.tally.read)
-        if self._ending.stop:
-            return
-        columns.end()
-        preparer.finish()
-        self._is_read = True
-        if self._journal is not None:
-            self._journal.lines.commit()
-            warn_of_other_owners(self._journal, way_to(self._client.base_url), columns.ranked, report.log)
+        columns = SourceColumns(resource, self.sink, self.report.log)
+        self._is_read = read_to_its_end(
+            source,
+            columns,
+            preparer,
+            self._journal,
+            self.report,
+            self._is_to_stop,
+            timeout_s=self._settings.read_timeout_s,
+            clock=self._clock,
+        )
+        if self._is_read and self._journal is not None:
+            warn_of_other_owners(self._journal, way_to(self._client.base_url), columns.ranked, self.report.log)
 
     def _note_left_behind(self) -> None:
         self.report.left_behind = left = self._ending.left_behind
         if self._journal is not None and left:
             self._journal.ended_early = f"not sent: {self._ending.reason_of_early_end}"
 
-    def _made_comparison(self, resource: ResourceT) -> Comparison | None:
+    def _made_comparison(self, resource: ResourceT, shown: ShownKeys | None) -> Comparison | None:
         if self._journal is None:
             return None
         settings = self._settings
@@ -270,9 +272,16 @@ class Run(Generic[ResourceT]):
             full_refresh=settings.full_refresh,
             retry_rejected=settings.retry_rejected,
             way=way_to(self._client.base_url, settings.way),
+            shown=shown,
         )
         self.report.mapping_digest = comparison.mapping_digest
         return comparison
+
+    def _note_complete_read(self) -> None:
+        """Where the plan was sent to its end, later runs may compare their reads with this one."""
+        is_sent = self._is_read and self._ending.is_to_go_on and not (self.sink.is_early or self.sink.troubles)
+        if is_sent and self._journal is not None and not self._journal.read_only:
+            note_complete_read(self._journal, self.report)
 
     def _with_definitions(self) -> ResourceT:
         """The resource, checked against the account's definitions where something needs them."""
@@ -313,7 +322,9 @@ class Run(Generic[ResourceT]):
         if self._journal is None:  # a look-up may have shown that there is nothing to send
             unchanged = tally.outcomes[Outcome.UNCHANGED]
             return {"unchanged": unchanged} if unchanged else {}
+        removed = tally.removed
         return {
+            **({} if removed is None else {"removed": removed}),
             "unchanged": tally.outcomes[Outcome.UNCHANGED],
             "held": tally.outcomes[Outcome.HELD],
             "remapped": tally.remapped,

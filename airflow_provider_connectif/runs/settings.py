@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.runs.departures import ReadSettings
+from airflow_provider_connectif.runs.guards import GuardLimits
 
 READ_TIMEOUT_S = 6 * 3600.0
 
@@ -27,6 +29,8 @@ class RunSettings:
     :param read_timeout_s: seconds in which the source must end.
     :param time_limit_s: seconds that a run may take that can be deferred, those without a worker included.
     :param conn_id: the client's connection, for messages.
+    :param guards: what a plan may be.
+    :param read: what is to be known of the read, and of the contacts that left the source.
     """
 
     budget: FailureBudget
@@ -41,3 +45,5 @@ class RunSettings:
     read_timeout_s: float = READ_TIMEOUT_S
     time_limit_s: float | None = None
     conn_id: str = ""
+    guards: GuardLimits = field(default_factory=GuardLimits)
+    read: ReadSettings = field(default_factory=ReadSettings)

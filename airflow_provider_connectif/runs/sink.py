@@ -9,6 +9,7 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Stop
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
 
 ResourceT = TypeVar("ResourceT", bound=Resource, contravariant=True)
@@ -67,6 +68,13 @@ class Sink(Protocol[ResourceT]):
         """Refuse columns that this kind of delivery cannot take.
 
         :raises RunFailed: final; names them.
+        """
+
+    def cost(self, changes: PendingChanges, resource: ResourceT) -> Cost:
+        """What a plan takes, before any of it is sent.
+
+        :param changes: one for each key that differs.
+        :param resource: with the definitions that the rows were checked against.
         """
 
     def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:

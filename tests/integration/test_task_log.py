@@ -26,8 +26,13 @@ CLOCK = r"\d\d:\d\d:\d\d UTC"
 
 @pytest.fixture
 def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
-    """What the provider has logged since the last call."""
-    return lambda **only: provider_lines("".join(capfd.readouterr()), **only)
+    """What the provider has logged since the last call, but for the plan, which has tests of its own."""
+
+    def logged(**only: Any) -> list[str]:
+        told = provider_lines("".join(capfd.readouterr()), **only)
+        return [line for line in told if not line.startswith("Plan: ")]
+
+    return logged
 
 
 @pytest.fixture

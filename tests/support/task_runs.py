@@ -35,6 +35,7 @@ class Run:
     :param error: what the task raised, its message without the line breaks that keep its lines short; only where the
         operator ran alone.
     :param raised: the message as it was raised.
+    :param plan: what stands in XCom as the plan; likewise.
     """
 
     state: str
@@ -43,6 +44,7 @@ class Run:
     returned: Any = None
     dag_run: Any = field(default=None, repr=False)
     raised: str = ""
+    plan: dict[str, Any] = field(default_factory=dict)
 
 
 def run_operator(
@@ -96,7 +98,7 @@ def run_operator(
     raised = "" if error is None or state == "deferred" else str(error)
     if error is not None and raised:
         error.args = (unfolded(raised),)
-    return Run(state, ti.pushed.get("summary", {}), error, returned, raised=raised)
+    return Run(state, ti.pushed.get("summary", {}), error, returned, raised=raised, plan=ti.pushed.get("plan", {}))
 
 
 def run_in_airflow(

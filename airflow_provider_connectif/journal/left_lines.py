@@ -1,0 +1,124 @@
+"""The lines of contacts that a source does not show any more: found in the order of their keys, and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.lease import Lease
+from airflow_provider_connectif.journal.shown_keys import ShownKeys
+from airflow_provider_connectif.journal.states import LEFT, REMOVED, SUPPRESSED, outcome_columns
+from airflow_provider_connectif.records.outcomes import taken_over
+
+_KEYS_AT_ONCE = 100_000
+_LINES_AT_ONCE = 900  # SQLite takes 999 parameters everywhere
+
+
+class LeftLine(NamedTuple):
+    """A delivered contact that a complete read did not show.
+
+    ``properties``: digests of those that Connectif has accepted. ``was_there``: the last complete read has shown it.
+    ``generation``: of the process that has written the line; where it was not there, of the one that missed it first.
+    """
+
+    key: str
+    properties: bytes | None
+    was_there: bool
+    generation: int
+
+
+class LeftLines:
+    """Finds and marks the lines of contacts that a source does not show any more.
+
+    :param database: of the journal.
+    :param sync_id: which sync.
+    :param lease: the claim of this process.
+    :param run_id: of this process.
+    """
+
+    def __init__(self, database: JournalDatabase, sync_id: str, lease: Lease, run_id: str) -> None:
+        self._database = database
+        self._sync_id = sync_id
+        self._lease = lease
+        self._run_id = run_id
+        self._lines = database.tables.lines
+        self.are_there = True
+        """Whether the tables say of a line what is asked here: those of an older version do not."""
+
+    def missing(self, shown: ShownKeys) -> Iterator[list[LeftLine]]:
+        """The delivered contacts that were not shown, in batches; those that were followed before are left out.
+
+        :param shown: what the source has shown, as keys stand in the tables.
+        """
+        lines, last = self._lines.c, ""
+        of_sync = sa.and_(
+            lines.sync_id == self._sync_id,
+            lines.delivered_at.is_not(None),
+            lines.state.not_in((REMOVED, SUPPRESSED)),
+        )
+        while self.are_there:
+            query = (
+                sa.select(lines.contact_key)
+                .where(of_sync, lines.contact_key > last)
+                .order_by(lines.contact_key)
+                .limit(_KEYS_AT_ONCE)
+            )
+            keys = self._keys(query)
+            if not keys:
+                return
+            last = keys[-1]
+            left = shown.without_shown(keys)
+            for first in range(0, len(left), _LINES_AT_ONCE):
+                yield self._lines_of(left[first : first + _LINES_AT_ONCE])
+
+    def mark(self, keys: Sequence[str]) -> None:
+        """Note that these contacts have left. Their rows are looked at closely when they come back.
+
+        :raises JournalError: another process has taken over.
+        """
+        lines = self._lines.c
+        values = {
+            **outcome_columns(LEFT),
+            "row_digest": None,
+            "run_id": self._run_id,
+            "generation": self._lease.generation,
+        }
+        of_these = sa.and_(lines.sync_id == self._sync_id, lines.contact_key.in_(sorted(keys)))
+        statement = sa.update(self._lines).where(of_these, lines.generation <= self._lease.generation)
+
+        def write(connection: sa.Connection) -> bool:
+            if not self._lease.hold(connection):
+                return False
+            connection.execute(statement.values(**values))
+            return True
+
+        if keys and not self._database.write(write):
+            raise taken_over(self._sync_id)
+
+    def _keys(self, query: sa.Select[tuple[str]]) -> list[str]:
+        """The driver's own rows, since SQLAlchemy's would take as long as the rest."""
+
+        def fetch(connection: sa.Connection) -> list[str]:
+            with closing(connection.execute(query)) as result:
+                return [row[0] for row in result.cursor.fetchall()]
+
+        return self._database.read(fetch)
+
+    def _lines_of(self, keys: Sequence[str]) -> list[LeftLine]:
+        lines = self._lines.c
+        query = sa.select(lines.contact_key, lines.properties, lines.state, lines.generation).where(
+            lines.sync_id == self._sync_id, lines.contact_key.in_(keys)
+        )
+        return [
+            LeftLine(
+                line.contact_key,
+                None if line.properties is None else bytes(line.properties),
+                line.state != LEFT,
+                line.generation,
+            )
+            for line in self._database.rows(query)
+        ]

@@ -1,0 +1,92 @@
+"""Counts what the pending changes of a run are, change by change, so that no second look at them is needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from airflow_provider_connectif.journal.pending_lines import PendingChange
+from airflow_provider_connectif.journal.properties import entries_of
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.reporting.progress import seconds_at_best
+from airflow_provider_connectif.reporting.requests import Cost, Requests
+
+
+class PlanCounts:
+    """The numbers of pending changes.
+
+    ``to_create``, ``to_change``: changes of rows, by whether this sync has delivered something of their key before.
+    ``only_refreshed``: those of ``to_change`` that are sent although nothing differs. ``lowered``, ``raised``: changes
+    with a ranked property below, above the value that was accepted last. ``removals``: changes for keys that left the
+    source. ``properties``: changes by the id of a property that they send. ``least``, ``most``: requests by PATCH.
+
+    :param resource: says which properties have ranks, and what a change costs.
+    :param sends_all: changes are sent although nothing differs.
+    """
+
+    def __init__(self, resource: Resource, *, sends_all: bool = False) -> None:
+        self._resource = resource
+        self._sends_all = sends_all
+        self._costs_one = not resource.ranks and not resource.modes
+        self.to_create = self.to_change = self.only_refreshed = 0
+        self.lowered = self.raised = self.removals = 0
+        self.properties: Counter[str] = Counter()
+        self.least = self.most = 0
+
+    def add(self, change: PendingChange, sign: int = 1) -> None:
+        """Count a change.
+
+        :param sign: -1 to take one out again.
+        """
+        patch = change.patch
+        if self._costs_one and patch.removal is None:
+            least = most = 1
+        else:
+            least, most = self._resource.requests(patch)
+        self.least += sign * least
+        self.most += sign * most
+        if patch.removal is not None:
+            self.removals += sign
+            return
+        for sent in (patch.properties, patch.later) if patch.later else (patch.properties,):
+            for property_id in sent:
+                self.properties[property_id] += sign
+        if patch.standings:
+            self._count_ranks(patch, sign)
+        if patch.counted_as is not None:
+            return
+        if not patch.was_delivered:
+            self.to_create += sign
+        else:
+            self.to_change += sign
+            if self._sends_all and not _differs(change):
+                self.only_refreshed += sign
+
+    def by_request(self, requests_per_minute: int) -> Cost:
+        """What the changes take by PATCH, one request for each at least.
+
+        :param requests_per_minute: the account's allowance, as far as it is known.
+        """
+        seconds = seconds_at_best(self.most, requests_per_minute)
+        return Cost(Requests(self.least, self.most), 0, seconds, "patch", "the operator sends by PATCH")
+
+    def _count_ranks(self, patch: Patch, sign: int) -> None:
+        is_lower = is_higher = False
+        for property_id, values in self._resource.ranks.items():
+            value = patch.properties.get(property_id, patch.later.get(property_id))
+            accepted = patch.stands(property_id).rank
+            if accepted is None or value not in values:
+                continue
+            rank = values.index(str(value))
+            is_lower |= rank < accepted
+            is_higher |= rank > accepted
+        self.lowered += sign * is_lower
+        self.raised += sign * is_higher
+
+
+def _differs(change: PendingChange) -> bool:
+    """Whether a change has a property that was not accepted as it is, as far as that is known."""
+    digests = change.patch.digests
+    if digests is None or digests.before is None or digests.properties is None:
+        return change.known_whole is None
+    return not frozenset(entries_of(digests.properties)) <= frozenset(entries_of(digests.before))

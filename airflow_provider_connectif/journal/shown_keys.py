@@ -1,0 +1,91 @@
+"""Which keys a source has shown: a few bytes for each, in memory while they are few, then in a file without a name."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from airflow_provider_connectif.records.outcomes import PendingError
+
+_HASH_BYTES = 8
+_IN_MEMORY = 1 << 19  # hashes, 4 MB
+
+
+class ShownKeys:
+    """The keys that a source has shown, as hashes of eight bytes, for one process.
+
+    A key that was not shown is taken for one that was with a probability of 1 to 10^12 at ten million keys: then it is
+    followed by no run, since nothing is done about a contact that is there.
+
+    :param folder: of the file. Default: the system's temporary folder.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._latest = array("q")
+        self._file: IO[bytes] | None = None
+        self.count = 0
+        """Keys that were added, those that came more than once included."""
+
+    def add(self, keys: Iterable[str | None]) -> None:
+        """Add keys; ``None`` is none.
+
+        :raises PendingError: the disk is full.
+        """
+        before = len(self._latest)
+        self._latest.extend([hash(key) for key in keys if key is not None])
+        self.count += len(self._latest) - before
+        if len(self._latest) >= _IN_MEMORY:
+            self._spill()
+
+    def without_shown(self, keys: Iterable[str]) -> list[str]:
+        """Those of these keys that were not added, in their order.
+
+        All hashes are looked at for each call, so that it is for many keys at once.
+
+        :param keys: each once.
+        """
+        by_hash = {hash(key): key for key in keys}
+        left = set(by_hash)
+        for hashes in self._parts():
+            left.difference_update(hashes)
+            if not left:
+                return []
+        return [key for number, key in by_hash.items() if number in left]
+
+    def close(self) -> None:
+        """Give up what was added, and the space it takes."""
+        self._latest = array("q")
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _parts(self) -> Iterator[array[int]]:
+        yield self._latest
+        if self._file is None:
+            return
+        self._file.seek(0)
+        while read := self._file.read(_IN_MEMORY * _HASH_BYTES):
+            part = array("q")
+            part.frombytes(read)
+            yield part
+
+    def _spill(self) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="connectif-shown-", dir=self._folder)  # noqa: SIM115
+            self._file.seek(0, 2)
+            self._latest.tofile(self._file)
+            self._file.flush()
+        except OSError as error:
+            with suppress(OSError):
+                self.close()
+            raise PendingError(
+                f"the keys that the source has shown cannot be kept in {str(self._folder or tempfile.gettempdir())!r} "
+                f"({error.strerror}); nothing was sent"
+            ) from None
+        self._latest = array("q")

@@ -1,0 +1,161 @@
+"""Guards: limits on a plan, above which a run does not begin to send."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.records.reads import LastRead
+
+Limit = int | float | None
+"""A number of contacts (int), or a share (float) of those that were known before; ``None``: no limit."""
+
+
+class GuardExceeded(RunFailed):
+    """A plan is beyond a guard; nothing was sent."""
+
+    final = True
+
+
+@dataclass(frozen=True)
+class GuardLimits:
+    """What an author allows a plan to be; of each the default is no limit.
+
+    :param max_created: contacts that the sync has not delivered before.
+    :param max_changed: contacts that it has, and whose properties differ.
+    :param max_removed: contacts that left the source.
+    :param max_lowered: contacts whose consent is lowered.
+    :param max_raised: contacts whose consent is raised.
+    :param min_rows: rows that the source must have at least; a share is one of the rows of the last complete read.
+    :param is_off: let this run pass.
+    """
+
+    max_created: Limit = None
+    max_changed: Limit = None
+    max_removed: Limit = None
+    max_lowered: Limit = None
+    max_raised: Limit = None
+    min_rows: Limit = None
+    is_off: bool = False
+
+    @property
+    def are_any(self) -> bool:
+        """Whether there is a limit at all."""
+        return any(getattr(self, guard.name) is not None for guard in GUARDS)
+
+
+class Guarded(NamedTuple):
+    """The numbers of a plan that guards are about."""
+
+    rows: int
+    created: int
+    changed: int
+    removed: int
+    lowered: int
+    raised: int
+
+
+class Guard(NamedTuple):
+    """One guard.
+
+    ``name``: of the argument. ``count``: the number of a plan that it is about. ``noun``: what that counts.
+    ``least``: what a share allows however few contacts are known. ``is_minimum``: the number must not be lower.
+    """
+
+    name: str
+    count: Callable[[Guarded], int]
+    noun: str
+    least: int = 1
+    is_minimum: bool = False
+
+
+GUARDS: tuple[Guard, ...] = (
+    Guard("min_rows", lambda plan: plan.rows, "rows read", is_minimum=True),
+    Guard("max_created", lambda plan: plan.created, "contacts to create"),
+    Guard("max_changed", lambda plan: plan.changed, "contacts to change"),
+    Guard("max_removed", lambda plan: plan.removed, "contacts that left the source"),
+    Guard("max_lowered", lambda plan: plan.lowered, "contacts whose consent is lowered", least=20),
+    Guard("max_raised", lambda plan: plan.raised, "contacts whose consent is raised", least=20),
+)
+
+
+def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[str]:
+    """Which guards a plan is beyond, in words with the number and the limit. Pure.
+
+    :param last: of the last run that sent its plan to the end; ``None``: before it shares are no limit.
+    """
+    found = []
+    for guard in GUARDS:
+        limit = getattr(limits, guard.name)
+        allowed = _allowed(guard, limit, last)
+        number = guard.count(plan)
+        if allowed is None or (number >= allowed if guard.is_minimum else number <= allowed):
+            continue
+        base = "" if last is None or not isinstance(limit, float) else f" of {_base(guard, last):,}"
+        bound = "needs" if guard.is_minimum else "allows"
+        found.append(f"{number:,} {guard.noun}, {guard.name}={limit}{base} {bound} {allowed:,}")
+    return found
+
+
+def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[str]:
+    """Hold a plan back that is beyond a guard.
+
+    :return: which guards it is beyond though they are off for this run.
+    :raises GuardExceeded: final; names each number, its limit and the way to let a run pass.
+    """
+    found = exceeded(plan, limits, last)
+    if found and not limits.is_off:
+        raise GuardExceeded(
+            f"The plan exceeds {'a guard' if len(found) == 1 else f'{len(found)} guards'}, so that nothing was sent: "
+            f"{'; '.join(found)}. If that is right, guards_off=True lets one run pass"
+        )
+    return found
+
+
+def check_limits(limits: GuardLimits, *, has_journal: bool) -> None:
+    """Check what an author allows.
+
+    :raises ValueError: names the argument.
+    """
+    for guard in GUARDS:
+        limit = getattr(limits, guard.name)
+        if limit is None:
+            continue
+        is_number = type(limit) is int and limit >= 0
+        if not is_number and not (type(limit) is float and 0.0 <= limit <= 1.0):
+            raise ValueError(f"{guard.name} must be a whole number, a share from 0.0 to 1.0, or None, not {limit!r}")
+        if not has_journal:
+            raise ValueError(f"{guard.name} needs journal_conn_id: only a journal knows what was delivered before")
+
+
+def shrank_by_half(rows: int, last: LastRead | None) -> bool:
+    """Whether a source that had at least half of the sync's contacts has less than half of its rows now."""
+    return last is not None and 2 * last.rows >= last.contacts and last.rows > 0 and 2 * rows < last.rows
+
+
+def share_of(share: float, number: int, *, rounds_up: bool = False) -> int:
+    """A share of a number, as the share is written: 0.29 of 100 is 29, and not what binary fractions make of it."""
+    exact = Decimal(repr(share)) * number
+    return math.ceil(exact) if rounds_up else math.floor(exact)
+
+
+def _allowed(guard: Guard, limit: Limit, last: LastRead | None) -> int | None:
+    if limit is None or isinstance(limit, int):
+        return limit
+    if last is None:
+        return None
+    share = share_of(limit, _base(guard, last), rounds_up=guard.is_minimum)
+    return share if guard.is_minimum else max(guard.least, share)
+
+
+def _base(guard: Guard, last: LastRead) -> int:
+    return last.rows if guard.is_minimum else last.contacts
+
+
+def names_of(guards: Sequence[Guard] = GUARDS) -> tuple[str, ...]:
+    """The names of the arguments."""
+    return tuple(guard.name for guard in guards)

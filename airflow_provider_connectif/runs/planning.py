@@ -1,0 +1,128 @@
+"""From a source that was read to its end to a plan that may be sent: numbers, guards, who left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.runs.comparison import Comparison
+from airflow_provider_connectif.runs.departures import Departures
+from airflow_provider_connectif.runs.guards import Guarded, check_guards, shrank_by_half
+from airflow_provider_connectif.runs.plan import Plan
+from airflow_provider_connectif.runs.settings import RunSettings
+from airflow_provider_connectif.runs.sink import Sink
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.shown_keys import ShownKeys
+    from airflow_provider_connectif.journal.store import Journal
+
+TellPlan = Callable[[dict[str, Any]], None]
+
+
+class Planning:
+    """Makes the plan of one run, says it, and holds it back where a guard says so.
+
+    :param journal: open; ``None``: nothing is known of what was delivered before.
+    :param settings: of the run.
+    :param report: of the run.
+    :param shown: the keys that the source has shown; ``None``: who left is not looked for.
+    :param tell_plan: gets the plan, JSON-ready.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None,
+        settings: RunSettings,
+        report: Report,
+        shown: ShownKeys | None,
+        tell_plan: TellPlan,
+    ) -> None:
+        self._journal = journal
+        self._settings = settings
+        self._report = report
+        self._shown = shown
+        self._tell_plan = tell_plan
+        self._last = None if journal is None else journal.reads.load()
+
+    def decide(self, changes: PendingChanges, comparison: Comparison | None, resource: Any, sink: Sink[Any]) -> None:
+        """Complete the plan, and allow it to be sent.
+
+        :param changes: of the rows; gets those for contacts that left.
+        :raises GuardExceeded: final; nothing may be sent. A check is logged before.
+        :raises JournalError: the journal's database failed.
+        """
+        departures = self._departures(changes, comparison, resource)
+        cost = sink.cost(changes, resource)
+        removed = None if departures is None else departures.count
+        plan = Plan.of(self._report.tally, changes.counts, cost, removed)
+        self._report.tally.left = removed
+        self._report.log.info("%s", plan.describe())
+        self._report.plan = plan.as_dict()
+        self._tell_plan(self._report.plan)
+        self._warn(plan)
+        guarded = Guarded(
+            plan.read,
+            plan.to_create,
+            plan.to_change - changes.counts.only_refreshed,
+            0 if departures is None or departures.only_counted else departures.count,
+            plan.lowered,
+            plan.raised,
+        )
+        passed = check_guards(guarded, self._settings.guards, self._last)
+        if passed:
+            self._report.log.warning("guards_off: the plan is sent although it exceeds %s", "; ".join(passed))
+        self._note_sending(departures, resource)
+
+    def _departures(self, changes: PendingChanges, comparison: Comparison | None, resource: Any) -> Departures | None:
+        if self._journal is None or self._shown is None or comparison is None:
+            return None
+        read, tally = self._settings.read, self._report.tally
+        departures = Departures(self._journal, read, self._shown, self._last, keyless=tally.keyless)
+        departures.add_to(changes, resource, comparison.differences)
+        if departures.count and departures.only_counted and read.on_removed is not None:
+            self._report.log.warning(
+                "%s contacts left the source and are only counted: %s", f"{departures.count:,}", departures.only_counted
+            )
+        return departures
+
+    def _note_sending(self, departures: Departures | None, resource: Any) -> None:
+        """What has to be in the journal before the first request, and what is written once the plan was sent."""
+        journal, read, tally = self._journal, self._settings.read, self._report.tally
+        if journal is None or journal.read_only:
+            return
+        journal.reads.note_sender(read.identity)
+        if departures is not None:
+            departures.mark(resource)
+        left_since = 0 if self._last is None else self._last.left_since
+        self._report.complete_read = {
+            "rows": tally.read,
+            "keyless": tally.keyless,
+            "identity": dict(read.identity),
+            "left_since": left_since if departures is None else departures.left_since,
+        }
+
+    def _warn(self, plan: Plan) -> None:
+        if self._settings.guards.min_rows is None and shrank_by_half(plan.read, self._last):
+            self._report.log.warning(
+                "The source has shrunk by half: %s rows now, %s in the last complete read\n"
+                "  If that is a fault of the query, min_rows=0.5 fails the task before anything is sent",
+                f"{plan.read:,}",
+                f"{0 if self._last is None else self._last.rows:,}",
+            )
+
+
+def note_complete_read(journal: Journal, report: Report) -> None:
+    """Write down that the source was read to its end and its plan sent to its end.
+
+    :raises JournalError: the journal's database failed.
+    """
+    noted = report.complete_read
+    if noted is None:
+        return
+    journal.lines.commit()
+    tally = report.tally
+    is_same = not (tally.delivered or tally.outcomes[Outcome.IMPORTED] or tally.left or tally.removals)
+    journal.reads.save(run_id=journal.run_id, generation=journal.generation, is_same=is_same, **noted)

@@ -1,0 +1,63 @@
+# ruff: noqa: F821 - names are those of the modules that are mutated
+"""Guards, and when contacts that left the source are followed, as if one condition were missing."""
+
+from __future__ import annotations
+
+from tests.support.mutations import Mutations
+
+GUARDED = Mutations()
+
+_GUARDS = "test_guards.py::"
+_DEPARTURES = "test_departures.py::"
+
+
+@GUARDED.instead_of("runs.guards:share_of", _GUARDS + "test_a_share_is_what_its_digits_say")
+def a_share_is_what_binary_fractions_make_of_it(original, share, number, *, rounds_up=False):
+    return math.ceil(share * number) if rounds_up else math.floor(share * number)
+
+
+@GUARDED.instead_of("runs.guards:_allowed", _GUARDS + "test_before_the_first_complete_read_a_share_is_no_limit")
+def before_the_first_read_a_share_allows_nothing(original, guard, limit, last):
+    return 1 if last is None and isinstance(limit, float) else original(guard, limit, last)
+
+
+@GUARDED.instead_of("runs.guards:_allowed", _GUARDS + "test_a_share_of_few_allows_one_and_of_consents_twenty")
+def a_share_of_few_allows_nobody(original, guard, limit, last):
+    return original(guard._replace(least=0), limit, last)
+
+
+@GUARDED.instead_of("runs.guards:exceeded", _GUARDS + "test_a_number_is_allowed_and_one_more_is_not_whatever_is_known")
+def a_limit_is_beyond_itself(original, plan, limits, last):
+    return original(Guarded(*(number + 1 for number in plan)), limits, last)
+
+
+@GUARDED.instead_of("runs.guards:check_guards", _GUARDS + "test_the_message_names_number_limit_and_the_way_out")
+def guards_only_say(original, plan, limits, last):
+    return exceeded(plan, limits, last)
+
+
+@GUARDED.instead_of("runs.departures:why_only_counted", _DEPARTURES + "test_another_question_is_only_counted")
+def another_question_is_the_same(original, identity, last, *, keyless):
+    return original(identity, last and LastRead(**{**last.__dict__, "identity": identity}), keyless=keyless)
+
+
+@GUARDED.instead_of("runs.departures:why_only_counted", _DEPARTURES + "test_what_else_is_only_counted")
+def rows_without_a_key_hide_nobody(original, identity, last, *, keyless):
+    return original(identity, last, keyless=0)
+
+
+@GUARDED.instead_of("runs.departures:why_only_counted", _DEPARTURES + "test_what_else_is_only_counted")
+def another_task_sends_nothing(original, identity, last, *, keyless):
+    return original(identity, last and LastRead(**{**last.__dict__, "is_mixed": False}), keyless=keyless)
+
+
+@GUARDED.instead_of(
+    "journal.shown_keys:ShownKeys._parts", _DEPARTURES + "test_keys_that_were_not_shown_are_found_in_their_order"
+)
+def keys_on_disk_were_not_shown(original, self):
+    yield self._latest
+
+
+@GUARDED.instead_of("contacts.removal:checked_on_removed", _DEPARTURES + "test_what_may_not")
+def whoever_leaves_may_be_subscribed(original, on_removed):
+    return on_removed

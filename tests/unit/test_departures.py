@@ -1,0 +1,113 @@
+"""Who left the source: when they may be followed, which keys were shown, and what a plan makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_connectif.contacts.removal import checked_on_removed
+from airflow_provider_connectif.journal import shown_keys
+from airflow_provider_connectif.journal.shown_keys import ShownKeys
+from airflow_provider_connectif.records.outcomes import Outcome, PendingError
+from airflow_provider_connectif.records.reads import LastRead, identity_of
+from airflow_provider_connectif.reporting.verdict import Verdict, removals_verdict
+from airflow_provider_connectif.runs.departures import why_only_counted
+
+IDENTITY = identity_of(
+    task="dag.task", host="https://a", key="email", key_column="email", sql_conn_id="warehouse", sql_digest="1"
+)
+
+
+def last(**changes: object) -> LastRead:
+    return LastRead(
+        **{"run_id": "run", "generation": 1, "at": "", "rows": 10, "contacts": 10, "keyless": 1, "identity": IDENTITY}
+        | changes
+    )  # type: ignore[arg-type]
+
+
+def test_the_same_question_of_a_complete_read_is_followed() -> None:
+    assert why_only_counted(IDENTITY, last(), keyless=1) == ""
+
+
+@pytest.mark.parametrize("name", ["rule", "task", "host", "key", "key_column", "sql_conn_id", "sql"])
+def test_another_question_is_only_counted(name: str) -> None:
+    assert why_only_counted(IDENTITY | {name: "another"}, last(), keyless=0).startswith("since the last complete read")
+
+
+def test_what_else_is_only_counted() -> None:
+    assert "no complete read" in why_only_counted(IDENTITY, None, keyless=0)
+    assert "another task" in why_only_counted(IDENTITY, last(is_mixed=True), keyless=0)
+    assert why_only_counted(IDENTITY, last(), keyless=2) == (
+        "2 rows have no valid key, and 1 had none in the last complete read"
+    )
+    no_sql = IDENTITY | {"sql": None}
+    assert "do not come from SQL" in why_only_counted(no_sql, last(identity=no_sql), keyless=0)
+
+
+def test_a_read_is_known_again_as_it_was_written() -> None:
+    read = last(left_since=3, is_mixed=True)
+    assert LastRead.parse(read.text) == read
+    assert LastRead.parse(None) is None
+
+
+@pytest.mark.parametrize("in_memory", [1, 3, 1000])
+def test_keys_that_were_not_shown_are_found_in_their_order(
+    in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shown_keys, "_IN_MEMORY", in_memory)
+    keys = [f"user{number}@example.com" for number in range(20)]
+    shown = ShownKeys(tmp_path)
+    for first in range(0, 20, 4):
+        shown.add([*keys[first : first + 4][::2], None])
+    assert shown.without_shown(keys) == keys[1::2]
+    assert shown.without_shown(keys[::2]) == []
+    shown.add(keys[1::2])
+    assert shown.without_shown(keys) == []
+    assert list(tmp_path.iterdir()) == []  # the file has no name
+    shown.close()
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown_keys, "_IN_MEMORY", 1)
+    with pytest.raises(PendingError, match=r"no-such-folder.*nothing was sent"):
+        ShownKeys(tmp_path / "no-such-folder").add(["ana@example.com"])
+
+
+@pytest.mark.parametrize(
+    "on_removed",
+    [None, "delete", {"active": False, "tags": ["a"], "n": 1.5, "x": None}, {"_smsSubscriptionStatus": "unsubscribed"}],
+)
+def test_what_may_be_done_about_who_left(on_removed: object) -> None:
+    assert checked_on_removed(on_removed) == on_removed
+
+
+@pytest.mark.parametrize(
+    ("on_removed", "words"),
+    [
+        ("remove", "must be None, 'delete', or a dict"),
+        ({}, "must be None, 'delete', or a dict"),
+        ({"_newsletterSubscriptionStatus": "none"}, "may only be 'unsubscribed', its lowest value"),
+        ({"_emailStatus": "active"}, "may only be 'banned'"),
+        ({"_email": "x@example.com"}, "'_email' cannot be set"),
+        ({"a": float("nan")}, "the value of 'a' must be"),
+        ({"a": {"b": 1}}, "the value of 'a' must be"),
+    ],
+)
+def test_what_may_not(on_removed: object, words: str) -> None:
+    with pytest.raises(ValueError, match="on_removed") as raised:
+        checked_on_removed(on_removed)
+    assert words in str(raised.value)
+
+
+def test_a_run_fails_that_could_not_follow_everybody() -> None:
+    assert removals_verdict({}) is None
+    assert removals_verdict({Outcome.UPDATED: 3}) is None
+    assert removals_verdict({Outcome.UPDATED: 3, Outcome.REJECTED: 1}) == (
+        Verdict.FAILED,
+        "1 of 4 contacts that left the source could not be followed",
+    )
+    assert removals_verdict({Outcome.UNDELIVERED: 1, Outcome.REJECTED: 1}) == (
+        Verdict.TRY_AGAIN,
+        "2 of 2 contacts that left the source could not be followed",
+    )
