@@ -137,6 +137,37 @@ class ConnectifClient(ImportEndpoints):
                 raise
             return None
 
+    def delete_contact(self, email: str) -> bool:
+        """``DELETE /contacts/{email}``: delete a contact for good; needs the scope "Contacts: Delete".
+
+        The vendor's page of this request is not known; deletes of other resources respond with 204. Deleting twice is
+        harmless.
+
+        :param email: the contact key, sent percent-encoded whole.
+        :return: ``True`` after a 2xx, which need not mean that there was a contact. ``False``: Connectif's own error
+            document (404) says that there is no such contact.
+        :raises NotFoundError: a 404 without the error document, which somebody in between may have written.
+        :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for a
+            key that may not delete contacts.
+        :raises NoAnswerError: no complete response; the contact may or may not have been deleted.
+        :raises NotConnectifError: a 2xx with a body that is no JSON object, or an error document.
+        :raises QuotaClosed: told to stop while waiting for the window.
+        """
+        return self._delete_contact(f"/contacts/{path_segment(email)}")
+
+    def delete_contact_by_external_id(self, external_id: str) -> bool:
+        """``DELETE /contacts/external-id/{externalId}``, as :meth:`delete_contact`."""
+        return self._delete_contact(f"/contacts/external-id/{path_segment(external_id)}")
+
+    def _delete_contact(self, path: str) -> bool:
+        try:
+            self._transport.request("DELETE", path, read_body=True, only_objects=True)
+        except NotFoundError as error:
+            if not error.is_error_document:
+                raise
+            return False
+        return True
+
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
 

@@ -70,3 +70,9 @@ class Client(Protocol):
 
     def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any] | None:
         """One contact, or ``None`` where Connectif has none."""
+
+    def delete_contact(self, email: str) -> bool:
+        """Delete one contact; ``False`` where Connectif says that it has none."""
+
+    def delete_contact_by_external_id(self, external_id: str) -> bool:
+        """Delete one contact; ``False`` where Connectif says that it has none."""

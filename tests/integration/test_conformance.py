@@ -39,16 +39,16 @@ def _sandbox() -> Iterator[SandboxProcess]:
 
 @pytest.fixture(params=["sandbox", "strict server"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """A client of a server without contacts; ``key``, and whether it ``may_read`` contacts."""
+    """A client of a server without contacts; ``key``, and whether it ``may_read`` and ``may_delete`` contacts."""
     clients = []
     is_strict = request.param == "strict server"
     server: Any = request.getfixturevalue("_strict_process" if is_strict else "_sandbox")
     server.reset()
 
-    def opened(key: str | None = None, may_read: bool = True) -> ConnectifClient:
+    def opened(key: str | None = None, may_read: bool = True, may_delete: bool = True) -> ConnectifClient:
         if is_strict:
-            server.update(may_read_contacts=may_read)
-        known = API_KEY if is_strict else ALL if may_read else WRITE_ONLY
+            server.update(may_read_contacts=may_read, may_delete_contacts=may_delete)
+        known = API_KEY if is_strict else ALL if may_read and may_delete else WRITE_ONLY
         quota = Quota(requests_per_minute=1_000_000)
         clients.append(ConnectifClient(ApiKey.parse(None, key or known), server.url, quota=quota))
         return clients[-1]
@@ -68,6 +68,11 @@ def patch(client: ConnectifClient, by: str, properties: dict[str, Any], key: str
 def look_up(client: ConnectifClient, by: str, key: str | None = None) -> Any:
     get = client.get_contact if by == "email" else client.get_contact_by_external_id
     return get(key or KEYS[by])
+
+
+def delete(client: ConnectifClient, by: str, key: str | None = None) -> bool:
+    send = client.delete_contact if by == "email" else client.delete_contact_by_external_id
+    return send(key or KEYS[by])
 
 
 @pytest.mark.parametrize("by", KEYS)
@@ -99,10 +104,30 @@ def test_a_contact_that_is_not_there_is_none(connect: Opened, by: str) -> None:
     assert look_up(client, by, "eva@example.com") is None
 
 
+@pytest.mark.parametrize("by", KEYS)
+def test_a_deleted_contact_is_gone_and_others_stay(connect: Opened, by: str) -> None:
+    client = connect()
+    patch(client, by, {"_name": "Ana"})
+    patch(client, by, {"_name": "Eva"}, "eva@example.com")
+    assert [delete(client, by), delete(client, by)] == [True, True]  # twice is harmless
+    assert look_up(client, by) is None
+    assert look_up(client, by, "eva@example.com")["_name"] == "Eva"
+    assert patch(client, by, {"_name": "Ana"}).status == 201
+
+
+@pytest.mark.parametrize("by", KEYS)
+def test_deleting_contacts_is_a_scope_of_its_own(connect: Opened, by: str) -> None:
+    client = connect(may_delete=False)
+    patch(client, by, {"_name": "Ana"})
+    with pytest.raises(ForbiddenError) as refused:
+        delete(client, by)
+    assert refused.value.is_error_document
+
+
 @pytest.mark.parametrize(("by", "key"), [("email", "nobody"), ("external_id", "x" * 51)])
 def test_a_key_that_cannot_be_one_is_a_400(connect: Opened, by: str, key: str) -> None:
     client = connect()
-    for ask in (look_up, lambda *given: patch(client, by, {"_name": "Ana"}, key)):
+    for ask in (look_up, delete, lambda *given: patch(client, by, {"_name": "Ana"}, key)):
         with pytest.raises(BadRequestError) as refused:
             ask(client, by, key)
         assert refused.value.is_error_document

@@ -39,7 +39,7 @@ class Account:
         self.windows: list[dict[str, float]] = []
         self.requests = 0  # of any kind
         self.received = 0  # contact requests, also those that a window refuses
-        self.passed = {"PATCH": 0, "GET": 0}  # contact requests that a window let pass
+        self.passed = {"PATCH": 0, "GET": 0, "DELETE": 0}  # contact requests that a window let pass
         self.attempts: dict[tuple[str, str], int] = {}
         self.in_flight: dict[str, int] = {}
 
@@ -183,7 +183,7 @@ def _decide(
     by, segment = "email", target.removeprefix(b"/contacts/")
     if segment.startswith(b"external-id/"):
         by, segment = "external_id", segment.removeprefix(b"external-id/")
-    if method not in (b"PATCH", b"GET") or not target.startswith(b"/contacts/") or b"/" in segment:
+    if method not in (b"PATCH", b"GET", b"DELETE") or not target.startswith(b"/contacts/") or b"/" in segment:
         wrong.append("no documented endpoint")
         return 404, {}, _error(404)
     key, faults = rules.decoded_segment(segment)
@@ -191,6 +191,8 @@ def _decide(
     entry.update(key=key, by=by, order_key=f"{by}:{rules.one_spelling(key, by)}")
     if method == b"GET":
         return _looked_up(account, key, by, content, wrong, entry)
+    if method == b"DELETE":
+        return _deleted(account, key, by, content, wrong, entry)
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         wrong.append("content type is not application/json")
         return 415, {}, _error(415)
@@ -257,6 +259,34 @@ def _looked_up(
     if account.log_states:
         entry["is_shown"] = True
     return 200, fault, json.dumps(_contact(properties, fault.get("shows", key), by)).encode()
+
+
+def _deleted(
+    account: Account, key: str, by: str, content: bytes, wrong: list[str], entry: dict[str, Any]
+) -> tuple[int, dict[str, Any], bytes]:
+    """``DELETE`` of a contact, which no page that is known documents: as of other resources."""
+    if content:
+        wrong.append("a DELETE has a body")
+    fault = account.fault_for("DELETE", key)
+    before = account.contacts.get(key)
+    entry.update(existed=before is not None)
+    if account.log_states:
+        entry.update(before=before, after=before, applied=None, is_shown=False)
+    if fault.get("hang") == "before" or fault.get("drop") == "before":
+        return 0, fault, b""
+    if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
+        fault.setdefault("status", 200)
+        return fault["status"], fault, _fault_content(fault, key, content)
+    if not account.may_delete_contacts:
+        return 403, fault, _error(403)
+    if not _can_be(key, by):
+        return 400, fault, _error(400)
+    account.contacts.replace({key: None})
+    if account.log_states:
+        entry["after"] = None
+    if before is None and account.deletes_nobody_with == 404:
+        return 404, fault, _error(404)
+    return fault.get("status") or 204, fault, b""
 
 
 def _contact(properties: dict[str, Any], key: str, by: str) -> dict[str, Any]:

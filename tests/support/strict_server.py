@@ -37,6 +37,8 @@ DEFAULTS: dict[str, Any] = {
     "stores": "as sent",  # or otherwise: a name in strict_stored.STORES
     "created_with": {},  # what a PATCH that creates a contact sets beside its body: no document says that it is nothing
     "may_read_contacts": True,  # whether the key has the scope "Contacts: Read"
+    "may_delete_contacts": True,  # likewise "Contacts: Delete"
+    "deletes_nobody_with": 204,  # what a DELETE of a contact that is not there responds with; or 404
     "fields_a_page": 7,
     "fields_fault": None,  # what is done to every GET /contact-fields/
     "faults": [],
@@ -49,7 +51,7 @@ DEFAULTS: dict[str, Any] = {
 
 ``faults`` is a list of mappings, of which the first that fits a request is carried out.
 
-Which requests: ``method`` (``GET`` of a contact; by default ``PATCH``; those of the other kind do not count),
+Which requests: ``method`` (``GET``, ``DELETE`` of a contact; by default ``PATCH``; those of other kinds do not count),
 ``keys`` (contact keys), ``attempts`` (the first n requests of each key), ``nth`` (first and last,
 counted over the requests that the window let pass; ``None`` for no end), ``times`` (how often in all).
 What happens: ``status`` with ``json`` (over the documented body) or ``text`` and ``content_type``, ``headers``: below

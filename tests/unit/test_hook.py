@@ -96,6 +96,39 @@ def test_a_contact_that_cannot_be_looked_up_is_an_error_without_key_and_address(
 
 
 @responses.activate
+def test_delete_contact(hook: ConnectifHook) -> None:
+    document = {"status": 404, "title": "Not Found", "detail": "The contact does not exist"}
+    responses.delete(f"{API}/contacts/o%27hara%2B1%2F2%40example.com", status=204)
+    responses.delete(f"{API}/contacts/external-id/a%2Fb%20%25", status=200, json={"id": "1"})
+    responses.delete(f"{API}/contacts/eva%40example.com", status=404, json=document)
+    client = hook.get_conn()
+    assert client.delete_contact("o'hara+1/2@example.com") is True
+    assert client.delete_contact_by_external_id("a/b %") is True
+    assert client.delete_contact("eva@example.com") is False
+    for call in responses.calls:
+        assert (call.request.method, call.request.body) == ("DELETE", None)
+        assert call.request.headers["Authorization"] == f"apiKey {KEY}"
+
+
+@responses.activate
+def test_a_contact_that_was_perhaps_not_deleted_is_an_error_without_its_key(hook: ConnectifHook) -> None:
+    url = f"{API}/contacts/eva%40example.com"
+    document = {"status": 403, "title": "Forbidden", "detail": f"eva@example.com with {KEY}"}
+    responses.delete(url, status=404, body="<html>eva@example.com</html>")
+    responses.delete(url, status=403, json=document)
+    responses.delete(url, body="<html>eva@example.com</html>")
+    responses.delete(url, json=document)
+    responses.delete(url, body=requests.ConnectionError(f"no way to {url} with {KEY}"))
+    client = hook.get_conn()
+    for error in [NotFoundError, ForbiddenError, NotConnectifError, NotConnectifError, NoAnswerError]:
+        with pytest.raises(error) as raised:
+            client.delete_contact("eva@example.com")
+        assert type(raised.value) is error
+        assert "eva" not in str(raised.value)
+        assert "KEYSECRET" not in repr((raised.value, vars(raised.value), raised.value.__context__))
+
+
+@responses.activate
 def test_a_contact_is_looked_up_by_its_key_percent_encoded_whole_and_within_the_quota(hook: ConnectifHook) -> None:
     responses.get(f"{API}/contacts/o%27hara%2B1%2F2%40example.com", json={"_name": "Ana"})
     responses.get(f"{API}/contacts/external-id/a%2Fb%20%25", json={"_name": "Eva"})
