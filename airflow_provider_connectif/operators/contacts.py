@@ -12,12 +12,13 @@ from airflow_provider_connectif.operators.requests import RequestOperator
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.operators.erasure import ContactDeleteOperator
     from airflow_provider_connectif.operators.imports import ContactImportOperator
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
-__all__ = ["ContactImportOperator", "ContactPatchOperator"]
+__all__ = ["ContactDeleteOperator", "ContactImportOperator", "ContactPatchOperator"]
 
 
 class ContactPatchOperator(ContactsArguments, RequestOperator):
@@ -69,7 +70,11 @@ class _EarlierImports:
 
 
 def __getattr__(name: str) -> Any:
-    """:class:`ContactImportOperator` stands here too, without a cost for the many DAG files that do not use it."""
+    """Other operators stand here too, without a cost for the many DAG files that do not use them."""
+    if name == "ContactDeleteOperator":
+        from airflow_provider_connectif.operators.erasure import ContactDeleteOperator
+
+        return ContactDeleteOperator
     if name == "ContactImportOperator":
         from airflow_provider_connectif.operators.imports import ContactImportOperator
 

@@ -176,6 +176,8 @@ class Run(Generic[ResourceT]):
         journal, effort = self._journal, self.report.effort
         if journal is None:
             return
+        if self._resource.is_compared:
+            journal.lines.person_of = self._resource.person_of
         effort.add_wait_for_others(journal.waited_s)
         if journal.held_by is None:
             effort.begin_series(journal.series.counts, journal.series.started_at)
@@ -259,7 +261,7 @@ class Run(Generic[ResourceT]):
             self._journal.ended_early = f"not sent: {self._ending.reason_of_early_end}"
 
     def _made_comparison(self, resource: ResourceT) -> Comparison | None:
-        if self._journal is None:
+        if self._journal is None or not resource.is_compared:
             return None
         settings = self._settings
         comparison = Comparison(
@@ -315,6 +317,7 @@ class Run(Generic[ResourceT]):
         return {
             "unchanged": tally.outcomes[Outcome.UNCHANGED],
             "held": tally.outcomes[Outcome.HELD],
+            "suppressed": tally.outcomes[Outcome.SUPPRESSED],
             "remapped": tally.remapped,
             "tries": self._journal.series.tries,
         }
