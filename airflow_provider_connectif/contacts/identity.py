@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_connectif.contacts.fields import KeyKind
+from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.people import PersonKey
 
 
@@ -66,6 +67,11 @@ def people_named(key: str) -> list[PersonKey]:
 def people_in(properties: Mapping[str, Any], names: Iterable[str] = KEY_KINDS) -> list[PersonKey]:
     """The contact keys among properties."""
     return [person(KEY_KINDS[name], value) for name in names if isinstance(value := properties.get(name), str)]
+
+
+def people_of(kind: KeyKind, change: Patch) -> list[PersonKey]:
+    """Whom a change is about: by its key, and by the other key where that is among its properties."""
+    return [person(kind, change.key), *people_in(change.whole)]
 
 
 FORMS: Mapping[str, Callable[[str], str]] = {kind: partial(same_contact, kind) for kind in KEY_KINDS.values()}

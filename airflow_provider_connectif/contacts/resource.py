@@ -10,7 +10,7 @@ from airflow_provider_connectif.api.transport import OK, Answer
 from airflow_provider_connectif.contacts.consent import RANKS, merged, urgent_part, withdraws
 from airflow_provider_connectif.contacts.decisions import Resubscribe, checked_modes
 from airflow_provider_connectif.contacts.fields import Field
-from airflow_provider_connectif.contacts.identity import folded, may_be_folded, people_in, person
+from airflow_provider_connectif.contacts.identity import folded, may_be_folded, people_of, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
@@ -127,7 +127,7 @@ class ContactResource(Resource):
 
     def people_of(self, change: Patch) -> Sequence[PersonKey]:
         """The contact by its key, and by the other key where that is among its properties."""
-        return [self.person_of(change.key), *people_in(change.whole)]
+        return people_of(self.mapping.key, change)
 
     def people_of_row(self, row: Row) -> Sequence[PersonKey]:
         """The same of a row, of whose values only the keys have to be valid."""

@@ -87,6 +87,7 @@ class RequestSender:
         self._is_all_handed_over = False
         self._delivered_before = 0
         self._asked_deferrals = 0
+        self._other_request_at: float | None = None
         self.wait: Wait | None = None
         """What the run is to wait for without a worker, once ``stop`` says that it was deferred."""
         self._delivery = Delivery(
@@ -103,7 +104,7 @@ class RequestSender:
             clock=clock,
         )
         if confirmation is not None:
-            confirmation.watch_requests(self._delivery.busy_since)
+            confirmation.watch_requests(self._busy_since)
 
     @property
     def stop(self) -> Stop | None:
@@ -187,6 +188,19 @@ class RequestSender:
         """What was not settled when sending ended early, with what was on its way, in batches."""
         yield self._delivery.unanswered()
         yield from self.unsent()
+
+    def begin_other_request(self) -> None:
+        """A request for a change is about to be sent, and not by this sender."""
+        self._other_request_at = self._clock.monotonic()
+
+    def end_other_request(self) -> None:
+        """It has its response."""
+        self._other_request_at = None
+
+    def _busy_since(self) -> float | None:
+        """When the oldest request began that is under way."""
+        began = (self._delivery.busy_since(), self._other_request_at)
+        return min((at for at in began if at is not None), default=None)
 
     def put_off(self, batches: Iterator[Sequence[Patch]], wait: Wait) -> None:
         """Send nothing yet: the run waits for something else, without a worker.

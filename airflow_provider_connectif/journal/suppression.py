@@ -81,8 +81,8 @@ class SuppressionList:
         if self.is_empty():
             return None
         suppressed = self._tables.suppressed.c
-        query: sa.Select[Any] = sa.select(sa.func.count(), sa.func.max(suppressed.at))
-        return tuple(self._database.rows(query)[0])
+        columns: list[Any] = [sa.func.count(), sa.func.max(suppressed.at)]
+        return tuple(self._database.rows(sa.select(*columns))[0])
 
     def add(self, people: Iterable[PersonKey], run_id: str) -> dict[PersonKey, str]:
         """Suppress people, from now on and in every sync of the journal; who is suppressed already, stays so.
