@@ -202,6 +202,13 @@ class RequestSink:
         """Send what is pending, in this process or in an earlier one."""
         self._sender.deliver(batches, spread, planned_at=self._planned_at)
 
+    def _window_opens_at(self, until: float) -> float:
+        """When the next request may go, in seconds since the epoch.
+
+        :param until: what the run is deferred for.
+        """
+        return until
+
     def _count_removed(self, journal: Journal) -> None:
         """Count the rows that erasures have taken out of the plan."""
         self._report.tally.count_many(Outcome.SUPPRESSED, journal.plan.take_removed())
@@ -226,7 +233,7 @@ class RequestSink:
         state = {
             "is_read": self._planned_at is not None,
             "planned_at": self._planned_at,
-            "quota": self._quota.remember(until),
+            "quota": self._quota.remember(self._window_opens_at(until)),
             "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
             "asked_deferrals": self._sender.asked_deferrals,
             **self._report.as_state(),

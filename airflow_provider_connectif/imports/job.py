@@ -245,7 +245,7 @@ class ImportJob:
         """
         try:
             is_all = self._uploads.upload(
-                self.state, files, settlement, self._planned_at, self._may_leave_files, self._suppressed
+                self.state, files, settlement, self._planned_at, self._may_leave_files, self._suppressed.take_out
             )
         except Trouble as trouble:
             if trouble.is_about_the_key:

@@ -19,7 +19,6 @@ from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.layout import Columns
 from airflow_provider_connectif.imports.rules import ON_EXISTING
 from airflow_provider_connectif.imports.settlement import Settlement
-from airflow_provider_connectif.imports.suppressed import SuppressedContacts
 from airflow_provider_connectif.imports.watch import (
     FAILURES,
     Failure,
@@ -35,6 +34,14 @@ from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, stop_
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})
 _COLUMNS_NAMED = 3
+
+
+TakeOut = Callable[[SentFile, ImportFile], None]
+"""Takes people out of a file who must not be sent again."""
+
+
+def _nobody(sent: SentFile, file: ImportFile) -> None:
+    """Where there is no suppression list."""
 
 
 class _QueueFull(NamedTuple):
@@ -64,14 +71,14 @@ class Uploads:
         settlement: Settlement,
         planned_at: float,
         may_give_back: Callable[[], bool],
-        suppressed: SuppressedContacts,
+        take_out: TakeOut = _nobody,
     ) -> bool:
         """Upload what is not there yet; whether that was all.
 
         :param files: on disk, by number.
         :param planned_at: when the source was read, in seconds since the epoch.
         :param may_give_back: whether to stop where the queue is full, rather than to wait with a worker.
-        :param suppressed: takes people out who must not be sent again.
+        :param take_out: takes people out of a file who must not be sent again.
         :raises Trouble: Connectif does not take a file, or the plan is too old.
         """
         rules, log = self._context.rules, self._context.log
@@ -80,7 +87,7 @@ class Uploads:
                 settlement.settle_due()
                 if time.time() - planned_at > rules.plan_max_age_s:
                     raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
-                one = self._upload(files[sent.file], sent, state.known_ids, suppressed)
+                one = self._upload(files[sent.file], sent, state.known_ids, take_out)
                 if one is None:
                     self._settle_empty(state, sent)
                     continue
@@ -114,7 +121,7 @@ class Uploads:
         self._forget(sent)
 
     def _upload(
-        self, file: ImportFile, sent: SentFile, ours: set[str], suppressed: SuppressedContacts
+        self, file: ImportFile, sent: SentFile, ours: set[str], take_out: TakeOut
     ) -> Import | _QueueFull | None:
         """Upload a file once, however many attempts that takes.
 
@@ -130,7 +137,7 @@ class Uploads:
             waiting.check()
             sent.since = began_at = time.time()
             self._save()  # whoever erases a person from now on waits for this upload
-            suppressed.take_out(sent, file)
+            take_out(sent, file)
             if not file.rows:
                 return None
             try:

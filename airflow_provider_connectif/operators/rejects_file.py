@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -37,11 +37,14 @@ class RejectsFile:
 
     :param path: where it is, with its protocol (``s3://...``), if it is not a local one.
     :param goes_on: keep what an earlier process of the same try has written, instead of writing it anew.
+    :param note: called with the path before the first line is written.
     :raises RejectsPathError: it climbs by ``..``, which only a value in a template would want; on entering, or where
         it goes on with the first line: it cannot be written, now or by another try.
     """
 
-    def __init__(self, path: str, *, goes_on: bool = False) -> None:
+    def __init__(
+        self, path: str, *, goes_on: bool = False, note: Callable[[str], None] = lambda _: None
+    ) -> None:
         if not isinstance(path, str) or not path or "\0" in path:  # as a template may have left it
             raise RejectsPathError(f"rejects_path must be the path of a file, not {path!r}")
         if ".." in path.replace("\\", "/").split("/"):
@@ -54,6 +57,8 @@ class RejectsFile:
             raise RejectsPathError(f"rejects_path {path!r} cannot be used: {error}") from None
         self._is_local = self._path.protocol in ("", "file")
         self._goes_on = goes_on
+        self._note = note
+        self._is_noted = False
         self._file: Any = None
         self._is_empty = False  # and its own, so that it may go
 
@@ -72,6 +77,9 @@ class RejectsFile:
 
     def write(self, text: str, /) -> None:
         """Append text."""
+        if not self._is_noted:
+            self._note(self._name)
+            self._is_noted = True
         if self._file is None:
             self._open()
         self._file.write(text)
@@ -138,6 +146,29 @@ def _final_errors_of_the_disk(path: str) -> Iterator[None]:
         if not (isinstance(error, _FINAL_ON_DISK) or error.errno in _FINAL_NUMBERS):
             raise
         raise RejectsPathError(f"rejects_path {path!r} cannot be written: {error.strerror}") from None
+
+
+def remove_file(path: str, written_until: float) -> bool:
+    """Remove a file of refused rows; whether nothing of it is left.
+
+    A local one that somebody has changed since is not ours any more, and stays.
+
+    :param path: as it was given to :class:`RejectsFile`.
+    :param written_until: when the run that wrote it was at work last, in seconds since the epoch.
+    """
+    try:
+        found = cast(Any, ObjectStoragePath(path))
+        if found.protocol in ("", "file"):
+            is_ours = os.lstat(found.path).st_mtime <= written_until
+            if is_ours:
+                _delete(found.path)
+        elif found.exists():
+            found.unlink()
+    except FileNotFoundError:
+        return True
+    except (*_NO_SUCH_STORE, OSError):
+        return False
+    return True
 
 
 def _delete(path: str) -> None:

@@ -159,6 +159,9 @@ class ErasureSink(RequestSink):
         if self._wait_for_others(left):
             self._sender.deliver(left, planned_at=self._planned_at)
 
+    def _window_opens_at(self, until: float) -> float:
+        return time.time() if self._is_put_off else until  # an import is waited for, and no window
+
     def _without_done(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
         """What no earlier attempt has a receipt for."""
         journal = self._of_journal
