@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Object
 from airflow_provider_connectif.api.errors import RunFailed
 
 _IN_MEMORY = 1024 * 1024
+_LONGEST_RUN_S = 86_400.0
 # A store that is not known, or whose connection or package is not there.
 _NO_SUCH_STORE = (AirflowNotFoundException, ImportError, ValueError)
 # What another try finds again on this machine's disk; a full disk, say, may pass.
@@ -37,14 +38,11 @@ class RejectsFile:
 
     :param path: where it is, with its protocol (``s3://...``), if it is not a local one.
     :param goes_on: keep what an earlier process of the same try has written, instead of writing it anew.
-    :param note: called with the path before the first line is written.
     :raises RejectsPathError: it climbs by ``..``, which only a value in a template would want; on entering, or where
         it goes on with the first line: it cannot be written, now or by another try.
     """
 
-    def __init__(
-        self, path: str, *, goes_on: bool = False, note: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, path: str, *, goes_on: bool = False) -> None:
         if not isinstance(path, str) or not path or "\0" in path:  # as a template may have left it
             raise RejectsPathError(f"rejects_path must be the path of a file, not {path!r}")
         if ".." in path.replace("\\", "/").split("/"):
@@ -57,7 +55,8 @@ class RejectsFile:
             raise RejectsPathError(f"rejects_path {path!r} cannot be used: {error}") from None
         self._is_local = self._path.protocol in ("", "file")
         self._goes_on = goes_on
-        self._note = note
+        self.note: Callable[[str], None] = lambda _: None
+        """Called with the path before the first line is written."""
         self._is_noted = False
         self._file: Any = None
         self._is_empty = False  # and its own, so that it may go
@@ -78,7 +77,7 @@ class RejectsFile:
     def write(self, text: str, /) -> None:
         """Append text."""
         if not self._is_noted:
-            self._note(self._name)
+            self.note(self._name)
             self._is_noted = True
         if self._file is None:
             self._open()
@@ -124,13 +123,15 @@ class RejectsFile:
 
 
 @contextmanager
-def report_file(rejects_path: str, import_id: str) -> Iterator[BinaryIO]:
+def report_file(rejects_path: str, import_id: str, *, note: Callable[[str], None]) -> Iterator[BinaryIO]:
     """The file beside the rejects in which the error report of an import is kept: ``<rejects_path>.import-<id>.csv``.
 
     :param import_id: as Connectif gave it; what may not stand in a file's name is replaced.
+    :param note: called with the path before it is written.
     """
     name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in import_id)
     path = cast(Any, ObjectStoragePath(f"{rejects_path}.import-{name}.csv"))
+    note(f"{rejects_path}.import-{name}.csv")
     if path.protocol in ("", "file"):
         with _final_errors_of_the_disk(rejects_path):
             _make_private(path)
@@ -148,19 +149,18 @@ def _final_errors_of_the_disk(path: str) -> Iterator[None]:
         raise RejectsPathError(f"rejects_path {path!r} cannot be written: {error.strerror}") from None
 
 
-def remove_file(path: str, written_until: float) -> bool:
-    """Remove a file of refused rows; whether nothing of it is left.
+def remove_file(path: str, begun_at: float) -> bool:
+    """Remove a file of refused rows; whether nothing is left to be done.
 
-    A local one that somebody has changed since is not ours any more, and stays.
+    A local one that was changed a day or more after it was begun was written by somebody else since, and stays.
 
     :param path: as it was given to :class:`RejectsFile`.
-    :param written_until: when the run that wrote it was at work last, in seconds since the epoch.
+    :param begun_at: in seconds since the epoch.
     """
     try:
         found = cast(Any, ObjectStoragePath(path))
         if found.protocol in ("", "file"):
-            is_ours = os.lstat(found.path).st_mtime <= written_until
-            if is_ours:
+            if os.lstat(found.path).st_mtime <= begun_at + _LONGEST_RUN_S:
                 _delete(found.path)
         elif found.exists():
             found.unlink()

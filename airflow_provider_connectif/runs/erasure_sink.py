@@ -189,18 +189,16 @@ class ErasureSink(RequestSink):
             return False
 
     def _is_alone(self, suppressed_at: float, left: Iterator[Sequence[Patch]]) -> bool:
-        is_logged = False
+        logged = ""
         while True:
             at_work = self._forgetting.runs_at_work_since(suppressed_at)
             uploads = [] if at_work else self._open_uploads()
             if not at_work and not uploads:
                 return True
-            if not is_logged:
-                is_logged = True
-                self._report.log.info(
-                    "Waiting for what was under way when the people were suppressed: %s",
-                    plural(at_work, "run") if at_work else plural(len(uploads), "import"),
-                )
+            what = plural(at_work, "run") if at_work else plural(len(uploads), "import")
+            if what != logged:
+                logged = what
+                self._report.log.info("Waiting for what was under way when the people were suppressed: %s", what)
             if uploads and self._may_defer:
                 self._is_put_off = True
                 self._sender.put_off(left, Wait(time.time() + _LOOK_WITHOUT_WORKER_S, Cause.USED_UP))
