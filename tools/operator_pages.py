@@ -12,7 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from airflow_provider_connectif.operators.contacts import ContactImportOperator, ContactPatchOperator
+from airflow_provider_connectif.operators.contacts import (
+    ContactDeleteOperator,
+    ContactImportOperator,
+    ContactPatchOperator,
+)
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
@@ -22,6 +26,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("sql", "sql_conn_id", "parameters", "hook_params", "rows", "read_timeout", "pending_limit"),
             *("key", "key_column", "properties", "nulls", "fields", "default_region"),
         ),
+        "What is deleted": ("max_deleted", "suppress"),
         "What is sent": ("resubscribe", "write_modes", "check_only", "full_refresh", "retry_rejected", "plan_max_age"),
         "The journal": (
             *("journal_conn_id", "sync_id", "journal_table", "journal_schema", "journal_key", "plan_retention"),
@@ -40,7 +45,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             ),
         ),
         "Waiting": ("deferrable", "defer_after"),
-        "The end of the task": ("failure_budget", "ignore_held", "rejects_path"),
+        "The end of the task": ("failure_budget", "ignore_held", "rejects_path", "rejects_retention"),
     }
 )
 """Every argument, by what a reader looks for."""
@@ -90,6 +95,19 @@ ContactImportOperator(
     properties={"_name": "first_name", "_points": "points"},
     journal_conn_id="warehouse",
     deferrable=True,
+)
+""",
+    ),
+    OperatorPage(
+        ContactDeleteOperator,
+        "contact-delete-operator",
+        "Deletes people at Connectif and forgets them in the journal: [Forget a person](../howto/forget-a-person.md).",
+        """\
+ContactDeleteOperator(
+    task_id="forget",
+    sql="select email from contacts where email = 'ana@example.com'",
+    sql_conn_id="warehouse",
+    journal_conn_id="warehouse",
 )
 """,
     ),
