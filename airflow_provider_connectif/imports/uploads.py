@@ -138,7 +138,7 @@ class Uploads:
             sent.since = began_at = time.time()
             self._save()  # whoever erases a person from now on waits for this upload
             take_out(sent, file)
-            if not file.rows:
+            if not sent.rows:
                 return None
             try:
                 flags = ON_EXISTING["fill_empty"] if sent.only_empty else rules.flags
