@@ -10,7 +10,8 @@ from airflow_provider_connectif.api.errors import NoAnswerError, NotFoundError
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.identity import person, same_contact
-from airflow_provider_connectif.contacts.mapping import ContactMapping, MappingError
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome
 from airflow_provider_connectif.records.people import PersonKey

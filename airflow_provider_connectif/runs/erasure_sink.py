@@ -155,6 +155,7 @@ class ErasureSink(RequestSink):
         )
 
     def _send(self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more) -> None:
+        self._of_journal.left_behind = None  # it would name people
         left = self._without_done(batches)
         if self._wait_for_others(left):
             self._sender.deliver(left, planned_at=self._planned_at)

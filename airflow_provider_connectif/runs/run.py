@@ -176,8 +176,8 @@ class Run(Generic[ResourceT]):
         journal, effort = self._journal, self.report.effort
         if journal is None:
             return
-        if self._resource.is_compared:
-            journal.lines.person_of = self._resource.person_of
+        if self.resource.is_compared:
+            journal.lines.person_of = self.resource.person_of
         effort.add_wait_for_others(journal.waited_s)
         if journal.held_by is None:
             effort.begin_series(journal.series.counts, journal.series.started_at)
