@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_connectif.operators.contacts import (
+    ContactDeleteOperator,
     ContactImportOperator,
     ContactPatchOperator,
     ContactSyncOperator,
@@ -26,6 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("sql", "sql_conn_id", "parameters", "hook_params", "rows", "read_timeout", "pending_limit"),
             *("key", "key_column", "properties", "nulls", "fields", "default_region", "region_column"),
         ),
+        "What is deleted": ("max_deleted", "suppress"),
         "What is sent": ("resubscribe", "write_modes", "check_only", "full_refresh", "retry_rejected", "plan_max_age"),
         "Guards and contacts that left": (
             *("on_removed", "max_removed", "max_created", "max_changed", "max_lowered", "max_raised"),
@@ -48,7 +50,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             ),
         ),
         "Waiting": ("deferrable", "defer_after"),
-        "The end of the task": ("failure_budget", "ignore_held", "rejects_path"),
+        "The end of the task": ("failure_budget", "ignore_held", "rejects_path", "rejects_retention"),
     }
 )
 """Every argument, by what a reader looks for."""
@@ -114,6 +116,19 @@ ContactImportOperator(
     properties={"_name": "first_name", "_points": "points"},
     journal_conn_id="warehouse",
     deferrable=True,
+)
+""",
+    ),
+    OperatorPage(
+        ContactDeleteOperator,
+        "contact-delete-operator",
+        "Deletes people at Connectif and forgets them in the journal: [Forget a person](../howto/forget-a-person.md).",
+        """\
+ContactDeleteOperator(
+    task_id="forget",
+    sql="select email from contacts where email = 'ana@example.com'",
+    sql_conn_id="warehouse",
+    journal_conn_id="warehouse",
 )
 """,
     ),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 from airflow_provider_connectif.contacts.fields import KeyKind
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.people import PersonKey
 
 
 def same_contact(kind: KeyKind, key: str) -> str:
@@ -40,3 +45,34 @@ def may_be_folded(same: str) -> bool:
     :param same: of :func:`same_contact`.
     """
     return not same.isascii() or "ss" in same.rpartition("@")[0]
+
+
+KEY_KINDS: Mapping[str, KeyKind] = {"_email": "email", "_externalId": "external_id"}
+"""The kinds of contact keys by the properties that hold them."""
+
+
+def person(kind: KeyKind, key: str) -> PersonKey:
+    """A contact key as the suppression list knows it.
+
+    :param key: a valid key, in any spelling.
+    """
+    return PersonKey(kind, same_contact(kind, key))
+
+
+def people_named(key: str) -> list[PersonKey]:
+    """Everybody whom a key may name, whichever kind it is of: for people who type one."""
+    return [person(kind, key.strip()) for kind in KEY_KINDS.values()]
+
+
+def people_in(properties: Mapping[str, Any], names: Iterable[str] = KEY_KINDS) -> list[PersonKey]:
+    """The contact keys among properties."""
+    return [person(KEY_KINDS[name], value) for name in names if isinstance(value := properties.get(name), str)]
+
+
+def people_of(kind: KeyKind, change: Patch) -> list[PersonKey]:
+    """Whom a change is about: by its key, and by the other key where that is among its properties."""
+    return [person(kind, change.key), *people_in(change.whole)]
+
+
+FORMS: Mapping[str, Callable[[str], str]] = {kind: partial(same_contact, kind) for kind in KEY_KINDS.values()}
+"""One form for all spellings of a key, by its kind."""

@@ -10,13 +10,14 @@ from airflow_provider_connectif.api.transport import OK, Answer
 from airflow_provider_connectif.contacts.consent import RANKS, merged, urgent_part, withdraws
 from airflow_provider_connectif.contacts.decisions import Resubscribe, checked_modes
 from airflow_provider_connectif.contacts.fields import Field
-from airflow_provider_connectif.contacts.identity import folded, may_be_folded
+from airflow_provider_connectif.contacts.identity import folded, may_be_folded, people_of, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 from airflow_provider_connectif.contacts.steps import ContactSteps
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.outcomes import Error
+from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.resource import Resource, Step
 from airflow_provider_connectif.records.rows import Row
@@ -126,6 +127,18 @@ class ContactResource(Resource):
     def same_key(self, key: str) -> str:
         """One form for all spellings of a key: :func:`airflow_provider_connectif.contacts.identity.same_contact`."""
         return self.mapping.same_contact(key)
+
+    def person_of(self, key: str) -> PersonKey:
+        """The contact by its e-mail or its external id."""
+        return person(self.mapping.key, key)
+
+    def people_of(self, change: Patch) -> Sequence[PersonKey]:
+        """The contact by its key, and by the other key where that is among its properties."""
+        return people_of(self.mapping.key, change)
+
+    def people_of_row(self, row: Row) -> Sequence[PersonKey]:
+        """The same of a row, of whose values only the keys have to be valid."""
+        return [person(kind, key) for kind, key in self.mapping.keys_of(row)]
 
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
         """Keys in the form of the journal, by their looks alone."""

@@ -119,6 +119,7 @@ class JournalConnection:
             map_index=getattr(context.get("ti"), "map_index", None),
             history_lines=self.history_lines,
             history_retention_s=self.history_retention.total_seconds(),
+            list_secret=key_secret(self.conn_id),
         )
         try:
             yield Journal(engine, settings, read_only=read_only)

@@ -51,6 +51,7 @@ class Delivery:
         from further on; otherwise they are taken from those that are handed over.
     :param most_unwritten: no further request goes while so many responses are not written down. Default: no
         such limit.
+    :param asks_before_sending: each request waits for :meth:`write_doubts`, which knows who must not be sent again.
     :param clock: of the delays before a retry.
     """
 
@@ -66,6 +67,7 @@ class Delivery:
         stop_when_all_rejected: bool = True,
         samples_from_outside: bool = False,
         most_unwritten: int | None = None,
+        asks_before_sending: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
@@ -89,7 +91,7 @@ class Delivery:
         )
         self._open = OpenRequests(most_unwritten, max_in_flight)
         self._gate = DoubtGate(self._work_there, self._progress, client.quota, clock)
-        self._request = OneRequest(resource, client, self._gate, clock, POLL_S)
+        self._request = OneRequest(resource, client, self._gate, clock, POLL_S, asks_before_sending=asks_before_sending)
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -209,6 +211,14 @@ class Delivery:
         with self._progress:
             self._end(stop)
 
+    def busy_since(self) -> float | None:
+        """When the suppression list was asked before the oldest request under way; ``None``: there is none.
+
+        In seconds on a clock that only goes forward; safe to call from any thread.
+        """
+        with self._progress:
+            return self._open.busy_since()
+
     def unsent(self) -> list[Patch]:
         """The patches that were taken in and not settled when the run ended early, in the order of taking in."""
         with self._progress:
@@ -296,7 +306,7 @@ class Delivery:
             return
         with self._progress:
             self._open.end(job)
-            stop = self._responses.take(job, came)
+            stop = self._responses.suppress(job) if came is None else self._responses.take(job, came)
             if not (job.is_settled or self._resource.is_idempotent):
                 self._gate.put_off(job)
             if stop is not None:

@@ -20,9 +20,20 @@ class OneRequest:
     :param gate: where a job waits until it is written down that it goes.
     :param clock: of the plan's age.
     :param poll_s: how soon a stop is noticed at the gate.
+    :param asks_before_sending: each request waits at the gate, where it is known who must not be sent again.
     """
 
-    def __init__(self, resource: Resource, client: Client, gate: DoubtGate, clock: Clock, poll_s: float) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        client: Client,
+        gate: DoubtGate,
+        clock: Clock,
+        poll_s: float,
+        *,
+        asks_before_sending: bool = False,
+    ) -> None:
+        self._asks_before_sending = asks_before_sending
         self._resource = resource
         self._client = client
         self._gate = gate
@@ -31,14 +42,18 @@ class OneRequest:
         self.planned_at = clock.now()
         """When the plan of the changes was made, in seconds since the epoch."""
 
-    def send(self, job: Job) -> Answer | Error:
+    def send(self, job: Job) -> Answer | Error | None:
         """The response to a request for a job, or the error instead of one.
 
+        :return: ``None``: its person must not be sent again, and it was not sent.
         :raises QuotaClosed: told to stop; nothing was sent.
         """
         job.patch = self._resource.next_request(job.patch, self._clock.now() - self.planned_at)
-        if self._is_to_be_written_down(job):
-            self._gate.wait(job, self._poll_s)
+        is_to_be_written_down = self._is_to_be_written_down(job)
+        if (self._asks_before_sending or is_to_be_written_down) and not self._gate.wait(
+            job, self._poll_s, is_to_be_written_down=is_to_be_written_down
+        ):
+            return None
         try:
             return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
         except (ConnectifHttpError, NoAnswerError) as failure:

@@ -27,6 +27,12 @@ class OpenRequests:
     def end(self, job: Job) -> None:
         """The request for a job has ended, with or without a response."""
         del self._in_flight[id(job)]
+        job.checked_at = None
+
+    def busy_since(self) -> float | None:
+        """When the suppression list was asked before the oldest request on its way; ``None``: there is none."""
+        asked = (job.checked_at for job in self._in_flight.values())
+        return min((at for at in asked if at is not None), default=None)
 
     def lose(self, job: Job | None) -> None:
         """The thread that sent a job has ended; nobody knows what became of its request."""

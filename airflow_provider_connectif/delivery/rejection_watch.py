@@ -73,7 +73,7 @@ class RejectionWatch:
         :param sample: what the row belongs to.
         """
         is_of_sample = sample is not None and sample is self.sample
-        if outcome is Outcome.UNDELIVERED:
+        if outcome in (Outcome.UNDELIVERED, Outcome.SUPPRESSED):
             if is_of_sample and sample is not None:  # it says nothing, so another row takes its place
                 sample.open -= 1
                 sample.left += 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.delivery.sender import RequestSender
+from airflow_provider_connectif.delivery.sender import RequestSender, Spread, nothing_more
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -127,6 +127,7 @@ class RequestSink:
             is_alive = bool(report.tally.delivered or report.tally.outcomes[Outcome.SKIPPED])
             self._confirmation.restore(state.get("held_back", ()), is_alive=is_alive)
         self._planned_at = state.get("planned_at", time.time())
+        self._count_removed(journal)
         pending = journal.plan.count()
         report.progress.begin_sending(pending)
         report.log.info(
@@ -135,7 +136,8 @@ class RequestSink:
             report.progress.describe_left(),
         )
         journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
-        self._sender.deliver(self._while_young(journal.plan.patches()), planned_at=self._planned_at)
+        self._send(self._while_young(journal.plan.patches()))
+        self._count_removed(journal)
         return True
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
@@ -154,7 +156,7 @@ class RequestSink:
         self._report.progress.begin_sending(len(changes) - changes.beside - changes.counts.removals)
         if self._journal is not None:
             self._journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
-        self._sender.deliver(self._while_young(changes.batches()), changes.spread, planned_at=self._planned_at)
+        self._send(self._while_young(changes.batches()), changes.spread)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal: with the plan where the run was deferred, else for good."""
@@ -209,6 +211,21 @@ class RequestSink:
             self._report.shown.log_end()
             self._report.progress.log_end(how, notes)
 
+    def _send(self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more) -> None:
+        """Send what is pending, in this process or in an earlier one."""
+        self._sender.deliver(batches, spread, planned_at=self._planned_at)
+
+    def _window_opens_at(self, until: float) -> float:
+        """When the next request may go, in seconds since the epoch.
+
+        :param until: what the run is deferred for.
+        """
+        return until
+
+    def _count_removed(self, journal: Journal) -> None:
+        """Count the rows that erasures have taken out of the plan."""
+        self._report.tally.count_many(Outcome.SUPPRESSED, journal.plan.take_removed())
+
     def _while_young(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
         """The batches, until the plan is too old to be sent as it is."""
         for batch in batches:
@@ -225,10 +242,11 @@ class RequestSink:
     def _park(self, journal: Journal, until: float) -> None:
         for batch in self._sender.unsent():
             journal.plan.add([patch for patch in batch if patch.place is None], self._resource.same_key)
+        self._count_removed(journal)
         state = {
             "is_read": self._planned_at is not None,
             "planned_at": self._planned_at,
-            "quota": self._quota.remember(until),
+            "quota": self._quota.remember(self._window_opens_at(until)),
             "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
             "asked_deferrals": self._sender.asked_deferrals,
             **self._report.as_state(),

@@ -79,6 +79,12 @@ class Responses:
             return self._advance(job, self._resource.step(job.patch, came))
         return self._take_own(job, came)
 
+    def suppress(self, job: Job) -> Stop | None:
+        """A job's person must not be sent again: it is settled without a request."""
+        if job.rejection is not None:  # its row was rejected, and what was to be sent of it alone is not
+            return self._settle_rejection(job, job.rejection, is_accepted=False)
+        return self._settle(_ACCEPTED, job, Outcome.SUPPRESSED, None)
+
     def _take_own(self, job: Job, answer: Answer) -> Stop | None:
         rule = self._policy.for_success(answer.status, shows_another_key=False)
         if answer.status == CREATED and not job.is_follow_up:
@@ -110,6 +116,7 @@ class Responses:
         if step.shown is not None:
             job.shown = step.shown if job.shown is None else job.shown.with_later(step.shown)
         job.is_recreated |= step.is_recreated
+        job.outcome = step.outcome
         if not step.goes_on:
             job.is_written |= was_sent
             job.patch = step.patch
@@ -159,7 +166,8 @@ class Responses:
             self._queue.put_back(job)
             return None
         if outcome is Outcome.UPDATED and error is None:
-            outcome = Outcome.CREATED if job.is_created else outcome if job.is_written else Outcome.UNCHANGED
+            created = Outcome.CREATED if job.is_created else outcome if job.is_written else Outcome.UNCHANGED
+            outcome = job.outcome or created
         return self._settle(rule, job, outcome, error)
 
     def _settle_rejection(self, job: Job, rejection: Rejection, *, is_accepted: bool) -> Stop | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.quota import Wait
@@ -21,7 +21,7 @@ from airflow_provider_connectif.reporting.report import Report
 Spread = Callable[[int], Sequence[Patch]]
 
 
-def _nothing_more(most: int) -> Sequence[Patch]:
+def nothing_more(most: int) -> Sequence[Patch]:
     """Where nobody knows what is left, the sample comes from what is handed over."""
     return ()
 
@@ -82,11 +82,12 @@ class RequestSender:
         self._patience = patience
         self._handed_over: deque[Settled] = deque()
         self._batches: Iterator[Sequence[Patch]] = iter(())
-        self._spread: Spread = _nothing_more
+        self._spread: Spread = nothing_more
         self._left: deque[Patch] = deque()
         self._is_all_handed_over = False
         self._delivered_before = 0
         self._asked_deferrals = 0
+        self._other_request_at: float | None = None
         self.wait: Wait | None = None
         """What the run is to wait for without a worker, once ``stop`` says that it was deferred."""
         self._delivery = Delivery(
@@ -99,8 +100,11 @@ class RequestSender:
             stop_when_all_rejected=stop_when_all_rejected,
             samples_from_outside=True,
             most_unwritten=None if confirmation is None else confirmation.commit_lines,
+            asks_before_sending=confirmation is not None and resource.is_compared,
             clock=clock,
         )
+        if confirmation is not None:
+            confirmation.watch_requests(self._busy_since)
 
     @property
     def stop(self) -> Stop | None:
@@ -128,7 +132,7 @@ class RequestSender:
         """Deferrals in a row that Connectif has asked for, this one included, with nothing delivered between them."""
         if self.wait is None or self.wait.cause is not Cause.ASKED:
             return 0
-        is_in_a_row = self._report.tally.delivered == self._delivered_before
+        is_in_a_row = self._report.tally.delivered + self._report.tally.erased == self._delivered_before
         return 1 + (self._asked_deferrals if is_in_a_row else 0)
 
     def restore(self, asked_deferrals: int) -> None:
@@ -138,8 +142,8 @@ class RequestSender:
         """
         tally = self._report.tally
         self._asked_deferrals = asked_deferrals
-        self._delivered_before = tally.delivered
-        self._delivery.count_before(tally.delivered, tally.outcomes[Outcome.REJECTED])
+        self._delivered_before = tally.delivered + tally.erased
+        self._delivery.count_before(self._delivered_before, tally.outcomes[Outcome.REJECTED])
 
     def end(self, stop: Stop) -> None:
         """Send nothing more; what is in flight comes to its end."""
@@ -150,7 +154,7 @@ class RequestSender:
         self._delivery.kill()
 
     def deliver(
-        self, batches: Iterator[Sequence[Patch]], spread: Spread = _nothing_more, *, planned_at: float | None = None
+        self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, *, planned_at: float | None = None
     ) -> None:
         """Send changes until all are settled, or the run ends early.
 
@@ -184,6 +188,28 @@ class RequestSender:
         """What was not settled when sending ended early, with what was on its way, in batches."""
         yield self._delivery.unanswered()
         yield from self.unsent()
+
+    def begin_other_request(self) -> None:
+        """A request for a change is about to be sent, and not by this sender."""
+        self._other_request_at = self._clock.monotonic()
+
+    def end_other_request(self) -> None:
+        """It has its response."""
+        self._other_request_at = None
+
+    def _busy_since(self) -> float | None:
+        """When the oldest request began that is under way."""
+        began = (self._delivery.busy_since(), self._other_request_at)
+        return min((at for at in began if at is not None), default=None)
+
+    def put_off(self, batches: Iterator[Sequence[Patch]], wait: Wait) -> None:
+        """Send nothing yet: the run waits for something else, without a worker.
+
+        :param batches: what is to be sent then.
+        """
+        self._batches = batches
+        self.wait = wait
+        self._delivery.end(Stop(StopKind.DEFERRED))
 
     def look_at_the_clock(self) -> None:
         """End early where the time limit is reached, or a wait is too long for a worker."""
@@ -222,6 +248,7 @@ class RequestSender:
 
     def _hand_over(self, batch: Sequence[Patch]) -> bool:
         """Whether there is more to be done."""
+        batch = self._without_suppressed(batch)
         if self._confirmation is not None:
             self._confirmation.before_sending(batch)
         self._left = deque(batch)
@@ -232,9 +259,17 @@ class RequestSender:
             self._tick()
         return True
 
+    def _without_suppressed(self, batch: Sequence[Patch]) -> list[Patch]:
+        """A batch without changes whose people must not be sent again; these are settled."""
+        suppressed = set() if self._confirmation is None else self._confirmation.suppressed(batch)
+        if suppressed:
+            for place in sorted(suppressed):
+                self._settle(Settled(batch[place], Outcome.SUPPRESSED, None, 0))
+        return [patch for place, patch in enumerate(batch) if place not in suppressed]
+
     def _sample(self, most: int) -> Sequence[Patch]:
         """Changes taken evenly from what is not handed over yet."""
-        sample = list(self._spread(most))
+        sample = self._without_suppressed(self._spread(most))
         left = list(self._left)[1:]  # the first one may be on its way to be handed over
         missing = min(most - len(sample), len(left))
         places = {n * (len(left) - 1) // max(1, missing - 1) for n in range(missing)}
@@ -262,12 +297,21 @@ class RequestSender:
         for begun in self._delivery.collect_begun():
             if self._confirmation is not None:
                 self._confirmation.accept_part(begun)
-        confirm = _not_kept if self._confirmation is None else self._confirmation.settle
         self._handed_over.extend(self._delivery.collect())
         while self._handed_over:
-            self._report.settle(self._handed_over.popleft(), confirm)
+            self._settle(self._handed_over.popleft())
             if commit and self._confirmation is not None:
                 self._confirmation.commit_if_due()
+
+    def _settle(self, settled: Settled) -> None:
+        """Count a change, and write into the journal what became of it."""
+        place = settled.patch.place
+        is_suppressed = settled.outcome is Outcome.SUPPRESSED
+        if is_suppressed and place is not None and self._confirmation is not None:
+            if not self._confirmation.settle_suppressed(place):
+                return  # the erasure has taken it out of the plan, and counts it there
+            settled = replace(settled, patch=settled.patch._replace(place=None))
+        self._report.settle(settled, _not_kept if self._confirmation is None else self._confirmation.settle)
 
     def _end_confirmation(self, *, is_whole: bool) -> None:
         # Refusals are kept back while every response is a rejection: of an early end nobody knows what was to follow.

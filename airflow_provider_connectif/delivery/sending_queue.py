@@ -49,6 +49,12 @@ class Job:
     :param is_unconfirmed: a response to it showed another key, twice.
     :param is_written: a request that sets something was accepted; others only look up.
     :param goes_before: the others wait until it was tried.
+    :param outcome: of the change once it is delivered, where it is neither created nor updated.
+    :param checked_at: when the suppression list was asked before the request that is under way, in seconds on a clock
+        that only goes forward; ``None``: none is.
+    :param is_suppressed: its person must not be sent again.
+    :param is_to_be_written_down: it must be known, whatever happens, that it is on its way.
+    :param is_to_go: it may be sent now.
     :param rejection: of the whole change, while what must not wait for it is sent alone.
     """
 
@@ -71,6 +77,11 @@ class Job:
     is_written: bool = False
     goes_before: bool = False
     rejection: Rejection | None = None
+    outcome: Outcome | None = None
+    checked_at: float | None = None
+    is_suppressed: bool = False
+    is_to_be_written_down: bool = False
+    is_to_go: bool = False
 
     @property
     def whole(self) -> Patch:

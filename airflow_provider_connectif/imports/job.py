@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.shapes import UPLOAD_AND_POLL
+from airflow_provider_connectif.imports.suppressed import SuppressedContacts
 from airflow_provider_connectif.imports.uploads import Uploads
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.writing import Split, keep_values, rewrite_files, write_files
@@ -24,6 +25,7 @@ from airflow_provider_connectif.journal.import_state import ImportState, SentFil
 from airflow_provider_connectif.journal.left_behind import ChangesLeft, ContactsOfFilesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import seconds_at_best
 from airflow_provider_connectif.reporting.requests import Cost, Requests
@@ -95,6 +97,13 @@ class ImportJob:
         if self._context.is_to_stop():
             return
         with split.files(folder / "files") as files:
+            self._suppressed = SuppressedContacts(
+                self._context,
+                mapping,
+                lambda: self.state,
+                changes.batches,
+                lambda patch: files.group_of(patch.number),
+            )
             made = write_files(self._context, mapping, files, split.by_file())
             self._types = files.types
             sent = [SentFile(file.number, file.rows, list(file.columns), only_empty=file.only_empty) for file in made]
@@ -192,6 +201,14 @@ class ImportJob:
             return
         if not self.state.is_all_sent:
             self._wait_for_lost()
+            groups: dict[int, int] = {}
+            self._suppressed = SuppressedContacts(
+                self._context,
+                self._mapping,
+                lambda: self.state,
+                lambda: self._kept(groups),
+                lambda patch: groups.get(patch.number, -1),
+            )
             files = rewrite_files(self._context, self.state, folder / "files", self._mapping, self._types)
             self._send(settlement, files, lambda _: None)
         elif ended or not self._rules.comes_back:
@@ -210,6 +227,13 @@ class ImportJob:
             for number, group in enumerate(self.state.groups)
             if not group.is_counted and group.counted_as is None
         }
+
+    def _kept(self, groups: dict[int, int]) -> Iterator[list[Patch]]:
+        """The contacts of files that are not uploaded yet; their groups, by number, are noted."""
+        if self._journal is not None:
+            for batch in self._journal.plan.import_lines.kept_values(self.state.groups_left):
+                groups.update((patch.number, number) for number, patch in batch)
+                yield [patch for _, patch in batch]
 
     def _settle_earlier_attempt(self, folder: Path, journal: Journal) -> None:
         """Wait for what an earlier attempt has uploaded before it died, and acknowledge it."""
@@ -239,7 +263,9 @@ class ImportJob:
         :param keep: keeps what another process needs to write the files that are left.
         """
         try:
-            is_all = self._uploads.upload(self.state, files, settlement, self._planned_at, self._may_leave_files)
+            is_all = self._uploads.upload(
+                self.state, files, settlement, self._planned_at, self._may_leave_files, self._suppressed.take_out
+            )
         except Trouble as trouble:
             if trouble.is_about_the_key:
                 raise

@@ -10,6 +10,7 @@ from airflow_provider_connectif.contacts.first_patch import FirstPatch
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.suppressed import without_suppressed
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.records.changes import Patch
@@ -46,13 +47,13 @@ class Patching:
                 f"{LOOK_UPS_AT_MOST:,}",
                 "1 consent is" if split.kept == 1 else f"{split.kept:,} consents are",
             )
-        if (first := next(patches, None)) is None:
+        if (first := self._first(patches, mapping)) is None:
             return
         if self._context.rules.leftovers is not True:
             if journal is not None and not first.is_new:
                 doubt = {mapping.same_contact(first.key): remaining(first)}
                 journal.lines.doubt(doubt, are_rows=first.counted_as is None)
-            if not self._first_patch.is_allowed(first):
+            if not self._is_allowed(first):
                 log.info(wording.NO_PATCH)
                 split.patch_nothing()
                 if split.kept:
@@ -61,6 +62,22 @@ class Patching:
                         "1 consent is" if split.kept == 1 else f"{split.kept:,} consents are",
                     )
                 return
+        self._sender.end_other_request()
         log.info(wording.BY_PATCH, plural(split.patches, "contact"))
         patches = itertools.chain([first], patches)
         self._sender.deliver(iter(lambda: list(itertools.islice(patches, _PATCHES_AT_ONCE)), []))
+
+    def _first(self, patches: Iterator[Patch], mapping: ContactMapping) -> Patch | None:
+        """The first contact who may be sent; those before it are counted."""
+        for patch in patches:
+            self._sender.begin_other_request()  # before the list is asked: from now on an erasure waits for it
+            if without_suppressed(self._context, mapping, [patch]):
+                return patch
+        self._sender.end_other_request()
+        return None
+
+    def _is_allowed(self, first: Patch) -> bool:
+        try:
+            return self._first_patch.is_allowed(first)
+        finally:
+            self._sender.end_other_request()

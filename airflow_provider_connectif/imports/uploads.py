@@ -38,6 +38,14 @@ _QUEUE_FULL = frozenset({"E0301", "E0401"})
 _COLUMNS_NAMED = 3
 
 
+TakeOut = Callable[[SentFile, ImportFile], None]
+"""Takes people out of a file who must not be sent again."""
+
+
+def _nobody(sent: SentFile, file: ImportFile) -> None:
+    """Where there is no suppression list."""
+
+
 class _QueueFull(NamedTuple):
     """Connectif has ten imports in its queue; there is no import of this file."""
 
@@ -65,21 +73,26 @@ class Uploads:
         settlement: Settlement,
         planned_at: float,
         may_give_back: Callable[[], bool],
+        take_out: TakeOut = _nobody,
     ) -> bool:
         """Upload what is not there yet; whether that was all.
 
         :param files: on disk, by number.
         :param planned_at: when the source was read, in seconds since the epoch.
         :param may_give_back: whether to stop where the queue is full, rather than to wait with a worker.
+        :param take_out: takes people out of a file who must not be sent again.
         :raises Trouble: Connectif does not take a file, or the plan is too old.
         """
         rules, log, is_one_new = self._context.rules, self._context.log, False
         for place, sent in enumerate(state.files, 1):
-            while sent.import_id is None:
+            while sent.import_id is None and not sent.is_settled:
                 settlement.settle_due()
                 if time.time() - planned_at > rules.plan_max_age_s:
                     raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
-                one = self._upload(files[sent.file], sent, state.known_ids)
+                one = self._upload(files[sent.file], sent, state.known_ids, take_out)
+                if one is None:
+                    self._settle_empty(state, sent)
+                    continue
                 if isinstance(one, _QueueFull):
                     if may_give_back():
                         return False
@@ -89,7 +102,7 @@ class Uploads:
                     self._watch.waiting.before_retry(1, one.retry_after_s, rules.poll_interval_s)
                     continue
                 sent.import_id = one.id
-                state.is_all_sent = all(other.import_id is not None for other in state.files)
+                state.is_all_sent = all(other.is_sent for other in state.files)
                 self._save()
                 log.debug(
                     wording.UPLOADED,
@@ -111,20 +124,32 @@ class Uploads:
             )
         return True
 
-    def _upload(self, file: ImportFile, sent: SentFile, ours: set[str]) -> Import | _QueueFull:
+    def _settle_empty(self, state: ImportState, sent: SentFile) -> None:
+        """Everybody in a file must not be sent again."""
+        sent.is_settled = sent.is_finished = sent.is_whole = True
+        state.is_all_sent = all(other.is_sent for other in state.files)
+        self._forget(sent)
+
+    def _upload(
+        self, file: ImportFile, sent: SentFile, ours: set[str], take_out: TakeOut
+    ) -> Import | _QueueFull | None:
         """Upload a file once, however many attempts that takes.
 
         An upload without a response may have begun an import, and no import of the list is known to be that one. So
         the file is uploaded again, after whatever that upload can have begun.
 
         :param ours: the ids of earlier imports: a response that repeats one is not about this upload.
+        :return: ``None``: there is nobody left in it.
         :raises QuotaClosed: told to stop, and there is no import.
         """
         client, rules, waiting, failures = self._context.client, self._context.rules, self._watch.waiting, 0
         while True:
             waiting.check()
             sent.since = began_at = time.time()
-            self._save()
+            self._save()  # whoever erases a person from now on waits for this upload
+            take_out(sent, file)
+            if not sent.rows:
+                return None
             try:
                 flags = ON_EXISTING["fill_empty"] if sent.only_empty else rules.flags
                 one = client.create_import(file.path, **flags._asdict(), delimiter=rules.delimiter)

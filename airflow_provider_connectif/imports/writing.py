@@ -13,6 +13,7 @@ from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, wr
 from airflow_provider_connectif.imports.layout import Lines
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Shapes, Survey
+from airflow_provider_connectif.imports.suppressed import account_for_removed, suppressed_in, without_suppressed
 from airflow_provider_connectif.journal.confirmation import accepted, remaining
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -127,6 +128,7 @@ def write_files(
         lines.begin()
     for batch in batches:
         written = []
+        batch = without_suppressed(context, mapping, batch)
         if journal is not None:
             batch = _settle_unsent(context, journal, mapping, batch)
             known = [patch for patch in batch if not patch.is_new]
@@ -193,10 +195,23 @@ def rewrite_files(
     :param folder: is made, and must not exist.
     :param types: of their columns.
     """
+    if context.journal is not None:
+        lines = context.journal.plan.import_lines
+        for batch in kept_contacts(context, state):
+            lines.remove([batch[place].number for place in suppressed_in(context, mapping, batch)])
     kept = () if context.journal is None else context.journal.plan.import_lines.kept_values(state.groups_left)
     contacts = ([(state.groups[number], patch) for number, patch in batch] for batch in kept)
     wanted = [sent for sent in state.files if sent.import_id is None]
-    return write_again(folder, mapping, context.rules.delimiter, types, wanted, contacts)
+    made = write_again(folder, mapping, context.rules.delimiter, types, wanted, contacts)
+    account_for_removed(context, state, made)
+    return made
+
+
+def kept_contacts(context: ImportContext, state: ImportState) -> Iterator[list[Patch]]:
+    """The contacts of files that are not uploaded yet, as the journal's database has kept them."""
+    if context.journal is not None:
+        for batch in context.journal.plan.import_lines.kept_values(state.groups_left):
+            yield [patch for _, patch in batch]
 
 
 def _is_known_invalid(journal: Journal, key: str, patch: Patch, reason: str) -> bool:

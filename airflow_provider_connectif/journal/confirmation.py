@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from airflow_provider_connectif.journal.held_back import HeldBackRefusals
@@ -36,6 +36,7 @@ class Confirmation:
 
     def __init__(self, lines: RunLines, resource: Resource, *, holds_refusals_back: bool) -> None:
         self._lines = lines
+        self._people_of = resource.people_of
         self._same_key = resource.same_key
         self._writes_doubts = not resource.is_idempotent
         self._doubted: dict[str, str] = {}
@@ -44,6 +45,22 @@ class Confirmation:
         self._refused_before: set[str] = set()
         self._restorable: set[str] = set()
         """Keys of which no property was in doubt before the patch that is on its way."""
+
+    def suppressed(self, patches: Sequence[Patch]) -> set[int]:
+        """The places of changes whose people must not be sent again, as the suppression list knows it now."""
+        if not patches or self._lines.suppressions.is_empty():
+            return set()
+        people = [self._people_of(patch) for patch in patches]
+        found = self._lines.suppressions.among(person for named in people for person in named)
+        return {place for place, named in enumerate(people) if not found.isdisjoint(named)}
+
+    def settle_suppressed(self, place: int) -> bool:
+        """Take a suppressed change out of the plan; whether it was there."""
+        return self._lines.settle_suppressed(place)
+
+    def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
+        """Let erasures know since when a request is under way."""
+        self._lines.watch_requests(busy_since)
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
         """Look up what the journal says of these keys, before :meth:`begin` marks it as not known."""
@@ -99,7 +116,7 @@ class Confirmation:
         :return: whether it is a refusal that a run before this one has met, too.
         """
         patch = settled.patch
-        if settled.outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED):
+        if settled.outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED, Outcome.SUPPRESSED):
             self._refusals.release()
         if patch.digests is None:
             return False
@@ -108,6 +125,10 @@ class Confirmation:
             self._settle_removal(key, settled, patch.digests)
             return False
         is_known = False
+        if settled.outcome is Outcome.SUPPRESSED:
+            self._doubted.pop(key, None)
+            self._lines.forget([key])
+            return False
         if settled.is_in_doubt:
             self._lines.begin_doubts({key: self._doubted.pop(key, _refusable(patch))}, "; ".join(reasons))
         elif settled.outcome in _ACCEPTED:

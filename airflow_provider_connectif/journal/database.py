@@ -43,6 +43,8 @@ class JournalDatabase:
         broken_setting: Callable[[BaseException], str | None] = lambda _: None,
     ) -> None:
         self.engine = engine
+        if engine.dialect.name == "sqlite" and not sa.event.contains(engine, "connect", _delete_securely):
+            sa.event.listen(engine, "connect", _delete_securely)
         self._broken_setting = broken_setting
         self.is_open = False
         """Whether the journal is open: before, nothing can have been sent that is not in it."""
@@ -256,6 +258,13 @@ class JournalDatabase:
         there = columns_of(self.tables.lines, connection)
         if "invalid_run" not in there:
             return False
-        return not {"properties", "outcome_at", "refused_reason"} <= there or "last_read" not in columns_of(
-            self.tables.syncs, connection
-        )
+        if not {"properties", "outcome_at", "refused_reason"} <= there:
+            return True
+        if "last_read" not in columns_of(self.tables.syncs, connection):
+            return True
+        return "removed" not in columns_of(self.tables.plans, connection)
+
+
+def _delete_securely(connection: Any, _: object) -> None:
+    """SQLite leaves what is deleted in its file, unless it is told to overwrite it."""
+    connection.execute("pragma secure_delete = on")

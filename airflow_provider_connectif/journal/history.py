@@ -52,6 +52,7 @@ class History:
         self._most_lines = most_lines
         self._counts: Counter[str] = Counter()
         self._new: list[dict[str, Any]] = []
+        self._keys: dict[str, str] = {}
         self._kept: list[str] = []
         self._corrected: list[dict[str, Any]] = []
         self._may_replace = False
@@ -125,11 +126,14 @@ class History:
             return False
         self._counts[outcome] += 1
         self._note_wait()
+        written = key if key is None or is_written else self._written_key(key)
+        if key is not None and written is not None:
+            self._keys[written] = key
         self._new.append(
             {
                 **self._names,
                 "attempt": LEFT_BEHIND if is_left_behind else self.attempt,
-                "contact_key": key if key is None or is_written else self._written_key(key),
+                "contact_key": written,
                 "outcome": outcome,
                 "properties": _as_json(tuple(properties)) if properties else None,
                 "status_code": status,
@@ -223,10 +227,22 @@ class History:
         """The transaction of :meth:`write_group` is committed."""
         self._counts[outcome] = min(self._most_lines, self._counts[outcome] + rows)
 
+    @property
+    def keys(self) -> set[str]:
+        """The contacts whose lines wait to be written."""
+        return set(self._keys.values())
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Let the lines that wait name nobody of these contacts: they asked to be forgotten."""
+        for line in self._new:
+            if self._keys.get(line["contact_key"] or "") in keys:
+                line["contact_key"] = None
+
     def clear(self) -> None:
         """What waited is written."""
         self._has_replaced_nameless |= self._may_replace and any(line["contact_key"] is None for line in self._new)
         self._new.clear()
+        self._keys.clear()
         self._kept.clear()
         self._corrected.clear()
         self._since = None

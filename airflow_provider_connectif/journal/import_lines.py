@@ -145,6 +145,23 @@ class ImportLines:
             )
             connection.execute(sa.update(self._pending).where(of_these).values(file=-1 - pending.file))
 
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Take out contacts that are in no file any more."""
+        pending = self._pending.c
+        of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(numbers))
+        if numbers:
+            self._database.execute(sa.delete(self._pending).where(of_these))
+
+    def counts(self) -> dict[int, int]:
+        """How many contacts each group has, rejected ones included."""
+        pending = self._pending.c
+        query = sa.select(pending.file, sa.func.count()).where(pending.plan_id == self._plan_id)
+        found: dict[int, int] = {}
+        for file, count in self._database.rows(query.group_by(pending.file)):
+            group = file if file >= 0 else -1 - file
+            found[group] = found.get(group, 0) + count
+        return found
+
     def drop(self, connection: sa.Connection, groups: Collection[int]) -> None:
         """Take out groups of which it is known what became of them."""
         pending = self._pending.c

@@ -45,6 +45,11 @@ class SentFile:
         """It is, or may be, at Connectif, and is not accounted for."""
         return not self.is_settled and (self.import_id is not None or self.since is not None)
 
+    @property
+    def is_sent(self) -> bool:
+        """It needs no upload any more."""
+        return self.import_id is not None or self.is_settled
+
 
 @dataclass
 class Group:

@@ -122,6 +122,8 @@ class Lease:
         self._is_held = False
         self.generation = 0
         self.is_lost = False
+        self.busy_since: Callable[[], float | None] = lambda: None
+        """When the oldest request under way began, by the monotonic clock; ``None``: there is none."""
 
     def take(self) -> Claim | None:
         """Try to get the claim; ``generation`` then tells this process from all that had one before.
@@ -144,7 +146,7 @@ class Lease:
                 return Claim(self._sync_id, other.run_id, other.task, seen_at + other.lease_until - now, seen_at)
             connection.execute(sa.delete(self._claims).where(sa.or_(of_another_run, of_this_task)))
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
-            connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S})
+            connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S, "answered_until": now})
         self.generation = generation
         self._keeper = threading.Thread(target=self._keep, name="connectif-lease", daemon=True)
         self._keeper.start()
@@ -157,7 +159,7 @@ class Lease:
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
                 lease_until = self._now(connection) + until - self._clock.now() + PARKED_S
-                parked = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
+                parked = sa.update(self._claims).where(self._mine).values(lease_until=lease_until, answered_until=None)
                 self.is_lost = not connection.execute(parked).rowcount
 
     def hold(self, connection: sa.Connection) -> bool:
@@ -205,8 +207,12 @@ class Lease:
         return int(connection.execute(query).scalar_one())
 
     def _renewed(self, connection: sa.Connection) -> bool:
-        lease_until = self._now(connection) + LEASE_S
-        renewed = sa.update(self._claims).where(self._mine).values(lease_until=lease_until)
+        began, asked = self.busy_since(), self._clock.monotonic()
+        now = self._now(connection)  # later than what was asked, so that nothing that began since is taken for answered
+        answered_until = now - (self._clock.monotonic() - (asked if began is None else began))
+        renewed = (
+            sa.update(self._claims).where(self._mine).values(lease_until=now + LEASE_S, answered_until=answered_until)
+        )
         return bool(connection.execute(renewed).rowcount)
 
     def _now(self, connection: sa.Connection) -> float:

@@ -205,6 +205,17 @@ class GatheredLines:
         gathered = (*(gathered for gathered, _ in self._in_order), self.restored_properties)
         return any(not lines.keys().isdisjoint(keys) for lines in gathered)
 
+    @property
+    def keys(self) -> set[str]:
+        """The contacts whose lines are not written yet."""
+        return set(self.restored_properties).union(*(gathered for gathered, _ in self._in_order))
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Write nothing of these contacts."""
+        for gathered in (*(gathered for gathered, _ in self._in_order), self.restored_properties):
+            for key in gathered.keys() & set(keys):
+                del gathered[key]
+
     def clear(self) -> None:
         """They are written."""
         self.restored_properties.clear()

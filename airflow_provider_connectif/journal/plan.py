@@ -186,11 +186,27 @@ class Plan:
             at_once = max(1, min(_LINES_AT_ONCE, 4 * len(lines), BATCH_BYTES * len(lines) // max(1, weight)))
             yield [self._payloads.unpacked(line) for line in lines]
 
-    def settle(self, connection: sa.Connection, places: Sequence[int]) -> None:
-        """Take out changes whose outcome is known, in the transaction that writes it down."""
+    def settle(self, connection: sa.Connection, places: Sequence[int]) -> int:
+        """Take out changes whose outcome is known, in the transaction that writes it down; how many were there."""
         pending = self._pending.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
-        connection.execute(sa.delete(self._pending).where(of_these))
+        return connection.execute(sa.delete(self._pending).where(of_these)).rowcount
+
+    def take_removed(self) -> int:
+        """How many rows erasures have taken out since this was asked last; changes without a row are none."""
+        if self._plan_id is None:
+            return 0
+        of_plan = self._plans.c.plan_id == self._plan_id
+
+        def take(connection: sa.Connection) -> int:
+            # Locks the line first, so that no erasure comes between.
+            connection.execute(sa.update(self._plans).where(of_plan).values(removed=self._plans.c.removed))
+            found = connection.execute(sa.select(self._plans.c.removed).where(of_plan)).scalar() or 0
+            if found:
+                connection.execute(sa.update(self._plans).where(of_plan).values(removed=0))
+            return int(found)
+
+        return self._database.write(take)
 
     def drop(self) -> None:
         """The task has ended: nothing of it stays."""

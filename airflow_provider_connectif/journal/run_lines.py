@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,8 +18,10 @@ from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID
+from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.changes import Digests
 from airflow_provider_connectif.records.outcomes import taken_over
+from airflow_provider_connectif.records.people import PersonKey
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
@@ -38,6 +40,7 @@ class RunLines:
     :param lease: the claim of this process; without it nothing is acknowledged.
     :param attempts: where the counts of this process are recorded with each batch.
     :param plan: the pending changes of the run whose lines these are.
+    :param suppressions: of the journal: no line is written of a person who is on it.
     :param generation: of the process that sent the rows, if not this one.
     :param read_only: look, but write nothing.
     :param history: whose lines are written with these.
@@ -51,6 +54,7 @@ class RunLines:
         lease: Lease,
         attempts: Attempts,
         plan: Plan,
+        suppressions: SuppressionList,
         *,
         generation: int | None = None,
         read_only: bool = False,
@@ -62,6 +66,9 @@ class RunLines:
         self.run_id = plan.run_id
         self.written_key = key_digester(settings.key_secret)
         """Gives a contact key as it stands in the tables."""
+        self.suppressions = suppressions
+        self.person_of: Callable[[str], PersonKey | None] = lambda _: None
+        """The person whom a contact key names: :meth:`Resource.person_of` of what the run writes."""
         self._settings = settings
         self._reader = reader
         self._lease = lease
@@ -72,6 +79,8 @@ class RunLines:
         self._unanswered: set[str] = set()
         self._gathered = GatheredLines(database.tables)
         self._settled: list[int] = []
+        self._forgotten: set[str] = set()
+        self._beside: list[Callable[[sa.Connection], None]] = []
         self._oldest_at: float | None = None
 
     def of_plan(self, plan: Plan, generation: int) -> RunLines:
@@ -89,6 +98,7 @@ class RunLines:
             self._lease,
             self._attempts,
             plan,
+            self.suppressions,
             generation=generation,
             read_only=self._read_only,
         )
@@ -265,6 +275,34 @@ class RunLines:
         self._settled.append(place)
         self._gathers()
 
+    def forget(self, keys: Collection[str]) -> None:
+        """Delete the lines of contacts who must not be sent again.
+
+        :param keys: in the journal's form.
+        """
+        if keys and self._gathers():
+            self._gathered.drop(keys)
+            self._forgotten.update(self.written_key(key) for key in keys)
+
+    def settle_suppressed(self, place: int) -> bool:
+        """Take a change out of the plan whose person must not be sent again.
+
+        :return: whether it was there; otherwise the erasure has taken it out, see :meth:`Plan.take_removed`.
+        """
+        return self.database.write(lambda connection: self.plan.settle(connection, [place]) > 0)
+
+    def write_beside(self, write: Callable[[sa.Connection], None]) -> None:
+        """Write something else in the transaction that writes what has gathered."""
+        if self._gathers():
+            self._beside.append(write)
+
+    def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
+        """Let erasures know which requests may be under way.
+
+        :param busy_since: gives the moment at which the oldest one began, by the monotonic clock.
+        """
+        self._lease.busy_since = busy_since
+
     @property
     def commit_lines(self) -> int:
         """Responses that are written at once."""
@@ -274,6 +312,11 @@ class RunLines:
     def unwritten(self) -> int:
         """Responses that are not written yet."""
         return self._gathered.responses
+
+    @property
+    def is_written(self) -> bool:
+        """Whether nothing waits to be written."""
+        return self._oldest_at is None
 
     @property
     def has_unanswered(self) -> bool:
@@ -305,6 +348,8 @@ class RunLines:
             self.history.clear()
         self._unanswered.clear()
         self._settled.clear()
+        self._forgotten.clear()
+        self._beside.clear()
         self._oldest_at = None
         if self._lease.is_lost:
             raise taken_over(self.sync_id)
@@ -330,9 +375,28 @@ class RunLines:
             names = {"sync_id": self.sync_id, "run_id": self._settings.run_id}
             self._gathered.write_doubts(connection, self._unanswered, generation, **names)
             return
+        self._drop_suppressed(connection)
         self._gathered.write(connection)
         if self.history is not None:
             self.history.write(connection)
+        if self._forgotten:
+            lines = self.database.tables.lines
+            of_these = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(sorted(self._forgotten)))
+            connection.execute(sa.delete(lines).where(of_these))
+        for write in self._beside:
+            write(connection)
         if self._settled:
             self.plan.settle(connection, self._settled)
         self._attempts.note(connection)
+
+    def _drop_suppressed(self, connection: sa.Connection) -> None:
+        """An erasure has deleted the lines of people while what became of their rows was gathered: none comes back."""
+        if self.suppressions.is_empty_in(connection):
+            return
+        keys = self._gathered.keys | (set() if self.history is None else self.history.keys)
+        people = {person: key for key in keys if (person := self.person_of(key)) is not None}
+        if people and (suppressed := self.suppressions.among_in(connection, people)):
+            forgotten = {people[person] for person in suppressed}
+            self._gathered.drop(forgotten)
+            if self.history is not None:
+                self.history.forget(forgotten)

@@ -31,6 +31,7 @@ class JournalSettings:
     :param map_index: likewise; -1 for a task that is not mapped.
     :param history_lines: of each outcome of a run; rows beyond are counted and not listed.
     :param history_retention_s: seconds for which these lines are kept.
+    :param list_secret: of the suppression list, and of the receipts of erasures; ``None``: the tables keep one.
     :param may_defer: another run of the sync is waited for without a worker: see ``Journal.held_by``.
     """
 
@@ -51,3 +52,4 @@ class JournalSettings:
     map_index: int | None = None
     history_lines: int = HISTORY_LINES
     history_retention_s: float = HISTORY_RETENTION_S
+    list_secret: bytes | None = None

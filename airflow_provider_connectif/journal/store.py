@@ -29,6 +29,7 @@ from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.settings import JournalSettings
+from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.journal.tables import VERSION
 from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -77,6 +78,8 @@ class Journal:
             written_key = key_digester(settings.key_secret)
             names = (settings.sync_id, settings.run_id, self._attempts.key)
             self.history = History(tables, *names, written_key, settings.history_lines)
+        self.suppressions = SuppressionList(self._database, settings.list_secret, conn_id=settings.conn_id)
+        """The people who must not be sent again."""
         self.lines = RunLines(
             self._database,
             settings,
@@ -84,6 +87,7 @@ class Journal:
             self._lease,
             self._attempts,
             self.plan,
+            self.suppressions,
             read_only=read_only,
             history=self.history,
         )
@@ -102,6 +106,16 @@ class Journal:
     def run_id(self) -> str:
         """The DAG and its run."""
         return self._settings.run_id
+
+    @property
+    def database(self) -> JournalDatabase:
+        """Where it is kept."""
+        return self._database
+
+    @property
+    def settings(self) -> JournalSettings:
+        """Where and how it is kept."""
+        return self._settings
 
     @property
     def series(self) -> Series:
@@ -136,7 +150,8 @@ class Journal:
         self._attempts.counted = counted
         version = self._database.create(read_only=self.read_only)
         self._reader.open(version)
-        self._has_owners = self.reads.is_there = self.left.are_there = version is not None and version >= VERSION
+        is_there = version is not None and version >= VERSION
+        self._has_owners = self.reads.is_there = self.left.are_there = self.suppressions.is_there = is_there
         if self.read_only:
             self._open_to_read(version)
             return

@@ -85,6 +85,8 @@ class JournalTables:
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("lease_until", sa.Float(53), nullable=False),
+            # Since version 3: requests that began before this moment have their responses. NULL: none can be under way.
+            sa.Column("answered_until", sa.Float(53)),
         )
         self.meta = sa.Table(
             f"{name}_meta",
@@ -129,6 +131,8 @@ class JournalTables:
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("kept_until", sa.Float(53), nullable=False),
             sa.Column("state", long_text(), nullable=False),
+            # Since version 3: rows that an erasure has taken out, and nobody has counted yet.
+            sa.Column("removed", sa.Integer),
         )
         self.pending = sa.Table(
             f"{name}_pending",
@@ -248,7 +252,8 @@ def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
     """Lines know their properties one by one; runs, outcomes and erasures are recorded."""
     recorded = [tables.runs, tables.outcomes, tables.suppressed, tables.receipts, tables.rejects_files]
     tables.metadata.create_all(connection, tables=recorded)
-    for table in (tables.lines, tables.pending, tables.syncs, tables.runs, tables.meta):
+    changed = (tables.lines, tables.pending, tables.syncs, tables.runs, tables.meta, tables.claims, tables.plans)
+    for table in changed:
         there = columns_of(table, connection)
         for column in table.columns:
             if column.name not in there:  # a process that was killed may have added some on MySQL

@@ -29,7 +29,7 @@ from airflow_provider_connectif.operators.herald import Herald
 from airflow_provider_connectif.operators.lineage import lineage
 from airflow_provider_connectif.operators.metrics import send_effort, send_end
 from airflow_provider_connectif.operators.parts import Parts, Start
-from airflow_provider_connectif.operators.rejects_file import RejectsFile
+from airflow_provider_connectif.operators.rejects_file import RejectsFile, remove_file
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
 from airflow_provider_connectif.operators.task_state import ProgressStore, try_number_of
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_connectif.journal.rejects_files import RejectsFiles
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.run import EarlierWork, Run
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 SUMMARY_KEY = "summary"
 PLAN_KEY = "plan"
+LONGEST_TASK = 250  # in the journal's tables
 _SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held", "guards_off")  # in the log's first line
 
 
@@ -65,6 +67,7 @@ class SyncOperator(SyncArguments):
 
     _run: Run[Any] | None = None
     _source: RowsSource | SqlSource | None = None
+    _rejects_files: RejectsFiles | None = None
     _is_killed = False
     _is_by_import = False
     _summary: Mapping[str, Any] | None = None
@@ -315,6 +318,11 @@ class SyncOperator(SyncArguments):
                         "; ".join(name for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
                     ),
                 )
+            self._remember_files(start, opened)
+            if sink is not None:
+                sink.note = self._note_file
+            # An erasure names nobody, neither in the lines nor in the history.
+            history = None if opened is None or not resource.is_compared else opened.history
             report = Report(
                 resource,
                 client.quota,
@@ -322,7 +330,7 @@ class SyncOperator(SyncArguments):
                 path,
                 log,
                 by_import=self._is_by_import,
-                history=None if opened is None else opened.history,
+                history=history,
                 publish=store.write if store.exists else None,
             )
             if start.effort is not None:
@@ -354,7 +362,30 @@ class SyncOperator(SyncArguments):
             with closing(self._herald):
                 yield made
 
+    def _remember_files(self, start: Start, journal: Journal | None) -> None:
+        """Let the journal know which files of refused rows this task writes."""
+        self._rejects_files = None
+        if journal is not None and not journal.read_only:
+            from airflow_provider_connectif.journal.rejects_files import RejectsFiles
+
+            dag_id = getattr(start.context.get("dag"), "dag_id", "")
+            task = f"{dag_id}.{self.task_id}"[:LONGEST_TASK]
+            self._rejects_files = RejectsFiles(journal.database, journal.settings.sync_id, task)
+
+    def _note_file(self, path: str) -> None:
+        if self._rejects_files is not None:
+            self._rejects_files.note(path)
+
+    def _remove_old_files(self) -> None:
+        """Remove the files that earlier runs of this task have written, and that are older than they may be."""
+        if self._rejects_files is None or self.rejects_path is None or self.rejects_retention is None:
+            return
+        removed = self._rejects_files.remove_old(self.rejects_retention, remove_file)
+        if removed:
+            self.log.info("Removed %d rejects files that were older than rejects_retention", removed)
+
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
+        self._remove_old_files()
         seconds = self.read_timeout.total_seconds()
         if self.sql is not None:
             with connection_named_by("sql_conn_id", self.sql_conn_id):

@@ -12,13 +12,14 @@ from airflow_provider_connectif.operators.requests import RequestOperator
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.operators.erasure import ContactDeleteOperator
     from airflow_provider_connectif.operators.imports import ContactImportOperator
     from airflow_provider_connectif.operators.sync import ContactSyncOperator
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
-__all__ = ["ContactImportOperator", "ContactPatchOperator", "ContactSyncOperator"]
+__all__ = ["ContactDeleteOperator", "ContactImportOperator", "ContactPatchOperator", "ContactSyncOperator"]
 
 
 class ContactPatchOperator(ContactsArguments, RequestOperator):
@@ -70,7 +71,11 @@ class _EarlierImports:
 
 
 def __getattr__(name: str) -> Any:
-    """The other operators stand here too, without a cost for the many DAG files that do not use them."""
+    """Other operators stand here too, without a cost for the many DAG files that do not use them."""
+    if name == "ContactDeleteOperator":
+        from airflow_provider_connectif.operators.erasure import ContactDeleteOperator
+
+        return ContactDeleteOperator
     if name == "ContactSyncOperator":
         from airflow_provider_connectif.operators.sync import ContactSyncOperator
 

@@ -151,13 +151,10 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
             max_in_flight=LEFTOVERS_AT_ONCE,
             stops_when_all_rejected=not FailureBudget(self.failure_budget).is_unlimited,
         )
-        context = ImportContext(
-            parts.client,
-            self._rules(start, event),
-            parts.report,
-            parts.journal,
-            keep_report=None if self.rejects_path is None else partial(report_file, self.rejects_path),
-        )
+        path = self.rejects_path
+        keep_report = None if path is None else partial(report_file, path, note=self._note_file)
+        rules = self._rules(start, event)
+        context = ImportContext(parts.client, rules, parts.report, parts.journal, keep_report=keep_report)
         return ImportSink(context, self._mapping(), sender, first_patch, event["carried"])
 
     def _make_check(self, parts: Parts) -> Sink[ContactResource]:

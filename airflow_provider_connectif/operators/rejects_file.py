@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Object
 from airflow_provider_connectif.api.errors import RunFailed
 
 _IN_MEMORY = 1024 * 1024
+_LONGEST_RUN_S = 86_400.0
 # A store that is not known, or whose connection or package is not there.
 _NO_SUCH_STORE = (AirflowNotFoundException, ImportError, ValueError)
 # What another try finds again on this machine's disk; a full disk, say, may pass.
@@ -54,6 +55,9 @@ class RejectsFile:
             raise RejectsPathError(f"rejects_path {path!r} cannot be used: {error}") from None
         self._is_local = self._path.protocol in ("", "file")
         self._goes_on = goes_on
+        self.note: Callable[[str], None] = lambda _: None
+        """Called with the path before the first line is written."""
+        self._is_noted = False
         self._file: Any = None
         self._is_empty = False  # and its own, so that it may go
 
@@ -72,6 +76,9 @@ class RejectsFile:
 
     def write(self, text: str, /) -> None:
         """Append text."""
+        if not self._is_noted:
+            self.note(self._name)
+            self._is_noted = True
         if self._file is None:
             self._open()
         self._file.write(text)
@@ -116,13 +123,15 @@ class RejectsFile:
 
 
 @contextmanager
-def report_file(rejects_path: str, import_id: str) -> Iterator[BinaryIO]:
+def report_file(rejects_path: str, import_id: str, *, note: Callable[[str], None]) -> Iterator[BinaryIO]:
     """The file beside the rejects in which the error report of an import is kept: ``<rejects_path>.import-<id>.csv``.
 
     :param import_id: as Connectif gave it; what may not stand in a file's name is replaced.
+    :param note: called with the path before it is written.
     """
     name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in import_id)
     path = cast(Any, ObjectStoragePath(f"{rejects_path}.import-{name}.csv"))
+    note(f"{rejects_path}.import-{name}.csv")
     if path.protocol in ("", "file"):
         with _final_errors_of_the_disk(rejects_path):
             _make_private(path)
@@ -138,6 +147,28 @@ def _final_errors_of_the_disk(path: str) -> Iterator[None]:
         if not (isinstance(error, _FINAL_ON_DISK) or error.errno in _FINAL_NUMBERS):
             raise
         raise RejectsPathError(f"rejects_path {path!r} cannot be written: {error.strerror}") from None
+
+
+def remove_file(path: str, begun_at: float) -> bool:
+    """Remove a file of refused rows; whether nothing is left to be done.
+
+    A local one that was changed a day or more after it was begun was written by somebody else since, and stays.
+
+    :param path: as it was given to :class:`RejectsFile`.
+    :param begun_at: in seconds since the epoch.
+    """
+    try:
+        found = cast(Any, ObjectStoragePath(path))
+        if found.protocol in ("", "file"):
+            if os.lstat(found.path).st_mtime <= begun_at + _LONGEST_RUN_S:
+                _delete(found.path)
+        elif found.exists():
+            found.unlink()
+    except FileNotFoundError:
+        return True
+    except (*_NO_SUCH_STORE, OSError):
+        return False
+    return True
 
 
 def _delete(path: str) -> None:

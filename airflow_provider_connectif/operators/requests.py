@@ -73,15 +73,8 @@ class RequestOperator(SyncOperator):
 
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Resource]:
         from airflow_provider_connectif.delivery.request_sink import RequestSink
-        from airflow_provider_connectif.delivery.sender import Patience
 
-        client, limit = parts.client, self.execution_timeout
-        may_defer = self.deferrable and parts.journal is not None
-        patience = Patience(client.longest_wait_s)
-        if may_defer:
-            limit_s = None if limit is None else limit.total_seconds()
-            patience = Patience(client.longest_wait_s, self.defer_after.total_seconds(), limit_s)
-        parts.report.progress.log_waits_up_to(patience.longest_pause_s)
+        client, patience = parts.client, made_patience(self, parts)
         sender, confirmation = make_sender(
             parts,
             ResponsePolicy(self.on_response),
@@ -119,6 +112,19 @@ class RequestOperator(SyncOperator):
         return self.max_in_flight
 
 
+def made_patience(operator: RequestOperator, parts: Parts) -> Patience:
+    """How long an operator's requests wait, and what they do instead."""
+    from airflow_provider_connectif.delivery.sender import Patience
+
+    client, limit = parts.client, operator.execution_timeout
+    patience = Patience(client.longest_wait_s)
+    if operator.deferrable and parts.journal is not None:
+        limit_s = None if limit is None else limit.total_seconds()
+        patience = Patience(client.longest_wait_s, operator.defer_after.total_seconds(), limit_s)
+    parts.report.progress.log_waits_up_to(patience.longest_pause_s)
+    return patience
+
+
 def make_sender(
     parts: Parts,
     policy: ResponsePolicy,
@@ -126,14 +132,17 @@ def make_sender(
     *,
     max_in_flight: int,
     stops_when_all_rejected: bool,
+    confirmation: Confirmation | None = None,
 ) -> tuple[RequestSender, Confirmation | None]:
-    """What sends a request for each change, and what writes into the journal what became of it."""
+    """What sends a request for each change, and what writes into the journal what became of it.
+
+    :param confirmation: that writes it. Default: the journal's lines.
+    """
     from airflow_provider_connectif.delivery.sender import RequestSender
     from airflow_provider_connectif.journal.confirmation import Confirmation
 
     client, resource, journal = parts.client, parts.resource, parts.journal
-    confirmation = None
-    if journal is not None:
+    if journal is not None and confirmation is None:
         confirmation = Confirmation(journal.lines, resource, holds_refusals_back=stops_when_all_rejected)
     sender = RequestSender(
         resource,

@@ -71,6 +71,8 @@ class SyncArguments(GuardArguments):
         needed delivery. Default 0.
     :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
         each attempt writes a new one; there is none if no row was refused. The file is personal data (templated).
+    :param rejects_retention: with a journal: files that this task has written to its ``rejects_path`` are removed when
+        they are older. Default 30 days; ``None`` keeps all. A file that somebody else has written stays.
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
@@ -122,6 +124,7 @@ class SyncArguments(GuardArguments):
         deferrable: bool | None = None,
         failure_budget: int | float = 0,
         rejects_path: str | None = None,
+        rejects_retention: timedelta | None = timedelta(days=30),
         connectif_conn_id: str = ConnectifHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -151,6 +154,10 @@ class SyncArguments(GuardArguments):
                     raise ValueError(f"{name} must be a timedelta above zero, not {value!r}")
             if type(history_lines) is not int or history_lines < 0:
                 raise ValueError(f"history_lines must be a whole number of rows, 0 or more, not {history_lines!r}")
+            if rejects_retention is not None and (
+                not isinstance(rejects_retention, timedelta) or rejects_retention <= timedelta()
+            ):
+                raise ValueError(f"rejects_retention must be None or a timedelta above zero, not {rejects_retention!r}")
             if type(pending_limit) is not int or pending_limit < _LEAST_PENDING_LIMIT:
                 raise ValueError(f"pending_limit must be a whole number of bytes, {_LEAST_PENDING_LIMIT:,} or more")
             if not (rejects_path is None or (rejects_path and isinstance(rejects_path, (str, XComArg)))):
@@ -197,6 +204,7 @@ class SyncArguments(GuardArguments):
         )
         self.failure_budget = failure_budget
         self.rejects_path = rejects_path
+        self.rejects_retention = rejects_retention
         self.connectif_conn_id = connectif_conn_id
         self._given_texts = switches.given_texts(self)
         # Built here only to fail while the DAG is parsed; templated arguments are not rendered yet.

@@ -18,7 +18,8 @@ class Outcome(StrEnum):
     ``unchanged`` and ``held`` with a journal only: nothing to send, or refused before as it is. ``undelivered``: not
     confirmed by Connectif, so that another attempt sends it. ``merged``: part of another row's change, of the same
     contact. By import only: ``imported``, ``not_taken`` (``on_existing='keep'``: the contact exists, or Connectif
-    rejected the row).
+    rejected the row). With a journal only: ``suppressed``, a row of a person who asked to be forgotten. Of an erasure
+    only: ``deleted``, and ``absent``, where Connectif says that it has no such contact.
     """
 
     CREATED = "created"
@@ -32,6 +33,9 @@ class Outcome(StrEnum):
     IMPORTED = "imported"
     MERGED = "merged"
     NOT_TAKEN = "not_taken"
+    SUPPRESSED = "suppressed"
+    DELETED = "deleted"
+    ABSENT = "absent"
 
 
 class StopKind(StrEnum):

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.records.changes import JsonValue, Patch
-from airflow_provider_connectif.records.outcomes import Error, Shown
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown
+from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.rows import Row
 
@@ -20,13 +21,15 @@ class Step(NamedTuple):
 
     ``patch``: the change as it is now; what was sent is among its ``others`` where something follows. ``goes_on``: its
     next request follows at once; otherwise it is delivered. ``shown``: what the response shows of it; ``None``: nothing
-    is compared. ``is_recreated``: somebody had deleted it.
+    is compared. ``is_recreated``: somebody had deleted it. ``outcome``: of a change that is delivered; ``None``: it was
+    created or updated.
     """
 
     patch: Patch
     goes_on: bool = False
     shown: Shown | None = None
     is_recreated: bool = False
+    outcome: Outcome | None = None
 
 
 class Resource(Protocol):
@@ -105,6 +108,8 @@ class Resource(Protocol):
     # What follows has a default.
 
     takes_parts: bool = False
+    is_compared: bool = True
+    """Whether the journal keeps a line for each key, with which rows are compared."""
     rules_version: bytes = b"1"
     """To be raised when :meth:`prepare` sends something else for the same row; then every row is looked at again."""
     definitions_scope: str = ""
@@ -115,6 +120,24 @@ class Resource(Protocol):
     def same_key(self, key: str) -> str:
         """One form for all spellings of a change's key: when two keys are the same thing's."""
         return key
+
+    def person_of(self, key: str) -> PersonKey | None:
+        """The person whom a key names, so that the journal's suppression list can be asked; ``None``: nobody.
+
+        :param key: in the form of :meth:`same_key`.
+        """
+        return None
+
+    def people_of(self, change: Patch) -> Sequence[PersonKey]:
+        """The keys by which the suppression list may know whom a change is about. Default: that of the change."""
+        person = self.person_of(self.same_key(change.key))
+        return () if person is None else (person,)
+
+    def people_of_row(self, row: Row) -> Sequence[PersonKey]:
+        """The same of a row, which need not be valid. Default: its key."""
+        key = self.key_of(row)
+        person = None if key is None else self.person_of(key)
+        return () if person is None else (person,)
 
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
         """Keys by the looks of a column's values alone, in the form of :meth:`same_key`.

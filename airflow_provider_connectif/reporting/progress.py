@@ -25,7 +25,10 @@ _SHORT_S = 1.0
 _SHORTEST_WAIT_SHOWN_S = 0.05  # a shorter one would be shown as 0.0 s
 _REASONS_LOGGED = 10
 
-_OF_REQUESTS = (Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.REJECTED, Outcome.UNDELIVERED)
+_OF_REQUESTS = (
+    *(Outcome.CREATED, Outcome.UPDATED, Outcome.SKIPPED, Outcome.REJECTED, Outcome.UNDELIVERED),
+    *(Outcome.SUPPRESSED, Outcome.DELETED, Outcome.ABSENT),
+)
 
 _CAUSES: dict[Cause, str] = {
     Cause.USED_UP: "the window's requests are used up",
@@ -268,16 +271,19 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is
     parts = [f"{plural(tally.read, 'row')} read"]
     if by_import:
         parts.append(f"{outcomes[Outcome.IMPORTED]:,} imported")
-    if tally.delivered or not by_import:
+    if tally.delivered or not (by_import or tally.erased):
         created, updated = outcomes[Outcome.CREATED], outcomes[Outcome.UPDATED]
         parts.append(f"{tally.delivered:,} delivered")
         if tally.delivered:
             parts[-1] += f" ({created:,} created, {updated:,} updated)"
     for outcome in (
+        Outcome.DELETED,
+        Outcome.ABSENT,
         Outcome.MERGED,
         Outcome.NOT_TAKEN,
         Outcome.UNCHANGED,
         Outcome.HELD,
+        Outcome.SUPPRESSED,
         Outcome.SKIPPED,
         Outcome.INVALID,
         Outcome.REJECTED,

@@ -208,8 +208,14 @@ class Report:
         return reasons
 
 
+_WITHOUT_REASON = (
+    *(Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED),
+    *(Outcome.SUPPRESSED, Outcome.DELETED, Outcome.ABSENT),
+)
+
+
 def _shown(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:
     """The reasons that a person sees; those of rows that the author leaves out are marked."""
     if outcome is Outcome.SKIPPED:
         return [f"skipped: {reason}" for reason in reasons]
-    return () if outcome in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED) else reasons
+    return () if outcome in _WITHOUT_REASON else reasons

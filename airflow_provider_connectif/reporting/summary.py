@@ -71,7 +71,7 @@ class Tally:
             outcome, reasons = Outcome.UPDATED, ()
         self.removals[outcome] += 1
         for reason in dict.fromkeys(reasons):
-            self._add_reason(f"left the source: {reason}", 1, outcome)
+            self._add_reason(f"left the source: {reason}", 1)
 
     @property
     def removed(self) -> int | None:
@@ -163,9 +163,9 @@ class Tally:
 
     @property
     def needed_delivery(self) -> int:
-        """Rows read that were not unchanged, not merged with another row, and not known to be refused."""
+        """Rows read that were not unchanged, merged with another row, suppressed, nor known to be refused."""
         settled_before = self.outcomes[Outcome.UNCHANGED] + self.outcomes[Outcome.MERGED] + self.known_refusals
-        return max(0, self.read - settled_before)
+        return max(0, self.read - settled_before - self.outcomes[Outcome.SUPPRESSED])
 
     @property
     def ranked_reasons(self) -> list[str]:
@@ -180,6 +180,11 @@ class Tally:
     def delivered(self) -> int:
         """Rows that Connectif has accepted."""
         return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
+
+    @property
+    def erased(self) -> int:
+        """Rows whose contacts were deleted, or not there."""
+        return self.outcomes[Outcome.DELETED] + self.outcomes[Outcome.ABSENT]
 
     def top_reasons(self, most: int) -> list[str]:
         """The commonest reasons, with their counts and the numbers of the first rows; those of new refusals first."""
@@ -209,9 +214,9 @@ def summarise(
     """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
 
     The counts of rows add up: ``read`` = ``created`` + ``updated`` + ``skipped`` + ``invalid`` + ``rejected`` +
-    ``merged`` + ``undelivered``, with a journal + ``unchanged`` + ``held``, by import + ``imported`` + ``not_taken``,
-    of a check + ``valid``. Where they do not, the run has failed, and its error says how many rows it cannot account
-    for.
+    ``merged`` + ``undelivered``, with a journal + ``unchanged`` + ``held`` + ``suppressed``, by import + ``imported`` +
+    ``not_taken``, of an erasure + ``deleted`` + ``absent``, of a check + ``valid``. Where they do not, the run has
+    failed, and its error says how many rows it cannot account for.
 
     :param undelivered: rows that were read and not delivered since the run ended early; added to those that the run
         gave up on.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, RunFailed
-from airflow_provider_connectif.records.outcomes import Error, Stop, StopKind, describe_error
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind, describe_error
 from airflow_provider_connectif.reporting.progress import describe_seconds
 
 

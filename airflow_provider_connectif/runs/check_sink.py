@@ -225,6 +225,7 @@ _SHOWN = (
     (Outcome.MERGED, "merged with another row of their {noun}"),
     (Outcome.INVALID, "invalid"),
     (Outcome.HELD, "held"),
+    (Outcome.SUPPRESSED, "suppressed"),
 )
 
 

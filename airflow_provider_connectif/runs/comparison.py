@@ -126,6 +126,22 @@ class Comparison:
             for some in (keys, spelled):
                 self._shown.add(some if plain else [key and written(key) for key in some])
 
+    def suppressed(self, batch: Sequence[Row], seen_rows: Sequence[Seen]) -> set[int]:
+        """The places of rows whose people must not be sent again; the journal forgets what it has of them.
+
+        Rows that are unchanged at a glance need no look: an erasure has deleted the line of its key.
+        """
+        suppressions = self._journal.suppressions
+        if not seen_rows or suppressions.is_empty():
+            return set()
+        people = {seen.place: self._resource.people_of_row(batch[seen.place]) for seen in seen_rows}
+        found = suppressions.among(person for named in people.values() for person in named)
+        if not found:
+            return set()
+        places = {place for place, named in people.items() if not found.isdisjoint(named)}
+        self._journal.lines.forget({seen.key for seen in seen_rows if seen.place in places and seen.key is not None})
+        return places
+
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
         """The digest by which a line knows a row: that of its values, where an earlier version has written it.
 

@@ -73,8 +73,13 @@ class Preparer:
     def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> Iterator[PendingChange]:
         seen_rows = comparison.look_up(batch, self._pending)
         self._tally.outcomes[Outcome.UNCHANGED] += len(batch) - len(seen_rows)
+        suppressed = comparison.suppressed(batch, seen_rows)
         in_this_batch: set[str] = set()
         for seen in seen_rows:
+            if seen.place in suppressed:
+                # Before anything else is looked at, so that she is in no file of refused rows either.
+                self._tally.count(Outcome.SUPPRESSED, first + seen.place)
+                continue
             if seen.key in in_this_batch:
                 seen = seen._replace(is_pending=True)
             change = self._change(first + seen.place, batch[seen.place], seen, comparison)

@@ -183,6 +183,8 @@ class Run(Generic[ResourceT]):
         journal, effort = self._journal, self.report.effort
         if journal is None:
             return
+        if self.resource.is_compared:
+            journal.lines.person_of = self.resource.person_of
         effort.add_wait_for_others(journal.waited_s)
         if journal.held_by is None:
             effort.begin_series(journal.series.counts, journal.series.started_at)
@@ -262,7 +264,7 @@ class Run(Generic[ResourceT]):
             self._journal.ended_early = f"not sent: {self._ending.reason_of_early_end}"
 
     def _made_comparison(self, resource: ResourceT, shown: ShownKeys | None) -> Comparison | None:
-        if self._journal is None:
+        if self._journal is None or not resource.is_compared:
             return None
         settings = self._settings
         comparison = Comparison(
@@ -327,6 +329,7 @@ class Run(Generic[ResourceT]):
             **({} if removed is None else {"removed": removed}),
             "unchanged": tally.outcomes[Outcome.UNCHANGED],
             "held": tally.outcomes[Outcome.HELD],
+            "suppressed": tally.outcomes[Outcome.SUPPRESSED],
             "remapped": tally.remapped,
             "tries": self._journal.series.tries,
         }

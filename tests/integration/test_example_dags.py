@@ -239,3 +239,10 @@ def test_first_load_then_nightly(run_example: Callable[..., Any], sandbox: Sandb
     patches = [one for one in asked["recent"][before - asked["total"] :] if one["method"] == "PATCH"]
     assert len(patches) == xcom(night, "nightly")["updated"] == 3
     assert xcom(night, "nightly")["unchanged"] >= summary["imported"] - 3
+
+
+def test_forgotten(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
+    dag_run = run_example("contacts_forgotten")
+    assert task_states(dag_run) == {"forget": "success"}
+    summary = xcom(dag_run, "forget")
+    assert (summary["read"], summary["deleted"] + summary["absent"]) == (1, 1)

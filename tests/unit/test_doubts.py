@@ -60,6 +60,9 @@ class Server(Resource):
             raise error_class(turn)(turn, retry_after=0.0)
         return Answer(turn)
 
+    def suppressed(self, patches: Sequence[Patch]) -> set[int]:
+        return set()
+
     def begin(self, patches: Sequence[Patch]) -> None:
         self.written += [f"begin {patch.key}" for patch in patches]
 

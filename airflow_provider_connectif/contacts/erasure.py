@@ -1,0 +1,140 @@
+"""Contacts that are to be deleted at Connectif: the resource of an erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, get_args
+
+from airflow_provider_connectif.api.errors import NoAnswerError, NotFoundError
+from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.contacts.fields import KeyKind
+from airflow_provider_connectif.contacts.identity import person, same_contact
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError
+from airflow_provider_connectif.records.changes import JsonValue, Patch
+from airflow_provider_connectif.records.outcomes import Error, Outcome
+from airflow_provider_connectif.records.people import PersonKey
+from airflow_provider_connectif.records.protocols import Client
+from airflow_provider_connectif.records.resource import Resource, Step
+from airflow_provider_connectif.records.rows import Row
+
+_ABSENT: dict[str, Any] = {"absent": True}
+_WAS_THERE, _TRIED = "was_there", "tried"
+
+
+class ContactErasure(Resource):
+    """Contacts, deleted by ``DELETE /contacts/{key}``. Nothing but the key is read of a row.
+
+    Whether Connectif ignores the case of an e-mail is not documented. So every spelling that the rows have is deleted,
+    and where Connectif has none of them, the form that is the same for all spellings. A change's properties are the
+    spellings that are not sent yet, numbered; its others, whether one of them was there.
+
+    :param key: what identifies a contact: ``email`` or ``external_id``.
+    :param key_column: the column of the key; by default the one named like it.
+    :raises MappingError: another kind of key.
+    """
+
+    noun = "contact"
+    scope = "Contacts: Delete"
+    is_idempotent = True
+    is_compared = False
+
+    def __init__(self, key: KeyKind = "email", key_column: str | None = None) -> None:
+        if key not in get_args(KeyKind):
+            raise MappingError(f"key must be one of {', '.join(get_args(KeyKind))}, not {key!r}")
+        self._kind: KeyKind = key
+        self._mapping = ContactMapping(key, key_column, {})
+        self.key_column = self._mapping.key_column
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The key's."""
+        return (self.key_column,)
+
+    @property
+    def definition(self) -> tuple[object, ...]:
+        """The kind of key."""
+        return ("erasure", self._kind)
+
+    def describe(self) -> str:
+        """Whom it deletes, for the log."""
+        return f'deleting contacts by {self._kind} from column "{self.key_column}"'
+
+    def check(self, columns: Sequence[Any] | None = None) -> None:
+        """Whether the key's column is there, and once.
+
+        :raises MappingError: it is not.
+        """
+        self._mapping.check(columns)
+
+    def key_of(self, row: Row) -> str | None:
+        """A row's e-mail or external id, in one form for all its spellings."""
+        key = self._mapping.key_of(row)
+        return None if key is None else self.same_key(key)
+
+    def prepare(self, number: int, row: Row) -> Patch:
+        """The deletion of a row's contact.
+
+        :raises InvalidRow: it has no valid key.
+        """
+        patch = self._mapping.patch(number, row)
+        return patch._replace(properties={"1": patch.key})
+
+    def merged(self, earlier: Mapping[str, JsonValue], later: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Every spelling of both rows, once."""
+        spellings = dict.fromkeys(str(value) for value in (*earlier.values(), *later.values()))
+        return {str(number): spelling for number, spelling in enumerate(spellings, 1)}
+
+    def requests(self, change: Patch) -> tuple[int, int]:
+        """One for each spelling, and one more where Connectif has none of them."""
+        spellings = list(change.properties.values())
+        return len(spellings), len(spellings) + (self.same_key(change.key) not in spellings)
+
+    def same_key(self, key: str) -> str:
+        """One form for all spellings of a key."""
+        return same_contact(self._kind, key)
+
+    def person_of(self, key: str) -> PersonKey:
+        """The contact by its key."""
+        return person(self._kind, key)
+
+    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        """``DELETE`` the contact; a contact that is not there is no failure.
+
+        :raises NoAnswerError: no complete response; or a 404 without the error document, which somebody between here
+            and Connectif may have written.
+        """
+        delete = client.delete_contact if self._kind == "email" else client.delete_contact_by_external_id
+        try:
+            was_there = delete(_spelling(change))
+        except NotFoundError:
+            error = NoAnswerError("a 404 without the error document, which is no response of Connectif's")
+        else:
+            return Answer(HTTPStatus.NO_CONTENT, None if was_there else _ABSENT)
+        # Raised out here, so that the client's error, whose body somebody else has written, is not kept as the context.
+        raise error
+
+    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+        """Deleted, or not there; ``None``: the response policy decides."""
+        if not isinstance(came, Answer):
+            return None
+        (number, spelling), *left = change.properties.items()
+        was_there = came.body is not _ABSENT or bool(change.others.get(_WAS_THERE))
+        tried = [*_tried(change), str(spelling)]
+        common = self.same_key(change.key)
+        if not left and not was_there and common not in tried:
+            left = [(number, common)]
+        change = change._replace(properties=dict(left), others={_WAS_THERE: was_there, _TRIED: tried})
+        outcome = Outcome.DELETED if was_there else Outcome.ABSENT
+        return Step(change, goes_on=bool(left), outcome=outcome)
+
+
+def _spelling(change: Patch) -> str:
+    """The spelling that is to be sent next."""
+    return str(next(iter(change.properties.values())))
+
+
+def _tried(change: Patch) -> list[str]:
+    tried = change.others.get(_TRIED)
+    return tried if isinstance(tried, list) else []

@@ -1,0 +1,78 @@
+"""What became of the people of an erasure, written into the journal: receipts, and nothing of them beside that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.confirmation import Confirmation
+from airflow_provider_connectif.journal.forgetting import Forgetting
+from airflow_provider_connectif.journal.run_lines import RunLines
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome, Settled
+from airflow_provider_connectif.records.people import PersonKey
+from airflow_provider_connectif.records.resource import Resource
+
+_ERASED = (Outcome.DELETED, Outcome.ABSENT)
+
+
+class ErasureConfirmation(Confirmation):
+    """Writes a receipt for each deletion, in the transaction that takes the person out of the journal for good.
+
+    :param lines: of an open journal, none of which is written.
+    :param resource: of the erasure.
+    :param forgetting: takes people out of every sync.
+    :param map_index: of the task instance, for receipts.
+    """
+
+    def __init__(self, lines: RunLines, resource: Resource, forgetting: Forgetting, map_index: int) -> None:
+        super().__init__(lines, resource, holds_refusals_back=False)
+        self._forgetting = forgetting
+        self._map_index = map_index
+        self._unwritten = 0
+
+    def suppressed(self, patches: Sequence[Patch]) -> set[int]:
+        """Nobody: an erasure is for those who are suppressed."""
+        return set()
+
+    def before_sending(self, patches: Sequence[Patch]) -> None:
+        """The journal has no line of them that the deletion puts in doubt."""
+
+    def begin(self, patches: Sequence[Patch]) -> None:
+        """Likewise."""
+
+    def accept_part(self, patch: Patch) -> None:
+        """One spelling was deleted, and another one follows at once."""
+        if patch.place is not None:
+            self._lines.settle_planned(patch.place)
+
+    def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
+        """Write a receipt; what failed leaves none, so that the next attempt deletes it."""
+        people = self._people_of(settled.patch)
+        if settled.outcome in _ERASED:
+            self._unwritten += 1
+            results = dict.fromkeys(people, settled.outcome.value)
+            self._lines.write_beside(partial(self._write_receipts, results))
+        if settled.patch.place is not None:
+            self._lines.settle_planned(settled.patch.place)
+        return False
+
+    @property
+    def unwritten(self) -> int:
+        """Deletions whose receipts are not written yet."""
+        if self._lines.is_written:
+            self._unwritten = 0
+        return self._unwritten
+
+    def commit_if_due(self) -> None:
+        """Write receipts when they are enough or old enough."""
+        if self.unwritten >= self.commit_lines:
+            self._lines.commit()
+        self._lines.commit_if_due()
+
+    def _write_receipts(self, results: dict[PersonKey, str], connection: sa.Connection) -> None:
+        self._forgetting.forget(connection, results, waits_for_uploads=False)
+        run_id, map_index = self._lines.run_id, self._map_index
+        self._forgetting.write_receipts(connection, results, run_id=run_id, map_index=map_index)

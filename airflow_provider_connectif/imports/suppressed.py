@@ -1,0 +1,151 @@
+"""People are taken out of files who must not be sent again, also where a file was written before."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from airflow_provider_connectif.contacts.identity import people_of
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.files import ImportFile
+from airflow_provider_connectif.imports.layout import QUOTING
+from airflow_provider_connectif.journal.import_state import ImportState, SentFile
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome
+
+
+def suppressed_in(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> set[int]:
+    """The places of contacts who must not be sent again, as the suppression list knows it now."""
+    if context.journal is None or not batch or context.journal.suppressions.is_empty():
+        return set()
+    people = [people_of(mapping.key, patch) for patch in batch]
+    found = context.journal.suppressions.among(person for named in people for person in named)
+    return {place for place, named in enumerate(people) if not found.isdisjoint(named)}
+
+
+def without_suppressed(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> list[Patch]:
+    """A batch without these contacts, which are counted."""
+    places = suppressed_in(context, mapping, batch)
+    if places and context.journal is not None:
+        rows = [batch[place] for place in places if batch[place].counted_as is None]
+        context.report.tally.count_many(Outcome.SUPPRESSED, len(rows))
+        context.journal.lines.forget([mapping.same_contact(batch[place].key) for place in places])
+    return [patch for place, patch in enumerate(batch) if place not in places]
+
+
+class SuppressedContacts:
+    """Takes people out of the files of a run who were suppressed after these files were written.
+
+    :param context: of the run.
+    :param mapping: tells when two keys are the same.
+    :param state: of the run's imports.
+    :param planned: gives the contacts of the files, in batches; asked only where somebody was suppressed.
+    :param group_of: the group of a contact.
+    """
+
+    def __init__(
+        self,
+        context: ImportContext,
+        mapping: ContactMapping,
+        state: Callable[[], ImportState],
+        planned: Callable[[], Iterable[Sequence[Patch]]],
+        group_of: Callable[[Patch], int],
+    ) -> None:
+        self._context = context
+        self._mapping = mapping
+        self._state = state
+        self._planned = planned
+        self._group_of = group_of
+        self._stamp = self._stamp_now()
+        self._contacts: dict[str, Patch] = {}
+        self._taken_out: set[str] = set()
+        self._looked_at: dict[int, int] = {}
+
+    def take_out(self, sent: SentFile, file: ImportFile) -> None:
+        """Write a file again that has such people, without them.
+
+        Called when it is written down that its upload begins: an erasure that comes later waits for it.
+        """
+        if (stamp := self._stamp_now()) != self._stamp:
+            self._look()
+            self._stamp = stamp
+        if self._looked_at.get(sent.file, 0) == len(self._contacts):
+            return
+        self._looked_at[sent.file] = len(self._contacts)
+        found = rewrite_without(file, self._contacts.keys(), self._mapping, self._context.rules.delimiter)
+        sent.rows = file.rows
+        for contact in found - self._taken_out:
+            self._count(self._contacts[contact], sent)
+        self._taken_out |= found
+
+    def _stamp_now(self) -> object:
+        return None if self._context.journal is None else self._context.journal.suppressions.stamp()
+
+    def _look(self) -> None:
+        for batch in self._planned():
+            for place in suppressed_in(self._context, self._mapping, batch):
+                self._contacts.setdefault(self._mapping.same_contact(batch[place].key), batch[place])
+
+    def _count(self, patch: Patch, sent: SentFile) -> None:
+        """The contact is in no file any more, unless another one that carries it was uploaded before."""
+        if self._context.journal is None or (number := self._group_of(patch)) < 0:
+            return
+        state = self._state()
+        group = state.groups[number]
+        others = [file for file in state.files if file.file in group.files and file is not sent]
+        if any(file.import_id is not None for file in others):
+            return
+        group.rows -= 1
+        if group.counted_as is None:
+            self._context.report.tally.count(Outcome.SUPPRESSED, patch.number)
+        self._context.journal.plan.import_lines.remove([patch.number])
+        self._context.journal.lines.forget([self._mapping.same_contact(patch.key)])
+
+
+def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: ContactMapping, delimiter: str) -> set[str]:
+    """Write a file again without some contacts; those that were in it.
+
+    :param contacts: by the one form of their keys.
+    """
+    found: set[str] = set()
+    if not contacts or not file.rows:
+        return found
+    again, rows = file.path.with_suffix(".again"), 0
+    with file.path.open(encoding="utf-8", newline="") as read, again.open("w", encoding="utf-8", newline="") as written:
+        writer = csv.writer(written, delimiter=delimiter, quoting=QUOTING, lineterminator="\r\n")
+        lines = csv.reader(read, delimiter=delimiter)
+        writer.writerow(next(lines))
+        for line in lines:
+            contact = mapping.same_contact(line[0])
+            if contact in contacts:
+                found.add(contact)
+            else:
+                writer.writerow(line)
+                rows += 1
+    if found:
+        again.replace(file.path)
+        file.rows, file.size = rows, file.path.stat().st_size
+    else:
+        again.unlink()
+    return found
+
+
+def account_for_removed(context: ImportContext, state: ImportState, files: dict[int, ImportFile]) -> None:
+    """Count the contacts of files that are not uploaded yet whose lines an erasure has taken out of the plan.
+
+    :param files: as they were written again, by number.
+    """
+    if context.journal is None:
+        return
+    left = context.journal.plan.import_lines.counts()
+    begun = {sent.file for sent in state.files if sent.import_id is not None}
+    for number in state.groups_left:
+        group = state.groups[number]
+        if begun.isdisjoint(group.files) and (removed := group.rows - left.get(number, 0)) > 0:
+            group.rows -= removed
+            if group.counted_as is None:
+                context.report.tally.count_many(Outcome.SUPPRESSED, removed)
+    for sent in state.files:
+        if sent.file in files:
+            sent.rows = files[sent.file].rows

@@ -1,0 +1,279 @@
+"""What an erasure takes out of a journal, of every sync, and the receipts that it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.dialects import dialect_named
+from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.import_state import ImportState, has_open_files
+from airflow_provider_connectif.journal.payloads import Payloads
+from airflow_provider_connectif.journal.suppression import SuppressionList
+from airflow_provider_connectif.records.outcomes import JournalError
+from airflow_provider_connectif.records.people import PersonKey
+
+_LINES_AT_ONCE = 500
+_PROPERTIES = {"_email": "email", "_externalId": "external_id"}
+
+
+class OpenUpload(NamedTuple):
+    """A file that is, or may be, at Connectif, and is not accounted for.
+
+    ``plan_id``, ``file``: which one. ``import_id``: ``None`` while there is no response to its upload. ``since``: when
+    the upload began, in seconds since the epoch. ``known_ids``: the imports of the same plan. ``is_at_work``: a process
+    of its run is.
+    """
+
+    plan_id: str
+    file: int
+    import_id: str | None
+    since: float
+    known_ids: frozenset[str]
+    is_at_work: bool
+
+
+class _Line(NamedTuple):
+    """What says whom a pending row is about, and what it counts as."""
+
+    number: int
+    file: int | None
+    is_beside: bool
+
+
+class Forgetting:
+    """Takes people out of every sync of a journal.
+
+    Keys are found in every form in which the journal may hold them: as they are, and as HMAC where the connection has a
+    secret. Of a row that is pending, the values are looked at, too: another sync may have the same person under another
+    key, and her e-mail among the properties.
+
+    :param database: the journal's.
+    :param suppressions: makes the HMACs of receipts.
+    :param key_secret: of the journal's connection, with which keys and pending rows may be written.
+    :param sync_id: of the erasure; its own pending rows are its list of what to do, and stay until they are done.
+    :param same_key: one form for all spellings of a key, by its kind.
+    """
+
+    def __init__(
+        self,
+        database: JournalDatabase,
+        suppressions: SuppressionList,
+        key_secret: bytes | None,
+        sync_id: str,
+        same_key: Mapping[str, Any],
+    ) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._suppressions = suppressions
+        self._sync_id = sync_id
+        self._same_key = same_key
+        self._digesters = [key_digester(None), *([] if key_secret is None else [key_digester(key_secret)])]
+        self._payloads = [Payloads(None, keeps_rows=False)]
+        if key_secret is not None:
+            self._payloads.insert(0, Payloads(key_secret, keeps_rows=False))
+
+    def written_keys(self, people: Collection[PersonKey]) -> set[str]:
+        """Their keys in every form in which the journal's tables may have them."""
+        return {written(person.key) for person in people for written in self._digesters}
+
+    def forget(self, connection: sa.Connection, people: Collection[PersonKey], *, waits_for_uploads: bool) -> None:
+        """Delete what the journal has of people, in a transaction of more.
+
+        :param waits_for_uploads: rows of files that are, or may be, at Connectif stay: they say for what an erasure has
+            to wait.
+        """
+        if not people:
+            return
+        written = self.written_keys(people)
+        self._wait_for_writers(connection)
+        for table in (self._tables.lines, self._tables.outcomes):
+            self._delete_keys(connection, table, written)
+        plans = self._tables.plans.c
+        query = sa.select(plans.plan_id, plans.state).where(plans.sync_id != self._sync_id).order_by(plans.plan_id)
+        for plan_id, state in connection.execute(query).fetchall():
+            self._forget_in_plan(connection, plan_id, json.loads(state), people, written, waits_for_uploads)
+
+    def open_uploads(self, people: Collection[PersonKey]) -> list[OpenUpload]:
+        """The uploads that carry these people, or may."""
+        return self._database.write(lambda connection: list(self._open_uploads(connection, people)))
+
+    def runs_at_work_since(self, moment: float) -> int:
+        """How many runs of other syncs may have requests under way that began before a moment.
+
+        :param moment: by the database's clock, see :meth:`now`.
+        """
+        claims = self._tables.claims.c
+        is_at_work = sa.and_(claims.sync_id != self._sync_id, claims.answered_until <= moment)
+        query = sa.select(sa.func.count()).where(is_at_work, claims.lease_until > self.now())
+        return int(self._database.rows(query)[0][0])
+
+    def now(self) -> float:
+        """Seconds since the epoch by the database's clock."""
+        clock = dialect_named(self._database.dialect).clock
+        return float(self._database.read(lambda connection: connection.execute(clock).scalar_one()))
+
+    def write_receipts(
+        self, connection: sa.Connection, results: Mapping[PersonKey, str], run_id: str, map_index: int
+    ) -> None:
+        """Write what became of people, in a transaction of more.
+
+        :param results: ``deleted`` or ``absent`` by person.
+        """
+        hmacs, now = self._suppressions.hmacs(connection, results), datetime.now(UTC)
+        of_run = {"at": now, "sync_id": self._sync_id, "run_id": run_id, "map_index": map_index}
+        lines = [
+            {**of_run, "key_hmac": hmacs[person], "key_kind": person.kind, "result": result}
+            for person, result in results.items()
+        ]
+        if lines:
+            connection.execute(sa.insert(self._tables.receipts), lines)
+
+    def results_of(
+        self, people: Collection[PersonKey], run_id: str, map_index: int, since: float
+    ) -> dict[PersonKey, str]:
+        """What the receipts of earlier attempts of a task say of people.
+
+        :param since: when the first of these attempts began, in seconds since the epoch.
+        """
+        receipts = self._tables.receipts.c
+
+        def look(connection: sa.Connection) -> dict[PersonKey, str]:
+            hmacs = self._suppressions.hmacs(connection, people)
+            by_hmac = {digest: person for person, digest in hmacs.items()}
+            is_ours = sa.and_(
+                receipts.sync_id == self._sync_id,
+                receipts.run_id == run_id,
+                receipts.map_index == map_index,
+                receipts.at >= datetime.fromtimestamp(since, UTC),
+                receipts.key_hmac.in_(list(by_hmac)),
+            )
+            found = connection.execute(sa.select(receipts.key_hmac, receipts.result).where(is_ours))
+            return {by_hmac[digest]: result for digest, result in found}
+
+        return self._database.write(look) if people else {}
+
+    def _wait_for_writers(self, connection: sa.Connection) -> None:
+        """Lock every claim: whoever writes lines holds its own until they are written, and then they are deleted."""
+        claims = self._tables.claims
+        others = claims.c.sync_id != self._sync_id
+        for holder in connection.execute(sa.select(claims.c.holder).where(others).order_by(claims.c.holder)).scalars():
+            of_holder = sa.update(claims).where(claims.c.holder == holder)
+            connection.execute(of_holder.values(lease_until=claims.c.lease_until))
+
+    def _delete_keys(self, connection: sa.Connection, table: sa.Table, written: Collection[str]) -> None:
+        keys = sorted(written)  # in one order everywhere, so that two tasks never lock each other out
+        for first in range(0, len(keys), _LINES_AT_ONCE):
+            connection.execute(sa.delete(table).where(table.c.contact_key.in_(keys[first : first + _LINES_AT_ONCE])))
+
+    def _forget_in_plan(
+        self,
+        connection: sa.Connection,
+        plan_id: str,
+        state: dict[str, Any],
+        people: Collection[PersonKey],
+        written: Collection[str],
+        waits_for_uploads: bool,
+    ) -> None:
+        open_groups = set(_open_files_by_group(state)) if waits_for_uploads else set[int]()
+        lines = list(self._lines_of(connection, plan_id, people, written))
+        numbers = [line.number for line in lines if _group(line.file) not in open_groups]
+        pending, plans = self._tables.pending, self._tables.plans
+        for first in range(0, len(numbers), _LINES_AT_ONCE):
+            of_these = pending.c.number.in_(numbers[first : first + _LINES_AT_ONCE])
+            connection.execute(sa.delete(pending).where(pending.c.plan_id == plan_id, of_these))
+        rows = sum(line.number in set(numbers) and not line.is_beside for line in lines)
+        values: dict[str, Any] = {}
+        if rows:
+            values["removed"] = sa.func.coalesce(plans.c.removed, 0) + rows
+        if any(refusal[0] in written for refusal in state.get("held_back", ())):
+            kept = [refusal for refusal in state["held_back"] if refusal[0] not in written]
+            values["state"] = json.dumps({**state, "held_back": kept})
+        if values:
+            connection.execute(sa.update(plans).where(plans.c.plan_id == plan_id).values(**values))
+
+    def _lines_of(
+        self, connection: sa.Connection, plan_id: str, people: Collection[PersonKey], written: Collection[str]
+    ) -> Iterator[_Line]:
+        """The pending rows of a plan that are about these people."""
+        pending, last = self._tables.pending.c, -1
+        while True:
+            may_be = sa.or_(pending.contact_key.in_(sorted(written)), pending.payload.is_not(None))
+            after = sa.and_(pending.plan_id == plan_id, pending.number > last, may_be)
+            query = sa.select(self._tables.pending).where(after).order_by(pending.number).limit(_LINES_AT_ONCE)
+            lines = connection.execute(query).fetchall()
+            if not lines:
+                return
+            last = lines[-1].number
+            for line in lines:
+                about, is_beside = self._read(line)
+                if line.contact_key in written or not about.isdisjoint(people):
+                    yield _Line(line.number, line.file, is_beside)
+
+    def _read(self, line: Any) -> tuple[set[PersonKey], bool]:
+        """Whom the values of a pending row name, and whether its row has its outcome already."""
+        if line.payload is None:
+            return set(), False
+        for payloads in self._payloads:
+            try:
+                patch = payloads.unpacked(line)
+            except (JournalError, json.JSONDecodeError):
+                continue  # written with another secret, or with none
+            found = {
+                PersonKey(kind, self._same_key[kind](value))
+                for name, kind in _PROPERTIES.items()
+                if isinstance(value := patch.whole.get(name), str)
+            }
+            found |= {PersonKey("email", self._same_key["email"](patch.key))} if "@" in patch.key else set()
+            return found, patch.counted_as is not None
+        return set(), False
+
+    def _open_uploads(self, connection: sa.Connection, people: Collection[PersonKey]) -> Iterator[OpenUpload]:
+        written, plans = self.written_keys(people), self._tables.plans.c
+        query = sa.select(plans.plan_id, plans.sync_id, plans.run_id, plans.task, plans.state)
+        for plan in connection.execute(query.where(plans.sync_id != self._sync_id)).fetchall():
+            state = json.loads(plan.state)
+            groups = _open_files_by_group(state)
+            if not groups:
+                continue
+            lines = self._lines_of(connection, plan.plan_id, people, written)
+            files = {number for line in lines for number in groups.get(_group(line.file), ())}
+            saved = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False})
+            if saved is None or not files:
+                continue
+            is_at_work = self._is_at_work(connection, plan)
+            for sent in saved.files:
+                if sent.file in files:
+                    ids = frozenset(saved.known_ids)
+                    yield OpenUpload(plan.plan_id, sent.file, sent.import_id, sent.since or 0.0, ids, is_at_work)
+
+    def _is_at_work(self, connection: sa.Connection, plan: Any) -> bool:
+        """Whether a process of the plan's task holds its claim, and is not deferred."""
+        claims = self._tables.claims.c
+        now = float(connection.execute(dialect_named(connection.dialect.name).clock).scalar_one())
+        of_task = sa.and_(claims.sync_id == plan.sync_id, claims.run_id == plan.run_id, claims.task == plan.task)
+        query = sa.select(sa.func.count()).where(of_task, claims.lease_until > now, claims.answered_until.is_not(None))
+        return bool(connection.execute(query).scalar_one())
+
+
+def _group(file: int | None) -> int | None:
+    """The group of contacts that a pending row of an import belongs to; rejected ones bear ``-1`` less its number."""
+    return file if file is None or file >= 0 else -1 - file
+
+
+def _open_files_by_group(state: Mapping[str, Any]) -> dict[int | None, set[int]]:
+    """The open files of the groups of contacts that have some, by the number of the group."""
+    if not has_open_files(state):
+        return {}
+    saved = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False})
+    if saved is None:
+        return {}
+    open_files = {sent.file for sent in saved.files if sent.is_open}
+    return {
+        number: files for number, group in enumerate(saved.groups) if (files := open_files.intersection(group.files))
+    }

@@ -1,0 +1,187 @@
+"""The suppression list: people who must not be sent again, known by the HMAC of a key.
+
+The secret of the HMAC is the journal connection's, or else a random one that is created at first use and kept in the
+journal's table ``meta``. Each secret that was ever used has a line there, named by its fingerprint, so that a list that
+nobody can read any more stops a run and is not taken for an empty one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.dialects import dialect_named
+from airflow_provider_connectif.records.outcomes import JournalError
+from airflow_provider_connectif.records.people import PersonKey
+
+_KEYS_AT_ONCE = 1000
+_PREFIX = "suppression_"  # of the lines of secrets in the table "meta"
+_FINGERPRINT_DIGITS = 8
+
+
+class SuppressionList:
+    """The people who must not be sent again.
+
+    :param database: the journal's.
+    :param secret: of the HMAC; ``None``: the one that the journal's tables keep.
+    :param conn_id: the journal's connection, for messages.
+    :param setting: the name of the extra that holds the secret, for messages.
+    """
+
+    def __init__(
+        self,
+        database: JournalDatabase,
+        secret: bytes | None,
+        *,
+        conn_id: str = "",
+        setting: str = "connectif_journal_secret",
+    ) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._given = secret
+        self._conn_id = conn_id
+        self._setting = setting
+        self.is_there = False
+        """Whether the journal's tables have a list: those of earlier versions do not."""
+        self._select = sa.select(self._tables.suppressed.c.key_hmac).where(
+            dialect_named(database.dialect).among_keys(self._tables.suppressed.c.key_hmac)
+        )
+        meta = self._tables.meta.c
+        self._select_secrets = sa.select(meta.name, meta.text).where(meta.name.like(f"{_PREFIX}%"))
+
+    def is_empty(self) -> bool:
+        """Whether nobody was ever suppressed; costs one small query."""
+        return not (self.is_there and self._database.rows(self._select_secrets))
+
+    def is_empty_in(self, connection: sa.Connection) -> bool:
+        """As :meth:`is_empty`, in a transaction of more."""
+        return not (self.is_there and connection.execute(self._select_secrets).first())
+
+    def among(self, people: Iterable[PersonKey]) -> set[PersonKey]:
+        """Those who are suppressed, as the database knows it now.
+
+        :raises JournalError: the list was written with a secret that is not known here.
+        """
+        if not self.is_there:
+            return set()
+        return self._database.read(lambda connection: self._among(connection, set(people)))
+
+    def among_in(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
+        """As :meth:`among`, in a transaction of more."""
+        return self._among(connection, set(people)) if self.is_there else set()
+
+    def stamp(self) -> object:
+        """Changes whenever somebody was suppressed since."""
+        if self.is_empty():
+            return None
+        suppressed = self._tables.suppressed.c
+        columns: list[Any] = [sa.func.count(), sa.func.max(suppressed.at)]
+        return tuple(self._database.rows(sa.select(*columns))[0])
+
+    def add(self, people: Iterable[PersonKey], run_id: str) -> dict[PersonKey, str]:
+        """Suppress people, from now on and in every sync of the journal; who is suppressed already, stays so.
+
+        :param run_id: of the run that does it.
+        :return: the HMAC of each.
+        :raises JournalError: the database failed.
+        """
+        return self._database.write(lambda connection: self._add(connection, list(people), run_id))
+
+    def hmacs(self, connection: sa.Connection, people: Iterable[PersonKey]) -> dict[PersonKey, str]:
+        """The HMAC of each person, with the secret that is in use; it is created where there is none."""
+        secret = self._secret_in_use(connection)
+        return {person: _hmac(secret, person) for person in people}
+
+    def unsuppress(self, people: Collection[PersonKey]) -> int:
+        """Take people off the list, so that the next run may send them again.
+
+        :param people: every kind of key that a person may be meant by.
+        :return: how many entries were removed.
+        :raises JournalError: the database failed, or the list was written with another secret.
+        """
+        return self._database.write(lambda connection: self._remove(connection, people))
+
+    def _remove(self, connection: sa.Connection, people: Collection[PersonKey]) -> int:
+        digests = [_hmac(secret, person) for secret in self._secrets(connection) for person in people]
+        suppressed = self._tables.suppressed
+        return connection.execute(sa.delete(suppressed).where(suppressed.c.key_hmac.in_(digests))).rowcount
+
+    def _among(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
+        known = self._secrets(connection) if people else []
+        by_digest = {_hmac(secret, person): person for secret in known for person in people}
+        return {by_digest[digest] for digest in self._found(connection, by_digest)}
+
+    def _found(self, connection: sa.Connection, digests: Mapping[str, Any]) -> set[str]:
+        asked, found = list(digests), set[str]()
+        for first in range(0, len(asked), _KEYS_AT_ONCE):
+            packed = dialect_named(self._database.dialect).pack_keys(asked[first : first + _KEYS_AT_ONCE])
+            found.update(connection.execute(self._select, {"keys": packed}).scalars())
+        return found
+
+    def _add(self, connection: sa.Connection, people: Collection[PersonKey], run_id: str) -> dict[PersonKey, str]:
+        digests = self.hmacs(connection, people)
+        there = self._found(connection, dict.fromkeys(digests.values()))
+        now = datetime.now(UTC)
+        lines = [
+            {"key_hmac": digest, "key_kind": person.kind, "at": now, "run_id": run_id}
+            for person, digest in sorted(digests.items(), key=lambda item: item[1])
+            if digest not in there
+        ]
+        for line in lines:
+            try:
+                with connection.begin_nested():
+                    connection.execute(sa.insert(self._tables.suppressed), line)
+            except sa.exc.IntegrityError:
+                pass  # a task beside this one was first
+        return digests
+
+    def _secrets(self, connection: sa.Connection) -> list[bytes]:
+        """Every secret with which the list may have been written.
+
+        :raises JournalError: one of them is not known here.
+        """
+        known, is_missing = [], False
+        own = None if self._given is None else _fingerprint(self._given)
+        for name, text in connection.execute(self._select_secrets):
+            if text:
+                known.append(bytes.fromhex(text))
+            elif name == own and self._given is not None:
+                known.append(self._given)
+            else:
+                is_missing = True
+        if is_missing and connection.execute(sa.select(self._tables.suppressed.c.key_hmac).limit(1)).first():
+            raise JournalError(
+                "the journal's suppression list was written with another secret, so nothing is sent: give connection "
+                f"{self._conn_id!r} the {self._setting} that it had in its extra",
+                final=True,
+            )
+        return known
+
+    def _secret_in_use(self, connection: sa.Connection) -> bytes:
+        known = self._secrets(connection)
+        secret = self._given or next(iter(known), None) or secrets.token_bytes(32)
+        if secret not in known:
+            text = None if self._given is not None else secret.hex()
+            try:
+                with connection.begin_nested():
+                    line = {"name": _fingerprint(secret), "value": 0, "text": text}
+                    connection.execute(sa.insert(self._tables.meta), line)
+            except sa.exc.IntegrityError:
+                pass  # a task beside this one has written it
+        return secret
+
+
+def _fingerprint(secret: bytes) -> str:
+    return _PREFIX + hmac.digest(secret, b"connectif suppression list", "sha256").hex()[:_FINGERPRINT_DIGITS]
+
+
+def _hmac(secret: bytes, person: PersonKey) -> str:
+    # With the kind, since an external id may look like an e-mail.
+    text = f"{person.kind}\n{person.key}".encode("utf-8", "surrogatepass")
+    return hmac.digest(secret, text, "sha256").hex()

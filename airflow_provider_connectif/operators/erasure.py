@@ -1,0 +1,129 @@
+"""The operator that forgets people: at Connectif, in the journal, and for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_connectif.contacts.erasure import ContactErasure
+from airflow_provider_connectif.contacts.identity import FORMS
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.operators.parts import Parts, Start
+from airflow_provider_connectif.operators.requests import RequestOperator, made_patience, make_sender
+from airflow_provider_connectif.operators.switches import check_switches, check_texts, final_where_mapped
+from airflow_provider_connectif.records.outcomes import JournalError
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.fields import KeyKind
+    from airflow_provider_connectif.runs.sink import Sink
+
+_MOST_DELETED = 100
+
+
+class ContactDeleteOperator(RequestOperator):
+    """Deletes people at Connectif, ``DELETE /contacts/{email}``, and forgets them in the journal.
+
+    Their keys are written to the journal's suppression list first, so that no run with this journal sends them again.
+    They leave every sync of the journal: what was delivered, what is pending, and the history. Each deletion leaves a
+    receipt. A person who is not at Connectif is no failure.
+
+    Beside the arguments below it takes those of :class:`airflow_provider_connectif.operators.requests.RequestOperator`:
+    how requests are sent; and of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: where rows
+    come from, the journal, and what ends the task. ``full_refresh``, ``retry_rejected`` and ``ignore_held`` have no
+    effect: every row is a deletion.
+
+    The summary has besides: ``deleted`` and ``absent``.
+
+    :param journal_conn_id: the journal of the operators that send these people. Required (templated).
+    :param key: what the rows hold: ``email`` (default) or ``external_id``.
+    :param key_column: the column that holds it; by default the one named like ``key`` (templated).
+    :param max_deleted: a task instance whose rows name more people fails before anything is written or deleted.
+        Default 100.
+    :param suppress: write the people to the suppression list. Default ``True``. Without it the next sync whose source
+        has such a person creates it again.
+    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    """
+
+    template_fields: Sequence[str] = (*RequestOperator.template_fields, "key_column")
+
+    def __init__(
+        self,
+        *,
+        key: KeyKind = "email",
+        key_column: str | None = None,
+        max_deleted: int = _MOST_DELETED,
+        suppress: bool = True,
+        journal_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        with final_where_mapped(self):
+            check_texts({"key_column": key_column})
+            check_switches({"suppress": suppress})
+            if isinstance(max_deleted, bool) or not isinstance(max_deleted, int) or max_deleted < 1:
+                raise ValueError(f"max_deleted must be a whole number, 1 or more, not {max_deleted!r}")
+            if journal_conn_id is None:
+                raise ValueError(
+                    "ContactDeleteOperator needs journal_conn_id: the journal of the operators that send these people"
+                )
+        self.key = key
+        self.key_column = key_column
+        super().__init__(journal_conn_id=journal_conn_id, **kwargs)
+        self.max_deleted = max_deleted
+        self.suppress = suppress
+
+    def make_resource(self) -> ContactErasure:
+        """Contacts that are to be deleted."""
+        return ContactErasure(self.key, self.key_column)
+
+    def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
+        from airflow_provider_connectif.delivery.erasure_confirmation import ErasureConfirmation
+        from airflow_provider_connectif.imports.context import ImportContext
+        from airflow_provider_connectif.imports.rules import ImportRules
+        from airflow_provider_connectif.imports.watch import Watch
+        from airflow_provider_connectif.journal.forgetting import Forgetting
+        from airflow_provider_connectif.runs.erasure_sink import ErasureSink
+
+        journal, client = parts.journal, parts.client
+        if journal is None:
+            raise JournalError("journal_conn_id gave no journal", final=True)
+        settings = journal.settings
+        forgetting = Forgetting(journal.database, journal.suppressions, settings.list_secret, settings.sync_id, FORMS)
+        map_index = getattr(start.context.get("ti"), "map_index", -1)
+        confirmation = ErasureConfirmation(journal.lines, parts.resource, forgetting, map_index)
+        patience = made_patience(self, parts)
+        sender, _ = make_sender(
+            parts,
+            ResponsePolicy(self.on_response),
+            patience,
+            max_in_flight=self.max_in_flight,
+            stops_when_all_rejected=True,
+            confirmation=confirmation,
+        )
+        rules = ImportRules(deferrable=self.deferrable, time_limit_s=patience.time_limit_s)
+        return ErasureSink(
+            parts.resource,
+            sender,
+            client.quota,
+            parts.report,
+            journal,
+            confirmation,
+            forgetting=forgetting,
+            watch=Watch(ImportContext(client, rules, parts.report, journal)),
+            most=self.max_deleted,
+            suppresses=self.suppress,
+            map_index=map_index,
+            may_defer=self.deferrable,
+            comes_back=start.comes_back,
+            plan_max_age_s=self.plan_max_age.total_seconds(),
+        )
+
+    def _make_check(self, parts: Parts) -> Sink[Any]:
+        from airflow_provider_connectif.runs.check_sink import CheckSink
+        from airflow_provider_connectif.runs.erasure_sink import ErasurePreview
+
+        client = parts.client
+        preview = ErasurePreview(parts.report.log, client.quota, self.max_deleted)
+        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
+
+    def _describe(self) -> str:
+        return f"; at most {self.max_deleted:,}" + ("" if self.suppress else ", without suppressing them")

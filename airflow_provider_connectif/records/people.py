@@ -1,0 +1,15 @@
+"""Who a person is to the suppression list."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class PersonKey(NamedTuple):
+    """A key that names a person.
+
+    ``kind``: ``email`` or ``external_id``. ``key``: in one form for all its spellings.
+    """
+
+    kind: str
+    key: str

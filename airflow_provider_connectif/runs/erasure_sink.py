@@ -1,0 +1,252 @@
+"""A sink that deletes people: first it suppresses them, then it waits for what may still make them again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.quota import Quota, Wait
+from airflow_provider_connectif.api.window import Cause
+from airflow_provider_connectif.delivery.request_sink import PLAN_MAX_AGE_S, RequestSink
+from airflow_provider_connectif.delivery.sender import RequestSender, Spread, nothing_more
+from airflow_provider_connectif.imports.rules import Fate
+from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.journal.confirmation import Confirmation
+from airflow_provider_connectif.journal.forgetting import Forgetting, OpenUpload
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.people import PersonKey
+from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.reporting.progress import Log, clock, plural
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.runs.check_sink import RequestPreview
+
+_LOOK_EVERY_S = 0.5
+_LOOKS_AT_ONE_THAT_IS_GONE = 3
+_LOOK_WITHOUT_WORKER_S = 60.0
+
+
+def check_number(people: int, most: int, noun: str) -> None:
+    """Refuse to delete more people than an author expects.
+
+    :raises Trouble: final; nothing was deleted or suppressed.
+    """
+    if people > most:
+        raise Trouble(
+            Verdict.FAILED,
+            f"The source has {plural(people, noun)} to delete, and max_deleted allows {most:,}: nobody was deleted or "
+            "suppressed. Look at the WHERE of the statement, or raise max_deleted",
+        )
+
+
+class ErasureSink(RequestSink):
+    """Deletes the people of a plan.
+
+    1. They are written to the suppression list, and every sync of the journal forgets them.
+    2. It waits for requests of other runs that were under way then, and for uploads that carry them.
+    3. They are deleted at Connectif; each leaves a receipt.
+
+    :param resource: of the erasure.
+    :param sender: sends the deletions.
+    :param quota: of the client.
+    :param report: of the run.
+    :param journal: with the suppression list.
+    :param confirmation: writes the receipts.
+    :param forgetting: takes people out of the journal.
+    :param watch: looks at imports.
+    :param most: more people are too many.
+    :param suppresses: ``False``: the suppression list is left as it is.
+    :param map_index: of the task instance.
+    :param may_defer: wait for uploads without a worker.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        sender: RequestSender,
+        quota: Quota,
+        report: Report,
+        journal: Journal,
+        confirmation: Confirmation | None,
+        *,
+        forgetting: Forgetting,
+        watch: Watch,
+        most: int,
+        suppresses: bool,
+        map_index: int,
+        may_defer: bool,
+        comes_back: bool = False,
+        plan_max_age_s: float = PLAN_MAX_AGE_S,
+    ) -> None:
+        super().__init__(
+            resource,
+            sender,
+            quota,
+            report,
+            journal,
+            confirmation,
+            comes_back=comes_back,
+            plan_max_age_s=plan_max_age_s,
+        )
+        self._of_journal = journal
+        self._forgetting = forgetting
+        self._watch = watch
+        self._most = most
+        self._suppresses = suppresses
+        self._map_index = map_index
+        self._may_defer = may_defer
+        self._people: list[PersonKey] = []
+        self._is_put_off = False
+        self._ended: set[str] = set()
+        self._gone: Counter[str] = Counter()
+        self._is_to_stop: Callable[[], bool] = lambda: False
+
+    def open(self, is_to_stop: Callable[[], bool]) -> None:
+        """Open the journal."""
+        self._is_to_stop = is_to_stop
+        super().open(is_to_stop)
+
+    def deliver(self, changes: PendingChanges, resource: Resource) -> None:
+        """Delete the people of a plan, as far as possible.
+
+        :raises Trouble: they are too many; then nothing is done.
+        """
+        check_number(len(changes), self._most, resource.noun)
+        journal = self._of_journal
+        for batch in changes.batches():
+            people = [person for patch in batch for person in resource.people_of(patch)]
+            self._people += people
+            if self._suppresses:
+                journal.suppressions.add(people, journal.settings.run_id)
+            self._forget(people)
+        super().deliver(changes, resource)
+
+    def summary(self) -> dict[str, Any]:
+        """``deleted`` and ``absent`` beside that of every run."""
+        outcomes = self._report.tally.outcomes
+        erased = {outcome.value: outcomes[outcome] for outcome in (Outcome.DELETED, Outcome.ABSENT)}
+        return {**super().summary(), **erased}
+
+    def close(self, verdict: Verdict, keyless: int | None) -> None:
+        """Leave the journal, without what another run may have written of these people since."""
+        try:
+            if self._people:
+                self._forget(self._people)
+        finally:
+            super().close(verdict, keyless)
+
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
+        """Log the end of the run, or what it waits for without a worker."""
+        if self._is_put_off and self.deferral is not None:
+            until = clock(self.deferral.until)
+            self._report.log.info("Imports that carry these people are open: looking again at %s", until)
+        else:
+            super().log_end(how, notes)
+
+    def _forget(self, people: Sequence[PersonKey]) -> None:
+        self._of_journal.database.write(
+            lambda connection: self._forgetting.forget(connection, people, waits_for_uploads=True)
+        )
+
+    def _send(self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more) -> None:
+        self._of_journal.left_behind = None  # it would name people
+        left = self._without_done(batches)
+        if self._wait_for_others(left):
+            self._sender.deliver(left, planned_at=self._planned_at)
+
+    def _window_opens_at(self, until: float) -> float:
+        return time.time() if self._is_put_off else until  # an import is waited for, and no window
+
+    def _without_done(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
+        """What no earlier attempt has a receipt for."""
+        journal = self._of_journal
+        run_id, began_at = journal.settings.run_id, journal.series.started_at
+        for batch in batches:
+            people = {place: self._resource.people_of(patch)[0] for place, patch in enumerate(batch)}
+            found = self._forgetting.results_of(set(people.values()), run_id, self._map_index, began_at)
+            for place, person in people.items():
+                if person in found:
+                    self._report.tally.count(Outcome(found[person]), batch[place].number)
+                    if (planned := batch[place].place) is not None:
+                        journal.lines.settle_planned(planned)
+            yield [patch for place, patch in enumerate(batch) if people[place] not in found]
+
+    def _wait_for_others(self, left: Iterator[Sequence[Patch]]) -> bool:
+        """Wait for whatever was sent of these people before they were suppressed; whether that has ended.
+
+        :param left: what is to be sent then.
+        """
+        if not self._people:  # of a process before this one, which was deferred
+            self._people = [person for batch in self._kept() for person in batch]
+        try:
+            return self._is_alone(self._forgetting.now(), left)
+        except QuotaClosed:
+            return False
+
+    def _is_alone(self, suppressed_at: float, left: Iterator[Sequence[Patch]]) -> bool:
+        logged = ""
+        while True:
+            at_work = self._forgetting.runs_at_work_since(suppressed_at)
+            uploads = [] if at_work else self._open_uploads()
+            if not at_work and not uploads:
+                return True
+            what = plural(at_work, "run") if at_work else plural(len(uploads), "import")
+            if what != logged:
+                logged = what
+                self._report.log.info("Waiting for what was under way when the people were suppressed: %s", what)
+            if uploads and self._may_defer:
+                self._is_put_off = True
+                self._sender.put_off(left, Wait(time.time() + _LOOK_WITHOUT_WORKER_S, Cause.USED_UP))
+                return False
+            self._watch.waiting.pause(_LOOK_EVERY_S)
+
+    def _kept(self) -> Iterator[list[PersonKey]]:
+        for batch in self._of_journal.plan.patches():
+            yield [person for patch in batch for person in self._resource.people_of(patch)]
+
+    def _open_uploads(self) -> list[OpenUpload]:
+        """The uploads that carry these people and have not ended."""
+        left = []
+        for upload in self._forgetting.open_uploads(self._people):
+            if upload.import_id is not None:
+                if upload.import_id not in self._ended and not self._has_ended(upload.import_id):
+                    left.append(upload)
+            elif upload.is_at_work:
+                left.append(upload)
+            else:  # its process has died before there was a response
+                self._watch.until_none_is_open(upload.since, upload.known_ids)
+        return left
+
+    def _has_ended(self, import_id: str) -> bool:
+        if self._watch.due_in(import_id) > 0:
+            return False
+        fate = self._watch.look(import_id)[1]
+        self._gone[import_id] += fate is Fate.GONE
+        # A gateway may respond 404.
+        if fate not in (Fate.WAIT, Fate.GONE) or self._gone[import_id] >= _LOOKS_AT_ONE_THAT_IS_GONE:
+            self._ended.add(import_id)
+        return import_id in self._ended
+
+
+class ErasurePreview(RequestPreview):
+    """The plan of an erasure, for a check.
+
+    :param log: of the task.
+    :param quota: knows the account's allowance.
+    :param most: more people are too many.
+    """
+
+    def __init__(self, log: Log, quota: Quota, most: int) -> None:
+        super().__init__(log, quota)
+        self._most = most
+
+    def look(self, changes: PendingChanges, resource: Resource) -> None:
+        """Count, and refuse what a run would refuse."""
+        check_number(len(changes), self._most, resource.noun)
+        super().look(changes, resource)

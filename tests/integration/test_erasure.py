@@ -1,0 +1,259 @@
+"""A person is forgotten: at Connectif, in the journal, and by every later run."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.contacts.identity import people_named
+from airflow_provider_connectif.journal import lease
+from airflow_provider_connectif.journal.suppression import SuppressionList
+from tests.support.import_runs import import_rows
+from tests.support.journals import JournalDatabase, deliver, journal_database, usually
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run, run_operator
+
+ANA = "Ana.Pérez@Example.com"
+SPELLINGS = (ANA, "ana.pérez@example.com", "ANA.PÉREZ@EXAMPLE.COM", "Ana.Pe\u0301rez@example.com")
+SECRET = "between us"
+
+
+@pytest.fixture(params=usually("sqlite"))
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database(request.param, request)
+
+
+@pytest.fixture(autouse=True)
+def _quick_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An erasure waits until every run at work has renewed its claim."""
+    monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.2)
+
+
+def erase(*keys: str, run_id: str = "forget", key: str = "email", **arguments: Any) -> Run:
+    rows = [{key: value} for value in keys]
+    arguments = {"sync_id": "forget", "rows": rows, "key": key} | arguments
+    context = {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}
+    return run_operator(kind="ContactDeleteOperator", context=context, journal_conn_id="journal", **arguments)
+
+
+def people(visits: int = 1) -> list[dict[str, Any]]:
+    rows = [{"email": f"user{n}@example.com", "_name": f"Name {n}", "visits": visits} for n in range(5)]
+    return [*rows[:2], {"email": ANA, "_name": "Ana", "visits": visits}, *rows[2:]]
+
+
+def by_external_id(visits: int = 1) -> list[dict[str, Any]]:
+    return [
+        {"external_id": f"C{n}", "_email": row["email"], "_name": row["_name"], "visits": visits}
+        for n, row in enumerate(people())
+    ]
+
+
+def deletions(strict: StrictServer) -> list[str]:
+    return [entry["key"] for entry in strict.log if entry["method"] == "DELETE"]
+
+
+def receipts(journal: JournalDatabase) -> list[str]:
+    return [result for (result,) in journal.query("select result from connectif_journal_receipts order by id")]
+
+
+def everything(journal: JournalDatabase) -> str:
+    """All that the database holds; of SQLite its file, with what is deleted and still there."""
+    if journal.kind != "sqlite":
+        return journal.text()
+    path = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])["host"]
+    return Path(path).read_bytes().decode("utf-8", "replace")
+
+
+def is_named(journal: JournalDatabase) -> bool:
+    text = everything(journal).lower()
+    return any(spelling.lower() in text for spelling in SPELLINGS) or "ana.p" in text
+
+
+def the_sum(summary: dict[str, Any]) -> int:
+    names = ("created", "updated", "imported", "not_taken", "unchanged", "skipped", "invalid", "rejected", "held")
+    return sum(summary.get(name, 0) for name in (*names, "suppressed", "merged", "undelivered", "deleted", "absent"))
+
+
+def test_after_an_erasure_no_run_sends_the_person(strict: StrictServer, journal: JournalDatabase) -> None:
+    strict.update(deletes_nobody_with=404)
+    assert deliver("night 1", rows=people()).summary["created"] == 6
+    assert is_named(journal)
+    run = erase(*SPELLINGS[:2], "nobody@example.com")
+    assert run.state == "success", run.error
+    counts = (run.summary["read"], run.summary["deleted"], run.summary["absent"], run.summary["merged"])
+    assert counts == (3, 1, 1, 1)
+    assert the_sum(run.summary) == 3
+    assert sorted(deletions(strict)) == sorted([*SPELLINGS[:2], "nobody@example.com"])
+    assert sorted(receipts(journal)) == ["absent", "deleted"]
+    assert not is_named(journal)
+    before = strict.requests
+    for number, source in enumerate((people(), people(2))):
+        night = deliver(f"night {2 + number}", rows=source)
+        assert night.state == "success", night.error
+        assert night.summary["suppressed"] == 1
+        assert the_sum(night.summary) == night.summary["read"]
+    load = import_rows("load", rows=people(3), journal_conn_id="journal", sync_id="nightly")
+    assert (load.state, load.summary["suppressed"], load.summary["read"]) == ("success", 1, 6), load.error
+    other = deliver("by id", rows=by_external_id(), key="external_id", sync_id="by id")
+    assert (other.state, other.summary["suppressed"], the_sum(other.summary)) == ("success", 1, 6), other.error
+    assert strict.requests > before
+    assert ANA not in strict.contacts
+    assert "C2" not in strict.contacts
+    assert not is_named(journal)
+
+
+def test_a_person_is_deleted_by_external_id(strict: StrictServer, journal: JournalDatabase) -> None:
+    deliver("night 1", rows=by_external_id(), key="external_id", sync_id="by id")
+    assert erase("C2", key="external_id").summary["deleted"] == 1
+    assert not is_named(journal)
+    assert deliver("night 2", rows=by_external_id(), key="external_id", sync_id="by id").summary["suppressed"] == 1
+    assert "C2" not in strict.contacts
+
+
+def test_more_people_than_allowed_are_not_touched(strict: StrictServer, journal: JournalDatabase) -> None:
+    deliver("night 1", rows=people())
+    before = strict.requests
+    for check_only in (False, True):
+        run = erase(*(row["email"] for row in people()), max_deleted=5, check_only=check_only)
+        assert run.state == "failed"
+        assert "The source has 6 contacts to delete, and max_deleted allows 5" in str(run.error)
+    assert strict.requests == before
+    assert journal.query("select count(*) from connectif_journal_suppressed") == [(0,)]
+    assert journal.query("select count(*) from connectif_journal_receipts") == [(0,)]
+    assert len(journal.acknowledged()) == 6
+
+
+def test_a_gateway_that_knows_no_page_leaves_no_receipt(strict: StrictServer, journal: JournalDatabase) -> None:
+    strict.update(faults=[{"method": "DELETE", "status": 404, "text": "<html>no such page</html>"}])
+    run = erase("ana@example.com", "ben@example.com")
+    assert run.state == "up_for_retry"
+    assert (run.summary["undelivered"], run.summary["absent"], run.summary["deleted"]) == (2, 0, 0)
+    assert receipts(journal) == []
+    strict.update(faults=[])
+    again = erase("ana@example.com", "ben@example.com")
+    assert (again.state, again.summary["deleted"], len(receipts(journal))) == ("success", 2, 2)
+
+
+def test_without_the_list_the_next_run_creates_the_person_again(strict: StrictServer, journal: JournalDatabase) -> None:
+    deliver("night 1", rows=people())
+    assert erase(ANA, suppress=False).summary["deleted"] == 1
+    run = deliver("night 2", rows=people())
+    assert (run.summary["created"], run.summary["suppressed"]) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", usually("sqlite"))
+def test_keys_as_digests_are_forgotten_alike(
+    kind: str, strict: StrictServer, airflow_db: None, request: pytest.FixtureRequest
+) -> None:
+    journal = journal_database(kind, request, connectif_journal_secret=SECRET)
+    settings = {"journal_key": "sha256"}
+    assert deliver("night 1", rows=people(), **settings).summary["created"] == 6
+    assert deliver("night 1", rows=people(), sync_id="plain").summary["updated"] == 6
+    assert erase(ANA, **settings).summary["deleted"] == 1
+    assert len(journal.query("select contact_key from connectif_journal")) == 10
+    assert not is_named(journal)
+    for sync in ({"sync_id": "nightly", **settings}, {"sync_id": "plain"}):
+        assert deliver("night 2", rows=people(2), **sync).summary["suppressed"] == 1
+    assert ANA not in strict.contacts
+
+
+def test_a_list_that_cannot_be_read_stops_the_run(
+    strict: StrictServer, airflow_db: None, request: pytest.FixtureRequest, connection: Callable[..., None]
+) -> None:
+    journal_database("sqlite", request, connectif_journal_secret=SECRET)
+    erase(ANA)
+    path = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])["host"]
+    connection("journal", conn_type="sqlite", host=path)
+    run = deliver("night", rows=people())
+    assert run.state == "failed"
+    assert "the journal's suppression list was written with another secret" in str(run.error)
+    assert strict.contacts == {}
+
+
+def test_an_entry_can_be_taken_off_the_list(strict: StrictServer, journal: JournalDatabase) -> None:
+    import sqlalchemy as sa
+
+    from airflow_provider_connectif.journal.database import JournalDatabase as Database
+
+    if journal.kind != "sqlite":
+        pytest.skip("the list is the same on all")
+    erase(ANA)
+    path = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])["host"]
+    engine = sa.create_engine(f"sqlite:///{path}")
+    listed = SuppressionList(Database(engine, "connectif_journal"), None)
+    listed.is_there = True
+    assert listed.unsuppress(people_named("Somebody@example.com")) == 0
+    assert listed.unsuppress(people_named(" ANA.PÉREZ@example.com ")) == 1
+    engine.dispose()
+    assert deliver("night", rows=people()).summary["created"] == 6
+
+
+def test_an_invalid_row_of_a_person_is_in_no_file(
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path
+) -> None:
+    erase(ANA)
+    path = tmp_path / "rejects.jsonl"
+    rows = [{**row, "visits": "many"} for row in people()]
+    run = deliver("night", rows=rows, fields="live", rejects_path=str(path))
+    assert (run.summary["invalid"], run.summary["suppressed"]) == (5, 1)
+    assert "ana" not in path.read_text().lower()
+
+
+def test_a_retry_sends_no_deletion_that_has_a_receipt(strict: StrictServer, journal: JournalDatabase) -> None:
+    strict.update(faults=[{"method": "DELETE", "status": 500, "keys": ["ben@example.com"]}])
+    first = erase("ana@example.com", "ben@example.com", retries=1)
+    assert first.state == "up_for_retry"
+    strict.update(faults=[])
+    second = erase("ana@example.com", "ben@example.com", retries=1, tries_before=1)
+    assert (second.state, second.summary["deleted"]) == ("success", 2)
+    assert deletions(strict).count("ana@example.com") == 1
+    assert len(receipts(journal)) == 2
+
+
+def test_what_an_erasure_takes_out_of_a_deferred_run_counts_as_suppressed(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(limit=3, window_s=3.0)
+    first = deliver("night", rows=people(), deferrable=True, defer_after=timedelta(seconds=0.2))
+    assert first.state == "deferred"
+    assert journal.pending() > 0
+    strict.update(limit=0)
+    run = erase(ANA)
+    assert run.state == "success", run.error
+    assert not is_named(journal)
+    method = first.error.method_name  # type: ignore[union-attr]
+    second = deliver("night", rows=None, sql="x", sql_conn_id="y", method=method, deferrable=True)
+    assert second.state == "success", second.error
+    assert the_sum(second.summary) == second.summary["read"] == 6
+    assert ANA not in strict.contacts
+    assert not is_named(journal)
+
+
+def test_old_files_of_refused_rows_are_removed_if_the_task_wrote_them(
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path
+) -> None:
+    rows = [{"email": "nobody", "_name": "x"}]
+    old, new, foreign = (tmp_path / f"rejects-{name}.jsonl" for name in ("old", "new", "foreign"))
+    foreign.write_text("not ours")
+    changed = tmp_path / "rejects-changed.jsonl"
+    for path in (old, changed):
+        assert deliver(path.stem, rows=rows, rejects_path=str(path)).state == "failed"
+    later = time.time() + 3 * 86_400
+    os.utime(changed, (later, later))
+    assert deliver("another task", rows=rows, rejects_path=str(new), sync_id="another").state == "failed"
+    journal.query("update connectif_journal_rejects_files set at = '2020-01-01 00:00:00'")
+    os.utime(old, (1_577_836_800, 1_577_836_800))
+    kept = deliver("kept", rows=people(), rejects_path=str(tmp_path / "none"), rejects_retention=None)
+    assert (kept.state, old.exists()) == ("success", True)
+    assert deliver("night", rows=people(2), rejects_path=str(tmp_path / "none")).state == "success"
+    assert not old.exists()
+    assert (new.exists(), foreign.exists(), changed.exists()) == (True, True, True)
+    assert journal.query("select count(*) from connectif_journal_rejects_files") == [(1,)]
