@@ -125,6 +125,7 @@ def test_a_later_process_keeps_the_moment_of_the_plan_and_the_end_of_the_time(
     deferred: Process, tmp_path: Path
 ) -> None:
     later = Process(tmp_path, carried=deferred.carried, deferrable=True, comes_back=True)
+    later.clock.sleep(600)
     later.resume()
     kept = ("planned_at", "timeout_at")
     assert [later.carried["run"][name] for name in kept] == [deferred.carried["run"][name] for name in kept]
