@@ -44,7 +44,7 @@ SMALL, FULL = 20, 700  # 50 seeds of so many take 20 CPU seconds each: ten minut
 FILLED = {"_newsletterSubscriptionStatus": "none", "_emailStatus": "active"}
 FULL_SIZE = (pytest.mark.full_size, pytest.mark.slow, pytest.mark.timeout(900))
 CASES = [
-    *(pytest.param("sqlite", seed, Size.of(SMALL, seed), id=f"seed {seed}") for seed in range(2)),
+    *(pytest.param("sqlite", seed, Size.of(SMALL, seed), id=f"seed {seed}") for seed in (1, 2)),
     pytest.param("postgres", 7, Size.of(SMALL, 7), id="seed 7, postgres"),
     *(
         pytest.param("sqlite", seed, Size.of(FULL, seed), id=f"seed {seed}, full size", marks=FULL_SIZE)
