@@ -1,4 +1,4 @@
-"""Every command, against the strict server and a real journal: what it prints, its exit code, what it must not show."""
+"""Every command, against the strict server and a real journal: what it prints, and what it must not show."""
 
 from __future__ import annotations
 
