@@ -118,7 +118,11 @@ def next_step(
         return _HELD_IN_DOUBT if is_held else _IN_DOUBT
     if state == ACKNOWLEDGED:
         return _CHANGED_ONLY if knows_row else _PROPERTIES_ONLY if knows_properties else _UNKNOWN_PROPERTIES
-    return _OTHERS[state]
+    if state in _OTHERS:
+        return _OTHERS[state]
+    return NextStep(
+        Action.COMPARE, _PROPERTIES_ONLY.words, f"The state {state!r} is of a later version of this package."
+    )
 
 
 _OTHERS = {

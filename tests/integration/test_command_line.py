@@ -1,4 +1,4 @@
-"""Every command, against the strict server and a real journal: what it prints, its exit code, what it must not show."""
+"""Every command, against the strict server and a real journal: what it prints, and what it must not show."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import pytest
 
 from airflow_provider_connectif.cli.main import main
 from airflow_provider_connectif.databases import engines
+from airflow_provider_connectif.journal.tables import JournalTables
 from tests.integration.conftest import FAST
 from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import API_KEY, StrictServer
@@ -108,6 +109,17 @@ def row(name: str, **values: Any) -> dict[str, Any]:
 
 def night(number: int = 1, *rows: dict[str, Any], **arguments: Any) -> Any:
     return deliver(f"night {number}", rows=list(rows), **arguments)
+
+
+def add_outcome(journal: JournalDatabase, **values: Any) -> None:
+    """Add a line to the history of a contact."""
+    columns = JournalTables("connectif_journal", None).outcomes.columns
+    needed = {column.name: 1 for column in columns if not (column.nullable or column.primary_key)}
+    line = {**needed, "sync_id": "nightly", "run_key": "x", "contact_key": "ana@example.com"}
+    line |= {"at": "2026-01-01 02:00:00", **values}
+    journal.query(
+        f"insert into connectif_journal_outcomes ({', '.join(line)}) values ({', '.join(map(repr, line.values()))})"
+    )
 
 
 def property_of(shown: Shown, name: str) -> dict[str, Any]:
@@ -320,15 +332,17 @@ def test_explain_shows_the_history(
     explain: Callable[..., Shown], command: Callable[..., Shown], journal: JournalDatabase
 ) -> None:
     night(1, row("ana", _points=1))
-    journal.query(
-        "insert into connectif_journal_outcomes "
-        "(sync_id, run_id, run_key, contact_key, outcome, properties, status_code, reason, at) values "
-        "('nightly', 'dag/night 0', 'x', 'ana@example.com', 'rejected', '[\"tier\"]', 422, 'no [such] option', "
-        "'2026-11-01 02:00:00')"
+    add_outcome(
+        journal,
+        run_id="dag/night 0",
+        outcome="rejected",
+        properties='["tier"]',
+        status_code=422,
+        reason="no [such] option",
     )
-    (outcome,) = explain("ana").data["history"][-1:]
+    (outcome,) = (entry for entry in explain("ana").data["history"] if entry["run_id"] == "dag/night 0")
     assert (outcome["outcome"], outcome["status_code"], outcome["properties"]) == ("rejected", 422, ["tier"])
-    assert outcome["at"] == "2026-11-01T02:00:00+00:00"
+    assert outcome["at"] == "2026-01-01T02:00:00+00:00"
     table = command("explain", "ana@example.com", "--sync-id", "nightly")
     assert "no [such] option" in table.out
 
@@ -371,10 +385,7 @@ def test_journal_purge(
         night(number, row("ana", _points=number))
     for table, column in (("outcomes", "at"), ("runs", "started_at")):
         journal.query(f"update connectif_journal_{table} set {column} = '2026-01-01 02:00:00'")
-    journal.query(
-        "insert into connectif_journal_outcomes (sync_id, run_id, run_key, contact_key, outcome, at) values "
-        "('nightly', 'dag/old', 'x', 'ana@example.com', 'updated', '2026-01-01 02:00:00')"
-    )
+    add_outcome(journal, run_id="dag/old", outcome="updated")
     ((outcomes,),) = journal.query("select count(*) from connectif_journal_outcomes")
 
     dry = command("journal", "purge", "--dry-run", "-o", "json")
@@ -554,6 +565,77 @@ def test_a_key_that_may_not_read_contacts(
     strict.update(may_read_contacts=False)
     shown = explain("ana", "--live")
     assert (shown.code, '"Contacts: Read"' in shown.err) == (1, True)
+
+
+# The states of a contact
+
+NEWS = "_newsletterSubscriptionStatus"
+BEFORE = ("unchanged", "changed", "held", "undelivered", "left", "recreated", "lost")
+TONIGHT = (
+    *(row(name, visits=1) for name in ("unchanged", "new", "rejected", "held")),
+    *(row(name, visits=2) for name in ("changed", "undelivered", "lost", "recreated")),
+    row("invalid", visits=1, _birthdate="no day"),
+    row("kept", visits=1, **{NEWS: "subscribed"}),
+)
+FAULTS = (
+    *({"keys": [f"{name}@example.com"], "status": 422} for name in ("rejected", "held")),
+    {"keys": ["undelivered@example.com"], "status": 503},
+    {"keys": ["lost@example.com"], "drop": "after"},
+)
+NAMES = sorted({*BEFORE, *(one["email"].partition("@")[0] for one in TONIGHT), "never"})
+
+
+def test_what_explain_foretells_is_what_the_next_run_does(
+    explain: Callable[..., Shown],
+    journal: JournalDatabase,
+    strict: StrictServer,
+    connection: Callable[..., None],
+    query: Callable[..., list[str]],
+) -> None:
+    """Twelve states; judged by the journal's tables, and by the server."""
+    connection("connectif_default", **strict.connection(requests_per_minute=FAST, timeout=5, retries=1))
+    strict.update(faults=[{"keys": ["held@example.com"], "status": 422}])
+    query(*(row(name, visits=1) for name in BEFORE))
+    source = {"sql": "select * from people", "sql_conn_id": "source"}
+    deliver("before", **source)
+    strict.change_contacts({"kept@example.com": {NEWS: "unsubscribed"}, "recreated@example.com": None})
+    sql = query(*TONIGHT)
+
+    for run_id, faults in (("night", FAULTS), ("next night", ())):
+        foretold = {name: explain(name, *sql, "--fields", "builtin", "--live").data for name in NAMES}
+        assert_agrees(journal, strict, foretold)
+        before = len(strict.log)
+        strict.update(faults=list(faults))
+        deliver(run_id, **source)
+        sent: dict[str, list[str]] = {}
+        for entry in strict.log[before:]:
+            if entry["method"] == "PATCH":
+                sent.setdefault(entry["key"].partition("@")[0], sorted(entry["body"]))
+        expected = {name: data["row"]["sent_first"] for name, data in foretold.items() if data["row"]["sent_first"]}
+        assert (run_id, sent) == (run_id, expected)
+    assert foretold["kept"]["row"]["outcome"] == "unchanged"
+    assert {foretold[name]["row"]["outcome"] for name in ("held", "rejected")} == {"held"}
+    assert {name for name, data in foretold.items() if data["row"]["outcome"] == "left"} == {"left", "never"}
+    assert sent == {"undelivered": ["visits"], "lost": ["visits"]}
+
+
+def assert_agrees(journal: JournalDatabase, strict: StrictServer, explained: dict[str, Any]) -> None:
+    """What is explained is what the tables say, and what the server holds."""
+    states = dict(journal.query("select contact_key, state from connectif_journal"))
+    outcomes = journal.query("select contact_key, outcome from connectif_journal_outcomes order by id desc")
+    contacts = strict.contacts
+    for name, data in explained.items():
+        key = f"{name}@example.com"
+        assert (name, data["last"] and data["last"]["state"]) == (name, states.get(key))
+        assert [entry["outcome"] for entry in data["history"]] == [outcome for of, outcome in outcomes if of == key]
+        assert (name, data["live"]["exists"]) == (name, key in contacts)
+        compared = {line["property"]: line["connectif"] for line in data["properties"]}
+        if data["row"]["outcome"] == "sent":
+            source = next(one for one in TONIGHT if one["email"] == key)
+            for property_id in data["row"]["sent_first"]:
+                held = contacts.get(key, {}).get(property_id)
+                is_equal = "equal" if held == source[property_id] else "missing" if held is None else "differs"
+                assert (name, compared[property_id]) == (name, is_equal)
 
 
 # Both command lines

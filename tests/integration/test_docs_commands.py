@@ -16,9 +16,11 @@ from types import MappingProxyType
 
 import pytest
 
+from airflow_provider_connectif.cli.main import main
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from tests.support.airflow_runs import sync_dag
 from tests.support.doc_blocks import BLOCKS, ROOT, RUN_ELSEWHERE, Block, every, kind_of, made_dag
+from tests.support.task_runs import run_operator
 
 
 def commands(block: Block) -> list[str]:
@@ -108,6 +110,38 @@ def _triggers_a_dag(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -
         database.execute("delete from dag_run where dag_id = ?", (dag_id,))
 
 
+def _names_the_journals(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_shell(command, home)["AIRFLOW__CONNECTIF__JOURNALS"] == "warehouse"
+
+
+def _is_a_command(command: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run it where the sync of the page has run once, against a sandbox."""
+    warehouse = home / "warehouse.db"
+    with closing(sqlite3.connect(warehouse)) as database, database:
+        database.execute("create table if not exists contacts (email, first_name)")
+        database.execute("delete from contacts")
+        database.execute("insert into contacts values ('ana@example.com', 'Ana')")
+    connections = {"warehouse": {"conn_type": "sqlite", "host": str(warehouse)}}
+    with _sandbox_as_documented() as address:
+        connections["connectif_default"] = {
+            "conn_type": "connectif",
+            "host": address,
+            "password": "sandbox-id:sandbox-secret",
+        }
+        for conn_id, fields in connections.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+        monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "warehouse")
+        run = run_operator(
+            sql="select * from contacts",
+            sql_conn_id="warehouse",
+            properties={"_name": "first_name"},
+            journal_conn_id="warehouse",
+            sync_id="crm.contacts",
+        )
+        assert run.state == "success", run.error
+        main(shlex.split(command)[3:])
+
+
 # Commands that are run here: how a command begins, and what it must have done.
 RUN_HERE: MappingProxyType[str, Callable[[str, Path, pytest.MonkeyPatch], None]] = MappingProxyType(
     {
@@ -115,6 +149,8 @@ RUN_HERE: MappingProxyType[str, Callable[[str, Path, pytest.MonkeyPatch], None]]
         "airflow connections add ": _adds_a_connection,
         "airflow dags trigger ": _triggers_a_dag,
         "python -m airflow_provider_connectif.sandbox": _starts_a_sandbox,
+        "python -m airflow_provider_connectif ": _is_a_command,
+        "export AIRFLOW__CONNECTIF__JOURNALS=": _names_the_journals,
     }
 )
 
