@@ -79,6 +79,7 @@ def test_the_name_of_a_table_is_no_part_of_a_statement(database: Path, evil: str
     assert names - {"secrets"} == {
         evil,
         *(f"{evil}_{part}" for part in ("syncs", "claims", "meta", "runs", "plans", "pending")),
+        *(f"{evil}_{part}" for part in ("outcomes", "suppressed", "receipts", "rejects_files")),
     }
     assert secrets(database) == [("sesame",)]
 
