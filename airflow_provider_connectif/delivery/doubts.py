@@ -1,4 +1,4 @@
-"""Changes that must not go before it is written down that they do: what is on its way is in doubt, and nothing else."""
+"""Changes that must not go before it is written down that they do: until the response is here, they are in doubt."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Protocol
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.delivery.sending_queue import Job
+from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
 from airflow_provider_connectif.records.changes import Patch
+
+MOST_WRITTEN_AHEAD = 50
+"""Changes that are written down and not sent yet: a kill leaves no more of them in doubt than responses are lost."""
 
 
 class Doubts(Protocol):
@@ -23,9 +26,19 @@ class Doubts(Protocol):
         """Changes were not carried out, and wait to be sent again."""
 
 
+def is_in_doubt_once_sent(patch: Patch) -> bool:
+    """Whether a journal has a line of this change, and its next request writes."""
+    return not (patch.looks_up or patch.is_new or patch.digests is None)
+
+
 class DoubtGate:
     """Between the threads that send, which wait here, and the one that submits, which writes.
 
+    A write costs about as much as a request. So the changes that go next are written down together with those that
+    wait, as many as the rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. Such a change does not
+    wait here.
+
+    :param queue: of the changes that go next; ``None``: a change that was not sent must not be in doubt.
     :param work_there: for the threads that send.
     :param progress: for the thread that submits; of the same lock.
     :param quota: of the client.
@@ -33,8 +46,14 @@ class DoubtGate:
     """
 
     def __init__(
-        self, work_there: threading.Condition, progress: threading.Condition, quota: Quota, clock: Clock
+        self,
+        queue: SendingQueue | None,
+        work_there: threading.Condition,
+        progress: threading.Condition,
+        quota: Quota,
+        clock: Clock,
     ) -> None:
+        self._queue = queue
         self._clock = clock
         self._work_there = work_there
         self._progress = progress
@@ -58,7 +77,7 @@ class DoubtGate:
         :param poll_s: how soon a stop is noticed.
         :raises QuotaClosed: told to stop; it must not be sent.
         """
-        # Only with a permit: a change that waits for a window is in nobody's doubt when the process is killed.
+        # Only with a permit: a change that waits for a window is in no doubt when the process is killed.
         self._quota.reserve()
         with self._progress:
             self._about_to_go.append(job)
@@ -84,6 +103,8 @@ class DoubtGate:
         with self._progress:
             going, self._about_to_go = self._about_to_go, []
             withdrawn, self._not_carried_out = self._not_carried_out, []
+            if going and doubts is not None:
+                going += self._ahead()
         if withdrawn and doubts is not None:
             doubts.withdraw(withdrawn)
         if not going:
@@ -93,7 +114,16 @@ class DoubtGate:
         with self._work_there:
             for job in going:
                 job.is_written_down = True
+                # What is to follow on a part, or to be sent again, was sent before.
+                job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
             self._work_there.notify_all()
+
+    def _ahead(self) -> list[Job]:
+        """The changes that go next, as far as they can go at once; with the lock."""
+        if self._queue is None or self._is_over:
+            return []
+        jobs = self._queue.upcoming(min(MOST_WRITTEN_AHEAD, self._quota.free()))
+        return [job for job in jobs if not job.is_written_down and is_in_doubt_once_sent(job.patch)]
 
     @property
     def _is_over(self) -> bool:

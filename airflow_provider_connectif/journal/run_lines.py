@@ -72,6 +72,7 @@ class RunLines:
         self._unanswered: set[str] = set()
         self._gathered = GatheredLines(database.tables)
         self._settled: list[int] = []
+        self._doubted: tuple[list[dict[str, Any]], str] = [], ""
         self._oldest_at: float | None = None
 
     def of_plan(self, plan: Plan, generation: int) -> RunLines:
@@ -144,18 +145,17 @@ class RunLines:
     def doubt(self, remaining: Mapping[str, bytes | None], *, are_rows: bool = True) -> None:
         """Patches are about to be sent: until a response is here, what Connectif holds of their properties is unknown.
 
-        Without this mark a row that changes, whose response is lost, and that changes back would be taken for
-        unchanged.
+        They are written with what has gathered, in one transaction. Without this mark a row that changes, whose
+        response is lost, and that changes back would be taken for unchanged.
 
         :param remaining: digests of the properties that are in no doubt, by contact key.
         :param are_rows: the state of their lines becomes ``in_doubt``; ``False``: their rows have an outcome already.
         """
         if remaining and not self._read_only:
-            doubts = [{**self._names(key), "properties": column} for key, column in remaining.items()]
-            if self._gathered.has_any(remaining):
-                self.commit()
             reason = _ON_ITS_WAY if are_rows else ""
-            self.database.write(lambda connection: self._gathered.write_properties(connection, doubts, reason))
+            self._doubted = [{**self._names(key), "properties": column} for key, column in remaining.items()], reason
+            self._gathers()
+            self.commit()
 
     def restore_properties(self, key: str, column: bytes | None) -> None:
         """A patch was rejected as a whole: Connectif still holds the properties that it held before.
@@ -297,6 +297,7 @@ class RunLines:
             self.history.clear()
         self._unanswered.clear()
         self._settled.clear()
+        self._doubted = [], ""
         self._oldest_at = None
         if self._lease.is_lost:
             raise taken_over(self.sync_id)
@@ -325,6 +326,9 @@ class RunLines:
         self._gathered.write(connection)
         if self.history is not None:
             self.history.write(connection)
+        doubts, reason = self._doubted
+        if doubts:  # after the responses to earlier requests of the same contacts
+            self._gathered.write_properties(connection, doubts, reason)
         if self._settled:
             self.plan.settle(connection, self._settled)
         self._attempts.note(connection)
