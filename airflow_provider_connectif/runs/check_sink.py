@@ -178,16 +178,15 @@ class RequestPreview:
         """Count, and keep some examples.
 
         :param changes: what a run would send.
-        :param resource: not needed here.
+        :param resource: says how many requests a change takes of which a response decides.
         """
         self.valid = len(changes) - changes.beside
-        for batch in changes.batches():
-            self._examples = self._examples or list(batch[:_EXAMPLES])
-            if not resource.ranks and not resource.modes:
-                self._requests = Requests(len(changes), len(changes))
-                break
-            for patch in batch:
-                self._requests += resource.requests(patch)
+        self._examples = next(changes.batches(), [])[:_EXAMPLES]
+        others = len(changes)  # to look at each of a million would take as long as the plan itself
+        for patch in changes.waiting():
+            others -= 1
+            self._requests += resource.requests(patch)
+        self._requests += (others, others)
 
     def summary(self) -> dict[str, Any]:
         """``requests_least``, ``requests_most``, ``run_requests`` (the same as the first), ``run_duration_s``."""
