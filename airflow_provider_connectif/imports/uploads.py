@@ -16,7 +16,6 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.layout import Columns
 from airflow_provider_connectif.imports.rules import ON_EXISTING
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import (
@@ -25,6 +24,7 @@ from airflow_provider_connectif.imports.watch import (
     Watch,
     action_for,
     http_error,
+    listed,
     retry_after_s,
 )
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
@@ -33,7 +33,6 @@ from airflow_provider_connectif.reporting.progress import describe_bytes, plural
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, stop_verdict
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})
-_COLUMNS_NAMED = 3
 
 
 class _QueueFull(NamedTuple):
@@ -96,7 +95,7 @@ class Uploads:
                     len(state.files),
                     plural(sent.rows, "row"),
                     describe_bytes(files[sent.file].size),
-                    _described(files[sent.file].columns),
+                    listed(files[sent.file].columns) or "the key only",  # it creates contacts
                     ", only where they are empty" if sent.only_empty else "",
                 )
         return True
@@ -153,11 +152,3 @@ class Uploads:
         """Write down that an upload has begun no import."""
         sent.since = None
         self._save()
-
-
-def _described(columns: Columns) -> str:
-    """Columns in few words; without any, a file creates contacts that have nothing but a key."""
-    if not columns:
-        return "the key only"
-    more = len(columns) - _COLUMNS_NAMED
-    return ", ".join(columns[:_COLUMNS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
