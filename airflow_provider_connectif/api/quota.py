@@ -105,6 +105,11 @@ class Quota:
             now = self._clock.monotonic()
             return max(0.0, self._window.next_leave(now).at - now)
 
+    def free(self) -> int:
+        """How many requests may leave at this moment without waiting, as far as is known."""
+        with self._changed:
+            return self._window.free(self._clock.monotonic())
+
     def reserve(self) -> None:
         """Wait until one request may be sent; this thread's next :meth:`acquire` then returns at once.
 

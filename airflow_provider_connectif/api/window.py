@@ -138,6 +138,15 @@ class RequestWindow:
             return Permit(math.inf)
         return Permit(self._closes_at() + self._margin, Cause.USED_UP)
 
+    def free(self, now: float) -> int:
+        """How many requests may leave at this moment, as far as is known; 0 while the first response is awaited."""
+        if self._probing or self.next_leave(now).at > now:
+            return 0
+        told = None if self._remaining is None else self._remaining - self._in_flight
+        pace = self._pace()
+        paced = None if pace is None else pace - len(self._answered_at) - self._in_flight
+        return max(0, min((limit for limit in (told, paced) if limit is not None), default=0))
+
     def leave(self, now: float) -> None:
         """A request leaves."""
         self._in_flight += 1
@@ -241,8 +250,11 @@ class RequestWindow:
     def _closes_at(self) -> float:
         return self._reset_at if self._reset_at is not None else self._opened_at + WINDOW_S
 
+    def _pace(self) -> int | None:
+        return self._cap if self._cap is not None else None if self._told else DOCUMENTED_REQUESTS_PER_MINUTE
+
     def _pace_leaves_at(self, now: float) -> float:
-        pace = self._cap if self._cap is not None else None if self._told else DOCUMENTED_REQUESTS_PER_MINUTE
+        pace = self._pace()
         if pace is None:
             self._answered_at.clear()
             return now

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from airflow_provider_connectif.contacts.rules import Coercer, Unfit
 from airflow_provider_connectif.records.changes import JsonValue
@@ -44,9 +44,18 @@ class ColumnValues(dict[bytes, JsonValue]):
         return coerced
 
 
-class PropertiesOfTexts:
-    """The properties of rows that are still texts of their database: the same as of their values.
+class _Columns(NamedTuple):
+    """How a contact is read from the texts of one form."""
 
+    key_place: int
+    load_key: Callable[[bytes], Any]
+    properties: Sequence[tuple[str, int, ColumnValues, bool]]
+
+
+class ContactsOfTexts:
+    """The keys and properties of rows that are still texts of their database: the same as of their values.
+
+    :param key_column: the column of the key.
     :param steps_of: gives, for the columns of a row, each property's id, its column, its rule, and whether NULL
         clears it.
     :param sends_empty_lists: an empty list is a value, too.
@@ -54,26 +63,28 @@ class PropertiesOfTexts:
 
     def __init__(
         self,
+        key_column: str,
         steps_of: Callable[[Iterable[str]], Iterable[tuple[str, str, Coercer, bool]]],
         *,
         sends_empty_lists: bool,
     ) -> None:
+        self._key_column = key_column
         self._steps_of = steps_of
         self._sends_empty_lists = sends_empty_lists
-        self._known: tuple[RowForm | None, list[tuple[str, int, ColumnValues, bool]]] = (None, [])
+        self._known: tuple[RowForm, _Columns] | None = None
 
-    def properties(self, row: RawRow) -> dict[str, JsonValue]:
-        """The properties of a row.
+    def contact(self, row: RawRow) -> tuple[Any, dict[str, JsonValue]]:
+        """The key of a row as it is read, and its properties.
 
         :raises KeyError: a column is missing.
         :raises Unfit: a value breaks a rule of its property.
         :raises InvalidRow: the columns cannot be properties.
         """
         form, texts = row.form, row.texts
-        known, columns = self._known
-        if known is not form:  # each batch has one of its own, and all of a result are equal
-            columns = columns if known == form else self._columns(form)
-            self._known = form, columns
+        known = self._known
+        if known is None or known[0] is not form:  # each batch has one of its own, and all of a result are equal
+            known = self._known = form, known[1] if known is not None and known[0] == form else self._columns(form)
+        key_place, load_key, columns = known[1]
         properties: dict[str, JsonValue] = {}
         for property_id, place, values, clears in columns:
             text = texts[place]
@@ -83,11 +94,13 @@ class PropertiesOfTexts:
                     properties[property_id] = coerced
             elif clears:
                 properties[property_id] = None
-        return properties
+        key = texts[key_place]
+        return None if key is None else load_key(key), properties
 
-    def _columns(self, form: RowForm) -> list[tuple[str, int, ColumnValues, bool]]:
+    def _columns(self, form: RowForm) -> _Columns:
         columns = []
         for property_id, column, coerce, clears in self._steps_of(form.columns):
             place = form.place_of(column)
             columns.append((property_id, place, ColumnValues(form.converted.loader(place), coerce), clears))
-        return columns
+        key_place = form.place_of(self._key_column)
+        return _Columns(key_place, form.converted.loader(key_place), columns)

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
-from airflow_provider_connectif.contacts.column_values import PropertiesOfTexts
+from airflow_provider_connectif.contacts.column_values import ContactsOfTexts
 from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
 from airflow_provider_connectif.contacts.identity import KEY_KINDS, same_contact
@@ -91,7 +91,7 @@ class ContactMapping:
     def _make_steps(self) -> None:
         self._steps = None if self.properties is None else [self._step(p, c) for p, c in self.properties.items()]
         self._plans: dict[tuple[str, ...], list[_Step] | InvalidRow] = {}
-        self._of_texts = PropertiesOfTexts(self._steps_of, sends_empty_lists=self.nulls == "clear")
+        self._of_texts = ContactsOfTexts(self.key_column, self._steps_of, sends_empty_lists=self.nulls == "clear")
 
     def with_definitions(self, definitions: Iterable[Field]) -> ContactMapping:
         """The same mapping, checked against the account's fields."""
@@ -143,8 +143,8 @@ class ContactMapping:
                 return self._of_region(value).patch(number, row)
         if type(row) is RawRow and row.form.converted.types is not None:
             try:
-                key = self._key_coercer(_readable(row.value_of(self.key_column)))
-                return Patch(number, str(key), self._of_texts.properties(row), row)
+                read, of_texts = self._of_texts.contact(row)
+                return Patch(number, str(self._key_coercer(_readable(read))), of_texts, row)
             except (KeyError, Unfit):
                 raise InvalidRow(self._reasons(row, self._steps_of(row))) from None
         steps = self._steps_of(row)

@@ -38,8 +38,8 @@ class Delivery:
     """Sends changes; use as a context manager.
 
     Changes of one key, by :meth:`Resource.same_key`, keep their order and are never in flight together. Each change of
-    which a journal has a line waits for :meth:`write_doubts` just before it is sent, its permit in hand; where sending
-    twice is not harmless, every change does.
+    which a journal has a line waits for :meth:`write_doubts` before it is sent; where sending twice is not harmless,
+    every change does, its permit in hand.
 
     :param resource: sends one change and raises the client's errors.
     :param client: paces the requests by its quota.
@@ -90,7 +90,8 @@ class Delivery:
             clock=clock,
         )
         self._open = OpenRequests(most_unwritten, max_in_flight)
-        self._gate = DoubtGate(self._work_there, self._progress, client.quota, clock)
+        ahead = self._queue if resource.is_idempotent else None
+        self._gate = DoubtGate(ahead, self._work_there, self._progress, client.quota, clock)
         self._request = OneRequest(resource, client, self._gate, clock, POLL_S, asks_before_sending=asks_before_sending)
         self._closing = False
         self._killed = False
@@ -224,6 +225,11 @@ class Delivery:
         with self._progress:
             return self._queue.unsent()
 
+    def only_written_down(self) -> list[Patch]:
+        """The patches that are in doubt, see :meth:`write_doubts`, although no request for them was sent."""
+        with self._progress:
+            return self._queue.only_written_down() if self._resource.is_idempotent else []
+
     def unanswered(self) -> list[Patch]:
         """The patches that are on their way, or were, without a response that says what became of them."""
         with self._progress:
@@ -306,6 +312,7 @@ class Delivery:
             return
         with self._progress:
             self._open.end(job)
+            job.is_only_written_down = False
             stop = self._responses.suppress(job) if came is None else self._responses.take(job, came)
             if not (job.is_settled or self._resource.is_idempotent):
                 self._gate.put_off(job)

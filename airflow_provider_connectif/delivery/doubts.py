@@ -1,4 +1,4 @@
-"""Changes that must not go before it is written down that they do: what is on its way is in doubt, and nothing else."""
+"""Changes that must not go before it is written down that they do: until the response is here, they are in doubt."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Protocol
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.delivery.sending_queue import Job
+from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
 from airflow_provider_connectif.records.changes import Patch
+
+MOST_WRITTEN_AHEAD = 50
+"""Changes that are written down and not sent yet: a kill leaves no more of them in doubt than responses are lost."""
 
 
 class Doubts(Protocol):
@@ -26,9 +29,19 @@ class Doubts(Protocol):
         """Changes were not carried out, and wait to be sent again."""
 
 
+def is_in_doubt_once_sent(patch: Patch) -> bool:
+    """Whether a journal has a line of this change, and its next request writes."""
+    return not (patch.looks_up or patch.is_new or patch.digests is None)
+
+
 class DoubtGate:
     """Between the threads that send, which wait here, and the one that submits, which writes.
 
+    A write costs about as much as a request. So the changes that go next are written down together with those that
+    wait, as many as the rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. Such a change does not
+    wait here.
+
+    :param queue: of the changes that go next; ``None``: a change that was not sent must not be in doubt.
     :param work_there: for the threads that send.
     :param progress: for the thread that submits; of the same lock.
     :param quota: of the client.
@@ -36,8 +49,14 @@ class DoubtGate:
     """
 
     def __init__(
-        self, work_there: threading.Condition, progress: threading.Condition, quota: Quota, clock: Clock
+        self,
+        queue: SendingQueue | None,
+        work_there: threading.Condition,
+        progress: threading.Condition,
+        quota: Quota,
+        clock: Clock,
     ) -> None:
+        self._queue = queue
         self._clock = clock
         self._work_there = work_there
         self._progress = progress
@@ -63,7 +82,7 @@ class DoubtGate:
         :return: whether it may be sent.
         :raises QuotaClosed: told to stop; it must not be sent.
         """
-        # Only with a permit: a change that waits for a window is in nobody's doubt when the process is killed.
+        # Only with a permit: a change that waits for a window is in no doubt when the process is killed.
         self._quota.reserve()
         with self._progress:
             job.is_to_go, job.is_to_be_written_down = False, is_to_be_written_down
@@ -92,27 +111,45 @@ class DoubtGate:
         :param doubts: where; ``None``: nowhere.
         """
         with self._progress:
-            going, self._about_to_go = self._about_to_go, []
+            waiting, self._about_to_go = self._about_to_go, []
             withdrawn, self._not_carried_out = self._not_carried_out, []
+            ahead = self._ahead() if waiting and doubts is not None else []
         if withdrawn and doubts is not None:
             doubts.withdraw(withdrawn)
-        if not going:
+        if not waiting:
             return
+        written: list[Job] = []
         suppressed: set[int] = set()
         if doubts is not None:
             now = self._clock.monotonic()
-            for job in going:
+            for job in waiting:
                 # From now on an erasure waits for it: what the list says next is what it said at this moment.
                 job.checked_at = now
-            suppressed = doubts.suppressed([job.patch for job in going])
-            written = [job for place, job in enumerate(going) if job.is_to_be_written_down and place not in suppressed]
+            jobs = [*waiting, *ahead]
+            suppressed = doubts.suppressed([job.patch for job in jobs])
+            written = [
+                job
+                for place, job in enumerate(jobs)
+                if place not in suppressed and (place >= len(waiting) or job.is_to_be_written_down)
+            ]
             if written:
                 doubts.begin([job.patch for job in written])
         with self._work_there:
-            for place, job in enumerate(going):
+            for place, job in enumerate(waiting):
                 job.is_suppressed, job.is_to_go = place in suppressed, place not in suppressed
                 job.is_written_down |= job.is_to_go and job.is_to_be_written_down
+            for job in written:
+                job.is_written_down = True
+                # What is to follow on a part, or to be sent again, was sent before.
+                job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
             self._work_there.notify_all()
+
+    def _ahead(self) -> list[Job]:
+        """The changes that go next, as far as they can go at once; with the lock."""
+        if self._queue is None or self._is_over:
+            return []
+        jobs = self._queue.upcoming(min(MOST_WRITTEN_AHEAD, self._quota.free()))
+        return [job for job in jobs if not job.is_written_down and is_in_doubt_once_sent(job.patch)]
 
     @property
     def _is_over(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
 from airflow_provider_connectif.api.transport import Answer
-from airflow_provider_connectif.delivery.doubts import DoubtGate
+from airflow_provider_connectif.delivery.doubts import DoubtGate, is_in_doubt_once_sent
 from airflow_provider_connectif.delivery.sending_queue import Job
 from airflow_provider_connectif.records.outcomes import Error
 from airflow_provider_connectif.records.protocols import Client
@@ -63,5 +63,4 @@ class OneRequest:
         """Whether it must be known, whatever happens, that a request is on its way."""
         if not self._resource.is_idempotent:
             return True
-        patch = job.patch
-        return not (job.is_written_down or patch.looks_up or patch.is_new or patch.digests is None)
+        return not job.is_written_down and is_in_doubt_once_sent(job.patch)

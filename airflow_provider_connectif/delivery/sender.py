@@ -319,6 +319,7 @@ class RequestSender:
             return
         unanswered = self._delivery.unanswered()
         self._confirmation.end_doubts(unanswered)
+        self._confirmation.take_back(self._delivery.only_written_down())
         if self.stop != Stop(StopKind.DEFERRED):
             self._confirmation.end(unanswered, drops_refusals=not is_whole)
 

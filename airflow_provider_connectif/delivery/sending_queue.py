@@ -42,6 +42,7 @@ class Job:
     :param weight: about how many bytes its row takes.
     :param is_settled: its outcome is known.
     :param is_written_down: that it is about to be sent.
+    :param is_only_written_down: likewise, and no request for it has been sent.
     :param shown: what the responses to earlier requests for it show.
     :param is_follow_up: a part of it was accepted, and this is the rest.
     :param is_created: the response to a request for it was a 201.
@@ -69,6 +70,7 @@ class Job:
     weight: int = 0
     is_settled: bool = False
     is_written_down: bool = False
+    is_only_written_down: bool = False
     shown: Shown | None = None
     is_follow_up: bool = False
     is_created: bool = False
@@ -82,6 +84,11 @@ class Job:
     is_suppressed: bool = False
     is_to_be_written_down: bool = False
     is_to_go: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an earlier request for it was accepted in part, or rejected."""
+        return self.is_follow_up or self.rejection is not None
 
     @property
     def whole(self) -> Patch:
@@ -216,16 +223,29 @@ class SendingQueue:
         if self._watch.sample is not None:  # else a response of another kind has arrived meanwhile
             self._watch.sample.left, self._watch.sample.is_there = len(jobs) + from_here, True
 
+    def upcoming(self, most: int) -> list[Job]:
+        """The jobs that go next and were not tried yet, at most so many; none while nothing gets through."""
+        if self.failures_in_a_row >= self._silence or self._watch.sample is not None:
+            return []
+        return list(itertools.islice(self._ready, max(0, most)))
+
     def unsent(self) -> list[Patch]:
         """The patches that are not settled and not in flight, in the order of taking in."""
-        jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
-        jobs += [job for behind in self._behind.values() for job in behind]
-        return [job.whole for job in sorted(jobs, key=lambda job: job.place)]
+        return [job.whole for job in sorted(self._waiting(), key=lambda job: job.place)]
+
+    def only_written_down(self) -> list[Patch]:
+        """The patches of which it is written down that they go, and which were not sent."""
+        return [job.patch for job in self._waiting() if job.is_only_written_down]
 
     def sent_before(self) -> list[Patch]:
         """The patches that are to be sent again: what was sent may have arrived all the same."""
         jobs = [*self._due, *(job for _, _, job in self._delayed)]
         return [job.whole for job in jobs if job.tries or job.on_fresh_connection]
+
+    def _waiting(self) -> list[Job]:
+        """The jobs that are not settled and not in flight."""
+        jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
+        return jobs + [job for behind in self._behind.values() for job in behind]
 
     def _fresh_job(self) -> Job | None:
         """A row not tried yet, if one may go.

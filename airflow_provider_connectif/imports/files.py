@@ -22,7 +22,7 @@ MAX_FILE_BYTES = 48_000_000
 """Below the 50 MB that Connectif takes (API reference, "Create import"), whatever it takes a megabyte for."""
 
 NO_GROUP = -1
-_MOST_HELD_BYTES = 2_000_000  # of lines, before they are written to their files
+_MOST_HELD_BYTES = 1_000_000  # of lines, before they are written to their files
 _MOST_GROUPS = 1000  # further ones share one, which is settled with the last of all their files
 
 

@@ -16,7 +16,6 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.layout import Columns
 from airflow_provider_connectif.imports.rules import ON_EXISTING
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import (
@@ -35,7 +34,6 @@ from airflow_provider_connectif.reporting.progress import describe_bytes, plural
 from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, stop_verdict
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})
-_COLUMNS_NAMED = 3
 
 
 TakeOut = Callable[[SentFile, ImportFile], None]
@@ -111,7 +109,7 @@ class Uploads:
                     len(state.files),
                     plural(sent.rows, "row"),
                     describe_bytes(files[sent.file].size),
-                    _described(files[sent.file].columns),
+                    listed(files[sent.file].columns) or "the key only",  # it creates contacts
                     ", only where they are empty" if sent.only_empty else "",
                 )
                 is_one_new = True
@@ -184,11 +182,3 @@ class Uploads:
         """Write down that an upload has begun no import."""
         sent.since = None
         self._save()
-
-
-def _described(columns: Columns) -> str:
-    """Columns in few words; without any, a file creates contacts that have nothing but a key."""
-    if not columns:
-        return "the key only"
-    more = len(columns) - _COLUMNS_NAMED
-    return ", ".join(columns[:_COLUMNS_NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -23,6 +23,7 @@ from airflow_provider_connectif.records.outcomes import Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
 
 _ACCEPTED = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED)
+_NOT_SENT = "not sent before the run ended"
 _KILLED = "in doubt: the process ended before the response; it may have arrived"
 
 
@@ -95,6 +96,15 @@ class Confirmation:
         :param unanswered: as of :meth:`end`.
         """
         self._withdraw(self._doubted.keys() - {self._same_key(patch.key) for patch in unanswered})
+
+    def take_back(self, unsent: Sequence[Patch]) -> None:
+        """Changes that :meth:`begin` was told of were not sent: Connectif holds what it held before."""
+        for patch in unsent:
+            key = self._same_key(patch.key)
+            if patch.digests is not None and key in self._restorable:
+                self._lines.restore_properties(key, with_kept(patch.digests.before, patch))
+            if patch.digests is not None and patch.counted_as is None:
+                self._lines.note(key, UNDELIVERED, None, _NOT_SENT)
 
     def _withdraw(self, keys: Collection[str]) -> None:
         self._lines.withdraw_doubts([key for key in keys if self._doubted.pop(key, None) is not None])

@@ -200,11 +200,6 @@ class GatheredLines:
         """Lines that the next run would come to by itself."""
         return len(self.in_part) + len(self.confirmed) + len(self.invalid) + len(self.in_doubt)
 
-    def has_any(self, keys: Collection[str]) -> bool:
-        """Whether one of these contacts has a line that is not written yet."""
-        gathered = (*(gathered for gathered, _ in self._in_order), self.restored_properties)
-        return any(not lines.keys().isdisjoint(keys) for lines in gathered)
-
     @property
     def keys(self) -> set[str]:
         """The contacts whose lines are not written yet."""

@@ -16,6 +16,7 @@ from airflow_provider_connectif.journal.pending_lines import (
     HELD,
     MERGED,
     REFUSED_AGAIN,
+    WAITS,
     ChangeLines,
     PendingChange,
     Rank,
@@ -188,6 +189,11 @@ class PendingChanges:
             while batch := self._batch(*self._position):
                 self._position = (rank, batch[-1][0])
                 yield [patch for _, patch in batch]
+
+    def waiting(self) -> Iterator[Patch]:
+        """The patches of which a response or a look-up decides how many requests they take."""
+        for line in self._database.execute(f"select {_COLUMNS} from changes where flags & {WAITS}"):  # noqa: S608
+            yield self._lines.unpacked(line).patch
 
     def spread(self, most: int) -> list[Patch]:
         """Patches taken evenly from those that :meth:`batches` has not given yet, and will not give any more."""

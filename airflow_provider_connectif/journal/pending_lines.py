@@ -14,7 +14,7 @@ from airflow_provider_connectif.reporting.rejects import jsonable
 
 _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each
 
-MERGED, HELD, REFUSED_AGAIN, _NEW, _OF_TEXTS, _DELIVERED = 1, 2, 4, 8, 16, 32
+MERGED, HELD, REFUSED_AGAIN, _NEW, _OF_TEXTS, _DELIVERED, WAITS = 1, 2, 4, 8, 16, 32, 64
 """Bits of the column ``flags``."""
 COLUMNS = ("contact", "rank", "number", "flags", "payload")
 """Of a line: few, since each costs time."""
@@ -81,7 +81,7 @@ class ChangeLines:
         """A change as a line of :data:`COLUMNS`."""
         patch = change.patch
         flags = change.is_merged | change.is_held << 1 | change.is_refused << 2 | patch.is_new << 3
-        flags |= patch.was_delivered << 5
+        flags |= patch.was_delivered << 5 | bool(patch.later or patch.looks_up) << 6
         payload = self._of_texts(change) if isinstance(patch.row, RawRow) and not change.is_merged else None
         if payload is None:
             payload = _of_values(change)

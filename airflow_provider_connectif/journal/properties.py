@@ -44,14 +44,9 @@ def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]
     joined = b"".join(entries)
     start = len(column) - len(joined)
     if start >= 0:  # a column that was written for the same properties ends with their entries, in the same order
-        differing, begin = [], start
-        for place, entry in enumerate(entries):
-            if not column.startswith(entry, begin):
-                if not column.startswith(entry[:_NAME_BYTES], begin):
-                    break
-                differing.append(place)
-            begin += _ENTRY_BYTES
-        else:
+        before = [column[begin : begin + _ENTRY_BYTES] for begin in range(start, len(column), _ENTRY_BYTES)]
+        differing = [place for place, entry in enumerate(entries) if before[place] != entry]
+        if all(before[place][:_NAME_BYTES] == entries[place][:_NAME_BYTES] for place in differing):
             return differing, column[:start] + joined
     accepted = frozenset(entries_of(column))
     return [place for place, entry in enumerate(entries) if entry not in accepted], updated(column, entries)
@@ -163,8 +158,10 @@ class PropertyDigester:
         :param properties: JSON-ready values by property id.
         """
         prefix, seeds, entries = f"{contact}\n".encode("utf-8", "surrogatepass"), self._seeds, []
+        for property_id in properties.keys() - seeds.keys():
+            self._seed(property_id)
         for property_id, value in properties.items():
-            name, seeded = seeds.get(property_id) or self._seed(property_id)
+            name, seeded = seeds[property_id]
             digest = seeded()
             digest.update(prefix + repr(value).encode())  # a repr has no lone surrogate
             entries.append(name + digest.digest())
@@ -194,13 +191,12 @@ class PropertyDigester:
         (entry,) = self.entries(contact, {property_id: value})
         return entry[_NAME_BYTES:]
 
-    def _seed(self, property_id: str) -> tuple[bytes, Any]:
+    def _seed(self, property_id: str) -> None:
         seed = hashlib.blake2b(key=self._salt, digest_size=_VALUE_BYTES)
         mode = self._modes.get(property_id)
         named = property_id if mode is None else f"{property_id}\0{mode}"
         seed.update(f"{named}\n".encode("utf-8", "surrogatepass"))
         self._seeds[property_id] = _name(property_id), seed.copy
-        return self._seeds[property_id]
 
 
 @lru_cache(maxsize=4096)  # more than the properties of a mapping and their marks

@@ -81,6 +81,7 @@ class RunLines:
         self._settled: list[int] = []
         self._forgotten: set[str] = set()
         self._beside: list[Callable[[sa.Connection], None]] = []
+        self._doubted: tuple[list[dict[str, Any]], str] = [], ""
         self._oldest_at: float | None = None
 
     def of_plan(self, plan: Plan, generation: int) -> RunLines:
@@ -154,18 +155,17 @@ class RunLines:
     def doubt(self, remaining: Mapping[str, bytes | None], *, are_rows: bool = True) -> None:
         """Patches are about to be sent: until a response is here, what Connectif holds of their properties is unknown.
 
-        Without this mark a row that changes, whose response is lost, and that changes back would be taken for
-        unchanged.
+        They are written with what has gathered, in one transaction. Without this mark a row that changes, whose
+        response is lost, and that changes back would be taken for unchanged.
 
         :param remaining: digests of the properties that are in no doubt, by contact key.
         :param are_rows: the state of their lines becomes ``in_doubt``; ``False``: their rows have an outcome already.
         """
         if remaining and not self._read_only:
-            doubts = [{**self._names(key), "properties": column} for key, column in remaining.items()]
-            if self._gathered.has_any(remaining):
-                self.commit()
             reason = _ON_ITS_WAY if are_rows else ""
-            self.database.write(lambda connection: self._gathered.write_properties(connection, doubts, reason))
+            self._doubted = [{**self._names(key), "properties": column} for key, column in remaining.items()], reason
+            self._gathers()
+            self.commit()
 
     def restore_properties(self, key: str, column: bytes | None) -> None:
         """A patch was rejected as a whole: Connectif still holds the properties that it held before.
@@ -350,6 +350,7 @@ class RunLines:
         self._settled.clear()
         self._forgotten.clear()
         self._beside.clear()
+        self._doubted = [], ""
         self._oldest_at = None
         if self._lease.is_lost:
             raise taken_over(self.sync_id)
@@ -385,6 +386,9 @@ class RunLines:
             connection.execute(sa.delete(lines).where(of_these))
         for write in self._beside:
             write(connection)
+        doubts, reason = self._doubted
+        if doubts:  # after the responses to earlier requests of the same contacts
+            self._gathered.write_properties(connection, doubts, reason)
         if self._settled:
             self.plan.settle(connection, self._settled)
         self._attempts.note(connection)

@@ -69,15 +69,6 @@ class RawRow(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._all())
 
-    def value_of(self, column: str) -> Any:
-        """One value, and no other.
-
-        :raises KeyError: there is no such column.
-        """
-        place = self.form.place_of(column)
-        text = self.texts[place]
-        return None if text is None else self.form.converted.loader(place)(text)
-
     def _all(self) -> dict[str, Any]:
         if self._values is None:
             self._values = dict(zip(self.form.columns, self.form.converted.row(self.texts), strict=True))

@@ -185,7 +185,7 @@ class RequestPreview:
         """Count, and keep some examples.
 
         :param changes: what a run would send.
-        :param resource: not needed here.
+        :param resource: says how many requests a change takes of which a response decides.
         """
         self.valid = len(changes) - changes.beside - changes.counts.removals
         self._examples = [patch for patch in next(changes.batches(), []) if patch.removal is None][:_EXAMPLES]

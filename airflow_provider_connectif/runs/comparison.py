@@ -270,8 +270,9 @@ class Comparison:
         """Whether Connectif has accepted something of a contact."""
         if line is None or line.state == REMOVED:
             return False
-        accepted = line.properties and without_marks(line.properties, self._resource.ranks, Mark.REFUSED)
-        return bool(line.patch_digest or line.delivered_as or accepted)
+        if line.patch_digest or line.delivered_as:
+            return True
+        return bool(line.properties and without_marks(line.properties, self._resource.ranks, Mark.REFUSED))
 
     def _row_digests(self, batch: Sequence[Row]) -> list[str]:
         if isinstance(batch, Batch):

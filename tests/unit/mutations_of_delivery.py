@@ -192,6 +192,28 @@ def nobody_waits_until_it_is_written_down(original, self, job, poll_s):
 
 
 @DELIVERY.instead_of(
+    "delivery.doubts:DoubtGate._ahead",
+    _DOUBTS + "test_changes_that_go_next_are_written_down_together_and_not_too_many",
+)
+def each_change_is_written_down_alone(original, self):
+    return []
+
+
+DELIVERY.value(
+    "more is written ahead than the window has left",
+    "api.window:RequestWindow.free",
+    "lambda self, now: 1000",
+    _DOUBTS + "test_no_more_is_written_ahead_than_the_window_has_left_and_what_is_not_sent_is_named",
+)
+DELIVERY.value(
+    "what was only written down stays in doubt",
+    "journal.confirmation:Confirmation.take_back",
+    "lambda self, unsent: None",
+    "test_confirmation.py::test_a_change_that_was_marked_and_not_sent_is_in_no_doubt_once_that_is_taken_back",
+)
+
+
+@DELIVERY.instead_of(
     "delivery.doubts:DoubtGate.put_off", _DOUBTS + "test_what_was_not_carried_out_is_withdrawn_and_sent_again"
 )
 def what_was_not_carried_out_stays_in_doubt(original, self, job):

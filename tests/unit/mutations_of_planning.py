@@ -234,8 +234,9 @@ PLANNING.value(
 )
 PLANNING.value(
     "what a text became in one column counts in all",
-    "contacts.column_values:PropertiesOfTexts._columns",
-    "lambda self, form: [(*column[:2], original(self, form)[0][2], column[3]) for column in original(self, form)]",
+    "contacts.column_values:ContactsOfTexts._columns",
+    "lambda self, form: (made := original(self, form))._replace("
+    "properties=[(*column[:2], made.properties[0][2], column[3]) for column in made.properties])",
     "test_raw_rows.py::test_a_row_of_texts_is_mapped_as_its_values_are",
 )
 

@@ -257,6 +257,47 @@ def test_while_a_consent_waits_for_a_response_its_value_is_in_doubt(open_journal
     journal.close()
 
 
+def test_a_change_that_was_marked_and_not_sent_is_in_no_doubt_when_that_is_taken_back(
+    open_journal: OpenJournal,
+) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal)
+    confirm.settle(Settled(planned({"_name": "Ana", "tier": "a"}, journal), Outcome.CREATED, None, 1), [], 201)
+    accepted = known(journal)
+    change = planned({"_name": "Bea", "tier": "a"}, journal)
+    confirm.before_sending([change])
+    confirm.begin([change])
+    assert planned({"_name": "Ana", "tier": "a"}, journal).properties == {"_name": "Ana"}
+    confirm.take_back([change])
+    assert planned({"_name": "Ana", "tier": "a"}, journal).properties == {}
+    line = known(journal)
+    assert accepted is not None
+    assert line is not None
+    assert line.properties == accepted.properties
+    # What was in doubt before, stays in doubt.
+    confirm.begin([change])
+    doubtful = planned({"_name": "Ana", "tier": "a"}, journal)
+    confirm = confirmation(journal)
+    confirm.before_sending([change])
+    confirm.take_back([change])
+    assert planned({"_name": "Ana", "tier": "a"}, journal).properties == doubtful.properties == {"_name": "Ana"}
+    journal.close()
+
+
+def test_marks_are_written_with_what_has_gathered_and_after_it(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    confirm = confirmation(journal)
+    confirm.settle(Settled(planned({"_name": "Ana"}, journal), Outcome.CREATED, None, 1), [], 201)
+    change = planned({"_name": "Bea"}, journal)
+    confirm.settle(Settled(change, Outcome.UPDATED, None, 1), [], 200)
+    again = planned({"_name": "Ana"}, journal)
+    confirm.settle(settled("b", Outcome.CREATED), [], 201)
+    confirm.begin([again])
+    assert confirm.unwritten == 0
+    assert states(journal, "a", "b") == {"a": "in doubt", "b": "acknowledged"}
+    journal.close()
+
+
 def alone(journal: Journal, *, is_accepted: bool) -> Settled:
     """The row of contact ``a`` was rejected; then its withdrawn consent was sent alone."""
     change = planned({"_name": "Ana", NEWS: "unsubscribed"}, journal)

@@ -9,10 +9,12 @@ import pytest
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.rate_headers import RateSignal
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.delivery.delivery import Delivery
+from airflow_provider_connectif.delivery.doubts import MOST_WRITTEN_AHEAD
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.effort import Effort
@@ -168,3 +170,71 @@ def test_a_reserved_permit_is_used_once_and_not_after_a_stop() -> None:
     with pytest.raises(QuotaClosed):
         _stopped(quota)()
     assert quota.requests == 2
+
+
+class Contacts(Server):
+    """To send one twice is harmless, and a journal has a line of each. Every response tells what the window has left.
+
+    :param left: requests that the first response leaves.
+    """
+
+    is_idempotent = True
+
+    def __init__(self, left: int) -> None:
+        super().__init__([200])
+        self.left = left
+        self.writes: list[list[str]] = []
+        self.sent_keys: list[str] = []
+        self.most_ahead = 0
+
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        sent_at = self.quota.acquire()
+        written = [key for keys in self.writes for key in keys]
+        assert patch.key in written, "nothing is sent before it is written down"
+        self.most_ahead = max(self.most_ahead, len(written) - len(self.sent_keys) - 1)
+        self.sent_keys.append(patch.key)
+        self.quota.release(sent_at, RateSignal(1_000, self.left, 60.0, reset_is_whole=False))
+        self.left -= 1
+        return Answer(200)
+
+    def begin(self, patches: Sequence[Patch]) -> None:
+        self.writes.append([patch.key for patch in patches])
+
+
+DIGESTS = Digests("row", "patch", "mapping", b"", b"")
+
+
+def deliver_contacts(server: Contacts, count: int, is_enough: Callable[[], bool] = lambda: False) -> Delivery:
+    delivery = made(server)
+    with delivery:
+        for number in range(count):
+            assert delivery.offer(Patch(number, f"user{number}", {}, {}, DIGESTS))
+        delivery.drain(lambda: delivery.write_doubts(server), is_enough)
+        delivery.kill()
+    return delivery
+
+
+def test_changes_that_go_next_are_written_down_together_and_not_too_many() -> None:
+    server = Contacts(left=900)
+    delivery = deliver_contacts(server, 200)
+    assert len(set(server.sent_keys)) == len(server.sent_keys) == 200
+    assert server.most_ahead == MOST_WRITTEN_AHEAD
+    assert len(server.writes) <= 2 + 200 // MOST_WRITTEN_AHEAD
+    assert delivery.only_written_down() == []
+
+
+def test_no_more_is_written_ahead_than_the_window_has_left_and_what_is_not_sent_is_named() -> None:
+    server = Contacts(left=10)
+    delivery = deliver_contacts(server, 40, lambda: len(server.sent_keys) >= 5)
+    assert server.most_ahead <= 10
+    written = {key for keys in server.writes for key in keys}
+    assert len(written) <= 1 + 10
+    unsent = {patch.key for patch in delivery.only_written_down()}
+    assert unsent == written - set(server.sent_keys) - {patch.key for patch in delivery.unanswered()}
+
+
+def test_what_may_be_sent_once_only_is_not_written_ahead() -> None:
+    server = Contacts(left=900)
+    server.is_idempotent = False
+    deliver_contacts(server, 20)
+    assert server.writes == [[key] for key in server.sent_keys]

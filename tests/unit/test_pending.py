@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.differences import Differences
@@ -21,6 +23,7 @@ from airflow_provider_connectif.journal.seen_texts import SeenTexts
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import PendingError
 from airflow_provider_connectif.records.raw_rows import RawBatch, Texts
+from airflow_provider_connectif.runs.check_sink import RequestPreview
 
 CONTACTS = ContactResource(ContactMapping())
 
@@ -55,6 +58,18 @@ def test_a_change_of_several_rows_has_the_first_of_their_ranks(ranks: tuple[Rank
     with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         changes.add([change(1, rank=Rank.NEW), *of_ana])
         assert [number for number, _, _ in sent(changes)] == [3, 1]
+
+
+def test_a_check_counts_the_requests_of_changes_that_wait_one_by_one_and_the_others_at_once() -> None:
+    preview = RequestPreview(logging.getLogger(__name__), Quota())
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
+        changes.add([change(number, _name="Ana") for number in range(1, 4)])
+        changes.add([change(4, _name="Bea", _newsletterSubscriptionStatus="subscribed")])
+        assert [patch.number for patch in changes.waiting()] == [4]
+        preview.look(changes, CONTACTS)
+    assert preview.valid == 4
+    summary = preview.summary()
+    assert (summary["requests_least"], summary["requests_most"]) == (4, 5)
 
 
 class Decoded:

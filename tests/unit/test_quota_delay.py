@@ -30,6 +30,21 @@ def test_the_cap_counts() -> None:
     assert 30.0 < quota.delay_s() <= 60.0
 
 
+def test_as_many_are_free_as_the_window_and_the_cap_have_left() -> None:
+    quota = Quota(requests_per_minute=50)
+    assert quota.free() == 0, "nothing is known before the first response"
+    sent_at = quota.acquire()
+    assert quota.free() == 0
+    quota.release(sent_at, RateSignal(100, 99, 30.0))
+    assert quota.free() == 49
+    sent_at = quota.acquire()
+    assert quota.free() == 48
+    quota.release(sent_at, RateSignal(100, 3, 30.0))
+    assert quota.free() == 3
+    quota.release(quota.acquire(), RateSignal(100, 0, 30.0))
+    assert quota.free() == 0
+
+
 def test_asking_uses_nothing_up() -> None:
     quota = Quota(requests_per_minute=1)
     assert [quota.delay_s() for _ in range(3)] == [0.0] * 3

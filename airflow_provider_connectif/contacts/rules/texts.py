@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, plain, valid_text
@@ -72,7 +73,7 @@ def by_value(value: Any) -> JsonValue:
         return _any_text(value)
     if exact_type is bool:
         return bool(value)
-    if exact_type is int:
+    if exact_type is int or (exact_type is Decimal and value.is_finite()):
         return json_number(value)
     if exact_type is date or exact_type is datetime:
         return _iso_date(value)
