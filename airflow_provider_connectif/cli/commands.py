@@ -163,6 +163,16 @@ COMMANDS = Group(
                     ),
                 ),
                 Command(
+                    "unsuppress",
+                    "Take a person off the suppression list, so that runs may send her again",
+                    "journal:unsuppress",
+                    (
+                        _option("contact", metavar="KEY", type=str, help="her key; - reads it from standard input"),
+                        _JOURNAL_CONN,
+                        *_COMMON,
+                    ),
+                ),
+                Command(
                     "purge",
                     "Delete old history; or with --everything all that is known of a sync",
                     "journal:purge",

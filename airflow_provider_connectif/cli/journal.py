@@ -1,8 +1,9 @@
-"""``journal runs`` and ``journal purge``."""
+"""``journal runs``, ``journal purge`` and ``journal unsuppress``."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,9 +14,14 @@ from airflow_provider_connectif.cli.check import require_sync
 from airflow_provider_connectif.cli.journals import OpenJournal, opened_journal
 from airflow_provider_connectif.cli.output import pairs, show
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.contacts.identity import people_named
+from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal.past_runs import past_runs
 from airflow_provider_connectif.journal.purging import Purge
+from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.journal.tables import VERSION
+
+_LOG = logging.getLogger(__name__)
 
 _IN_TABLE = (
     *("started_at", "sync_id", "run_id", "task", "tries", "verdict", "duration_s"),
@@ -56,6 +62,20 @@ def purge(arguments: Namespace) -> None:
         "Deleted" if is_done else "Nothing was deleted; these would be" if any(counts.values()) else "Nothing to delete"
     )
     show(arguments.output, data, [(title, pairs(counts))])
+
+
+def unsuppress(arguments: Namespace) -> None:
+    """Take a person off the suppression list: the next run may send her again."""
+    key = sys.stdin.readline() if arguments.contact == "-" else arguments.contact
+    with opened_journal(arguments.journal_conn_id) as journal:
+        _require_history(journal)
+        conn_id = journal.place.conn_id
+        listed = SuppressionList(journal.database, key_secret(conn_id), conn_id=conn_id)
+        removed = listed.unsuppress(people_named(key))
+    if not removed:
+        raise CommandFailed("nobody with this key is on the suppression list")
+    _LOG.info("Took a person off the suppression list of the journal on %r", conn_id)
+    show(arguments.output, {"removed": removed}, [("Taken off the suppression list", pairs({"removed": removed}))])
 
 
 def _require_history(journal: OpenJournal) -> None:

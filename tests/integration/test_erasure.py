@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.identity import people_named
+from airflow_provider_connectif.cli.main import main
 from airflow_provider_connectif.journal import lease
-from airflow_provider_connectif.journal.suppression import SuppressionList
 from tests.support.import_runs import import_rows
 from tests.support.journals import JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
@@ -178,21 +177,17 @@ def test_a_list_that_cannot_be_read_stops_the_run(
     assert strict.contacts == {}
 
 
-def test_an_entry_can_be_taken_off_the_list(strict: StrictServer, journal: JournalDatabase) -> None:
-    import sqlalchemy as sa
-
-    from airflow_provider_connectif.journal.database import JournalDatabase as Database
-
-    if journal.kind != "sqlite":
-        pytest.skip("the list is the same on all")
+def test_an_entry_can_be_taken_off_the_list(
+    strict: StrictServer, journal: JournalDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
     erase(ANA)
-    path = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])["host"]
-    engine = sa.create_engine(f"sqlite:///{path}")
-    listed = SuppressionList(Database(engine, "connectif_journal"), None)
-    listed.is_there = True
-    assert listed.unsuppress(people_named("Somebody@example.com")) == 0
-    assert listed.unsuppress(people_named(" ANA.PÉREZ@example.com ")) == 1
-    engine.dispose()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(["journal", "unsuppress", "somebody@example.com", "--journal-conn-id", "journal"])
+    assert end.value.code == 1
+    assert "nobody with this key is on the suppression list" in capsys.readouterr().err
+    main(["journal", "unsuppress", " ANA.PÉREZ@example.com ", "--journal-conn-id", "journal", "--output", "json"])
+    assert json.loads(capsys.readouterr().out) == {"removed": 1}
     assert deliver("night", rows=people()).summary["created"] == 6
 
 
