@@ -274,6 +274,7 @@ def test_a_change_that_was_marked_and_not_sent_is_in_no_doubt_when_that_is_taken
     assert accepted is not None
     assert line is not None
     assert line.properties == accepted.properties
+    assert line.state == "undelivered"
     # What was in doubt before, stays in doubt.
     confirm.begin([change])
     doubtful = planned({"_name": "Ana", "tier": "a"}, journal)
@@ -294,7 +295,7 @@ def test_marks_are_written_with_what_has_gathered_and_after_it(open_journal: Ope
     confirm.settle(settled("b", Outcome.CREATED), [], 201)
     confirm.begin([again])
     assert confirm.unwritten == 0
-    assert states(journal, "a", "b") == {"a": "in doubt", "b": "acknowledged"}
+    assert states(journal, "a", "b") == {"a": "in_doubt, sent again", "b": "acknowledged"}
     journal.close()
 
 
