@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_connectif.cli.journals import DEFAULT_TABLE, JournalPlace
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.databases.journal_places import DEFAULT_TABLE, JournalPlace
 from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_connectif.cli.check import require_sync
-from airflow_provider_connectif.cli.journals import JournalPlace, opened_journal
+from airflow_provider_connectif.cli.journals import opened_journal
 from airflow_provider_connectif.cli.live import LiveContact, live_contact, with_live
 from airflow_provider_connectif.cli.output import Section, pairs, show
 from airflow_provider_connectif.cli.planned import Planned, plan_of_contact
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
 from airflow_provider_connectif.contacts.fields import KEY_FIELDS, SYSTEM_FIELDS
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal.explanation import ContactQuestion, Explanation
 from airflow_provider_connectif.records.outcomes import JournalError

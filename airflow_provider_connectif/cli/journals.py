@@ -6,23 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow.providers.common.compat.sdk import conf
-
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals, place_of
 from airflow_provider_connectif.databases.journals import JournalConnection
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.database import JournalDatabase
-
-DEFAULT_TABLE = "connectif_journal"
-
-
-class JournalPlace(NamedTuple):
-    """Where a journal is: a connection, a table and its schema, if not the connection's default."""
-
-    conn_id: str
-    table: str = DEFAULT_TABLE
-    schema: str | None = None
 
 
 class OpenJournal(NamedTuple):
@@ -31,19 +20,6 @@ class OpenJournal(NamedTuple):
     place: JournalPlace
     database: JournalDatabase
     version: int
-
-
-def place_of(text: str) -> JournalPlace:
-    """A place as it is written: ``conn_id``, ``conn_id:table`` or ``conn_id:schema.table``."""
-    conn_id, _, where = text.strip().partition(":")
-    schema, _, table = where.rpartition(".")
-    return JournalPlace(conn_id, table or DEFAULT_TABLE, schema or None)
-
-
-def configured_journals() -> list[JournalPlace]:
-    """The journals that ``[connectif] journals`` lists, separated by commas."""
-    listed = conf.get("connectif", "journals", fallback="") or ""
-    return [place_of(entry) for entry in listed.split(",") if entry.strip()]
 
 
 def chosen_journal(argument: str | None) -> JournalPlace:

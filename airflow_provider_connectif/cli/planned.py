@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_connectif.cli.checking import ContactCheck, check_rows, made_operator, operator_arguments
-from airflow_provider_connectif.cli.journals import JournalPlace
 from airflow_provider_connectif.cli.running import CommandFailed
+from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.records.changes import JsonValue
 
 _WORDS = {

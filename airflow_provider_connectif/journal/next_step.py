@@ -5,9 +5,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, INVALID, REJECTED
-
-UNDELIVERED, LEFT, REMOVED, SUPPRESSED = "undelivered", "left", "removed", "suppressed"
+from airflow_provider_connectif.journal.states import (
+    ACKNOWLEDGED,
+    IN_DOUBT,
+    INVALID,
+    LEFT,
+    REJECTED,
+    REMOVED,
+    SUPPRESSED,
+    UNDELIVERED,
+)
 
 
 class Action(StrEnum):

@@ -12,10 +12,11 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from airflow_provider_connectif.contacts.identity import same_contact
+from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals
 from airflow_provider_connectif.journal import overview
 from airflow_provider_connectif.web.access import User, readable_dags, requires_task_instances
 from airflow_provider_connectif.web.pages import ROWS_OF_A_PAGE, Frame
-from airflow_provider_connectif.web.places import Place, Places, Unreachable, configured
+from airflow_provider_connectif.web.places import Places, Unreachable
 from airflow_provider_connectif.web.plugin import page_root
 from airflow_provider_connectif.web.style import SCRIPT, STYLE
 
@@ -55,8 +56,8 @@ def make_app() -> FastAPI:
         dags = readable_dags(user)
         if not dags:
             raise HTTPException(403, "Forbidden")
-        found: list[tuple[Place, Any]] = []
-        for place in configured():
+        found: list[tuple[JournalPlace, Any]] = []
+        for place in configured_journals():
             try:
                 with app.state.places.reading(place) as (connection, tables):
                     if not overview.has_history(connection, tables):
@@ -80,7 +81,7 @@ def make_app() -> FastAPI:
     ) -> HTMLResponse:
         frame, faults = _frame(), []
         index = int(map_index) if map_index.removeprefix("-").isdecimal() else -1
-        for place in configured():
+        for place in configured_journals():
             try:
                 with app.state.places.reading(place) as (connection, tables):
                     if not overview.has_history(connection, tables):
@@ -117,7 +118,7 @@ def make_app() -> FastAPI:
 def _contact(places: Places, user: Any, dag_id: str, sync_id: str, key: str) -> HTMLResponse:
     frame, dags, is_known = _frame(), readable_dags(user) | {dag_id}, False
     keys = {key, same_contact("email", key)}
-    for place in configured():
+    for place in configured_journals():
         try:
             with places.reading(place) as (connection, tables):
                 if not overview.has_history(connection, tables):

@@ -8,10 +8,10 @@ from html import escape
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.journal.overview_records import ContactRecord, RowOutcome, RunRecord, SyncOverview
 from airflow_provider_connectif.web.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
-from airflow_provider_connectif.web.places import Place
 
 ROWS_OF_A_PAGE = 50
 _REQUESTS_A_MINUTE = 100  # documented for every account
@@ -51,7 +51,7 @@ class Frame(NamedTuple):
         names = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "map_index": run.map_index}
         return f'<a href="{self.root}/run?{plain_query({**names, **more})}">{words}</a>'
 
-    def overview(self, journals: Sequence[tuple[Place, Sequence[SyncOverview] | str]]) -> str:
+    def overview(self, journals: Sequence[tuple[JournalPlace, Sequence[SyncOverview] | str]]) -> str:
         """All syncs of all journals.
 
         :param journals: each with its syncs, or in words why it cannot be shown.

@@ -5,46 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import sqlalchemy as sa
-from airflow.providers.common.compat.sdk import AirflowException, conf
+from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.databases.journals import SECRET_EXTRA, engine_to_read
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.tables import JournalTables
 
-DEFAULT_TABLE = "connectif_journal"
-
 
 class Unreachable(Exception):
     """A journal cannot be read; the text says why, without a value and without a secret."""
-
-
-class Place(NamedTuple):
-    """Where a journal is: a connection, a table and its schema, if not the connection's default."""
-
-    conn_id: str
-    table: str = DEFAULT_TABLE
-    schema: str | None = None
-
-    @property
-    def name(self) -> str:
-        """As it is written in ``[connectif] journals``."""
-        table = f"{self.schema}.{self.table}" if self.schema else self.table
-        return self.conn_id if table == DEFAULT_TABLE else f"{self.conn_id}:{table}"
-
-
-def configured() -> list[Place]:
-    """The journals, in the order in which they are listed."""
-    listed = (entry.strip() for entry in (conf.get("connectif", "journals", fallback="") or "").split(","))
-    found = []
-    for entry in filter(None, listed):
-        conn_id, _, where = entry.partition(":")
-        schema, _, table = where.rpartition(".")
-        found.append(Place(conn_id, table or DEFAULT_TABLE, schema or None))
-    return list(dict.fromkeys(found))
 
 
 class Places:
@@ -55,7 +28,7 @@ class Places:
         self._lock = threading.Lock()
 
     @contextmanager
-    def reading(self, place: Place) -> Iterator[tuple[sa.Connection, JournalTables]]:
+    def reading(self, place: JournalPlace) -> Iterator[tuple[sa.Connection, JournalTables]]:
         """A connection to a journal's database, and its tables.
 
         :raises Unreachable: there is no such connection, or the database failed, also within the block.
@@ -68,7 +41,7 @@ class Places:
             # The driver's words may quote a contact key or the address of the database.
             raise Unreachable(f"its database failed ({type(error).__name__})") from None
 
-    def written_keys(self, place: Place, keys: set[str]) -> set[str]:
+    def written_keys(self, place: JournalPlace, keys: set[str]) -> set[str]:
         """Contact keys as they may stand in the tables: as they are, and as HMAC where the connection has a secret."""
         from airflow.providers.common.compat.sdk import BaseHook
 

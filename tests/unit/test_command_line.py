@@ -14,11 +14,11 @@ import pytest
 
 from airflow_provider_connectif.cli.commands import COMMANDS, Command, Group
 from airflow_provider_connectif.cli.fields import proposed
-from airflow_provider_connectif.cli.journals import JournalPlace, place_of
 from airflow_provider_connectif.cli.main import parser
 from airflow_provider_connectif.cli.output import show
 from airflow_provider_connectif.contacts.fields import Field, FieldTable
 from airflow_provider_connectif.contacts.live_comparison import Held, compare_with_digest, compare_with_row
+from airflow_provider_connectif.databases.journal_places import JournalPlace, place_of
 from airflow_provider_connectif.journal.next_step import Action, next_step
 from airflow_provider_connectif.journal.properties import Mark, kept_marks, value_digest
 
