@@ -410,7 +410,8 @@ def test_journal_purge_leaves_a_sync_alone_that_is_held(
 ) -> None:
     night(1, row("ana", _points=1))
     journal.query(
-        "insert into connectif_journal_claims values ('holder', 'nightly', 'dag/night 2', 'patch[-1]', 9000000000)"
+        "insert into connectif_journal_claims (holder, sync_id, run_id, task, lease_until) "
+        "values ('holder', 'nightly', 'dag/night 2', 'patch[-1]', 9000000000)"
     )
     shown = command("journal", "purge", "--everything", "--sync-id", "nightly", "--yes")
     assert shown.code == 1
