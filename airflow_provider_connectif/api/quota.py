@@ -55,6 +55,8 @@ class Quota:
         """Called several times a second by each thread that a window holds back, in that thread; must be quick."""
         self.requests = 0
         self.rate_limited = 0
+        self.reserved = 0
+        """Requests that may be sent at once by threads that have reserved them, see :meth:`reserve`."""
 
     def acquire(self) -> float:
         """Wait until one request may be sent.
@@ -64,7 +66,7 @@ class Quota:
         """
         reserved: float | None = getattr(self._reserved, "sent_at", None)
         if reserved is not None and not self._closed:
-            self._reserved.sent_at = None
+            self._take_reserved()
             return reserved
         self.give_back()
         with self._changed:
@@ -116,12 +118,14 @@ class Quota:
         :raises QuotaClosed: as :meth:`acquire`.
         """
         self._reserved.sent_at = self.acquire()
+        with self._changed:
+            self.reserved += 1
 
     def give_back(self) -> None:
         """Give back what this thread has reserved and does not need."""
         sent_at: float | None = getattr(self._reserved, "sent_at", None)
         if sent_at is not None:
-            self._reserved.sent_at = None
+            self._take_reserved()
             with self._changed:
                 self.requests -= 1
             self.release(sent_at, None)
@@ -200,6 +204,11 @@ class Quota:
     def wait(self) -> Wait | None:
         """What requests are waiting for at this moment, if they are."""
         return self._wait if self._waiting_threads else None
+
+    def _take_reserved(self) -> None:
+        self._reserved.sent_at = None
+        with self._changed:
+            self.reserved -= 1
 
     def _count_waiting(self, begins: bool, now: float) -> None:
         if begins:

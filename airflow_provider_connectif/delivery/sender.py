@@ -238,6 +238,8 @@ class RequestSender:
         self._defer_for(Wait(self._clock.now() + asked_s, Cause.ASKED))
 
     def _defer_for(self, wait: Wait) -> None:
+        if self._quota.reserved:
+            return  # the window still has room for these requests
         if not self.stop and wait.until - self._clock.now() > self.longest_pause_s:
             self.wait = wait
             self._delivery.end(Stop(StopKind.DEFERRED))

@@ -363,11 +363,11 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     assert second.end().state == "deferred"
 
     first_lines, second_lines = provider_lines(first.output()), provider_lines(second.output())
-    assert [line.split(" ")[0] for line in first_lines] == ["Delivering", "The", "Rate"]
+    assert [line.split(" ")[0] for line in first_lines] == ["Delivering", "The", "Plan:", "Rate"]
     assert re.fullmatch(
         r"Rate limit: the window's requests are used up; deferred until \d\d:\d\d:\d\d UTC\n  "
         r"20 of 50 sent, about 1 min \d s left\n  50 rows read, 20 delivered \(20 created, 0 updated\), 20 requests",
-        first_lines[2],
+        first_lines[3],
     )
     # A window of 20 requests more than the one that is there, and the wait for the next one.
     assert second_lines[0] == "Continuing after the rate limit: 30 contacts pending, about 1 min left"

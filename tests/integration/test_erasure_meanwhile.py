@@ -116,7 +116,7 @@ def test_an_upload_that_carries_the_person_is_waited_for(
 ) -> None:
     strict.update(import_hold="queued", deletes_nobody_with=404)
     load = Process(tmp_path, "load", import_rows, rows=people(), **JOURNAL, deferrable=False, patch_leftovers=False)
-    load.wait_until_it_says("Import 0")
+    load.wait_until_it_says("Uploaded")
     forget = Process(tmp_path, "forget", erase_in, keys=[ANA])
     forget.wait_until_it_says("1 import")
     strict.update(import_hold=None)

@@ -78,6 +78,7 @@ TESTED_ELSEWHERE = MappingProxyType(
     {
         "docs/troubleshooting.md": "tests/unit/test_troubleshooting.py",
         "docs/upgrades.md": "tests/unit/test_troubleshooting.py",
+        "docs/sync.md": "tests/integration/test_plan_numbers.py",
         "docs/tutorial.md": "tests/integration/test_docs_tutorial.py",
         "docs/howto/cleaning.md": "tests/integration/test_docs_cleaning.py",
     }
