@@ -238,7 +238,7 @@ def test_another_run_waits_until_the_first_has_ended(
     assert first.end().state == second.end().state == "success"
     visits = [entry["body"]["visits"] - int(entry["key"][4:].partition("@")[0]) for entry in strict.log]
     assert visits == [1] * 50 + [2] * 50
-    assert re.search(r"Done: .*\n  Waited \d[\w. ]* s for another run of the sync", second.output())
+    assert re.search(r"Done: .*(\n  .*)*\n  Waited \d[\w. ]* s for another run of the sync", second.output())
     assert "for another run of the sync" not in first.output()
 
 

@@ -277,4 +277,4 @@ def test_after_execution_timeout_nothing_comes_behind_the_last_line(
     run = run_in_airflow(run_dag, rows=rows(100), retries=0, execution_timeout=timedelta(seconds=15))
     assert (run.state, strict.requests) == ("failed", 20)
     told = provider_lines("".join(capfd.readouterr()))
-    assert [line.split(" ")[0] for line in told] == ["Delivering", "Rate", "Failed:"], told
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Plan:", "Rate", "Failed:"], told
