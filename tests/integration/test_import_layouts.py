@@ -312,7 +312,7 @@ def test_killed_while_files_were_left_the_next_attempt_reads_again(
 
 # Other systems' imports of the same size, type and minute in the list, and a kill wherever an upload can be.
 @pytest.mark.parametrize("kill", ["before", "after", "response"])
-@pytest.mark.parametrize("nth", [1, 3, 10])
+@pytest.mark.parametrize("nth", [3, *(pytest.param(nth, marks=pytest.mark.full_size) for nth in (1, 10))])
 @pytest.mark.parametrize("with_journal", [True, False])
 def test_killed_among_files_by_column_beside_another_system(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path, kill: str, nth: int, with_journal: bool

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.journals import JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
@@ -27,7 +27,7 @@ ROWS, IN_FLIGHT = 600, 8
 SENT_TWICE_AT_MOST = IN_FLIGHT + 50  # for each kill, see docs/journal.md
 
 
-@pytest.fixture(params=("sqlite", "postgres"))
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 
