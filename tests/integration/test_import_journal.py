@@ -36,7 +36,7 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
     return journal_database(request.param, request)
 
 
-@pytest.fixture(params=["with a worker", "deferred"])
+@pytest.fixture(params=[pytest.param("with a worker", marks=pytest.mark.full_size), "deferred"])
 def run_import(request: pytest.FixtureRequest) -> Importer:
     chosen = import_rows if request.param == "with a worker" else _deferring
     return lambda run_id, **arguments: chosen(run_id, **(WITH_JOURNAL | arguments))

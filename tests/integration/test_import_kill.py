@@ -28,7 +28,7 @@ from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
 ROWS = rows(3000)  # a file of some 100 KB
-MEMORIES = (*usually("postgres"), "nothing")
+MEMORIES = (*usually("postgres"), pytest.param("nothing", marks=pytest.mark.full_size))
 
 
 @pytest.fixture(params=MEMORIES)
