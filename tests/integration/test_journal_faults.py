@@ -20,7 +20,7 @@ import pytest
 
 from airflow_provider_connectif.journal import lease
 from airflow_provider_connectif.journal.run_lines import COMMIT_LINES
-from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 
 KILLS = int(os.environ.get("CONNECTIF_KILLS", "5"))
@@ -28,7 +28,7 @@ CONTACTS = int(os.environ.get("CONNECTIF_CONTACTS", "600"))
 IN_FLIGHT = 8
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=usually("postgres"))
 def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
     return journal_database(request.param, request)
 

@@ -51,7 +51,7 @@ def test_in_airflow_another_import_with_as_many_rows_is_not_ours(
     assert len(uploaded(strict)) == 1
 
 
-@pytest.fixture(params=["journal", "nothing"])
+@pytest.fixture(params=["journal", pytest.param("nothing", marks=pytest.mark.full_size)])
 def remembering(request: pytest.FixtureRequest, airflow_db: None) -> Iterator[dict[str, Any]]:
     if request.param == "journal":
         journal_database("sqlite", request)
