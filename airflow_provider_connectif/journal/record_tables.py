@@ -14,6 +14,9 @@ LONGEST_KEY = 320
 LONGEST_DIGEST = 32
 LONGEST_REASON = 500
 
+# An identity, so that who may write the table needs no right to a sequence; SQLite counts integers only.
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 RUN_COUNTS = (
     *("rows_read", "created", "updated", "imported", "not_taken", "unchanged", "skipped", "invalid", "rejected"),
     *("held", "suppressed", "merged", "undelivered", "deleted", "absent"),
@@ -51,7 +54,7 @@ def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         f"{name}_outcomes",
         metadata,
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("id", _NUMBER, sa.Identity(), primary_key=True),
         sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("run_key", sa.String(LONGEST_DIGEST), nullable=False),
@@ -89,7 +92,7 @@ def receipts_table(name: str, metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         f"{name}_receipts",
         metadata,
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("id", _NUMBER, sa.Identity(), primary_key=True),
         sa.Column("key_hmac", sa.String(64), nullable=False),
         sa.Column("key_kind", sa.String(12), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -107,7 +110,7 @@ def rejects_files_table(name: str, metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         f"{name}_rejects_files",
         metadata,
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("id", _NUMBER, sa.Identity(), primary_key=True),
         sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("path", long_text(), nullable=False),

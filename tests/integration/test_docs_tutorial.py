@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.support.doc_blocks import ROOT, Block, blocks_of
+from tests.support.task_logs import unfolded
 
 BLOCKS = list(blocks_of(ROOT / "docs" / "tutorial.md"))
 START = "python -m airflow_provider_connectif.sandbox\n"
@@ -88,7 +89,10 @@ def _follow(block: Block, terminal: Terminal, folder: Path) -> None:
             assert len(database.execute(text).fetchall()) == 4
     elif block.language == "text":
         for line in block.text.splitlines() if block.text.startswith("Connectif sandbox") else text.splitlines():
-            assert re.search(".*".join(map(re.escape, line.split("..."))), terminal.printed), (line, terminal.printed)
+            assert re.search(".*".join(map(re.escape, line.split("..."))), unfolded(terminal.printed)), (
+                line,
+                terminal.printed,
+            )
 
 
 def _first_line_of_a_sandbox() -> str:

@@ -161,6 +161,8 @@ def test_nothing_is_made_out_of_bytes_but_data() -> None:
     """No module that can run what it reads: what databases and servers hold is JSON and CSV, and stays data."""
     modules = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "joblib", "subprocess", "ctypes"}
     calls = {"eval", "exec", "compile", "__import__"}
+    writes_yaml = PACKAGE / "cli" / "output.py"
+    assert "load" not in writes_yaml.read_text(encoding="utf-8")
     for path in PACKAGE.rglob("*.py"):
         if "sandbox" in path.parts:  # starts itself as a process, and is not imported by the provider
             continue
@@ -168,6 +170,7 @@ def test_nothing_is_made_out_of_bytes_but_data() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
             if isinstance(node, ast.ImportFrom):
                 names.append(node.module or "")
-            assert not {name.partition(".")[0] for name in names} & modules, path
+            allowed = {"yaml"} if path == writes_yaml else set()
+            assert not {name.partition(".")[0] for name in names} & (modules - allowed), path
             called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
             assert called not in calls, path
