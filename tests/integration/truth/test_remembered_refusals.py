@@ -127,8 +127,7 @@ def test_a_row_that_an_earlier_version_held_for_a_gateways_word_is_sent(
     strict.reset(faults=[{"keys": keys(2, 3), "status": 422}])
     deliver("night", rows=rows(5), max_in_flight=1)
     journal.query(
-        "update connectif_journal set status_code = 404, refused_status = 404"
-        " where contact_key = 'user2@example.com'"
+        "update connectif_journal set status_code = 404, refused_status = 404 where contact_key = 'user2@example.com'"
     )
     strict.update(faults=[])
     after = deliver("next night", rows=rows(5))
