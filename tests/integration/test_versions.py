@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import importlib.util
 import json
 import pkgutil
 import subprocess
@@ -47,7 +48,10 @@ def warnings_at_import(modules: list[str], place: Path) -> list[tuple[str, str]]
 
 def test_no_import_of_this_package_warns() -> None:
     assert len(MODULES) > 40
-    assert warnings_at_import(MODULES, PACKAGE) == []
+    # The page needs FastAPI, which comes with Airflow's api-server, from 3.0 on; before, nothing loads it.
+    has_page = importlib.util.find_spec("fastapi") is not None
+    modules = [name for name in MODULES if has_page or not name.startswith("airflow_provider_connectif.web.")]
+    assert warnings_at_import(modules, PACKAGE) == []
 
 
 def test_a_deprecated_import_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
