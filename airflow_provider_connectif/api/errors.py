@@ -146,7 +146,7 @@ class UnauthorizedError(ConnectifHttpError):
 
 
 class ForbiddenError(ConnectifHttpError):
-    """403: the key lacks a scope, or the account is blocked; the status does not say which."""
+    """403: the key has no right to this, or the account is blocked; the status does not say which."""
 
 
 class NotFoundError(ConnectifHttpError):

@@ -37,7 +37,7 @@ _MOST_IMPORT_PAGES = 1000
 class Import:
     """An import as the API shows it. Source: API reference, resource "Import".
 
-    Everything but ``id`` is ``None`` (``options``: empty) where the response lacks it, or where its type is
+    Everything but ``id`` is ``None`` (``options``: empty) where the response does not have it, or where its type is
     not the documented one.
 
     :param id: names the import in every other request.

@@ -72,6 +72,7 @@ def _check_proxy(proxy: str, named_by: str) -> None:
     fault = ""
     try:
         # The function of requests has no types.
+        # The function of requests has no types.
         parts = urllib3.util.parse_url(prepend_scheme_if_needed(proxy.strip(), "http"))  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, urllib3.exceptions.LocationParseError):  # TypeError: a user, and no host
         fault = "is no valid address"
