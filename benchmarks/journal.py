@@ -69,12 +69,12 @@ def fill(database: Any, rows: int) -> None:
     from airflow_provider_connectif.contacts.mapping import ContactMapping
     from airflow_provider_connectif.contacts.resource import ContactResource
     from airflow_provider_connectif.journal.differences import Differences
-    from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, way_to
+    from airflow_provider_connectif.journal.digests import RowDigester, digest_salt, mapping_digest
     from airflow_provider_connectif.journal.properties import Known
 
     deliver("the first", 0, journal_conn_id="postgres")  # makes the tables
     mapping = ContactMapping(properties=PROPERTIES)
-    way = way_to(json.loads(os.environ["AIRFLOW_CONN_CONNECTIF_DEFAULT"])["host"])
+    way = digest_salt(json.loads(os.environ["AIRFLOW_CONN_CONNECTIF_DEFAULT"])["host"])
     row_digest, digest_of_mapping = RowDigester(mapping, way), mapping_digest(mapping, way)
     differences = Differences(ContactResource(mapping), digest_of_mapping, way, None, sends_all=False)
     columns = "sync_id, contact_key, state, row_digest, patch_digest, mapping_digest, properties, run_id, generation"

@@ -38,10 +38,10 @@ Lines = Iterable[tuple[Any, ...]]
 def lines(rows: int) -> Iterator[tuple[Any, ...]]:
     """The lines of all rows: digests of their values, and one of all properties together."""
     from airflow_provider_connectif.contacts.mapping import ContactMapping
-    from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest, patch_digest, way_to
+    from airflow_provider_connectif.journal.digests import RowDigester, digest_salt, mapping_digest, patch_digest
 
     mapping = ContactMapping(properties=PROPERTIES)
-    way = way_to(json.loads(os.environ["AIRFLOW_CONN_CONNECTIF_DEFAULT"])["host"])
+    way = digest_salt(json.loads(os.environ["AIRFLOW_CONN_CONNECTIF_DEFAULT"])["host"])
     row_digest, of_mapping = RowDigester(mapping, way), mapping_digest(mapping, way)
     for batch in batches(rows):
         for row in batch:

@@ -15,7 +15,7 @@ from airflow_provider_connectif.contacts.live_comparison import compare_with_dig
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
-from airflow_provider_connectif.journal.digests import way_to
+from airflow_provider_connectif.journal.digests import digest_salt
 from airflow_provider_connectif.journal.explanation import ContactQuestion
 from airflow_provider_connectif.journal.properties import PropertyDigester, value_digest
 from airflow_provider_connectif.records.changes import JsonValue
@@ -79,7 +79,7 @@ def with_live(
     """Add to each line of a property what Connectif holds: against the row, or else against the journal's digest."""
     shown = live.contact or {}
     of_row = compare_with_row(row or {}, shown, live.fields)
-    salts = [way_to(live.base_url, way) for way in _WAYS]
+    salts = [digest_salt(live.base_url, way) for way in _WAYS]
     for name, line in lines.items():
         if name in of_row:
             line["connectif"] = of_row[name].value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from airflow_provider_connectif.contacts.rules import Coercer, Unfit
+from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue
 from airflow_provider_connectif.records.changes import JsonValue
 from airflow_provider_connectif.records.raw_rows import RawRow, RowForm
 from airflow_provider_connectif.records.values import UnreadableValue
@@ -31,11 +31,11 @@ class ColumnValues(dict[bytes, JsonValue]):
     def __missing__(self, text: bytes) -> JsonValue:
         """The value of a text that is not remembered.
 
-        :raises Unfit: it breaks a rule of the property, or cannot be read.
+        :raises InvalidValue: it breaks a rule of the property, or cannot be read.
         """
         value = self._load(text)
         if type(value) is UnreadableValue:
-            raise Unfit(value.rule)
+            raise InvalidValue(value.rule)
         coerced = self._coerce(value)
         if len(text) <= _LONGEST and type(coerced) is not list:  # each patch has lists of its own
             if len(self) >= _MOST:
@@ -77,7 +77,7 @@ class ContactsOfTexts:
         """The key of a row as it is read, and its properties.
 
         :raises KeyError: a column is missing.
-        :raises Unfit: a value breaks a rule of its property.
+        :raises InvalidValue: a value breaks a rule of its property.
         :raises InvalidRow: the columns cannot be properties.
         """
         form, texts = row.form, row.texts

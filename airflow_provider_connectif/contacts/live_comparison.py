@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_connectif.contacts.fields import Field, FieldTable
-from airflow_provider_connectif.contacts.rules import Unfit, coercer
+from airflow_provider_connectif.contacts.rules import InvalidValue, coercer
 from airflow_provider_connectif.contacts.shown_values import difference, is_empty
 from airflow_provider_connectif.records.changes import JsonValue
 
@@ -66,5 +66,5 @@ def _other_forms(shown: Any, field: Field | None) -> Iterator[JsonValue]:
             yield shown.partition("T")[0]
         elif _DAY.fullmatch(shown):
             yield shown + _MIDNIGHTS[0]
-    with suppress(Unfit):
+    with suppress(InvalidValue):
         yield coercer(field)(shown)

@@ -17,7 +17,7 @@ from airflow_provider_connectif.contacts.mapping_arguments import (
     checked_region,
     is_region,
 )
-from airflow_provider_connectif.contacts.rules import Coercer, Unfit, addresses, coercer, kind
+from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue, addresses, coercer, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.raw_rows import RawRow
@@ -145,7 +145,7 @@ class ContactMapping:
             try:
                 read, of_texts = self._of_texts.contact(row)
                 return Patch(number, str(self._key_coercer(_readable(read))), of_texts, row)
-            except (KeyError, Unfit):
+            except (KeyError, InvalidValue):
                 raise InvalidRow(self._reasons(row, self._steps_of(row))) from None
         steps = self._steps_of(row)
         properties: dict[str, JsonValue] = {}
@@ -155,13 +155,13 @@ class ContactMapping:
                 value = row[column]
                 if value is not None:
                     if type(value) is UnreadableValue:
-                        raise Unfit(value.rule)
+                        raise InvalidValue(value.rule)
                     coerced = coerce(value)
                     if coerced or coerced != [] or self.nulls == "clear":
                         properties[property_id] = coerced
                 elif clears:
                     properties[property_id] = None
-        except (KeyError, Unfit):
+        except (KeyError, InvalidValue):
             raise InvalidRow(self._reasons(row, steps)) from None
         return Patch(number, str(key), properties, row)
 
@@ -179,7 +179,7 @@ class ContactMapping:
         consents = {}
         for property_id, column, coerce, _ in steps:
             if property_id in RANKS and row.get(column) is not None:
-                with contextlib.suppress(Unfit):
+                with contextlib.suppress(InvalidValue):
                     consents[property_id] = coerce(_readable(row[column]))
         lowest = urgent_part(consents)
         return Patch(number, key, lowest, row) if lowest else None
@@ -188,7 +188,7 @@ class ContactMapping:
         """A row's contact key, or ``None`` where it has none that is valid."""
         try:
             return str(self._key_coercer(_readable(row[self.key_column])))
-        except (KeyError, TypeError, Unfit):
+        except (KeyError, TypeError, InvalidValue):
             return None
 
     def keys_of(self, row: Row) -> list[tuple[KeyKind, str]]:
@@ -201,7 +201,7 @@ class ContactMapping:
         for property_id, other in KEY_KINDS.items():
             column = property_id if self.properties is None else self.properties.get(property_id)
             if other != self.key and column is not None and row.get(column) is not None:
-                with contextlib.suppress(Unfit):
+                with contextlib.suppress(InvalidValue):
                     keys.append((other, str(_KEY_COERCERS[other](_readable(row[column])))))
         return keys
 
@@ -336,14 +336,14 @@ class ContactMapping:
 def _readable(value: Any) -> Any:
     """A value as it is, if the driver could hand it over: a rule that takes anything's text must not take this."""
     if type(value) is UnreadableValue:
-        raise Unfit(value.rule)
+        raise InvalidValue(value.rule)
     return value
 
 
 def _broken_rule(coerce: Coercer, value: Any) -> str | None:
     try:
         coerce(_readable(value))
-    except Unfit as unfit:
+    except InvalidValue as unfit:
         if is_missing(value):
             return "is NaN, a missing value: make it None (df.astype(object).where(df.notna(), None))"
         if isinstance(value, str) and not value.strip():

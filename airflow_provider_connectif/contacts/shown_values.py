@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_connectif.contacts.fields import Field, FieldType
-from airflow_provider_connectif.contacts.rules import Unfit
+from airflow_provider_connectif.contacts.rules import InvalidValue
 from airflow_provider_connectif.contacts.rules.addresses import email
 from airflow_provider_connectif.contacts.rules.numbers import boolean, numeric_text
 from airflow_provider_connectif.contacts.shown_dates import compare_dates, moment_of
@@ -123,7 +123,7 @@ def _compare_emails(sent: Any, shown: Any, field: Field | None) -> Difference | 
 def _address(text: str) -> str:
     try:
         address = str(email(text))
-    except Unfit:
+    except InvalidValue:
         address = _spaced(text)
     local, at, domain = address.rpartition("@")
     return f"{local}{at}{domain.lower()}" if at else address
@@ -169,7 +169,7 @@ def _number(value: Any) -> int | float | Decimal | None:
         return None
     try:
         return numeric_text(value, "a number")
-    except Unfit:
+    except InvalidValue:
         return None
 
 
@@ -188,7 +188,7 @@ def _compare_booleans(sent: Any, shown: Any, field: Field | None) -> Difference 
     """Also 0 and 1, and the words for both."""
     try:
         return None if boolean(sent) == boolean(shown) else Difference.OTHER_VALUE
-    except Unfit:
+    except InvalidValue:
         return None
 
 

@@ -45,7 +45,7 @@ class RequestSink:
     """
 
     overwrites = True
-    troubles = ()
+    failures = ()
     checked_only = unaccounted = 0
     is_early = False  # it ends with a stop then
 
@@ -110,7 +110,7 @@ class RequestSink:
         state = journal.plan.load() if journal is not None and self._comes_back else None
         self.summary_is_complete = True
         if state is not None:
-            report.effort.go_on(state["effort"], window_opens_at=state["quota"]["until"])
+            report.effort.restore(state["effort"], window_opens_at=state["quota"]["until"])
             self._sender.restore(state.get("asked_deferrals", 0))
             self._quota.recall(state["quota"])
         if journal is None or state is None or not state["is_read"]:
@@ -119,7 +119,7 @@ class RequestSink:
                     wording.CONTINUING_WITHOUT_PLAN,
                     "the changes left to send are gone;" if state is None else "now",
                 )
-                report.rejects.begin_anew()  # every row is looked at again
+                report.rejects.reset()  # every row is looked at again
             return False
         report.restore(state)
         self._sender.restore(state.get("asked_deferrals", 0))

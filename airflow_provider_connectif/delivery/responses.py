@@ -124,7 +124,7 @@ class Responses:
         patch = step.patch
         if was_sent:
             patch = self._begun(job, patch)
-        job.go_on_with(patch)
+        job.continue_with(patch)
         self._last_alive_at = self._clock.monotonic()
         self._queue.got_through()
         self._queue.put_back(job)
@@ -162,7 +162,7 @@ class Responses:
             return self._settle_rejection(job, job.rejection, is_accepted=outcome is Outcome.UPDATED)
         if outcome is not Outcome.UPDATED and (alone := self._resource.urgent_part(job.patch)) is not None:
             job.rejection = Rejection(job.patch, outcome, rule, error, job.tries)
-            job.go_on_with(alone)
+            job.continue_with(alone)
             self._queue.put_back(job)
             return None
         if outcome is Outcome.UPDATED and error is None:

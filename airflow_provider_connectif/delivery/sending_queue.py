@@ -95,7 +95,7 @@ class Job:
         """The change; while a part of it is sent alone, that of which it is one."""
         return self.patch if self.rejection is None else self.rejection.patch
 
-    def go_on_with(self, patch: Patch) -> None:
+    def continue_with(self, patch: Patch) -> None:
         """Another request has to follow.
 
         :param patch: what is to be sent next.

@@ -17,10 +17,10 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from airflow_provider_connectif.contacts.fields import FieldType
-from airflow_provider_connectif.contacts.rules.base import Unfit, kind
+from airflow_provider_connectif.contacts.rules.base import InvalidValue, kind
 
 Cell = Callable[[Any], str]
-"""Writes one JSON-ready value; a value that is blank becomes the empty text. Raises :class:`Unfit`."""
+"""Writes one JSON-ready value; a value that is blank becomes the empty text. Raises :class:`InvalidValue`."""
 
 OPTION_SEPARATOR = "|"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?=T|\Z)")
@@ -30,7 +30,7 @@ def _decimal(value: float) -> str:
     """A double's shortest exact text, without an exponent."""
     text = repr(value)
     if not text[-1].isdigit():
-        raise Unfit("must be a number, not NaN or infinity")
+        raise InvalidValue("must be a number, not NaN or infinity")
     if not value:
         return "0"  # also for minus zero
     return format(Decimal(text), "f") if "e" in text else text
@@ -40,9 +40,9 @@ def _options(value: list[str]) -> str:
     """Option ids joined. One that holds the separator would be read as two."""
     for option in value:
         if not isinstance(option, str) or not option:
-            raise Unfit("must be a list of option ids, and has one that is blank or no text")
+            raise InvalidValue("must be a list of option ids, and has one that is blank or no text")
         if OPTION_SEPARATOR in option:
-            raise Unfit(
+            raise InvalidValue(
                 f'cannot be imported: an option id has a "{OPTION_SEPARATOR}" in it, which separates options in a CSV'
             )
     return OPTION_SEPARATOR.join(value)
@@ -64,13 +64,13 @@ BY_VALUE: Mapping[type, Cell] = MappingProxyType(
 def by_value(value: Any) -> str:
     """A value in the form that its own type has.
 
-    :raises Unfit: it is of no JSON-ready type, or of one that a cell cannot carry.
+    :raises InvalidValue: it is of no JSON-ready type, or of one that a cell cannot carry.
     """
     if type(value) is str:  # nearly always
         return value
     write = BY_VALUE.get(type(value))
     if write is None:
-        raise Unfit(f"must be text, a number, a boolean or a list of text, not {kind(value)}")
+        raise InvalidValue(f"must be text, a number, a boolean or a list of text, not {kind(value)}")
     return write(value)
 
 
@@ -80,7 +80,7 @@ def _day(value: Any) -> str:
         return ""
     day = _DAY.match(value) if type(value) is str else None
     if day is None:
-        raise Unfit("must be a date such as 1990-05-17")
+        raise InvalidValue("must be a date such as 1990-05-17")
     return day.group()
 
 

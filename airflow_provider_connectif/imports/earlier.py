@@ -42,7 +42,7 @@ def settle_earlier(
     :param mapping: tells when two contact keys are the same.
     :param plans: of the earlier runs, each with the state that it holds.
     :return: until when to wait without a worker, and then to do this once more; ``None``: all are settled.
-    :raises Trouble: the time of this run has ended, or the key is refused; the plan stays.
+    :raises ImportFailed: the time of this run has ended, or the key is refused; the plan stays.
     """
     watch, rules = Watch(context), context.rules
     if rules.deferrable:
@@ -84,8 +84,8 @@ def _is_settled(
         context.log.info(wording.EARLIER_RUN_SETTLED)
         return True
     finally:
-        for trouble in account.troubles:
-            context.log.warning(wording.TROUBLE_OF_EARLIER_RUN, trouble.words)
+        for failure in account.failures:
+            context.log.warning(wording.TROUBLE_OF_EARLIER_RUN, failure.words)
     if (since := state.lost_since) is not None:
         if context.rules.deferrable and watch.open_imports(since, state.known_ids):
             watch.waiting.check()

@@ -28,7 +28,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, St
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import clock
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 LEFTOVERS_AT_ONCE = 8
 WITHOUT_DEFINITIONS = "an import cannot take custom fields that it does not know"
@@ -89,9 +89,9 @@ class ImportSink:
         return self._context.client.longest_wait_s
 
     @property
-    def troubles(self) -> list[Trouble]:
+    def failures(self) -> list[ImportFailed]:
         """What keeps the run from success, other than its rows."""
-        return self._job.account.troubles
+        return self._job.account.failures
 
     @property
     def unaccounted(self) -> int:
@@ -106,7 +106,7 @@ class ImportSink:
     @property
     def is_early(self) -> bool:
         """Whether rows are left that another process or attempt settles."""
-        return self._job.is_deferred or bool(self.troubles)
+        return self._job.is_deferred or bool(self.failures)
 
     @property
     def deferral(self) -> Deferral | None:
@@ -154,7 +154,7 @@ class ImportSink:
         """Wait for what earlier runs of the sync have left at Connectif.
 
         :return: until when to wait for that without a worker; ``None``: nothing is left.
-        :raises Trouble: that cannot be waited for.
+        :raises ImportFailed: that cannot be waited for.
         :raises QuotaClosed: told to stop.
         """
         if self._journal is None or not (found := self._journal.plan.with_open_imports()):
@@ -227,11 +227,11 @@ class ImportSink:
         """What ends an import is kept for the end of the run."""
         try:
             yield
-        except Trouble as trouble:
-            if trouble.is_about_the_key:
-                self._own_stop = Stop(StopKind.FAIL, trouble.error)
+        except ImportFailed as failure:
+            if failure.is_about_the_key:
+                self._own_stop = Stop(StopKind.FAIL, failure.error)
             else:
-                self.troubles.append(trouble)
+                self.failures.append(failure)
         except QuotaClosed:
             self._own_stop = self.stop or Stop(StopKind.KILLED)
 

@@ -29,7 +29,7 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import seconds_at_best
 from airflow_provider_connectif.reporting.requests import Cost, Requests
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong
 
 
 class ImportJob:
@@ -86,7 +86,7 @@ class ImportJob:
     def deliver(self, folder: Path, changes: PendingChanges, mapping: ContactMapping) -> None:
         """Import the changes of a plan.
 
-        :raises Trouble: the API key is refused, or the time of the run has ended.
+        :raises ImportFailed: the API key is refused, or the time of the run has ended.
         """
         self._mapping = mapping
         split = self._split or Split(changes, mapping, self._rules)
@@ -118,7 +118,7 @@ class ImportJob:
     def resume(self, folder: Path) -> bool:
         """Continue what an earlier process of the task has begun; whether no row has to be read for that.
 
-        :raises Trouble: as :meth:`deliver`.
+        :raises ImportFailed: as :meth:`deliver`.
         """
         is_known = self._recall()
         if self._needs_no_row:
@@ -127,7 +127,7 @@ class ImportJob:
             return True
         if self._rules.comes_back:
             self._log.info(wording.UPLOADS_UNKNOWN)
-        self._report.rejects.begin_anew()
+        self._report.rejects.reset()
         if is_known and self._journal is not None:
             self._settle_earlier_attempt(folder, self._journal)
         elif self._rules.comes_back or (self._journal is None and self._rules.has_earlier_attempts):
@@ -149,7 +149,7 @@ class ImportJob:
             "planned_at": self._planned_at,
             "types": dict(self._types),
             # Rows of imports that ended in error are imported by another attempt, which reports that.
-            "troubles": [trouble.words for trouble in self.account.troubles if trouble.verdict is Verdict.FAILED],
+            "troubles": [failure.words for failure in self.account.failures if failure.verdict is Verdict.FAILED],
             **self._report.as_state(),
         }
         return self.state.as_json()
@@ -180,11 +180,11 @@ class ImportJob:
     def _restore(self) -> None:
         run, comes_back = self.state.run, self._rules.comes_back
         self._report.restore(run)
-        self.account.troubles.extend(Trouble(Verdict.FAILED, words) for words in run["troubles"])
+        self.account.failures.extend(ImportFailed(Verdict.FAILED, words) for words in run["troubles"])
         self.account.unaccounted = run.get("unaccounted", 0)
         self._planned_at, self._types = run.get("planned_at", time.time()), run.get("types", {})
         if comes_back:
-            self._report.effort.go_on(run["effort"])
+            self._report.effort.restore(run["effort"])
             self._report.effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
         self.watch.waiting.begin(run["timeout_at"] if comes_back else None)
 
@@ -243,8 +243,8 @@ class ImportJob:
         contacts = stored_contacts(journal.lines, self._mapping, self.state)
         self._settlement(folder, contacts, account).settle_all()
         self._wait_for_lost()
-        for trouble in account.troubles:
-            self._log.warning(wording.TROUBLE_OF_EARLIER_ATTEMPT, trouble.words)
+        for failure in account.failures:
+            self._log.warning(wording.TROUBLE_OF_EARLIER_ATTEMPT, failure.words)
         journal.plan.drop()
         self.state = ImportState()
 
@@ -266,10 +266,10 @@ class ImportJob:
             is_all = self._uploads.upload(
                 self.state, files, settlement, self._planned_at, self._may_leave_files, self._suppressed.take_out
             )
-        except Trouble as trouble:
-            if trouble.is_about_the_key:
+        except ImportFailed as failure:
+            if failure.is_about_the_key:
                 raise
-            self.account.troubles.append(trouble)  # what was uploaded is settled all the same
+            self.account.failures.append(failure)  # what was uploaded is settled all the same
             is_all = True
         if self._context.is_to_stop():
             return
@@ -281,7 +281,7 @@ class ImportJob:
         self._wait(settlement)
 
     def _wait(self, settlement: Settlement) -> None:
-        if self._rules.deferrable and self.state.open_ids and not self.account.troubles:
+        if self._rules.deferrable and self.state.open_ids and not self.account.failures:
             self.is_deferred = True
         else:
             self._or_defer(settlement.settle_all)
@@ -292,7 +292,7 @@ class ImportJob:
             return settle()
         except WaitTooLong:
             may_come_back = self.state.is_complete or self.state.is_parked
-            if not (self._rules.deferrable and may_come_back and not self.account.troubles):
+            if not (self._rules.deferrable and may_come_back and not self.account.failures):
                 raise
             self._log.info(wording.PAUSE_TOO_LONG_FOR_WORKER)
             self.is_deferred = True
@@ -300,7 +300,7 @@ class ImportJob:
 
     def _may_leave_files(self) -> bool:
         """Whether to leave files to another process: only a journal keeps what they are made of."""
-        return self._rules.deferrable and self._journal is not None and not self.account.troubles
+        return self._rules.deferrable and self._journal is not None and not self.account.failures
 
     def _describe_next_attempt(self) -> str:
         """What the next attempt does while the imports are open, as a sentence; empty where that is not known."""

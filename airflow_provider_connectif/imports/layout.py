@@ -10,7 +10,7 @@ from typing import Final
 from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.mapping_arguments import MappingError
-from airflow_provider_connectif.contacts.rules import Unfit
+from airflow_provider_connectif.contacts.rules import InvalidValue
 from airflow_provider_connectif.imports.cells import Cell, cell_of
 from airflow_provider_connectif.records.changes import JsonValue
 from airflow_provider_connectif.records.rows import InvalidRow
@@ -109,7 +109,7 @@ class Lines:
         """
         try:
             line = self._encoded([key, *[write(properties[property_id]) for property_id, write in writers]])
-        except (Unfit, UnicodeEncodeError):
+        except (InvalidValue, UnicodeEncodeError):
             raise InvalidRow(self._reasons(key, properties)) from None
         if b"\0" in line or not key:
             raise InvalidRow(self._reasons(key, properties))
@@ -142,7 +142,7 @@ class Lines:
         for property_id, value in properties.items():
             try:
                 why = _not_text(self._cell_of(property_id)(value))
-            except Unfit as unfit:
+            except InvalidValue as unfit:
                 why = str(unfit)
             if why:
                 reasons.append(f"{self._place(property_id)} {why}")

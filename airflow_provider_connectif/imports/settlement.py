@@ -22,7 +22,7 @@ from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 REFUSED = "rejected during the import; see the import's error report"
 NOT_TAKEN = "not taken by an import with on_existing='keep': the contact exists, or its row was rejected"
@@ -43,12 +43,12 @@ class Account:
     """What becomes of the contacts of a run's imports.
 
     :param report: gets their outcomes, and the rejected rows.
-    :param troubles: what keeps the run from success.
+    :param failures: what keeps the run from success.
     :param unaccounted: contacts without a known outcome, of imports that have finished.
     """
 
     report: Report
-    troubles: list[Trouble] = field(default_factory=list)
+    failures: list[ImportFailed] = field(default_factory=list)
     unaccounted: int = 0
 
 
@@ -160,13 +160,13 @@ class Settlement:
         if fate in TROUBLES:
             verdict, words = TROUBLES[fate]
             done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
-            self._account.troubles.append(Trouble(verdict, words.format(id=one.id, done=done, rows=rows)))
+            self._account.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done, rows=rows)))
         elif numbers.missing and not (self._is_keep and numbers.is_trusted):
             words = (
                 f"import {one.id} is finished and {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
                 f"accounted for: it says total {one.total}, success {one.success}, errors {one.errors}"
             )
-            self._account.troubles.append(Trouble(Verdict.FAILED, words))
+            self._account.failures.append(ImportFailed(Verdict.FAILED, words))
 
     @contextmanager
     def _named(self, sent: SentFile, one: Import, refused: int) -> Iterator[NamedContacts | None]:

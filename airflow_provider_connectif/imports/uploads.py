@@ -31,7 +31,7 @@ from airflow_provider_connectif.journal.import_state import ImportState, SentFil
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import describe_bytes, plural
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, stop_verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, stop_verdict
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})
 
@@ -79,14 +79,14 @@ class Uploads:
         :param planned_at: when the source was read, in seconds since the epoch.
         :param may_give_back: whether to stop where the queue is full, rather than to wait with a worker.
         :param take_out: takes people out of a file who must not be sent again.
-        :raises Trouble: Connectif does not take a file, or the plan is too old.
+        :raises ImportFailed: Connectif does not take a file, or the plan is too old.
         """
         rules, log, is_one_new = self._context.rules, self._context.log, False
         for place, sent in enumerate(state.files, 1):
             while sent.import_id is None and not sent.is_settled:
                 settlement.settle_due()
                 if time.time() - planned_at > rules.plan_max_age_s:
-                    raise Trouble(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
+                    raise ImportFailed(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
                 one = self._upload(files[sent.file], sent, state.known_ids, take_out)
                 if one is None:
                     self._settle_empty(state, sent)
@@ -157,7 +157,7 @@ class Uploads:
             except TooManyRequestsError:
                 self._forget(sent)
                 continue  # the next request waits for the window
-            except (QuotaClosed, Trouble):  # before the file was sent
+            except (QuotaClosed, ImportFailed):  # before the file was sent
                 self._forget(sent)
                 raise
             except FAILURES as error:
@@ -168,12 +168,12 @@ class Uploads:
             failures += 1
             if action_for(failure) is not Action.RETRY:
                 self._forget(sent)
-                raise Trouble(Verdict.FAILED, f"Connectif did not take a file: {failure}", http_error(failure))
+                raise ImportFailed(Verdict.FAILED, f"Connectif did not take a file: {failure}", http_error(failure))
             is_last = failures >= client.tries
             again = wording.NEXT_UPLOAD.format(next=failures + 1, tries=client.tries)
             self._context.log.warning(wording.UPLOAD_FAILED, failure, wording.LAST_UPLOAD if is_last else again)
             if is_last:
-                raise Trouble(Verdict.TRY_AGAIN, f"A file could not be uploaded in {failures} attempts: {failure}")
+                raise ImportFailed(Verdict.TRY_AGAIN, f"A file could not be uploaded in {failures} attempts: {failure}")
             self._context.report.effort.add_failure(str(failure))
             waiting.before_retry(failures, retry_after_s(failure))
             self._watch.until_none_is_open(began_at, ours)

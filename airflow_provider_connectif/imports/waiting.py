@@ -11,7 +11,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import describe_seconds
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict, WaitTooLong, stop_verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong, stop_verdict
 
 _STEP_S = 0.25
 _LOG_EVERY_S = 60.0  # also since a task whose supervisor was killed lives on until it next logs
@@ -51,17 +51,17 @@ class Waiting:
         """Continue, or not.
 
         :raises QuotaClosed: the run was told to stop.
-        :raises Trouble: its time has passed.
+        :raises ImportFailed: its time has passed.
         """
         if self._context.is_to_stop():
             raise QuotaClosed("the run was told to stop")
         if self._clock.now() < self.deadline:
             return
         if self.deadline < self.timeout_at:
-            raise Trouble(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
+            raise ImportFailed(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
         words = f"The timeout of {describe_seconds(self._context.rules.timeout_s)} has passed; {self.describe()}"
         next_attempt = self.describe_next_attempt()
-        raise Trouble(Verdict.TRY_AGAIN, f"{words}; {next_attempt}" if next_attempt else words)
+        raise ImportFailed(Verdict.TRY_AGAIN, f"{words}; {next_attempt}" if next_attempt else words)
 
     def pause(self, seconds: float) -> None:
         """Wait for some seconds; see :meth:`check`."""

@@ -22,7 +22,7 @@ from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.progress import plural
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 FAILURES = (ConnectifHttpError, NoAnswerError, MalformedAnswerError)
 """Of a request that was sent and has no response to work with; 429 aside, which is waited out."""
@@ -68,7 +68,8 @@ class Watch:
     def next_of(self, import_ids: Iterable[str]) -> str:
         """The import that is to be polled next, once that may be done.
 
-        :raises Trouble: the time of the run has ended, or Connectif asks for a longer delay than a worker may wait.
+        :raises ImportFailed: the time of the run has ended, or Connectif asks for a longer delay than a worker may
+            wait.
         """
         next_one = min(import_ids, key=self.due_in)
         if self._failed_polls:
@@ -82,7 +83,7 @@ class Watch:
         An end that does not account for the file's rows counts only when three polls in a row show the same: the
         numbers of a finished import may be behind its state, and a gateway may respond 404.
 
-        :raises Trouble: the key is refused.
+        :raises ImportFailed: the key is refused.
         """
         import_id = str(sent.import_id)
         one, fate = self.look(import_id)
@@ -102,7 +103,7 @@ class Watch:
     def look(self, import_id: str) -> tuple[Import, Fate]:
         """One import as it is shown now; without a response that is to wait.
 
-        :raises Trouble: the key is refused.
+        :raises ImportFailed: the key is refused.
         """
         one = Import(import_id)
         try:
@@ -114,7 +115,7 @@ class Watch:
             return one, Fate.GONE
         except FAILURES as error:
             if action_for(error) is Action.FAIL:
-                raise Trouble(Verdict.FAILED, "", http_error(error)) from None
+                raise ImportFailed(Verdict.FAILED, "", http_error(error)) from None
             self._context.report.effort.add_failure(str(error))
             self._failed_polls += 1
             self._retry_after_s = retry_after_s(error)
@@ -133,7 +134,7 @@ class Watch:
 
         :param since: when the upload began, in seconds since the epoch; 0: at an unknown time.
         :param ours: ids that are left out.
-        :raises Trouble: the list cannot be read.
+        :raises ImportFailed: the list cannot be read.
         """
         client, failures = self._context.client, 0
         while True:
@@ -147,9 +148,9 @@ class Watch:
             failures += 1
             words = f"The list of imports cannot be read: {failure}"
             if action_for(failure) is not Action.RETRY:
-                raise Trouble(Verdict.FAILED, words, http_error(failure))
+                raise ImportFailed(Verdict.FAILED, words, http_error(failure))
             if failures >= client.tries:
-                raise Trouble(Verdict.TRY_AGAIN, words)
+                raise ImportFailed(Verdict.TRY_AGAIN, words)
             self._context.report.effort.add_failure(str(failure))
             self.waiting.before_retry(failures, retry_after_s(failure))
 

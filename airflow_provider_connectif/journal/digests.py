@@ -36,7 +36,7 @@ class Mapped(Protocol):
         """Changes when the same row is sent otherwise."""
 
 
-def way_to(base_url: str, way: str = "") -> str:
+def digest_salt(base_url: str, way: str = "") -> str:
     """A way of delivery to one host: what another one has acknowledged, such as a sandbox, says nothing of this one.
 
     :param base_url: where patches are sent to.

@@ -18,7 +18,7 @@ def other_owners(
 ) -> dict[str, list[str]]:
     """The other syncs that write some of these properties by the same way; it is noted that this one does.
 
-    :param way: of delivery: as of :func:`airflow_provider_connectif.journal.digests.way_to`.
+    :param way: of delivery: as of :func:`airflow_provider_connectif.journal.digests.digest_salt`.
     :param owned: ids of the properties.
     :param read_only: note nothing.
     :return: property ids by sync id.

@@ -25,11 +25,11 @@ from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.links import show_link
-from airflow_provider_connectif.operators.herald import Herald
 from airflow_provider_connectif.operators.lineage import lineage
 from airflow_provider_connectif.operators.metrics import send_effort, send_end
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, remove_file
+from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
 from airflow_provider_connectif.operators.task_state import ProgressStore, try_number_of
@@ -128,7 +128,7 @@ class SyncOperator(SyncArguments):
             # A signal handler: nothing here takes a lock that the task's own thread may hold.
             counts = self._run.kill()
             if not self._run.is_over:  # after execution_timeout Airflow calls this when the run has ended by its error
-                self._herald.say(wording.TOLD_TO_STOP.format(counts=counts))
+                self._signal_safe_log.say(wording.TOLD_TO_STOP.format(counts=counts))
             if self._source is not None:
                 self._source.cancel()
 
@@ -248,7 +248,7 @@ class SyncOperator(SyncArguments):
             with self._prepared_run(start, is_check) as run:
                 if self._is_killed:  # while the run was being made
                     run.kill()
-                run.run(lambda: self._open_source(start.context), self._herald.close)
+                run.run(lambda: self._open_source(start.context), self._signal_safe_log.close)
         except RunFailed as failure:
             return failure
         return None
@@ -334,7 +334,7 @@ class SyncOperator(SyncArguments):
                 publish=store.write if store.exists else None,
             )
             if start.effort is not None:
-                report.effort.go_on_after_others(start.effort)
+                report.effort.restore_after_others(start.effort)
             parts = Parts(client, resource, report, opened)
             goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
             limit = self.execution_timeout if self.deferrable else None
@@ -357,9 +357,9 @@ class SyncOperator(SyncArguments):
             earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
             tell = partial(self._tell_plan, start)
             made = Run(client, resource, goal, report, opened, settings, earlier=earlier, tell_plan=tell)
-            self._herald = Herald(log)
+            self._signal_safe_log = SignalSafeLogger(log)
             self._run = made
-            with closing(self._herald):
+            with closing(self._signal_safe_log):
                 yield made
 
     def _remember_files(self, start: Start, journal: Journal | None) -> None:

@@ -84,7 +84,7 @@ class RejectsFile:
         self._file.write(text)
         self._is_empty = False
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Empty it, whatever an earlier process has written."""
         self.__exit__()
         self._goes_on = False

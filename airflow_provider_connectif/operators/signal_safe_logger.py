@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.reporting.folding import Log
 
 
-class Herald:
+class SignalSafeLogger:
     """Logs for a signal handler, which must not do it itself.
 
     The thread that it interrupts may be writing a line, and hold a lock of the log: the handler would wait for ever.
@@ -23,7 +23,7 @@ class Herald:
         self._log = log
         self._words: SimpleQueue[str | None] = SimpleQueue()  # its put() is reentrant
         self._thread = threading.Thread(
-            target=copy_context().run, args=(self._tell,), name="connectif-herald", daemon=True
+            target=copy_context().run, args=(self._tell,), name="connectif-signal-log", daemon=True
         )
         self._thread.start()
 

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException, XComArg
 
 from airflow_provider_connectif.api.errors import RunFailed
-from airflow_provider_connectif.contacts.rules import Unfit, numbers
+from airflow_provider_connectif.contacts.rules import InvalidValue, numbers
 from airflow_provider_connectif.reporting.folding import folded
 
 TEMPLATED_SWITCHES = ("check_only", "full_refresh", "guards_off", "ignore_held", "retry_rejected")
@@ -35,7 +35,7 @@ def is_on(name: str, value: object) -> bool:
     """
     try:
         return numbers.boolean(value)
-    except Unfit as unfit:
+    except InvalidValue as unfit:
         raise RunFailed(f"{name} {unfit}", final=True) from None
 
 

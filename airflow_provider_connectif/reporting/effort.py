@@ -124,15 +124,15 @@ class Effort:
             "deferred_at": time.time(),
         }
 
-    def go_on_after_others(self, state: Mapping[str, Any]) -> None:
+    def restore_after_others(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped since another run held the sync.
 
         :param state: as :meth:`as_state` gave it.
         """
-        self.go_on(state)
+        self.restore(state)
         self.waited_for_others_s += max(0.0, time.time() - float(state["deferred_at"]))
 
-    def go_on(self, state: Mapping[str, Any], window_opens_at: float | None = None) -> None:
+    def restore(self, state: Mapping[str, Any], window_opens_at: float | None = None) -> None:
         """Count from where an earlier process stopped.
 
         :param window_opens_at: when the window ends that the run was deferred for, in seconds since the epoch;

@@ -25,7 +25,7 @@ class TextSink(Protocol):
     def flush(self) -> Any:
         """Hand on what was written."""
 
-    def begin_anew(self) -> Any:
+    def reset(self) -> Any:
         """Empty it of what an earlier process has written."""
 
 
@@ -68,11 +68,11 @@ class Rejects:
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
         self.lines += 1
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Empty the file of what an earlier process has written; every row is looked at again."""
         self.lines = 0
         if self._sink is not None:
-            self._sink.begin_anew()
+            self._sink.reset()
 
     def flush(self) -> None:
         """Hand what was written to the file, as far as its kind allows before it is closed."""

@@ -192,7 +192,7 @@ class Report:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped; its effort is restored apart."""
-        self.tally.go_on(state["tally"])
+        self.tally.restore(state["tally"])
         self.rejects.lines = state.get("rejects", 0)
         self.shown.restore(state)
         self.tally.remapped = state.get("remapped", 0)

@@ -124,7 +124,7 @@ class Tally:
             "removals": {outcome.value: count for outcome, count in self.removals.items()},
         }
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Count from where an earlier process stopped."""
         self.read = int(state["read"])
         self.outcomes = Counter(

@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     """Failed, and another try may well succeed."""
 
 
-class Trouble(RunFailed):
+class ImportFailed(RunFailed):
     """Why imports cannot go on.
 
     :param verdict: how the run ends.
@@ -42,7 +42,7 @@ class Trouble(RunFailed):
         return isinstance(self.error, ConnectifHttpError) and self.error.status in (401, 403)
 
 
-class WaitTooLong(Trouble):
+class WaitTooLong(ImportFailed):
     """Connectif asks for a delay that is longer than a worker may wait.
 
     :param wait_s: seconds that it asks for.

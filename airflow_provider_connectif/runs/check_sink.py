@@ -72,7 +72,7 @@ class CheckSink(Generic[ResourceT]):
     """
 
     summary_is_complete = True
-    troubles = ()
+    failures = ()
     unaccounted = 0
     is_early = False
     deferral = None

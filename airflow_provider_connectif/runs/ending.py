@@ -12,7 +12,7 @@ from airflow_provider_connectif.reporting.progress import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import (
     Account,
-    Trouble,
+    ImportFailed,
     Verdict,
     describe_end,
     removals_verdict,
@@ -37,7 +37,7 @@ class Ending:
         self._budget = budget
         self._account = account
         self._own_stop: Stop | None = None
-        self._troubles: list[Trouble] = []
+        self._troubles: list[ImportFailed] = []
         self._scope: str | None = None
         self._is_killed = False
         self._is_broken = True  # an exception ends the run, until it has come to its end
@@ -54,15 +54,15 @@ class Ending:
         """
         self._own_stop, self._scope = stop, scope
 
-    def fail_by(self, trouble: Trouble, scope: str | None = None) -> None:
+    def fail_by(self, failure: ImportFailed, scope: str | None = None) -> None:
         """Something that other runs have left keeps this one from going on.
 
         :param scope: as of :meth:`stop_for`.
         """
-        if trouble.is_about_the_key:
-            self.stop_for(Stop(StopKind.FAIL, trouble.error), scope)
+        if failure.is_about_the_key:
+            self.stop_for(Stop(StopKind.FAIL, failure.error), scope)
         else:
-            self._troubles.append(trouble)
+            self._troubles.append(failure)
 
     def break_off(self, error: BaseException) -> None:
         """An exception ends the run, and is raised on."""
@@ -79,7 +79,7 @@ class Ending:
         return Stop(StopKind.KILLED) if self._is_killed else self._own_stop or self._sink.stop
 
     @property
-    def is_to_go_on(self) -> bool:
+    def may_continue(self) -> bool:
         """Nothing that was gathered ends the run."""
         return not (self.stop or self._troubles)
 
@@ -133,9 +133,9 @@ class Ending:
             return unaccounted_verdict(tally.read, self._unsettled)
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope or self._sink.scope, self._account)
-        if troubles := [*self._troubles, *self._sink.troubles]:
-            words = "; ".join(dict.fromkeys(trouble.words for trouble in troubles))
-            return Verdict.FAILED if any(trouble.final for trouble in troubles) else Verdict.TRY_AGAIN, words
+        if failures := [*self._troubles, *self._sink.failures]:
+            words = "; ".join(dict.fromkeys(failure.words for failure in failures))
+            return Verdict.FAILED if any(failure.final for failure in failures) else Verdict.TRY_AGAIN, words
         if unaccounted := self._unsettled - self.left_behind:
             return unaccounted_verdict(tally.read, unaccounted)
         excess = self._budget.describe_excess(tally)

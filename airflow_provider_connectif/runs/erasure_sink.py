@@ -25,7 +25,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.progress import clock, plural
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from airflow_provider_connectif.runs.check_sink import RequestPreview
 
 _LOOK_EVERY_S = 0.5
@@ -36,10 +36,10 @@ _LOOK_WITHOUT_WORKER_S = 60.0
 def check_number(people: int, most: int, noun: str) -> None:
     """Refuse to delete more people than an author expects.
 
-    :raises Trouble: final; nothing was deleted or suppressed.
+    :raises ImportFailed: final; nothing was deleted or suppressed.
     """
     if people > most:
-        raise Trouble(
+        raise ImportFailed(
             Verdict.FAILED,
             f"The source has {plural(people, noun)} to delete, and max_deleted allows {most:,}: nobody was deleted or "
             "suppressed. Look at the WHERE of the statement, or raise max_deleted",
@@ -116,7 +116,7 @@ class ErasureSink(RequestSink):
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Delete the people of a plan, as far as possible.
 
-        :raises Trouble: they are too many; then nothing is done.
+        :raises ImportFailed: they are too many; then nothing is done.
         """
         check_number(len(changes), self._most, resource.noun)
         journal = self._of_journal

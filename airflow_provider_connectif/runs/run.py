@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from airflow_provider_connectif.api.errors import QuotaClosed
-from airflow_provider_connectif.journal.digests import way_to
+from airflow_provider_connectif.journal.digests import digest_salt
 from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
@@ -19,7 +19,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import summarise
-from airflow_provider_connectif.reporting.verdict import Account, Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import Account, ImportFailed, Verdict
 from airflow_provider_connectif.runs.columns import SourceColumns, warn_of_other_owners
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
@@ -46,7 +46,7 @@ class EarlierWork(Protocol):
         """Wait for it, so that its older values do not come last, and write down what became of it.
 
         :return: until when to wait without a worker and then to begin again; ``None``: nothing is left.
-        :raises Trouble: it cannot be waited for.
+        :raises ImportFailed: it cannot be waited for.
         :raises QuotaClosed: told to stop.
         """
 
@@ -109,7 +109,7 @@ class Run(Generic[ResourceT]):
                 self._begin()
                 if not ending.stop:
                     self._work(open_source)
-                if ending.is_to_go_on and not report.tally.read:
+                if ending.may_continue and not report.tally.read:
                     report.log.warning(wording.NO_ROWS)
                 self._note_complete_read()
                 ending.come_to_its_end()
@@ -205,13 +205,13 @@ class Run(Generic[ResourceT]):
         if self._earlier is not None:
             try:
                 self._wait_for_another = self._earlier.settle_earlier(self._is_to_stop_while_waiting)
-            except Trouble as trouble:
-                self._ending.fail_by(trouble, _SCOPE_OF_EARLIER)
+            except ImportFailed as failure:
+                self._ending.fail_by(failure, _SCOPE_OF_EARLIER)
             except QuotaClosed:
                 self._ending.stop_for(self._ending.stop or Stop(StopKind.KILLED))
             if self._wait_for_another is not None:
                 self._ending.stop_for(Stop(StopKind.DEFERRED))
-            if not self._ending.is_to_go_on:
+            if not self._ending.may_continue:
                 return
         if self.sink.resume():
             self._is_read = True
@@ -256,7 +256,7 @@ class Run(Generic[ResourceT]):
             clock=self._clock,
         )
         if self._is_read and self._journal is not None:
-            warn_of_other_owners(self._journal, way_to(self._client.base_url), columns.ranked, self.report.log)
+            warn_of_other_owners(self._journal, digest_salt(self._client.base_url), columns.ranked, self.report.log)
 
     def _note_left_behind(self) -> None:
         self.report.left_behind = left = self._ending.left_behind
@@ -273,7 +273,7 @@ class Run(Generic[ResourceT]):
             self.report.tally,
             full_refresh=settings.full_refresh,
             retry_rejected=settings.retry_rejected,
-            way=way_to(self._client.base_url, settings.way),
+            way=digest_salt(self._client.base_url, settings.way),
             shown=shown,
         )
         self.report.mapping_digest = comparison.mapping_digest
@@ -281,7 +281,7 @@ class Run(Generic[ResourceT]):
 
     def _note_complete_read(self) -> None:
         """Where the plan was sent to its end, later runs may compare their reads with this one."""
-        is_sent = self._is_read and self._ending.is_to_go_on and not (self.sink.is_early or self.sink.troubles)
+        is_sent = self._is_read and self._ending.may_continue and not (self.sink.is_early or self.sink.failures)
         if is_sent and self._journal is not None and not self._journal.read_only:
             note_complete_read(self._journal, self.report)
 

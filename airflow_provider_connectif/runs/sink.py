@@ -10,7 +10,7 @@ from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Stop
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 ResourceT = TypeVar("ResourceT", bound=Resource, contravariant=True)
 
@@ -27,7 +27,7 @@ class Sink(Protocol[ResourceT]):
         """Why delivery ended before the last change, if it did."""
 
     @property
-    def troubles(self) -> Sequence[Trouble]:
+    def failures(self) -> Sequence[ImportFailed]:
         """What keeps a run from success that has come to its end, other than its rows."""
 
     @property

@@ -60,8 +60,8 @@ def files_are_left_to_nobody(original, self):
 def a_refused_key_is_a_trouble_of_a_file(original, self, settlement, files, keep):
     try:
         original(self, settlement, files, keep)
-    except Trouble as trouble:
-        self.account.troubles.append(trouble)
+    except ImportFailed as failure:
+        self.account.failures.append(failure)
 
 
 @JOBS.instead_of("imports.job:ImportJob._send", _JOB + "test_a_file_that_is_refused_is_a_trouble_and_holds_no_deferral")
@@ -97,7 +97,7 @@ def the_time_of_an_attempt_begins_with_each_process(original, self):
 @JOBS.instead_of("imports.job:ImportJob._restore", _JOB + "test_troubles_of_an_earlier_process_stay")
 def troubles_of_an_earlier_process_are_forgotten(original, self):
     original(self)
-    self.account.troubles.clear()
+    self.account.failures.clear()
 
 
 @JOBS.instead_of("imports.job:ImportJob._restore", _JOB + "test_requests_of_the_trigger_are_counted")

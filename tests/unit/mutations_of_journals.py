@@ -258,8 +258,8 @@ def another_end_wins_over_a_kill(original, self):
 
 
 @JOURNALS.instead_of("runs.ending:Ending.fail_by", _ENDING + "test_what_earlier_runs_left_fails_by_its_own_scope")
-def a_key_that_may_not_see_earlier_imports_is_a_trouble_like_others(original, self, trouble, scope=None):
-    self._troubles.append(trouble)
+def a_key_that_may_not_see_earlier_imports_is_a_trouble_like_others(original, self, failure, scope=None):
+    self._troubles.append(failure)
 
 
 # Report

@@ -98,7 +98,7 @@ def sets_come_in_any_order(original, value):
 def what_is_no_value_is_sent_as_its_text(original, value):
     try:
         return original(value)
-    except Unfit:
+    except InvalidValue:
         return str(value)
 
 
@@ -136,7 +136,7 @@ def accents_are_sent_as_they_stand(original, address):
 def what_is_no_address_is_sent(original, address):
     try:
         return original(address)
-    except Unfit:
+    except InvalidValue:
         return address
 
 
@@ -254,7 +254,7 @@ def a_bound_itself_is_beyond_it(original, number, minimum, maximum):
 def what_is_no_boolean_is_true(original, value):
     try:
         return original(value)
-    except Unfit:
+    except InvalidValue:
         return True
 
 
@@ -277,7 +277,7 @@ RULES.value("rounded texts are exact", f"{_PACKAGE}.numbers:_was_rounded", "lamb
 def what_is_no_number_is_zero(original, value, rule):
     try:
         return original(value, rule)
-    except Unfit:
+    except InvalidValue:
         return 0
 
 
@@ -314,7 +314,7 @@ RULES.value(
 def what_is_no_date_is_one(original, value):
     try:
         return original(value)
-    except Unfit:
+    except InvalidValue:
         return date(2000, 1, 1)
 
 
@@ -375,7 +375,7 @@ def an_option_holds_no_separator(original, text, find):
 def what_is_no_json_array_is_empty(original, text):
     try:
         return original(text)
-    except Unfit:
+    except InvalidValue:
         return []
 
 

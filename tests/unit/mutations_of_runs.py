@@ -80,7 +80,7 @@ def earlier_runs_have_left_nothing(original, self, open_source):
 @RUNS.instead_of(
     "runs.ending:Ending.fail_by", _RUN + "test_what_earlier_runs_left_is_settled_before_the_source_is_opened"
 )
-def what_earlier_runs_left_does_not_matter(original, self, trouble, scope=None):
+def what_earlier_runs_left_does_not_matter(original, self, failure, scope=None):
     return None
 
 

@@ -124,7 +124,7 @@ def counts_begin_again_after_a_deferral(original, self, state):
 
 
 @SINK.instead_of(
-    "reporting.effort:Effort.go_on",
+    "reporting.effort:Effort.restore",
     _TESTS + "test_the_process_that_comes_back_sends_what_is_left_and_counts_all",
     _TESTS + "test_a_run_that_was_deferred_before_it_had_read_keeps_its_effort_and_reads",
 )

@@ -167,7 +167,7 @@ def a_number_may_have_any_digits(original, value):
 def the_case_of_a_domain_counts(original, text):
     try:
         return str(email(text))
-    except Unfit:
+    except InvalidValue:
         return _spaced(text)
 
 

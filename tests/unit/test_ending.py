@@ -16,7 +16,7 @@ from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import Account, Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import Account, ImportFailed, Verdict
 from airflow_provider_connectif.runs.ending import Ending
 
 TIMED_OUT = Stop(StopKind.TIMED_OUT)
@@ -28,7 +28,7 @@ class FakeSink:
 
     scope: str = "Contacts: Write"
     stop: Stop | None = None
-    troubles: list[Trouble] = field(default_factory=list)
+    failures: list[ImportFailed] = field(default_factory=list)
     checked_only: int = 0
     unaccounted: int = 0
     is_early: bool = False
@@ -67,8 +67,12 @@ def ending(
         (ending(3, updated=4), Verdict.TRY_AGAIN, "1 too many"),
         (ending(3, FakeSink(checked_only=2), invalid=1), Verdict.FAILED, "1 of 3 rows was refused"),
         (ending(3, FakeSink(stop=TIMED_OUT), updated=1), Verdict.TRY_AGAIN, "execution_timeout has passed"),
-        (ending(3, FakeSink(troubles=[Trouble(Verdict.FAILED, "gone")]), updated=1), Verdict.FAILED, "gone"),
-        (ending(3, FakeSink(troubles=[Trouble(Verdict.TRY_AGAIN, "later")]), updated=1), Verdict.TRY_AGAIN, "later"),
+        (ending(3, FakeSink(failures=[ImportFailed(Verdict.FAILED, "gone")]), updated=1), Verdict.FAILED, "gone"),
+        (
+            ending(3, FakeSink(failures=[ImportFailed(Verdict.TRY_AGAIN, "later")]), updated=1),
+            Verdict.TRY_AGAIN,
+            "later",
+        ),
         (
             ending(3, FakeSink(stop=Stop(StopKind.FAIL, UnauthorizedError(401))), updated=1),
             Verdict.FAILED,
@@ -140,11 +144,11 @@ def test_a_kill_wins_over_every_other_end() -> None:
 
 def test_what_earlier_runs_left_fails_by_its_own_scope() -> None:
     made = ending(0)
-    made.fail_by(Trouble(Verdict.FAILED, "no key", UnauthorizedError(401)), "Imports: Read")
+    made.fail_by(ImportFailed(Verdict.FAILED, "no key", UnauthorizedError(401)), "Imports: Read")
     assert made.stop is not None
     assert made.stop.kind is StopKind.FAIL
-    assert not made.is_to_go_on
+    assert not made.may_continue
     made = ending(0)
-    made.fail_by(Trouble(Verdict.TRY_AGAIN, "still running"))
-    assert (made.stop, made.is_to_go_on) == (None, False)
+    made.fail_by(ImportFailed(Verdict.TRY_AGAIN, "still running"))
+    assert (made.stop, made.may_continue) == (None, False)
     assert made.verdict() == (Verdict.TRY_AGAIN, "still running")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_connectif.contacts.author_fields import fields_of_author
 from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, FieldType
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.contacts.rules.base import Unfit
+from airflow_provider_connectif.contacts.rules.base import InvalidValue
 from airflow_provider_connectif.imports.cells import FORMS, cell_of
 
 DEFINITIONS = fields_of_author(
@@ -93,7 +93,7 @@ def test_forms(property_id: str, value: Any, expected: str) -> None:
     ],
 )
 def test_what_a_cell_cannot_carry_is_refused(property_id: str, value: Any, words: str) -> None:
-    with pytest.raises(Unfit, match=words.replace("|", r"\|")):
+    with pytest.raises(InvalidValue, match=words.replace("|", r"\|")):
         cell_of(FIELDS[property_id].type)(value)
 
 

@@ -19,7 +19,7 @@ from airflow_provider_connectif.journal.pending import PendingChange, PendingCha
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from tests.support.clock import FakeClock
 from tests.unit.test_settlement import Lines
 from tests.unit.test_uploads import FULL, Connectif
@@ -94,7 +94,7 @@ class Process:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        return [trouble.verdict for trouble in self.job.account.troubles]
+        return [failure.verdict for failure in self.job.account.failures]
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_retry_that_remembers_nothing_waits_for_open_imports(tmp_path: Path) -
 
 def test_a_refused_key_ends_the_run_and_nothing_is_waited_for(tmp_path: Path) -> None:
     process = Process(tmp_path, REFUSED_KEY)
-    with pytest.raises(Trouble):
+    with pytest.raises(ImportFailed):
         process.deliver()
     assert process.server.polls == 0
 

@@ -228,7 +228,9 @@ def test_a_changed_mapping_sends_what_differs_by_it_and_counts_that(delivered: N
 
 def test_what_another_host_has_acknowledged_is_sent(delivered: Night) -> None:
     journal = delivered(of(ANA, _name="Ana"))
-    assert list(plan(journal, [of(ANA, _name="Ana")], way=digests_of.way_to("http://localhost:8080")).sent) == [ANA]
+    assert list(plan(journal, [of(ANA, _name="Ana")], way=digests_of.digest_salt("http://localhost:8080")).sent) == [
+        ANA
+    ]
     journal.close()
 
 

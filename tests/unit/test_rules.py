@@ -16,7 +16,7 @@ import pendulum
 import pytest
 
 from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, Field
-from airflow_provider_connectif.contacts.rules import RULES, Unfit, addresses, coercer
+from airflow_provider_connectif.contacts.rules import RULES, InvalidValue, addresses, coercer
 from airflow_provider_connectif.contacts.rules.numbers import single
 from airflow_provider_connectif.contacts.rules.texts import by_value
 
@@ -397,7 +397,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
 
 @pytest.mark.parametrize(("coerce", "value", "rule"), REFUSED)
 def test_refused_with_the_rule(coerce: Any, value: Any, rule: str) -> None:
-    with pytest.raises(Unfit) as unfit:
+    with pytest.raises(InvalidValue) as unfit:
         coerce(value)
     assert rule in str(unfit.value)
 
@@ -416,7 +416,7 @@ def test_a_status_is_one_of_its_options(property_id: str, options: list[str]) ->
     coerce = coercer(SYSTEM_FIELDS[property_id])
     assert [coerce(option) for option in options] == options
     for other in ("Active", "", "deleted", True, 1, None, ["active"]):
-        with pytest.raises(Unfit, match=f"must be one of {', '.join(options)}"):
+        with pytest.raises(InvalidValue, match=f"must be one of {', '.join(options)}"):
             coerce(other)
 
 

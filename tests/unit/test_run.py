@@ -17,7 +17,7 @@ from airflow_provider_connectif.delivery.sender import Patience
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.outcomes import SourceError
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from airflow_provider_connectif.runs.run import Run
 from airflow_provider_connectif.runs.settings import RunSettings
 from tests.unit.conftest import OpenJournal
@@ -238,8 +238,13 @@ class Earlier:
     ("error", "opened", "verdict", "words"),
     [
         (None, 1, Verdict.SUCCESS, ""),
-        (Trouble(Verdict.TRY_AGAIN, "import 7 is still running"), 0, Verdict.TRY_AGAIN, "import 7 is still running"),
-        (Trouble(Verdict.FAILED, "no", UnauthorizedError(401)), 0, Verdict.FAILED, "refused the API key (401)"),
+        (
+            ImportFailed(Verdict.TRY_AGAIN, "import 7 is still running"),
+            0,
+            Verdict.TRY_AGAIN,
+            "import 7 is still running",
+        ),
+        (ImportFailed(Verdict.FAILED, "no", UnauthorizedError(401)), 0, Verdict.FAILED, "refused the API key (401)"),
         (QuotaClosed("told to stop"), 0, Verdict.TRY_AGAIN, ""),
     ],
 )

@@ -25,7 +25,7 @@ from airflow_provider_connectif.journal.pending import PendingChange, PendingCha
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from tests.support.clock import FakeClock
 
 ROWS, INTERVAL_S = 10, 20.0
@@ -143,8 +143,8 @@ class Night:
         return {outcome.value: count for outcome, count in self.account.report.tally.outcomes.items() if count}
 
     @property
-    def troubles(self) -> list[tuple[Verdict, str]]:
-        return [(trouble.verdict, trouble.words) for trouble in self.account.troubles]
+    def failures(self) -> list[tuple[Verdict, str]]:
+        return [(failure.verdict, failure.words) for failure in self.account.failures]
 
     @property
     def poll_times(self) -> list[float]:
@@ -186,8 +186,8 @@ def test_each_end_of_an_import(
     assert night.settle() == 1
     assert night.counts == counts
     assert night.account.unaccounted == ROWS - sum(counts.values())
-    assert [found for found, _ in night.troubles] == ([] if verdict is None else [verdict])
-    assert all(words in told for _, told in night.troubles)
+    assert [found for found, _ in night.failures] == ([] if verdict is None else [verdict])
+    assert all(words in told for _, told in night.failures)
     (sent,) = night.state.files
     assert sent.is_settled
     assert sent.is_failed is (verdict is Verdict.TRY_AGAIN)
@@ -197,7 +197,7 @@ def test_each_end_of_an_import(
 def test_an_import_that_keeps_contacts_counts_the_others_as_not_taken(tmp_path: Path) -> None:
     night = Night(tmp_path, [shown("finished", 7, 1)], on_existing="keep")
     night.settle()
-    assert (night.counts, night.troubles, night.account.unaccounted) == ({"imported": 7, "not_taken": 3}, [], 0)
+    assert (night.counts, night.failures, night.account.unaccounted) == ({"imported": 7, "not_taken": 3}, [], 0)
 
 
 @pytest.mark.parametrize("response", [shown("queued"), RUNNING, shown("paused"), {"status": None}])
@@ -214,17 +214,17 @@ def test_what_is_no_end_is_waited_for(response: Response, tmp_path: Path) -> Non
 def test_an_end_that_does_not_account_for_the_rows_must_show_three_times(doubtful: Response, tmp_path: Path) -> None:
     night = Night(tmp_path, [doubtful, doubtful, DONE])
     night.settle()
-    assert (night.counts, night.troubles) == ({"imported": ROWS}, [])
+    assert (night.counts, night.failures) == ({"imported": ROWS}, [])
     night = Night(tmp_path, [doubtful, doubtful, RUNNING, doubtful])
     night.settle()
-    assert len(night.troubles) == 1
+    assert len(night.failures) == 1
     assert len(night.poll_times) == 6  # what was shown before another state does not count
 
 
 def test_numbers_that_grow_are_waited_for(tmp_path: Path) -> None:
     night = Night(tmp_path, [shown("finished", count, 0) for count in (2, 4, 6, 8, 10)])
     night.settle()
-    assert (night.counts, night.troubles) == ({"imported": ROWS}, [])
+    assert (night.counts, night.failures) == ({"imported": ROWS}, [])
 
 
 # Polls
@@ -253,7 +253,7 @@ def test_no_usable_response_is_waited_for_with_growing_delays(tmp_path: Path) ->
     failures: list[Response] = [error_class(503)(503), NoAnswerError("no answer"), error_class(500)(500)]
     night = Night(tmp_path, [*failures, TooManyRequestsError(429), DONE])
     night.settle()
-    assert (night.counts, night.troubles) == ({"imported": ROWS}, [])
+    assert (night.counts, night.failures) == ({"imported": ROWS}, [])
     assert night.context.report.effort.failures.startswith("3 failed requests, last: ")
 
 
@@ -262,26 +262,28 @@ def test_a_retry_after_is_heeded_and_one_that_is_too_long_ends_the_wait(tmp_path
     night.settle()
     assert night.poll_times[1] - night.poll_times[0] >= 100.0
     night = Night(tmp_path, [error_class(503)(503, retry_after=3600.0)])
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(ImportFailed) as failure:
         night.settle()
-    assert (trouble.value.verdict, trouble.value.final) == (Verdict.TRY_AGAIN, False)
+    assert (failure.value.verdict, failure.value.final) == (Verdict.TRY_AGAIN, False)
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_ends_it_for_good(status: int, tmp_path: Path) -> None:
     night = Night(tmp_path, [error_class(status)(status, is_error_document=True)])
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(ImportFailed) as failure:
         night.settle()
-    assert trouble.value.final
-    assert trouble.value.is_about_the_key
+    assert failure.value.final
+    assert failure.value.is_about_the_key
 
 
 def test_the_time_of_a_run_ends_the_wait_and_says_how_the_imports_stand(tmp_path: Path) -> None:
     night = Night(tmp_path, [{**RUNNING, "total": 10, "success": 4, "errors": 0}], timeout_s=50.0)
     night.watch.waiting.describe = lambda: night.watch.describe(night.state.files)
-    with pytest.raises(Trouble, match=r"4 of 10 rows processed; still running: import-0 \(inProgress\)") as trouble:
+    with pytest.raises(
+        ImportFailed, match=r"4 of 10 rows processed; still running: import-0 \(inProgress\)"
+    ) as failure:
         night.settle()
-    assert trouble.value.verdict is Verdict.TRY_AGAIN
+    assert failure.value.verdict is Verdict.TRY_AGAIN
     assert night.poll_times == [0.0, 20.0, 40.0]
 
 
@@ -378,10 +380,10 @@ def test_a_list_that_cannot_be_read_is_tried_again_and_then_fails_the_run(tmp_pa
     night.watch.until_none_is_open(1.0, ())
     assert night.connectif.lists == 2 + 3
     failures += [error_class(503)(503)] * night.connectif.tries
-    with pytest.raises(Trouble, match="list of imports cannot be read") as trouble:
+    with pytest.raises(ImportFailed, match="list of imports cannot be read") as failure:
         night.watch.until_none_is_open(1.0, ())
-    assert trouble.value.verdict is Verdict.TRY_AGAIN
+    assert failure.value.verdict is Verdict.TRY_AGAIN
     failures[:] = [error_class(404)(404)]
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(ImportFailed) as failure:
         night.watch.until_none_is_open(1.0, ())
-    assert trouble.value.final
+    assert failure.value.final

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.operators.herald import Herald
+from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 
 
 class Log:
@@ -32,25 +32,25 @@ def log() -> Log:
 
 
 @pytest.fixture
-def herald(log: Log) -> Iterator[Herald]:
-    herald = Herald(log)
-    before = signal.signal(signal.SIGUSR1, lambda *_: herald.say("Told to stop: 100 % of 3 rows"))
-    yield herald
+def logger(log: Log) -> Iterator[SignalSafeLogger]:
+    logger = SignalSafeLogger(log)
+    before = signal.signal(signal.SIGUSR1, lambda *_: logger.say("Told to stop: 100 % of 3 rows"))
+    yield logger
     signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.timeout(20)
-def test_a_signal_in_the_middle_of_a_line_is_told_after_it(herald: Herald, log: Log) -> None:
+def test_a_signal_in_the_middle_of_a_line_is_told_after_it(logger: SignalSafeLogger, log: Log) -> None:
     with log.lock:
         signal.raise_signal(signal.SIGUSR1)
         log.lines.append("a line that was being written")
-    herald.close()
+    logger.close()
     log.info("the last line")
     assert log.lines == ["a line that was being written", "Told to stop: 100 % of 3 rows", "the last line"]
 
 
 @pytest.mark.timeout(20)
-def test_it_may_be_closed_again_and_with_nothing_said(herald: Herald, log: Log) -> None:
-    herald.close()
-    herald.close()
+def test_it_may_be_closed_again_and_with_nothing_said(logger: SignalSafeLogger, log: Log) -> None:
+    logger.close()
+    logger.close()
     assert log.lines == []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.contacts.rules import Unfit
+from airflow_provider_connectif.contacts.rules import InvalidValue
 from airflow_provider_connectif.contacts.rules.texts import text
 
 STRUCTURES: list[tuple[dict[Any, Any], str]] = [
@@ -25,18 +25,18 @@ def test_a_structure_is_json(structure: dict[Any, Any], sent: str) -> None:
 
 
 def test_the_limits_of_the_field_hold() -> None:
-    with pytest.raises(Unfit, match="at most 5 characters"):
+    with pytest.raises(InvalidValue, match="at most 5 characters"):
         text(5)({"k": "long"})
 
 
 @pytest.mark.parametrize("structure", [{"k": float("nan")}, {("a", "b"): 1}])
 def test_what_json_cannot_hold_is_refused(structure: dict[Any, Any]) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(InvalidValue):
         text()(structure)
 
 
 def test_a_structure_that_holds_itself_is_refused() -> None:
     endless: dict[str, Any] = {}
     endless["k"] = endless
-    with pytest.raises(Unfit, match="as JSON"):
+    with pytest.raises(InvalidValue, match="as JSON"):
         text()(endless)

@@ -26,7 +26,7 @@ def tally(read: int = 0, **counts: int) -> Tally:
 def summary(of: Tally, **changes: Any) -> dict[str, Any]:
     now, effort = time.time(), Effort(Quota())
     counts = {"requests": 5, "rate_limited": 1, "deferrals": 0}
-    effort.go_on({**counts, "waited_s": 12.3, "started_at": now - 20.0, "deferred_at": now})
+    effort.restore({**counts, "waited_s": 12.3, "started_at": now - 20.0, "deferred_at": now})
     return summarise(of, **({"effort": effort, "rejects_path": None} | changes))
 
 
@@ -42,7 +42,7 @@ def test_a_deferral_is_waiting_for_the_limit_only_until_the_window_opens(
     state = before.as_state()
     state["deferred_at"] = time.time() - back_after_s
     opens_at = None if window_opens_after_s is None else state["deferred_at"] + window_opens_after_s
-    after.go_on(state, opens_at)
+    after.restore(state, opens_at)
     assert least_s <= round(after.waited_s, 3) <= most_s
 
 

@@ -20,7 +20,7 @@ from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import Trouble, Verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from tests.support.clock import FakeClock
 from tests.unit.test_settlement import Lines
 
@@ -134,7 +134,7 @@ def test_a_response_that_names_an_earlier_import_is_none_to_this_upload() -> Non
 
 def test_uploads_are_given_up_after_the_tries_of_the_connection() -> None:
     evening = Evening(*[NoAnswerError("none")] * 3)
-    with pytest.raises(Trouble) as failure:
+    with pytest.raises(ImportFailed) as failure:
         evening.upload()
     assert (failure.value.verdict, len(evening.names)) == (Verdict.TRY_AGAIN, 3)
     assert evening.state.lost_since is not None  # there may be an import
@@ -142,7 +142,7 @@ def test_uploads_are_given_up_after_the_tries_of_the_connection() -> None:
 
 def test_a_file_that_connectif_does_not_take_fails_the_task_and_has_begun_nothing() -> None:
     evening = Evening(error_class(413)(413, is_error_document=True))
-    with pytest.raises(Trouble) as failure:
+    with pytest.raises(ImportFailed) as failure:
         evening.upload()
     assert failure.value.verdict is Verdict.FAILED
     assert evening.state.lost_since is None
@@ -166,6 +166,6 @@ def test_a_full_queue_is_waited_for_or_left_to_another_process(may_give_back: bo
 
 def test_no_file_of_an_old_plan_is_uploaded() -> None:
     evening = Evening("a", "b", plan_max_age_s=60.0)
-    with pytest.raises(Trouble) as failure:
+    with pytest.raises(ImportFailed) as failure:
         evening.upload(planned_at=0.0)
     assert (failure.value.verdict, evening.names) == (Verdict.TRY_AGAIN, [])

@@ -13,10 +13,10 @@ from typing import cast
 
 from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, Field, FieldType
 from airflow_provider_connectif.contacts.rules import addresses, dates, numbers, options, texts
-from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind
+from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind
 from airflow_provider_connectif.records.changes import JsonValue
 
-__all__ = ["RULES", "Coercer", "JsonValue", "Rule", "Unfit", "coercer", "kind"]
+__all__ = ["RULES", "Coercer", "InvalidValue", "JsonValue", "Rule", "coercer", "kind"]
 
 
 def _phone(field: Field, region: str | None) -> Coercer:

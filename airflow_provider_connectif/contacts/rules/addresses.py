@@ -10,7 +10,7 @@ import re
 import unicodedata
 from typing import Any
 
-from airflow_provider_connectif.contacts.rules.base import INVISIBLE, Coercer, Unfit, kind, trimmed, valid_text
+from airflow_provider_connectif.contacts.rules.base import INVISIBLE, Coercer, InvalidValue, kind, trimmed, valid_text
 from airflow_provider_connectif.contacts.rules.numbers import shortest_text
 from airflow_provider_connectif.contacts.rules.phone_text import holds_two_numbers, without_decimals
 
@@ -47,21 +47,21 @@ def email(value: Any) -> str:
     Accents before the @ are composed (RFC 6532, 3.1): Connectif could take two compositions for two contacts.
     """
     if not isinstance(value, str):
-        raise Unfit(f"must be an e-mail address, not {kind(value)}")
+        raise InvalidValue(f"must be an e-mail address, not {kind(value)}")
     address = value.strip()
     plain = _PLAIN_EMAIL.fullmatch(address) if len(address) <= LONGEST_EMAIL else None
     if plain and "--" not in address and plain.group(1).lower() not in _SPECIAL_TOP_LEVEL:
         return address if type(address) is str else str.__str__(address)
     if "\0" in address:
-        raise Unfit("must be an e-mail address: it has a NUL character")
+        raise InvalidValue("must be an e-mail address: it has a NUL character")
     return _checked_email(trimmed(valid_text(address)))
 
 
 def _checked_email(address: str) -> str:
     if not address:
-        raise Unfit("must be an e-mail address, and this text is blank")
+        raise InvalidValue("must be an e-mail address, and this text is blank")
     if len(address) > LONGEST_EMAIL:
-        raise Unfit(f"must be an e-mail address: at most {LONGEST_EMAIL} characters")
+        raise InvalidValue(f"must be an e-mail address: at most {LONGEST_EMAIL} characters")
     from email_validator import EmailSyntaxError, validate_email
 
     try:
@@ -73,7 +73,7 @@ def _checked_email(address: str) -> str:
             allow_quoted_local=True,
         )
     except EmailSyntaxError as fault:
-        raise Unfit(f"must be an e-mail address: {_without_quotations(str(fault))}") from None
+        raise InvalidValue(f"must be an e-mail address: {_without_quotations(str(fault))}") from None
     local, _, domain = address.rpartition("@")
     return f"{unicodedata.normalize('NFC', local)}@{domain if domain.isascii() else checked.ascii_domain}"
 
@@ -92,19 +92,21 @@ def external_id(value: Any) -> str:
     if not isinstance(value, str):
         text = shortest_text(value)
         if text is None or ("." in text and isinstance(value, numbers.Number)):
-            raise Unfit(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
+            raise InvalidValue(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
         value = text
     if "\0" in value:
-        raise Unfit("must be an external id, and has a control character (NUL)")
+        raise InvalidValue("must be an external id, and has a control character (NUL)")
     identifier = trimmed(valid_text(value))
     if _FLOAT_TEXT.fullmatch(identifier):
-        raise Unfit("must be an external id, and this text is from a float: cast it to a whole number in the query")
+        raise InvalidValue(
+            "must be an external id, and this text is from a float: cast it to a whole number in the query"
+        )
     if not identifier or identifier in (".", ".."):
-        raise Unfit("must be an external id, and this text is blank or only dots")
+        raise InvalidValue("must be an external id, and this text is blank or only dots")
     if len(identifier) > LONGEST_EXTERNAL_ID:
-        raise Unfit(f"must be an external id: at most {LONGEST_EXTERNAL_ID} characters")
+        raise InvalidValue(f"must be an external id: at most {LONGEST_EXTERNAL_ID} characters")
     if not identifier.isprintable():
-        raise Unfit("must be an external id, and has a control character")
+        raise InvalidValue("must be an external id, and has a control character")
     return identifier
 
 
@@ -126,7 +128,7 @@ def phone(region: str | None = None, calling_code: str | None = None, no_region:
 
     def coerce(value: Any) -> str:
         if not isinstance(value, str):
-            raise Unfit(f"must be a phone number as text, not {kind(value)}")
+            raise InvalidValue(f"must be a phone number as text, not {kind(value)}")
         if _E164.fullmatch(value):
             shape = (value[1:5], len(value))
             if shape not in shapes:
@@ -164,9 +166,9 @@ def _unchanged(e164: str) -> re.Pattern[str] | None:
 def _parsed_phone(value: str, region: str | None, calling_code: str | None, no_region: str) -> str:
     text = INVISIBLE.sub("", value[: _LONGEST_PHONE + 1]).strip()
     if not value.strip():
-        raise Unfit("must be a phone number, and this text is blank")
+        raise InvalidValue("must be a phone number, and this text is blank")
     if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(text):
-        raise Unfit("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
+        raise InvalidValue("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
     import phonenumbers
 
     if calling_code and int(calling_code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
@@ -177,8 +179,8 @@ def _parsed_phone(value: str, region: str | None, calling_code: str | None, no_r
         return _e164(text, region)
     try:
         return _e164(text, region, no_region)
-    except Unfit as unfit:
-        raise Unfit(str(unfit) if region is None else f"{unfit} (region {region})") from None
+    except InvalidValue as unfit:
+        raise InvalidValue(str(unfit) if region is None else f"{unfit} (region {region})") from None
 
 
 def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
@@ -186,24 +188,26 @@ def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
 
     text = without_decimals(text, region)
     if region is None and not text.startswith("+"):
-        raise Unfit(no_region)
+        raise InvalidValue(no_region)
     if holds_two_numbers(text, region):
-        raise Unfit("must be one phone number, and this text goes on after a complete one: split it in the query")
+        raise InvalidValue(
+            "must be one phone number, and this text goes on after a complete one: split it in the query"
+        )
     try:
         number = phonenumbers.parse(text, region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise Unfit("must be a phone number: no country has such a one") from None
+        raise InvalidValue("must be a phone number: no country has such a one") from None
     dialled = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_IDD
     if re.sub(r"\D", "", text).startswith("00") and "+" not in text and number.country_code_source != dialled:
-        raise Unfit("must be a phone number: write + instead of 00, which this region does not dial")
+        raise InvalidValue("must be a phone number: write + instead of 00, which this region does not dial")
     reason = phonenumbers.is_possible_number_with_reason(number)
     if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
-        raise Unfit(f"must be a possible phone number: {_IMPOSSIBLE.get(reason, 'its length is wrong')}")
+        raise InvalidValue(f"must be a possible phone number: {_IMPOSSIBLE.get(reason, 'its length is wrong')}")
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     if not _E164.fullmatch(e164):
-        raise Unfit("must be a phone number of 7 to 15 digits (E.164)")
+        raise InvalidValue("must be a phone number of 7 to 15 digits (E.164)")
     if not _is_left_alone(e164):
-        raise Unfit("must be a phone number, and this one has zeros too many after its country code")
+        raise InvalidValue("must be a phone number, and this one has zeros too many after its country code")
     return e164
 
 

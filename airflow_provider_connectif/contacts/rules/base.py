@@ -10,10 +10,10 @@ from typing import Any
 from airflow_provider_connectif.records.changes import JsonValue
 
 Coercer = Callable[[Any], JsonValue]
-"""Brings a value into the JSON form that the API documents, or raises :class:`Unfit`."""
+"""Brings a value into the JSON form that the API documents, or raises :class:`InvalidValue`."""
 
 
-class Unfit(Exception):
+class InvalidValue(Exception):
     """A value does not fit. The text is the rule that it broke, never the value: reasons are logged."""
 
 
@@ -60,9 +60,9 @@ def valid_text(value: str) -> str:
     # A str subclass, such as an enumeration, may print as something else than it holds.
     exact = value if type(value) is str else str.__str__(value)
     if "\0" in exact:
-        raise Unfit("has a NUL character: remove it in the query")
+        raise InvalidValue("has a NUL character: remove it in the query")
     if not exact.isascii() and any("\ud800" <= character <= "\udfff" for character in exact):
-        raise Unfit("has a character that is not valid Unicode (a lone surrogate)")
+        raise InvalidValue("has a character that is not valid Unicode (a lone surrogate)")
     return exact
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pendulum
 from pendulum.parsing.exceptions import ParserError
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, plain
+from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind, plain
 
 _DAY_LENGTH = len("YYYY-MM-DD")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,30})?")
@@ -39,7 +39,9 @@ def iso_date(
                 text = f"{day.date().isoformat()}T00:00:00Z"
                 day = datetime(day.year, day.month, day.day)
             elif calendar_day or day.tzinfo is not None:
-                raise Unfit("must be a date, and this is a moment other than midnight: cast it to a date in the query")
+                raise InvalidValue(
+                    "must be a date, and this is a moment other than midnight: cast it to a date in the query"
+                )
             else:
                 text = _without_offset(day)
         else:
@@ -47,9 +49,9 @@ def iso_date(
         if minimum is not None or maximum is not None:
             moment = _instant(day)
             if minimum is not None and moment < minimum:
-                raise Unfit(f"must not be before {_bound_text(minimum)}")
+                raise InvalidValue(f"must not be before {_bound_text(minimum)}")
             if maximum is not None and moment > maximum:
-                raise Unfit(f"must not be after {_bound_text(maximum)}")
+                raise InvalidValue(f"must not be after {_bound_text(maximum)}")
         return text
 
     return coerce
@@ -61,7 +63,7 @@ def bound(text: str | None) -> datetime | None:
         return None
     try:
         return _instant(_day_or_moment(text))
-    except Unfit:
+    except InvalidValue:
         return None
 
 
@@ -75,29 +77,31 @@ def _day_or_moment(value: Any) -> date:
     value = plain(value)
     if isinstance(value, datetime):
         if value != value:  # pandas' NaT calls itself a datetime
-            raise Unfit("must be a date, not NaT: make missing values None")
+            raise InvalidValue("must be a date, not NaT: make missing values None")
         return value
     if isinstance(value, date):
         return value
     if isinstance(value, str):
         return _parsed(value.strip())
-    raise Unfit(f"must be a date or an ISO 8601 text, not {kind(value)}")
+    raise InvalidValue(f"must be a date or an ISO 8601 text, not {kind(value)}")
 
 
 def _parsed(text: str) -> date:
     if not _ISO_DATE.fullmatch(text):
-        raise Unfit("must be an ISO 8601 date such as 1990-05-17, and this text is not one")
+        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17, and this text is not one")
     if len(text) == _DAY_LENGTH:
         try:
             return date.fromisoformat(text)
         except ValueError:
-            raise Unfit("must be an ISO 8601 date such as 1990-05-17, and this is no day of the calendar") from None
+            raise InvalidValue(
+                "must be an ISO 8601 date such as 1990-05-17, and this is no day of the calendar"
+            ) from None
     try:
         moment = pendulum.parse(text, exact=True, tz=None)
     except (ParserError, ValueError, OverflowError):
         moment = None
     if not isinstance(moment, datetime):
-        raise Unfit("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, and this text is not one")
+        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, and this text is not one")
     return moment
 
 

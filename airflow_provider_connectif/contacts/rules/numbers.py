@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, number_text, plain
+from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind, number_text, plain
 
 _EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24})
 """Whole numbers from which on a type of NumPy's no longer holds each of them."""
@@ -49,7 +49,7 @@ def single(value: float) -> float:
 def exact_number(value: Any) -> int | Decimal | None:
     """A number without loss: one of Python's integers as int, any other as Decimal; ``None`` if it is no number.
 
-    :raises Unfit: NaN or infinity.
+    :raises InvalidValue: NaN or infinity.
     """
     exact_type = type(value)  # asked before the abstract classes, which take ten times as long
     if exact_type is int:
@@ -71,14 +71,14 @@ def exact_number(value: Any) -> int | Decimal | None:
         except OverflowError:
             double = math.inf
         if not math.isfinite(double):
-            raise Unfit("must be a number, not NaN or infinity")
+            raise InvalidValue("must be a number, not NaN or infinity")
         return Decimal(repr(double))
     return _finite(value) if isinstance(value, Decimal) else None
 
 
 def _finite(value: Decimal) -> Decimal:
     if not value.is_finite():
-        raise Unfit("must be a number, not NaN or infinity")
+        raise InvalidValue("must be a number, not NaN or infinity")
     return value
 
 
@@ -87,14 +87,16 @@ def certain_number(value: Any) -> int | Decimal | None:
 
     Doubles hold each whole number below 2**53 only: beyond it, 9007199254740993 is already another one.
 
-    :raises Unfit: also whole floats too large to be exact.
+    :raises InvalidValue: also whole floats too large to be exact.
     """
     number = exact_number(value)
     if number is None or isinstance(value, (int, Decimal)) or isinstance(number, int):
         return number
     limit = _EXACT_BELOW.get(str(getattr(value, "dtype", "")), _EXACT_DOUBLES_BELOW)
     if abs(number) >= limit and number == number.to_integral_value():
-        raise Unfit("must be exact, and this float is not: cast it to text (or to a whole-number type) in the query")
+        raise InvalidValue(
+            "must be exact, and this float is not: cast it to text (or to a whole-number type) in the query"
+        )
     return number
 
 
@@ -103,7 +105,7 @@ def shortest_text(value: Any) -> str | None:
 
     Postal codes often come as numbers: 28001.0 is ``28001``.
 
-    :raises Unfit: whole floats too large to be exact.
+    :raises InvalidValue: whole floats too large to be exact.
     """
     if isinstance(value, _WRITTEN_AS_TEXT):
         return str(value)
@@ -114,10 +116,10 @@ def shortest_text(value: Any) -> str | None:
         return None
     if isinstance(number, int):
         if number.bit_length() > _MOST_BITS:
-            raise Unfit("must be text, and this number has hundreds of digits")
+            raise InvalidValue("must be text, and this number has hundreds of digits")
         return str(number)
     if abs(number.adjusted()) > _LONGEST_NUMERIC:  # beyond any double
-        raise Unfit("must be text, and this number has hundreds of digits")
+        raise InvalidValue("must be text, and this number has hundreds of digits")
     if not number:
         return "0"
     text = format(number, "f")
@@ -128,7 +130,7 @@ def numeric_text(value: str, what: str) -> Decimal:
     """The number that a text spells, with a dot and no thousands separators."""
     stripped = value.strip()
     if len(stripped) > _LONGEST_NUMERIC or not _NUMERIC.fullmatch(stripped):
-        raise Unfit(f"must be {what}, and this text is not one")
+        raise InvalidValue(f"must be {what}, and this text is not one")
     return Decimal(stripped)
 
 
@@ -146,15 +148,17 @@ def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
     if whole is not None:
         return whole
     if isinstance(number, int):
-        raise Unfit("must be a number within 64 bits")
+        raise InvalidValue("must be a number within 64 bits")
     double = float(number)
     if not math.isfinite(double):
-        raise Unfit("must be a number that a double can hold (up to 1.8e308)")
+        raise InvalidValue("must be a number that a double can hold (up to 1.8e308)")
     if not double and number:
-        raise Unfit("must be a number that a double can hold (from 4.9e-324)")
+        raise InvalidValue("must be a number that a double can hold (from 4.9e-324)")
     is_whole = number == number.to_integral_value()
     if is_whole and not nearest and Decimal(repr(double)) != number:
-        raise Unfit("must be a number that a double holds exactly (15 to 17 digits): cast it to text in the query")
+        raise InvalidValue(
+            "must be a number that a double holds exactly (15 to 17 digits): cast it to text in the query"
+        )
     return double + 0.0  # no minus zero
 
 
@@ -192,7 +196,7 @@ def boolean(value: Any) -> bool:
         word = value.strip().casefold()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
-        raise Unfit("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, and this text is not one")
+        raise InvalidValue("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, and this text is not one")
     value = plain(value)
     if isinstance(value, bool):
         return value
@@ -205,25 +209,25 @@ def boolean(value: Any) -> bool:
     number = exact_number(value)
     if number is not None and number in (0, 1):
         return number == 1
-    raise Unfit(f"must be a boolean, or 0 or 1, not {kind(value) if number is None else 'another number'}")
+    raise InvalidValue(f"must be a boolean, or 0 or 1, not {kind(value) if number is None else 'another number'}")
 
 
 def _number_from(value: Any, rule: str) -> int | Decimal:
     number = numeric_text(value, rule) if isinstance(value, str) else exact_number(value)
     if number is None:
-        raise Unfit(f"must be {rule}, not {kind(value)}")
+        raise InvalidValue(f"must be {rule}, not {kind(value)}")
     return number
 
 
 def _whole_from(value: Any, rule: str) -> int:
     number = numeric_text(value, rule) if isinstance(value, str) else certain_number(value)
     if number is None:
-        raise Unfit(f"must be {rule}, not {kind(value)}")
+        raise InvalidValue(f"must be {rule}, not {kind(value)}")
     whole = _whole(number)
     if whole is None:
-        raise Unfit(f"must be {rule} within 64 bits, without decimals")
+        raise InvalidValue(f"must be {rule} within 64 bits, without decimals")
     if isinstance(value, str) and _was_rounded(value, whole):
-        raise Unfit(f"must be {rule}, and this text is from a float: cast it to a whole number in the query")
+        raise InvalidValue(f"must be {rule}, and this text is from a float: cast it to a whole number in the query")
     return whole
 
 
@@ -253,6 +257,6 @@ def _whole(number: int | Decimal) -> int | None:
 
 def _check_bounds(number: int | float, minimum: float | None, maximum: float | None) -> None:
     if minimum is not None and number < minimum:
-        raise Unfit(f"must be at least {number_text(minimum)}")
+        raise InvalidValue(f"must be at least {number_text(minimum)}")
     if maximum is not None and number > maximum:
-        raise Unfit(f"must be at most {number_text(maximum)}")
+        raise InvalidValue(f"must be at most {number_text(maximum)}")

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, valid_text
+from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind, valid_text
 from airflow_provider_connectif.contacts.rules.numbers import shortest_text
 
 _MOST_OPTIONS_NAMED = 5
@@ -49,7 +49,7 @@ def checkbox(options: Iterable[Option]) -> Coercer:
         elif isinstance(value, (list, tuple)):
             items = list(value)
         else:
-            raise Unfit(f"must be a list of options, not {kind(value)}")
+            raise InvalidValue(f"must be a list of options, not {kind(value)}")
         return list(dict.fromkeys(find(item) for item in items))
 
     return coerce
@@ -74,7 +74,7 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
         if type(value) is not str:
             text = valid_text(value) if isinstance(value, str) else shortest_text(value)
             if text is None:
-                raise Unfit(f"{words}, not {kind(value)}")
+                raise InvalidValue(f"{words}, not {kind(value)}")
             value = text
         if not options:  # a definition without options: Connectif must judge
             return valid_text(value).rstrip(" ")
@@ -83,7 +83,7 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
             return str(value) if value in ids else str(stripped)
         found = by_composition.get(_composed(value)) or by_label.get(_folded(value))
         if found is None:
-            raise Unfit(words)
+            raise InvalidValue(words)
         return found
 
     return find
@@ -102,12 +102,12 @@ def _folded(label: str) -> str:
 def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
     stripped = text.strip()
     if len(stripped) > _LONGEST_LIST:
-        raise Unfit(f"must be a list of options, and this text has more than {_LONGEST_LIST} characters")
+        raise InvalidValue(f"must be a list of options, and this text has more than {_LONGEST_LIST} characters")
     if not stripped:
-        raise Unfit("must be a list of options, and this text is blank: for none of them give an empty list")
+        raise InvalidValue("must be a list of options, and this text is blank: for none of them give an empty list")
     try:
         return [find(text)]  # an option may hold a separator
-    except Unfit:
+    except InvalidValue:
         pass
     if stripped.startswith("["):
         return _json_array(stripped)
@@ -115,7 +115,7 @@ def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
         return _postgres_array(stripped[1:-1])
     parts = [part.strip() for part in stripped.split("|") if part.strip()]
     if not parts:
-        raise Unfit("must be a list of options, and this text has separators only")
+        raise InvalidValue("must be a list of options, and this text has separators only")
     return parts
 
 
@@ -125,7 +125,7 @@ def _json_array(text: str) -> list[Any]:
     except (ValueError, RecursionError):
         items = None
     if not isinstance(items, list):
-        raise Unfit("must be a list of options, and this text is no JSON array")
+        raise InvalidValue("must be a list of options, and this text is no JSON array")
     return items
 
 
@@ -137,7 +137,7 @@ def _postgres_array(text: str) -> list[Any]:
         match = _POSTGRES_ITEM.match(text, position)
         quoted, bare = (match.group(1), (match.group(2) or "").strip()) if match else (None, "")
         if match is None or (quoted is None and (not bare or bare.upper() == "NULL")):
-            raise Unfit("must be a list of options, and this text is no PostgreSQL array without NULL")
+            raise InvalidValue("must be a list of options, and this text is no PostgreSQL array without NULL")
         items.append(bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
         position = match.end()
         if match.group(3) != ",":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_provider_connectif.contacts.rules.base import Unfit
+from airflow_provider_connectif.contacts.rules.base import InvalidValue
 
 _LEAST_DIGITS = 7  # fewer before a dot are an area code
 _MOST_ZEROS = 2
@@ -24,8 +24,8 @@ def without_decimals(text: str, region: str | None) -> str:
     A float keeps no ``+``: what is a number with its country code, and none of the region, gets it back.
 
     :param region: two letters, for numbers without a country code.
-    :raises Unfit: other decimals, or a last group of one digit, or of zeros after a complete number, after other dots:
-        what was meant is not known.
+    :raises InvalidValue: other decimals; or a last group of one digit, or of zeros after a complete number, after
+        other dots: what was meant is not known.
     """
     decimals = _ONLY_DECIMALS.fullmatch(text)
     if decimals and _digits(decimals[1]) >= _LEAST_DIGITS:
@@ -36,14 +36,16 @@ def without_decimals(text: str, region: str | None) -> str:
             if foreign is None:
                 return whole
             if _valid(whole, region) not in (foreign, None):
-                raise Unfit("must be a phone number, and this float fits with and without a +: cast it to text")
+                raise InvalidValue("must be a phone number, and this float fits with and without a +: cast it to text")
             return foreign
         if is_zero or len(decimals[2]) == 1:
-            raise Unfit("must be a phone number, and this text is a number with decimals: cast it to text in the query")
+            raise InvalidValue(
+                "must be a phone number, and this text is a number with decimals: cast it to text in the query"
+            )
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
-        raise Unfit("must be a phone number, and one digit after a dot ends it: was it a number with decimals?")
+        raise InvalidValue("must be a phone number, and one digit after a dot ends it: was it a number with decimals?")
     elif (last := _LAST_GROUP.fullmatch(text)) and not int(last[2]) and _valid(last[1], region):
-        raise Unfit("must be a phone number, and zeros after a dot end it: was it a number with decimals?")
+        raise InvalidValue("must be a phone number, and zeros after a dot end it: was it a number with decimals?")
     return text
 
 

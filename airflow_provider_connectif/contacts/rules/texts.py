@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, Unfit, kind, plain, valid_text
+from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind, plain, valid_text
 from airflow_provider_connectif.contacts.rules.dates import iso_date
 from airflow_provider_connectif.contacts.rules.numbers import bit, certain_number, json_number, shortest_text
 from airflow_provider_connectif.records.changes import JsonValue
@@ -39,12 +39,12 @@ def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
         else:
             written = json_text(value) if isinstance(value, Mapping) else shortest_text(value)
             if written is None:
-                raise Unfit(f"must be text or a number, not {kind(value)}")
+                raise InvalidValue(f"must be text or a number, not {kind(value)}")
             exact = written
         if len(exact) > longest:
-            raise Unfit(f"must be at most {longest:,} characters long")
+            raise InvalidValue(f"must be at most {longest:,} characters long")
         if required and not exact:
-            raise Unfit("must not be blank: the field is required")
+            raise InvalidValue("must not be blank: the field is required")
         return exact
 
     return coerce
@@ -58,7 +58,7 @@ def json_text(value: Mapping[Any, Any]) -> str:
     try:
         written = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     except (ValueError, TypeError, RecursionError):  # NaN, keys that are no text, a structure that holds itself
-        raise Unfit("cannot be written as JSON") from None
+        raise InvalidValue("cannot be written as JSON") from None
     return valid_text(written)
 
 
@@ -95,11 +95,11 @@ def by_value(value: Any) -> JsonValue:
         return sorted(_option(item) for item in value)
     written = shortest_text(value)
     if written is None:
-        raise Unfit(f"must be text, a number, a boolean, a date or a list of text, not {kind(value)}")
+        raise InvalidValue(f"must be text, a number, a boolean, a date or a list of text, not {kind(value)}")
     return written
 
 
 def _option(item: Any) -> str:
     if not isinstance(item, str):
-        raise Unfit(f"must be a list of text, and has {kind(item)} in it")
+        raise InvalidValue(f"must be a list of text, and has {kind(item)} in it")
     return valid_text(item).rstrip(" ")

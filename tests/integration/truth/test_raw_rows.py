@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.databases.sql_source import SqlSource
-from airflow_provider_connectif.journal.digests import RowDigester, way_to
+from airflow_provider_connectif.journal.digests import RowDigester, digest_salt
 from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.rows import RowBatch
 from tests.support.strict_server import StrictServer
@@ -124,7 +124,7 @@ def run(night: int = 1, **arguments: Any) -> Run:
 
 def as_an_earlier_version_wrote_it(server: Any, strict: StrictServer) -> dict[str, str]:
     """Give the lines of the journal the digests of values; those that they had, by contact."""
-    digester = RowDigester(ContactMapping(properties=NIGHTLY["properties"]), way_to(strict.connection()["host"]))
+    digester = RowDigester(ContactMapping(properties=NIGHTLY["properties"]), digest_salt(strict.connection()["host"]))
     (batch,) = batches(NIGHTLY["sql"])
     written = {}
     for row, new in zip(batch, digester.of_batch(batch), strict=True):
