@@ -23,7 +23,7 @@ from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import Verdict

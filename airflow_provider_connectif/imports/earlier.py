@@ -22,7 +22,7 @@ from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, TakenOver
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import clock
+from airflow_provider_connectif.reporting.formats import clock
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.plan import Plan

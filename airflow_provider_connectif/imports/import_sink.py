@@ -26,7 +26,7 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import clock
+from airflow_provider_connectif.reporting.formats import clock
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 

@@ -15,7 +15,7 @@ from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.formats import plural
 
 _PATCHES_AT_ONCE = 500
 

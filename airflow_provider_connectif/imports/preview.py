@@ -18,7 +18,8 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import describe_seconds, plural, seconds_at_best
+from airflow_provider_connectif.reporting.formats import describe_seconds, plural
+from airflow_provider_connectif.reporting.progress import seconds_at_best
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 

@@ -20,7 +20,7 @@ from airflow_provider_connectif.journal.import_state import Group, ImportState, 
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 

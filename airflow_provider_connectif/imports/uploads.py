@@ -30,7 +30,7 @@ from airflow_provider_connectif.imports.watch import (
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import describe_bytes, plural
+from airflow_provider_connectif.reporting.formats import describe_bytes, plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, stop_verdict
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})

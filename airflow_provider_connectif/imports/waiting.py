@@ -10,7 +10,7 @@ from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import describe_seconds
+from airflow_provider_connectif.reporting.formats import describe_seconds
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong, stop_verdict
 
 _STEP_S = 0.25

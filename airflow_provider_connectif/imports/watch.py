@@ -21,7 +21,7 @@ from airflow_provider_connectif.imports.rules import CLOCK_TOLERANCE_S, FATES, S
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 FAILURES = (ConnectifHttpError, NoAnswerError, MalformedAnswerError)

@@ -22,7 +22,7 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import describe_bytes, describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import describe_bytes, describe_seconds, plural
 
 
 class Split:

@@ -13,7 +13,7 @@ from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import clock
+from airflow_provider_connectif.reporting.formats import clock
 
 LEASE_S = 60.0
 PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_connectif.api.quota import Quota, Wait
 from airflow_provider_connectif.api.window import WINDOW_S, Allowance, Cause
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.counts import describe_counts
 from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.folding import Log
+from airflow_provider_connectif.reporting.formats import clock, describe_seconds, iso_time
 from airflow_provider_connectif.reporting.summary import Tally
 
 PROGRESS_EVERY_S = 5.0
@@ -262,77 +263,6 @@ class Progress:
         self._logged = self._shown
 
 
-def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is_planned: bool = False) -> str:
-    """The counts of a run in words, the zeros left out but for the rows read and delivered.
-
-    :param is_planned: what is not sent yet is said elsewhere.
-    """
-    outcomes = tally.outcomes
-    parts = [f"{plural(tally.read, 'row')} read"]
-    if by_import:
-        parts.append(f"{outcomes[Outcome.IMPORTED]:,} imported")
-    if tally.delivered or not (by_import or tally.erased):
-        created, updated = outcomes[Outcome.CREATED], outcomes[Outcome.UPDATED]
-        parts.append(f"{tally.delivered:,} delivered")
-        if tally.delivered:
-            parts[-1] += f" ({created:,} created, {updated:,} updated)"
-    for outcome in (
-        Outcome.DELETED,
-        Outcome.ABSENT,
-        Outcome.MERGED,
-        Outcome.NOT_TAKEN,
-        Outcome.UNCHANGED,
-        Outcome.HELD,
-        Outcome.SUPPRESSED,
-        Outcome.SKIPPED,
-        Outcome.INVALID,
-        Outcome.REJECTED,
-        Outcome.UNDELIVERED,
-    ):
-        if outcomes[outcome]:
-            parts.append(f"{outcomes[outcome]:,} {outcome.value.replace('_', ' ')}")
-    if tally.known_refusals:
-        parts.append(f"{tally.new_refusals:,} of the refusals new")
-    unsettled = tally.read - tally.accounted
-    if unsettled and not is_planned:
-        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")
-    requests = plural(effort.requests, "request")
-    parts.append(f"{requests} ({effort.rate_limited:,} rejected with 429)" if effort.rate_limited else requests)
-    return ", ".join(parts)
-
-
 def seconds_at_best(requests: int, requests_per_minute: int) -> float:
     """What requests take if each minute's are used up at once, so that the last ones take no time to speak of."""
     return Allowance(requests_per_minute, WINDOW_S).seconds_for(requests)
-
-
-def iso_time(moment: float) -> str:
-    """A moment in seconds since the epoch as ``2026-11-27T12:30:00+00:00``."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
-
-
-def clock(moment: float) -> str:
-    """A moment in seconds since the epoch as ``12:30:00 UTC``, with its date where that is not today's."""
-    then, now = datetime.fromtimestamp(moment, UTC), datetime.now(UTC)
-    return f"{then:%H:%M:%S} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 row``, ``1,000 rows``."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def describe_bytes(size: int) -> str:
-    """``1 kB``, ``12.5 MB``; of anything at least a kilobyte."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1000))} kB"
-
-
-def describe_seconds(seconds: float) -> str:
-    """``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

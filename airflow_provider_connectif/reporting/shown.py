@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, describe_error
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
-from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.formats import plural
 
 _PROPERTIES_TOLD = 10
 _COUNTS = ("unconfirmed", "recreated", "drifted", "consent_kept", "lowered_alone")

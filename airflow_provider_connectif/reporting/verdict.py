@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, RunFailed
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind, describe_error
-from airflow_provider_connectif.reporting.progress import describe_seconds
+from airflow_provider_connectif.reporting.formats import describe_seconds
 
 
 class Verdict(StrEnum):

@@ -15,7 +15,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, St
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
-from airflow_provider_connectif.reporting.progress import describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import describe_seconds, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.verdict import Verdict

@@ -25,7 +25,7 @@ from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
-from airflow_provider_connectif.reporting.progress import describe_seconds
+from airflow_provider_connectif.reporting.formats import describe_seconds
 
 _POLL_S = 0.25
 ResourceT = TypeVar("ResourceT", bound=Resource)

@@ -8,7 +8,7 @@ from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
-from airflow_provider_connectif.reporting.progress import plural
+from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import (
     Account,

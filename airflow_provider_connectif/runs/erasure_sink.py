@@ -23,7 +23,7 @@ from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.folding import Log
-from airflow_provider_connectif.reporting.progress import clock, plural
+from airflow_provider_connectif.reporting.formats import clock, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from airflow_provider_connectif.runs.check_sink import RequestPreview

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_connectif.journal.plan_counts import PlanCounts
 from airflow_provider_connectif.records.outcomes import Outcome
-from airflow_provider_connectif.reporting.progress import describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import describe_seconds, plural
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.summary import Tally
 

@@ -18,13 +18,8 @@ from airflow_provider_connectif.api.rate_headers import RateSignal
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import progress
 from airflow_provider_connectif.reporting.effort import Effort
-from airflow_provider_connectif.reporting.progress import (
-    Progress,
-    clock,
-    describe_bytes,
-    describe_seconds,
-    seconds_at_best,
-)
+from airflow_provider_connectif.reporting.formats import clock, describe_bytes, describe_seconds
+from airflow_provider_connectif.reporting.progress import Progress, seconds_at_best
 from airflow_provider_connectif.reporting.summary import Tally
 
 

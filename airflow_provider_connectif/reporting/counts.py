@@ -1,0 +1,47 @@
+"""The counts of a run in words."""
+
+from __future__ import annotations
+
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting.effort import Effort
+from airflow_provider_connectif.reporting.formats import plural
+from airflow_provider_connectif.reporting.summary import Tally
+
+
+def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is_planned: bool = False) -> str:
+    """The counts of a run in words, the zeros left out but for the rows read and delivered.
+
+    :param is_planned: what is not sent yet is said elsewhere.
+    """
+    outcomes = tally.outcomes
+    parts = [f"{plural(tally.read, 'row')} read"]
+    if by_import:
+        parts.append(f"{outcomes[Outcome.IMPORTED]:,} imported")
+    if tally.delivered or not (by_import or tally.erased):
+        created, updated = outcomes[Outcome.CREATED], outcomes[Outcome.UPDATED]
+        parts.append(f"{tally.delivered:,} delivered")
+        if tally.delivered:
+            parts[-1] += f" ({created:,} created, {updated:,} updated)"
+    for outcome in (
+        Outcome.DELETED,
+        Outcome.ABSENT,
+        Outcome.MERGED,
+        Outcome.NOT_TAKEN,
+        Outcome.UNCHANGED,
+        Outcome.HELD,
+        Outcome.SUPPRESSED,
+        Outcome.SKIPPED,
+        Outcome.INVALID,
+        Outcome.REJECTED,
+        Outcome.UNDELIVERED,
+    ):
+        if outcomes[outcome]:
+            parts.append(f"{outcomes[outcome]:,} {outcome.value.replace('_', ' ')}")
+    if tally.known_refusals:
+        parts.append(f"{tally.new_refusals:,} of the refusals new")
+    unsettled = tally.read - tally.accounted
+    if unsettled and not is_planned:
+        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")
+    requests = plural(effort.requests, "request")
+    parts.append(f"{requests} ({effort.rate_limited:,} rejected with 429)" if effort.rate_limited else requests)
+    return ", ".join(parts)

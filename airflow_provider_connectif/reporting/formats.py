@@ -1,0 +1,37 @@
+"""Moments, durations, sizes and counts in words, the same in the log, in summaries and in exceptions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def iso_time(moment: float) -> str:
+    """A moment in seconds since the epoch as ``2026-11-27T12:30:00+00:00``."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+def clock(moment: float) -> str:
+    """A moment in seconds since the epoch as ``12:30:00 UTC``, with its date where that is not today's."""
+    then, now = datetime.fromtimestamp(moment, UTC), datetime.now(UTC)
+    return f"{then:%H:%M:%S} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 row``, ``1,000 rows``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def describe_bytes(size: int) -> str:
+    """``1 kB``, ``12.5 MB``; of anything at least a kilobyte."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1000))} kB"
+
+
+def describe_seconds(seconds: float) -> str:
+    """``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
