@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from airflow_provider_connectif.contacts.column_values import ContactsOfTexts
 from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
-from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind, did_you_mean
+from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind
 from airflow_provider_connectif.contacts.identity import KEY_KINDS, same_contact
 from airflow_provider_connectif.contacts.mapping_arguments import (
     MappingError,
@@ -17,8 +17,14 @@ from airflow_provider_connectif.contacts.mapping_arguments import (
     checked_region,
     is_region,
 )
+from airflow_provider_connectif.contacts.mapping_faults import (
+    Step,
+    column_faults,
+    missing_or_double,
+    readable,
+    row_faults,
+)
 from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue, addresses, coercer, kind
-from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.raw_rows import RawRow
 from airflow_provider_connectif.records.rows import InvalidRow, Row
@@ -29,19 +35,6 @@ Nulls = Literal["omit", "clear"]
 _KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 _MOST_PLANS = 1000  # sets of columns remembered; rows out of JSON may have a set each
-
-
-class _Step(NamedTuple):
-    """One property of a patch: where its value comes from and how it gets its form."""
-
-    property_id: str
-    column: str
-    coerce: Coercer
-    clears: bool
-
-    @property
-    def place(self) -> str:
-        return f'column "{self.column}"' + ("" if self.column == self.property_id else f" ({self.property_id})")
 
 
 class ContactMapping:
@@ -90,7 +83,7 @@ class ContactMapping:
 
     def _make_steps(self) -> None:
         self._steps = None if self.properties is None else [self._step(p, c) for p, c in self.properties.items()]
-        self._plans: dict[tuple[str, ...], list[_Step] | InvalidRow] = {}
+        self._plans: dict[tuple[str, ...], list[Step] | InvalidRow] = {}
         self._of_texts = ContactsOfTexts(self.key_column, self._steps_of, sends_empty_lists=self.nulls == "clear")
 
     def with_definitions(self, definitions: Iterable[Field]) -> ContactMapping:
@@ -124,9 +117,11 @@ class ContactMapping:
             f"{property_id} {why}" for property_id in self.properties or () if (why := self.fields.fault(property_id))
         ]
         if columns is not None:
-            faults += self._missing_or_double(columns)
+            regions = () if self.region_column is None else (self.region_column,)
+            needed = dict.fromkeys([self.key_column, *(step.column for step in self._steps or ()), *regions])
+            faults += missing_or_double(columns, needed, columns if self._steps is None else needed)
             if self._steps is None:
-                faults += self._column_faults(columns)
+                faults += column_faults(columns, (self.key_column, self.region_column), self.fields)
         if faults:
             raise MappingError("the mapping does not fit: " + "; ".join(faults))
 
@@ -144,13 +139,13 @@ class ContactMapping:
         if type(row) is RawRow and row.form.converted.types is not None:
             try:
                 read, of_texts = self._of_texts.contact(row)
-                return Patch(number, str(self._key_coercer(_readable(read))), of_texts, row)
+                return Patch(number, str(self._key_coercer(readable(read))), of_texts, row)
             except (KeyError, InvalidValue):
-                raise InvalidRow(self._reasons(row, self._steps_of(row))) from None
+                raise InvalidRow(self._faults(row, self._steps_of(row))) from None
         steps = self._steps_of(row)
         properties: dict[str, JsonValue] = {}
         try:
-            key = self._key_coercer(_readable(row[self.key_column]))
+            key = self._key_coercer(readable(row[self.key_column]))
             for property_id, column, coerce, clears in steps:
                 value = row[column]
                 if value is not None:
@@ -162,7 +157,7 @@ class ContactMapping:
                 elif clears:
                     properties[property_id] = None
         except (KeyError, InvalidValue):
-            raise InvalidRow(self._reasons(row, steps)) from None
+            raise InvalidRow(self._faults(row, steps)) from None
         return Patch(number, str(key), properties, row)
 
     def urgent_part(self, number: int, row: Row) -> Patch | None:
@@ -180,14 +175,14 @@ class ContactMapping:
         for property_id, column, coerce, _ in steps:
             if property_id in RANKS and row.get(column) is not None:
                 with contextlib.suppress(InvalidValue):
-                    consents[property_id] = coerce(_readable(row[column]))
+                    consents[property_id] = coerce(readable(row[column]))
         lowest = urgent_part(consents)
         return Patch(number, key, lowest, row) if lowest else None
 
     def key_of(self, row: Row) -> str | None:
         """A row's contact key, or ``None`` where it has none that is valid."""
         try:
-            return str(self._key_coercer(_readable(row[self.key_column])))
+            return str(self._key_coercer(readable(row[self.key_column])))
         except (KeyError, TypeError, InvalidValue):
             return None
 
@@ -202,7 +197,7 @@ class ContactMapping:
             column = property_id if self.properties is None else self.properties.get(property_id)
             if other != self.key and column is not None and row.get(column) is not None:
                 with contextlib.suppress(InvalidValue):
-                    keys.append((other, str(_KEY_COERCERS[other](_readable(row[column])))))
+                    keys.append((other, str(_KEY_COERCERS[other](readable(row[column])))))
         return keys
 
     def same_contact(self, key: str) -> str:
@@ -250,29 +245,16 @@ class ContactMapping:
         region = "" if self.region_column is None else f'; region of phones from column "{self.region_column}"'
         return f'key {self.key} from column "{self.key_column}"; {what}{region}'
 
-    def _reasons(self, row: Row, steps: Sequence[_Step]) -> list[str]:
-        """Everything that is wrong with a row; the second look that only bad rows get."""
-        reasons = []
-        if self.key_column not in row:
-            reasons.append(f'column "{self.key_column}" is missing, and it is the contact key')
-        elif row[self.key_column] is None:
-            reasons.append(f'column "{self.key_column}" is empty, and it is the contact key')
-        elif rule := _broken_rule(self._key_coercer, row[self.key_column]):
-            reasons.append(f'column "{self.key_column}" {rule}')
-        for step in steps:
-            if step.column not in row:
-                reasons.append(f"{step.place} is missing")
-            elif row[step.column] is not None and (rule := _broken_rule(step.coerce, row[step.column])):
-                reasons.append(f"{step.place} {rule}")
-        return reasons
+    def _faults(self, row: Row, steps: Sequence[Step]) -> list[str]:
+        return row_faults(row, steps, self.key_column, self._key_coercer)
 
-    def _step(self, property_id: str, column: str) -> _Step:
+    def _step(self, property_id: str, column: str) -> Step:
         field = self.fields.get(property_id)
         # A consent that the source does not know is no withdrawal.
         clears = self.nulls == "clear" and (field is None or field.can_be_cleared) and property_id not in RANKS
         is_phone = field is not None and field.type == "phone"
         coerce = self._phones if self._phones is not None and is_phone else coercer(field, self.default_region)
-        return _Step(property_id, column, coerce, clears)
+        return Step(property_id, column, coerce, clears)
 
     def _of_region(self, value: Any) -> ContactMapping:
         """The same mapping for rows of one country, which wins over a field's own country code.
@@ -292,13 +274,13 @@ class ContactMapping:
             self._of_regions[region] = made
         return self._of_regions[region]
 
-    def _steps_of(self, columns: Iterable[str]) -> Sequence[_Step]:
+    def _steps_of(self, columns: Iterable[str]) -> Sequence[Step]:
         return self._steps if self._steps is not None else self._plan(tuple(columns))
 
-    def _plan(self, columns: tuple[str, ...]) -> list[_Step]:
+    def _plan(self, columns: tuple[str, ...]) -> list[Step]:
         plan = self._plans.get(columns)
         if plan is None:
-            faults = self._column_faults(columns)
+            faults = column_faults(columns, (self.key_column, self.region_column), self.fields)
             used = [column for column in columns if column not in (self.key_column, self.region_column)]
             plan = InvalidRow(faults) if faults else [self._step(column, column) for column in used]
             if len(self._plans) < _MOST_PLANS:
@@ -306,47 +288,3 @@ class ContactMapping:
         if isinstance(plan, InvalidRow):
             raise InvalidRow(plan.reasons)
         return plan
-
-    def _missing_or_double(self, columns: Sequence[Any]) -> list[str]:
-        regions = () if self.region_column is None else (self.region_column,)
-        needed = dict.fromkeys([self.key_column, *(step.column for step in self._steps or ()), *regions])
-        used = columns if self._steps is None else needed
-        return [
-            f'column "{column}" is missing{did_you_mean(column, columns)}' for column in needed if column not in columns
-        ] + [
-            f'column "{column}" stands {columns.count(column)} times in the result: give each its own name'
-            for column in dict.fromkeys(used)
-            if columns.count(column) > 1
-        ]
-
-    def _column_faults(self, columns: Iterable[Any]) -> list[str]:
-        faults = []
-        for column in columns:
-            if not isinstance(column, str):
-                faults.append("a column's name is not text")
-            elif column in (self.key_column, self.region_column):
-                continue
-            elif len(column) > _LONGEST_ID or not column.isprintable():
-                faults.append(f"a column's name has unprintable characters, or more than {_LONGEST_ID}")
-            elif why := self.fields.fault(column):
-                faults.append(f'column "{column}" {why}')
-        return faults
-
-
-def _readable(value: Any) -> Any:
-    """A value as it is, if the driver could hand it over: a rule that takes anything's text must not take this."""
-    if type(value) is UnreadableValue:
-        raise InvalidValue(value.rule)
-    return value
-
-
-def _broken_rule(coerce: Coercer, value: Any) -> str | None:
-    try:
-        coerce(_readable(value))
-    except InvalidValue as unfit:
-        if is_missing(value):
-            return "is NaN, a missing value: make it None (df.astype(object).where(df.notna(), None))"
-        if isinstance(value, str) and not value.strip():
-            return "is blank text: make it NULL where there is no value"
-        return str(unfit)
-    return None

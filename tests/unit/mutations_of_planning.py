@@ -105,7 +105,7 @@ def a_row_that_does_not_fit_is_sent(original, self, number, row):
 
 
 @PLANNING.instead_of(
-    "contacts.mapping:ContactMapping._reasons", _MAPPING + "test_a_bad_row_names_every_column_and_rule_and_no_value"
+    "contacts.mapping:ContactMapping._faults", _MAPPING + "test_a_bad_row_names_every_column_and_rule_and_no_value"
 )
 def only_the_first_reason_is_named(original, self, row, steps):
     return original(self, row, steps)[:1]

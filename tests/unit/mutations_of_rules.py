@@ -69,7 +69,7 @@ RULES.value(
 
 RULES.value(
     "missing values are no more than unfit",
-    "contacts.mapping:is_missing",
+    "contacts.mapping_faults:is_missing",
     "lambda value: False",
     "test_mapping.py::test_a_missing_value_that_is_no_none_is_called_so",
 )

@@ -1,0 +1,107 @@
+"""What is wrong with a row, or with the columns of a source: the second look that only bad ones get."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from airflow_provider_connectif.contacts.fields import FieldTable, did_you_mean
+from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue
+from airflow_provider_connectif.contacts.rules.base import is_missing
+from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.records.values import UnreadableValue
+
+_LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
+
+
+class Step(NamedTuple):
+    """One property of a patch: where its value comes from and how it gets its form."""
+
+    property_id: str
+    column: str
+    coerce: Coercer
+    clears: bool
+
+    @property
+    def place(self) -> str:
+        """The column, and the property where that has another name, for a message."""
+        return f'column "{self.column}"' + ("" if self.column == self.property_id else f" ({self.property_id})")
+
+
+def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coercer) -> list[str]:
+    """Every rule that a row breaks, each with its column.
+
+    :param steps: of the properties that the row would set.
+    :param key_column: of the contact key.
+    :param coerce_key: its rule.
+    """
+    faults = []
+    if key_column not in row:
+        faults.append(f'column "{key_column}" is missing, and it is the contact key')
+    elif row[key_column] is None:
+        faults.append(f'column "{key_column}" is empty, and it is the contact key')
+    elif rule := _broken_rule(coerce_key, row[key_column]):
+        faults.append(f'column "{key_column}" {rule}')
+    for step in steps:
+        if step.column not in row:
+            faults.append(f"{step.place} is missing")
+        elif row[step.column] is not None and (rule := _broken_rule(step.coerce, row[step.column])):
+            faults.append(f"{step.place} {rule}")
+    return faults
+
+
+def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Collection[Any]) -> list[str]:
+    """Columns of a source that are missing, or that stand in it more than once.
+
+    :param columns: of the source.
+    :param needed: without which no row can be sent.
+    :param used: that are read where they are there.
+    """
+    return [
+        f'column "{column}" is missing{did_you_mean(column, columns)}' for column in needed if column not in columns
+    ] + [
+        f'column "{column}" stands {columns.count(column)} times in the result: give each its own name'
+        for column in dict.fromkeys(used)
+        if columns.count(column) > 1
+    ]
+
+
+def column_faults(columns: Iterable[Any], no_properties: Collection[str | None], fields: FieldTable) -> list[str]:
+    """Columns whose names are no properties, where each column is one.
+
+    :param no_properties: columns that need not be one: of the key, of the region.
+    :param fields: of the account.
+    """
+    faults = []
+    for column in columns:
+        if not isinstance(column, str):
+            faults.append("a column's name is not text")
+        elif column in no_properties:
+            continue
+        elif len(column) > _LONGEST_ID or not column.isprintable():
+            faults.append(f"a column's name has unprintable characters, or more than {_LONGEST_ID}")
+        elif why := fields.fault(column):
+            faults.append(f'column "{column}" {why}')
+    return faults
+
+
+def readable(value: Any) -> Any:
+    """A value as it is, if the driver could hand it over: a rule that takes anything's text must not take this.
+
+    :raises InvalidValue: the driver could not.
+    """
+    if type(value) is UnreadableValue:
+        raise InvalidValue(value.rule)
+    return value
+
+
+def _broken_rule(coerce: Coercer, value: Any) -> str | None:
+    try:
+        coerce(readable(value))
+    except InvalidValue as broken:
+        if is_missing(value):
+            return "is NaN, a missing value: make it None (df.astype(object).where(df.notna(), None))"
+        if isinstance(value, str) and not value.strip():
+            return "is blank text: make it NULL where there is no value"
+        return str(broken)
+    return None
