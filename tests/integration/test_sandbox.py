@@ -8,13 +8,13 @@ unnoticed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
+from tests.support.sandboxes import ask
 
 KEY = "test-id:test-secret"
 
@@ -36,15 +36,6 @@ def running() -> Iterator[SandboxProcess]:
 def sandbox(running: SandboxProcess) -> SandboxProcess:
     running.reset()
     return running
-
-
-def ask(
-    sandbox: SandboxProcess, method: str, path: str, *, key: str | None = None, **arguments: Any
-) -> requests.Response:
-    headers = {"Authorization": f"apiKey {key or sandbox.api_key}", **arguments.pop("headers", {})}
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.request(method, sandbox.url + path, headers=headers, timeout=10, **arguments)
 
 
 # Keys and scopes: sections 1.1 and 1.2 (guides/authentication), 2.1

@@ -7,43 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 from airflow_provider_connectif.sandbox.process import SandboxError
+from tests.support.sandboxes import ask
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "airflow_provider_connectif.sandbox"]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SandboxProcess]:
-    with SandboxProcess(requests_per_minute=0) as process:
-        yield process
-    assert process.log_text() == ""
-
-
-@pytest.fixture
-def sandbox(running: SandboxProcess) -> SandboxProcess:
-    running.reset()
-    running.clear_faults()
-    return running
-
-
-def ask(
-    sandbox: SandboxProcess, method: str = "GET", path: str = "/store/", timeout: float = 10, **arguments: Any
-) -> requests.Response:
-    with requests.Session() as session:
-        session.trust_env = False
-        headers = {"Authorization": f"apiKey {sandbox.api_key}"}
-        return session.request(method, sandbox.url + path, headers=headers, timeout=timeout, **arguments)
 
 
 # The sandbox's own doors

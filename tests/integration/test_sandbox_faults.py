@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,29 +11,7 @@ import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 from airflow_provider_connectif.sandbox.process import SandboxError
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SandboxProcess]:
-    with SandboxProcess(requests_per_minute=0) as process:
-        yield process
-    assert process.log_text() == ""
-
-
-@pytest.fixture
-def sandbox(running: SandboxProcess) -> SandboxProcess:
-    running.reset()
-    running.clear_faults()
-    return running
-
-
-def ask(
-    sandbox: SandboxProcess, method: str = "GET", path: str = "/store/", timeout: float = 10, **arguments: Any
-) -> requests.Response:
-    with requests.Session() as session:
-        session.trust_env = False
-        headers = {"Authorization": f"apiKey {sandbox.api_key}"}
-        return session.request(method, sandbox.url + path, headers=headers, timeout=timeout, **arguments)
+from tests.support.sandboxes import ask
 
 
 def statuses(sandbox: SandboxProcess, count: int) -> list[int]:

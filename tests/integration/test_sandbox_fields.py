@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
+from tests.support.sandboxes import ask
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +18,6 @@ def sandbox() -> Iterator[SandboxProcess]:
     with SandboxProcess(requests_per_minute=0) as process:
         yield process
         assert process.log_text() == ""
-
-
-def ask(sandbox: SandboxProcess, method: str, path: str, body: object = None) -> requests.Response:
-    headers = {"Authorization": f"apiKey {sandbox.api_key}"}
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.request(method, sandbox.url + path, headers=headers, timeout=10, json=body)
 
 
 def all_pages(sandbox: SandboxProcess, first: str) -> list[dict[str, Any]]:
@@ -92,7 +85,7 @@ def test_a_file_replaces_the_custom_fields(tmp_path: Path) -> None:
     with SandboxProcess(requests_per_minute=0, fields=catalogue) as sandbox:
         assert ask(sandbox, "GET", "/contact-fields/shoe_size").json() == shoe_size
         statuses = [
-            ask(sandbox, "PATCH", "/contacts/ana@example.com", body).status_code
+            ask(sandbox, "PATCH", "/contacts/ana@example.com", json=body).status_code
             for body in ({"shoe_size": 38}, {"shoe_size": 51}, {"city": "Vigo"}, {"_name": "Ana"})
         ]
         assert statuses == [201, 422, 422, 200]

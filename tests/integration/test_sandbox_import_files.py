@@ -7,41 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.support.import_requests import ImportRequests
+from tests.support.sandboxes import contact
 
 HEADER = "_email,_name\n"
 TWO = HEADER + "a@example.com,Ana\nb@example.com,Bea\n"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SandboxProcess]:
-    with SandboxProcess(requests_per_minute=0) as process:
-        yield process
-    assert process.log_text() == ""
-
-
-@pytest.fixture
-def sandbox(running: SandboxProcess) -> SandboxProcess:
-    running.clear_faults()
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def account(sandbox: SandboxProcess) -> Iterator[ImportRequests]:
-    account = ImportRequests(sandbox.url, sandbox.api_key)
-    yield account
-    account.session.close()
-
-
-def contact(sandbox: SandboxProcess, key: str = "a@example.com") -> dict[str, Any]:
-    return sandbox.contacts()[key]
 
 
 COLUMNS = {

@@ -21,6 +21,7 @@ from airflow_provider_connectif.api.errors import BadRequestError, ErrorReportEr
 from airflow_provider_connectif.sandbox import SandboxProcess
 from airflow_provider_connectif.sandbox.process import SandboxError
 from tests.support.import_requests import ImportRequests
+from tests.support.sandboxes import contact
 from tests.support.strict_server import until
 
 HEADER = "_email,_name\n"
@@ -40,17 +41,6 @@ def sandbox(running: SandboxProcess) -> SandboxProcess:
     running.clear_faults()
     running.reset()
     return running
-
-
-@pytest.fixture
-def account(sandbox: SandboxProcess) -> Iterator[ImportRequests]:
-    account = ImportRequests(sandbox.url, sandbox.api_key)
-    yield account
-    account.session.close()
-
-
-def contact(sandbox: SandboxProcess, key: str = "a@example.com") -> dict[str, Any]:
-    return sandbox.contacts()[key]
 
 
 # 5.1: endpoints and options

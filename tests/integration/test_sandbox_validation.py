@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_connectif.sandbox import SandboxProcess
+from tests.support.sandboxes import ask
 
 LEGACY = "/contacts/ana@example.com"
 BY_EMAIL = "/contacts/email/ana@example.com"
@@ -87,26 +87,6 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SandboxProcess]:
-    with SandboxProcess(requests_per_minute=0) as process:
-        yield process
-        assert process.log_text() == ""
-
-
-@pytest.fixture
-def sandbox(running: SandboxProcess) -> SandboxProcess:
-    running.reset()
-    return running
-
-
-def patch(sandbox: SandboxProcess, path: str, **arguments: Any) -> requests.Response:
-    headers = {"Authorization": f"apiKey {sandbox.api_key}", **arguments.pop("headers", {})}
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.patch(sandbox.url + path, headers=headers, timeout=10, **arguments)
-
-
 def reasons(response: requests.Response) -> dict[str, str]:
     return {error["name"]: error["reason"] for error in response.json()["validationErrors"]}
 
@@ -114,14 +94,14 @@ def reasons(response: requests.Response) -> dict[str, str]:
 @pytest.mark.parametrize(("name", "value"), ACCEPTED)
 def test_a_value_of_the_fields_type_is_kept_as_it_came(sandbox: SandboxProcess, name: str, value: Any) -> None:
     """Section 3.2 (resources/contactpatch) and section 7: the JSON value of each type."""
-    response = patch(sandbox, LEGACY, json={name: value})
+    response = ask(sandbox, "PATCH", LEGACY, json={name: value})
     assert (response.status_code, response.json().get(name)) == (201, value)
 
 
 @pytest.mark.parametrize(("name", "value", "reason"), REFUSED)
 def test_any_other_value_is_422_with_the_reason(sandbox: SandboxProcess, name: str, value: Any, reason: str) -> None:
     """Section 2.2: {name, path, reason}, path being a JSON pointer. The words are the sandbox's own."""
-    response = patch(sandbox, LEGACY, json={name: value})
+    response = ask(sandbox, "PATCH", LEGACY, json={name: value})
     assert response.status_code == 422
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
     assert response.json()["validationErrors"] == [{"name": name, "path": pointer, "reason": reason}]
@@ -131,7 +111,7 @@ def test_any_other_value_is_422_with_the_reason(sandbox: SandboxProcess, name: s
 
 def test_every_wrong_property_is_named_and_nothing_is_written(sandbox: SandboxProcess) -> None:
     """Section 2.2; that a patch is taken as a whole or not at all is an assumption."""
-    response = patch(sandbox, LEGACY, json={"_name": "Ana", "vip": "yes", "order_count": -1})
+    response = ask(sandbox, "PATCH", LEGACY, json={"_name": "Ana", "vip": "yes", "order_count": -1})
     assert set(reasons(response)) == {"vip", "order_count"}
     assert sandbox.contacts() == {}
 
@@ -154,7 +134,7 @@ def test_each_endpoint_takes_the_keys_its_body_documents(
     sandbox: SandboxProcess, path: str, name: str, value: str, status: int
 ) -> None:
     """Section 3.2 (contactpatch, patch-contact-by-email, contactpatchbyexternalid)."""
-    assert patch(sandbox, path, json={name: value}).status_code == status
+    assert ask(sandbox, "PATCH", path, json={name: value}).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -174,7 +154,7 @@ def test_each_endpoint_takes_the_keys_its_body_documents(
 )
 def test_a_key_that_cannot_be_one_is_400(sandbox: SandboxProcess, path: str, status: int) -> None:
     """Section 2.1: HttpError; section 3.2: 50 characters. What exactly is an e-mail is an assumption."""
-    response = patch(sandbox, path, json={})
+    response = ask(sandbox, "PATCH", path, json={})
     assert response.status_code == status
     if status == 400:
         assert response.json()["title"] == "Bad Request"
@@ -197,7 +177,7 @@ BAD_BODIES: dict[str, bytes] = {
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=list(BAD_BODIES))
 def test_a_body_that_is_no_json_object_is_400(sandbox: SandboxProcess, body: bytes) -> None:
     """Section 2.1: HttpError {status, title, detail}."""
-    response = patch(sandbox, LEGACY, data=body, headers={"Content-Type": "application/json"})
+    response = ask(sandbox, "PATCH", LEGACY, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert response.json().keys() == {"status", "title", "detail"}
 
@@ -216,28 +196,28 @@ def test_a_body_that_is_no_json_object_is_400(sandbox: SandboxProcess, body: byt
 def test_only_json_is_taken(sandbox: SandboxProcess, content_type: str | None, status: int) -> None:
     """Section 1.1: 415 without application/json."""
     headers = {} if content_type is None else {"Content-Type": content_type}
-    assert patch(sandbox, LEGACY, data=b"{}", headers=headers).status_code == status
+    assert ask(sandbox, "PATCH", LEGACY, data=b"{}", headers=headers).status_code == status
 
 
 def test_a_body_beyond_a_mebibyte_is_413(sandbox: SandboxProcess) -> None:
     """Section 10: no largest JSON body is known, assumption."""
-    assert patch(sandbox, LEGACY, json={"country": "x" * (1024 * 1024)}).status_code == 413
-    assert patch(sandbox, LEGACY, json={"country": "x" * (1024 * 1023)}).status_code == 201
+    assert ask(sandbox, "PATCH", LEGACY, json={"country": "x" * (1024 * 1024)}).status_code == 413
+    assert ask(sandbox, "PATCH", LEGACY, json={"country": "x" * (1024 * 1023)}).status_code == 201
 
 
 def test_a_lone_surrogate_and_an_infinite_number_do_no_harm(sandbox: SandboxProcess) -> None:
     """JSON can write both. Nothing is known of the service; the sandbox must only keep going."""
     json_type = {"Content-Type": "application/json"}
-    assert patch(sandbox, LEGACY, data=b'{"city": "\\ud800"}', headers=json_type).json()["city"] == "\ud800"
-    response = patch(sandbox, LEGACY, data=b'{"lifetime_value": 1e999}', headers=json_type)
+    assert ask(sandbox, "PATCH", LEGACY, data=b'{"city": "\\ud800"}', headers=json_type).json()["city"] == "\ud800"
+    response = ask(sandbox, "PATCH", LEGACY, data=b'{"lifetime_value": 1e999}', headers=json_type)
     assert reasons(response) == {"lifetime_value": "must be a finite number"}
     assert requests.get(sandbox.url, timeout=10).status_code == 200
 
 
 def test_null_clears_a_property_by_default(sandbox: SandboxProcess) -> None:
     """Section 10: unknown, assumption."""
-    patch(sandbox, LEGACY, json={"city": "Vigo", "_mobilePhone": "+34600111222"})
-    response = patch(sandbox, LEGACY, json={"city": None})
+    ask(sandbox, "PATCH", LEGACY, json={"city": "Vigo", "_mobilePhone": "+34600111222"})
+    response = ask(sandbox, "PATCH", LEGACY, json={"city": None})
     assert response.status_code == 200
     assert "city" not in response.json()
     assert response.json()["_mobilePhone"] == "+34600111222"
@@ -246,24 +226,25 @@ def test_null_clears_a_property_by_default(sandbox: SandboxProcess) -> None:
 def test_null_can_be_made_an_error() -> None:
     """Section 10: the other way it may be."""
     with SandboxProcess(requests_per_minute=0, nulls="reject") as sandbox:
-        assert reasons(patch(sandbox, LEGACY, json={"city": None})) == {"city": "must not be null"}
+        assert reasons(ask(sandbox, "PATCH", LEGACY, json={"city": None})) == {"city": "must not be null"}
 
 
 def test_undefined_custom_fields_can_be_let_through() -> None:
     """Section 10: unknown keys are ignored or refused, nobody knows; ids follow section 4.3."""
     with SandboxProcess(requests_per_minute=0, any_fields=True) as sandbox:
         taken = {"new": 1, "n-e_w": "x", "n[0]": 0.5, "flag": True, "tags": ["a", "b"], "empty": None}
-        assert patch(sandbox, LEGACY, json=taken).status_code == 201
+        assert ask(sandbox, "PATCH", LEGACY, json=taken).status_code == 201
         refused = {"object": {}, "mixed": ["a", 1], "_system": 1, "1st": 1, "x" * 151: 1}
-        assert set(reasons(patch(sandbox, LEGACY, json=refused))) == set(refused)
-        assert reasons(patch(sandbox, LEGACY, json={"vip": "yes"})) == {"vip": "must be a boolean"}
+        assert set(reasons(ask(sandbox, "PATCH", LEGACY, json=refused))) == set(refused)
+        assert reasons(ask(sandbox, "PATCH", LEGACY, json={"vip": "yes"})) == {"vip": "must be a boolean"}
 
 
 def test_custom_fields_can_be_limited_to_the_legacy_path() -> None:
     """Section 3.4: the newer endpoints' bodies do not list custom fields."""
     with SandboxProcess(requests_per_minute=0, custom_fields="legacy-only") as sandbox:
         statuses = [
-            patch(sandbox, path, json={"city": "Vigo"}).status_code for path in (LEGACY, BY_EMAIL, BY_EXTERNAL_ID)
+            ask(sandbox, "PATCH", path, json={"city": "Vigo"}).status_code
+            for path in (LEGACY, BY_EMAIL, BY_EXTERNAL_ID)
         ]
         assert statuses == [201, 422, 422]
-        assert patch(sandbox, BY_EMAIL, json={"_name": "Ana"}).status_code == 200
+        assert ask(sandbox, "PATCH", BY_EMAIL, json={"_name": "Ana"}).status_code == 200

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.sandbox import SandboxProcess
+from tests.support.import_requests import ImportRequests
 from tests.support.mariadb import mariadb_server, what_is_missing
 
 FAST = 1_000_000
@@ -21,6 +22,7 @@ FAST = 1_000_000
 def _unlimited_sandbox() -> Iterator[SandboxProcess]:
     with SandboxProcess(requests_per_minute=0) as sandbox:
         yield sandbox
+        assert sandbox.log_text() == ""
 
 
 @pytest.fixture
@@ -36,6 +38,14 @@ def sandbox(_unlimited_sandbox: SandboxProcess, connection: Callable[..., None])
         extra={"requests_per_minute": FAST},
     )
     return _unlimited_sandbox
+
+
+@pytest.fixture
+def account(sandbox: SandboxProcess) -> Iterator[ImportRequests]:
+    """What sends requests about imports to the test's sandbox, by hand."""
+    account = ImportRequests(sandbox.url, sandbox.api_key)
+    yield account
+    account.session.close()
 
 
 @pytest.fixture
