@@ -23,7 +23,7 @@ os.environ.update(
     NO_PROXY="127.0.0.1,localhost",
 )
 
-pytest_plugins = ["tests.support.airflow_runs", "tests.support.servers"]
+pytest_plugins = ["tests.support.airflow_runs", "tests.support.servers", "tests.support.peers"]
 
 
 @pytest.hookimpl(trylast=True)

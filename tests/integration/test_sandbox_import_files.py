@@ -87,42 +87,8 @@ def test_a_row_without_a_key_or_of_another_length_is_refused(account: ImportRequ
     assert (state["success"], state["errors"]) == (2, 1)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "_name\nAna\n",
-        b"\xef\xbb\xbf" + TWO.encode(),
-        b"_email,_name\na@example.com,\xe9\n",
-        HEADER + 'a@example.com,"Ana',
-    ],
-    ids=["no key", "BOM", "not UTF-8", "quote without end"],
-)
-def test_a_file_that_cannot_be_read_ends_in_error(
-    sandbox: SandboxProcess, account: ImportRequests, content: str | bytes
-) -> None:
-    """5.3: a column of keys is mandatory, UTF-8; a BOM corrupts the first header. The state is an assumption."""
-    assert account.imported(content)["status"] == "error"
-    assert sandbox.contacts() == {}
-
-
 def test_an_external_id_has_priority(sandbox: SandboxProcess, account: ImportRequests) -> None:
     """5.3: both keys are allowed, the external id has priority; an e-mail stays unique."""
     state = account.imported("_email,_externalId\na@example.com,A/1\na@example.com,A/2\n")
     assert (state["success"], state["errors"]) == (1, 1)
     assert contact(sandbox)["_externalId"] == "A/1"
-
-
-@pytest.mark.parametrize(
-    ("override", "only_empty", "expected"),
-    [("true", "false", ("Bea", "Rome")), ("true", "true", ("Ana", "Rome")), ("false", "false", ("Ana", ""))],
-)
-def test_existing_contacts_are_changed_as_the_options_say(
-    sandbox: SandboxProcess, account: ImportRequests, override: str, only_empty: str, expected: tuple[str, str]
-) -> None:
-    """5.1: overrideExisting, updateOnlyEmptyFields."""
-    account.imported("_email,_name,city\na@example.com,Ana,\n")
-    content = "_email,_name,city\na@example.com,Bea,Rome\nb@example.com,Bea,Rome\n"
-    state = account.imported(content, overrideExisting=override, updateOnlyEmptyFields=only_empty)
-    assert (state["success"], state["errors"]) == (2, 0)
-    assert (contact(sandbox)["_name"], contact(sandbox)["city"]) == expected
-    assert contact(sandbox, "b@example.com")["city"] == "Rome"

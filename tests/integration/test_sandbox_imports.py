@@ -93,24 +93,6 @@ def test_options_that_are_not_as_documented_are_a_422(
     assert sandbox.imports() == []
 
 
-def test_what_is_not_multipart_is_a_415_and_what_claims_to_be_a_400(account: ImportRequests) -> None:
-    """5.1: 415 without multipart/form-data."""
-    for kind, status in (
-        ("application/json", 415),
-        ("multipart/form-data; boundary=x", 400),
-        ("multipart/form-data", 400),
-    ):
-        headers = account.key | {"Content-Type": kind}
-        response = account.session.post(f"{account.url}/imports/", data=b"{}", headers=headers, timeout=5)
-        assert response.status_code == status
-
-
-def test_a_file_above_50_mb_is_a_413(sandbox: SandboxProcess, account: ImportRequests) -> None:
-    """5.4."""
-    assert account.upload(b"x" * 50_000_001).status_code == 413
-    assert sandbox.imports() == []
-
-
 def test_ten_imports_may_be_queued_and_those_of_the_app_count(sandbox: SandboxProcess, account: ImportRequests) -> None:
     """5.1: one queue of ten for the app and the API. 2.3: E0401, status 400."""
     sandbox.queue_imports(9)
@@ -132,18 +114,6 @@ def test_the_list_has_pages(sandbox: SandboxProcess, account: ImportRequests) ->
     second = account.session.get(first["links"]["next"], headers=account.key, timeout=5).json()
     assert second["links"] == {"prev": f"{sandbox.url}/imports/?page=1"}
     assert [one["id"] for one in first["results"] + second["results"]] == ids[::-1]
-
-
-def test_only_what_is_finished_or_in_error_can_be_deleted(sandbox: SandboxProcess, account: ImportRequests) -> None:
-    """5.1; that the refusal is a 400 is an assumption."""
-    for action, status in (({"stuck": "queued"}, 400), ({"end": "cancelled"}, 400), ({"end": "error"}, 204)):
-        sandbox.add_fault({"import": action}, match=UPLOADS, times=1)
-        import_id = account.upload(TWO).json()["id"]
-        wanted = action.get("end", "queued")
-        until(lambda import_id=import_id, wanted=wanted: account.state(import_id)["status"] == wanted)
-        assert account.ask(import_id, "DELETE").status_code == status
-        assert account.ask(import_id).status_code == (404 if status == 204 else 200)
-    assert account.ask("nothing", "DELETE").status_code == 404
 
 
 def test_each_request_needs_its_scope() -> None:

@@ -59,39 +59,6 @@ def test_a_file_becomes_contacts_of_the_documented_types(server: StrictServer, a
     assert upload["options"] == {name: value for name, value in OPTIONS.items() if name != "type"}
 
 
-@pytest.mark.parametrize(
-    ("column", "good", "bad"),
-    [
-        ("_birthdate", "2000-02-29", "2001-02-29"),
-        ("_birthdate", "2000-02-29", "20000229"),
-        ("_birthdate", "2000-02-29", ""),
-        ("_mobilePhone", "600111222", "600 111 222"),
-        ("_mobilePhone", "+34600111222", ""),
-        ("_points", "10", "010"),
-        ("_points", "0", "1.0"),
-        ("visits", "5", "-1"),
-        ("visits", "5", ""),
-        ("spent", "0.5", "0,5"),
-        ("spent", "10", "1e1"),
-        ("vip", "false", "False"),
-        ("segment", "new", "NEW"),
-        ("segment", "new", ""),
-        ("interests", "books", "shoes|boots"),
-        ("interests", "books", "shoes,hats"),
-        ("work_email", "a@example.com", "nobody"),
-    ],
-)
-def test_a_cell_fits_its_field_or_its_row_is_refused(
-    server: StrictServer, account: ImportRequests, column: str, good: str, bad: str
-) -> None:
-    state = account.imported(f'_email;{column}\na@example.com;{good}\nb@example.com;"{bad}"\n', delimiter=";")
-    assert (state["status"], state["success"], state["errors"]) == ("finished", 1, 1)
-    assert list(server.contacts) == ["a@example.com"]
-    head, line = account.report(state).text.splitlines()
-    assert head == '"_email";"reason"'
-    assert line.startswith(f'"b@example.com";"{column}: ')
-
-
 FILE_FAULTS: dict[str, str | bytes] = {
     "the file begins with a BOM": b"\xef\xbb\xbf" + TWO.encode(),
     "the file is not UTF-8": HEADER.encode() + b"a@example.com,\xe9\n",
@@ -145,34 +112,6 @@ def test_an_upload_that_is_not_multipart_is_a_415(server: StrictServer, account:
     assert server.violations == ["content type is not multipart/form-data (POST )"]
 
 
-def test_a_file_above_50_mb_is_a_413(server: StrictServer, account: ImportRequests) -> None:
-    assert account.upload(b"x" * 50_000_001).status_code == 413
-    assert [upload["size"] for upload in server.uploads] == [50_000_001]
-    assert server.violations == []
-
-
-EXISTING = {"_name": "Ana", "tier": ""}
-
-
-@pytest.mark.parametrize(
-    ("override", "only_empty", "expected"),
-    [
-        ("true", "false", {"_name": "Bea", "tier": "gold"}),
-        ("true", "true", {"_name": "Ana", "tier": "gold"}),
-        ("false", "false", {"_name": "Ana", "tier": ""}),
-    ],
-)
-def test_existing_contacts_are_changed_as_the_options_say(
-    server: StrictServer, account: ImportRequests, override: str, only_empty: str, expected: dict[str, str]
-) -> None:
-    patched = account.session.patch(f"{account.url}/contacts/a%40example.com", json=EXISTING, headers=account.key)
-    assert patched.status_code == 201
-    content = "_email,_name,tier\na@example.com,Bea,gold\nb@example.com,Bea,gold\n"
-    state = account.imported(content, overrideExisting=override, updateOnlyEmptyFields=only_empty)
-    assert (state["success"], state["errors"]) == (2, 0)
-    assert server.contacts == {"a@example.com": expected, "b@example.com": {"_name": "Bea", "tier": "gold"}}
-
-
 def test_an_external_id_has_priority_over_an_email(server: StrictServer, account: ImportRequests) -> None:
     account.imported("_email,_externalId\na@example.com,A/1\n")
     assert server.contacts == {"A/1": {"_email": "a@example.com"}}
@@ -191,16 +130,6 @@ def test_ten_may_wait_and_imports_of_the_app_wait_too(server: StrictServer, acco
     assert {account.end(import_id)["status"] for import_id in ids} == {"finished"}
 
 
-def test_the_list_comes_in_pages(server: StrictServer, account: ImportRequests) -> None:
-    server.reset(imports_a_page=2)
-    ids = [account.imported(TWO)["id"] for _ in range(3)]
-    page = account.ask().json()
-    assert page["links"] == {"next": "/imports/?after=2"}
-    found = page["results"] + account.ask("?after=2").json()["results"]
-    assert [entry["id"] for entry in found] == ids[::-1]
-    assert account.ask("?after=2").json()["links"] == {}
-
-
 def test_states_take_the_time_they_are_given(server: StrictServer, account: ImportRequests) -> None:
     server.reset(import_queue_s=0.1, import_run_s=0.1)
     import_id = account.upload(TWO).json()["id"]
@@ -209,15 +138,6 @@ def test_states_take_the_time_they_are_given(server: StrictServer, account: Impo
     assert list(dict.fromkeys(state["status"] for state in seen)) == ["queued", "inProgress", "finished"]
     assert "startedAt" not in seen[0]
     assert seen[-1]["createdAt"] < seen[-1]["startedAt"] < seen[-1]["finishedAt"]
-
-
-@pytest.mark.parametrize("end", ["error", "cancelled", "paused"])
-def test_an_import_ends_as_it_is_meant_to(server: StrictServer, account: ImportRequests, end: str) -> None:
-    server.reset(import_faults=[{"nth": [1, 1], "end": end, "at_rows": 1}])
-    state = account.imported(TWO)
-    assert (state["status"], state["success"], list(server.contacts)) == (end, 1, ["a@example.com"])
-    assert ("cancelledAt" in state) == (end == "cancelled")
-    assert account.imported(TWO)["status"] == "finished"
 
 
 @pytest.mark.parametrize("state", ["queued", "inProgress"])

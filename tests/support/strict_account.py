@@ -208,7 +208,7 @@ def _decide(
     if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
         fault.setdefault("status", 200)
         return fault["status"], fault, _fault_content(fault, key, content)
-    if body is None or not _can_be(key, by):
+    if body is None or faults or not _can_be(key, by):
         return 400, {}, _error(400)
     if account.stores == "documented":
         body = documented(body, by)
