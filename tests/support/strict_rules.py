@@ -100,7 +100,7 @@ def parsed_object(content: bytes) -> tuple[dict[str, Any] | None, list[str]]:
 
     try:
         body = json.loads(content.decode("utf-8"), parse_constant=constant, object_pairs_hook=unique)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, [f"body is not JSON in UTF-8: {type(error).__name__}"]
     if not isinstance(body, dict):
         return None, [*wrong, f"body is no JSON object but {type(body).__name__}"]
