@@ -94,3 +94,4 @@ def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
         made = Peer(strict.url, API_KEY, strict)
     yield made
     made.close()
+    made.server.reset()  # without what the strict server holds against requests that the suite sends on purpose
