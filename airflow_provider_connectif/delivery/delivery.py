@@ -91,7 +91,9 @@ class Delivery:
         )
         self._open = OpenRequests(most_unwritten, max_in_flight)
         ahead = self._queue if resource.is_idempotent else None
-        self._gate = DoubtGate(ahead, self._work_there, self._progress, client.quota, clock)
+        self._gate = DoubtGate(
+            ahead, self._work_there, self._progress, client.quota, clock, max_in_flight=max_in_flight
+        )
         self._request = OneRequest(resource, client, self._gate, clock, POLL_S, asks_before_sending=asks_before_sending)
         self._closing = False
         self._killed = False

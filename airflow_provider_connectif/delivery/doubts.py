@@ -37,15 +37,16 @@ def is_in_doubt_once_sent(patch: Patch) -> bool:
 class DoubtGate:
     """Between the threads that send, which wait here, and the one that submits, which writes.
 
-    A write costs about as much as a request. So the changes that go next are written down together with those that
-    wait, as many as the rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. Such a change does not
-    wait here.
+    A write costs about as much as a request. So the changes that go next are written down together, as many as the
+    rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. More are written down as soon as one of the
+    next ``max_in_flight`` is not: otherwise each thread would find such a change, and cause a write.
 
     :param queue: of the changes that go next; ``None``: a change that was not sent must not be in doubt.
     :param work_there: for the threads that send.
     :param progress: for the thread that submits; of the same lock.
     :param quota: of the client.
     :param clock: of the wait.
+    :param max_in_flight: requests at once.
     """
 
     def __init__(
@@ -55,8 +56,11 @@ class DoubtGate:
         progress: threading.Condition,
         quota: Quota,
         clock: Clock,
+        *,
+        max_in_flight: int,
     ) -> None:
         self._queue = queue
+        self._fewest_ahead = min(max_in_flight, MOST_WRITTEN_AHEAD // 2)
         self._clock = clock
         self._work_there = work_there
         self._progress = progress
@@ -113,7 +117,7 @@ class DoubtGate:
         with self._progress:
             waiting, self._about_to_go = self._about_to_go, []
             withdrawn, self._not_carried_out = self._not_carried_out, []
-            ahead = self._ahead() if waiting and doubts is not None else []
+            ahead = self._ahead(waiting) if waiting and doubts is not None else []
         if withdrawn and doubts is not None:
             doubts.withdraw(withdrawn)
         if not waiting:
@@ -144,13 +148,21 @@ class DoubtGate:
                 job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
             self._work_there.notify_all()
 
-    def _ahead(self) -> list[Job]:
-        """The changes that go next, as far as they can go at once; with the lock."""
+    def _ahead(self, waiting: Sequence[Job]) -> list[Job]:
+        """The changes that go next, as far as they can go at once, if it is time to write some down; with the lock."""
         if self._queue is None or self._is_over:
             return []
-        jobs = self._queue.upcoming(min(MOST_WRITTEN_AHEAD, self._quota.free()))
-        return [job for job in jobs if not job.is_written_down and is_in_doubt_once_sent(job.patch)]
+        if not any(job.is_to_be_written_down for job in waiting) and not _not_written_down(
+            self._queue.upcoming(self._fewest_ahead)
+        ):
+            return []
+        return _not_written_down(self._queue.upcoming(min(MOST_WRITTEN_AHEAD, self._quota.free())))
 
     @property
     def _is_over(self) -> bool:
         return self._is_closed or self._quota.closed
+
+
+def _not_written_down(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs of which it has to be written down that they go, and is not."""
+    return [job for job in jobs if not job.is_written_down and is_in_doubt_once_sent(job.patch)]

@@ -195,8 +195,16 @@ def nobody_waits_until_it_is_written_down(original, self, job, poll_s):
     "delivery.doubts:DoubtGate._ahead",
     _DOUBTS + "test_changes_that_go_next_are_written_down_together_and_not_too_many",
 )
-def each_change_is_written_down_alone(original, self):
+def each_change_is_written_down_alone(original, self, waiting):
     return []
+
+
+@DELIVERY.instead_of(
+    "delivery.doubts:DoubtGate._ahead",
+    _DOUBTS + "test_changes_that_go_next_are_written_down_together_and_not_too_many",
+)
+def changes_are_written_ahead_at_each_request(original, self, waiting):
+    return original(self, [type("Waiting", (), {"is_to_be_written_down": True})])
 
 
 DELIVERY.value(

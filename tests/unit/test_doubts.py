@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -72,9 +74,23 @@ class Server(Resource):
         self.written += [f"withdraw {patch.key}" for patch in patches]
 
 
-def made(server: Server, on_response: Mapping[int | str, str] | None = None) -> Delivery:
-    policy, effort = ResponsePolicy(on_response), Effort(server.quota)
-    return Delivery(server, server, policy, effort, max_in_flight=1, attempts=3, clock=server.clock)
+def made(
+    server: Server,
+    on_response: Mapping[int | str, str] | None = None,
+    *,
+    max_in_flight: int = 1,
+    asks_before_sending: bool = False,
+) -> Delivery:
+    return Delivery(
+        server,
+        server,
+        ResponsePolicy(on_response),
+        Effort(server.quota),
+        max_in_flight=max_in_flight,
+        attempts=3,
+        asks_before_sending=asks_before_sending,
+        clock=server.clock,
+    )
 
 
 def deliver(server: Server, on_response: Mapping[int | str, str] | None = None) -> Settled:
@@ -186,15 +202,17 @@ class Contacts(Server):
         self.writes: list[list[str]] = []
         self.sent_keys: list[str] = []
         self.most_ahead = 0
+        self._lock = threading.Lock()
 
     def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
         sent_at = self.quota.acquire()
-        written = [key for keys in self.writes for key in keys]
-        assert patch.key in written, "nothing is sent before it is written down"
-        self.most_ahead = max(self.most_ahead, len(written) - len(self.sent_keys) - 1)
-        self.sent_keys.append(patch.key)
-        self.quota.release(sent_at, RateSignal(1_000, self.left, 60.0, reset_is_whole=False))
-        self.left -= 1
+        with self._lock:
+            written = [key for keys in self.writes for key in keys]
+            assert patch.key in written, "nothing is sent before it is written down"
+            self.most_ahead = max(self.most_ahead, len(written) - len(self.sent_keys) - 1)
+            self.sent_keys.append(patch.key)
+            self.quota.release(sent_at, RateSignal(1_000, self.left, 60.0, reset_is_whole=False))
+            self.left -= 1
         return Answer(200)
 
     def begin(self, patches: Sequence[Patch]) -> None:
@@ -204,8 +222,10 @@ class Contacts(Server):
 DIGESTS = Digests("row", "patch", "mapping", b"", b"")
 
 
-def deliver_contacts(server: Contacts, count: int, is_enough: Callable[[], bool] = lambda: False) -> Delivery:
-    delivery = made(server)
+def deliver_contacts(
+    server: Contacts, count: int, is_enough: Callable[[], bool] = lambda: False, **options: Any
+) -> Delivery:
+    delivery = made(server, **options)
     with delivery:
         for number in range(count):
             assert delivery.offer(Patch(number, f"user{number}", {}, {}, DIGESTS))
@@ -214,12 +234,14 @@ def deliver_contacts(server: Contacts, count: int, is_enough: Callable[[], bool]
     return delivery
 
 
-def test_changes_that_go_next_are_written_down_together_and_not_too_many() -> None:
+@pytest.mark.parametrize("asks", [False, True], ids=["", "asks who is suppressed"])
+@pytest.mark.parametrize("max_in_flight", [1, 8, 100])
+def test_changes_that_go_next_are_written_down_together_and_not_too_many(max_in_flight: int, asks: bool) -> None:
     server = Contacts(left=900)
-    delivery = deliver_contacts(server, 200)
+    delivery = deliver_contacts(server, 200, max_in_flight=max_in_flight, asks_before_sending=asks)
     assert len(set(server.sent_keys)) == len(server.sent_keys) == 200
-    assert server.most_ahead == MOST_WRITTEN_AHEAD
-    assert len(server.writes) <= 2 + 200 // MOST_WRITTEN_AHEAD
+    assert MOST_WRITTEN_AHEAD // 2 <= server.most_ahead <= MOST_WRITTEN_AHEAD + max_in_flight
+    assert len(server.writes) <= 3 + 200 // (MOST_WRITTEN_AHEAD // 2)
     assert delivery.only_written_down() == []
 
 
