@@ -37,7 +37,8 @@ test-all: $(VENV)/installed-dev
 # `make test DATABASES=all` takes every test of a journal there, too, once the driver is installed.
 test-mariadb: $(VENV)/installed-mysql
 	CONNECTIF_DATABASES=mysql $(BIN)/python -m pytest --numprocesses 2 -k mysql tests/integration/test_journal.py \
-		tests/integration/test_journal_database.py tests/integration/truth/test_journal_tables.py
+		tests/integration/test_journal_database.py tests/integration/test_journal_of_mysql.py \
+		tests/integration/truth/test_journal_tables.py
 
 # Every database that can be tried on one machine, with its driver, in a virtual environment of its own; writes the table of
 # docs/databases.md. Some minutes. MySQL needs MariaDB's server, and a C compiler with its client's headers.

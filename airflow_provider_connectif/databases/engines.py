@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _SQLITE_WAITS_S = 30
+# A transaction of a journal locks a line, and then asks for what others have written before that. MySQL's default, and
+# that of a PostgreSQL role, may show what was there when the transaction began.
+_SEES_WHAT_IS_COMMITTED = "READ COMMITTED"
 # What the drivers of MySQL take out of a URL, and what Airflow's hook reads itself.
 # fmt: off
 _MYSQL_OPTIONS = frozenset(
@@ -22,6 +25,7 @@ _MYSQL_OPTIONS = frozenset(
     )
 )
 # fmt: on
+_MYSQL_LETTERS = ("charset", "collation", "use_unicode")
 _MYSQL_HOOK_OPTIONS = frozenset(("aws_conn_id", "client", "cursor", "iam", "ssl", "use_pure"))
 
 
@@ -34,6 +38,7 @@ class EngineOptions:
     :param on_connect: a statement for each new connection.
     :param fault: why the database cannot be used, if that is known before.
     :param left_out: names of options of the connection's extra that the driver does not know.
+    :param isolation_level: of its transactions; ``None``: the database's own.
     """
 
     url: sa.URL
@@ -41,6 +46,7 @@ class EngineOptions:
     on_connect: str | None = None
     fault: str = ""
     left_out: tuple[str, ...] = ()
+    isolation_level: str | None = None
 
 
 def url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
@@ -63,7 +69,12 @@ def missing_root_certificate(extra: Mapping[str, Any]) -> str:
 
 def libpq_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
     """Of psycopg2: the extra goes to libpq."""
-    return EngineOptions(url, connect_args=extra, fault=missing_root_certificate(extra))
+    return EngineOptions(
+        url,
+        connect_args=extra,
+        fault=missing_root_certificate(extra),
+        isolation_level=_SEES_WHAT_IS_COMMITTED,
+    )
 
 
 def psycopg_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
@@ -78,9 +89,11 @@ def mysql_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
     others = [name for name in url.query if name not in _MYSQL_OPTIONS]
     ssl = extra.get("ssl")
     return EngineOptions(
-        url.difference_update_query(others),
+        # A source may need other letters, or bytes; the journal's text is Unicode.
+        url.difference_update_query([*others, *_MYSQL_LETTERS]).update_query_dict({"charset": "utf8mb4"}),
         connect_args={"ssl": ssl} if isinstance(ssl, dict) else {},
         left_out=tuple(name for name in others if name not in _MYSQL_HOOK_OPTIONS),
+        isolation_level=_SEES_WHAT_IS_COMMITTED,
     )
 
 

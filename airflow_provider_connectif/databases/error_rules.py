@@ -38,6 +38,7 @@ LIBPQ_SETTING = re.compile(
     r"invalid integer value|invalid port number|missing \"=\" after|root certificate file|could not (load|read) [\w ]*"
     r"(certificate|private key)"
 )
+_MYSQL_SETTING = re.compile(r"impossible to write to binary log since BINLOG_FORMAT = STATEMENT")
 _SQLITE_SETTING = re.compile(r"no such (access mode|cache mode|vfs)")
 NO_SETTING = re.compile(r"(?!)")
 
@@ -188,7 +189,7 @@ MYSQL_ERRORS = ErrorRules(
     is_statement_wrong=_has_wrong_statement_number,
     is_about_parameters=_is_about_parameters_of_mysql,
     may_be_shown=_has_harmless_number,
-    wrong_setting=NO_SETTING,
+    wrong_setting=_MYSQL_SETTING,
 )
 SQLITE_ERRORS = ErrorRules(
     code=state_in_words,

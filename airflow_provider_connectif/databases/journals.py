@@ -226,6 +226,7 @@ def _engine(hook: Any, conn_id: str) -> Any:
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args=dict(options.connect_args),
+        **({} if options.isolation_level is None else {"isolation_level": options.isolation_level}),
     )
     if options.on_connect is not None:
         sqlalchemy.event.listen(engine, "connect", lambda connection, _: connection.execute(options.on_connect))

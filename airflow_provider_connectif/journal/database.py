@@ -145,7 +145,7 @@ class JournalDatabase:
         for _ in range(_TRIES_AT_DEADLOCKS - 1):
             try:
                 return action()
-            except sa.exc.OperationalError as error:
+            except sa.exc.DBAPIError as error:  # MySQL's own connector raises an InternalError
                 if error.orig is None or not dialect_named(self.dialect).is_deadlock(error.orig):
                     raise
                 time.sleep(random.uniform(0.0, 0.2))

@@ -19,9 +19,10 @@ _KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
 # PostgreSQL's SQLSTATEs: deadlock, serialization failure; syntax error or access rule violation, invalid schema name.
 _POSTGRES_DEADLOCKS = ("40P01", "40001")
 _POSTGRES_OF_TABLES = ("42", "3F")
-# MySQL's numbers: deadlock; no such table, column or database, no right to it.
+# MySQL's numbers: deadlock, and MariaDB's of a row that has changed since the transaction's snapshot; no such table,
+# column or database, no right to it.
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
-_MYSQL_DEADLOCKS = (1213,)
+_MYSQL_DEADLOCKS = (1213, 1020)
 _MYSQL_OF_TABLES = (1044, 1049, 1054, 1142, 1143, 1146)
 _SQLITE_OF_TABLES = ("no such table", "no such column", "has no column named", "readonly database")
 _OLDEST_POSTGRES = 10
@@ -43,6 +44,8 @@ class Dialect:
     :param fault_of: why a server cannot hold a journal, by what it says of its version; empty where it can.
     :param clock: seconds since the epoch by the database's clock.
     :param insert_or_set: one statement that inserts a line, or changes the one that is there.
+    :param insert_if_absent: one statement that inserts a line, or leaves the one with its primary key as it is. A plain
+        INSERT may end in a deadlock, for which MySQL undoes the whole transaction with its savepoints.
     :param among_keys: whether a column is among the parameter ``keys``.
     :param pack_keys: keys as that parameter: one text where the database can unpack it, since a thousand parameters
         would cost more than the look-up.
@@ -53,6 +56,7 @@ class Dialect:
     fault_of: Callable[[str], str]
     clock: sa.TextClause
     insert_or_set: Callable[[sa.Table, Fill, NewValues], Any]
+    insert_if_absent: Callable[[sa.Table], Any]
     among_keys: Callable[[Any], Any]
     pack_keys: Callable[[Collection[str]], Any]
     is_deadlock: Callable[[BaseException], bool]
@@ -60,19 +64,39 @@ class Dialect:
 
 
 def exact_text(length: int) -> Any:
-    """Text of any letters, each told from all others; MySQL's defaults may know Latin ones only, and ignore case."""
+    """Text of any letters; MySQL's defaults may know Latin ones only, and ignore case.
+
+    Trailing spaces are not significant on MySQL. No key, run or task has any.
+    """
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return sa.String(length).with_variant(exact, "mysql").with_variant(exact, "mariadb")
 
 
 def long_text() -> Any:
-    """Text of any length; MySQL's plain one ends at 64 KiB."""
-    return sa.Text().with_variant(mysql.LONGTEXT(), "mysql").with_variant(mysql.LONGTEXT(), "mariadb")
+    """Text of any letters and length; MySQL's plain one ends at 64 KiB, and takes the database's letters only."""
+    long = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.Text().with_variant(long, "mysql").with_variant(long, "mariadb")
+
+
+def moment() -> Any:
+    """A moment to the microsecond; MySQL's plain type ends at seconds, and has no zone: there it is in UTC."""
+    exact = mysql.DATETIME(fsp=6)
+    return sa.DateTime(timezone=True).with_variant(exact, "mysql").with_variant(exact, "mariadb")
 
 
 def _on_conflict(insert_into: Callable[[sa.Table], Any], lines: sa.Table, fill: Fill, values: NewValues) -> Any:
     insert = insert_into(lines)
     return fill(insert).on_conflict_do_update(index_elements=list(_LINE_KEY), set_=values(insert.excluded))
+
+
+def _or_nothing(insert_into: Callable[[sa.Table], Any], table: sa.Table) -> Any:
+    return insert_into(table).on_conflict_do_nothing()
+
+
+def _or_the_same(table: sa.Table) -> Any:
+    # INSERT IGNORE would give shared locks to two tasks that wait for a third one's line, and so a deadlock.
+    key = next(iter(table.primary_key.columns))
+    return mysql.insert(table).on_duplicate_key_update({key.name: key})
 
 
 def _on_duplicate_key(lines: sa.Table, fill: Fill, values: NewValues) -> Any:
@@ -141,8 +165,10 @@ def _no_fault(_: str) -> str:
 
 _MYSQL = Dialect(
     fault_of=_fault_of_mysql,
-    clock=sa.text("select unix_timestamp(sysdate(6))"),
+    # In UTC: in the session's zone an hour of each autumn comes twice.
+    clock=sa.text("select timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) * 1e-6"),
     insert_or_set=_on_duplicate_key,
+    insert_if_absent=_or_the_same,
     among_keys=_among_parameters,
     pack_keys=list,
     is_deadlock=partial(_has_number, _MYSQL_DEADLOCKS),
@@ -154,6 +180,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             fault_of=_fault_of_postgres,
             clock=sa.text("select extract(epoch from clock_timestamp())"),
             insert_or_set=partial(_on_conflict, postgresql.insert),
+            insert_if_absent=partial(_or_nothing, postgresql.insert),
             among_keys=_among_array,
             pack_keys=_KEY_SEPARATOR.join,
             is_deadlock=partial(_has_state, _POSTGRES_DEADLOCKS),
@@ -163,6 +190,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             fault_of=_no_fault,
             clock=sa.text("select (julianday('now') - 2440587.5) * 86400.0"),  # the Julian day of the epoch
             insert_or_set=partial(_on_conflict, sqlite.insert),
+            insert_if_absent=partial(_or_nothing, sqlite.insert),
             among_keys=_among_json,
             pack_keys=_as_json,
             is_deadlock=partial(_has_words, ()),  # it has one writer at a time

@@ -197,11 +197,8 @@ class Lease:
         syncs = self._syncs
         update = sa.update(syncs).where(syncs.c.sync_id == self._sync_id).values(generation=syncs.c.generation + 1)
         if not connection.execute(update).rowcount:
-            try:
-                with connection.begin_nested():
-                    connection.execute(sa.insert(syncs), {"sync_id": self._sync_id, "generation": 0})
-            except sa.exc.IntegrityError:
-                pass  # a task beside this one was first
+            insert = dialect_named(connection.dialect.name).insert_if_absent(syncs)
+            connection.execute(insert, {"sync_id": self._sync_id, "generation": 0})
             connection.execute(update)
         query = sa.select(syncs.c.generation).where(syncs.c.sync_id == self._sync_id)
         return int(connection.execute(query).scalar_one())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.dialects import exact_text, long_text
+from airflow_provider_connectif.journal.dialects import exact_text, long_text, moment
 
 LONGEST_NAME = 250
 LONGEST_KEY = 320
@@ -67,7 +67,7 @@ def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("properties", long_text()),
         sa.Column("status_code", sa.Integer),
         sa.Column("reason", exact_text(LONGEST_REASON)),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("at", moment(), nullable=False),
         sa.Index(f"{name}_outcomes_of_key", "sync_id", "contact_key"),
         sa.Index(f"{name}_outcomes_of_run", "sync_id", "run_key"),
         sa.Index(f"{name}_outcomes_at", "sync_id", "at"),
@@ -82,7 +82,7 @@ def suppressed_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("key_hmac", sa.String(64), primary_key=True),
         # "email" or "external_id".
         sa.Column("key_kind", sa.String(12), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("at", moment(), nullable=False),
         sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
     )
 
@@ -95,7 +95,7 @@ def receipts_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("id", _NUMBER, sa.Identity(), primary_key=True),
         sa.Column("key_hmac", sa.String(64), nullable=False),
         sa.Column("key_kind", sa.String(12), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("at", moment(), nullable=False),
         sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("map_index", sa.Integer),
@@ -114,6 +114,6 @@ def rejects_files_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("path", long_text(), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("at", moment(), nullable=False),
         sa.Index(f"{name}_rejects_files_of", "sync_id", "at"),
     )

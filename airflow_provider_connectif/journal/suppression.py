@@ -133,12 +133,8 @@ class SuppressionList:
             for person, digest in sorted(digests.items(), key=lambda item: item[1])
             if digest not in there
         ]
-        for line in lines:
-            try:
-                with connection.begin_nested():
-                    connection.execute(sa.insert(self._tables.suppressed), line)
-            except sa.exc.IntegrityError:
-                pass  # a task beside this one was first
+        if lines:  # a task beside this one may be first
+            connection.execute(dialect_named(connection.dialect.name).insert_if_absent(self._tables.suppressed), lines)
         return digests
 
     def _secrets(self, connection: sa.Connection) -> list[bytes]:
@@ -168,12 +164,8 @@ class SuppressionList:
         secret = self._given or next(iter(known), None) or secrets.token_bytes(32)
         if secret not in known:
             text = None if self._given is not None else secret.hex()
-            try:
-                with connection.begin_nested():
-                    line = {"name": _fingerprint(secret), "value": 0, "text": text}
-                    connection.execute(sa.insert(self._tables.meta), line)
-            except sa.exc.IntegrityError:
-                pass  # a task beside this one has written it
+            insert = dialect_named(connection.dialect.name).insert_if_absent(self._tables.meta)
+            connection.execute(insert, {"name": _fingerprint(secret), "value": 0, "text": text})
         return secret
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.dialects import dialect_named, exact_text, long_text
+from airflow_provider_connectif.journal.dialects import dialect_named, exact_text, long_text, moment
 from airflow_provider_connectif.journal.record_tables import (
     LONGEST_DIGEST,
     LONGEST_KEY,
@@ -44,9 +44,9 @@ class JournalTables:
             sa.Column("row_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("patch_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
-            sa.Column("delivered_at", sa.DateTime(timezone=True)),
+            sa.Column("delivered_at", moment()),
             sa.Column("refused_digest", sa.String(LONGEST_DIGEST)),
-            sa.Column("refused_at", sa.DateTime(timezone=True)),
+            sa.Column("refused_at", moment()),
             sa.Column("status_code", sa.Integer),
             sa.Column("reason", exact_text(LONGEST_REASON)),
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
@@ -61,7 +61,7 @@ class JournalTables:
             # one by one.
             sa.Column("properties", sa.LargeBinary),
             # When the state became what it is; "status_code" and "reason" are of that outcome, too.
-            sa.Column("outcome_at", sa.DateTime(timezone=True)),
+            sa.Column("outcome_at", moment()),
             # Of the rejection that "refused_digest" is about.
             sa.Column("refused_status", sa.Integer),
             sa.Column("refused_reason", exact_text(LONGEST_REASON)),
@@ -108,8 +108,8 @@ class JournalTables:
             sa.Column("try_number", sa.Integer),
             sa.Column("max_tries", sa.Integer),
             sa.Column("verdict", sa.String(12)),
-            sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-            sa.Column("ended_at", sa.DateTime(timezone=True)),
+            sa.Column("started_at", moment(), nullable=False),
+            sa.Column("ended_at", moment()),
             sa.Column("generation", sa.Integer, nullable=False),
             sa.Column("generations", long_text(), nullable=False),
             sa.Column("keyless", sa.Integer),
@@ -148,6 +148,9 @@ class JournalTables:
             sa.Column("payload", long_text()),
             sa.Column("properties", sa.LargeBinary),
         )
+        for table in self.metadata.sorted_tables:
+            # A server may make tables by default that know no transactions.
+            table.dialect_kwargs["mysql_engine"] = table.dialect_kwargs["mariadb_engine"] = "InnoDB"
 
     def upsert(self, dialect: str, columns: list[str], source: Any = None, *, is_late: bool = False) -> Any:
         """Insert lines, or set these columns of existing ones, but never those of a newer generation.
@@ -256,9 +259,12 @@ def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
     for table in changed:
         there = columns_of(table, connection)
         for column in table.columns:
+            kind = column.type.compile(connection.dialect).replace("%", "%%")
             if column.name not in there:  # a process that was killed may have added some on MySQL
-                kind = column.type.compile(connection.dialect).replace("%", "%%")
                 connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(table))
+            elif kind.startswith("LONGTEXT"):  # up to version 2 it took the letters of MySQL's database only
+                kind += "" if column.nullable else " NOT NULL"
+                connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s MODIFY {column.name} {kind}").against(table))
     # Up to version 2 these columns told of the last rejection only, whatever came after it.
     lines = tables.lines.c
     is_to_do = sa.and_(lines.refused_digest.is_not(None), lines.refused_reason.is_(None))

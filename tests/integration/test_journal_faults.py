@@ -282,12 +282,15 @@ def test_a_run_that_waits_for_its_source_keeps_its_claim(
 
 
 def test_what_an_orphan_does_late_is_mended_by_the_next_run(
-    journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process]
+    journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process], tmp_path: Path
 ) -> None:
-    strict.update(faults=[{"keys": ["user0@example.com"], "attempts": 1, "delay_s": 1.0}])
+    gate = tmp_path / "gate"
+    gate.touch()
+    strict.update(faults=[{"keys": ["user0@example.com"], "attempts": 1, "gate": str(gate)}])
     orphan = start("night", rows=rows(1, visits=1))
     until(lambda: strict.received == 1)
     assert deliver("night", rows=rows(1, visits=2)).state == "success"  # its retry, with a row that has changed since
+    gate.unlink()
     end = orphan.end()
     assert (end.state, "has taken over" in str(end.error)) == ("up_for_retry", True)
 

@@ -137,7 +137,8 @@ class Connection(asyncio.Protocol):
         return status, fault, answer
 
     def answer(self, status: int, fault: dict[str, Any], content: bytes) -> None:
-        if self.key and self.asked.gate and Path(self.asked.gate).exists():
+        gate = fault.get("gate", self.asked.gate) if self.key else ""
+        if gate and Path(gate).exists():
             asyncio.get_running_loop().call_later(0.01, self.answer, status, fault, content)
             return
         if fault.get("hang"):

@@ -58,7 +58,8 @@ What happens: ``status`` with ``json`` (over the documented body) or ``text`` an
 300 with one of these two nothing is changed, since somebody in between has responded; ``shows`` (the key of the contact
 that the response shows); ``interim`` (statuses before the final response, each in a packet of its own);
 ``drop`` or ``hang``, each ``"before"`` or ``"after"`` the contact is changed; ``half`` an answer; ``trickle_s``
-between the bytes of a body; ``delay_s``. ``KEY`` and ``BODY`` in a body stand for what was sent.
+between the bytes of a body; ``delay_s``; ``gate``, as the setting of that name. ``KEY`` and ``BODY`` in a body stand
+for what was sent.
 """
 
 

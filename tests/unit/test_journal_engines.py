@@ -45,13 +45,25 @@ def test_unknown_options_of_mysql_are_left_out_and_named(driver: str) -> None:
 def test_encryption_that_is_given_as_an_object_goes_to_the_driver() -> None:
     ssl = {"ca": "/etc/ca.pem"}
     options = mysql_engine(sa.make_url("mysql://h/db?ssl=%7B%7D"), {"ssl": ssl})
-    assert (options.connect_args, dict(options.url.query), options.left_out) == ({"ssl": ssl}, {}, ())
+    assert (options.connect_args, options.left_out) == ({"ssl": ssl}, ())
+    assert "ssl" not in options.url.query
 
 
 def test_psycopg_keeps_no_prepared_statements_unless_the_connection_says_so() -> None:
     engine, url = DRIVERS["psycopg"].journal_engine, sa.make_url("postgresql+psycopg://h/db")
     assert engine(url, {"sslmode": "require"}).connect_args == {"prepare_threshold": None, "sslmode": "require"}
     assert engine(url, {"prepare_threshold": 5}).connect_args == {"prepare_threshold": 5}
+
+
+def test_letters_that_a_source_needs_are_not_the_journal_s() -> None:
+    url = sa.make_url("mysql://h/db?charset=latin1&collation=latin1_bin&use_unicode=0")
+    options = mysql_engine(url, {"charset": "latin1", "collation": "latin1_bin", "use_unicode": False})
+    assert (dict(options.url.query), options.left_out) == ({"charset": "utf8mb4"}, ())
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "MySQLdb", "pymysql", "mysql"])
+def test_a_transaction_sees_what_others_have_committed_whatever_the_server_s_default_is(driver: str) -> None:
+    assert DRIVERS[driver].journal_engine(sa.make_url("any://h/db"), {}).isolation_level == "READ COMMITTED"
 
 
 def test_a_statement_of_mysql_that_selects_its_lines_names_no_other_line() -> None:
