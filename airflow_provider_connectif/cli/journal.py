@@ -14,7 +14,7 @@ from airflow_provider_connectif.cli.check import require_sync
 from airflow_provider_connectif.cli.journals import OpenJournal, opened_journal
 from airflow_provider_connectif.cli.output import pairs, show
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
-from airflow_provider_connectif.contacts.identity import people_named
+from airflow_provider_connectif.contacts.named_people import people_named
 from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal.past_runs import past_runs
 from airflow_provider_connectif.journal.purging import Purge

@@ -59,11 +59,6 @@ def person(kind: KeyKind, key: str) -> PersonKey:
     return PersonKey(kind, same_contact(kind, key))
 
 
-def people_named(key: str) -> list[PersonKey]:
-    """Everybody whom a key may name, whichever kind it is of: for people who type one."""
-    return [person(kind, key.strip()) for kind in KEY_KINDS.values()]
-
-
 def people_in(properties: Mapping[str, Any], names: Iterable[str] = KEY_KINDS) -> list[PersonKey]:
     """The contact keys among properties."""
     return [person(KEY_KINDS[name], value) for name in names if isinstance(value := properties.get(name), str)]

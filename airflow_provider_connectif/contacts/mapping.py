@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from airflow_provider_connectif.contacts.column_values import ContactsOfTexts
 from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
 from airflow_provider_connectif.contacts.fields import Field, FieldTable, KeyKind
-from airflow_provider_connectif.contacts.identity import KEY_KINDS, same_contact
+from airflow_provider_connectif.contacts.identity import same_contact
 from airflow_provider_connectif.contacts.mapping_arguments import (
     MappingError,
     checked_properties,
@@ -185,20 +185,6 @@ class ContactMapping:
             return str(self._key_coercer(readable(row[self.key_column])))
         except (KeyError, TypeError, InvalidValue):
             return None
-
-    def keys_of(self, row: Row) -> list[tuple[KeyKind, str]]:
-        """Every valid contact key of a row: its own, and the other one where that is a property."""
-        keys: list[tuple[KeyKind, str]] = []
-        if (own := self.key_of(row)) is not None:
-            keys.append((self.key, own))
-        if not isinstance(row, Mapping):
-            return keys
-        for property_id, other in KEY_KINDS.items():
-            column = property_id if self.properties is None else self.properties.get(property_id)
-            if other != self.key and column is not None and row.get(column) is not None:
-                with contextlib.suppress(InvalidValue):
-                    keys.append((other, str(_KEY_COERCERS[other](readable(row[column])))))
-        return keys
 
     def same_contact(self, key: str) -> str:
         """One form for all spellings of a key: :func:`airflow_provider_connectif.contacts.identity.same_contact`."""

@@ -13,6 +13,7 @@ from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded, people_of, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.mapping_arguments import MappingError
+from airflow_provider_connectif.contacts.named_people import names_people_beside, people_beside, people_of_row
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 from airflow_provider_connectif.contacts.steps import ContactSteps
 from airflow_provider_connectif.records.changes import JsonValue, Patch
@@ -138,7 +139,15 @@ class ContactResource(Resource):
 
     def people_of_row(self, row: Row) -> Sequence[PersonKey]:
         """The same of a row, of whose values only the keys have to be valid."""
-        return [person(kind, key) for kind, key in self.mapping.keys_of(row)]
+        return people_of_row(self.mapping, row)
+
+    def names_people_beside(self, batch: Sequence[Row]) -> bool:
+        """Whether a column of a batch may hold the other kind of key."""
+        return names_people_beside(self.mapping, batch)
+
+    def people_beside(self, batch: Sequence[Row]) -> Mapping[int, PersonKey]:
+        """Whom rows name by the other kind of key, by the place of the row."""
+        return people_beside(self.mapping, batch)
 
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
         """Keys in the form of the journal, by their looks alone."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect
+from airflow_provider_connectif.contacts.identity import people_in
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, write_again
@@ -147,7 +148,7 @@ def write_files(
                     row = (patch.number, patch.row)
                     report.refuse(*row, Outcome.INVALID, None, reasons, contact=contact, is_known=is_known)
         if lines is not None and written:
-            lines.add(written, mapping.same_contact)
+            lines.add(written, mapping.same_contact, lambda patch: people_in(patch.whole))
         report.progress.tick()
     made = files.close()
     report.log.info(

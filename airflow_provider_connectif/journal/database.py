@@ -135,6 +135,23 @@ class JournalDatabase:
             )
         raise JournalError(f"the journal's database failed ({words}): what it did not take in is sent again")
 
+    def overwrite_deleted(self) -> bool:
+        """On SQLite, leave nothing in the file of what was deleted; whether that was possible.
+
+        ``secure_delete`` overwrites what is deleted, but not the copies that stay in pages which were split or merged
+        before. Other databases have means of their own, which need rights and time that a task does not have.
+        """
+        if self.dialect != "sqlite":
+            return True
+        self.close()
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("vacuum")
+                is_busy, *_ = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").fetchone() or (0,)
+        except sa.exc.OperationalError:  # somebody reads or writes it, or the disk has no room for a second file
+            return False
+        return not is_busy
+
     def close(self) -> None:
         """Give back the connection that is kept."""
         reader, self._reader = self._reader, None

@@ -13,7 +13,8 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.import_state import ImportState, has_open_files
-from airflow_provider_connectif.journal.payloads import Payloads
+from airflow_provider_connectif.journal.payloads import Payloads, names_people
+from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
@@ -55,8 +56,9 @@ class Forgetting:
 
     :param database: the journal's.
     :param suppressions: makes the HMACs of receipts.
-    :param key_secret: of the journal's connection, with which keys and pending rows may be written.
-    :param sync_id: of the erasure; its own pending rows are its list of what to do, and stay until they are done.
+    :param settings: of the erasure's journal: who it is, and the secret with which keys and pending rows may be
+        written. Its own pending rows are its list of what to do, and stay until they are done; so do those of the
+        other instances of a mapped task.
     :param same_key: one form for all spellings of a key, by its kind.
     """
 
@@ -64,14 +66,15 @@ class Forgetting:
         self,
         database: JournalDatabase,
         suppressions: SuppressionList,
-        key_secret: bytes | None,
-        sync_id: str,
+        settings: JournalSettings,
         same_key: Mapping[str, Any],
     ) -> None:
+        key_secret = settings.list_secret
         self._database = database
         self._tables = database.tables
         self._suppressions = suppressions
-        self._sync_id = sync_id
+        self._sync_id = settings.sync_id
+        self._me = _erasure(settings.sync_id, settings.run_id, settings.task)
         self._same_key = same_key
         self._digesters = [key_digester(None), *([] if key_secret is None else [key_digester(key_secret)])]
         self._payloads = [Payloads(None, keeps_rows=False)]
@@ -95,23 +98,26 @@ class Forgetting:
         for table in (self._tables.lines, self._tables.outcomes):
             self._delete_keys(connection, table, written)
         plans = self._tables.plans.c
-        query = sa.select(plans.plan_id, plans.state).where(plans.sync_id != self._sync_id).order_by(plans.plan_id)
-        for plan_id, state in connection.execute(query).fetchall():
-            self._forget_in_plan(connection, plan_id, json.loads(state), people, written, waits_for_uploads)
+        query = sa.select(plans.plan_id, plans.state, plans.sync_id, plans.run_id, plans.task).order_by(plans.plan_id)
+        for plan in connection.execute(query).fetchall():
+            if not self._is_mine(plan):
+                state = json.loads(plan.state)
+                self._forget_in_plan(connection, plan.plan_id, state, people, written, waits_for_uploads)
 
     def open_uploads(self, people: Collection[PersonKey]) -> list[OpenUpload]:
         """The uploads that carry these people, or may."""
         return self._database.write(lambda connection: list(self._open_uploads(connection, people)))
 
     def runs_at_work_since(self, moment: float) -> int:
-        """How many runs of other syncs may have requests under way that began before a moment.
+        """How many other tasks may have requests under way that began before a moment.
 
         :param moment: by the database's clock, see :meth:`now`.
         """
         claims = self._tables.claims.c
-        is_at_work = sa.and_(claims.sync_id != self._sync_id, claims.answered_until <= moment)
-        query = sa.select(sa.func.count()).where(is_at_work, claims.lease_until > self.now())
-        return int(self._database.rows(query)[0][0])
+        query = sa.select(claims.sync_id, claims.run_id, claims.task).where(
+            claims.answered_until <= moment, claims.lease_until > self.now()
+        )
+        return sum(not self._is_mine(claim) for claim in self._database.rows(query))
 
     def now(self) -> float:
         """Seconds since the epoch by the database's clock."""
@@ -161,10 +167,15 @@ class Forgetting:
     def _wait_for_writers(self, connection: sa.Connection) -> None:
         """Lock every claim: whoever writes lines holds its own until they are written, and then they are deleted."""
         claims = self._tables.claims
-        others = claims.c.sync_id != self._sync_id
-        for holder in connection.execute(sa.select(claims.c.holder).where(others).order_by(claims.c.holder)).scalars():
-            of_holder = sa.update(claims).where(claims.c.holder == holder)
-            connection.execute(of_holder.values(lease_until=claims.c.lease_until))
+        query = sa.select(claims.c.holder, claims.c.sync_id, claims.c.run_id, claims.c.task).order_by(claims.c.holder)
+        for claim in connection.execute(query).fetchall():
+            if not self._is_mine(claim):
+                of_holder = sa.update(claims).where(claims.c.holder == claim.holder)
+                connection.execute(of_holder.values(lease_until=claims.c.lease_until))
+
+    def _is_mine(self, line: Any) -> bool:
+        """Whether a claim or a plan is this task's, or another instance's of it."""
+        return _erasure(line.sync_id, line.run_id, line.task) == self._me
 
     def _delete_keys(self, connection: sa.Connection, table: sa.Table, written: Collection[str]) -> None:
         keys = sorted(written)  # in one order everywhere, so that two tasks never lock each other out
@@ -211,14 +222,16 @@ class Forgetting:
                 return
             last = lines[-1].number
             for line in lines:
-                about, is_beside = self._read(line)
+                about, is_beside = self._read(line, people)
                 if line.contact_key in written or not about.isdisjoint(people):
                     yield _Line(line.number, line.file, is_beside)
 
-    def _read(self, line: Any) -> tuple[set[PersonKey], bool]:
-        """Whom the values of a pending row name, and whether its row has its outcome already."""
+    def _read(self, line: Any, people: Collection[PersonKey]) -> tuple[set[PersonKey], bool]:
+        """Which of some people a pending row names, and whether its row has its outcome already."""
         if line.payload is None:
             return set(), False
+        if names_people(line.payload):
+            return set().union(*(payloads.named_in(line.payload, people) for payloads in self._payloads)), False
         for payloads in self._payloads:
             try:
                 patch = payloads.unpacked(line)
@@ -236,8 +249,8 @@ class Forgetting:
     def _open_uploads(self, connection: sa.Connection, people: Collection[PersonKey]) -> Iterator[OpenUpload]:
         written, plans = self.written_keys(people), self._tables.plans.c
         query = sa.select(plans.plan_id, plans.sync_id, plans.run_id, plans.task, plans.state)
-        for plan in connection.execute(query.where(plans.sync_id != self._sync_id)).fetchall():
-            state = json.loads(plan.state)
+        for plan in connection.execute(query).fetchall():
+            state = {} if self._is_mine(plan) else json.loads(plan.state)
             groups = _open_files_by_group(state)
             if not groups:
                 continue
@@ -259,6 +272,11 @@ class Forgetting:
         of_task = sa.and_(claims.sync_id == plan.sync_id, claims.run_id == plan.run_id, claims.task == plan.task)
         query = sa.select(sa.func.count()).where(of_task, claims.lease_until > now, claims.answered_until.is_not(None))
         return bool(connection.execute(query).scalar_one())
+
+
+def _erasure(sync_id: str, run_id: str, task: str) -> tuple[str, str, str]:
+    """What the instances of a mapped task have in common; ``task`` ends with the map index, in brackets."""
+    return sync_id, run_id, task.rpartition("[")[0]
 
 
 def _group(file: int | None) -> int | None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.payloads import Payloads
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.people import PersonKey
 
 _LINES_AT_ONCE = 5000
 _PAYLOADS_AT_ONCE = 500
@@ -60,19 +61,30 @@ class ImportLines:
         of_plan = self._pending.c.plan_id == self._plan_id
         self._database.execute(sa.delete(self._pending).where(of_plan))
 
-    def add(self, patches: Iterable[tuple[Patch, int, bool]], same_contact: Callable[[str], str]) -> None:
+    def add(
+        self,
+        patches: Iterable[tuple[Patch, int, bool]],
+        same_contact: Callable[[str], str],
+        people_beside: Callable[[Patch], Collection[PersonKey]] = lambda _: (),
+    ) -> None:
         """Write down contacts, without their values.
 
         :param patches: each with its group, and whether its files carry all that it sets.
         :param same_contact: the journal's form of a contact key.
+        :param people_beside: whom a contact names beside its key.
         """
         lines = [
-            self._line(patch, group, same_contact, is_complete=is_complete) for patch, group, is_complete in patches
+            self._line(patch, group, same_contact, is_complete=is_complete)
+            | {"payload": self._payloads.naming(people_beside(patch))}
+            for patch, group, is_complete in patches
         ]
         self._database.write(lambda connection: connection.execute(sa.insert(self._pending), lines))
 
     def keep_values(self, patches: Sequence[Patch]) -> None:
-        """Keep the values of contacts that are in files which are not uploaded yet."""
+        """Keep the values of contacts that are in files which are not uploaded yet.
+
+        They stand in the place of the people whom these contacts name, who are among the values.
+        """
         pending = self._pending.c
         values = [{"of_number": patch.number, "packed": self._payloads.packed(patch)} for patch in patches]
         statement = (

@@ -1,15 +1,25 @@
-"""Patches of a plan as text in the journal's database, encrypted where no contact key may stand there in clear."""
+"""Patches of a plan as text in the journal's database, encrypted where no contact key may stand there in clear.
+
+The line of a contact that is in a file has no values. It has digests of the people whom that contact names beside its
+key, so that an erasure finds the file that carries a person by another key.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
+from collections.abc import Collection
 from typing import Any
 
 from airflow_provider_connectif.records.changes import Digests, Patch, conditions_of, with_conditions
 from airflow_provider_connectif.records.outcomes import JournalError
+from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.reporting.rejects import jsonable
+
+_PEOPLE = "people:"  # begins a text that names people and is no patch
+_DIGITS = 32
 
 
 class Payloads:
@@ -20,6 +30,7 @@ class Payloads:
     """
 
     def __init__(self, key_secret: bytes | None, *, keeps_rows: bool) -> None:
+        self._secret = key_secret
         self._fernet = None if key_secret is None else _fernet(key_secret)
         self._keeps_rows = keeps_rows
 
@@ -30,6 +41,15 @@ class Payloads:
         entries = [patch.key, patch.properties, row, patch.number, dict(patch.others), before, patch.is_new]
         text = json.dumps([*entries, conditions_of(patch)])
         return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
+
+    def naming(self, people: Collection[PersonKey]) -> str | None:
+        """A text that names people by digests, in the place of a patch; ``None``: there are none."""
+        return _PEOPLE + " ".join(sorted(map(self._digest, people))) if people else None
+
+    def named_in(self, text: str, people: Collection[PersonKey]) -> set[PersonKey]:
+        """Those of some people whom a text of :meth:`naming` names."""
+        named = set(text.removeprefix(_PEOPLE).split(" "))
+        return {person for person in people if self._digest(person) in named}
 
     def unpacked(self, line: Any) -> Patch:
         """The patch of a line of the table.
@@ -56,6 +76,15 @@ class Payloads:
         )
         patch = Patch(number, key, properties, row or {}, digests, place=line.number, is_new=is_new, others=others)
         return with_conditions(patch, conditions)
+
+    def _digest(self, person: PersonKey) -> str:
+        text = f"{person.kind}\n{person.key}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._secret or b"", text, "sha256").hex()[:_DIGITS]
+
+
+def names_people(text: str) -> bool:
+    """Whether a text in the place of a patch is one of :meth:`Payloads.naming`."""
+    return text.startswith(_PEOPLE)
 
 
 def _fernet(secret: bytes) -> Any:

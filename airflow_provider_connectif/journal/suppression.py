@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,11 @@ from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
 
+Among = Callable[[Iterable[PersonKey]], set[PersonKey]]
+"""Gives those of some people who are suppressed."""
+
 _KEYS_AT_ONCE = 1000
+_MOST_IN_MEMORY = 100_000
 _PREFIX = "suppression_"  # of the lines of secrets in the table "meta"
 _FINGERPRINT_DIGITS = 8
 
@@ -75,6 +79,20 @@ class SuppressionList:
     def among_in(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
         """As :meth:`among`, in a transaction of more."""
         return self._among(connection, set(people)) if self.is_there else set()
+
+    def snapshot(self) -> Among:
+        """The list as it is now, for somebody who asks about a million people: one that is not long is held in memory.
+
+        :return: gives those of some people who are suppressed; it may raise as :meth:`among`.
+        """
+        if not self.is_there:
+            return lambda _: set()
+        query = sa.select(self._tables.suppressed.c.key_hmac).limit(_MOST_IN_MEMORY + 1)
+        listed = frozenset(self._database.read(lambda connection: connection.execute(query).scalars().all()))
+        if len(listed) > _MOST_IN_MEMORY:
+            return self.among
+        known = self._database.read(self._secrets) if listed else []
+        return lambda people: {person for person in people if any(_hmac(secret, person) in listed for secret in known)}
 
     def stamp(self) -> object:
         """Changes whenever somebody was suppressed since."""

@@ -87,7 +87,7 @@ class ContactDeleteOperator(RequestOperator):
         if journal is None:
             raise JournalError("journal_conn_id gave no journal", final=True)
         settings = journal.settings
-        forgetting = Forgetting(journal.database, journal.suppressions, settings.list_secret, settings.sync_id, FORMS)
+        forgetting = Forgetting(journal.database, journal.suppressions, settings, FORMS)
         map_index = getattr(start.context.get("ti"), "map_index", -1)
         confirmation = ErasureConfirmation(journal.lines, parts.resource, forgetting, map_index)
         patience = made_patience(self, parts)

@@ -139,6 +139,17 @@ class Resource(Protocol):
         person = None if key is None else self.person_of(key)
         return () if person is None else (person,)
 
+    def names_people_beside(self, batch: Sequence[Row]) -> bool:
+        """Whether :meth:`people_beside` may have something to say about a batch. Costs nothing."""
+        return False
+
+    def people_beside(self, batch: Sequence[Row]) -> Mapping[int, PersonKey]:
+        """Whom rows name beside their keys, by the place of the row. Default: nobody.
+
+        It is asked about rows that have not changed, once somebody was suppressed: it looks at no other values.
+        """
+        return {}
+
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
         """Keys by the looks of a column's values alone, in the form of :meth:`same_key`.
 

@@ -20,7 +20,7 @@ LONGEST_REASON = 140
 """Characters of a reason that are shown."""
 _LONGEST_SAID = 4 * LONGEST_REASON  # that are looked at
 _CONCEALED = "***"
-_EMAIL = re.compile(r"[^\s@\"'<>(),;:]+(?:@|%40)[^\s@\"'<>(),;:]+")
+_EMAIL = re.compile(r"[^\s@\"'<>(),;:]+ ?(?:@|%40) ?[^\s@\"'<>(),;:]+")  # also with blanks, as some write it
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s.()/-]*\d){4,}")
 # Letters, digits, and what is neither ASCII nor punctuation: vowel signs of Indian scripts, emoji.
 _WORD = re.compile(r"(?:\w|[^\x00-\xbf\s\u2000-\u206f\u3000-\u303f\uff00-\uff0f])+")

@@ -101,6 +101,10 @@ CHECK_STOPPED = "Stopped early, checked %s, no %s sent: %s"
 # The end
 
 NOT_DELIVERED = "Not delivered, and why:"
+NOT_OVERWRITTEN = (
+    "The people are deleted, but the SQLite file of the journal is in use and may still have their keys\n"
+    "  Run VACUUM on it, or clear this task"
+)
 TOLD_TO_STOP = "Told to stop: {counts}"
 BUDGET = "Failure budget: {use}"
 REJECTS = "Rows that were not delivered: {path}"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.lines import Line
     from airflow_provider_connectif.journal.shown_keys import ShownKeys
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.journal.suppression import Among
 
 _ANOTHER = "-"  # the digest of no row, nor of a change of several rows, which is empty
 
@@ -76,6 +77,7 @@ class Comparison:
         self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
         self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
+        self._listed: Among | None = None
         # What is in doubt is held as such only where sending it twice is not harmless.
         self._states_of_held_rows = (REJECTED,) if resource.is_idempotent else (REJECTED, IN_DOUBT)
 
@@ -129,18 +131,31 @@ class Comparison:
     def suppressed(self, batch: Sequence[Row], seen_rows: Sequence[Seen]) -> set[int]:
         """The places of rows whose people must not be sent again; the journal forgets what it has of them.
 
-        Rows that are unchanged at a glance need no look: an erasure has deleted the line of its key.
+        An erasure has deleted the lines of its own keys. So of the rows that are unchanged at a glance, only those that
+        name people beside their key are looked at.
         """
-        suppressions = self._journal.suppressions
-        if not seen_rows or suppressions.is_empty():
+        suppressions, has_others = self._journal.suppressions, self._resource.names_people_beside(batch)
+        if not (seen_rows or has_others) or suppressions.is_empty():
             return set()
         people = {seen.place: self._resource.people_of_row(batch[seen.place]) for seen in seen_rows}
         found = suppressions.among(person for named in people.values() for person in named)
-        if not found:
-            return set()
         places = {place for place, named in people.items() if not found.isdisjoint(named)}
-        self._journal.lines.forget({seen.key for seen in seen_rows if seen.place in places and seen.key is not None})
+        keys = {seen.key for seen in seen_rows if seen.place in places}
+        if has_others and len(people) < len(batch):
+            unseen = self._suppressed_beside(batch, people)
+            keys |= {self._resource.key_of(batch[place]) for place in unseen}
+            places |= unseen
+        self._journal.lines.forget({key for key in keys if key is not None})
         return places
+
+    def _suppressed_beside(self, batch: Sequence[Row], seen: Collection[int]) -> set[int]:
+        """The places of unchanged rows that name suppressed people beside their key."""
+        if self._listed is None:
+            self._listed = self._journal.suppressions.snapshot()
+        beside = self._resource.people_beside(batch)
+        unseen = {place: person for place, person in beside.items() if place not in seen}
+        found = self._listed(unseen.values())
+        return {place for place, person in unseen.items() if person in found}
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
         """The digest by which a line knows a row: that of its values, where an earlier version has written it.

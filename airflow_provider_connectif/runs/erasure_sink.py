@@ -22,6 +22,7 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.formats import clock, plural
 from airflow_provider_connectif.reporting.report import Report
@@ -141,6 +142,8 @@ class ErasureSink(RequestSink):
                 self._forget(self._people)
         finally:
             super().close(verdict, keyless)
+        if self._people and self.deferral is None and not self._of_journal.database.overwrite_deleted():
+            self._report.log.warning(wording.NOT_OVERWRITTEN)
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the end of the run, or what it waits for without a worker."""

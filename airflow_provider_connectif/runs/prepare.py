@@ -72,8 +72,11 @@ class Preparer:
 
     def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> Iterator[PendingChange]:
         seen_rows = comparison.look_up(batch, self._pending)
-        self._tally.outcomes[Outcome.UNCHANGED] += len(batch) - len(seen_rows)
         suppressed = comparison.suppressed(batch, seen_rows)
+        unseen = suppressed.difference(seen.place for seen in seen_rows)
+        for place in unseen:
+            self._tally.count(Outcome.SUPPRESSED, first + place)
+        self._tally.outcomes[Outcome.UNCHANGED] += len(batch) - len(seen_rows) - len(unseen)
         in_this_batch: set[str] = set()
         for seen in seen_rows:
             if seen.place in suppressed:

@@ -39,8 +39,8 @@ def _quick_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
 def erase(*keys: str, run_id: str = "forget", key: str = "email", **arguments: Any) -> Run:
     rows = [{key: value} for value in keys]
     arguments = {"sync_id": "forget", "rows": rows, "key": key} | arguments
-    context = {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}
-    return run_operator(kind="ContactDeleteOperator", context=context, journal_conn_id="journal", **arguments)
+    arguments = {"context": {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}} | arguments
+    return run_operator(kind="ContactDeleteOperator", journal_conn_id="journal", **arguments)
 
 
 def people(visits: int = 1) -> list[dict[str, Any]]:

@@ -1,0 +1,82 @@
+"""Whom rows name, by their key and by the other kind of key, as the suppression list knows people.
+
+Of a row only these values have to be valid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_provider_connectif.contacts.fields import KeyKind
+from airflow_provider_connectif.contacts.identity import KEY_KINDS, person
+from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue, addresses
+from airflow_provider_connectif.records.people import PersonKey
+from airflow_provider_connectif.records.rows import Batch, Row
+from airflow_provider_connectif.records.values import UnreadableValue
+
+_COERCERS: Mapping[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
+
+
+def people_of_row(mapping: ContactMapping, row: Row) -> list[PersonKey]:
+    """Everybody whom a row names: by its key, and by the other kind of key where that is a property."""
+    key = mapping.key_of(row)
+    found = [] if key is None else [person(mapping.key, key)]
+    if isinstance(row, Mapping):
+        for kind, column in _columns_beside(mapping):
+            if (named := _person(kind, row.get(column))) is not None:
+                found.append(named)
+    return found
+
+
+def names_people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> bool:
+    """Whether a column of a batch may hold keys of the other kind."""
+    columns = [column for _, column in _columns_beside(mapping)]
+    if isinstance(batch, Batch):
+        return any(batch.position(column) is not None for column in columns)
+    # Without named properties each row may have columns of its own.
+    return bool(columns)
+
+
+def people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> dict[int, PersonKey]:
+    """Whom rows name beside their keys, by the place of the row; of a million rows only one column is looked at."""
+    found = {}
+    for kind, column in _columns_beside(mapping):
+        for place, value in enumerate(_values(batch, column)):
+            if value is not None and (named := _person(kind, value)) is not None:
+                found[place] = named
+    return found
+
+
+def people_named(key: str) -> list[PersonKey]:
+    """Everybody whom a key may name, whichever kind it is of: for people who type one."""
+    typed = key.strip()
+    return [_person(kind, typed) or person(kind, typed) for kind in _COERCERS]
+
+
+def _columns_beside(mapping: ContactMapping) -> list[tuple[KeyKind, str]]:
+    """The columns of a mapping that may hold the other kind of key, each with that kind."""
+    found = []
+    for property_id, kind in KEY_KINDS.items():
+        column = property_id if mapping.properties is None else mapping.properties.get(property_id)
+        if kind != mapping.key and column is not None:
+            found.append((kind, column))
+    return found
+
+
+def _values(batch: Sequence[Row], column: str) -> Sequence[Any]:
+    if isinstance(batch, Batch):
+        position = batch.position(column)
+        return () if position is None else batch.values_at(position)
+    return [row.get(column) if isinstance(row, Mapping) else None for row in batch]
+
+
+def _person(kind: KeyKind, value: Any) -> PersonKey | None:
+    """The person whom a value names; ``None``: it is no valid key."""
+    if value is None or type(value) is UnreadableValue:
+        return None
+    with contextlib.suppress(InvalidValue):
+        return person(kind, str(_COERCERS[kind](value)))
+    return None
