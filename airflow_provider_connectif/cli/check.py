@@ -16,7 +16,7 @@ from airflow_provider_connectif.cli.checking import (
 from airflow_provider_connectif.cli.journals import opened_journal
 from airflow_provider_connectif.cli.output import Section, pairs, show
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
-from airflow_provider_connectif.journal.explanation import are_keys_digests, known_syncs
+from airflow_provider_connectif.journal.contact_question import are_keys_digests, known_syncs
 
 _NOT_SHOWN = frozenset({"reasons", "rejects_path", "duplicates", "check_only", "run_requests"})
 
@@ -27,7 +27,7 @@ def check(arguments: Namespace) -> None:
     if arguments.sync_id is not None:
         with opened_journal(arguments.journal_conn_id) as journal:
             require_sync(journal.database, arguments.sync_id)
-            are_digests = are_keys_digests(journal.database, arguments.sync_id)
+            are_digests = are_keys_digests(journal.database, arguments.sync_id, journal.version)
             place = journal.place
     elif arguments.journal_conn_id is not None:
         raise WrongUse("--journal-conn-id needs --sync-id: the sync in the journal")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_connectif.cli.check import require_sync
@@ -13,11 +12,13 @@ from airflow_provider_connectif.cli.live import LiveContact, live_contact, with_
 from airflow_provider_connectif.cli.output import Section, pairs, show
 from airflow_provider_connectif.cli.planned import Planned, plan_of_contact
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
-from airflow_provider_connectif.contacts.fields import KEY_FIELDS, SYSTEM_FIELDS
+from airflow_provider_connectif.contacts.fields import BUILT_IN_IDS
+from airflow_provider_connectif.contacts.identity import person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.databases.journals import key_secret
-from airflow_provider_connectif.journal.explanation import ContactQuestion, Explanation
+from airflow_provider_connectif.journal.contact_question import ContactQuestion, are_keys_digests
+from airflow_provider_connectif.journal.explanation import Explanation
 from airflow_provider_connectif.records.outcomes import JournalError
 
 _LONGEST_KEY = 320
@@ -35,20 +36,21 @@ def explain(arguments: Namespace) -> None:
     failures: list[str] = []
     with opened_journal(arguments.journal_conn_id) as journal:
         require_sync(journal.database, arguments.sync_id)
-        place = journal.place
-        question = ContactQuestion(
-            journal.database, journal.version, arguments.sync_id, contact, key_secret(place.conn_id)
-        )
-        if question.are_keys_digests and question.key_secret is None:
+        place, secret = journal.place, key_secret(journal.place.conn_id)
+        if secret is None and are_keys_digests(journal.database, arguments.sync_id, journal.version):
             raise JournalError(
                 f"the keys of sync {arguments.sync_id!r} are written as HMACs, and the extra of connection "
                 f"{place.conn_id!r} has no connectif_journal_secret",
                 final=True,
             )
+        people = [person(arguments.key, key)]
+        question = ContactQuestion(
+            journal.database, journal.version, arguments.sync_id, {contact}, people, secret, conn_id=place.conn_id
+        )
         history = question.history(arguments.history)
         planned = _planned(arguments, place, contact, question, failures)
         live = _live(arguments, key, failures)
-        explanation = question.explain(_property_ids(planned, live, history), history)
+        explanation = question.explain(_property_ids(planned, live), history)
     properties = _properties(explanation, planned, live, question, contact, shows_values=arguments.show_values)
     show(
         arguments.output,
@@ -94,13 +96,12 @@ def _live(arguments: Namespace, key: str, failures: list[str]) -> LiveContact | 
         return None
 
 
-def _property_ids(planned: Planned | None, live: LiveContact | None, history: Any) -> list[str]:
+def _property_ids(planned: Planned | None, live: LiveContact | None) -> list[str]:
     """The ids of which the journal may have a digest."""
-    ids = [*SYSTEM_FIELDS, *KEY_FIELDS["external_id"]]
+    ids = [*BUILT_IN_IDS]
     ids += planned.row if planned else ()
     ids += live.fields.ids if live else ()
     ids += (live.contact or {}) if live else ()
-    ids += [name for outcome in history for name in outcome.properties]
     return ids
 
 
@@ -116,8 +117,7 @@ def _properties(
     """A line for each property of which the journal, the row or Connectif knows something."""
     lines: dict[str, dict[str, Any]] = {}
     for known in explanation.properties:
-        state = "kept for the person" if known.is_kept else "sent, no response" if known.is_awaited else "accepted"
-        lines[known.id] = {"property": known.id, "journal": state, "digest": known.digest}
+        lines[known.id] = {"property": known.id, "journal": known.words, "digest": known.digest}
     if planned is not None:
         for name in planned.row:
             line = lines.setdefault(name, {"property": name, "journal": "not known", "digest": None})
@@ -151,7 +151,7 @@ def _as_data(
 def _sections(
     explanation: Explanation, planned: Planned | None, live: LiveContact | None, properties: list[dict[str, Any]]
 ) -> list[Section]:
-    sections: list[Section] = [(f"Sync {explanation.sync_id}", pairs(_state(explanation)))]
+    sections: list[Section] = [(f"Sync {explanation.sync_id}", pairs(explanation.facts()))]
     if planned is None:
         step = explanation.next_step
         sections.append(("Next run", f"{step.words}\nWhy: {step.why}"))
@@ -177,24 +177,3 @@ def _sections(
     ]
     sections.append(("History, the last outcome first", rows or "None is recorded."))
     return sections
-
-
-def _state(explanation: Explanation) -> Mapping[str, Any]:
-    last, run = explanation.last, explanation.last_run
-    seen = None if run is None else f"{run['run_id']}, {run['verdict']}, {run['ended_at']:%Y-%m-%d %H:%M} UTC"
-    if last is None:
-        return {"state": "never seen: the journal has no line of the contact", "last run of the sync": seen}
-    return {
-        "state": last.state,
-        "since": last.outcome_at,
-        "status": last.status_code,
-        "reason": last.reason,
-        "by run": last.run_id,
-        "delivered at": last.delivered_at,
-        "delivered as": last.delivered_as,
-        "rejected at": last.refused_at,
-        "first rejected by run": last.refused_run,
-        "first invalid in run": last.invalid_run,
-        "pending in a deferred task": True if explanation.is_pending else None,
-        "last run of the sync": seen,
-    }

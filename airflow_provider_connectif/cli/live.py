@@ -15,8 +15,8 @@ from airflow_provider_connectif.contacts.live_comparison import compare_with_dig
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
+from airflow_provider_connectif.journal.contact_question import ContactQuestion
 from airflow_provider_connectif.journal.digests import digest_salt
-from airflow_provider_connectif.journal.explanation import ContactQuestion
 from airflow_provider_connectif.journal.properties import PropertyDigester, value_digest
 from airflow_provider_connectif.records.changes import JsonValue
 

@@ -17,6 +17,7 @@ _WORDS = {
     "unchanged": "Nothing: Connectif has accepted the row as it is.",
     "invalid": "Nothing: the row is invalid.",
     "held": "Nothing: Connectif has rejected the row, and neither row, mapping nor fields have changed since.",
+    "suppressed": "Nothing: the person of the row was erased and is on the suppression list.",
     "sent": "A request with the properties below.",
 }
 
@@ -25,7 +26,7 @@ _WORDS = {
 class Planned:
     """What becomes of a contact's rows.
 
-    :param outcome: ``left`` (there is none), ``unchanged``, ``invalid``, ``held``, or ``sent``.
+    :param outcome: ``left`` (there is none), ``unchanged``, ``invalid``, ``held``, ``suppressed``, or ``sent``.
     :param rows: rows of the contact.
     :param reasons: rows by reason, where they are refused.
     :param row: all properties of what is sent, by id; empty where nothing is.
@@ -85,7 +86,9 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
     summary, patches = operator.summary, operator.patches
     if len(patches) > 1:
         raise CommandFailed("the check has made several changes of the contact's rows")
-    refused = {name: summary.get(name, 0) for name in ("invalid", "held", "unchanged") if summary.get(name)}
+    refused = {
+        name: summary.get(name, 0) for name in ("suppressed", "invalid", "held", "unchanged") if summary.get(name)
+    }
     outcome = "left" if not summary["read"] else "sent" if summary["valid"] else next(iter(refused), "unchanged")
     rows, reasons = summary["read"], summary["reasons"]
     if not patches:

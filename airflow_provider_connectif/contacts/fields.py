@@ -118,6 +118,9 @@ KEY_FIELDS: Mapping[KeyKind, Mapping[str, Field]] = MappingProxyType(
 ``PATCH /contacts/{email}`` does not document it, and in ``PATCH /contacts/external-id/{externalId}`` it is
 the path."""
 
+BUILT_IN_IDS = (*SYSTEM_FIELDS, *KEY_FIELDS["external_id"])
+"""The ids that are writable in every account."""
+
 READ_ONLY = frozenset(
     {
         "id",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, NotConnectifError
+from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW
 
 
 class Action(StrEnum):
@@ -81,9 +82,6 @@ DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """Rule by error code of a 400, status, class of statuses, or what the body is."""
-
-STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
-"""Only these, with the error document, say that the row's values are at fault and will be so the next time."""
 
 _ABOUT_THE_QUEUE = frozenset({"E0301", "E0401"})  # a 400 with one of these says nothing of the row
 _NOT_BY_CLASS = frozenset({"401", "403", "429"})

@@ -105,16 +105,25 @@ _PENDING = NextStep(
 
 
 def next_step(
-    state: str | None, *, is_held: bool, knows_row: bool, knows_properties: bool, is_pending: bool
+    state: str | None,
+    *,
+    is_held: bool,
+    knows_row: bool,
+    knows_properties: bool,
+    is_pending: bool,
+    is_suppressed: bool = False,
 ) -> NextStep:
     """What the next run does about a contact.
 
     :param state: of its line; ``None``: it has none.
-    :param is_held: the line has a row that waits until it changes.
+    :param is_held: its last outcome holds the row until it changes.
     :param knows_row: the line has the digest of the row that Connectif has accepted.
     :param knows_properties: it has digests of what Connectif has accepted.
     :param is_pending: a deferred task has a change of the contact still to send.
+    :param is_suppressed: the suppression list has the person.
     """
+    if is_suppressed:
+        return _SUPPRESSED
     if is_pending:
         return _PENDING
     if state is None:

@@ -1,4 +1,4 @@
-"""Queries of a journal for people who look: its syncs, their runs, the refused rows of a run, one contact.
+"""Queries of a journal for people who look: its syncs, their runs, the refused rows of a run.
 
 Each function asks on a connection that the caller has opened, and writes nothing. Moments are in UTC.
 """
@@ -12,10 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.next_step import next_step
 from airflow_provider_connectif.journal.overview_records import (
     REFUSED,
-    ContactRecord,
     RowOutcome,
     RunRecord,
     SyncOverview,
@@ -25,7 +23,6 @@ from airflow_provider_connectif.journal.tables import VERSION, JournalTables
 
 NOT_DELIVERED = (*REFUSED, "undelivered")
 MOST_RUNS_OF_A_CHART = 30
-_MOST_OUTCOMES_OF_A_CONTACT = 100
 _FACTS = (
     *(
         "sync_id",
@@ -145,55 +142,6 @@ def refused_by_reason(
         .limit(most)
     )
     return [(row.outcome, row.reason or "", int(row.number)) for row in connection.execute(query)]
-
-
-def contact_of(
-    connection: sa.Connection, tables: JournalTables, sync_id: str, written_keys: Collection[str]
-) -> ContactRecord | None:
-    """What is known of a contact; ``None``: the sync has never met it.
-
-    :param written_keys: the forms that its key may have in the tables.
-    """
-    lines, outcomes, plans, pending = tables.lines, tables.outcomes, tables.plans, tables.pending
-    keys = sorted(written_keys)
-    line = connection.execute(
-        sa.select(lines).where(lines.c.sync_id == sync_id, lines.c.contact_key.in_(keys)).limit(1)
-    ).first()
-    query = sa.select(outcomes).where(outcomes.c.sync_id == sync_id, outcomes.c.contact_key.in_(keys))
-    rows = connection.execute(query.order_by(outcomes.c.id.desc()).limit(_MOST_OUTCOMES_OF_A_CONTACT))
-    history = [_outcome(row) for row in rows]
-    if line is None and not history:
-        return None
-    waiting = (
-        sa.select(sa.literal(1))
-        .select_from(pending.join(plans, plans.c.plan_id == pending.c.plan_id))
-        .where(plans.c.sync_id == sync_id, pending.c.contact_key.in_(keys))
-        .limit(1)
-    )
-    is_pending = connection.execute(waiting).first() is not None
-    if line is None:
-        key = history[0].contact_key or ""
-        step = next_step(None, is_held=False, knows_row=False, knows_properties=False, is_pending=is_pending)
-        return ContactRecord(sync_id, key, None, None, None, None, None, None, history, is_pending, step)
-    return ContactRecord(
-        sync_id,
-        line.contact_key,
-        line.state,
-        line.reason,
-        line.status_code,
-        _utc(line.outcome_at),
-        _utc(line.delivered_at),
-        line.run_id,
-        history,
-        is_pending,
-        next_step(
-            line.state,
-            is_held=line.refused_digest is not None,
-            knows_row=line.row_digest is not None,
-            knows_properties=line.properties is not None or line.patch_digest is not None,
-            is_pending=is_pending,
-        ),
-    )
 
 
 def _columns(tables: JournalTables) -> list[sa.Column[Any]]:

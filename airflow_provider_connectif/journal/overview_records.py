@@ -1,4 +1,4 @@
-"""What the queries of a journal give to people who look: a sync, a run, a row's outcome, a contact."""
+"""What the queries of a journal give to people who look: a sync, a run, a row's outcome."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from airflow_provider_connectif.journal.next_step import NextStep
 
 REFUSED = ("invalid", "rejected", "held")
 
@@ -89,27 +87,3 @@ class RowOutcome:
     status_code: int | None
     reason: str | None
     at: datetime
-
-
-@dataclass(frozen=True)
-class ContactRecord:
-    """What the journal holds of a contact in one sync.
-
-    :param written_key: the key as it stands in the journal.
-    :param state: the last outcome; ``None``: there are only outcomes of former runs.
-    :param history: the newest first.
-    :param is_pending: a change of it has still to be sent.
-    :param next_step: what the sync's next run does about it, as the command line's ``explain`` says it.
-    """
-
-    sync_id: str
-    written_key: str
-    state: str | None
-    reason: str | None
-    status_code: int | None
-    outcome_at: datetime | None
-    delivered_at: datetime | None
-    run_id: str | None
-    history: Sequence[RowOutcome]
-    is_pending: bool
-    next_step: NextStep

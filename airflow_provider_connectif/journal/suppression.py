@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,6 +75,22 @@ class SuppressionList:
         if not self.is_there:
             return set()
         return self._database.read(lambda connection: self._among(connection, set(people)))
+
+    def entries(self, people: Collection[PersonKey]) -> Sequence[Any]:
+        """The entries that are about these people, each with ``key_kind``, ``at`` and ``run_id``.
+
+        :raises JournalError: the list was written with a secret that is not known here.
+        """
+        if not self.is_there or not people:
+            return ()
+
+        def look(connection: sa.Connection) -> Sequence[Any]:
+            digests = [_hmac(secret, person) for secret in self._secrets(connection) for person in people]
+            suppressed = self._tables.suppressed
+            query = sa.select(suppressed).where(suppressed.c.key_hmac.in_(digests)).order_by(suppressed.c.at)
+            return connection.execute(query).fetchall()
+
+        return self._database.read(look)
 
     def among_in(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
         """As :meth:`among`, in a transaction of more."""

@@ -11,6 +11,9 @@ from airflow_provider_connectif.records.changes import Patch
 
 Error = ConnectifHttpError | NoAnswerError
 
+STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
+"""Only these, with the error document, say that the row's values are at fault and will be so the next time."""
+
 
 class Outcome(StrEnum):
     """What became of one row.

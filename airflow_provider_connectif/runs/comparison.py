@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_connectif.delivery.response_policy import STATUSES_ABOUT_THE_ROW
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, REJECTED, REMOVED
 from airflow_provider_connectif.records.changes import Digests, Patch
-from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, Outcome
 from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Batch, Row
@@ -187,7 +186,7 @@ class Comparison:
         if line.row_digest == seen.row_digest:
             return self._delivered_as(seen.key, line)
         if line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(line):
-            if line.state not in self._states_of_held_rows:
+            if line.state not in self._states_of_held_rows or _says_another_rejection(line):
                 self._journal.lines.note(seen.key, REJECTED, line.refused_status, line.refused_reason)
             # What an earlier attempt of this run has met is a refusal of this run; no other will report it. What is in
             # doubt was not refused: it is held, in this run too.
@@ -325,6 +324,12 @@ def _is_about_the_row(line: Line) -> bool:
     Those of imports and of invalid rows have no status.
     """
     return line.refused_status is None or line.refused_status in STATUSES_ABOUT_THE_ROW
+
+
+def _says_another_rejection(line: Line) -> bool:
+    """Whether a line's last outcome is a rejection, and not the one that holds a row."""
+    last, held = (line.status_code, line.reason or ""), (line.refused_status, line.refused_reason or "")
+    return line.state == REJECTED and last != held
 
 
 def _twice(keys: Collection[str | None]) -> set[str]:

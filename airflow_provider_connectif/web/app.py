@@ -11,9 +11,14 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_connectif.contacts.identity import same_contact
+from airflow_provider_connectif.contacts.fields import BUILT_IN_IDS
+from airflow_provider_connectif.contacts.identity import people_named, same_contact
 from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals
+from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal import overview
+from airflow_provider_connectif.journal.contact_question import ContactQuestion
+from airflow_provider_connectif.journal.explanation import Explanation
+from airflow_provider_connectif.journal.tables import VERSION
 from airflow_provider_connectif.web.access import User, readable_dags, requires_task_instances
 from airflow_provider_connectif.web.pages import ROWS_OF_A_PAGE, Frame
 from airflow_provider_connectif.web.places import Places, Unreachable
@@ -116,8 +121,7 @@ def make_app() -> FastAPI:
 
 
 def _contact(places: Places, user: Any, dag_id: str, sync_id: str, key: str) -> HTMLResponse:
-    frame, dags, is_known = _frame(), readable_dags(user) | {dag_id}, False
-    keys = {key, same_contact("email", key)}
+    frame, dags, found = _frame(), readable_dags(user) | {dag_id}, None
     for place in configured_journals():
         try:
             with places.reading(place) as (connection, tables):
@@ -129,15 +133,27 @@ def _contact(places: Places, user: Any, dag_id: str, sync_id: str, key: str) -> 
                 # A line says what the last run of any of them has met.
                 if not of_sync <= dags:
                     raise HTTPException(403, "Forbidden")
-                is_known = True
-                record = overview.contact_of(connection, tables, sync_id, places.written_keys(place, keys))
+            found = _explained(places, place, sync_id, key)
         except Unreachable as fault:
             return HTMLResponse(frame.message("The journal cannot be read", str(fault)), status_code=503)
-        if record is not None:
-            return HTMLResponse(frame.contact(dag_id, sync_id, record))
-    if not is_known:
+        if found[0].knows_contact:
+            break
+    if found is None:
         raise HTTPException(403, "Forbidden")
-    return HTMLResponse(frame.contact(dag_id, sync_id, None))
+    explanation, written_key = found
+    return HTMLResponse(frame.contact(dag_id, explanation, written_key))
+
+
+def _explained(places: Places, place: JournalPlace, sync_id: str, key: str) -> tuple[Explanation, str | None]:
+    """What a journal knows of a contact, as ``explain`` says it, and the contact's key as its line has it.
+
+    :param key: as it was typed: an e-mail, an external id, or a key as it stands in the journal.
+    """
+    keys = {key, same_contact("email", key)}
+    with places.asking(place) as database:
+        secret = key_secret(place.conn_id)
+        question = ContactQuestion(database, VERSION, sync_id, keys, people_named(key), secret, conn_id=place.conn_id)
+        return question.explain(BUILT_IN_IDS, question.history()), question.written_key
 
 
 async def _small_body(request: Request) -> bytes:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from airflow_provider_connectif.databases.journal_places import JournalPlace
-from airflow_provider_connectif.journal.overview_records import ContactRecord, RowOutcome, RunRecord, SyncOverview
+from airflow_provider_connectif.journal.explanation import Explanation
+from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, SyncOverview
 from airflow_provider_connectif.web.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
 
@@ -171,34 +172,25 @@ class Frame(NamedTuple):
             '<button type="submit">Find</button></form>'
         )
 
-    def contact(self, dag_id: str, sync_id: str, record: ContactRecord | None) -> str:
-        """What the journal knows of a contact."""
-        if record is None:
-            body = "<p>This sync has never met the contact, or its history has been removed.</p>"
-        else:
-            facts = [
-                ("Contact", self.key(record.written_key)),
-                ("State", f"<b>{shown(record.state or 'not in the journal')}</b>"),
-                ("Since", moment(record.outcome_at)),
-                ("Reason", shown(record.reason or "none")),
-                ("HTTP status", str(record.status_code or "–")),
-                ("Last delivered", moment(record.delivered_at)),
-                ("Last run that wrote it", shown(record.run_id or "–")),
-                ("Pending", "a change of it is still to be sent" if record.is_pending else "nothing"),
-            ]
-            lines = "".join(
-                f"<tr><td>{moment(row.at)}</td><td>{shown(row.outcome)}</td><td>{shown(', '.join(row.properties))}</td>"
-                f'<td>{shown(row.reason or "")}</td><td class="n" data-name="status">{row.status_code or "–"}</td></tr>'
-                for row in record.history
-            )
-            head = (
-                "<thead><tr><th>At</th><th>Outcome</th><th>Properties</th><th>Reason</th>"
-                '<th class="n">HTTP</th></tr></thead>'
-            )
-            history = f"<table>{head}<tbody>{lines}</tbody></table>" if lines else "<p>No outcome is recorded.</p>"
-            step = f"<p>{shown(record.next_step.words)}<br><span class='quiet'>{shown(record.next_step.why)}</span></p>"
-            body = f"{_facts(facts)}<h2>The next run</h2>{step}<h2>History</h2>{history}"
-        parts = [f"<h1>A contact of {shown(sync_id)}</h1>", body, self.contact_form(dag_id, sync_id), self._back()]
+    def contact(self, dag_id: str, explanation: Explanation, written_key: str | None) -> str:
+        """What the command ``explain`` prints of a contact.
+
+        :param written_key: as the contact's line has it; ``None``: it has none.
+        """
+        facts = [
+            (name.capitalize(), moment(fact) if isinstance(fact, datetime) else shown(fact))
+            for name, fact in explanation.facts().items()
+        ]
+        step = explanation.next_step
+        parts = [
+            f"<h1>A contact of {shown(explanation.sync_id)}</h1>",
+            _facts([("Contact", self.key(written_key)), *facts] if written_key is not None else facts),
+            f"<h2>Next run</h2><p>{shown(step.words)}<br><span class='quiet'>Why: {shown(step.why)}</span></p>",
+            _properties(explanation),
+            f"<h2>History</h2>{_history(explanation)}",
+            self.contact_form(dag_id, explanation.sync_id),
+            self._back(),
+        ]
         return self.document("Connectif contact", "".join(parts))
 
     def _back(self) -> str:
@@ -213,6 +205,34 @@ def plain_query(values: dict[str, object]) -> str:
 def _whole(text: str) -> str:
     """Escaped and not cut: what comes back must be what was there. What cannot be printed is named by its number."""
     return "".join(letter if letter.isprintable() else f"&#{ord(letter)};" for letter in escape(text, quote=True))
+
+
+def _properties(explanation: Explanation) -> str:
+    rows = "".join(
+        f"<tr><td>{shown(known.id)}</td><td>{shown(known.words)}</td><td>{shown(known.digest or '')}</td></tr>"
+        for known in explanation.properties
+    )
+    head = "<thead><tr><th>Property</th><th>Journal</th><th>Digest</th></tr></thead>"
+    table = f"<table>{head}<tbody>{rows}</tbody></table>" if rows else ""
+    more = explanation.unnamed_properties
+    words = (
+        f"<p>The journal knows {number(more)} more, whose ids the command <code>explain</code> shows with --live.</p>"
+    )
+    return f"<h2>Properties</h2>{table}{words if more else ''}" if rows or more else ""
+
+
+def _history(explanation: Explanation) -> str:
+    lines = "".join(
+        f"<tr><td>{moment(row.at)}</td><td>{shown(row.run_id)}</td><td>{shown(row.outcome)}</td>"
+        f"<td>{shown(', '.join(row.properties))}</td><td>{shown(row.reason or '')}</td>"
+        f'<td class="n" data-name="status">{row.status_code or "–"}</td></tr>'
+        for row in explanation.history
+    )
+    head = (
+        "<thead><tr><th>At</th><th>Run</th><th>Outcome</th><th>Properties</th><th>Reason</th>"
+        '<th class="n">HTTP</th></tr></thead>'
+    )
+    return f"<table>{head}<tbody>{lines}</tbody></table>" if lines else "<p>None is recorded.</p>"
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:

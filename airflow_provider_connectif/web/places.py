@@ -11,8 +11,8 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.journal_places import JournalPlace
-from airflow_provider_connectif.databases.journals import SECRET_EXTRA, engine_to_read
-from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.databases.journals import engine_to_read
+from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.tables import JournalTables
 
 
@@ -41,14 +41,21 @@ class Places:
             # The driver's words may quote a contact key or the address of the database.
             raise Unreachable(f"its database failed ({type(error).__name__})") from None
 
-    def written_keys(self, place: JournalPlace, keys: set[str]) -> set[str]:
-        """Contact keys as they may stand in the tables: as they are, and as HMAC where the connection has a secret."""
-        from airflow.providers.common.compat.sdk import BaseHook
+    @contextmanager
+    def asking(self, place: JournalPlace) -> Iterator[JournalDatabase]:
+        """A journal's database, to ask about one contact.
 
-        secret = BaseHook.get_connection(place.conn_id).extra_dejson.get(SECRET_EXTRA)
-        if not isinstance(secret, str) or not secret:
-            return keys
-        return keys | {key_digester(secret.encode())(key) for key in keys}
+        :raises Unreachable: as :meth:`reading`.
+        """
+        database = JournalDatabase(self._engine(place.conn_id), place.table, place.schema, place.conn_id)
+        database.note_open()
+        try:
+            yield database
+        except RunFailed as fault:
+            self._forget(place.conn_id)
+            raise Unreachable(str(fault)) from None
+        finally:
+            database.close()
 
     def _engine(self, conn_id: str) -> sa.Engine:
         with self._lock:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.versions import has_external_views
 from tests.support.journal_records import RecordedJournal
+from tests.support.page_clients import Page, links_of, page_client, text_of
 
 pytestmark = [
     pytest.mark.versions,
@@ -25,25 +25,6 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>\u202e\u2067" + "x"
 RUN = {"dag_id": "nightly", "run_id": "scheduled__1", "task_id": "contacts", "map_index": "-1"}
 
 
-class AuthManager:
-    """Knows who may read which DAG, as Airflow's auth managers do."""
-
-    def __init__(self, readable: set[str]) -> None:
-        self._readable = readable
-
-    async def get_user_from_token(self, token: str) -> Any:
-        """The user of a token."""
-        return SimpleNamespace(name=token)
-
-    def is_authorized_dag(self, *, method: str, user: Any, access_entity: Any = None, details: Any = None) -> bool:
-        """Whether the user may."""
-        return method == "GET" and details.id in self._readable
-
-    def get_authorized_dag_ids(self, *, user: Any, method: str) -> set[str]:
-        """All that the user may read."""
-        return set(self._readable)
-
-
 @pytest.fixture
 def journal(tmp_path: Path, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> RecordedJournal:
     path = tmp_path / "journal.db"
@@ -53,22 +34,9 @@ def journal(tmp_path: Path, connection: Callable[..., None], monkeypatch: pytest
 
 
 @pytest.fixture
-def client(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def client(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes a client of the page for a user who may read some DAGs."""
-    from airflow.api_fastapi.core_api import security
-    from fastapi.testclient import TestClient
-
-    from airflow_provider_connectif.web import access
-    from airflow_provider_connectif.web.app import make_app
-
-    def make(*readable: str, token: str | None = "ana") -> Any:
-        manager = AuthManager(set(readable))
-        for module in (security, access):
-            monkeypatch.setattr(module, "get_auth_manager", lambda: manager)
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return TestClient(make_app(), headers=headers)
-
-    return make
+    return partial(page_client, monkeypatch)
 
 
 def test_all_syncs_at_a_glance(journal: RecordedJournal, client: Callable[..., Any]) -> None:
@@ -159,8 +127,8 @@ def test_a_contact_is_found_by_key_spelling_and_hmac(journal: RecordedJournal, c
     for spelling in ("eva@example.com", hidden):
         assert "State rejected" in find(spelling)
         assert "_name, tier" in find(spelling)
-        assert "The next run The row is sent again." in find(spelling)
-    assert "never met" in find("nobody@example.com")
+        assert "Next run The row is sent again." in find(spelling)
+    assert "State never seen" in find("nobody@example.com")
 
 
 def test_what_comes_from_outside_is_text(journal: RecordedJournal, client: Callable[..., Any]) -> None:
@@ -287,44 +255,3 @@ def test_the_plugin_loads_nothing_heavy() -> None:
     }
     asyncio.run(LazyPage()(scope, receive, send))
     assert sent[0]["status"] == 404
-
-
-class Page(HTMLParser):
-    """The elements, attributes and scripts of a document."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.elements: set[str] = set()
-        self.attributes: set[str] = set()
-        self.scripts: list[str | None] = []
-        self.words: list[str] = []
-        self.links: dict[str, str] = {}
-        self._link: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
-        self.elements.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        values = dict(attrs)
-        if tag == "script":
-            self.scripts.append(values.get("src"))
-        if tag == "a":
-            self._link = values.get("href")
-
-    def handle_data(self, data: str) -> None:
-        """Note a text."""
-        self.words.append(data)
-        if self._link is not None:
-            self.links[data], self._link = self._link, None
-
-
-def text_of(document: str) -> str:
-    page = Page()
-    page.feed(document)
-    return " ".join(" ".join(page.words).split()).replace(" ,", ",")
-
-
-def links_of(document: str) -> dict[str, str]:
-    page = Page()
-    page.feed(document)
-    return page.links
