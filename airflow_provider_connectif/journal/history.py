@@ -21,7 +21,7 @@ from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
 from airflow_provider_connectif.journal.tables import JournalTables
 
 _KEYS_AT_ONCE = 500
-_DELIVERED = ("created", "updated", "imported")
+_DELIVERED = ("created", "updated", "imported", "removed")
 LEFT_BEHIND = 0
 """The attempt of lines whose rows an attempt has left without an outcome: whatever comes next replaces them."""
 

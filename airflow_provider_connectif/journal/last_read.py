@@ -1,9 +1,9 @@
-"""The journal's record of the last complete read of a sync."""
+"""The journal's record of the reads of a sync: who asks, and the last complete read."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.states import LEFT, REMOVED, SUPPRESSED
-from airflow_provider_connectif.records.reads import LastRead
+from airflow_provider_connectif.records.reads import Asker, LastRead, Reads
 
 _GONE = (LEFT, REMOVED, SUPPRESSED)
 
 
 class ReadRecord:
-    """The record of a sync's last complete read.
+    """The record of a sync's reads.
 
     :param database: of the journal.
     :param sync_id: which sync.
@@ -29,53 +29,69 @@ class ReadRecord:
         self._syncs, self._lines, self._claims = database.tables.syncs, database.tables.lines, database.tables.claims
         self.is_there = True
         """Whether the tables have a place for it: those of an older version do not."""
-        self._seen: str | None = None
+        self.seen: str | None = None
+        """The record as this process, or the one that it continues, has left it."""
+        self.asker: Asker | None = None
+        """This process and those before it that asked the same, once it has begun to read."""
 
-    def load(self) -> LastRead | None:
-        """The last complete read; ``None``: there was none."""
-        self._seen = self._text()
-        return LastRead.parse(self._seen)
+    @property
+    def last(self) -> LastRead | None:
+        """The last complete read as this process knows it; ``None``: there was none."""
+        return Reads.parse(self.seen).last
+
+    def load(self) -> None:
+        """Look the record up, for a process that asks nothing."""
+        self.seen = self._text()
+
+    def begin(self, identity: Mapping[str, Any], generation: int, *, read_only: bool) -> None:
+        """A process is about to read the source; where somebody else was the last one, it begins a series.
+
+        While it reads, it may write that a contact's row is unchanged. That must not look as if another question had
+        shown the contact, so the record is written before the first row is read.
+
+        :param identity: of :func:`airflow_provider_connectif.records.reads.identity_of`.
+        :param generation: of the process.
+        :param read_only: nothing is written.
+        :raises JournalError: the database failed.
+        """
+        self.load()
+        known, is_shared = Reads.parse(self.seen), self._has_company()
+        since = generation
+        if known.asker is not None and not known.asker.is_shared and dict(known.asker.identity) == dict(identity):
+            since = known.asker.since
+        self.asker = Asker(dict(identity), since, is_shared)
+        text = replace(known, asker=self.asker).text
+        if text != self.seen and not read_only:
+            self._save(text)
 
     def has_changed(self) -> bool:
-        """Whether another task has written the record since :meth:`load`."""
-        return self._text() != self._seen
-
-    def note_sender(self, identity: Mapping[str, Any]) -> None:
-        """A task is about to send; where the last complete read was not its own, that is noted for the next one.
-
-        Whoever is killed after that has delivered contacts that no complete read of this question has shown.
-        """
-        last = LastRead.parse(self._seen)
-        if last is None or (dict(last.identity) == dict(identity) and not last.is_mixed):
-            return
-        noted = LastRead(**{**last.__dict__, "is_mixed": True})
-        # A new text each time: a task beside this one must see that there was one more.
-        self._save(json.dumps({**noted.__dict__, "noted": datetime.now(UTC).isoformat()}, sort_keys=True))
+        """Whether another task has written the record meanwhile."""
+        return self._text() != self.seen
 
     def save(
-        self,
-        *,
-        run_id: str,
-        generation: int,
-        rows: int,
-        keyless: int,
-        identity: Mapping[str, Any],
-        left_since: int,
-        is_same: bool,
+        self, *, run_id: str, generation: int, rows: int, keyless: int, seen: str | None, is_same: bool, **more: Any
     ) -> None:
-        """Write down a complete read; its arguments are those of :class:`LastRead`.
+        """Write down a complete read.
 
+        :param seen: the record as the process has left it that has read the source.
         :param is_same: this run has delivered nothing, and found nobody who left.
+        :param more: the other arguments of :class:`LastRead`.
         """
-        last = LastRead.parse(self._seen)
-        is_mixed = self.has_changed() or self._has_company()
+        now = self._text()
+        known = Reads.parse(now)
+        is_shared = now != seen or self._has_company()
+        last = known.last
         # To count takes a moment for each million lines; no other process can have written one here.
-        is_known = is_same and last is not None and last.generation == generation - 1 and not last.is_mixed
+        if last is not None and is_same and not is_shared and last.generation == generation - 1:
+            # With another number of rows somebody has come back whose row is unchanged.
+            is_known = (last.rows, last.keyless) == (rows, keyless)
+        else:
+            is_known = False
         contacts = last.contacts if is_known and last is not None else self._known()
-        now = datetime.now(UTC).isoformat()
-        self._save(
-            LastRead(run_id, generation, now, rows, contacts, keyless, dict(identity), left_since, is_mixed).text
-        )
+        at = datetime.now(UTC).isoformat()
+        read = LastRead(run_id, generation, at, rows, contacts, keyless, **more)
+        asker = known.asker and replace(known.asker, is_shared=known.asker.is_shared or is_shared)
+        self._save(Reads(asker, read).text)
 
     def _has_company(self) -> bool:
         """Whether another task of the same run is at work on the sync, or means to come back to it."""
@@ -99,4 +115,4 @@ class ReadRecord:
     def _save(self, text: str) -> None:
         syncs = self._syncs
         self._database.execute(sa.update(syncs).where(syncs.c.sync_id == self._sync_id).values(last_read=text))
-        self._seen = text
+        self.seen = text

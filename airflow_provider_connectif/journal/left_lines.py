@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -21,14 +21,16 @@ _LINES_AT_ONCE = 900  # SQLite takes 999 parameters everywhere
 class LeftLine(NamedTuple):
     """A delivered contact that a complete read did not show.
 
-    ``properties``: digests of those that Connectif has accepted. ``was_there``: the last complete read has shown it.
-    ``generation``: of the process that has written the line; where it was not there, of the one that missed it first.
+    ``properties``: digests of those that Connectif has accepted. ``is_marked``: an earlier read did not show it either,
+    and has marked it as left. ``generation``: of the process that has written the line, so of the one that has marked
+    it. ``delivered_generation``: of the process that has delivered it last; ``None`` in lines of an older version.
     """
 
     key: str
     properties: bytes | None
-    was_there: bool
+    is_marked: bool
     generation: int
+    delivered_generation: int | None
 
 
 class LeftLines:
@@ -75,6 +77,12 @@ class LeftLines:
             for first in range(0, len(left), _LINES_AT_ONCE):
                 yield self._lines_of(left[first : first + _LINES_AT_ONCE])
 
+    def removed_by(self, generations: Collection[int]) -> list[str]:
+        """The contacts that these processes have followed, by the keys that stand in the tables."""
+        lines = self._lines.c
+        of_these = sa.and_(lines.state == REMOVED, lines.generation.in_(sorted(generations)))
+        return self._keys(sa.select(lines.contact_key).where(lines.sync_id == self._sync_id, of_these))
+
     def mark(self, keys: Sequence[str]) -> None:
         """Note that these contacts have left. Their rows are looked at closely when they come back.
 
@@ -110,15 +118,15 @@ class LeftLines:
 
     def _lines_of(self, keys: Sequence[str]) -> list[LeftLine]:
         lines = self._lines.c
-        query = sa.select(lines.contact_key, lines.properties, lines.state, lines.generation).where(
-            lines.sync_id == self._sync_id, lines.contact_key.in_(keys)
-        )
+        columns = (lines.contact_key, lines.properties, lines.state, lines.generation, lines.delivered_generation)
+        query = sa.select(*columns).where(lines.sync_id == self._sync_id, lines.contact_key.in_(keys))
         return [
             LeftLine(
                 line.contact_key,
                 None if line.properties is None else bytes(line.properties),
-                line.state != LEFT,
+                line.state == LEFT,
                 line.generation,
+                line.delivered_generation,
             )
             for line in self._database.rows(query)
         ]

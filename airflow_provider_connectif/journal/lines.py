@@ -31,7 +31,7 @@ _CONFIRMED = (*OUTCOME_COLUMNS, *_DIGESTS, *NO_REFUSAL, *_BY)
 IN_PART = ("state", "row_digest", "patch_digest", "properties", *_BY)
 NOTED = (*OUTCOME_COLUMNS, *_BY)
 _REJECTED = (*OUTCOME_COLUMNS, *NO_REFUSAL, *_BY)
-_REMOVED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
+_REMOVED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *_DELIVERED, *NO_REFUSAL, *_BY)
 _INVALID = (*OUTCOME_COLUMNS, "invalid_digest", "invalid_run", *_BY)
 _IN_DOUBT = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
 _DOUBTED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *_BY)
@@ -148,14 +148,17 @@ class GatheredLines:
         }
 
     def remove(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
-        """It left the source, and what the author wants was done about it."""
+        """It left the source, and what the author wants was done about it.
+
+        It counts as not delivered from now on: a row that comes back and is refused gives no reason to follow it again.
+        """
         self.removed[key] = {
             **names,
             **outcome_columns(REMOVED),
             "row_digest": None,
             "patch_digest": None,
             "properties": digests.properties,
-            **dict.fromkeys(NO_REFUSAL),
+            **dict.fromkeys((*_DELIVERED, *NO_REFUSAL)),
         }
 
     def note(self, key: str, names: Mapping[str, Any], state: str, status: int | None, reason: str | None) -> None:
@@ -264,7 +267,8 @@ class GatheredLines:
         :param generation: after that of the other process, so that its own acknowledgement does not end the doubt.
         :param values: of the columns that name the sync and the run.
         """
-        keys = {line["contact_key"] for line in self.acknowledged.values()} | set(unanswered)
+        confirmed = (*self.acknowledged.values(), *self.removed.values())
+        keys = {line["contact_key"] for line in confirmed} | set(unanswered)
         nothing = dict.fromkeys(("row_digest", "patch_digest", "properties"))
         cleared = {**nothing, "generation": generation, **outcome_columns(UNDELIVERED, None, _TAKEN_OVER)}
         if keys:

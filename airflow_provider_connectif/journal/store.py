@@ -176,8 +176,14 @@ class Journal:
             self._continue_history(series)
         self._database.note_open()
 
-    def begin_reading(self) -> None:
-        """The source is read from its first row: what the run has said of its rows before is replaced."""
+    def begin_reading(self, identity: Mapping[str, Any] | None = None) -> None:
+        """The source is read from its first row: what the run has said of its rows before is replaced.
+
+        :param identity: as of :meth:`ReadRecord.begin`; ``None``, the default: the read is not compared with others.
+        :raises JournalError: the database failed.
+        """
+        if identity is not None:
+            self.reads.begin(identity, self.generation, read_only=self.read_only)
         if self.history is not None:
             self.history.begin_attempt(self.generation, is_first=self.series.attempt is None)
 

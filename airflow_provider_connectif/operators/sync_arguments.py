@@ -245,8 +245,10 @@ class SyncArguments(GuardArguments):
         from airflow_provider_connectif.runs.departures import ReadSettings
 
         dag = context.get("dag")
+        # The tasks that one is mapped to read a part of the source each.
+        mapped = "[]" if getattr(context.get("ti"), "map_index", -1) >= 0 else ""
         identity = identity_of(
-            task=f"{'' if dag is None else dag.dag_id}.{self.task_id}",
+            task=f"{'' if dag is None else dag.dag_id}.{self.task_id}{mapped}",
             host=host,
             key=self._key_kind(),
             key_column=resource.key_column,

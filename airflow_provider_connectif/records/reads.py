@@ -1,17 +1,32 @@
-"""What a complete read of a source was: one that was read to its end, and whose plan was sent to its end.
+"""What is known of the reads of a sync's source: who asks, and what the last complete read was.
 
-What a source does not show any more is known only against such a read, and only where it asked the same question.
+A read is complete when the source was read to its end, and the plan that came of it was sent to its end. What a source
+does not show any more is known only against reads that asked the same question.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 IDENTITY_RULE = 1
 """To be raised when the same contact gets another key in the journal: what is not shown may then only be spelled so."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who reads the source of a sync, in a series of processes that nobody else has interrupted.
+
+    :param identity: who asks whom for what: see :func:`identity_of`.
+    :param since: the generation of the first process of the series.
+    :param is_shared: another task was at work on the sync beside one of them, so that the next process begins a series.
+    """
+
+    identity: Mapping[str, Any]
+    since: int
+    is_shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,9 +40,10 @@ class LastRead:
     :param contacts: that the sync knew after it.
     :param keyless: rows without a valid key.
     :param identity: who asked whom for what: see :func:`identity_of`.
-    :param left_since: whoever was found to have left by a process of this generation or a newer one may still be
-        followed; who left before may be in another source.
-    :param is_mixed: another task of the sync has sent something since, or beside it: who is not shown may be its own.
+    :param asked_since: :attr:`Asker.since` of the series that it belongs to.
+    :param has_looked: it has marked the contacts that it did not show.
+    :param looked_since: the generation of the process that was the first of the series to mark them; 0: none has.
+    :param least_keyless: the fewest rows without a valid key in a complete read of the series.
     """
 
     run_id: str
@@ -37,21 +53,40 @@ class LastRead:
     contacts: int
     keyless: int
     identity: Mapping[str, Any]
-    left_since: int = 0
-    is_mixed: bool = False
+    asked_since: int = -1
+    has_looked: bool = False
+    looked_since: int = 0
+    least_keyless: int = 0
+
+    def is_of(self, asker: Asker) -> bool:
+        """Whether nobody else has read for the sync since, nor does beside this process."""
+        return self.asked_since == asker.since and not asker.is_shared
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What the journal keeps of the reads of a sync.
+
+    :param asker: who has begun to read last; ``None``: nobody.
+    :param last: the last complete read; ``None``: there was none.
+    """
+
+    asker: Asker | None = None
+    last: LastRead | None = None
 
     @classmethod
-    def parse(cls, text: str | None) -> LastRead | None:
-        """Read what :meth:`text` has made; ``None``: there was no complete read."""
-        if not text:
-            return None
-        found = json.loads(text)
-        return cls(**{name: value for name, value in found.items() if name in cls.__dataclass_fields__})
+    def parse(cls, text: str | None) -> Reads:
+        """Read what :attr:`text` has made; of ``None``, nothing is known."""
+        found = json.loads(text) if text else {}
+        return cls(
+            Asker(**found["asker"]) if found.get("asker") else None,
+            LastRead(**found["last"]) if found.get("last") else None,
+        )
 
     @property
     def text(self) -> str:
         """As it stands in the journal."""
-        return json.dumps(self.__dict__, sort_keys=True)
+        return json.dumps(asdict(self), sort_keys=True)
 
 
 def identity_of(

@@ -37,6 +37,8 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is
     ):
         if outcomes[outcome]:
             parts.append(f"{outcomes[outcome]:,} {outcome.value.replace('_', ' ')}")
+    if followed := tally.removals[Outcome.UPDATED]:
+        parts.append(f"{followed:,} removed")
     if tally.known_refusals:
         parts.append(f"{tally.new_refusals:,} of the refusals new")
     unsettled = tally.read - tally.accounted

@@ -20,6 +20,9 @@ from airflow_provider_connectif.reporting.run_columns import run_columns
 from airflow_provider_connectif.reporting.shown import ShownCounts
 from airflow_provider_connectif.reporting.summary import Tally
 
+REMOVED = "removed"
+"""The outcome of a contact that left the source and was followed, in the history."""
+
 Confirm = Callable[[Settled, Sequence[str], int | None], bool]
 
 
@@ -141,7 +144,7 @@ class Report:
         status = error.status if isinstance(error, ConnectifHttpError) else None
         is_known = confirm(settled, reasons, status)
         if patch.removal is not None:
-            self.tally.count_removal(settled.outcome, reasons)
+            self._settle_removal(settled, reasons, status)
         elif patch.counted_as is not None:
             self._settle_beside(settled, Outcome(patch.counted_as), reasons, status)
         else:
@@ -157,6 +160,23 @@ class Report:
         key = self._resource.same_key(patch.key)
         properties = (*patch.properties, *patch.later)
         self.history.add(outcome.value, key, properties=properties, status=status, reason="; ".join(reasons))
+
+    def _settle_removal(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:
+        """A contact that left the source is no row: what could not be done about it is in no line of the history."""
+        is_done = self.tally.count_removal(settled.outcome, reasons)
+        if is_done and self.history is not None:
+            key = self._resource.same_key(settled.patch.key)
+            self.history.add(REMOVED, key, properties=settled.patch.properties, status=status)
+
+    def count_removed_earlier(self, keys: Sequence[str]) -> None:
+        """Count the contacts that earlier attempts of the run have followed; their lines in the history stay.
+
+        :param keys: of the contacts.
+        """
+        for key in keys:
+            self.tally.removals[Outcome.UPDATED] += 1
+            if self.history is not None:
+                self.history.keep(REMOVED, key)
 
     def _settle_beside(self, settled: Settled, counted_as: Outcome, reasons: Sequence[str], status: int | None) -> None:
         """What was sent of a row that has its outcome already: the row is undelivered where this is."""

@@ -62,16 +62,18 @@ class Tally:
             if len(examples) < _MOST_EXAMPLES:
                 examples.append(number)
 
-    def count_removal(self, outcome: Outcome, reasons: Iterable[str]) -> None:
+    def count_removal(self, outcome: Outcome, reasons: Iterable[str]) -> bool:
         """Count what became of a contact that left the source.
 
         :param reasons: without personal data.
+        :return: whether what the author wants was done about it.
         """
         if outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED):
             outcome, reasons = Outcome.UPDATED, ()
         self.removals[outcome] += 1
         for reason in dict.fromkeys(reasons):
             self._add_reason(f"left the source: {reason}", 1)
+        return outcome is Outcome.UPDATED
 
     @property
     def removed(self) -> int | None:

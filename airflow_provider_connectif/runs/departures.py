@@ -12,7 +12,7 @@ from airflow_provider_connectif.journal.pending import PendingChange, PendingCha
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import JsonValue
-from airflow_provider_connectif.records.reads import LastRead
+from airflow_provider_connectif.records.reads import Asker, LastRead
 from airflow_provider_connectif.records.resource import Resource
 
 
@@ -36,22 +36,22 @@ class Departures:
     :param journal: open.
     :param settings: of the author.
     :param shown: the keys that the source has shown, to its end.
-    :param last: the last complete read.
     :param keyless: rows without a valid key in this read.
     """
 
-    def __init__(
-        self, journal: Journal, settings: ReadSettings, shown: ShownKeys, last: LastRead | None, *, keyless: int
-    ) -> None:
+    def __init__(self, journal: Journal, settings: ReadSettings, shown: ShownKeys, *, keyless: int) -> None:
         self._journal = journal
         self._settings = settings
         self._shown = shown
-        self._last = last
-        self.only_counted = why_only_counted(settings.identity, last, keyless=keyless)
+        self._keyless = keyless
+        self._last, asker = journal.reads.last, journal.reads.asker
+        self._asker = asker if asker is not None else Asker(settings.identity, journal.generation)
+        self.only_counted = why_only_counted(self._asker, self._last, keyless=keyless)
         """Why nobody is followed whatever the author says; empty: they are."""
-        self._left_since = 0 if last is None else last.left_since
         self.count = 0
         """Contacts that left since the last complete read, and those before them that are followed now."""
+        self.postponed = 0
+        """Contacts that left before and are not followed yet, since a row without a valid key may be theirs."""
         self._unmarked = 0
 
     @property
@@ -65,40 +65,57 @@ class Departures:
         :param changes: of the run, the rows' complete.
         :raises PendingError: the changes cannot be kept.
         """
-        before = changes.place
+        before, new, unmarked = changes.place, 0, 0
         for batch in self._journal.left.missing(self._shown):
-            followed = [line for line in batch if self._is_followed(line, resource)]
+            due = [line for line in batch if self._is_due(line, resource)]
+            followed = [line for line in due if not self._may_be_there(line)]
             changes.add(self._change(line, resource, differences) for line in followed)
-            newly = sum(line.was_there for line in batch)
-            newly_followed = sum(line.was_there for line in followed)
-            self.count += newly - newly_followed + len(followed)
-            self._unmarked += newly - newly_followed
+            self.postponed += len(due) - len(followed)
+            new += sum(map(self._is_new, batch))
+            unmarked += sum(not line.is_marked for line in batch)
+            self.count += len(followed) - sum(map(self._is_new, followed))
+            self._unmarked -= sum(not line.is_marked for line in followed)
         if self._journal.reads.has_changed():
-            # A task beside this one sends to the sync: what it has delivered meanwhile was not shown here either.
+            # A task beside this one reads for the sync: what it delivers meanwhile was not shown here either.
             self.only_counted = self.only_counted or ANOTHER_TASK
             changes.drop_since(before)
+            self.count = self._unmarked = self.postponed = 0
+        self.count += new
+        self._unmarked += unmarked
 
     def mark(self, resource: Resource) -> None:
         """Write down who has left and is not followed.
 
         :raises JournalError: the database failed, or another process has taken over.
         """
-        if not self._unmarked and self.follows:
+        if not self._unmarked:
             return
         for batch in self._journal.left.missing(self._shown):
-            self._journal.left.mark(
-                [line.key for line in batch if line.was_there and not self._is_followed(line, resource)]
-            )
+            left = [line for line in batch if not line.is_marked]
+            followed = {line.key for line in left if self._is_due(line, resource) and not self._may_be_there(line)}
+            self._journal.left.mark([line.key for line in left if line.key not in followed])
 
     @property
-    def left_since(self) -> int:
+    def looked_since(self) -> int:
         """As of :class:`LastRead`, for the record of this read."""
-        return self._journal.generation + 1 if self.only_counted else self._left_since
+        is_first = self._last is None or not self._last.is_of(self._asker) or not self._last.looked_since
+        return self._journal.generation if is_first or self._last is None else self._last.looked_since
 
-    def _is_followed(self, line: LeftLine, resource: Resource) -> bool:
-        if not self.follows or resource.is_of_another_before(line.key):
+    def _is_new(self, line: LeftLine) -> bool:
+        """Whether the contact has left since the last complete read; an attempt since then may have marked it."""
+        return not line.is_marked or self._last is None or line.generation > self._last.generation
+
+    def _is_due(self, line: LeftLine, resource: Resource) -> bool:
+        if not self.follows or self._last is None or resource.is_of_another_before(line.key):
             return False
-        return line.was_there or line.generation >= self._left_since
+        return was_shown(line, self._asker, self._last)
+
+    def _may_be_there(self, line: LeftLine) -> bool:
+        """Whether a row without a valid key may be the contact's: there are more of them than when it was shown."""
+        if self._last is None:
+            return True
+        was_shown_last = self._last.has_looked and not line.is_marked
+        return self._keyless > (self._last.keyless if was_shown_last else self._last.least_keyless)
 
     def _change(self, line: LeftLine, resource: Resource, differences: Differences) -> PendingChange:
         on_removed = self._settings.on_removed
@@ -108,24 +125,37 @@ class Departures:
         return PendingChange(patch, line.key, Rank.URGENT if resource.is_urgent(properties) else Rank.REMOVED)
 
 
-ANOTHER_TASK = "another task has sent to this sync since the last complete read"
+ANOTHER_TASK = "another task has read for this sync since the last complete read"
 
 
-def why_only_counted(identity: Mapping[str, Any], last: LastRead | None, *, keyless: int) -> str:
+def was_shown(line: LeftLine, asker: Asker, last: LastRead) -> bool:
+    """Whether the question of this read has shown a contact before, with no other question in between. Pure.
+
+    :param line: of a contact that is not shown now.
+    :param last: of the same series of reads.
+    """
+    if line.delivered_generation is not None and line.delivered_generation >= asker.since:
+        return True
+    # A read that looks marks whoever it does not show. So who is not marked was shown by it, and who was marked by a
+    # later one, too.
+    return last.looked_since > 0 and (not line.is_marked or line.generation > last.looked_since)
+
+
+def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: int) -> str:
     """Why contacts that left are only counted in a run, in words for the log; empty: they may be followed. Pure.
 
-    :param identity: of this read.
+    :param asker: this read, and those before it in the same series.
     :param last: the last complete read.
     :param keyless: rows without a valid key in this read.
     """
-    if identity.get("sql") is None:
+    if asker.identity.get("sql") is None:
         return "the rows do not come from SQL of this task"
     if last is None:
         return "no complete read of the sync is known yet"
-    changed = [name for name in _IN_WORDS if last.identity.get(name) != identity.get(name)]
+    changed = [name for name in _IN_WORDS if last.identity.get(name) != asker.identity.get(name)]
     if changed:
         return f"since the last complete read another {' and another '.join(_IN_WORDS[name] for name in changed)}"
-    if last.is_mixed:
+    if not last.is_of(asker):
         return ANOTHER_TASK
     if keyless > last.keyless:
         return f"{keyless:,} rows have no valid key, and {last.keyless:,} had none in the last complete read"

@@ -45,7 +45,7 @@ class Planning:
         self._report = report
         self._shown = shown
         self._tell_plan = tell_plan
-        self._last = None if journal is None else journal.reads.load()
+        self._last = None if journal is None else journal.reads.last
 
     def decide(self, changes: PendingChanges, comparison: Comparison | None, resource: Any, sink: Sink[Any]) -> None:
         """Complete the plan, and allow it to be sent.
@@ -67,7 +67,7 @@ class Planning:
             plan.read,
             plan.to_create,
             plan.to_change - changes.counts.only_refreshed,
-            0 if departures is None or departures.only_counted else departures.count,
+            removed or 0,
             plan.lowered,
             plan.raised,
         )
@@ -80,28 +80,39 @@ class Planning:
         if self._journal is None or self._shown is None or comparison is None:
             return None
         read, tally = self._settings.read, self._report.tally
-        departures = Departures(self._journal, read, self._shown, self._last, keyless=tally.keyless)
+        departures = Departures(self._journal, read, self._shown, keyless=tally.keyless)
         departures.add_to(changes, resource, comparison.differences)
+        if earlier := self._journal.series.earlier:
+            self._report.count_removed_earlier(self._journal.left.removed_by(earlier))
         if departures.count and departures.only_counted and read.on_removed is not None:
             self._report.log.warning(
                 "%s contacts left the source and are only counted: %s", f"{departures.count:,}", departures.only_counted
+            )
+        if departures.postponed:
+            self._report.log.warning(
+                "%s contacts that left the source earlier are not followed yet: more rows have no valid key than then",
+                f"{departures.postponed:,}",
             )
         return departures
 
     def _note_sending(self, departures: Departures | None, resource: Any) -> None:
         """What has to be in the journal before the first request, and what is written once the plan was sent."""
         journal, read, tally = self._journal, self._settings.read, self._report.tally
-        if journal is None or journal.read_only:
+        if journal is None or journal.read_only or journal.reads.asker is None:
             return
-        journal.reads.note_sender(read.identity)
         if departures is not None:
             departures.mark(resource)
-        left_since = 0 if self._last is None else self._last.left_since
+        last, asker = self._last, journal.reads.asker
+        earlier = last if last is not None and last.is_of(asker) else None
         self._report.complete_read = {
             "rows": tally.read,
             "keyless": tally.keyless,
             "identity": dict(read.identity),
-            "left_since": left_since if departures is None else departures.left_since,
+            "asked_since": asker.since,
+            "has_looked": departures is not None,
+            "looked_since": departures.looked_since if departures else earlier.looked_since if earlier else 0,
+            "least_keyless": min(tally.keyless, earlier.least_keyless) if earlier else tally.keyless,
+            "seen": journal.reads.seen,
         }
 
     def _warn(self, plan: Plan) -> None:

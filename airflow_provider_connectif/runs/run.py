@@ -235,7 +235,7 @@ class Run(Generic[ResourceT]):
             )
         )
         if self._journal is not None:
-            self._journal.begin_reading()
+            self._journal.begin_reading(None if comparison is None else settings.read.identity)
             self._journal.left_behind = ChangesLeft(changes.batches, resource.same_key)
         self._read(open_source(), resource, Preparer(resource, comparison, changes, self.report))
         if not self._ending.stop:

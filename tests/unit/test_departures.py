@@ -8,47 +8,76 @@ import pytest
 
 from airflow_provider_connectif.contacts.removal import checked_on_removed
 from airflow_provider_connectif.journal import shown_keys
+from airflow_provider_connectif.journal.left_lines import LeftLine
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.records.outcomes import Outcome, PendingError
-from airflow_provider_connectif.records.reads import LastRead, identity_of
+from airflow_provider_connectif.records.reads import Asker, LastRead, Reads, identity_of
 from airflow_provider_connectif.reporting.verdict import Verdict, removals_verdict
-from airflow_provider_connectif.runs.departures import why_only_counted
+from airflow_provider_connectif.runs.departures import was_shown, why_only_counted
 
 IDENTITY = identity_of(
     task="dag.task", host="https://a", key="email", key_column="email", sql_conn_id="warehouse", sql_digest="1"
 )
 
 
+ASKER = Asker(IDENTITY, since=1)
+
+
 def last(**changes: object) -> LastRead:
-    return LastRead(
-        **{"run_id": "run", "generation": 1, "at": "", "rows": 10, "contacts": 10, "keyless": 1, "identity": IDENTITY}
-        | changes
-    )  # type: ignore[arg-type]
+    usual = {"run_id": "run", "generation": 3, "at": "", "rows": 10, "contacts": 10, "keyless": 1}
+    series = {"identity": IDENTITY, "asked_since": 1, "has_looked": True, "looked_since": 2, "least_keyless": 1}
+    return LastRead(**{**usual, **series, **changes})  # type: ignore[arg-type]
+
+
+def line(generation: int = 3, *, is_marked: bool = False, delivered_generation: int | None = 0) -> LeftLine:
+    return LeftLine("ana@example.com", None, is_marked, generation, delivered_generation)
 
 
 def test_the_same_question_of_a_complete_read_is_followed() -> None:
-    assert why_only_counted(IDENTITY, last(), keyless=1) == ""
+    assert why_only_counted(ASKER, last(), keyless=1) == ""
 
 
 @pytest.mark.parametrize("name", ["rule", "task", "host", "key", "key_column", "sql_conn_id", "sql"])
 def test_another_question_is_only_counted(name: str) -> None:
-    assert why_only_counted(IDENTITY | {name: "another"}, last(), keyless=0).startswith("since the last complete read")
+    asker = Asker(IDENTITY | {name: "another"}, since=4)
+    assert why_only_counted(asker, last(), keyless=0).startswith("since the last complete read")
 
 
 def test_what_else_is_only_counted() -> None:
-    assert "no complete read" in why_only_counted(IDENTITY, None, keyless=0)
-    assert "another task" in why_only_counted(IDENTITY, last(is_mixed=True), keyless=0)
-    assert why_only_counted(IDENTITY, last(), keyless=2) == (
+    assert "no complete read" in why_only_counted(ASKER, None, keyless=0)
+    assert "another task" in why_only_counted(Asker(IDENTITY, since=4), last(), keyless=0)
+    assert "another task" in why_only_counted(Asker(IDENTITY, since=1, is_shared=True), last(), keyless=0)
+    assert why_only_counted(ASKER, last(), keyless=2) == (
         "2 rows have no valid key, and 1 had none in the last complete read"
     )
     no_sql = IDENTITY | {"sql": None}
-    assert "do not come from SQL" in why_only_counted(no_sql, last(identity=no_sql), keyless=0)
+    assert "do not come from SQL" in why_only_counted(Asker(no_sql, since=1), last(identity=no_sql), keyless=0)
 
 
-def test_a_read_is_known_again_as_it_was_written() -> None:
-    read = last(left_since=3, is_mixed=True)
-    assert LastRead.parse(read.text) == read
-    assert LastRead.parse(None) is None
+@pytest.mark.parametrize(
+    ("left", "is_shown"),
+    [
+        (line(), True),  # a read that looks would have marked it
+        (line(3, is_marked=True), True),
+        (line(2, is_marked=True), False),  # the first read that looked has not shown it
+        (line(2, is_marked=True, delivered_generation=1), True),  # but the question has, before
+        (line(2, is_marked=True, delivered_generation=None), False),
+    ],
+)
+def test_who_was_shown_by_the_question_before(left: LeftLine, *, is_shown: bool) -> None:
+    assert was_shown(left, ASKER, last()) is is_shown
+
+
+def test_where_nobody_has_looked_only_what_the_question_delivered_was_shown() -> None:
+    nobody = last(has_looked=False, looked_since=0)
+    assert not was_shown(line(), ASKER, nobody)
+    assert was_shown(line(delivered_generation=1), ASKER, nobody)
+
+
+def test_a_record_is_known_again_as_it_was_written() -> None:
+    reads = Reads(ASKER, last())
+    assert Reads.parse(reads.text) == reads
+    assert Reads.parse(None) == Reads()
 
 
 @pytest.mark.parametrize("in_memory", [1, 3, 1000])
