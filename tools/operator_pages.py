@@ -28,6 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("key", "key_column", "properties", "nulls", "fields", "default_region", "region_column"),
         ),
         "What is deleted": ("max_deleted", "suppress"),
+        "PATCH or import": ("via", "import_after"),
         "What is sent": ("resubscribe", "write_modes", "check_only", "full_refresh", "retry_rejected", "plan_max_age"),
         "Guards and contacts that left": (
             *("on_removed", "max_removed", "max_created", "max_changed", "max_lowered", "max_raised"),

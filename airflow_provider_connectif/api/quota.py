@@ -195,6 +195,16 @@ class Quota:
         return self._window.allowance
 
     @property
+    def seen(self) -> Allowance | None:
+        """The account's window as responses have shown it; ``None`` until one window has followed another."""
+        return self._window.seen
+
+    def expect(self, allowance: Allowance) -> None:
+        """Forecast by what an earlier run has seen, until responses show something else. Paces nothing."""
+        with self._changed:
+            self._window.expect(allowance)
+
+    @property
     def waited_s(self) -> float:
         """Seconds in which at least one request was held back by a window, overlaps counted once."""
         running = self._clock.monotonic() - self._waiting_since if self._waiting_threads else 0.0

@@ -98,6 +98,7 @@ class RequestWindow:
         self._reset_from = -math.inf  # at the earliest, by the same telling
         self._last_closed_at = -math.inf
         self._window_s = WINDOW_S
+        self._is_length_seen = False
         self._blocked_until = -math.inf
         self._probing = True
         self._probe_left_at = -math.inf
@@ -119,6 +120,18 @@ class RequestWindow:
             return limit
         cap = Allowance(self._cap, WINDOW_S)
         return cap if self._limit is None or cap.per_second <= limit.per_second else limit
+
+    @property
+    def seen(self) -> Allowance | None:
+        """The account's window as responses have shown it; ``None`` until one window has followed another."""
+        return Allowance(self._limit, self._window_s) if self._limit and self._is_length_seen else None
+
+    def expect(self, allowance: Allowance) -> None:
+        """An earlier run has seen this window: forecasts go by it until a response shows another one."""
+        if self._limit is None:
+            self._limit = allowance.requests
+        if self._limit == allowance.requests and not self._is_length_seen:
+            self._window_s = allowance.window_s
 
     def next_leave(self, now: float) -> Permit:
         """When the next request may leave."""
@@ -202,6 +215,7 @@ class RequestWindow:
         """What an earlier process has learnt: nothing leaves before a moment, and these requests count."""
         self._limit = limit
         self._window_s = window_s
+        self._is_length_seen = window_s != WINDOW_S
         self._last_closed_at = closed_at
         self._blocked_until = max(self._blocked_until, blocked_until)
         self._answered_at.extend(answered_at)
@@ -277,6 +291,7 @@ class RequestWindow:
             # The first telling of a window, or of one that opened earlier than was said.
             if self._remaining is None and 0.0 <= sent_at - self._last_closed_at <= _AT_ONCE_S:
                 self._window_s = max(_AT_ONCE_S, told_at - self._last_closed_at)
+                self._is_length_seen = True
             self._remaining, self._reset_from, self._reset_at = remaining, told_from, told_at
         elif told_at >= self._reset_from - tolerance:  # else a late response from an earlier window
             self._remaining = min(self._remaining, remaining)

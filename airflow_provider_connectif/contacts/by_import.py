@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part
+from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part, withdraws
 from airflow_provider_connectif.contacts.decisions import Decision, on_creation
 from airflow_provider_connectif.records.changes import Patch
 
@@ -33,7 +33,7 @@ class Ways:
     def of(self, changes: Iterable[Patch]) -> Iterator[Patch]:
         """Changes without what no response will decide about."""
         for change in changes:
-            if not (change.standings or change.later or change.counted_as):
+            if change.removal is not None or not (change.standings or change.later or change.counted_as):
                 yield change
             elif self._is_update:
                 if not (self.looks_up and self.may_patch):
@@ -45,7 +45,9 @@ class Ways:
                 yield change._replace(properties=properties, later={}, looks_up=False)
 
     def needs_patch(self, change: Patch) -> bool:
-        """Whether a response has to decide about a change."""
+        """Whether a change goes by PATCH before the files: a response has to decide about it, or it must not wait."""
+        if change.removal is not None:
+            return self.may_patch and withdraws(change.properties)
         return self.may_patch and (_falls(change) or bool(_raised(change)))
 
     def needs_look_up(self, change: Patch) -> bool:

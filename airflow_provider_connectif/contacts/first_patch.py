@@ -40,12 +40,12 @@ class FirstPatch(ContactResource):
         self._client = client
         # Apart from the sender's own, which takes the same steps once more with the same responses.
         self._asked = ContactResource(mapping, resubscribe=resubscribe, write_modes=write_modes)
-        self._first: int | None = None
+        self._first: tuple[int, str] | None = None
         self._responses: deque[tuple[bool, Answer | Error]] = deque()
 
     def is_allowed(self, patch: Patch) -> bool:
         """Send a patch, after a look-up where it needs one; whether the response is something else than a 403."""
-        self._first, change = patch.number, self._asked.next_request(patch, 0.0)
+        self._first, change = (patch.number, patch.key), self._asked.next_request(patch, 0.0)
         came = self._asked_for(change)
         while change.looks_up and (step := self._asked.step(change, came)) is not None and step.goes_on:
             change = self._asked.next_request(step.patch, 0.0)
@@ -55,7 +55,7 @@ class FirstPatch(ContactResource):
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
         """``PATCH`` the contact; the first requests were sent already, and their responses are given back."""
-        while self._responses and change.number == self._first and not on_fresh_connection:
+        while self._responses and (change.number, change.key) == self._first and not on_fresh_connection:
             was_look_up, came = self._responses.popleft()
             if was_look_up == change.looks_up:
                 if isinstance(came, Answer):

@@ -142,7 +142,7 @@ class RequestSink:
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
         """What the changes of a plan take, one request for each at least."""
-        return changes.counts.by_request(self._quota.requests_per_minute)
+        return changes.counts.by_request(self._quota.allowance)
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
         """A request takes every column that the resource takes."""

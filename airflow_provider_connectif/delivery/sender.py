@@ -103,8 +103,6 @@ class RequestSender:
             asks_before_sending=confirmation is not None and resource.is_compared,
             clock=clock,
         )
-        if confirmation is not None:
-            confirmation.watch_requests(self._busy_since)
 
     @property
     def stop(self) -> Stop | None:
@@ -162,6 +160,7 @@ class RequestSender:
         :param spread: takes so many patches evenly from what ``batches`` has not given yet.
         :param planned_at: seconds since the epoch. Default: now.
         """
+        self._let_erasures_watch()
         self._delivery.begin(self._clock.now() if planned_at is None else planned_at)
         self._batches, self._spread = batches, spread
         is_whole = False
@@ -192,10 +191,16 @@ class RequestSender:
     def begin_other_request(self) -> None:
         """A request for a change is about to be sent, and not by this sender."""
         self._other_request_at = self._clock.monotonic()
+        self._let_erasures_watch()
 
     def end_other_request(self) -> None:
         """It has its response."""
         self._other_request_at = None
+
+    def _let_erasures_watch(self) -> None:
+        # Not before it sends: a run may have made several senders.
+        if self._confirmation is not None:
+            self._confirmation.watch_requests(self._busy_since)
 
     def _busy_since(self) -> float | None:
         """When the oldest request began that is under way."""

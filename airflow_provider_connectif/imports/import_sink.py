@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
-from airflow_provider_connectif.contacts.first_patch import FirstPatch
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.cost import ImportCosts
 from airflow_provider_connectif.imports.earlier import settle_earlier
 from airflow_provider_connectif.imports.job import ImportJob
 from airflow_provider_connectif.imports.layout import refuse_columns
@@ -26,7 +27,7 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.formats import clock
+from airflow_provider_connectif.reporting.formats import clock, iso_time
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
@@ -41,9 +42,11 @@ class ImportSink:
 
     :param context: of the run.
     :param mapping: of the run, as its author gave it.
-    :param sender: delivers by PATCH what takes fewer requests so.
-    :param first_patch: shows whether the key may write contacts; it is the resource of ``sender``.
+    :param patching: delivers by PATCH what takes fewer requests so.
     :param carried: the state that a trigger has carried, where there is no journal to keep it.
+    :param costs: says what a plan takes.
+    :param scope_of_removals: what the API key must allow for contacts that left the source.
+    :param instead: what goes without the scopes of an import, for the message after a 403.
     """
 
     checked_only = 0
@@ -52,31 +55,37 @@ class ImportSink:
         self,
         context: ImportContext,
         mapping: ContactMapping,
-        sender: RequestSender,
-        first_patch: FirstPatch,
+        patching: Patching,
         carried: Mapping[str, Any] | None,
+        costs: ImportCosts | None = None,
+        scope_of_removals: str = "",
+        instead: str = "",
     ) -> None:
         self._context = context
         self._rules = context.rules
         self._journal = context.journal
         self._mapping = mapping
-        self._sender = sender
+        self._patching = patching
+        self._scope_of_removals = scope_of_removals
+        self._instead = instead
         self._own_stop: Stop | None = None
         self._open = ExitStack()
-        self._job = ImportJob(context, mapping, Patching(context, sender, first_patch), carried)
+        self._job = ImportJob(context, mapping, patching, carried, costs=costs)
         self._waiting = self._job.watch.waiting
         self._own_thread = threading.current_thread()
-        context.client.quota.while_waiting = self._on_rate_limit
 
     @property
     def scope(self) -> str:
         """What the API key must allow."""
-        return "Imports: Write or Imports: Read" + (", or Contacts: Write" if self._rules.patch_leftovers else "")
+        if self._patching.stop_is_of_removals:
+            return self._scope_of_removals
+        more = ", or Contacts: Write" if self._rules.patch_leftovers else ""
+        return f"Imports: Write or Imports: Read{more}{self._instead}"
 
     @property
     def stop(self) -> Stop | None:
         """Why the import ended early, if it did."""
-        return self._own_stop or self._sender.stop
+        return self._own_stop or self._patching.stop
 
     @property
     def overwrites(self) -> bool:
@@ -126,20 +135,34 @@ class ImportSink:
 
     def kill(self) -> str:
         """Stop now; safe in a signal handler. Imports that are under way are left alone."""
-        self._sender.kill()
+        self._patching.kill()
         ids = self._job.state.open_ids
         return f"; imports that go on at Connectif: {listed(ids)}" if ids else ""
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
         """Open the journal, if there is one, and wait until no other run of the sync is under way."""
-        self._context.is_to_stop = is_to_stop
+        self.begin(is_to_stop)
         if self._journal is not None:
             self._journal.open(is_to_stop, self._context.log.info, comes_back=True, counted=self._context.report)
+
+    def begin(self, is_to_stop: Callable[[], bool]) -> None:
+        """From here on the run is this sink's, in this thread; the journal is open, or is opened next.
+
+        :param is_to_stop: whether the run was told to stop.
+        """
+        self._context.is_to_stop = is_to_stop
+        self._context.client.quota.while_waiting = self._on_rate_limit
+
+    def end(self) -> None:
+        """The run is another sink's."""
+        self._context.client.quota.while_waiting = _nothing_to_do
+        self._open.close()
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal, with the imports that another process or attempt has to find."""
         job, journal = self._job, self._journal
         is_kept = any(sent.is_open for sent in job.state.files)
+        self._context.report.imported_in = job.state.imported_in
         try:
             with self._open:
                 if job.is_loaded and (job.is_deferred or is_kept):
@@ -165,7 +188,6 @@ class ImportSink:
     def resume(self) -> bool:
         """Continue what an earlier process of the task has begun; whether no row has to be read for that."""
         with self._noted():
-            self._folder = self._open.enter_context(work_folder("connectif-import-", self._rules.work_folder))
             return self._job.resume(self._folder)
         return True  # there is nothing more to do
 
@@ -197,7 +219,7 @@ class ImportSink:
         """``imported``, ``merged`` (and ``duplicates``), ``imports``, ``files``, ``deferrals``, ``not_taken``.
 
         Of a run that is deferred ``pending`` (rows of files whose imports have not finished) and ``predicted_end``
-        besides, which is ``None``: how long Connectif processes a file is not documented.
+        besides: by the speed of earlier imports, ``None`` where none is known.
         """
         report, files = self._context.report, self._job.state.files
         outcomes = report.tally.outcomes
@@ -206,7 +228,9 @@ class ImportSink:
         if self._rules.on_existing == "keep":
             summary["not_taken"] = outcomes[Outcome.NOT_TAKEN]
         if self._job.is_deferred:
-            summary |= {"pending": sum(sent.rows for sent in files if not sent.is_settled), "predicted_end": None}
+            ends_at = self._job.predicted_end
+            summary["pending"] = sum(sent.rows for sent in files if not sent.is_settled)
+            summary["predicted_end"] = None if ends_at is None else iso_time(ends_at)
         ids = [sent.import_id for sent in files if sent.import_id is not None]
         return summary | {
             "imports": ids[:_IDS_IN_SUMMARY],
@@ -221,6 +245,11 @@ class ImportSink:
             return
         until = clock(self._waiting.deadline)
         self._context.log.info(wording.IMPORTS_DEFERRED, until, self._job.describe())
+
+    @cached_property
+    def _folder(self) -> Path:
+        """Where files lie until the sink is closed."""
+        return self._open.enter_context(work_folder("connectif-import-", self._rules.work_folder))
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -243,3 +272,7 @@ class ImportSink:
             self._waiting.check()
             if (wait := self._context.client.quota.wait) is not None:
                 self._waiting.check_length(wait.until - time.time())
+
+
+def _nothing_to_do() -> None:
+    """While a window is waited for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, planned_contacts, stored_contacts
 from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.cost import ImportCosts
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Account, Settlement
-from airflow_provider_connectif.imports.shapes import UPLOAD_AND_POLL
 from airflow_provider_connectif.imports.suppressed import SuppressedContacts
 from airflow_provider_connectif.imports.uploads import Uploads
 from airflow_provider_connectif.imports.watch import Watch
@@ -27,8 +27,7 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.progress import seconds_at_best
-from airflow_provider_connectif.reporting.requests import Cost, Requests
+from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong
 
 
@@ -43,6 +42,7 @@ class ImportJob:
     :param patching: delivers by PATCH what takes fewer requests so.
     :param carried: the state that a trigger has carried, where there is no journal to keep it.
     :param clock: of the waiting.
+    :param costs: says what a plan takes. Default: nothing is known of earlier imports.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class ImportJob:
         patching: Patching,
         carried: Mapping[str, Any] | None,
         clock: Clock = SYSTEM_CLOCK,
+        costs: ImportCosts | None = None,
     ) -> None:
         self._context = context
         self._rules = context.rules
@@ -63,8 +64,10 @@ class ImportJob:
         self._patching = patching
         self._carried = carried
         self._planned_at = time.time()
-        self._split: Split | None = None
+        self._costs = costs or ImportCosts(context.rules, context.client.quota)
+        self.predicted_end: float | None = None  # in seconds since the epoch
         self._types: Mapping[str, str] = {}  # of the columns
+        self._removals: Callable[[], Iterator[Sequence[Patch]]] = lambda: iter(())
         self.state = ImportState()
         self.account = Account(self._report)
         self.watch = Watch(context, clock)
@@ -74,14 +77,8 @@ class ImportJob:
         self.is_loaded = self.is_deferred = False
 
     def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
-        """What a plan takes: about so many files, an upload and a poll for each, and what goes by PATCH."""
-        self._split = split = Split(changes, resource.mapping, self._rules)
-        files = UPLOAD_AND_POLL * split.layout.files
-        requests = Requests(files, files)
-        for patch in split.by_patch():
-            requests += resource.requests(patch)
-        seconds = seconds_at_best(requests.most, self._context.client.quota.requests_per_minute)
-        return Cost(requests, split.layout.files, seconds, "import", "the operator imports")
+        """What a plan takes: :meth:`ImportCosts.cost`."""
+        return self._costs.cost(changes, resource)
 
     def deliver(self, folder: Path, changes: PendingChanges, mapping: ContactMapping) -> None:
         """Import the changes of a plan.
@@ -89,7 +86,10 @@ class ImportJob:
         :raises ImportFailed: the API key is refused, or the time of the run has ended.
         """
         self._mapping = mapping
-        split = self._split or Split(changes, mapping, self._rules)
+        self.is_loaded = True  # of an earlier process nothing is left
+        if self._costs.seconds is not None:
+            self.predicted_end = time.time() + self._costs.seconds
+        split = self._costs.split or Split(changes, mapping, self._rules)
         if self._journal is not None:
             left = lambda: itertools.chain(self._patching.left_behind(), split.by_file())  # noqa: E731
             self._journal.left_behind = ChangesLeft(left, mapping.same_contact)
@@ -107,7 +107,9 @@ class ImportJob:
             made = write_files(self._context, mapping, files, split.by_file())
             self._types = files.types
             sent = [SentFile(file.number, file.rows, list(file.columns), only_empty=file.only_empty) for file in made]
-            self.state = ImportState(sent, files.groups, is_all_sent=not made)
+            self._removals = split.removals
+            has_removals = next(split.removals(), None) is not None
+            self.state = ImportState(sent, files.groups, is_all_sent=not made, removals_left=has_removals)
             self._note_files_as_left()
             self.watch.waiting.begin()
             contacts = planned_contacts(changes, mapping, self.state, files, self._lines)
@@ -147,6 +149,7 @@ class ImportJob:
             "generation": self._journal.generation if self._journal is not None else 0,
             "timeout_at": self.watch.waiting.timeout_at,
             "planned_at": self._planned_at,
+            "predicted_end": self.predicted_end,
             "types": dict(self._types),
             # Rows of imports that ended in error are imported by another attempt, which reports that.
             "troubles": [failure.words for failure in self.account.failures if failure.verdict is Verdict.FAILED],
@@ -183,6 +186,7 @@ class ImportJob:
         self.account.failures.extend(ImportFailed(Verdict.FAILED, words) for words in run["troubles"])
         self.account.unaccounted = run.get("unaccounted", 0)
         self._planned_at, self._types = run.get("planned_at", time.time()), run.get("types", {})
+        self.predicted_end = run.get("predicted_end")
         if comes_back:
             self._report.effort.restore(run["effort"])
             self._report.effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
@@ -195,6 +199,7 @@ class ImportJob:
             contacts = stored_contacts(self._journal.lines, self._mapping, self.state)
         self._note_files_as_left()
         settlement = self._settlement(folder, contacts, self.account)
+        self.watch.was_away = not self._rules.comes_back
         self._log.info(wording.CONTINUING_IMPORTS, self.describe())
         ended = self._or_defer(settlement.settle_once)
         if self.is_deferred:
@@ -271,6 +276,8 @@ class ImportJob:
                 raise
             self.account.failures.append(failure)  # what was uploaded is settled all the same
             is_all = True
+        if self.state.removals_left and not self.account.failures:
+            self._follow_who_left()
         if self._context.is_to_stop():
             return
         if not is_all and self._journal is not None:
@@ -279,6 +286,15 @@ class ImportJob:
             self.is_deferred = True
             return
         self._wait(settlement)
+
+    def _follow_who_left(self) -> None:
+        """Until this is done the next attempt reads the source again: no state names those who left."""
+        began = time.monotonic()
+        self._patching.follow(self._removals())
+        self.watch.was_away = time.monotonic() - began > self._rules.poll_interval_s
+        if not self._context.is_to_stop():
+            self.state.removals_left = False
+            self.save()
 
     def _wait(self, settlement: Settlement) -> None:
         if self._rules.deferrable and self.state.open_ids and not self.account.failures:

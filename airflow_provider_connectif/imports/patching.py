@@ -1,9 +1,9 @@
-"""Contacts of an import that go by PATCH, where the API key may write contacts."""
+"""Contacts of an import that go by PATCH, where the API key may write contacts, and those that left the source."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST
 from airflow_provider_connectif.contacts.first_patch import FirstPatch
@@ -14,6 +14,7 @@ from airflow_provider_connectif.imports.suppressed import without_suppressed
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Stop
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
 
@@ -26,12 +27,49 @@ class Patching:
     :param context: of the run.
     :param sender: of the requests.
     :param first_patch: the resource of ``sender``.
+    :param make_last_sender: makes what sends the requests that follow the uploads; ``None``: there are none.
     """
 
-    def __init__(self, context: ImportContext, sender: RequestSender, first_patch: FirstPatch) -> None:
+    def __init__(
+        self,
+        context: ImportContext,
+        sender: RequestSender,
+        first_patch: FirstPatch,
+        make_last_sender: Callable[[], RequestSender] | None = None,
+    ) -> None:
         self._context = context
         self._sender = sender
         self._first_patch = first_patch
+        self._make_last_sender = make_last_sender
+        self._last_sender: RequestSender | None = None
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why sending ended early, if it did."""
+        return self._sender.stop or (None if self._last_sender is None else self._last_sender.stop)
+
+    @property
+    def stop_is_of_removals(self) -> bool:
+        """Whether it ended with a contact that left the source."""
+        return self._last_sender is not None and self._last_sender.stop is not None
+
+    def kill(self) -> None:
+        """Send nothing more; safe in a signal handler."""
+        self._sender.kill()
+        if self._last_sender is not None:
+            self._last_sender.kill()
+
+    def follow(self, batches: Iterator[Sequence[Patch]]) -> None:
+        """Carry out what is to be done about contacts that left the source, after the uploads.
+
+        :param batches: of these contacts.
+        """
+        if self._make_last_sender is not None and (first := next(batches, None)) is not None:
+            self._context.log.info(wording.FOLLOWING_WHO_LEFT)
+            # Of its own: the threads of a sender send once.
+            self._last_sender = self._make_last_sender()
+            if self._sender.stop is None:  # else it was killed meanwhile
+                self._last_sender.deliver(itertools.chain([first], batches))
 
     def left_behind(self) -> Iterator[Sequence[Patch]]:
         """What was to go by PATCH and has no outcome, in batches."""

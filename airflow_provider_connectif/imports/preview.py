@@ -30,9 +30,11 @@ class ImportPreview:
     :param rules: of the import.
     :param report: of the check.
     :param quota: knows the account's allowance.
+    :param advises: warn where PATCH would be faster.
     """
 
-    def __init__(self, rules: ImportRules, report: Report, quota: Quota) -> None:
+    def __init__(self, rules: ImportRules, report: Report, quota: Quota, *, advises: bool = True) -> None:
+        self._advises = advises
         self._rules = rules
         self._report = report
         self._quota = quota
@@ -49,9 +51,10 @@ class ImportPreview:
     def look(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write the files, and throw them away."""
         split = Split(changes, resource.mapping, self._rules)
-        self._patches, self.valid = split.patches, len(changes) - changes.beside
-        for patch in split.by_patch():
+        self.valid = len(changes) - changes.beside - changes.counts.removals
+        for patch in itertools.chain(split.by_patch(), itertools.chain.from_iterable(split.removals())):
             self._own += resource.requests(patch)
+            self._patches += patch.removal is None
         self._by_patch = self._own
         with (
             work_folder("connectif-check-", self._rules.work_folder) as folder,
@@ -105,7 +108,7 @@ class ImportPreview:
         )
         time = f"about {describe_seconds(self._patch_seconds)}" if self._patch_seconds else "less than a minute"
         log.info(wording.COST_BY_PATCH, self._by_patch.describe(), allowance, time)
-        if self._files and self._patch_seconds < self._seconds:
+        if self._advises and self._files and self._patch_seconds < self._seconds:
             log.warning(wording.PATCH_IS_FASTER)
 
     @property

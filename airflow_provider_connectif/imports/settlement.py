@@ -136,6 +136,8 @@ class Settlement:
         sent.missing, sent.unnamed = numbers.missing, 0
         sent.is_settled, sent.is_finished = True, fate is Fate.FINISHED
         sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
+        if sent.is_finished:
+            sent.began_at, sent.ended_at = self._watch.times_of(one, sent)
         if self._is_keep and sent.is_finished and numbers.is_trusted:
             sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented what existing contacts count as
         with self._named(sent, one, numbers.refused) as contacts:

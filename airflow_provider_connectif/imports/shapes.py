@@ -158,6 +158,15 @@ class Layout:
         """Uploads and PATCHes; polls depend on how long imports take."""
         return self.files + self.patches
 
+    def lines(self, survey: Survey) -> int:
+        """How many lines the files of these contacts have in all."""
+        if self.patches_all:
+            return 0
+        of_rows = sum(
+            count * len(self.parts(shape)) for shape, count in survey.rows.items() if shape not in self.patched
+        )
+        return of_rows + survey.fills.total() + survey.alone.total()
+
     def parts(self, shape: Columns) -> list[Columns]:
         """The columns of each file that holds a part of a contact, the one that every contact fills first."""
         if self.columns is None:

@@ -28,7 +28,7 @@ def without_suppressed(context: ImportContext, mapping: ContactMapping, batch: S
     """A batch without these contacts, which are counted."""
     places = suppressed_in(context, mapping, batch)
     if places and context.journal is not None:
-        rows = [batch[place] for place in places if batch[place].counted_as is None]
+        rows = [patch for patch in map(batch.__getitem__, places) if patch.counted_as is None and patch.removal is None]
         context.report.tally.count_many(Outcome.SUPPRESSED, len(rows))
         context.journal.lines.forget([mapping.same_contact(batch[place].key) for place in places])
     return [patch for place, patch in enumerate(batch) if place not in places]

@@ -53,6 +53,8 @@ class Watch:
         self._last_poll_at = -math.inf
         self._undocumented: set[str] = set()
         self._doubtful: dict[str, tuple[object, int]] = {}
+        self.was_away = False
+        """Nobody has polled for an unknown time: an import may have finished long before the poll that shows it."""
 
     def due_in(self, import_id: str, began_at: float = 0.0) -> float:
         """Seconds until an import may be polled.
@@ -178,6 +180,18 @@ class Watch:
                 import_id = self.next_of(left)
                 if self.look(import_id)[1] is not Fate.WAIT:
                     left.remove(import_id)
+
+    def times_of(self, one: Import, sent: SentFile) -> tuple[float | None, float | None]:
+        """When a finished import was made and when it finished, in seconds since the epoch, by one clock.
+
+        By Connectif's where the response has both times. Otherwise from the upload to this poll, unless nobody has
+        polled for a while.
+        """
+        if one.created_at is not None and one.finished_at is not None and one.finished_at >= one.created_at:
+            return one.created_at.timestamp(), one.finished_at.timestamp()
+        if self.was_away or sent.since is None:
+            return None, None
+        return sent.since, max(sent.since, self._clock.now())
 
     def describe(self, files: Sequence[SentFile]) -> str:
         """How the imports of these files stand, in words."""

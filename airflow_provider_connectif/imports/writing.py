@@ -29,6 +29,9 @@ from airflow_provider_connectif.reporting.formats import describe_bytes, describ
 class Split:
     """The contacts of a plan by the way that they go. What no file can carry is left to the files, which refuse it.
 
+    Contacts that left the source never go into files. Who of them has a consent withdrawn comes with :meth:`by_patch`,
+    the others last, with :meth:`removals`.
+
     :param changes: the plan.
     :param mapping: with the definitions that the rows were checked against.
     :param rules: of the run.
@@ -43,6 +46,8 @@ class Split:
         self._ways = Ways(rules.on_existing == "update", sets_empty=rules.on_existing != "keep")
         self.decided = self.looked_up = self.kept = 0
         """Contacts that only a PATCH can decide about, and those of them that are to be looked up; kept consents."""
+        self.lines = 0
+        """Lines that the files have in all."""
         self._look()
         if self.looked_up > LOOK_UPS_AT_MOST:
             self._ways.looks_up = False
@@ -59,7 +64,7 @@ class Split:
         self._look()
 
     def by_patch(self) -> Iterator[Patch]:
-        """Those that go by PATCH."""
+        """Those that go by PATCH before the files."""
         if self.patches:
             for batch in self._changes.batches():
                 yield from filter(self._is_patched, self._ways.of(batch))
@@ -67,8 +72,15 @@ class Split:
     def by_file(self) -> Iterator[list[Patch]]:
         """The others, in batches."""
         for batch in self._changes.batches():
-            ways = self._ways.of(batch)
+            ways = self._ways.of([patch for patch in batch if patch.removal is None])
             yield [self._ways.in_files(patch) for patch in ways if not (self.patches and self._is_patched(patch))]
+
+    def removals(self) -> Iterator[list[Patch]]:
+        """Contacts that left the source and go by request after the files, in batches."""
+        if self._changes.counts.removals:
+            for batch in self._changes.batches():
+                if left := [patch for patch in batch if patch.removal is not None and not self._is_patched(patch)]:
+                    yield left
 
     def files(self, folder: Path) -> ImportFiles:
         """The files that the others go into, not written yet.
@@ -88,12 +100,16 @@ class Split:
         self.decided = self.kept = 0
         survey = Survey.of(self._undecided(), self._shapes)
         self.layout = self._rules.layout(survey, may_patch=self._ways.may_patch)
+        self.lines = self.layout.lines(survey)
 
     def _undecided(self) -> Iterator[list[Patch]]:
         """What can go into files, and counts the others."""
         for batch in self._changes.batches():
             left = []
             for patch in self._ways.of(batch):
+                if patch.removal is not None:
+                    self.decided += self._ways.needs_patch(patch)
+                    continue
                 self.kept += len(patch.kept)
                 if self._ways.needs_patch(patch):
                     self.decided += 1
@@ -103,8 +119,8 @@ class Split:
             yield left
 
     def _is_patched(self, patch: Patch) -> bool:
-        if self._ways.needs_patch(patch):
-            return True
+        if patch.removal is not None or self._ways.needs_patch(patch):
+            return self._ways.needs_patch(patch)
         if is_without_effect(self._ways.in_files(patch)):
             return False
         shape = self._shapes.of(patch.properties)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from airflow_provider_connectif.reporting.requests import Imported
+
+_SHORTEST_S = 0.001  # as exact as the times of a response are
 _NEEDED_TO_GO_ON = frozenset({"tally", "effort", "remapped", "timeout_at", "troubles"})
 
 
@@ -25,6 +28,8 @@ class SentFile:
     :param unnamed: rows that Connectif rejected, and nobody knows which.
     :param missing: rows of which it is not known what became of them.
     :param only_empty: it fills only what is empty.
+    :param began_at: when its import was made, in seconds since the epoch, by the clock that ``ended_at`` is of.
+    :param ended_at: when its import finished; of both ``None``: it did not, or that is not known.
     """
 
     file: int
@@ -39,6 +44,8 @@ class SentFile:
     unnamed: int = 0
     missing: int = 0
     only_empty: bool = False
+    began_at: float | None = None
+    ended_at: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +88,8 @@ class ImportState:
     :param groups: of contacts; the place of each is its number.
     :param is_all_sent: every file is uploaded: no row needs to be read again.
     :param is_parked: the plan in the journal's database holds what is needed to write the files that are not uploaded.
+    :param removals_left: contacts that left the source are still to be followed, and only the process that has read
+        the source knows them.
     :param run: what else is needed to go on.
     """
 
@@ -89,11 +98,22 @@ class ImportState:
     is_all_sent: bool = False
     is_parked: bool = False
     run: dict[str, Any] = field(default_factory=dict)
+    removals_left: bool = False
 
     @property
     def is_complete(self) -> bool:
-        """Every row has been read and has its import, and none of these has failed as a whole."""
-        return self.is_all_sent and not any(file.is_failed for file in self.files)
+        """No row has to be read again: each has its import, none of these has failed, and who left is followed."""
+        return self.is_all_sent and not self.removals_left and not any(file.is_failed for file in self.files)
+
+    @property
+    def imported_in(self) -> Imported | None:
+        """How long the imports took; ``None`` unless all have finished as they should, and it is known when."""
+        files = [file for file in self.files if file.rows]
+        times = [(file.began_at, file.ended_at) for file in files if file.is_finished]
+        began, ended = [at for at, _ in times if at is not None], [at for _, at in times if at is not None]
+        if not files or not len(files) == len(began) == len(ended):
+            return None
+        return Imported(sum(file.rows for file in files), max(_SHORTEST_S, max(ended) - min(began)))
 
     @property
     def open_ids(self) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from airflow_provider_connectif.api.window import Allowance
 from airflow_provider_connectif.journal.pending_lines import PendingChange
 from airflow_provider_connectif.journal.properties import entries_of
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.reporting.progress import seconds_at_best
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 
 
@@ -62,12 +62,12 @@ class PlanCounts:
             if self._sends_all and not _differs(change):
                 self.only_refreshed += sign
 
-    def by_request(self, requests_per_minute: int) -> Cost:
+    def by_request(self, allowance: Allowance) -> Cost:
         """What the changes take by PATCH, one request for each at least.
 
-        :param requests_per_minute: the account's allowance, as far as it is known.
+        :param allowance: the account's, as far as it is known.
         """
-        seconds = seconds_at_best(self.most, requests_per_minute)
+        seconds = allowance.seconds_for(self.most)
         return Cost(Requests(self.least, self.most), 0, seconds, "patch", "the operator sends by PATCH")
 
     def _count_ranks(self, patch: Patch, sign: int) -> None:

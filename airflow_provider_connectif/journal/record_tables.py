@@ -25,7 +25,10 @@ RUN_COUNTS = (
 )
 """The counts of a run that have a column each. Without ``rows_read``, the first line adds up with the second to it."""
 
-RUN_FACTS = ("waited_s", "mapping_digest", "way", "plan", "reasons")
+RUN_FACTS = (
+    *("waited_s", "mapping_digest", "way", "plan", "reasons"),
+    *("import_rows", "import_seconds", "window_requests", "window_seconds"),
+)
 """The columns of a run that are no counts, and that its report fills."""
 
 
@@ -46,6 +49,13 @@ def run_columns() -> list[sa.Column[object]]:
         sa.Column("plan", long_text()),
         # JSON: rows by reason, the commonest first.
         sa.Column("reasons", long_text()),
+        # Lines of the run's files, and the seconds from the first upload to the end of the last import. NULL: the run
+        # did not import, or not all of its imports have finished as they should.
+        sa.Column("import_rows", sa.BigInteger),
+        sa.Column("import_seconds", sa.Float(53)),
+        # The account's window, where the run has seen one follow another.
+        sa.Column("window_requests", sa.Integer),
+        sa.Column("window_seconds", sa.Float(53)),
     ]
 
 

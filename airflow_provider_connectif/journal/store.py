@@ -25,6 +25,7 @@ from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_clai
 from airflow_provider_connectif.journal.left_behind import LeftBehind
 from airflow_provider_connectif.journal.left_lines import LeftLines
 from airflow_provider_connectif.journal.owners import other_owners
+from airflow_provider_connectif.journal.past_imports import PastImports
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.run_lines import RunLines
@@ -71,6 +72,8 @@ class Journal:
         """The last complete read of the sync."""
         self.left = LeftLines(self._database, settings.sync_id, self._lease, settings.run_id)
         """The lines of contacts that the source does not show any more."""
+        self.past_imports = PastImports(self._database, settings.sync_id)
+        """What earlier runs of the sync have shown of imports, and of the account's window."""
         self._has_owners = False
         self.history: History | None = None
         """What becomes of the rows, but for the unchanged ones; ``None``: nothing is written."""
@@ -152,6 +155,7 @@ class Journal:
         self._reader.open(version)
         is_there = version is not None and version >= VERSION
         self._has_owners = self.reads.is_there = self.left.are_there = self.suppressions.is_there = is_there
+        self.past_imports.is_there = is_there
         if self.read_only:
             self._open_to_read(version)
             return

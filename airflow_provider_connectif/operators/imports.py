@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.operators.arguments import ContactsArguments
-from airflow_provider_connectif.operators.base import SyncOperator, work_folder
+from airflow_provider_connectif.operators.base import SyncOperator
+from airflow_provider_connectif.operators.import_arguments import (
+    DEFAULT_FILE,
+    check_import_arguments,
+    refuse_on_create,
+    seconds_of,
+)
 from airflow_provider_connectif.operators.parts import Parts, Start
-from airflow_provider_connectif.operators.rejects_file import RejectsFile, report_file
+from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
-from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
@@ -21,14 +24,11 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.imports.rules import ImportRules, OnExisting
     from airflow_provider_connectif.imports.shapes import FileLayout
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.operators.import_parts import ImportParts
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
-_LONGEST_S = 10.0**9  # a number beyond that is no duration of an import
-_LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
-_DEFAULT_FILE = 48_000_000
-_LEAST_FILE = 1_000
 _ON_EXISTING = ("update", "fill_empty", "keep")
 _FILE_LAYOUTS = ("auto", "shape", "column")
 
@@ -84,7 +84,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         delimiter: str = ",",
         poll_interval: timedelta | float = timedelta(seconds=20),
         timeout: timedelta | float = timedelta(hours=6),
-        max_file_bytes: int = _DEFAULT_FILE,
+        max_file_bytes: int = DEFAULT_FILE,
         patch_leftovers: bool | None = None,
         **kwargs: Any,
     ) -> None:
@@ -99,10 +99,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
                     "file_layout='column' does not go with on_existing='keep': the first file of a contact creates it, "
                     "and the others would not be taken"
                 )
-            _seconds("poll_interval", poll_interval)
-            _seconds("timeout", timeout)
-            if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
-                raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
+            check_import_arguments(poll_interval, timeout, max_file_bytes)
             if patch_leftovers and on_existing != "update":
                 raise ValueError("patch_leftovers=True needs on_existing='update': a PATCH changes contacts that exist")
         super().__init__(**kwargs)
@@ -124,46 +121,18 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         :raises ValueError: a mode that no file can keep to.
         """
         resource = super().make_resource()
-        on_create = [property_id for property_id, mode in resource.modes.items() if mode == "on_create"]
-        if on_create:
-            raise ValueError(
-                f"write_modes: {', '.join(map(repr, on_create))}: 'on_create' needs ContactPatchOperator, since no "
-                "response to an import shows which contacts it creates; 'if_empty' is possible"
-            )
+        refuse_on_create(resource)
         return resource
 
     def _make_sink(self, parts: Parts, start: Start) -> Sink[ContactResource]:
-        from airflow_provider_connectif.contacts.first_patch import FirstPatch
-        from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-        from airflow_provider_connectif.delivery.sender import Patience
-        from airflow_provider_connectif.imports.context import ImportContext
-        from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink
-        from airflow_provider_connectif.operators.requests import make_sender
-
-        event = _read_event(start.event)
-        first_patch = FirstPatch(
-            parts.client, self._mapping(), resubscribe=self.resubscribe, write_modes=self.write_modes
-        )
-        sender, _ = make_sender(
-            parts._replace(resource=first_patch),
-            ResponsePolicy(),
-            Patience(parts.client.longest_wait_s),
-            max_in_flight=LEFTOVERS_AT_ONCE,
-            stops_when_all_rejected=not FailureBudget(self.failure_budget).is_unlimited,
-        )
-        path = self.rejects_path
-        keep_report = None if path is None else partial(report_file, path, note=self._note_file)
-        rules = self._rules(start, event)
-        context = ImportContext(parts.client, rules, parts.report, parts.journal, keep_report=keep_report)
-        return ImportSink(context, self._mapping(), sender, first_patch, event["carried"])
+        return self._import_parts(parts, start).make_sink()
 
     def _make_check(self, parts: Parts) -> Sink[ContactResource]:
-        from airflow_provider_connectif.imports.preview import ImportPreview
         from airflow_provider_connectif.runs.check_sink import CheckSink
 
-        client = parts.client
-        preview = ImportPreview(self._rules(Start({}), {}), parts.report, client.quota)
-        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
+        preview = self._import_parts(parts, Start({})).make_preview()
+        wait_s = parts.client.longest_wait_s
+        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=wait_s)
 
     def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
         from airflow_provider_connectif.imports.import_sink import ImportSink
@@ -171,7 +140,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return sink if isinstance(sink, ImportSink) else None
 
     def _way(self) -> str:
-        return self._rules(Start({}), {}).way
+        return self._rules(Start({})).way
 
     def _without_definitions(self) -> str:
         from airflow_provider_connectif.imports.import_sink import WITHOUT_DEFINITIONS
@@ -179,69 +148,32 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return WITHOUT_DEFINITIONS
 
     def _definitions_timeout_s(self) -> float:
-        return _seconds("timeout", self.timeout)
+        return seconds_of("timeout", self.timeout)
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
         return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
 
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
-        from airflow_provider_connectif.triggers.imports import ImportTrigger
-        from airflow_provider_connectif.triggers.window import WindowTrigger
+        from airflow_provider_connectif.operators.import_parts import trigger_for
 
-        interval_s = _seconds("poll_interval", self.poll_interval)
-        if not deferral.import_ids:
-            return WindowTrigger(deferral.until)
-        return ImportTrigger(self.connectif_conn_id, deferral.import_ids, interval_s, deferral.until, deferral.state)
+        return trigger_for(self, deferral)
 
     def _describe(self) -> str:
         return f"By import; contacts that exist: {self.on_existing}"
 
-    def _rules(self, start: Start, event: Mapping[str, Any]) -> ImportRules:
-        from airflow_provider_connectif.imports.rules import ImportRules
-        from airflow_provider_connectif.operators.task_state import has_run_before
+    def _import_parts(self, parts: Parts, start: Start) -> ImportParts:
+        from airflow_provider_connectif.operators.import_parts import ImportParts
 
-        limit = self.execution_timeout if self.deferrable else None
-        return ImportRules(
+        return ImportParts(self, parts, start, self._rules(start))
+
+    def _rules(self, start: Start) -> ImportRules:
+        from airflow_provider_connectif.operators.import_parts import made_rules
+
+        return made_rules(
+            self,
+            start,
             on_existing=self.on_existing,
             file_layout=self.file_layout,
             delimiter=self.delimiter,
-            poll_interval_s=_seconds("poll_interval", self.poll_interval),
-            timeout_s=_seconds("timeout", self.timeout),
-            max_file_bytes=self.max_file_bytes,
-            plan_max_age_s=self.plan_max_age.total_seconds(),
             patch_leftovers=self.patch_leftovers,
-            deferrable=self.deferrable,
-            has_journal=self.journal_conn_id is not None,
-            comes_back=start.comes_back,
-            has_earlier_attempts=start.comes_back or has_run_before(start.context),
-            time_limit_s=None if limit is None else limit.total_seconds(),
-            trigger_requests=event.get("requests", 0),
-            trigger_rate_limited=event.get("rate_limited", 0),
-            work_folder=work_folder(),
         )
-
-
-def _seconds(name: str, value: object) -> float:
-    """A duration in seconds.
-
-    :raises ValueError: it is neither a timedelta nor a number above zero.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < _LONGEST_S:
-        raise ValueError(f"{name} must be a timedelta above zero, or seconds, not {value!r}")
-    return float(seconds)
-
-
-def _read_event(event: object) -> dict[str, Any]:
-    """The payload of a trigger's event, whatever has come: it passed through Airflow's database.
-
-    :return: ``requests`` and ``rate_limited``, numbers that are zero where there is none, and ``carried``, a mapping
-        or ``None``.
-    """
-    payload = event if isinstance(event, Mapping) else {}
-    carried = payload.get("carried")
-    counts = {name: payload.get(name) for name in ("requests", "rate_limited")}
-    return {
-        **{name: value if type(value) is int and value >= 0 else 0 for name, value in counts.items()},
-        "carried": carried if isinstance(carried, Mapping) else None,
-    }

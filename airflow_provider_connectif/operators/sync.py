@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.removal import OnRemoved, checked_on_removed
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
-from airflow_provider_connectif.operators.parts import Start
+from airflow_provider_connectif.operators.import_arguments import (
+    DEFAULT_FILE,
+    check_import_arguments,
+    refuse_on_create,
+)
+from airflow_provider_connectif.operators.parts import Parts, Start
+from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import final_where_mapped
+from airflow_provider_connectif.reporting.progress import describe_seconds
+from airflow_provider_connectif.reporting.requests import Via
 from airflow_provider_connectif.runs.guards import Limit
 
 if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
     from airflow_provider_connectif.contacts.resource import ContactResource
+    from airflow_provider_connectif.imports.import_sink import ImportSink
+    from airflow_provider_connectif.imports.preview import ImportPreview
+    from airflow_provider_connectif.journal.pending import PendingChanges
+    from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.operators.import_parts import ImportParts
+    from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.records.resource import Resource
+    from airflow_provider_connectif.reporting.requests import Cost
+    from airflow_provider_connectif.runs.choosing import WayChooser
     from airflow_provider_connectif.runs.departures import ReadSettings
+    from airflow_provider_connectif.runs.run import EarlierWork
+    from airflow_provider_connectif.runs.sink import Sink
 
 
 class ContactSyncOperator(ContactPatchOperator):
@@ -32,6 +56,14 @@ class ContactSyncOperator(ContactPatchOperator):
         ``{"_newsletterSubscriptionStatus": "unsubscribed"}``, and ``"delete"`` deletes them, which cannot be undone and
         needs the scope Contacts: Delete. A consent may only get its lowest value.
     :param min_rows: as of the guards; 0.5 where ``on_removed`` is given.
+    :param via: which way a plan goes: ``auto`` (default), ``patch`` or ``import``. ``auto`` imports where the plan
+        takes longer than ``import_after`` by PATCH, and sooner and with no more requests by import. The last imports of
+        the sync have shown how fast an import is. See "PATCH or import" in the docs.
+    :param import_after: with ``auto`` a plan that takes no longer by PATCH goes by PATCH. Default 30 minutes.
+    :param poll_interval: between two polls of an import: a timedelta, or seconds. Default 20 seconds.
+    :param timeout: from the first upload to the end of the last import, for each attempt: a timedelta, or seconds.
+        Default 6 hours.
+    :param max_file_bytes: every file of an import is smaller. Default 48 MB; Connectif takes 50 MB.
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
 
@@ -44,15 +76,32 @@ class ContactSyncOperator(ContactPatchOperator):
         max_raised: Limit = 0.05,
         min_rows: Limit = None,
         journal_conn_id: str | None = None,
+        via: Via = "auto",
+        import_after: timedelta = timedelta(minutes=30),
+        poll_interval: timedelta | float = timedelta(seconds=20),
+        timeout: timedelta | float = timedelta(hours=6),
+        max_file_bytes: int = DEFAULT_FILE,
         **kwargs: Any,
     ) -> None:
         with final_where_mapped(self):
+            if via not in get_args(Via):
+                raise ValueError(f"via must be one of {', '.join(get_args(Via))}, not {via!r}")
+            if not isinstance(import_after, timedelta) or import_after < timedelta():
+                raise ValueError(f"import_after must be a timedelta, zero or more, not {import_after!r}")
+            if via == "import" and kwargs.get("nulls", "omit") != "omit":
+                raise ValueError("via='import' needs nulls='omit': an import cannot clear properties")
+            check_import_arguments(poll_interval, timeout, max_file_bytes)
             if journal_conn_id is None:
                 raise ValueError("ContactSyncOperator needs journal_conn_id: only a journal knows who left the source")
             on_removed = checked_on_removed(on_removed)
             if on_removed is not None and kwargs.get("journal_key", "plain") != "plain":
                 raise ValueError("on_removed needs journal_key='plain': a journal of digests cannot name who left")
         self.on_removed = on_removed
+        self.via = via
+        self.import_after = import_after
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.max_file_bytes = max_file_bytes
         if min_rows is None and on_removed is not None:
             min_rows = 0.5
         super().__init__(
@@ -65,8 +114,13 @@ class ContactSyncOperator(ContactPatchOperator):
         )
 
     def make_resource(self) -> ContactResource:
-        """Contacts, as the arguments map them."""
+        """Contacts, as the arguments map them.
+
+        :raises ValueError: a write mode that no file can keep to, where only an import may be chosen.
+        """
         resource = super().make_resource()
+        if self.via == "import":
+            refuse_on_create(resource)
         if self.on_removed == "delete":
             resource.scope = f"{resource.scope}, or Contacts: Delete for contacts that left the source"
         return resource
@@ -84,3 +138,106 @@ class ContactSyncOperator(ContactPatchOperator):
 
         read = super()._read_settings(context, resource, host)
         return replace(read, counts_left=True, on_removed=self.on_removed)
+
+    def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
+        by_request = super()._make_sink(parts, start)
+        if self.via == "patch" or parts.journal is None:
+            return by_request
+        from airflow_provider_connectif.runs.choosing_sink import ChoosingSink
+
+        by_import = _ByImport(self, parts, start)
+        return ChoosingSink(self._chooser(parts, by_import), by_request, by_import, parts.report, parts.journal)
+
+    def _make_check(self, parts: Parts) -> Sink[Any]:
+        if self.via == "patch":
+            return super()._make_check(parts)
+        from airflow_provider_connectif.runs.check_sink import CheckSink, RequestPreview
+        from airflow_provider_connectif.runs.choosing_sink import ChoosingPreview
+
+        client, by_import = parts.client, _ByImport(self, parts, Start({}))
+        by_request = RequestPreview(parts.report.log, client.quota)
+        preview = ChoosingPreview(self._chooser(parts, by_import), by_request, by_import)
+        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
+
+    def _chooser(self, parts: Parts, by_import: _ByImport) -> WayChooser[ContactResource]:
+        from airflow_provider_connectif.runs.choosing import WayChooser
+
+        after_s = self.import_after.total_seconds()
+        return WayChooser(self.via, after_s, by_import, parts.client.quota, parts.journal)
+
+    def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork:
+        from airflow_provider_connectif.runs.choosing_sink import ChoosingSink
+
+        return sink if isinstance(sink, ChoosingSink) else super()._earlier(parts, journal, sink)
+
+    def _rejects_file(self, path: str, start: Start) -> RejectsFile:
+        return super()._rejects_file(path, start) if self.via == "patch" else RejectsFile(path, goes_on=True)
+
+    def _trigger(self, deferral: Deferral) -> BaseTrigger:
+        if not deferral.import_ids:
+            return super()._trigger(deferral)
+        from airflow_provider_connectif.operators.import_parts import trigger_for
+
+        return trigger_for(self, deferral)
+
+    def _without_definitions(self) -> str:
+        if self.via != "import":
+            return super()._without_definitions()
+        from airflow_provider_connectif.imports.import_sink import WITHOUT_DEFINITIONS
+
+        return WITHOUT_DEFINITIONS
+
+    def _describe(self) -> str:
+        if self.via == "patch":
+            return super()._describe()
+        if self.via == "import":
+            return "By import"
+        after = describe_seconds(self.import_after.total_seconds())
+        return f"{super()._describe()}; by import where PATCH takes longer than {after}"
+
+
+class _ByImport:
+    """Delivery by import for one run. Nothing of an import is loaded before it may be chosen: most nights need none."""
+
+    def __init__(self, operator: ContactSyncOperator, parts: Parts, start: Start) -> None:
+        self._operator = operator
+        self._parts = parts
+        self._start = start
+
+    @cached_property
+    def _made(self) -> ImportParts:
+        from airflow_provider_connectif.operators.import_parts import ImportParts, made_rules
+
+        operator = self._operator
+        return ImportParts(
+            operator,
+            self._parts,
+            self._start,
+            made_rules(operator, self._start),
+            policy=ResponsePolicy(operator.on_response),
+            max_in_flight=operator.max_in_flight,
+            instead=' (via="patch" needs neither)',
+        )
+
+    def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
+        """What the mapping needs that an import cannot do, in words; empty: nothing."""
+        return self._made.why_not(resource, columns)
+
+    def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
+        """Refuse columns that cannot be a column of a file.
+
+        :raises MappingError: names them.
+        """
+        self._made.refuse_columns(resource, columns)
+
+    def cost(self, changes: PendingChanges, resource: ContactResource, longest_s: float) -> Cost:
+        """What a plan takes by import."""
+        return self._made.cost(changes, resource, longest_s)
+
+    def make_sink(self) -> ImportSink:
+        """What imports the plan that was looked at last."""
+        return self._made.make_sink()
+
+    def make_preview(self) -> ImportPreview:
+        """What looks at a plan for a check."""
+        return self._made.make_preview()

@@ -78,6 +78,11 @@ class Progress:
         self._to_send: int | None = None
         self._longest_wait_s = math.inf
 
+    def go_by_import(self) -> None:
+        """Most rows take no request of their own, and no wait gives the worker back."""
+        self._by_import = True
+        self._longest_wait_s = math.inf
+
     def log_waits_up_to(self, seconds: float) -> None:
         """Do not log a wait that takes longer: the task does not wait for it, but is deferred."""
         self._longest_wait_s = seconds

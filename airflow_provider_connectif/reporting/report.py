@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.window import Allowance
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
@@ -16,6 +17,7 @@ from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.progress import Progress, Publish
 from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
 from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.requests import Imported
 from airflow_provider_connectif.reporting.run_columns import run_columns
 from airflow_provider_connectif.reporting.shown import ShownCounts
 from airflow_provider_connectif.reporting.summary import Tally
@@ -97,8 +99,20 @@ class Report:
         """The numbers of the plan, by name."""
         self.left_behind = 0
         """Rows without an outcome when the run ended early: they are undelivered."""
+        self.imported_in: Imported | None = None
+        """How long the run's imports took, once all of them have finished."""
         self.complete_read: dict[str, Any] | None = None
         """What is written down of the source once the plan was sent to its end, JSON-ready."""
+
+    def go_by_import(self) -> None:
+        """From here on most rows take no request of their own."""
+        self.way = "import"
+        self.progress.go_by_import()
+
+    @property
+    def window(self) -> Allowance | None:
+        """The account's window, where the run has seen one follow another."""
+        return self._quota.seen
 
     def apart(self) -> Report:
         """A report of what another run, or another attempt, has sent: it is in no count and in no file of this one."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from airflow_provider_connectif.reporting.formats import plural
+
+Via = Literal["auto", "patch", "import"]
+"""The way that an author wants; ``auto``: whichever suits the plan."""
 
 
 class Requests(NamedTuple):
@@ -23,15 +26,26 @@ class Requests(NamedTuple):
         return f"{self.least:,} to {self.most:,} requests, as responses decide"
 
 
+class Imported(NamedTuple):
+    """How long the imports of a run took.
+
+    ``rows``: lines of its files. ``seconds``: from the first upload to the end of the last import.
+    """
+
+    rows: int
+    seconds: float
+
+
 class Cost(NamedTuple):
     """What a plan takes.
 
-    ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best. ``way``: ``patch`` or
-    ``import``; ``reason``: why this way.
+    ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best; ``None``: not known.
+    ``way``: ``patch`` or ``import``; ``reason``: why this way. ``was_chosen``: there was another way.
     """
 
     requests: Requests
     files: int
-    seconds: float
+    seconds: float | None
     way: str
     reason: str
+    was_chosen: bool = False

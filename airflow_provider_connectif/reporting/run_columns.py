@@ -21,6 +21,7 @@ def run_columns(report: Report) -> Mapping[str, Any]:
     """
     tally, shown, effort = report.tally, report.shown, report.effort
     reasons = {reason: tally.reasons[reason] for reason in tally.ranked_reasons[:_MOST_REASONS]}
+    imported, window = report.imported_in, report.window
     return {
         "rows_read": tally.read,
         **{outcome.value: tally.outcomes[outcome] for outcome in Outcome},
@@ -39,4 +40,8 @@ def run_columns(report: Report) -> Mapping[str, Any]:
         "way": report.way,
         "plan": json.dumps(report.plan) if report.plan else None,
         "reasons": json.dumps(reasons, ensure_ascii=False),
+        "import_rows": None if imported is None else imported.rows,
+        "import_seconds": None if imported is None else round(imported.seconds, 3),
+        "window_requests": None if window is None else window.requests,
+        "window_seconds": None if window is None else round(window.window_s, 3),
     }

@@ -189,7 +189,7 @@ class RequestPreview:
         """
         self.valid = len(changes) - changes.beside - changes.counts.removals
         self._examples = [patch for patch in next(changes.batches(), []) if patch.removal is None][:_EXAMPLES]
-        self._cost = changes.counts.by_request(self._quota.requests_per_minute)
+        self._cost = changes.counts.by_request(self._quota.allowance)
 
     @property
     def cost(self) -> Cost:

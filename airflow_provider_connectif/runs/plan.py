@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_connectif.journal.plan_counts import PlanCounts
 from airflow_provider_connectif.records.outcomes import Outcome
-from airflow_provider_connectif.reporting.formats import describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import clock, describe_seconds, plural
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.summary import Tally
 
@@ -38,7 +39,7 @@ class Plan:
     :param requests_least: without retries and rejections.
     :param requests_most: likewise.
     :param files: of an import.
-    :param minutes: at best.
+    :param minutes: at best; ``None``: nobody knows how long Connectif processes an import.
     :param way: ``patch`` or ``import``.
     :param way_reason: why it goes this way.
     """
@@ -58,7 +59,7 @@ class Plan:
     requests_least: int
     requests_most: int
     files: int
-    minutes: float
+    minutes: float | None
     way: str
     way_reason: str
 
@@ -88,7 +89,7 @@ class Plan:
             requests_least=cost.requests.least,
             requests_most=cost.requests.most,
             files=cost.files,
-            minutes=round(cost.seconds / 60, 1),
+            minutes=None if cost.seconds is None else round(cost.seconds / 60, 2),
             way=cost.way,
             way_reason=cost.reason,
         )
@@ -97,8 +98,11 @@ class Plan:
         """JSON-ready, for XCom."""
         return asdict(self)
 
-    def describe(self) -> str:
-        """The plan as a small table for the log."""
+    def describe(self, *, was_chosen: bool = False) -> str:
+        """The plan as a small table for the log.
+
+        :param was_chosen: there was another way.
+        """
         rows = [
             f"{count:,} {word}"
             for count, word in (
@@ -123,9 +127,19 @@ class Plan:
             lines.append(f"  left the source: {self.removed:,}")
         files = f"{plural(self.files, 'file')}, " if self.files else ""
         requests = Requests(self.requests_least, self.requests_most).describe()
-        time = f"about {describe_seconds(60 * self.minutes)}" if self.minutes else "less than a minute"
-        lines.append(f"  by {'PATCH' if self.way == 'patch' else 'import'}: {files}{requests}, {time}")
+        lines.append(f"  by {'PATCH' if self.way == 'patch' else 'import'}: {files}{requests}, {self._described_time}")
+        if was_chosen:
+            lines += _wrapped("  since ", [self.way_reason])
         return "\n".join(lines)
+
+    @property
+    def _described_time(self) -> str:
+        if self.minutes is None:
+            return "its end is unknown before an import has shown how fast Connectif is"
+        seconds = 60 * self.minutes
+        if self.way == "import":
+            return f"about {describe_seconds(max(1.0, seconds))}, until {clock(time.time() + seconds)}"
+        return f"about {describe_seconds(seconds)}" if seconds else "less than a minute"
 
 
 def _wrapped(head: str, words: list[str], width: int = 105) -> list[str]:

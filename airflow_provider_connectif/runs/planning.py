@@ -59,7 +59,7 @@ class Planning:
         removed = None if departures is None else departures.count
         plan = Plan.of(self._report.tally, changes.counts, cost, removed)
         self._report.tally.left = removed
-        self._report.log.info("%s", plan.describe())
+        self._report.log.info("%s", plan.describe(was_chosen=cost.was_chosen))
         self._report.plan = plan.as_dict()
         self._tell_plan(self._report.plan)
         self._warn(plan)

@@ -1,0 +1,93 @@
+"""What a plan takes by import: files, requests, time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.contacts.mapping_arguments import MappingError
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.imports.layout import refuse_columns
+from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
+from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL
+from airflow_provider_connectif.imports.writing import Split
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.reporting.requests import Cost, Requests
+
+RowsPerSecond = Callable[[int], float | None]
+"""How fast Connectif processes an import of so many lines; ``None``: that is not known."""
+
+
+class ImportCosts:
+    """Says what plans take by import.
+
+    ``split``, ``seconds``: of the plan that was looked at last, for who delivers it.
+
+    :param rules: of the import.
+    :param quota: knows the account's allowance.
+    :param rows_per_second: what earlier imports have shown.
+    """
+
+    def __init__(self, rules: ImportRules, quota: Quota, rows_per_second: RowsPerSecond = lambda _: None) -> None:
+        self._rules = rules
+        self._quota = quota
+        self._rows_per_second = rows_per_second
+        self.split: Split | None = None
+        self.seconds: float | None = None
+
+    def cost(self, changes: PendingChanges, resource: ContactResource, longest_s: float = 0.0) -> Cost:
+        """What a plan takes: about so many files, their uploads and polls, and what goes by request.
+
+        :param longest_s: where the speed is not known, ``requests.most`` has the polls of so many seconds.
+        """
+        self.split = split = Split(changes, resource.mapping, self._rules)
+        before = _requests(resource, split.by_patch())
+        after = _requests(resource, itertools.chain.from_iterable(split.removals()))
+        files = split.layout.files
+        per_second = self._rows_per_second(split.lines) if files else None
+        allowance = self._quota.allowance
+        requests = Requests(UPLOAD_AND_POLL * files, UPLOAD_AND_POLL * files) + before + after
+        seconds: float | None = allowance.seconds_for(before.most + files + after.most)
+        if per_second is not None and seconds is not None:
+            processing_s = split.lines / per_second
+            requests += (0, self._more_polls(files, processing_s))
+            # On average half of the interval passes until a poll shows the end.
+            ends_s = allowance.seconds_for(before.most + 1) + processing_s + self._rules.poll_interval_s / 2
+            seconds = max(seconds, ends_s)
+        elif files:
+            requests += (0, self._more_polls(files, longest_s))
+            seconds = None
+        self.seconds = seconds
+        return Cost(requests, files, seconds, "import", "the operator imports")
+
+    def _more_polls(self, files: int, processing_s: float) -> int:
+        """Polls besides the one that shows the end of each import."""
+        return math.ceil(processing_s / poll_delay_s(self._rules.poll_interval_s, min(files, QUEUE_LENGTH)))
+
+
+def why_not_by_import(resource: ContactResource, columns: Sequence[str] | None) -> str:
+    """What a plan needs that an import cannot do, in words; empty: nothing.
+
+    :param resource: with the definitions that the rows are checked against.
+    :param columns: of the source, if they are known.
+    """
+    on_create = [repr(property_id) for property_id, mode in resource.modes.items() if mode == "on_create"]
+    if on_create:
+        return f"an import cannot write {', '.join(on_create)} on_create"
+    if resource.mapping.nulls == "clear":
+        return "an import cannot clear properties (nulls='clear')"
+    try:
+        refuse_columns(columns, resource.mapping)
+    except MappingError as error:
+        return str(error)
+    return ""
+
+
+def _requests(resource: ContactResource, patches: Iterable[Patch]) -> Requests:
+    requests = Requests()
+    for patch in patches:
+        requests += resource.requests(patch)
+    return requests

@@ -1,0 +1,59 @@
+"""What earlier runs of a sync have shown: how fast Connectif processes their imports, and the account's window."""
+
+from __future__ import annotations
+
+import statistics
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.api.window import Allowance
+from airflow_provider_connectif.journal.database import JournalDatabase
+
+_RUNS = 5
+_LARGEST_STEP = 10
+
+
+class PastImports:
+    """Measurements of the earlier runs of a sync, from the journal's table of runs.
+
+    :param database: of the journal.
+    :param sync_id: which sync.
+    """
+
+    def __init__(self, database: JournalDatabase, sync_id: str) -> None:
+        self._database = database
+        self._runs = database.tables.runs
+        self._is_of_sync = self._runs.c.sync_id == sync_id
+        self.is_there = True
+        """Whether the tables have a place for it: those of an older version do not."""
+
+    def rows_per_second(self, rows: int) -> float | None:
+        """How fast an import of so many lines is processed: the median of the last five runs that can say it.
+
+        Waiting in Connectif's queue is a part of each import's time, so that a small import looks slow: a run counts
+        only if it had at least a tenth of these lines.
+
+        :param rows: lines in all files of a plan.
+        :return: ``None``: no such run is known.
+        :raises JournalError: the journal's database failed.
+        """
+        runs = self._runs.c
+        is_measured = sa.and_(self._is_of_sync, runs.import_seconds > 0, runs.import_rows * _LARGEST_STEP >= rows)
+        query = sa.select(runs.import_rows, runs.import_seconds).where(is_measured, runs.import_rows > 0)
+        found = self._last(query)
+        return statistics.median(line.import_rows / line.import_seconds for line in found) if found else None
+
+    def window(self) -> Allowance | None:
+        """The account's window, as the last run has seen it that had to wait for one; ``None``: none had.
+
+        :raises JournalError: the journal's database failed.
+        """
+        runs = self._runs.c
+        is_seen = sa.and_(self._is_of_sync, runs.window_seconds > 0, runs.window_requests > 0)
+        found = self._last(sa.select(runs.window_requests, runs.window_seconds).where(is_seen))
+        return Allowance(found[0].window_requests, found[0].window_seconds) if found else None
+
+    def _last(self, query: sa.Select[tuple[object, ...]]) -> list[sa.Row[tuple[object, ...]]]:
+        runs = self._runs.c
+        newest = query.order_by(runs.started_at.desc(), runs.generation.desc()).limit(_RUNS)
+        return list(self._database.rows(newest)) if self.is_there else []

@@ -1,0 +1,65 @@
+"""The arguments that operators which import have in common, checked while the DAG is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.contacts.resource import ContactResource
+
+_LONGEST_S = 10.0**9  # a number beyond that is no duration of an import
+_LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
+DEFAULT_FILE = 48_000_000
+_LEAST_FILE = 1_000
+
+
+def check_import_arguments(poll_interval: object, timeout: object, max_file_bytes: object) -> None:
+    """Refuse what cannot be.
+
+    :raises ValueError: names the argument.
+    """
+    seconds_of("poll_interval", poll_interval)
+    seconds_of("timeout", timeout)
+    if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
+        raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
+
+
+def refuse_on_create(resource: ContactResource) -> None:
+    """Refuse a write mode that no file can keep to.
+
+    :raises ValueError: names the properties.
+    """
+    on_create = [property_id for property_id, mode in resource.modes.items() if mode == "on_create"]
+    if on_create:
+        raise ValueError(
+            f"write_modes: {', '.join(map(repr, on_create))}: 'on_create' needs ContactPatchOperator, since no "
+            "response to an import shows which contacts it creates; 'if_empty' is possible"
+        )
+
+
+def seconds_of(name: str, value: object) -> float:
+    """A duration in seconds.
+
+    :raises ValueError: it is neither a timedelta nor a number above zero.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < _LONGEST_S:
+        raise ValueError(f"{name} must be a timedelta above zero, or seconds, not {value!r}")
+    return float(seconds)
+
+
+def read_event(event: object) -> dict[str, Any]:
+    """The payload of a trigger's event, whatever has come: it passed through Airflow's database.
+
+    :return: ``requests`` and ``rate_limited``, numbers that are zero where there is none, and ``carried``, a mapping
+        or ``None``.
+    """
+    payload = event if isinstance(event, Mapping) else {}
+    carried = payload.get("carried")
+    counts = {name: payload.get(name) for name in ("requests", "rate_limited")}
+    return {
+        **{name: value if type(value) is int and value >= 0 else 0 for name, value in counts.items()},
+        "carried": carried if isinstance(carried, Mapping) else None,
+    }

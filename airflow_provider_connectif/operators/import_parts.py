@@ -1,0 +1,163 @@
+"""What delivers by import, made from the arguments of an operator. Loaded only by a task that may import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_provider_connectif.contacts.first_patch import FirstPatch
+from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.cost import ImportCosts, why_not_by_import
+from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink
+from airflow_provider_connectif.imports.layout import refuse_columns
+from airflow_provider_connectif.imports.patching import Patching
+from airflow_provider_connectif.imports.preview import ImportPreview
+from airflow_provider_connectif.imports.rules import ImportRules
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.operators.base import work_folder
+from airflow_provider_connectif.operators.import_arguments import read_event, seconds_of
+from airflow_provider_connectif.operators.parts import Parts, Start
+from airflow_provider_connectif.operators.rejects_file import report_file
+from airflow_provider_connectif.operators.requests import make_sender
+from airflow_provider_connectif.operators.task_state import has_run_before
+from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.reporting.requests import Cost
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_connectif.operators.imports import ContactImportOperator
+    from airflow_provider_connectif.operators.sync import ContactSyncOperator
+    from airflow_provider_connectif.records.deferrals import Deferral
+
+    Importing: TypeAlias = ContactImportOperator | ContactSyncOperator
+
+
+def made_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRules:
+    """How an operator imports.
+
+    :param start: how this process begins.
+    :param of_import: arguments of :class:`ImportRules` that only some operators have.
+    """
+    event, limit = read_event(start.event), operator.execution_timeout if operator.deferrable else None
+    return ImportRules(
+        poll_interval_s=seconds_of("poll_interval", operator.poll_interval),
+        timeout_s=seconds_of("timeout", operator.timeout),
+        max_file_bytes=operator.max_file_bytes,
+        plan_max_age_s=operator.plan_max_age.total_seconds(),
+        deferrable=operator.deferrable,
+        has_journal=operator.journal_conn_id is not None,
+        comes_back=start.comes_back,
+        has_earlier_attempts=start.comes_back or has_run_before(start.context),
+        time_limit_s=None if limit is None else limit.total_seconds(),
+        trigger_requests=event["requests"],
+        trigger_rate_limited=event["rate_limited"],
+        work_folder=work_folder(),
+        **of_import,
+    )
+
+
+class ImportParts:
+    """Makes what one run of an operator needs to import.
+
+    :param operator: whose arguments these are.
+    :param parts: of the run.
+    :param start: how this process begins.
+    :param rules: how it imports.
+    :param policy: what each response to a request for a contact leads to.
+    :param max_in_flight: such requests at once.
+    :param instead: as of :class:`ImportSink`.
+    """
+
+    def __init__(
+        self,
+        operator: Importing,
+        parts: Parts,
+        start: Start,
+        rules: ImportRules,
+        *,
+        policy: ResponsePolicy | None = None,
+        max_in_flight: int = LEFTOVERS_AT_ONCE,
+        instead: str = "",
+    ) -> None:
+        self._operator = operator
+        self._parts = parts
+        self._start = start
+        self._rules = rules
+        self._policy = policy or ResponsePolicy()
+        self._max_in_flight = max_in_flight
+        self._instead = instead
+        self._costs = ImportCosts(rules, parts.client.quota, self._rows_per_second)
+
+    def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
+        """What the mapping needs that an import cannot do, in words; empty: nothing."""
+        return why_not_by_import(resource, columns)
+
+    def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
+        """Refuse columns that cannot be a column of a file.
+
+        :raises MappingError: names them.
+        """
+        refuse_columns(columns, resource.mapping)
+
+    def cost(self, changes: PendingChanges, resource: ContactResource, longest_s: float) -> Cost:
+        """What a plan takes: :meth:`ImportCosts.cost`."""
+        return self._costs.cost(changes, resource, longest_s)
+
+    def make_sink(self) -> ImportSink:
+        """What imports."""
+        operator, parts = self._operator, self._parts
+        first_patch = FirstPatch(
+            parts.client,
+            operator._mapping(),
+            resubscribe=operator.resubscribe,
+            write_modes=operator.write_modes,
+        )
+        path = operator.rejects_path
+        keep_report = None if path is None else partial(report_file, path, note=operator._note_file)
+        context = ImportContext(parts.client, self._rules, parts.report, parts.journal, keep_report=keep_report)
+        sender = self._made_sender(first_patch)
+        patching = Patching(context, sender, first_patch, lambda: self._made_sender(parts.resource))
+        carried: Mapping[str, Any] | None = read_event(self._start.event)["carried"]
+        return ImportSink(
+            context,
+            operator._mapping(),
+            patching,
+            carried,
+            self._costs,
+            scope_of_removals=parts.resource.scope,
+            instead=self._instead,
+        )
+
+    def make_preview(self) -> ImportPreview:
+        """What looks at a plan for a check."""
+        return ImportPreview(self._rules, self._parts.report, self._parts.client.quota, advises=not self._instead)
+
+    def _made_sender(self, resource: Any) -> RequestSender:
+        sender, _ = make_sender(
+            self._parts._replace(resource=resource),
+            self._policy,
+            Patience(self._parts.client.longest_wait_s),
+            max_in_flight=self._max_in_flight,
+            stops_when_all_rejected=not FailureBudget(self._operator.failure_budget).is_unlimited,
+        )
+        return sender
+
+    def _rows_per_second(self, rows: int) -> float | None:
+        journal = self._parts.journal
+        return None if journal is None else journal.past_imports.rows_per_second(rows)
+
+
+def trigger_for(operator: Importing, deferral: Deferral) -> BaseTrigger:
+    """What waits for the imports that a deferral names; without any, for room in the queue."""
+    from airflow_provider_connectif.triggers.imports import ImportTrigger
+    from airflow_provider_connectif.triggers.window import WindowTrigger
+
+    if not deferral.import_ids:
+        return WindowTrigger(deferral.until)
+    interval_s = seconds_of("poll_interval", operator.poll_interval)
+    return ImportTrigger(operator.connectif_conn_id, deferral.import_ids, interval_s, deferral.until, deferral.state)

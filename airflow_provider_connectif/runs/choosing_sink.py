@@ -1,0 +1,225 @@
+"""A sink that goes the way that was chosen for its plan, and the same for a check that sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic
+
+from airflow_provider_connectif.journal.import_state import ImportState
+from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.records.deferrals import Deferral
+from airflow_provider_connectif.records.outcomes import Error, Stop
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.requests import Cost
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
+from airflow_provider_connectif.runs.check_sink import Preview
+from airflow_provider_connectif.runs.choosing import ByImport, ImportingSink, WayChooser
+from airflow_provider_connectif.runs.sink import ResourceT, Sink
+
+
+class ChoosingSink(Generic[ResourceT]):
+    """Is a sink by request until an import is chosen, or an earlier process has left imports; then it is one by import.
+
+    :param chooser: chooses the way.
+    :param by_request: delivers by request.
+    :param by_import: makes what delivers by import.
+    :param report: of the run.
+    :param journal: of the run.
+    """
+
+    overwrites = True
+    checked_only = 0
+
+    def __init__(
+        self,
+        chooser: WayChooser[ResourceT],
+        by_request: Sink[ResourceT],
+        by_import: ByImport[ResourceT],
+        report: Report,
+        journal: Journal,
+    ) -> None:
+        self._chooser = chooser
+        self._by_request = by_request
+        self._by_import = by_import
+        self._report = report
+        self._journal = journal
+        self._sink: Sink[ResourceT] = by_request
+        self._is_to_stop: Callable[[], bool] = lambda: False
+        self._way = "patch"
+
+    @property
+    def scope(self) -> str:
+        """What the API key must allow."""
+        return self._sink.scope
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why delivery ended before the last change, if it did."""
+        return self._sink.stop
+
+    @property
+    def failures(self) -> Sequence[ImportFailed]:
+        """What keeps a run from success that has come to its end, other than its rows."""
+        return self._sink.failures
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """What is to be waited for without a worker, if delivery ended for that."""
+        return self._sink.deferral
+
+    @property
+    def summary_is_complete(self) -> bool:
+        """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
+        return self._sink.summary_is_complete
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        return self._sink.longest_pause_s
+
+    @property
+    def unaccounted(self) -> int:
+        """Rows of which it is not known whether they were delivered; they have no outcome."""
+        return self._sink.unaccounted
+
+    @property
+    def is_early(self) -> bool:
+        """Whether changes are left that another process or attempt delivers."""
+        return self._sink.is_early
+
+    def open(self, is_to_stop: Callable[[], bool]) -> None:
+        """Open the journal, and wait until no other run of the sync is under way."""
+        self._is_to_stop = is_to_stop
+        self._by_request.open(is_to_stop)
+
+    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
+        """Wait for imports that earlier runs of the sync have left at Connectif; those of this run are continued.
+
+        :return: until when to wait for that without a worker; ``None``: nothing is left.
+        :raises ImportFailed: that cannot be waited for.
+        :raises QuotaClosed: told to stop.
+        """
+        if not self._journal.plan.with_open_imports():
+            return None
+        sink = self._by_import.make_sink()
+        sink.begin(is_to_stop)
+        try:
+            return sink.settle_earlier(is_to_stop)
+        finally:
+            sink.end()
+
+    def resume(self) -> bool:
+        """Continue what an earlier process left, the way that it went; whether that was all there was to do."""
+        if ImportState.from_json(self._journal.plan.load()) is not None:
+            sink = self._begin_import()
+            if sink.resume():
+                return True
+            sink.end()  # an earlier attempt had not uploaded all; what is left is a new plan
+            self._sink = self._by_request
+        if self._by_request.resume():
+            return True
+        self._report.rejects.reset()
+        return False
+
+    def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
+        """Refuse columns that the delivery cannot take.
+
+        :raises RunFailed: final; names them.
+        """
+        self._chooser.check_columns(columns, resource)
+
+    def cost(self, changes: PendingChanges, resource: ResourceT) -> Cost:
+        """Choose the way, and say what the plan takes."""
+        cost = self._chooser.choose(changes, resource)
+        self._way = cost.way
+        return cost
+
+    def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
+        """Deliver a plan, as far as possible, the way that :meth:`cost` has chosen."""
+        if self._way == "import":
+            self._begin_import()
+        self._sink.deliver(changes, resource)
+
+    def close(self, verdict: Verdict, keyless: int | None) -> None:
+        """Leave the journal so that the next process of the run, or the next run, can begin."""
+        self._sink.close(verdict, keyless)
+
+    def kill(self) -> str:
+        """Deliver nothing more; safe in a signal handler. Returns words for the log, or nothing."""
+        return self._sink.kill()
+
+    def look_at_the_clock(self) -> None:
+        """Called several times a second while the run waits for something else."""
+        self._sink.look_at_the_clock()
+
+    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+        self._sink.leave_alone(error, asked_s)
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of the summary that only this kind of delivery has."""
+        return self._sink.summary()
+
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
+        """Log the end of the run."""
+        self._sink.log_end(how, notes)
+
+    def _begin_import(self) -> ImportingSink[ResourceT]:
+        sink = self._by_import.make_sink()
+        sink.begin(self._is_to_stop)
+        self._report.go_by_import()
+        self._sink = sink
+        return sink
+
+
+class ChoosingPreview(Generic[ResourceT]):
+    """Looks at a plan for a check, and chooses its way as a run would.
+
+    :param chooser: chooses the way.
+    :param by_request: looks at a plan that goes by request.
+    :param by_import: makes what looks at one that goes by import.
+    """
+
+    overwrites = True
+
+    def __init__(
+        self, chooser: WayChooser[ResourceT], by_request: Preview[ResourceT], by_import: ByImport[ResourceT]
+    ) -> None:
+        self._chooser = chooser
+        self._by_import = by_import
+        self._preview = by_request
+        self._cost = by_request.cost
+
+    @property
+    def valid(self) -> int | None:
+        """Rows that would be delivered; ``None`` until the plan was looked at."""
+        return self._preview.valid
+
+    @property
+    def cost(self) -> Cost:
+        """What the plan takes; once it was looked at."""
+        return self._cost
+
+    def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
+        """Refuse columns that the delivery cannot take."""
+        self._chooser.check_columns(columns, resource)
+
+    def look(self, changes: PendingChanges, resource: ResourceT) -> None:
+        """Choose, and look at the plan."""
+        self._cost = self._chooser.choose(changes, resource)
+        if self._cost.way == "import":
+            self._preview = self._by_import.make_preview()
+        self._preview.look(changes, resource)
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of the summary."""
+        return self._preview.summary()
+
+    def describe(self) -> str:
+        """What would be sent, as the beginning of a list of counts."""
+        return self._preview.describe()
+
+    def log_cost(self) -> None:
+        """Log what a run takes."""
+        self._preview.log_cost()
