@@ -21,9 +21,9 @@ def fields_of_author(fields: Mapping[str, Any]) -> list[Field]:
     for field_id, definition in fields.items():
         shape = {"type": definition} if isinstance(definition, str) else definition
         if not isinstance(field_id, str) or not field_id:
-            faults.append(f"{field_id!r} is no property id")
+            faults.append(f"{field_id!r} is not a property id")
         elif not isinstance(shape, Mapping) or shape.get("type") not in get_args(FieldType):
-            faults.append(f"{field_id!r} needs a type out of {', '.join(get_args(FieldType))}")
+            faults.append(f"{field_id!r} needs a type, one of {', '.join(get_args(FieldType))}")
         else:
             field = Field.from_api({**shape, "id": field_id})
             faults += [f"{field_id!r}: {fault}" for fault in _misunderstood(shape, field)]
@@ -51,7 +51,7 @@ def _misunderstood(shape: Mapping[str, Any], field: Field) -> list[str]:
     """What an author wrote and would not be checked."""
     known = (*_PARTS, *_OTHER_PARTS)
     faults = [
-        f"{part!r} is no part of a definition{did_you_mean(str(part), known)}" for part in shape if part not in known
+        f"{part!r} is not a part of a definition{did_you_mean(str(part), known)}" for part in shape if part not in known
     ]
     for part, attribute in _PARTS.items():
         if shape.get(part) is not None and getattr(field, attribute) in (None, ()):

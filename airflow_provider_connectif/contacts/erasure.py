@@ -109,7 +109,7 @@ class ContactErasure(Resource):
         try:
             was_there = delete(_spelling(change))
         except NotFoundError:
-            error = NoAnswerError("a 404 without the error document, which is no response of Connectif's")
+            error = NoAnswerError("a 404 without the error document, so it is not from Connectif")
         else:
             return Answer(HTTPStatus.NO_CONTENT, None if was_there else _ABSENT)
         # Raised out here, so that the client's error, whose body somebody else has written, is not kept as the context.

@@ -196,7 +196,7 @@ class FieldTable:
             known = "no property of Connectif's (only system properties start with an underscore)"
             return f"is {known}{did_you_mean(property_id, self._writable())}"
         if field is None and self.knows_custom_fields:
-            return f"is no field of this account{did_you_mean(property_id, self._writable())}"
+            return f"is not a field of this account{did_you_mean(property_id, self._writable())}"
         return None
 
     def _writable(self) -> list[str]:

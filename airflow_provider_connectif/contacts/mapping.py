@@ -131,7 +131,7 @@ class ContactMapping:
         :raises InvalidRow: values that do not fit, each with column and rule.
         """
         if not isinstance(row, Mapping):
-            raise InvalidRow([f"the row is no mapping of columns to values but {kind(row)}"])
+            raise InvalidRow([f"the row must be a mapping of columns to values, not {kind(row)}"])
         if self.region_column is not None and self._phones is None:
             value = row.get(self.region_column)
             if value is not None and (not isinstance(value, str) or value.strip()):
@@ -265,7 +265,7 @@ class ContactMapping:
         region = code if is_region(code) else ""
         if region not in self._of_regions:
             rule = (
-                f'must begin with + and the country code, since column "{self.region_column}" is none of the countries '
+                f'must begin with + and the country code, since column "{self.region_column}" has no country code '
                 "of ISO 3166 (two letters, such as ES)"
             )
             made = copy.copy(self)

@@ -60,7 +60,7 @@ def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Col
     return [
         f'column "{column}" is missing{did_you_mean(column, columns)}' for column in needed if column not in columns
     ] + [
-        f'column "{column}" stands {columns.count(column)} times in the result: give each its own name'
+        f'column "{column}" is {columns.count(column)} times in the result: give each its own name'
         for column in dict.fromkeys(used)
         if columns.count(column) > 1
     ]
@@ -100,8 +100,8 @@ def _broken_rule(coerce: Coercer, value: Any) -> str | None:
         coerce(readable(value))
     except InvalidValue as broken:
         if is_missing(value):
-            return "is NaN, a missing value: make it None (df.astype(object).where(df.notna(), None))"
+            return "is NaN, a missing value: use None (df.astype(object).where(df.notna(), None))"
         if isinstance(value, str) and not value.strip():
-            return "is blank text: make it NULL where there is no value"
+            return "is blank text: use NULL where there is no value"
         return str(broken)
     return None

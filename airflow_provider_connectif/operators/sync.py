@@ -1,4 +1,4 @@
-"""The operator that keeps contacts equal to a query, those that left it included."""
+"""The operator that keeps contacts equal to a query, including contacts that left it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class ContactSyncOperator(ContactPatchOperator):
-    """Keeps contacts at Connectif equal to a query: new ones, changes, and those that are not in it any more.
+    """Keeps contacts at Connectif equal to a query: new and changed contacts, and contacts that are no longer in it.
 
     It takes all arguments of :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`, and needs
     ``journal_conn_id``. The guards have other defaults: ``max_removed``, ``max_lowered`` and ``max_raised`` are 0.05.
 
-    Contacts that left are followed only where it is certain that they did: the source was read to its end, and the last
-    complete read showed them and asked the same question (task, host, key, key column, ``sql_conn_id`` and SQL text
-    before it is rendered). Otherwise a run only counts them, and says why. See "Rows that left" in the docs.
+    ``on_removed`` is carried out only if it is certain that contacts left: the source was read to its end, and the last
+    complete read had these contacts and asked the same question (task, host, key, key column, ``sql_conn_id`` and SQL
+    text before rendering). Otherwise a run only counts them, and logs why. See "Rows that left" in the docs.
 
-    :param on_removed: what is done about contacts that left: ``None`` (default) counts them, a dict of properties is
-        sent to each, such as ``{"active_customer": False}`` or
-        ``{"_newsletterSubscriptionStatus": "unsubscribed"}``, and ``"delete"`` deletes them, which cannot be undone and
-        needs the scope Contacts: Delete. A consent may only get its lowest value.
-    :param min_rows: as of the guards; 0.5 where ``on_removed`` is given.
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :param on_removed: the action for contacts that left: ``None`` (default) counts them, a dict of properties is sent
+        to each, such as ``{"active_customer": False}`` or ``{"_newsletterSubscriptionStatus": "unsubscribed"}``, and
+        ``"delete"`` deletes them, which cannot be undone and needs the scope Contacts: Delete. A consent may only get
+        its lowest value.
+    :param min_rows: as in the guards; 0.5 if ``on_removed`` is given.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ContactSyncOperator(ContactPatchOperator):
         )
 
     def make_resource(self) -> ContactResource:
-        """Contacts, as the arguments map them."""
+        """Return the contacts resource with the mapping of the arguments."""
         resource = super().make_resource()
         if self.on_removed == "delete":
             resource.scope = f"{resource.scope}, or Contacts: Delete for contacts that left the source"
@@ -74,8 +74,8 @@ class ContactSyncOperator(ContactPatchOperator):
     def _check_task(self, start: Start) -> None:
         if self.on_removed is not None and getattr(start.context.get("ti"), "map_index", -1) >= 0:
             raise RunFailed(
-                "on_removed does not go with a mapped task: each of them reads a part of the source, and the contacts "
-                "of the others are not in it",
+                "on_removed cannot be used in a mapped task: each mapped task reads a part of the source, and the "
+                "contacts of the others are not in it",
                 final=True,
             )
 

@@ -1,6 +1,6 @@
-"""What a complete read of a source was: one that was read to its end, and whose plan was sent to its end.
+"""The record of a complete read: a source that was read to its end, and whose whole plan was sent.
 
-What a source does not show any more is known only against such a read, and only where it asked the same question.
+A contact has left the source only in comparison with such a read, and only if both reads asked the same question.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from dataclasses import dataclass
 from typing import Any
 
 IDENTITY_RULE = 1
-"""To be raised when the same contact gets another key in the journal: what is not shown may then only be spelled so."""
+"""To be raised when the same contact gets another key in the journal: a contact that seems to be missing may then only
+have another spelling."""
 
 
 @dataclass(frozen=True)
 class LastRead:
     """The last complete read.
 
-    :param run_id: the run that read.
-    :param generation: of its process.
-    :param at: when its plan was sent, in ISO format.
-    :param rows: that it read.
-    :param contacts: that the sync knew after it.
-    :param keyless: rows without a valid key.
-    :param identity: who asked whom for what: see :func:`identity_of`.
-    :param left_since: whoever was found to have left by a process of this generation or a newer one may still be
-        followed; who left before may be in another source.
-    :param is_mixed: another task of the sync has sent something since, or beside it: who is not shown may be its own.
+    :param run_id: the id of the run that read.
+    :param generation: of the process that read.
+    :param at: when the plan was sent, in ISO format.
+    :param rows: number of rows read.
+    :param contacts: number of contacts that the sync knew afterwards.
+    :param keyless: number of rows without a valid key.
+    :param identity: the question that was asked, see :func:`identity_of`.
+    :param left_since: ``on_removed`` may still be carried out for contacts that a process of this generation or a newer
+        one found to have left; earlier ones may be in another source.
+    :param is_mixed: whether another task of the sync has sent something since: a missing contact may be that task's.
     """
 
     run_id: str
@@ -42,7 +43,7 @@ class LastRead:
 
     @classmethod
     def parse(cls, text: str | None) -> LastRead | None:
-        """Read what :meth:`text` has made; ``None``: there was no complete read."""
+        """Parse the result of :meth:`text`; ``None`` if there was no complete read."""
         if not text:
             return None
         found = json.loads(text)
@@ -50,21 +51,21 @@ class LastRead:
 
     @property
     def text(self) -> str:
-        """As it stands in the journal."""
+        """Return the form in which the journal stores it."""
         return json.dumps(self.__dict__, sort_keys=True)
 
 
 def identity_of(
     *, task: str, host: str, key: str, key_column: str, sql_conn_id: str | None, sql_digest: str | None
 ) -> dict[str, Any]:
-    """Who asks whom for what: two reads are compared only where all of it is the same.
+    """Return the digest of the question that a read asks; only reads with the same one are compared.
 
     :param task: the ids of DAG and task.
-    :param host: where contacts are sent to.
+    :param host: the host that contacts are sent to.
     :param key: the kind of key.
     :param key_column: the column that holds it.
     :param sql_conn_id: the connection of the source.
-    :param sql_digest: of its SQL text before it is rendered; ``None``: the rows come from elsewhere.
+    :param sql_digest: of the SQL text before rendering; ``None`` if the rows do not come from SQL.
     """
     return {
         "rule": IDENTITY_RULE,

@@ -1,4 +1,4 @@
-"""How many requests a plan takes, where responses decide whether further ones follow."""
+"""The number of requests that a plan takes, if responses decide whether further requests follow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider_connectif.reporting.formats import plural
 
 
 class Requests(NamedTuple):
-    """Requests at least and at most, without retries and rejections."""
+    """The least and the largest number of requests, without retries and rejections."""
 
     least: int = 0
     most: int = 0
@@ -24,7 +24,7 @@ class Requests(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a plan takes.
+    """The cost of a plan.
 
     ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best. ``way``: ``patch`` or
     ``import``; ``reason``: why this way.

@@ -120,7 +120,7 @@ class SandboxApp:
             # Assumption: 405 is documented nowhere.
             return http_error(405, f"The endpoint takes {', '.join(route.endpoints)}")
         if route.scope_for(request.method) not in scopes:
-            return http_error(403, f"The API key lacks the scope {route.scope_for(request.method)}")
+            return http_error(403, f"The API key does not have the scope {route.scope_for(request.method)}")
         return endpoint(self.state, request)
 
 

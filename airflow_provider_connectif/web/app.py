@@ -98,7 +98,7 @@ def make_app() -> FastAPI:
             except Unreachable as fault:
                 faults.append(f"Journal {place.name} cannot be read: {fault}")
         words = ". ".join(faults) or (
-            "No journal of [connectif] journals has a record of this task instance: it has not begun, it is no task of "
+            "No journal of [connectif] journals has a record of this task instance: it has not begun, it is not of "
             "this provider, it has no journal_conn_id, or its journal is not listed"
         )
         return HTMLResponse(frame.message("No record of this run", words), status_code=503 if faults else 404)

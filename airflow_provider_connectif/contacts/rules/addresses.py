@@ -32,10 +32,10 @@ _NO_COUNTRY = "001"  # what the library calls the codes that belong to no countr
 _FLOAT_TEXT = re.compile(r"[+-]?[0-9]+\.0+|[+-]?[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]{1,3}")
 
 _IMPOSSIBLE = {
-    1: "its country code is none",
+    1: "its country code does not exist",
     2: "it is too short for its country",
     3: "it is too long for its country",
-    4: "it lacks its area code",
+    4: "its area code is missing",
     5: "it has a length that its country does not use",
 }
 """Words for the values of phonenumbers' ``ValidationResult``."""
@@ -59,7 +59,7 @@ def email(value: Any) -> str:
 
 def _checked_email(address: str) -> str:
     if not address:
-        raise InvalidValue("must be an e-mail address, and this text is blank")
+        raise InvalidValue("must be an e-mail address, but this text is blank")
     if len(address) > LONGEST_EMAIL:
         raise InvalidValue(f"must be an e-mail address: at most {LONGEST_EMAIL} characters")
     from email_validator import EmailSyntaxError, validate_email
@@ -95,18 +95,18 @@ def external_id(value: Any) -> str:
             raise InvalidValue(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
         value = text
     if "\0" in value:
-        raise InvalidValue("must be an external id, and has a control character (NUL)")
+        raise InvalidValue("must be an external id, but has a control character (NUL)")
     identifier = trimmed(valid_text(value))
     if _FLOAT_TEXT.fullmatch(identifier):
         raise InvalidValue(
-            "must be an external id, and this text is from a float: cast it to a whole number in the query"
+            "must be an external id, but this text is from a float: cast it to a whole number in the query"
         )
     if not identifier or identifier in (".", ".."):
-        raise InvalidValue("must be an external id, and this text is blank or only dots")
+        raise InvalidValue("must be an external id, but this text is blank or only dots")
     if len(identifier) > LONGEST_EXTERNAL_ID:
         raise InvalidValue(f"must be an external id: at most {LONGEST_EXTERNAL_ID} characters")
     if not identifier.isprintable():
-        raise InvalidValue("must be an external id, and has a control character")
+        raise InvalidValue("must be an external id, but has a control character")
     return identifier
 
 
@@ -166,7 +166,7 @@ def _unchanged(e164: str) -> re.Pattern[str] | None:
 def _parsed_phone(value: str, region: str | None, calling_code: str | None, no_region: str) -> str:
     text = INVISIBLE.sub("", value[: _LONGEST_PHONE + 1]).strip()
     if not value.strip():
-        raise InvalidValue("must be a phone number, and this text is blank")
+        raise InvalidValue("must be a phone number, but this text is blank")
     if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(text):
         raise InvalidValue("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
     import phonenumbers
@@ -191,12 +191,12 @@ def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
         raise InvalidValue(no_region)
     if holds_two_numbers(text, region):
         raise InvalidValue(
-            "must be one phone number, and this text goes on after a complete one: split it in the query"
+            "must be one phone number, but this text goes on after a complete one: split it in the query"
         )
     try:
         number = phonenumbers.parse(text, region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise InvalidValue("must be a phone number: no country has such a one") from None
+        raise InvalidValue("must be a phone number: no country uses this number") from None
     dialled = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_IDD
     if re.sub(r"\D", "", text).startswith("00") and "+" not in text and number.country_code_source != dialled:
         raise InvalidValue("must be a phone number: write + instead of 00, which this region does not dial")
@@ -207,7 +207,7 @@ def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
     if not _E164.fullmatch(e164):
         raise InvalidValue("must be a phone number of 7 to 15 digits (E.164)")
     if not _is_left_alone(e164):
-        raise InvalidValue("must be a phone number, and this one has zeros too many after its country code")
+        raise InvalidValue("must be a phone number, but this one has too many zeros after its country code")
     return e164
 
 

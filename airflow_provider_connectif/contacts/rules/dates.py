@@ -40,7 +40,7 @@ def iso_date(
                 day = datetime(day.year, day.month, day.day)
             elif calendar_day or day.tzinfo is not None:
                 raise InvalidValue(
-                    "must be a date, and this is a moment other than midnight: cast it to a date in the query"
+                    "must be a date, but this is a moment other than midnight: cast it to a date in the query"
                 )
             else:
                 text = _without_offset(day)
@@ -77,7 +77,7 @@ def _day_or_moment(value: Any) -> date:
     value = plain(value)
     if isinstance(value, datetime):
         if value != value:  # pandas' NaT calls itself a datetime
-            raise InvalidValue("must be a date, not NaT: make missing values None")
+            raise InvalidValue("must be a date, not NaT: use None for missing values")
         return value
     if isinstance(value, date):
         return value
@@ -88,20 +88,20 @@ def _day_or_moment(value: Any) -> date:
 
 def _parsed(text: str) -> date:
     if not _ISO_DATE.fullmatch(text):
-        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17, and this text is not one")
+        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17, but this text is not one")
     if len(text) == _DAY_LENGTH:
         try:
             return date.fromisoformat(text)
         except ValueError:
             raise InvalidValue(
-                "must be an ISO 8601 date such as 1990-05-17, and this is no day of the calendar"
+                "must be an ISO 8601 date such as 1990-05-17, but this day is not in the calendar"
             ) from None
     try:
         moment = pendulum.parse(text, exact=True, tz=None)
     except (ParserError, ValueError, OverflowError):
         moment = None
     if not isinstance(moment, datetime):
-        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, and this text is not one")
+        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, but this text is not one")
     return moment
 
 

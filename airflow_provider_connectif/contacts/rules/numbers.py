@@ -95,7 +95,7 @@ def certain_number(value: Any) -> int | Decimal | None:
     limit = _EXACT_BELOW.get(str(getattr(value, "dtype", "")), _EXACT_DOUBLES_BELOW)
     if abs(number) >= limit and number == number.to_integral_value():
         raise InvalidValue(
-            "must be exact, and this float is not: cast it to text (or to a whole-number type) in the query"
+            "must be exact, but this float is not: cast it to text (or to a whole-number type) in the query"
         )
     return number
 
@@ -116,10 +116,10 @@ def shortest_text(value: Any) -> str | None:
         return None
     if isinstance(number, int):
         if number.bit_length() > _MOST_BITS:
-            raise InvalidValue("must be text, and this number has hundreds of digits")
+            raise InvalidValue("must be text, but this number has hundreds of digits")
         return str(number)
     if abs(number.adjusted()) > _LONGEST_NUMERIC:  # beyond any double
-        raise InvalidValue("must be text, and this number has hundreds of digits")
+        raise InvalidValue("must be text, but this number has hundreds of digits")
     if not number:
         return "0"
     text = format(number, "f")
@@ -130,7 +130,7 @@ def numeric_text(value: str, what: str) -> Decimal:
     """The number that a text spells, with a dot and no thousands separators."""
     stripped = value.strip()
     if len(stripped) > _LONGEST_NUMERIC or not _NUMERIC.fullmatch(stripped):
-        raise InvalidValue(f"must be {what}, and this text is not one")
+        raise InvalidValue(f"must be {what}, but this text is not one")
     return Decimal(stripped)
 
 
@@ -196,7 +196,7 @@ def boolean(value: Any) -> bool:
         word = value.strip().casefold()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
-        raise InvalidValue("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, and this text is not one")
+        raise InvalidValue("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, but this text is not one")
     value = plain(value)
     if isinstance(value, bool):
         return value
@@ -227,7 +227,7 @@ def _whole_from(value: Any, rule: str) -> int:
     if whole is None:
         raise InvalidValue(f"must be {rule} within 64 bits, without decimals")
     if isinstance(value, str) and _was_rounded(value, whole):
-        raise InvalidValue(f"must be {rule}, and this text is from a float: cast it to a whole number in the query")
+        raise InvalidValue(f"must be {rule}, but this text is from a float: cast it to a whole number in the query")
     return whole
 
 

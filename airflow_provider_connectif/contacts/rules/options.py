@@ -37,7 +37,7 @@ def checkbox(options: Iterable[Option]) -> Coercer:
     """
     known = tuple(options)
     order = [option_id for option_id, _ in known]
-    find = _finder(known, "must be a list out of {}")
+    find = _finder(known, "must be a list of options from {}")
 
     def coerce(value: Any) -> list[str]:
         if isinstance(value, (set, frozenset)):
@@ -102,9 +102,9 @@ def _folded(label: str) -> str:
 def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
     stripped = text.strip()
     if len(stripped) > _LONGEST_LIST:
-        raise InvalidValue(f"must be a list of options, and this text has more than {_LONGEST_LIST} characters")
+        raise InvalidValue(f"must be a list of options, but this text has more than {_LONGEST_LIST} characters")
     if not stripped:
-        raise InvalidValue("must be a list of options, and this text is blank: for none of them give an empty list")
+        raise InvalidValue("must be a list of options, but this text is blank: for no options, give an empty list")
     try:
         return [find(text)]  # an option may hold a separator
     except InvalidValue:
@@ -115,7 +115,7 @@ def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
         return _postgres_array(stripped[1:-1])
     parts = [part.strip() for part in stripped.split("|") if part.strip()]
     if not parts:
-        raise InvalidValue("must be a list of options, and this text has separators only")
+        raise InvalidValue("must be a list of options, but this text has separators only")
     return parts
 
 
@@ -125,7 +125,7 @@ def _json_array(text: str) -> list[Any]:
     except (ValueError, RecursionError):
         items = None
     if not isinstance(items, list):
-        raise InvalidValue("must be a list of options, and this text is no JSON array")
+        raise InvalidValue("must be a list of options, but this text is not a JSON array")
     return items
 
 
@@ -137,7 +137,7 @@ def _postgres_array(text: str) -> list[Any]:
         match = _POSTGRES_ITEM.match(text, position)
         quoted, bare = (match.group(1), (match.group(2) or "").strip()) if match else (None, "")
         if match is None or (quoted is None and (not bare or bare.upper() == "NULL")):
-            raise InvalidValue("must be a list of options, and this text is no PostgreSQL array without NULL")
+            raise InvalidValue("must be a list of options, but this text is not a PostgreSQL array without NULL")
         items.append(bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
         position = match.end()
         if match.group(3) != ",":

@@ -36,11 +36,11 @@ def without_decimals(text: str, region: str | None) -> str:
             if foreign is None:
                 return whole
             if _valid(whole, region) not in (foreign, None):
-                raise InvalidValue("must be a phone number, and this float fits with and without a +: cast it to text")
+                raise InvalidValue("must be a phone number, but this float fits with and without a +: cast it to text")
             return foreign
         if is_zero or len(decimals[2]) == 1:
             raise InvalidValue(
-                "must be a phone number, and this text is a number with decimals: cast it to text in the query"
+                "must be a phone number, but this text is a number with decimals: cast it to text in the query"
             )
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
         raise InvalidValue("must be a phone number, and one digit after a dot ends it: was it a number with decimals?")

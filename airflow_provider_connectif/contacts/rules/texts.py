@@ -101,5 +101,5 @@ def by_value(value: Any) -> JsonValue:
 
 def _option(item: Any) -> str:
     if not isinstance(item, str):
-        raise InvalidValue(f"must be a list of text, and has {kind(item)} in it")
+        raise InvalidValue(f"must be a list of text, but has {kind(item)} in it")
     return valid_text(item).rstrip(" ")
