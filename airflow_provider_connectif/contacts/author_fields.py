@@ -1,4 +1,4 @@
-"""Field definitions that an author of a DAG gives, instead of those of the account."""
+"""Field definitions from the operator's argument ``fields``, instead of those of the account."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from airflow_provider_connectif.contacts.fields import Field, FieldType, did_you
 
 
 def fields_of_author(fields: Mapping[str, Any]) -> list[Field]:
-    """Definitions that an author gives: by id, a type's name or a ``ContactField`` of the API.
+    """Return the definitions of the argument: by id, a type's name or a ``ContactField`` of the API.
 
     ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``. Options may also be
     plain ids, or labels by id.
 
-    :raises ValueError: names every invalid definition, and every part that is not understood.
+    :raises ValueError: names every invalid definition, and every unknown part.
     """
     made, faults = [], []
     for field_id, definition in fields.items():
@@ -48,7 +48,7 @@ _OTHER_PARTS = ("id", "name", "type", "custom", "readOnly", "required", "default
 
 
 def _misunderstood(shape: Mapping[str, Any], field: Field) -> list[str]:
-    """What an author wrote and would not be checked."""
+    """Return the parts of a definition that would be ignored."""
     known = (*_PARTS, *_OTHER_PARTS)
     faults = [
         f"{part!r} is not a part of a definition{did_you_mean(str(part), known)}" for part in shape if part not in known

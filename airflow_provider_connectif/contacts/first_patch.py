@@ -1,4 +1,4 @@
-"""Contacts whose first PATCH shows whether the API key may write them, before the others are sent."""
+"""The contacts resource that first checks whether the API key may write contacts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FORBIDDEN = 403
 
 
 class FirstPatch(ContactResource):
-    """Contacts, whose first PATCH shows whether the key may write them; the sender then gets its response.
+    """Contacts; their first PATCH shows whether the key may write contacts, and the sender then gets its response.
 
-    Without that, such a key would end the run, although it can import.
+    Without this check, a key without that scope would end the run, although it can import.
 
     :param client: of the API.
-    :param mapping: how columns become properties.
-    :param resubscribe: as of :class:`ContactResource`.
-    :param write_modes: likewise.
+    :param mapping: of columns to properties.
+    :param resubscribe: as in :class:`ContactResource`.
+    :param write_modes: as in :class:`ContactResource`.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class FirstPatch(ContactResource):
     ) -> None:
         super().__init__(mapping, resubscribe=resubscribe, write_modes=write_modes)
         self._client = client
-        # Apart from the sender's own, which takes the same steps once more with the same responses.
+        # Separate from the sender's own resource, which takes the same steps again with the same responses.
         self._asked = ContactResource(mapping, resubscribe=resubscribe, write_modes=write_modes)
         self._first: int | None = None
         self._responses: deque[tuple[bool, Answer | Error]] = deque()
 
     def is_allowed(self, patch: Patch) -> bool:
-        """Send a patch, after a look-up where it needs one; whether the response is something else than a 403."""
+        """Send a patch, after a look-up if it needs one; return whether the response is not a 403."""
         self._first, change = patch.number, self._asked.next_request(patch, 0.0)
         came = self._asked_for(change)
         while change.looks_up and (step := self._asked.step(change, came)) is not None and step.goes_on:
@@ -54,7 +54,7 @@ class FirstPatch(ContactResource):
         return change.looks_up or not is_forbidden
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
-        """``PATCH`` the contact; the first requests were sent already, and their responses are given back."""
+        """``PATCH`` the contact; for the first requests, which were already sent, return their responses."""
         while self._responses and change.number == self._first and not on_fresh_connection:
             was_look_up, came = self._responses.popleft()
             if was_look_up == change.looks_up:
