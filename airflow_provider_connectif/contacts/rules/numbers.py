@@ -143,9 +143,7 @@ def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
     """
     if type(number) is Decimal:
         double = float(number)
-        if (
-            abs(double) < _EXACT_DOUBLES_BELOW and not double.is_integer()
-        ):  # most numbers have decimals, and need no further check
+        if abs(double) < _EXACT_DOUBLES_BELOW and not double.is_integer():  # the usual case
             return double
     whole = _whole(number)
     if whole is not None:
@@ -192,7 +190,7 @@ def decimal(minimum: float | None = None, maximum: float | None = None) -> Coerc
 
 
 def boolean(value: Any) -> bool:
-    """bool, 0 and 1 (also as MySQL's one byte), and the words true, false, t, f, yes, no, y, n in any case."""
+    """Accept bool, 0 and 1 (also as MySQL's one byte), and the words true, false, t, f, yes, no, y, n in any case."""
     if value is True or value is False:
         return bool(value)
     if isinstance(value, str):
