@@ -88,7 +88,7 @@ def _table(runs: Sequence[Run]) -> None:
 
 def _reasons(runs: Sequence[Run]) -> None:
     for column, run in zip(_COLUMNS[:2], runs, strict=False):
-        print(f"\nNot delivered, and why ({column})")
+        print(f"\nRows not delivered, by reason ({column})")
         for reason, count in run.summary["reasons"].items():
             _wrapped(f"  {count:3} × ", reason)
 

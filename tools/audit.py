@@ -64,7 +64,7 @@ def _audited(pins: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            return [], f"no answer within {_TIMEOUT_S} s"
+            return [], f"no response within {_TIMEOUT_S} s"
     try:
         packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except ValueError:

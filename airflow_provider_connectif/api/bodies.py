@@ -1,4 +1,4 @@
-"""Whose body a response has: Connectif's, or that of somebody in between."""
+"""Distinguishes Connectif's own response bodies from those of a proxy or gateway in between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_connectif.api.rate_headers import RateSignal
 
 
 def decoded_json(content: bytes) -> Any:
-    """A body's JSON, or ``None`` where it is none."""
+    """Return a body's JSON, or ``None`` if it is not JSON."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -21,8 +21,9 @@ def decoded_json(content: bytes) -> Any:
 def is_error_document(body: object, status: int) -> bool:
     """Whether a body is the API's ``HttpError`` or ``HttpUnprocessableEntityError``.
 
-    An object with an integer ``status`` equal to the response's, a text ``title`` or ``detail``, and no ``_email``,
-    which a contact has. A gateway's own format (also RFC 9457's without a ``status``) is no error document.
+    It is an object with an integer ``status`` equal to the response's, a text ``title`` or ``detail``, and no
+    ``_email``, which a contact has. A gateway's own format (also that of RFC 9457 without a ``status``) is not an error
+    document.
 
     :param status: the response's HTTP status.
     """
@@ -30,9 +31,9 @@ def is_error_document(body: object, status: int) -> bool:
 
 
 def hides_an_error(body: object) -> bool:
-    """Whether the body of a 2xx is an error document all the same: of a gateway that turns every status into 200.
+    """Whether the body of a 2xx is an error document, from a gateway that turns every status into 200.
 
-    Contacts, whose custom fields may have any name, show system properties, which begin with an underscore.
+    Contacts may have custom fields of any name, but they also have system properties, which begin with an underscore.
     """
     if not isinstance(body, Mapping) or not _has_error_texts(body):
         return False
@@ -42,7 +43,7 @@ def hides_an_error(body: object) -> bool:
 
 
 def describe_body(content: bytes, body: object) -> str:
-    """The kind of a body that is not Connectif's, in words that quote nothing of it."""
+    """Describe the kind of a body that is not Connectif's, without quoting it."""
     if hides_an_error(body):
         return "an error document"
     if isinstance(body, list):
@@ -58,9 +59,9 @@ def describe_body(content: bytes, body: object) -> str:
 def http_error(
     status: int, content: bytes, signal: RateSignal | None, without_key: Callable[[Any], Any]
 ) -> ConnectifHttpError:
-    """The exception for a response outside 2xx.
+    """Return the exception for a response outside 2xx.
 
-    :param without_key: takes the API key out of what the server said.
+    :param without_key: removes the API key from the server's words.
     """
     body = without_key(decoded_json(content))
     fields: Mapping[str, Any] = body if isinstance(body, Mapping) else {}

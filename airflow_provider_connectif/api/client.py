@@ -24,20 +24,20 @@ _MOST_FIELD_PAGES = 100
 class ConnectifClient(ImportEndpoints):
     """Connectif's API for one key; the endpoints of the bulk import are those of :class:`ImportEndpoints`.
 
-    Requests are paced by :class:`Quota`; a 429 is raised, not waited out, so that the caller can put its
-    request back: the next request waits. Nothing is sent twice by the client itself. Safe to share by threads.
+    :class:`Quota` paces the requests. A 429 is raised, not waited out, so that the caller can put its request back; the
+        next request waits. The client itself never sends a request twice. Threads may share it.
 
     :param key: the API key; sent to ``base_url`` and nowhere else: redirects are not followed.
-    :param base_url: as :func:`airflow_provider_connectif.api.credentials.base_url` gives it.
-    :param connect_timeout: seconds until a connection must stand (default 5).
-    :param read_timeout: seconds until the response must begin, and again until it must be complete (default 30).
+    :param base_url: from :func:`airflow_provider_connectif.api.credentials.base_url`.
+    :param connect_timeout: seconds for opening a connection (default 5).
+    :param read_timeout: seconds until the response begins, and again until it is complete (default 30).
     :param upload_timeout: seconds for sending a file, and again for the response to it (default 600).
-    :param tries: how often a caller should send one request in all (default 5); the client sends each once.
-    :param longest_wait: seconds that a caller should at most hold back a request since the server asks for it (default
-        120); the client itself only keeps it.
+    :param tries: attempts that a caller should make for one request (default 5); the client makes one.
+    :param longest_wait: the longest pause in seconds that a caller should wait out if the server asks for one (default
+        120); the client only stores it.
     :param quota: the pacing; by default 100 requests a minute until the server's headers say more.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
-    :param connections: connections kept open; as many as threads use the client at once.
+    :param connections: connections to keep open: the number of threads that use the client at once.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ConnectifClient(ImportEndpoints):
         self.base_url = base_url
         self.tries = tries
         self.longest_wait_s = longest_wait
-        """Seconds that a worker may wait where the server asks for a delay."""
+        """The longest pause in seconds that a worker may wait out if the server asks for one."""
         self.quota = quota or Quota()
         transport = Transport(
             key,
@@ -74,18 +74,18 @@ class ConnectifClient(ImportEndpoints):
     ) -> Answer:
         """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
 
-        :param email: the contact key, sent percent-encoded whole.
-        :param patch: JSON-ready values by property id. The custom fields of an account are documented for this
-            path only, not for the newer ``/contacts/email/{email}``.
-        :param is_own: whether the body of a 2xx (``None``: there is none) is the response to this request. Where it is
-            not, ``Answer.is_own`` says so, and the connection is closed. By default every one is.
+        :param email: the contact key; it is sent percent-encoded.
+        :param patch: JSON-ready values by property id. Custom fields are documented for this path only, not for the
+            newer ``/contacts/email/{email}``.
+        :param is_own: decides whether the body of a 2xx (``None``: no body) is the response to this request. If it is
+            not, ``Answer.is_own`` is ``False``, and the connection is closed. Default: every body is.
         :param on_fresh_connection: use none of the pooled connections.
-        :return: status 200 (updated) or 201 (created), with the contact as it is now where the response shows it
-            ("optionally", by the API reference, "patch-contact").
+        :return: status 200 (updated) or 201 (created), with the current contact if the response shows it ("optionally",
+            by the API reference, "patch-contact").
         :raises ConnectifHttpError: the subclass of the status.
         :raises NoAnswerError: no complete response; the contact may or may not have been changed.
         :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
-        :raises QuotaClosed: told to stop while waiting for the window.
+        :raises QuotaClosed: the run must stop; the request waited for the window.
         """
         path = f"/contacts/{path_segment(email)}"
         return self.send("PATCH", path, patch, is_own=is_own, on_fresh_connection=on_fresh_connection)
@@ -98,7 +98,7 @@ class ConnectifClient(ImportEndpoints):
         is_own: IsOwn = lambda _: True,
         on_fresh_connection: bool = False,
     ) -> Answer:
-        """``PATCH /contacts/external-id/{externalId}``: as :meth:`patch_contact`, keyed by the store's own id.
+        """``PATCH /contacts/external-id/{externalId}``: as :meth:`patch_contact`, with the store's own id as the key.
 
         :param external_id: at most 50 characters (API reference, resource "ContactPatchByEmail").
         :param patch: as in :meth:`patch_contact`. Whether this path takes custom fields is not documented.
@@ -107,21 +107,21 @@ class ConnectifClient(ImportEndpoints):
         return self.send("PATCH", path, patch, is_own=is_own, on_fresh_connection=on_fresh_connection)
 
     def get_contact(self, email: str) -> Mapping[str, Any] | None:
-        """``GET /contacts/{email}``: a contact as Connectif holds it; needs the scope "Contacts: Read".
+        """``GET /contacts/{email}``: a contact with its current values; needs the scope "Contacts: Read".
 
-        The vendor's page of this request is not known. That it responds with the resource "Contact", or with 404, is
-        inferred from the resource and from the pages of other ``GET`` requests.
+        No documentation of this request is known. Its response, the resource "Contact" or a 404, is inferred from the
+        resource and from the pages of other ``GET`` requests.
 
-        :param email: the contact key, sent percent-encoded whole.
-        :return: values by property id, as they came; whose contact it is, is not checked. ``None``: Connectif's own
+        :param email: the contact key; it is sent percent-encoded.
+        :return: values by property id, unchanged; it is not checked which contact it is. ``None``: Connectif's own
             error document (404) says that there is no such contact.
-        :raises NotFoundError: a 404 without the error document, which somebody in between may have written.
-        :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for a
-            key that may not read contacts.
+        :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
+        :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
+            API key that cannot read contacts.
         :raises NoAnswerError: no complete response.
-        :raises NotConnectifError: a 2xx whose body is no JSON object, or an error document.
+        :raises NotConnectifError: a 2xx whose body is not a JSON object, or an error document.
         :raises MalformedAnswerError: a 2xx without a body.
-        :raises QuotaClosed: told to stop while waiting for the window.
+        :raises QuotaClosed: the run must stop; the request waited for the window.
         """
         return self._get_contact(f"/contacts/{path_segment(email)}")
 
@@ -140,18 +140,18 @@ class ConnectifClient(ImportEndpoints):
     def delete_contact(self, email: str) -> bool:
         """``DELETE /contacts/{email}``: delete a contact for good; needs the scope "Contacts: Delete".
 
-        The vendor's page of this request is not known; deletes of other resources respond with 204. Deleting twice is
+        No documentation of this request is known; deletes of other resources respond with 204. Deleting twice is
         harmless.
 
-        :param email: the contact key, sent percent-encoded whole.
+        :param email: the contact key; it is sent percent-encoded.
         :return: ``True`` after a 2xx, which need not mean that there was a contact. ``False``: Connectif's own error
             document (404) says that there is no such contact.
-        :raises NotFoundError: a 404 without the error document, which somebody in between may have written.
-        :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for a
-            key that may not delete contacts.
+        :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
+        :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
+            API key that cannot delete contacts.
         :raises NoAnswerError: no complete response; the contact may or may not have been deleted.
-        :raises NotConnectifError: a 2xx with a body that is no JSON object, or an error document.
-        :raises QuotaClosed: told to stop while waiting for the window.
+        :raises NotConnectifError: a 2xx with a body that is not a JSON object, or an error document.
+        :raises QuotaClosed: the run must stop; the request waited for the window.
         """
         return self._delete_contact(f"/contacts/{path_segment(email)}")
 
@@ -171,9 +171,9 @@ class ConnectifClient(ImportEndpoints):
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
 
-        :return: ``ContactField`` objects, as they came.
-        :raises MalformedAnswerError: a response without ``results``, or with one that is no object; a next page on
-            another host, seen before, or beyond the hundredth.
+        :return: ``ContactField`` objects, unchanged.
+        :raises MalformedAnswerError: a response without ``results``, or with a result that is not an object; a next
+            page on another host, seen before, or beyond the hundredth.
         """
         pages = read_pages(self._transport, "/contact-fields/", _MOST_FIELD_PAGES)
         fields = [entry for page in pages for entry in page]
@@ -182,7 +182,7 @@ class ConnectifClient(ImportEndpoints):
         return fields
 
     def get_store(self) -> Mapping[str, Any]:
-        """``GET /store/``: what is known of the account; needs the scope "Store: Read"."""
+        """``GET /store/``: data of the account; needs the scope "Store: Read"."""
         return self._transport.get_object("/store/")
 
     def close(self) -> None:
@@ -190,7 +190,7 @@ class ConnectifClient(ImportEndpoints):
         self._transport.close()
 
     def abort(self) -> None:
-        """End the requests of other threads without a response, and send no further one; closes the quota."""
+        """End the requests of other threads without a response, send no further ones, and close the quota."""
         self._transport.abort()
 
     def send(
@@ -205,8 +205,8 @@ class ConnectifClient(ImportEndpoints):
         """Send one request with a JSON object as its body; the response shows an object, or has no body.
 
         :param method: ``PATCH``, ``POST`` or ``PUT``.
-        :param path: below the base URL; keys in it by :func:`path_segment`.
-        :raises ConnectifHttpError: as :meth:`patch_contact`, likewise the others.
+        :param path: below the base URL; keys in it must be encoded by :func:`path_segment`.
+        :raises ConnectifHttpError: as :meth:`patch_contact`, also the other errors.
         """
         content = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
         return self._transport.send_object(
@@ -215,9 +215,9 @@ class ConnectifClient(ImportEndpoints):
 
 
 def path_segment(key: str) -> str:
-    """A key as one path segment.
+    """Return a key as one path segment.
 
-    :raises ValueError: it would not stay one: a URL's ``.`` and ``..`` are resolved away however they are encoded.
+    :raises ValueError: it cannot be one: ``.`` and ``..`` are removed from a URL, however they are encoded.
     """
     if key in ("", ".", ".."):
         raise ValueError("a key that is empty, '.' or '..' cannot be part of a URL")

@@ -1,4 +1,4 @@
-"""The clock of what waits: tests hand in one whose hours take milliseconds."""
+"""The clock for everything that waits: tests pass one whose hours take milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The combined ``RateLimit`` header of the IETF drafts ratelimit-headers, and the lists that it is made of."""
+"""Reads the combined ``RateLimit`` header of the IETF drafts ratelimit-headers, and the lists that it consists of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_MEMBERS = 20
 
 
 class CombinedRate(NamedTuple):
-    """The parts of the header as text; ``None`` where it does not have them, or not as a number."""
+    """The parts of the header as text; ``None`` if it does not have them, or not as a number."""
 
     limit: str | None = None
     remaining: str | None = None
@@ -23,9 +23,9 @@ class CombinedRate(NamedTuple):
 def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
     """Read ``RateLimit`` in both of its forms, with ``RateLimit-Policy`` for the limit.
 
-    Draft 7 has one policy: ``limit=100, remaining=0, reset=30``. Draft 8 has a list, each with a name and parameters:
-    ``"burst";r=3;t=1, "default";r=0;t=30``. The one with the fewest requests left is the one that holds back; of
-    several with nothing left, the one that takes longest.
+    Draft 7 has one policy: ``limit=100, remaining=0, reset=30``. Draft 8 has a list of policies, each with a name and
+    parameters: ``"burst";r=3;t=1, "default";r=0;t=30``. The policy with the fewest requests left counts; if several
+    have none left, the one that takes longest.
     """
     policies: list[tuple[str | None, CombinedRate]] = [
         (None, CombinedRate(told.get("limit"), told.get("remaining"), told.get("reset"))) for told in _draft_7(rate)
@@ -42,7 +42,7 @@ def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
 
 
 def _draft_7(rate: str | None) -> list[dict[str, str | None]]:
-    """What a header of draft 7 says, once for each time that it came: a repeated name begins another one."""
+    """Return the parts of a header of draft 7, once for each occurrence: a repeated name begins the next one."""
     found: list[dict[str, str | None]] = []
     for name, value in (_pair(piece) for member in members(rate or "") for piece in member):
         if name not in _DRAFT_7:
@@ -54,7 +54,7 @@ def _draft_7(rate: str | None) -> list[dict[str, str | None]]:
 
 
 def members(text: str) -> list[list[str]]:
-    """The members of a list, each as its value and parameters, trimmed; commas within quotes do not separate."""
+    """Return the members of a list, each as its value and parameters, trimmed; commas within quotes do not separate."""
     found: list[list[str]] = [[""]]
     for part in _QUOTED_OR_PLAIN.findall(text):
         if part == ",":
@@ -67,14 +67,14 @@ def members(text: str) -> list[list[str]]:
 
 
 def _tightness(rate: CombinedRate) -> tuple[float, float]:
-    # What does not say how many requests are left counts only where nothing else does.
+    # A policy without its remaining requests counts only if no other policy has them.
     remaining = float("inf") if rate.remaining is None else float(rate.remaining)
     reset = float(rate.reset or 0)
     return remaining, (reset if remaining else -reset)
 
 
 def _quotas(policy: str | None) -> Mapping[str, str]:
-    """Requests a window by the name of the policy (``"default";q=100;w=60``)."""
+    """Return the requests of a window by the name of the policy (``"default";q=100;w=60``)."""
     quotas = {}
     for member in members(policy or ""):
         quota = dict(map(_pair, member[1:])).get("q")
@@ -84,7 +84,7 @@ def _quotas(policy: str | None) -> Mapping[str, str]:
 
 
 def _pair(piece: str) -> tuple[str, str | None]:
-    """A parameter's name and its value, ``None`` where that is no number."""
+    """Return a parameter's name and its value; ``None`` if the value is not a number."""
     name, _, value = piece.partition("=")
     value = value.strip().strip('"')
     return name.strip().lower(), value if _NUMBER.fullmatch(value) else None

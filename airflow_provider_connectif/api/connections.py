@@ -1,6 +1,6 @@
-"""Connections that read exactly one response to each request, wait for its head only so long, and print nothing.
+"""Connections that read exactly one response to each request, limit the time for its head, and print nothing.
 
-Another thread can end the requests that use them, see :meth:`Adapter.abort`.
+Another thread can end their requests, see :meth:`Adapter.abort`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 def give_up(sock: Any) -> None:
     """Make a connection unusable for later requests: the pool finds it closed and opens another.
 
-    Harmless where it is closed already, and safe while another thread uses it: its request ends without a response.
+    Harmless if it is already closed, and safe while another thread uses it: that request ends without a response.
     """
     with contextlib.suppress(OSError):
         if hasattr(sock, "shutdown"):
@@ -45,7 +45,7 @@ class _Deadline(io.RawIOBase):
         self._until: float | None = None if within_s is None else time.monotonic() + within_s
         self._is_over = False
         self.has_ended = False
-        """The other side has closed the connection."""
+        """Whether the other side has closed the connection."""
 
     def readable(self) -> bool:
         return True
@@ -66,7 +66,7 @@ class _Deadline(io.RawIOBase):
         return count
 
     def end(self) -> None:
-        """The head is complete; what follows has the deadline of who reads it."""
+        """End the deadline: the head is complete, and the reader of the body has a deadline of its own."""
         self._until = None
         self._sock.settimeout(self._within_s)
 
@@ -75,7 +75,7 @@ class _Deadline(io.RawIOBase):
         give_up(self._sock)
 
     def stop(self) -> None:
-        """Read nothing more from the socket; what was read ahead can still be looked at."""
+        """Read nothing more from the socket; bytes that were read ahead can still be inspected."""
         self._is_over = True
 
     def close(self) -> None:
@@ -86,8 +86,8 @@ class _Deadline(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     """The final response to a request.
 
-    Its head must be complete within the timeout for its first byte. Interim responses (1xx, RFC 9110, 15.2) are read
-    past. A connection on which more has come than this response is not used again: the rest would be taken for the
+    Its head must be complete within the timeout for its first byte. Interim responses (1xx, RFC 9110, 15.2) are
+    skipped. A connection that has received more than this response is not used again: the rest would be taken for the
     response to the next request.
     """
 
@@ -99,12 +99,13 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self._deadline.has_ended:
-            # The standard library takes the end of the connection for the end of the head, and then for an empty body.
+            # The standard library would treat the end of the connection as the end of the head, and then as an empty
+            # body.
             raise http.client.IncompleteRead(b"")
         if not self._deadline.closed:
             self._deadline.end()
         if self.length == 0 and self._announces_a_body():
-            # A 204 with a body: it is not read, and may still be on its way.
+            # A 204 with a body: the body is not read, and may still arrive.
             self._deadline.give_up_connection()
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -113,12 +114,12 @@ class _Response(http.client.HTTPResponse):
             if not 100 <= status < 200:
                 return version, status, reason
             if status == HTTPStatus.SWITCHING_PROTOCOLS:
-                # Nothing else was asked for, so what follows is not HTTP.
+                # No other protocol was requested, so the following bytes are not HTTP.
                 raise http.client.BadStatusLine("101")
             http.client.parse_headers(self.fp)
 
     def _close_conn(self) -> None:
-        # Called at the end of the body, and when the response is given up on.
+        # Called at the end of the body, and when the response is abandoned.
         if self.fp is not None and not self._deadline.closed:
             self._deadline.stop()
             if self.fp.peek(1):
@@ -150,8 +151,8 @@ class _Abortable:
 
 class _Connection(_Abortable, HTTPConnection):
     response_class = _Response
-    # Of its own: with ``http.client.HTTPConnection.debuglevel = 1``, the usual switch for a look at requests, heads
-    # are printed to standard output, the API key among them, past every logger and every mask.
+    # Its own attribute: with ``http.client.HTTPConnection.debuglevel = 1``, the usual switch for debugging requests,
+    # heads would be printed to standard output with the API key, past every logger and every mask.
     debuglevel = 0
 
 
@@ -161,7 +162,7 @@ class _TlsConnection(_Abortable, HTTPSConnection):
 
 
 class _Connections:
-    """The connections of an adapter, also those in use, which urllib3's pools hand out and forget."""
+    """The connections of an adapter, including those in use, which urllib3's pools do not track."""
 
     def __init__(self) -> None:
         self._known: weakref.WeakSet[_Abortable] = weakref.WeakSet()
@@ -203,7 +204,7 @@ class _TlsPool(_Registering, HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """As requests' own, with these connections, also through a proxy."""
+    """The adapter of ``requests`` with these connections, also through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Called by the constructor."""
@@ -219,5 +220,5 @@ class Adapter(HTTPAdapter):
         return manager
 
     def abort(self) -> None:
-        """End every request that another thread has under way: it gets no response."""
+        """End every running request of other threads: it gets no response."""
         self._connections.abort()

@@ -13,7 +13,7 @@ DEFAULT_BASE_URL = "https://api.connectif.cloud"
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A Connectif API key: ``keyId:keySecret``, as Connectif's own page copies it.
+    """A Connectif API key: ``keyId:keySecret``, as copied from Connectif's page.
 
     The secret is in no ``repr``. Source: API documentation, guide "Authentication".
     """
@@ -23,9 +23,9 @@ class ApiKey:
 
     @classmethod
     def parse(cls, login: str | None, password: str | None) -> ApiKey:
-        """Take the key from a connection: whole in the password, or the id in login and the secret in password.
+        """Read the key from a connection: complete in the password, or the id in login and the secret in password.
 
-        :raises ConnectifConfigError: there is no key, or it cannot be one. The text never quotes it.
+        :raises ConnectifConfigError: there is no key, or it is not valid. The text never quotes it.
         """
         if not password:
             raise ConnectifConfigError("the connection has no API key: store keyId:keySecret as its password")
@@ -33,7 +33,7 @@ class ApiKey:
         if any(not "!" <= character <= "~" for character in whole):
             raise ConnectifConfigError(
                 "the API key has a space, a line break or another character that no key has: "
-                "copy it again, whole and without surroundings"
+                "copy it again, complete and without anything around it"
             )
         key_id, colon, secret = whole.partition(":")
         if not colon:
@@ -42,7 +42,7 @@ class ApiKey:
                 "connection's login and the secret as its password"
             )
         if not key_id or not secret:
-            raise ConnectifConfigError("the API key is only half there: it is keyId:keySecret")
+            raise ConnectifConfigError("the API key is incomplete: it is keyId:keySecret")
         return cls(key_id, secret)
 
     @property
@@ -52,10 +52,10 @@ class ApiKey:
 
 
 def base_url(host: str | None, port: int | None = None) -> str:
-    """The address that paths are appended to, without a trailing slash.
+    """Return the address to which paths are appended, without a trailing slash.
 
     :param host: a host name or a URL; ``https`` is assumed, the default is ``https://api.connectif.cloud``.
-    :param port: added where ``host`` names none.
+    :param port: added if ``host`` has none.
     :raises ConnectifConfigError: plain http to anything but this machine, another scheme, or an address with
         user, query or fragment.
     """
@@ -84,7 +84,7 @@ def base_url(host: str | None, port: int | None = None) -> str:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name is this machine: ``localhost``, or an address that no packet leaves it by."""
+    """Whether a host name is this machine: ``localhost``, or a loopback address."""
     if name == "localhost":
         return True
     try:

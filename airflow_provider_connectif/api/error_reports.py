@@ -1,4 +1,6 @@
-"""The error report of an import: a file at an address of its own, which is no part of the API and gets no key."""
+"""Fetches the error report of an import: a file at its own address, which is not part of the API and gets no API
+key.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +35,16 @@ _STEP_TIMEOUTS = Timeouts(connect=10.0, read=30.0)
 
 
 def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_bytes: int, timeout: float) -> int:
-    """Write what is at ``url`` to ``sink``, in parts.
+    """Write the report at ``url`` to ``sink``, in parts.
 
-    Sent without the API key and without cookies, by a session of its own. https only; plain http is for a report
-    on this machine, and only where the API is on this machine as well. Up to three redirects are followed, each
-    under the same rules: a store may hand the file over from elsewhere, and there is no key that could leak.
-    Requests to the API's own host go through its quota.
+    The request goes without the API key and without cookies, in a session of its own. Only https is allowed; plain http
+    only for a report on this machine, if the API is on this machine, too. Up to three redirects are followed, each
+    under the same rules: a store may keep the file elsewhere, and no key can leak. Requests to the API's own host go
+    through its quota.
 
-    :raises ErrorReportError: the address cannot be used, the response is no 2xx, too large, too late or incomplete.
-    :raises QuotaClosed: told to stop.
+    :raises ErrorReportError: the address cannot be used, or the response is not a 2xx, too large, too late or
+        incomplete.
+    :raises QuotaClosed: the run must stop.
     :raises OSError: ``sink`` cannot be written.
     """
     deadline = time.monotonic() + timeout
@@ -49,7 +52,7 @@ def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_by
     with closing(_parts(transport, url)) as parts:
         for part in parts:
             if transport.quota.closed:
-                raise QuotaClosed("the run was told to stop")
+                raise QuotaClosed("the run was asked to stop")
             if time.monotonic() > deadline:
                 raise ErrorReportError(f"the error report was not complete within {timeout:g} s")
             written += len(part)
@@ -60,7 +63,9 @@ def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_by
 
 
 def _parts(transport: Transport, url: str) -> Generator[bytes, None, None]:
-    """The content of the report; an empty part for each redirect on the way, so that they count for the deadline."""
+    """Yield the content of the report, with an empty part for each redirect, so that redirects count for the
+    deadline.
+    """
     address, link = transport.base_url + "/", url
     for _ in range(_MOST_REDIRECTS + 1):
         target = _checked(address, link, transport.base_url)
@@ -79,14 +84,14 @@ def _parts(transport: Transport, url: str) -> Generator[bytes, None, None]:
 
 
 def _checked(address: str, link: str, base_url: str) -> SplitResult:
-    """Where a link leads that was found at an address."""
+    """Return the target of a link that was found at an address."""
     try:
         target = urlsplit(urljoin(address, link))
         usable = bool(target.hostname) and target.username is None and target.password is None
     except ValueError:
         usable = False
     if not usable:
-        raise ErrorReportError("the address of the error report is none, or has a user in it")
+        raise ErrorReportError("the address of the error report is not valid, or has a user name in it")
     on_this_machine = is_loopback(target.hostname or "") and is_loopback(urlsplit(base_url).hostname or "")
     if target.scheme != "https" and not (target.scheme == "http" and on_this_machine):
         raise ErrorReportError("the address of the error report is not https")
@@ -94,7 +99,7 @@ def _checked(address: str, link: str, base_url: str) -> SplitResult:
 
 
 def _answer(transport: Transport, session: requests.Session, target: SplitResult) -> requests.Response:
-    """The head of a response that is a success or a redirect."""
+    """Return the head of a response that is a success or a redirect."""
     is_own_host = origin(target) == origin(urlsplit(transport.base_url))
     sent_at = transport.quota.acquire() if is_own_host else 0.0
     signal: RateSignal | None = None
@@ -113,7 +118,7 @@ def _answer(transport: Transport, session: requests.Session, target: SplitResult
     finally:
         if is_own_host:
             transport.quota.release(sent_at, signal, refused=status == 429)
-    # Raised out here, so that the transport's exception, whose text has the address, is not kept as the context.
+    # Raised outside the handler, so that the transport's exception, whose text has the address, is not its context.
     if failure:
         raise ErrorReportError(failure, is_passing=is_passing)
     if not (200 <= status < 300 or response.is_redirect):

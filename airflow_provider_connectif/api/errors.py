@@ -1,8 +1,8 @@
-"""What can go wrong between this process and Connectif.
+"""Errors between this process and Connectif.
 
-The text of every exception here is safe to log: it never holds the API key, a contact key, the body that was
-sent or words of the server. What the server said is kept in attributes, for code that knows which values of
-the row to take out of it before it shows them to anyone.
+The text of every exception here is safe to log: it never contains the API key, a contact key, the body that was sent or
+the server's words. Attributes hold the server's words, for code that removes the row's values from them before it shows
+them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ _ERROR_CODE = re.compile(r"E\d{4}")
 
 
 class RunFailed(Exception):
-    """Why a run failed. The text says what to do about it, and is safe to show.
+    """A run failed. The text says what to do about it, and is safe to show.
 
-    Everything that a run can end with derives from it, in every package: an operator needs no other class.
+    Every error that ends a run derives from it, in every package: an operator needs no other class.
 
-    :param words: without the API key and without a value of a row.
-    :param final: another attempt would fail the same way, so that Airflow must not retry. Default: as the class says.
+    :param words: the text, without the API key and without a value of a row.
+    :param final: whether another attempt would fail in the same way, so that Airflow must not retry. Default: of the
+        class.
     """
 
     final = False
@@ -37,20 +38,20 @@ class ConnectifError(Exception):
 
 
 class ConnectifConfigError(RunFailed, ConnectifError, ValueError):
-    """The connection cannot be used as it is (key, host or an extra); nothing was sent."""
+    """The connection cannot be used because of its key, host or an extra; nothing was sent."""
 
     final = True
 
 
 class QuotaClosed(ConnectifError):
-    """The run was told to stop while a request waited for its turn; nothing was sent."""
+    """The run had to stop while a request waited for its turn; nothing was sent."""
 
 
 class NoAnswerError(ConnectifError):
     """No complete HTTP response arrived; the request may or may not have been carried out.
 
     :param what: what happened, in words without a URL, such as ``read timed out after 30 s``.
-    :param was_sent: the request may have arrived; ``False``: there was no connection to send it on.
+    :param was_sent: whether the request may have arrived; ``False``: there was no connection.
     """
 
     def __init__(self, what: str, *, was_sent: bool = True) -> None:
@@ -60,7 +61,7 @@ class NoAnswerError(ConnectifError):
 
 
 class MalformedAnswerError(ConnectifError):
-    """A 2xx response whose body is not what the API documents."""
+    """A 2xx response whose body does not match the API's documentation."""
 
 
 class NotConnectifError(NoAnswerError, MalformedAnswerError):
@@ -71,9 +72,9 @@ class ErrorReportError(ConnectifError):
     """The error report of an import could not be fetched; no text of it has the address, which may be signed.
 
     :param what: what happened, in words.
-    :param status: the HTTP status of the response; 0 where it is not the status that is wrong.
-    :param is_passing: whether another request, to a fresh address, may succeed. Not for a report that is too large or
-        too slow, or an address that is never used.
+    :param status: the HTTP status of the response; 0 if the status is not the fault.
+    :param is_passing: whether another request, to a new address, may succeed. Not for a report that is too large or too
+        slow, or an address that is never used.
     """
 
     def __init__(self, what: str, status: int = 0, *, is_passing: bool = False) -> None:
@@ -84,10 +85,10 @@ class ErrorReportError(ConnectifError):
 
     @property
     def is_refused(self) -> bool:
-        """Whether the address was refused (4xx but 429), so that a fresh one may help: ask for the import again.
+        """Whether the address was refused (4xx except 429), so that a new one may help: request the import again.
 
-        How long an address is valid is not documented, and stores respond to an expired one with 403, some
-        with 400, 404 or 410.
+        The life of an address is not documented, and stores respond to an expired one with 403, some with 400, 404 or
+        410.
         """
         return 400 <= self.status < 500 and self.status != 429
 
@@ -95,7 +96,8 @@ class ErrorReportError(ConnectifError):
 class ConnectifHttpError(ConnectifError):
     """Connectif responded with a status other than 2xx.
 
-    All but ``status`` is optional: the API documents no body for 401 and 429, and a proxy may respond with HTML.
+    All attributes except ``status`` are optional: the API documents no body for 401 and 429, and a proxy may respond
+    with HTML.
 
     :param status: HTTP status code.
     :param title: the body's ``title``, for example ``Bad Request``.
@@ -103,9 +105,9 @@ class ConnectifHttpError(ConnectifError):
     :param code: the body's ``code``, ``E`` and four digits, documented for 400 only.
     :param validation_errors: the body's ``validationErrors`` (422): mappings with ``name``, ``path`` (a JSON
         pointer) and ``reason``, each of them optional.
-    :param retry_after: seconds of the ``Retry-After`` header, if it was there.
-    :param is_error_document: the body is Connectif's own: a JSON object with this ``status`` and a text ``title`` or
-        ``detail``. Otherwise somebody in between may have written the response.
+    :param retry_after: seconds of the ``Retry-After`` header, if there was one.
+    :param is_error_document: whether the body is Connectif's own: a JSON object with this ``status`` and a text
+        ``title`` or ``detail``. Otherwise a proxy in between may have written the response.
     """
 
     def __init__(
@@ -134,7 +136,7 @@ class ConnectifHttpError(ConnectifError):
 
 
 class RedirectError(ConnectifHttpError):
-    """3xx: redirects are not followed, since the key must not travel to another host."""
+    """3xx: redirects are not followed, since the API key must not be sent to another host."""
 
 
 class BadRequestError(ConnectifHttpError):
@@ -146,7 +148,7 @@ class UnauthorizedError(ConnectifHttpError):
 
 
 class ForbiddenError(ConnectifHttpError):
-    """403: the key has no right to this, or the account is blocked; the status does not say which."""
+    """403: a scope is missing from the API key, or the account is blocked; the status does not say which."""
 
 
 class NotFoundError(ConnectifHttpError):
@@ -177,15 +179,15 @@ _CLASS_OF_HUNDRED: dict[int, type[ConnectifHttpError]] = {3: RedirectError, 5: S
 
 
 def error_class(status: int) -> type[ConnectifHttpError]:
-    """The exception class for an HTTP status outside 2xx."""
+    """Return the exception class for an HTTP status outside 2xx."""
     return _CLASS_OF_STATUS.get(status) or _CLASS_OF_HUNDRED.get(status // 100, ConnectifHttpError)
 
 
 def describe_status(status: int, code: str | None = None) -> str:
-    """``HTTP 422 Unprocessable Entity``, with the API's error code where there is one."""
+    """Return ``HTTP 422 Unprocessable Entity``, with the API's error code if there is one."""
     try:
         phrase = f" {HTTPStatus(status).phrase}"
-    except ValueError:  # a code that HTTP does not register, such as 529
+    except ValueError:  # a code that is not registered for HTTP, such as 529
         phrase = ""
     return f"HTTP {status}{phrase}" + (f" ({code})" if code else "")
 

@@ -1,4 +1,4 @@
-"""The endpoints of the bulk import: one file of up to 50 MB a request, worked off later by Connectif."""
+"""The endpoints of the bulk import: one file of up to 50 MB in each request, which Connectif processes later."""
 
 from __future__ import annotations
 
@@ -23,34 +23,35 @@ from airflow_provider_connectif.api.transport import Timeouts, Transport
 
 DEFAULT_UPLOAD_TIMEOUT_S = 600.0
 STALL_S = 30.0
-"""Seconds for the connection to stand, and then for each part of a file, some 16 KB, to be taken by the network."""
+"""Seconds for opening the connection, and then for sending each part of a file, some 16 KB."""
 
 OPEN_STATUSES = frozenset({"queued", "inProgress"})
-"""The documented states of an import that is not over."""
+"""The documented states of an import that has not finished."""
 FINAL_STATUSES = frozenset({"finished", "error", "cancelled"})
-"""The documented states of an import that is over. ``cancelled`` comes from the app; the API cannot cancel."""
+"""The documented states of an import that has finished. ``cancelled`` comes from the app; the API cannot cancel."""
 
 _MOST_IMPORT_PAGES = 1000
 
 
 @dataclass(frozen=True)
 class Import:
-    """An import as the API shows it. Source: API reference, resource "Import".
+    """An import in the API. Source: API reference, resource "Import".
 
-    Everything but ``id`` is ``None`` (``options``: empty) where the response does not have it, or where its type is
-    not the documented one.
+    Everything except ``id`` is ``None`` (``options``: empty) if the response does not have it, or if its type is not
+    the documented one.
 
-    :param id: names the import in every other request.
+    :param id: identifies the import in every other request.
     :param type: ``contacts``, ``products`` or ``coupons``.
     :param origin: ``api`` or ``app``: both share one list and one queue.
     :param status: one of :data:`OPEN_STATUSES` or :data:`FINAL_STATUSES`, or an undocumented word.
     :param total: rows in the file.
-    :param success: rows that were taken so far.
-    :param errors: rows that were refused so far.
-    :param options: ``delimiter``, ``overrideExisting``, ``updateOnlyEmptyFields``, ``couponSetId``, as they came.
-    :param created_at: and the other times: aware. One without an offset is ``None``: its time zone is not documented.
-    :param error_report_url: where the refused rows can be downloaded; of use when ``errors`` is above 0. May be
-        signed and expire, so it is in no ``repr``; each response may have another one.
+    :param success: rows accepted so far.
+    :param errors: rows rejected so far.
+    :param options: ``delimiter``, ``overrideExisting``, ``updateOnlyEmptyFields``, ``couponSetId``, unchanged.
+    :param created_at: and the other times: aware. A time without an offset is ``None``: its time zone is not
+        documented.
+    :param error_report_url: address of the report on rejected rows; useful when ``errors`` is above 0. It may be signed
+        and expire, so it is in no ``repr``; each response may have another one.
     """
 
     id: str
@@ -71,14 +72,15 @@ class Import:
     def parse(cls, body: object, asked_for: str | None = None) -> Import:
         """Read the JSON of an import.
 
-        :param asked_for: the id that was asked for; the import keeps its spelling.
-        :raises MalformedAnswerError: it is no object, an error document, or has no ``id`` or another import's.
+        :param asked_for: the requested id; the import keeps its spelling.
+        :raises MalformedAnswerError: it is not an object, it is an error document, or its ``id`` is missing or another
+            import's.
         """
         if not isinstance(body, Mapping):
-            raise MalformedAnswerError("the answer is not a JSON object")
+            raise MalformedAnswerError("the response is not a JSON object")
         import_id = _text(body.get("id"))
         if not import_id or import_id in (".", ".."):
-            raise MalformedAnswerError("the answer has no id of an import")
+            raise MalformedAnswerError("the response has no import id")
         if isinstance(body.get("status"), int) and (_text(body.get("title")) or _text(body.get("detail"))):
             raise MalformedAnswerError("the response is an error document")
         if asked_for is not None and import_id.lower() != asked_for.lower():
@@ -102,7 +104,7 @@ class Import:
 
 
 class ImportEndpoints:
-    """The part of :class:`airflow_provider_connectif.api.client.ConnectifClient` that is about imports."""
+    """The endpoints for imports of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
 
     def __init__(self, transport: Transport, upload_timeout: float) -> None:
         self._transport = transport
@@ -119,22 +121,22 @@ class ImportEndpoints:
     ) -> Import:
         """``POST /imports/``: upload a file, read from disk while it is sent; needs "Imports: Write".
 
-        Source: API reference, "create-import". Not to be repeated blindly: each call that arrives is an import.
-        Closing the client's quota ends the sending within a moment, or within 30 seconds where the other side has
-        stopped reading; once all is sent, the response is still waited for, since it names the import.
+        Source: API reference, "create-import". Do not simply repeat it: each call that arrives begins an import.
+        Closing the client's quota ends the sending at once, or within 30 seconds if the other side has stopped reading;
+        after the whole file is sent, the call still waits for the response, which names the import.
 
         :param file: path of a CSV file in UTF-8, at most 50 MB. Its name is not sent.
-        :param override_existing: change contacts that exist, too.
-        :param update_only_empty_fields: of those, only the properties that are empty. Documented to require
+        :param override_existing: also change contacts that exist.
+        :param update_only_empty_fields: change only their empty properties. Documented to require
             ``override_existing``.
         :param delimiter: between the cells.
         :param type: ``contacts``; the API also knows ``products`` and ``coupons``.
-        :raises BadRequestError: with code ``E0401`` where ten imports are queued already.
-        :raises ConnectifHttpError: the subclass of any other status; 413 is a file that is too large.
-        :raises NoAnswerError: no complete answer; the import may exist, see :meth:`list_imports`.
-        :raises MalformedAnswerError: accepted, but the response does not name the import; it exists, unless it is a
-            :class:`NotConnectifError`, by which somebody in between has responded.
-        :raises QuotaClosed: told to stop before the whole file was sent; there is no import.
+        :raises BadRequestError: with code ``E0401`` if ten imports are already queued.
+        :raises ConnectifHttpError: the subclass of any other status; 413 means that the file is too large.
+        :raises NoAnswerError: no complete response; the import may exist, see :meth:`list_imports`.
+        :raises MalformedAnswerError: accepted, but the response does not name the import. The import exists, except
+            with a :class:`NotConnectifError`, where a proxy in between has responded.
+        :raises QuotaClosed: the run must stop, and the whole file was not sent; there is no import.
         :raises OSError: the file cannot be opened; nothing was sent.
         """
         if update_only_empty_fields and not override_existing:
@@ -161,29 +163,29 @@ class ImportEndpoints:
         return Import.parse(answer.body)
 
     def get_import(self, import_id: str) -> Import:
-        """``GET /imports/{id}``: one import as it stands; :class:`NotFoundError` if there is none.
+        """``GET /imports/{id}``: the current state of one import; :class:`NotFoundError` if there is none.
 
         Needs "Imports: Read", as :meth:`list_imports` does.
         """
         return Import.parse(self._transport.get_object(import_path(import_id)), import_id)
 
     def list_imports(self) -> Iterator[Import]:
-        """``GET /imports/``: the account's imports, those of the app too, one by one.
+        """``GET /imports/``: the account's imports, including those of the app, one by one.
 
-        Each page is a request, sent when the one before is used up: stop early where you can. The order is not
+        Each page is a request, sent when the previous page is used up, so stop early if possible. The order is not
         documented.
 
-        :raises MalformedAnswerError: as for :meth:`ConnectifClient.list_contact_fields`, with at most 1,000 pages;
-            an entry without an id.
+        :raises MalformedAnswerError: as in :meth:`ConnectifClient.list_contact_fields`, with at most 1,000 pages; or an
+            entry without an id.
         """
         for page in read_pages(self._transport, "/imports/", _MOST_IMPORT_PAGES):
             for entry in page:
                 yield Import.parse(entry)
 
     def delete_import(self, import_id: str) -> None:
-        """``DELETE /imports/{id}``: take an import off the list; any 2xx will do. Needs "Imports: Delete".
+        """``DELETE /imports/{id}``: remove an import from the list; any 2xx is a success. Needs "Imports: Delete".
 
-        Allowed in ``finished`` and ``error`` only (help centre 360020966799); what happens otherwise is not
+        Allowed only in the states ``finished`` and ``error`` (help centre 360020966799); other states are not
         documented.
         """
         self._transport.request("DELETE", import_path(import_id))
@@ -198,13 +200,13 @@ class ImportEndpoints:
     ) -> int:
         """Write the error report of an import to ``sink``, in parts; see :func:`fetch_error_report`.
 
-        :param url: :attr:`Import.error_report_url`, fresh from :meth:`get_import`.
-        :param sink: gets the report as it is; on an error it may have got a part of it.
-        :param max_bytes: a report that is larger is an error (default 256 MB).
-        :param timeout: seconds for all of it (default 300).
+        :param url: :attr:`Import.error_report_url`, from a new :meth:`get_import`.
+        :param sink: receives the report unchanged; after an error it may have a part of it.
+        :param max_bytes: a larger report is an error (default 256 MB).
+        :param timeout: seconds for the whole report (default 300).
         :return: bytes written.
-        :raises ErrorReportError: with ``is_refused`` where a fresh address may help.
-        :raises QuotaClosed: told to stop.
+        :raises ErrorReportError: with ``is_refused`` if a new address may help.
+        :raises QuotaClosed: the run must stop.
         """
         return fetch_error_report(self._transport, url, sink, max_bytes=max_bytes, timeout=timeout)
 
@@ -221,12 +223,12 @@ class _Upload:
         self._stopped = stopped
 
     def read(self, size: int = -1) -> bytes:
-        # Not once all is sent: then there is an import, and only the response says which.
+        # Not after everything is sent: there is an import then, and only the response names it.
         if self._left > 0:
             now = time.monotonic()
             self._deadline = self._deadline or now + self._within_s
             if self._stopped():
-                raise QuotaClosed("the run was told to stop")
+                raise QuotaClosed("the run was asked to stop")
             if now > self._deadline:
                 raise TimeoutError("the file was not sent in time")
         part: bytes = self._parts.read(size)
@@ -235,7 +237,7 @@ class _Upload:
 
 
 def import_path(import_id: str) -> str:
-    """The path of one import, below the base URL."""
+    """Return the path of one import, below the base URL."""
     if import_id in ("", ".", ".."):
         raise ValueError("an import's id that is empty, '.' or '..' cannot be part of a URL")
     return f"/imports/{quote(import_id, safe='')}"

@@ -1,4 +1,4 @@
-"""Settings of the network that no retry mends: CA bundles and proxies, checked before the first request."""
+"""Network settings, whose faults no retry can fix: CA bundles and proxies, checked before the first request."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SOCKS_SCHEMES = ("socks4", "socks4a", "socks5", "socks5h")
 
 
 class NetworkSettings(NamedTuple):
-    """How a host is reached.
+    """The settings for reaching a host.
 
-    ``verify``: ``True``, ``False``, or the path of a CA bundle. ``proxies``: as requests takes them. ``proxy``: the one
-    that is used, ``None`` where there is none.
+    ``verify``: ``True``, ``False``, or the path of a CA bundle. ``proxies``: in the form of ``requests``. ``proxy``:
+    the one that is used, ``None`` if there is none.
     """
 
     verify: bool | str
@@ -33,20 +33,20 @@ class NetworkSettings(NamedTuple):
 
 
 def network_settings(url: str, verify: bool | str) -> NetworkSettings:
-    """The settings for one address, out of the connection and the environment.
+    """Return the settings for one address, from the connection and the environment.
 
-    :param url: where requests go to.
-    :param verify: the connection's.
-    :raises ConnectifConfigError: a bundle that is not there or holds no certificate, or a proxy that cannot be used. No
-        text of it has the proxy's address, which may hold a password.
+    :param url: the address that requests go to.
+    :param verify: of the connection.
+    :raises ConnectifConfigError: a bundle does not exist or has no certificate, or a proxy cannot be used. No text of
+        it has the proxy's address, which may contain a password.
     """
     is_local = is_loopback(urlsplit(url).hostname or "")
     settings = requests.Session().merge_environment_settings(url, {}, None, verify, None)
     found: bool | str = settings["verify"] if settings["verify"] is not None else True
-    # Plain http needs no certificate, but a path that the connection names is meant to be there.
+    # Plain http needs no certificate, but a path that the connection names must exist.
     if isinstance(found, str) and (isinstance(verify, str) or url.startswith("https:")):
         _check_bundle(found, "the connection's extra 'verify'" if isinstance(verify, str) else _bundle_variable())
-    # Plain http is for this machine: no proxy of the environment may carry it, and the key, anywhere else.
+    # Plain http is for this machine: no proxy of the environment may carry it, with the API key, anywhere else.
     proxies = {} if is_local else dict(settings["proxies"])
     proxy = select_proxy(url, proxies) if proxies else None
     if proxy is not None:
@@ -60,8 +60,8 @@ def _check_bundle(path: str, named_by: str) -> None:
     fault = ""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except ssl.SSLError:  # an OSError too
-        fault = "is no CA bundle: it needs certificates in PEM form"
+    except ssl.SSLError:  # an OSError, too
+        fault = "is not a CA bundle: it needs certificates in PEM form"
     except (OSError, ValueError) as error:
         fault = f"cannot be read: {getattr(error, 'strerror', None) or 'not a path'}"
     if fault:
@@ -74,8 +74,8 @@ def _check_proxy(proxy: str, named_by: str) -> None:
         # The function of requests has no types.
         # The function of requests has no types.
         parts = urllib3.util.parse_url(prepend_scheme_if_needed(proxy.strip(), "http"))  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, urllib3.exceptions.LocationParseError):  # TypeError: a user, and no host
-        fault = "is no valid address"
+    except (ValueError, TypeError, urllib3.exceptions.LocationParseError):  # TypeError: a user name without a host
+        fault = "is not a valid address"
     else:
         if parts.scheme not in (*_PROXY_SCHEMES, *_SOCKS_SCHEMES):
             fault = f"has the scheme {parts.scheme!r}: http, https or socks5 is needed"

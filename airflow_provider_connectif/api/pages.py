@@ -1,4 +1,4 @@
-"""Lists of the API that come in pages."""
+"""Reads lists of the API, which are split into pages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_provider_connectif.api.transport import Transport, origin
 
 
 def read_pages(transport: Transport, path: str, most: int) -> Iterator[list[Any]]:
-    """The ``results`` of a list, a page at a time; a page is asked for when the one before was used up.
+    """Yield the ``results`` of a list, one page at a time; a page is requested when the previous one is used up.
 
-    Pages are followed by ``links.next`` as it stands, since the parameters of paging are not documented.
+    ``links.next`` is followed unchanged, since the parameters of paging are not documented.
 
-    :param transport: asks for each page.
+    :param transport: requests each page.
     :param path: of the first page, below the base URL.
-    :param most: pages after which the list is taken for endless.
+    :param most: the number of pages after which the list counts as endless.
     :raises MalformedAnswerError: a response without ``results``; a next page on another host, seen before, or
         beyond ``most``.
     """
@@ -26,39 +26,39 @@ def read_pages(transport: Transport, path: str, most: int) -> Iterator[list[Any]
         page = transport.get_object(path)
         results = page.get("results")
         if not isinstance(results, list):
-            raise MalformedAnswerError("the answer has no list of results")
+            raise MalformedAnswerError("the response has no list of results")
         yield results
         link = _next_link(page.get("links"))
         if link is None:
             return
         path = _next_path(transport.base_url, path, link)
         if path in seen:
-            raise MalformedAnswerError("the pages go round in a circle")
+            raise MalformedAnswerError("the pages link back to an earlier page")
         seen.add(path)
     raise MalformedAnswerError(f"more than {most} pages")
 
 
 def _next_link(links: object) -> str | None:
-    """``links.next``; ``None`` on the last page. Anything odd there must not look like the last page."""
-    if links is None or links == []:  # some serialisers write an empty object so
+    """Return ``links.next``; ``None`` on the last page. An unexpected value must not look like the last page."""
+    if links is None or links == []:  # some serialisers write an empty object like that
         return None
     if not isinstance(links, Mapping):
-        raise MalformedAnswerError("the links to other pages are no JSON object")
+        raise MalformedAnswerError("the links to other pages are not a JSON object")
     link = links.get("next")
     if link is None or link == "" or link is False:
         return None
     if not isinstance(link, str):
-        raise MalformedAnswerError("the link to the next page is no address")
+        raise MalformedAnswerError("the link to the next page is not an address")
     return link
 
 
 def _next_path(base_url: str, path: str, link: str) -> str:
-    """A page's link as a path below the base URL: the key goes to no other host."""
+    """Return a page's link as a path below the base URL, so that the API key goes to no other host."""
     try:
-        link.encode()  # half a surrogate pair is JSON, and no address
+        link.encode()  # half a surrogate pair is valid JSON, but not an address
         target = urlsplit(urljoin(base_url + path, link))
     except ValueError:
-        raise MalformedAnswerError("the link to the next page is no address") from None
+        raise MalformedAnswerError("the link to the next page is not an address") from None
     base = urlsplit(base_url)
     if origin(target) != origin(base):
         raise MalformedAnswerError("the next page is on another host")

@@ -1,7 +1,7 @@
 """The account's allowance of requests, shared by all threads of a task.
 
-No service is needed to share it between tasks and integrations: the server's own headers are the shared
-state. The rules are in :mod:`airflow_provider_connectif.api.window`; here are the threads that wait.
+Tasks and integrations need no service to share it: the server's own headers are the shared state. The rules are in
+:mod:`airflow_provider_connectif.api.window`; this module makes threads wait.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
 from airflow_provider_connectif.api.window import WINDOW_S, Allowance, Cause, RequestWindow
 
-_POLL_S = 0.25  # how soon a waiting thread notices that the run was stopped
+_POLL_S = 0.25  # the time in which a waiting thread notices that the run was stopped
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Requests are held back until a point in time.
+    """A wait of requests until a point in time.
 
     :param until: seconds since the epoch.
-    :param cause: why.
+    :param cause: its reason.
     """
 
     until: float
@@ -36,8 +36,8 @@ class Wait:
 class Quota:
     """Paces requests.
 
-    :param requests_per_minute: a cap below the account's own, to leave room for other integrations. Where the
-        server sends no headers it is also taken as the allowance. Default: none, and 100 without headers.
+    :param requests_per_minute: a cap below the account's own, to leave room for other integrations. If the server sends
+        no headers, it is also the assumed allowance. Default: no cap, and 100 without headers.
     :param clock: of the threads that wait.
     """
 
@@ -52,16 +52,16 @@ class Quota:
         self._waited = 0.0
         self._wait: Wait | None = None
         self.while_waiting: Callable[[], None] = lambda: None
-        """Called several times a second by each thread that a window holds back, in that thread; must be quick."""
+        """Called several times a second by each thread that waits for a window, in that thread; must be quick."""
         self.requests = 0
         self.rate_limited = 0
         self.reserved = 0
-        """Requests that may be sent at once by threads that have reserved them, see :meth:`reserve`."""
+        """Number of requests that threads have reserved and may send at once, see :meth:`reserve`."""
 
     def acquire(self) -> float:
         """Wait until one request may be sent.
 
-        :return: the moment of leaving, to be given back to :meth:`release`.
+        :return: the time of sending, to be passed to :meth:`release`.
         :raises QuotaClosed: the quota was closed, before or while waiting.
         """
         reserved: float | None = getattr(self._reserved, "sent_at", None)
@@ -74,16 +74,16 @@ class Quota:
             try:
                 while True:
                     if self._closed:
-                        raise QuotaClosed("the run was told to stop")
+                        raise QuotaClosed("the run was asked to stop")
                     now = self._clock.monotonic()
                     leave = self._window.next_leave(now)
                     if leave.at <= now:
                         self.requests += 1
-                        # A signal handler may close the quota at any moment. A request that is counted before the
-                        # last look is in the summary, which is made after the quota is closed.
+                        # A signal handler may close the quota at any time. A request that is counted before the last
+                        # check is in the summary, which is made after the quota is closed.
                         if self._closed:
                             self.requests -= 1
-                            raise QuotaClosed("the run was told to stop")
+                            raise QuotaClosed("the run was asked to stop")
                         self._window.leave(now)
                         return now
                     if leave.cause is not None:
@@ -99,7 +99,7 @@ class Quota:
                     self._count_waiting(False, self._clock.monotonic())
 
     def delay_s(self) -> float:
-        """Seconds until :meth:`acquire` does not wait; infinity where only a response can show.
+        """Return the seconds until :meth:`acquire` does not wait; infinity if only a response can show that.
 
         A caller that is the only user of the quota can wait without blocking a thread.
         """
@@ -108,7 +108,7 @@ class Quota:
             return max(0.0, self._window.next_leave(now).at - now)
 
     def free(self) -> int:
-        """How many requests may leave at this moment without waiting, as far as is known."""
+        """Return the number of requests that may be sent now without waiting, as far as is known."""
         with self._changed:
             return self._window.free(self._clock.monotonic())
 
@@ -122,7 +122,7 @@ class Quota:
             self.reserved += 1
 
     def give_back(self) -> None:
-        """Give back what this thread has reserved and does not need."""
+        """Release this thread's reservation, which it does not need."""
         sent_at: float | None = getattr(self._reserved, "sent_at", None)
         if sent_at is not None:
             self._take_reserved()
@@ -133,9 +133,9 @@ class Quota:
     def release(self, sent_at: float, signal: RateSignal | None, *, refused: bool = False) -> None:
         """Report the result of a request.
 
-        :param sent_at: what :meth:`acquire` returned.
-        :param signal: what the response's headers said; ``None`` where there was no response.
-        :param refused: the response was 429.
+        :param sent_at: the result of :meth:`acquire`.
+        :param signal: the rate-limit headers of the response; ``None`` if there was no response.
+        :param refused: whether the response was 429.
         """
         with self._changed:
             now = self._clock.monotonic()
@@ -149,9 +149,9 @@ class Quota:
             self._changed.notify_all()
 
     def remember(self, until: float) -> dict[str, Any]:
-        """The state that a later process needs to stay within the same allowance; JSON-ready.
+        """Return the state that a later process needs to stay within the same allowance; JSON-ready.
 
-        :param until: when that will be allowed to send, in seconds since the epoch.
+        :param until: when that process may send, in seconds since the epoch.
         """
         with self._changed:
             ahead = self._clock.now() - self._clock.monotonic()
@@ -170,28 +170,28 @@ class Quota:
         with self._changed:
             ahead = self._clock.now() - self._clock.monotonic()
             answered_at = [at - ahead for at in remembered["answered_at"]]
-            # States of earlier versions say nothing of windows.
+            # States of earlier versions have no window.
             window_s, closes_at = remembered.get("window_s", WINDOW_S), remembered.get("closes_at")
             closed_at = -math.inf if closes_at is None else closes_at - ahead
             self._window.recall(remembered["limit"], remembered["until"] - ahead, answered_at, window_s, closed_at)
 
     def close(self) -> None:
-        """Let no further request go. Takes no lock, so that a signal handler may call it."""
+        """Allow no further request. It takes no lock, so that a signal handler may call it."""
         self._closed = True
 
     @property
     def closed(self) -> bool:
-        """Whether the run was told to stop."""
+        """Whether the run must stop."""
         return self._closed
 
     @property
     def requests_per_minute(self) -> int:
-        """The allowance that can be counted on, as far as is known."""
+        """The reliable allowance, as far as is known."""
         return self._window.requests_per_minute
 
     @property
     def allowance(self) -> Allowance:
-        """What limits the requests most, as far as is known: the account's window, or the connection's cap."""
+        """The tightest limit on requests, as far as is known: the account's window, or the connection's cap."""
         return self._window.allowance
 
     @property
@@ -206,13 +206,13 @@ class Quota:
 
     @property
     def waited_s(self) -> float:
-        """Seconds in which at least one request was held back by a window, overlaps counted once."""
+        """Seconds in which at least one request waited for a window; overlaps count once."""
         running = self._clock.monotonic() - self._waiting_since if self._waiting_threads else 0.0
         return self._waited + running
 
     @property
     def wait(self) -> Wait | None:
-        """What requests are waiting for at this moment, if they are."""
+        """The current wait of requests, if there is one."""
         return self._wait if self._waiting_threads else None
 
     def _take_reserved(self) -> None:

@@ -1,9 +1,9 @@
-"""What a response's headers say about the account's window of requests.
+"""Reads the rate-limit headers of a response: the account's window of requests.
 
-Nothing of this is certain: the API's documentation of the headers is not public. One author's clients show
-``X-RateLimit-Reset`` in epoch seconds, another reads ``RateLimit-Reset`` as seconds from now and finds the
-headers missing on some responses; for ``Retry-After`` there is no evidence. So every form is read, and every
-part may be absent. A value that is not whole in one of the forms is ignored: half of it would be a wrong number.
+None of this is certain: the API's documentation of the headers is not public. One author's clients show
+``X-RateLimit-Reset`` in epoch seconds; another author reads ``RateLimit-Reset`` as seconds from now, and finds the
+headers missing on some responses; for ``Retry-After`` there is no evidence. So every form is read, and every part may
+be absent. A value that does not completely match one of the forms is ignored: a part of it would be a wrong number.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d\d:?\d\d)", re.ASCII)
 _ISO_BASIC_DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?", re.ASCII)
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2,8},? [\dA-Z][\w :+-]+", re.ASCII)
-_EPOCH_FROM = 1e9  # a reset of more than 31 years is a point in time, not a duration
+_EPOCH_FROM = 1e9  # a reset of more than 31 years must be a point in time, not a duration
 _EPOCH_MS_FROM = 1e11
 _LONGEST_WINDOW_S = 3600.0  # the documented window is a minute; a reset beyond an hour is misread or nonsense
 _CLOCK_TOLERANCE_S = 2.0  # ``Date`` has whole seconds, so a smaller difference means nothing
-_LARGEST_CLOCK_ERROR_S = 86400.0  # a ``Date`` that is further away is that of a stopped clock or an old cache
+_LARGEST_CLOCK_ERROR_S = 86400.0  # a ``Date`` further away comes from a stopped clock or an old cache
 
 
 @dataclass(frozen=True)
 class RateSignal:
-    """One response's view of the window; each part ``None`` where the response did not say.
+    """The window according to one response; each part is ``None`` if the response does not have it.
 
     :param limit: requests that a window allows, 1 or more.
     :param remaining: requests left in the current window.
     :param reset_after: seconds until the next window.
-    :param reset_is_whole: the reset came in whole seconds, so the truth is up to a second later.
-    :param retry_after: seconds that the server asks to be left alone; at most an hour, then it is asked again.
+    :param reset_is_whole: whether the reset has whole seconds, so that the real one is up to a second later.
+    :param retry_after: the pause in seconds that the server asks for; limited to an hour, then a request is sent again.
     """
 
     limit: int | None = None
@@ -51,11 +51,11 @@ NO_SIGNAL = RateSignal()
 def read_rate_headers(headers: Mapping[str, str], wall_clock: float) -> RateSignal:
     """Read ``RateLimit-*``, ``X-RateLimit-*``, the combined ``RateLimit`` and ``Retry-After``.
 
-    Sources: RFC 9110, 10.2.3 (``Retry-After``); IETF drafts ratelimit-headers, up to 6 for headers of their own, 7 and
-    8 for the combined one. Of each part the first form counts that can be read, in the order above.
+    Sources: RFC 9110, 10.2.3 (``Retry-After``); IETF drafts ratelimit-headers, up to 6 for separate headers, 7 and 8
+    for the combined one. For each part, the first readable form counts, in the order above.
 
-    :param headers: the response's headers; look-ups must ignore case, as those of ``requests`` do. A header that came
-        several times is one text with commas, as HTTP has it.
+    :param headers: the response's headers; look-ups must ignore case, as those of ``requests`` do. A repeated header is
+        one text with commas, as in HTTP.
     :param wall_clock: seconds since the epoch on this machine's clock.
     """
     server_clock = _server_clock(headers, wall_clock)
@@ -78,7 +78,7 @@ def read_rate_headers(headers: Mapping[str, str], wall_clock: float) -> RateSign
 def _first(
     headers: Mapping[str, str], name: str, combined: str | None, read: Callable[[str], float | None]
 ) -> tuple[float | None, str]:
-    """The first form of a part that can be read, with its text."""
+    """Return the first readable form of a part, with its text."""
     for text in (headers.get(f"RateLimit-{name}"), headers.get(f"X-RateLimit-{name}"), combined):
         value = read(text) if text else None
         if text and value is not None:
@@ -87,31 +87,31 @@ def _first(
 
 
 def _first_number(text: str) -> float | None:
-    """A limit may be followed by the policies that it comes from (``100, 100;w=60``, draft 6)."""
+    """Return the first number: a limit may be followed by its policies (``100, 100;w=60``, draft 6)."""
     values = _numbers(text)
     return values[0] if values else None
 
 
 def _smallest_number(text: str) -> float | None:
-    """If a gateway adds its own header, the tighter of the two counts."""
+    """Return the smallest number: if a gateway adds its own header, the tighter of the two counts."""
     values = _numbers(text)
     return min(values) if values else None
 
 
 def _numbers(text: str) -> list[float]:
-    """All members of a list of numbers, parameters left out; nothing where one of them is no number."""
+    """Return all members of a list of numbers, without parameters; nothing if one of them is not a number."""
     values = [_number(member[0]) for member in members(text)]
     return [] if None in values else [value for value in values if value is not None]
 
 
 def _number(text: str) -> float | None:
     text = text.strip()
-    # 20261126 is a day without a time and a zone, and no number of seconds.
+    # 20261126 is a day without a time and a zone, not a number of seconds.
     return float(text) if _NUMBER.fullmatch(text) and not _ISO_BASIC_DATE.fullmatch(text) else None
 
 
 def _latest_moment(text: str, clock: float) -> float | None:
-    """Seconds until the moment that is meant, whether it is a number of seconds, an epoch or a date."""
+    """Return the seconds until the latest of the given times: durations, epoch seconds or dates."""
     at = _moment(text)
     if at is not None:
         return max(0.0, at - clock)
@@ -127,7 +127,7 @@ def _seconds_ahead(value: float, clock: float) -> float:
 
 
 def _server_clock(headers: Mapping[str, str], wall_clock: float) -> float:
-    """The server's clock where it clearly differs: a reset as a point in time is one on that clock."""
+    """Return the server's clock if it clearly differs, since a reset given as a point in time is on that clock."""
     at = _moment(headers.get("Date") or "")
     if at is None or not _CLOCK_TOLERANCE_S < abs(at - wall_clock) <= _LARGEST_CLOCK_ERROR_S:
         return wall_clock
@@ -135,7 +135,7 @@ def _server_clock(headers: Mapping[str, str], wall_clock: float) -> float:
 
 
 def _moment(text: str) -> float | None:
-    """An HTTP date (RFC 9110, 5.6.7), or an ISO date with its offset; without an offset its meaning is unknown."""
+    """Read an HTTP date (RFC 9110, 5.6.7), or an ISO date with its offset; without an offset its meaning is unknown."""
     text = text.strip()
     try:
         if _ISO_DATE.fullmatch(text):

@@ -1,4 +1,4 @@
-"""The HTTP session of one key, and what keeps keys and contacts out of everybody's words."""
+"""The HTTP session of one API key, and filters that keep API keys and contact keys out of messages."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from airflow_provider_connectif.api.connections import Adapter
 from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.network_settings import network_settings
 
-_SHORTEST_SECRET = 4  # shorter ones would be found in half of all words
-_DEEPEST = 20  # levels of a response that are looked at; the documented ones have four
+_SHORTEST_SECRET = 4  # shorter ones would occur in many words
+_DEEPEST = 20  # levels of a response that are read; the documented ones have four
 
 
 class _KeyAuth(AuthBase):
-    """Sets the header as an auth object: a plain header would give way to an entry of ~/.netrc."""
+    """Sets the header as an auth object: an entry of ~/.netrc would replace a plain header."""
 
     def __init__(self, key: ApiKey) -> None:
         self._authorization = key.authorization
@@ -35,7 +35,7 @@ class _KeyAuth(AuthBase):
 
 
 class KeyScrubber:
-    """Takes the API key out of what a server says: a gateway may quote the header that it refuses."""
+    """Removes the API key from a server's words: a gateway may quote the header that it refuses."""
 
     def __init__(self, key: ApiKey) -> None:
         parts = (f"{key.key_id}:{key.secret}", key.secret, key.key_id)
@@ -46,7 +46,7 @@ class KeyScrubber:
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, said: Any, depth: int = 0) -> Any:
-        """The same, text for text, without the key; without what is nested too deep to be looked at."""
+        """Return the same texts without the key, and without parts that are nested too deep."""
         if depth > _DEEPEST:
             return None
         if self._known is None:
@@ -61,10 +61,10 @@ class KeyScrubber:
 
 
 class _NoSecretPaths(logging.Filter):
-    """Takes contact keys and signed addresses out of urllib3's messages, which quote the path of a request.
+    """Removes contact keys and signed addresses from urllib3's messages, which quote the path of a request.
 
-    What is wrong with an answer's headers it quotes as well, in a warning with a traceback: these are words of the
-    server, which may repeat the request.
+    urllib3 also quotes faulty headers of a response, in a warning with a traceback: the server's words may repeat the
+    request.
     """
 
     _path = re.compile(r"(/contacts/(?:external-id/)?)[^\s?\"',)]+")
@@ -88,7 +88,7 @@ _NO_SECRET_PATHS = _NoSecretPaths()
 
 @contextmanager
 def hidden_in_logs(path: str) -> Iterator[None]:
-    """Keep a request's path and query out of urllib3's messages for as long as the block lasts."""
+    """Keep a request's path and query out of urllib3's messages within the block."""
     spellings = {path, requests.utils.requote_uri(path)} - {"", "/"}
     hidden = _NO_SECRET_PATHS.hidden
     hidden.update(spellings)
@@ -102,7 +102,7 @@ def hidden_in_logs(path: str) -> Iterator[None]:
 
 
 def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: int) -> requests.Session:
-    """A pooled session that sends the key to one address, and neither cookies nor its own retries."""
+    """Return a pooled session that sends the key to one address, without cookies and without retries of its own."""
     session = open_keyless_session(base_url, verify, connections)
     session.auth = _KeyAuth(key)
     session.headers["Accept"] = "application/json"
@@ -110,12 +110,12 @@ def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: in
 
 
 def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> requests.Session:
-    """The same without a key: no credentials of any kind, also none of ``~/.netrc``.
+    """Return the same without a key: without any credentials, also those of ``~/.netrc``.
 
-    :raises ConnectifConfigError: a CA bundle or a proxy that cannot be used.
+    :raises ConnectifConfigError: a CA bundle or a proxy cannot be used.
     """
     session = requests.Session()
-    # Proxies and CA bundle of the environment are looked up once here and not for each request.
+    # Proxies and CA bundle of the environment are looked up here once, not for each request.
     settings = network_settings(url, verify)
     session.trust_env = False
     session.proxies = settings.proxies

@@ -1,4 +1,4 @@
-"""One request through the quota and its response, which every endpoint shares."""
+"""Sends one request through the quota and reads its response; every endpoint uses it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_he
 from airflow_provider_connectif.api.session import KeyScrubber, open_session
 
 CHUNK = 64 * 1024
-"""Bytes of a response that are read at once."""
+"""Number of bytes of a response to read at once."""
 LARGEST_BODY = 8 * 1024 * 1024
-"""The largest response body, in bytes. No documented one comes near; an endless one must not fill the memory."""
+"""The largest response body, in bytes. Documented bodies are much smaller; an endless one must not fill the memory."""
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
-# Everything that requests, urllib3 and http.client raise for a broken connection or response.
+# All errors that requests, urllib3 and http.client raise for a broken connection or response.
 TRANSPORT_ERRORS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -45,7 +45,7 @@ IsOwn = Callable[[Any], bool]
 
 
 OK, CREATED = 200, 201
-"""The status that says that a thing was not there before."""
+"""``CREATED`` means that the thing did not exist before."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Answer:
     """A 2xx response.
 
     :param status: HTTP status code.
-    :param body: the decoded JSON, or ``None`` where the body was not asked for or is no JSON.
-    :param is_own: ``False``: it was meant for another request, by the caller's own check; its connection is closed.
+    :param body: the decoded JSON, or ``None`` if the body was not requested or is not JSON.
+    :param is_own: ``False`` if, by the caller's check, it belongs to another request; its connection is closed.
     """
 
     status: int
@@ -64,10 +64,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long one request may take, in seconds.
+    """The time limits of one request, in seconds.
 
-    :param connect: until the connection must stand; where a file is sent, also for any one part of it.
-    :param read: until the response must begin, and again until it must be complete.
+    :param connect: for opening the connection; when a file is sent, also for each part of it.
+    :param read: until the response begins, and again until it is complete.
     """
 
     connect: float
@@ -75,23 +75,23 @@ class Timeouts:
 
 
 class Body(Protocol):
-    """A body that is read while it is sent, as ``requests`` takes it."""
+    """A body that is read while it is sent, in the form of ``requests``."""
 
     @property
     def len(self) -> int:
-        """Bytes that are still to come."""
+        """Number of bytes that are left."""
 
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` bytes; none at the end."""
 
 
 class Transport:
-    """Requests with one key to one address, each of them once and in the pace of a quota. Safe to share by threads.
+    """Sends requests with one key to one address, each once and paced by a quota. Threads may share it.
 
     :param key: sent to ``base_url`` and nowhere else: redirects are not followed.
-    :param timeouts: of a request that names none of its own.
+    :param timeouts: of requests without timeouts of their own.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
-    :param connections: connections kept open.
+    :param connections: number of connections to keep open.
     """
 
     def __init__(
@@ -110,10 +110,10 @@ class Transport:
         self._session.close()
 
     def abort(self) -> None:
-        """Close the connections, those that other threads are using included: their requests get no response.
+        """Close the connections, including those that other threads use: their requests get no response.
 
         No further request is sent. A connection that is still being opened ends at ``timeouts.connect``; requests
-        outside the pool (a fresh connection, an error report) end by their own timeouts.
+        outside the pool (on a new connection, for an error report) end by their own timeouts.
         """
         self.quota.close()
         for adapter in self._session.adapters.values():
@@ -122,7 +122,7 @@ class Transport:
         self.close()
 
     def get_object(self, path: str) -> Mapping[str, Any]:
-        """``GET`` a JSON object; :class:`NotConnectifError` where the body is none, or an error document."""
+        """``GET`` a JSON object; :class:`NotConnectifError` if the body is not one, or is an error document."""
         body = self.request("GET", path, read_body=True, only_objects=True).body
         if not isinstance(body, Mapping):
             raise MalformedAnswerError("the response has no body")
@@ -131,9 +131,9 @@ class Transport:
     def send_object(
         self, method: str, path: str, body: bytes, *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
     ) -> Answer:
-        """Send a JSON body; the response shows the object, or has no body at all.
+        """Send a JSON body; the response has the object, or no body at all.
 
-        :param is_own: whether an object is the one that was sent.
+        :param is_own: decides whether an object is the one that was sent.
         :param on_fresh_connection: use none of the pooled connections.
         :raises NotConnectifError: a 2xx with any other body.
         """
@@ -161,14 +161,14 @@ class Transport:
 
         :param path: below the base URL, encoded.
         :param body: bytes, or a stream whose ``read`` may raise :class:`QuotaClosed` to end the request.
-        :param read_body: decode the response's JSON; ``Answer.body`` is ``None`` where it is no JSON.
-        :param only_objects: a 2xx must have a JSON object that is no error document, or no body.
-        :param is_own: whether a 2xx's decoded body is the response to this request.
-        :param session: in place of the pooled one.
-        :raises NotConnectifError: it does not, with ``only_objects``.
+        :param read_body: decode the response's JSON; ``Answer.body`` is ``None`` if it is not JSON.
+        :param only_objects: a 2xx must have a JSON object that is not an error document, or no body.
+        :param is_own: decides whether the decoded body of a 2xx is the response to this request.
+        :param session: replaces the pooled one.
+        :raises NotConnectifError: with ``only_objects``, a 2xx with another body.
         :raises ConnectifHttpError: the subclass of the status.
-        :raises NoAnswerError: no complete response; what was asked may or may not have been done.
-        :raises QuotaClosed: told to stop while waiting for the window; nothing was sent.
+        :raises NoAnswerError: no complete response; the request may or may not have been carried out.
+        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
         """
         patience = timeouts or self._timeouts
         sent_at = self.quota.acquire()
@@ -189,8 +189,8 @@ class Transport:
             ) as response:
                 status = response.status_code
                 signal = read_rate_headers(response.headers, time.time())
-                # The connection stays out of the pool until this response is known to be the right one: the next
-                # request on it would otherwise read what is left of a wrong one.
+                # The connection stays out of the pool until this response is known to be the right one: otherwise the
+                # next request on it would read the rest of a wrong response.
                 raw: Any = response.raw
                 release, raw.release_conn = raw.release_conn, _not_yet
                 content = _read(response, patience.read)
@@ -206,8 +206,8 @@ class Transport:
             was_sent = not is_without_connection(error)
         finally:
             self.quota.release(sent_at, signal, refused=status == 429)
-        # Raised out here, so that the transport's exception, whose text has the contact key in its URL, is
-        # not kept as the context of ours.
+        # Raised outside the handler, so that the transport's exception, whose text has the contact key in its URL, is
+        # not its context.
         if failure:
             raise NoAnswerError(failure, was_sent=was_sent)
         if not 200 <= status < 300:
@@ -227,7 +227,7 @@ def _not_yet() -> None:
 def check_encoding(response: requests.Response) -> None:
     """Refuse a response that is compressed more than once, or in a way that cannot be decompressed piece by piece.
 
-    No compression was asked for. One layer of gzip makes at most a thousand bytes out of one, two make a million: a
+    No compression was requested. One layer of gzip makes at most a thousand bytes of one, two layers make a million: a
     piece of 64 KB could become 64 GB before it is counted.
 
     :raises requests.exceptions.ContentDecodingError: it is compressed like that.
@@ -240,24 +240,24 @@ def _read(response: requests.Response, within_s: float) -> bytes:
     check_encoding(response)
     content = bytearray()
     deadline = time.monotonic() + within_s
-    # Piece by piece as it arrives: a plain read would wait for the end of a response that trickles in.
+    # Piece by piece: a plain read would wait for the end of a response that arrives slowly.
     while chunk := response.raw.read1(CHUNK, decode_content=True):
         content += chunk
         if len(content) > LARGEST_BODY:
-            raise requests.ConnectionError(f"answer larger than {LARGEST_BODY} bytes")
+            raise requests.ConnectionError(f"response larger than {LARGEST_BODY} bytes")
         if time.monotonic() > deadline:
             raise requests.ReadTimeout
     return bytes(content)
 
 
 def describe_failure(error: Exception, timeouts: Timeouts) -> str:
-    """Words for a transport error; its own text is not used, since it has the URL and so the contact key."""
+    """Describe a transport error; its own text is not used, since it has the URL and so the contact key."""
     for kind, words in (
         (requests.exceptions.ConnectTimeout, f"no connection within {timeouts.connect:g} s"),
         (requests.exceptions.SSLError, "the TLS certificate was not accepted"),
         (requests.exceptions.ProxyError, "the proxy refused or failed"),
-        (requests.exceptions.Timeout, f"no answer within {timeouts.read:g} s"),
-        (requests.exceptions.ContentDecodingError, "the answer could not be decoded"),
+        (requests.exceptions.Timeout, f"no response within {timeouts.read:g} s"),
+        (requests.exceptions.ContentDecodingError, "the response could not be decoded"),
     ):
         if isinstance(error, kind):
             return words
@@ -265,7 +265,7 @@ def describe_failure(error: Exception, timeouts: Timeouts) -> str:
     for mark, words in (
         ("NewConnectionError", "the connection was refused"),
         ("NameResolutionError", "the host name was not found"),
-        ("Read timed out", f"no answer within {timeouts.read:g} s"),
+        ("Read timed out", f"no response within {timeouts.read:g} s"),
     ):
         if mark in causes:
             return words
@@ -279,7 +279,7 @@ def is_without_connection(error: Exception) -> bool:
 
 
 def origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port, the port also where it is the scheme's own."""
+    """Return scheme, host and port; the port also if it is the scheme's default."""
     try:
         port = url.port
     except ValueError:

@@ -1,12 +1,12 @@
-"""When the next request may leave: the rules, without threads and without a clock of their own.
+"""The rules for when the next request may be sent, without threads and without a clock of their own.
 
-Two gates hold a request back. The *window* gate believes the server: what it says is left, less what is on
-its way. The *pace* gate counts this process's own requests over any 60 seconds, from their responses on, since
-the server counted them at some moment before: it holds the connection's
-``requests_per_minute`` and, as long as the server has sent no rate-limit headers, the documented 100.
+Two gates make a request wait. The *window* gate uses the server's headers: the remaining requests, less those in
+flight. The *pace* gate counts this process's own requests within 60 seconds, from their responses on, since the server
+counted them before its response. It enforces the connection's ``requests_per_minute`` and, as long as the server has
+sent no rate-limit headers, the documented 100.
 
-The first request of each window goes alone, as a probe: its response shows whether the window is open and what
-is left of it, so that a window misjudged by a moment costs one 429 and not one for each thread.
+The first request of each window goes alone, as a probe: its response shows whether the window is open and how many
+requests are left. So a window that was misjudged by a moment costs one 429, not one for each thread.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from airflow_provider_connectif.api.rate_headers import RateSignal
 
 DOCUMENTED_REQUESTS_PER_MINUTE = 100  # for a whole account; help centre, article 360014605220
 WINDOW_S = 60.0
-_PROBE_PATIENCE_S = 2.0  # a probe that hangs must not hold back the others for its whole timeout
-_EARLY_S = 0.02  # never leave exactly at the edge of a window
-_WHOLE_SECOND_S = 1.0  # how much too short a reset in whole seconds can be
-_AT_ONCE_S = 2.0  # a probe that leaves so soon after a window has closed is in the next one
+_PROBE_PATIENCE_S = 2.0  # a probe that hangs must not delay the others for its whole timeout
+_EARLY_S = 0.02  # never send exactly at the edge of a window
+_WHOLE_SECOND_S = 1.0  # the most by which a reset in whole seconds is too short
+_AT_ONCE_S = 2.0  # a probe that is sent so soon after the end of a window is in the next one
 _SAME_WINDOW_S = {True: 1.1, False: 0.2}  # between two announcements of one reset, in whole seconds or not
 
 
 class Cause(StrEnum):
-    """Why a request is held back by a window."""
+    """The reason why a request waits for a window."""
 
     USED_UP = "used_up"
-    """The server says that no request is left."""
+    """The server's headers show that no request is left."""
     REFUSED = "refused"
     """The server's last response was 429."""
     CAP = "cap"
@@ -44,15 +44,16 @@ class Cause(StrEnum):
 
 
 TOLD_BY_SERVER = frozenset({Cause.REFUSED, Cause.USED_UP})
-"""The other causes are our own prudence, and take a minute."""
+"""With the other causes, the client waits a minute by its own rules."""
 
 
 @dataclass(frozen=True)
 class Permit:
-    """When the next request may leave.
+    """The earliest time of the next request.
 
     :param at: a time on the caller's clock; infinity: not before another response has arrived.
-    :param cause: why a window holds the request back; ``None`` where none does, but perhaps a response on its way.
+    :param cause: the reason to wait for a window; ``None`` if it does not wait for a window, but possibly for a
+        response.
     """
 
     at: float
@@ -61,10 +62,10 @@ class Permit:
 
 @dataclass(frozen=True)
 class Allowance:
-    """How many requests a window allows.
+    """The number of requests in a window.
 
     :param requests: 1 or more.
-    :param window_s: the window's length in seconds: the documented minute until one window after another was seen.
+    :param window_s: the window's length in seconds: the documented minute until two windows in a row were seen.
     """
 
     requests: int
@@ -72,18 +73,20 @@ class Allowance:
 
     @property
     def per_second(self) -> float:
-        """The rate at which all are used."""
+        """Requests per second if all are used evenly."""
         return self.requests / self.window_s
 
     def seconds_for(self, requests: int) -> float:
-        """How long requests take if each window is used up at once, so that those of the last one take no time."""
+        """Return the seconds that requests take if each window is used up at once, so that the last ones take no
+        time.
+        """
         return max(0, math.ceil(requests / self.requests) - 1) * self.window_s
 
 
 class RequestWindow:
-    """What is known of the account's window. All times are seconds on one clock of the caller's.
+    """The known state of the account's window. All times are seconds on one clock of the caller.
 
-    :param cap: requests a minute that are never exceeded; also the allowance where the server announces none.
+    :param cap: the most requests a minute; also the assumed allowance if the server announces none.
     """
 
     def __init__(self, cap: int | None = None) -> None:
@@ -95,7 +98,7 @@ class RequestWindow:
         self._opened_at = -math.inf
         self._remaining: int | None = None
         self._reset_at: float | None = None  # at the latest
-        self._reset_from = -math.inf  # at the earliest, by the same telling
+        self._reset_from = -math.inf  # at the earliest, by the same headers
         self._last_closed_at = -math.inf
         self._window_s = WINDOW_S
         self._is_length_seen = False
@@ -107,14 +110,14 @@ class RequestWindow:
 
     @property
     def requests_per_minute(self) -> int:
-        """What can be counted on, as far as is known."""
+        """The reliable number of requests a minute, as far as is known."""
         if self._limit is None:
             return self._cap or DOCUMENTED_REQUESTS_PER_MINUTE
         return min(self._limit, self._cap or self._limit)
 
     @property
     def allowance(self) -> Allowance:
-        """What limits the requests most, as far as is known."""
+        """The tightest limit on requests, as far as is known."""
         limit = Allowance(self._limit or DOCUMENTED_REQUESTS_PER_MINUTE, self._window_s)
         if self._cap is None:
             return limit
@@ -134,7 +137,7 @@ class RequestWindow:
             self._window_s = allowance.window_s
 
     def next_leave(self, now: float) -> Permit:
-        """When the next request may leave."""
+        """Return the earliest time of the next request."""
         if now < self._blocked_until:
             return Permit(self._blocked_until, Cause.REFUSED if self._refused else Cause.USED_UP)
         if self._remaining is not None and now >= self._closes_at() + self._margin:
@@ -152,7 +155,7 @@ class RequestWindow:
         return Permit(self._closes_at() + self._margin, Cause.USED_UP)
 
     def free(self, now: float) -> int:
-        """How many requests may leave at this moment, as far as is known; 0 while the first response is awaited."""
+        """Return the number of requests that may be sent now, as far as is known; 0 before the first response."""
         if self._probing or self.next_leave(now).at > now:
             return 0
         told = None if self._remaining is None else self._remaining - self._in_flight
@@ -161,18 +164,18 @@ class RequestWindow:
         return max(0, min((limit for limit in (told, paced) if limit is not None), default=0))
 
     def leave(self, now: float) -> None:
-        """A request leaves."""
+        """Note that a request is sent."""
         self._in_flight += 1
         if self._probing:
             self._probe_left_at = now
 
     def unanswered(self, now: float) -> None:
-        """A request ended without a response; the server may have counted it."""
+        """Note that a request ended without a response; the server may have counted it."""
         self._ended(now)
         self._probe_left_at = -math.inf
 
     def answered(self, signal: RateSignal, sent_at: float, now: float) -> None:
-        """A request that left at ``sent_at`` got a response other than 429."""
+        """Note that a request sent at ``sent_at`` got a response other than 429."""
         self._ended(now)
         if self._probing:
             self._opened_at = now
@@ -190,17 +193,17 @@ class RequestWindow:
 
     @property
     def limit(self) -> int | None:
-        """Requests that a window allows, as the server announced."""
+        """Number of requests in a window, as the server announced."""
         return self._limit
 
     @property
     def window_s(self) -> float:
-        """Seconds from one window's end to the next one's: a minute, until that was seen."""
+        """Seconds from one window's end to the next: a minute until that was seen."""
         return self._window_s
 
     @property
     def closes_at(self) -> float | None:
-        """When the last window that the server announced closes, or has closed."""
+        """The end of the last window that the server announced."""
         at = self._last_closed_at if self._reset_at is None else self._reset_at
         return None if at == -math.inf else at
 
@@ -212,7 +215,7 @@ class RequestWindow:
         window_s: float = WINDOW_S,
         closed_at: float = -math.inf,
     ) -> None:
-        """What an earlier process has learnt: nothing leaves before a moment, and these requests count."""
+        """Continue with the knowledge of an earlier process: no request before a given time, and its requests count."""
         self._limit = limit
         self._window_s = window_s
         self._is_length_seen = window_s != WINDOW_S
@@ -222,13 +225,13 @@ class RequestWindow:
 
     @property
     def answered_at(self) -> tuple[float, ...]:
-        """Moments of the responses that the pace still counts; none where the server's headers are enough."""
+        """Times of the responses that the pace gate still counts; empty if the server's headers are sufficient."""
         return tuple(self._answered_at)
 
     def refused(self, signal: RateSignal, now: float, jitter: float = 0.0) -> None:
-        """A request got 429.
+        """Note that a request got 429.
 
-        :param jitter: seconds added where the server does not say how long to wait, so that tasks spread out.
+        :param jitter: seconds to add if the server does not give the length of the wait, so that tasks spread out.
         """
         self._ended(now)
         if signal.limit is not None:
@@ -240,7 +243,7 @@ class RequestWindow:
         else:
             whole = signal.reset_is_whole if signal.retry_after is None else told == int(told)
             if whole and told < _WHOLE_SECOND_S:
-                # Refused, and yet nothing to wait for: the server rounds its seconds down.
+                # Refused although the wait has passed: the server rounds its seconds down.
                 self._margin = _WHOLE_SECOND_S
             wait = told + (self._margin if whole else _EARLY_S)
         self._refused = True
@@ -288,20 +291,20 @@ class RequestWindow:
         told_from, told_at = sent_at + signal.reset_after, now + signal.reset_after
         tolerance = _SAME_WINDOW_S[signal.reset_is_whole]
         if self._remaining is None or self._reset_at is None or told_from > self._reset_at + tolerance:
-            # The first telling of a window, or of one that opened earlier than was said.
+            # The first headers of a window, or of one that opened earlier than announced.
             if self._remaining is None and 0.0 <= sent_at - self._last_closed_at <= _AT_ONCE_S:
                 self._window_s = max(_AT_ONCE_S, told_at - self._last_closed_at)
                 self._is_length_seen = True
             self._remaining, self._reset_from, self._reset_at = remaining, told_from, told_at
         elif told_at >= self._reset_from - tolerance:  # else a late response from an earlier window
             self._remaining = min(self._remaining, remaining)
-            # Of tellings rounded to seconds the latest one is never early by more than a part of a second.
+            # Of resets rounded to seconds, the latest is never early by more than a fraction of a second.
             closer = max if signal.reset_is_whole else min
             self._reset_from = closer(self._reset_from, told_from)
             self._reset_at = closer(self._reset_at, told_at)
 
     def _count_untold(self) -> None:
-        """A response without rate-limit headers, from a server that sends them with others."""
+        """Count a response without rate-limit headers, from a server that sends them with other responses."""
         if self._remaining is not None:
             self._remaining = max(0, self._remaining - 1)
         elif self._told:

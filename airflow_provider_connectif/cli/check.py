@@ -56,7 +56,7 @@ def require_sync(database: Any, sync_id: str) -> None:
     """
     known = known_syncs(database)
     if sync_id not in known:
-        listed = f"it knows {', '.join(map(repr, known))}" if known else "it knows none"
+        listed = f"it knows {', '.join(map(repr, known))}" if known else "it has none"
         raise CommandFailed(f"the journal has no sync {sync_id!r}: {listed}")
 
 

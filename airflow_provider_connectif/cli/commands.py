@@ -97,7 +97,7 @@ _MAPPING = (
     _option("--properties", type=_json_object, metavar="JSON", help="column by property id, as of the operator"),
     _option("--fields", choices=("live", "builtin"), default="live", help="what properties are checked against (live)"),
     _option("--default-region", help="two letters, for phone numbers without a country code"),
-    _option("--nulls", choices=("omit", "clear"), default="omit", help="what empty values do (omit)"),
+    _option("--nulls", choices=("omit", "clear"), default="omit", help="how empty values are treated (omit)"),
     _option("--resubscribe", choices=("on_change", "never", "always"), default="on_change", help="as of the operator"),
     _option("--write-modes", type=_json_object, metavar="JSON", help="write mode by property id, as of the operator"),
 )
@@ -164,10 +164,12 @@ COMMANDS = Group(
                 ),
                 Command(
                     "unsuppress",
-                    "Take a person off the suppression list, so that runs may send her again",
+                    "Remove a person from the suppression list, so that runs may send the person again",
                     "journal:unsuppress",
                     (
-                        _option("contact", metavar="KEY", type=str, help="her key; - reads it from standard input"),
+                        _option(
+                            "contact", metavar="KEY", type=str, help="the person's key; - reads it from standard input"
+                        ),
                         _JOURNAL_CONN,
                         *_COMMON,
                     ),
@@ -184,7 +186,7 @@ COMMANDS = Group(
                             type=_count,
                             default=_KEPT_DAYS,
                             metavar="DAYS",
-                            help=f"age of the history that is deleted ({_KEPT_DAYS})",
+                            help=f"days after which history is deleted ({_KEPT_DAYS})",
                         ),
                         _option(
                             "--everything",

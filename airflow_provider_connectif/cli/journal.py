@@ -73,9 +73,9 @@ def unsuppress(arguments: Namespace) -> None:
         listed = SuppressionList(journal.database, key_secret(conn_id), conn_id=conn_id)
         removed = listed.unsuppress(people_named(key))
     if not removed:
-        raise CommandFailed("nobody with this key is on the suppression list")
-    _LOG.info("Took a person off the suppression list of the journal on %r", conn_id)
-    show(arguments.output, {"removed": removed}, [("Taken off the suppression list", pairs({"removed": removed}))])
+        raise CommandFailed("no person with this key is on the suppression list")
+    _LOG.info("Removed a person from the suppression list of the journal on %r", conn_id)
+    show(arguments.output, {"removed": removed}, [("Removed from the suppression list", pairs({"removed": removed}))])
 
 
 def _require_history(journal: OpenJournal) -> None:

@@ -54,7 +54,8 @@ def live_contact(conn_id: str, kind: KeyKind, key: str) -> LiveContact:
             shown = client.get_contact(key) if kind == "email" else client.get_contact_by_external_id(key)
         except ForbiddenError:
             words = (
-                'Connectif responded with 403: the API key lacks the scope "Contacts: Read", or the account is blocked'
+                'Connectif responded with 403: the API key does not have the scope "Contacts: Read", '
+                "or the account is blocked"
             )
         except ConnectifError as failure:
             words = describe(failure)

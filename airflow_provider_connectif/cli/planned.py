@@ -85,7 +85,7 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
     check_rows(operator)
     summary, patches = operator.summary, operator.patches
     if len(patches) > 1:
-        raise CommandFailed("the check has made several changes of the contact's rows")
+        raise CommandFailed("the check made several changes from the contact's rows")
     refused = {
         name: summary.get(name, 0) for name in ("suppressed", "invalid", "held", "unchanged") if summary.get(name)
     }

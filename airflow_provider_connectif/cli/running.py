@@ -74,7 +74,7 @@ def describe(error: ConnectifError) -> str:
     if isinstance(error, UnauthorizedError):
         return "Connectif refused the API key (401): copy keyId:keySecret again into the connection's password"
     if isinstance(error, ForbiddenError):
-        return "Connectif responded with 403: the API key lacks a scope, or the account is blocked"
+        return "Connectif responded with 403: a scope is missing from the API key, or the account is blocked"
     if isinstance(error, TooManyRequestsError):
         return "Connectif responded with 429: the account's requests of this minute are used up; try again in a minute"
     if isinstance(error, NoAnswerError):

@@ -1,1 +1,1 @@
-"""From rows to delivered contacts: fields, mapping, response policy, delivery, summary. Imports no Airflow."""
+"""Contacts: field definitions, mapping, rules of values, consents, identity. Imports no Airflow."""

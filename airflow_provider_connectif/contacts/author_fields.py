@@ -1,4 +1,4 @@
-"""Field definitions that an author of a DAG gives, instead of those of the account."""
+"""Field definitions from the operator's argument ``fields``, instead of those of the account."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from airflow_provider_connectif.contacts.fields import Field, FieldType, did_you
 
 
 def fields_of_author(fields: Mapping[str, Any]) -> list[Field]:
-    """Definitions that an author gives: by id, a type's name or a ``ContactField`` of the API.
+    """Return the definitions of the argument: by id, a type's name or a ``ContactField`` of the API.
 
     ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``. Options may also be
     plain ids, or labels by id.
 
-    :raises ValueError: names every invalid definition, and every part that is not understood.
+    :raises ValueError: names every invalid definition, and every unknown part.
     """
     made, faults = [], []
     for field_id, definition in fields.items():
         shape = {"type": definition} if isinstance(definition, str) else definition
         if not isinstance(field_id, str) or not field_id:
-            faults.append(f"{field_id!r} is no property id")
+            faults.append(f"{field_id!r} is not a property id")
         elif not isinstance(shape, Mapping) or shape.get("type") not in get_args(FieldType):
-            faults.append(f"{field_id!r} needs a type out of {', '.join(get_args(FieldType))}")
+            faults.append(f"{field_id!r} needs a type, one of {', '.join(get_args(FieldType))}")
         else:
             field = Field.from_api({**shape, "id": field_id})
             faults += [f"{field_id!r}: {fault}" for fault in _misunderstood(shape, field)]
@@ -48,10 +48,10 @@ _OTHER_PARTS = ("id", "name", "type", "custom", "readOnly", "required", "default
 
 
 def _misunderstood(shape: Mapping[str, Any], field: Field) -> list[str]:
-    """What an author wrote and would not be checked."""
+    """Return the parts of a definition that would be ignored."""
     known = (*_PARTS, *_OTHER_PARTS)
     faults = [
-        f"{part!r} is no part of a definition{did_you_mean(str(part), known)}" for part in shape if part not in known
+        f"{part!r} is not a part of a definition{did_you_mean(str(part), known)}" for part in shape if part not in known
     ]
     for part, attribute in _PARTS.items():
         if shape.get(part) is not None and getattr(field, attribute) in (None, ()):

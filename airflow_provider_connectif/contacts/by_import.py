@@ -1,6 +1,6 @@
-"""Consents in an import: its files set properties, or fill empty ones, and no response shows what Connectif holds.
+"""Consents in an import: its files set properties, or fill empty ones, and no response shows the values at Connectif.
 
-So what a response has to decide goes by PATCH. Where none can decide, the consent is not raised, and is kept.
+So a consent that needs a response goes by PATCH. If no response can decide, the consent is not raised, but kept.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from airflow_provider_connectif.contacts.decisions import Decision, on_creation
 from airflow_provider_connectif.records.changes import Patch
 
 LOOK_UPS_AT_MOST = 1000
-"""Contacts that one import looks up, since a consent of theirs falls; where there are more, none is looked up."""
+"""The most contacts with a lowered consent that one import looks up; if there are more, none is looked up."""
 
 
 class Ways:
-    """Says of each change of a plan whether it goes by PATCH, and what of it files carry.
+    """Decides for each change of a plan whether it goes by PATCH, and which part of it goes into files.
 
-    :param may_patch: the files set properties that Connectif holds, and so may a PATCH.
-    :param sets_empty: the files set at least what is empty; otherwise they only make new contacts.
+    :param may_patch: whether the files change existing values, so that a PATCH may, too.
+    :param sets_empty: whether the files set empty properties; otherwise they only create contacts.
     """
 
     def __init__(self, may_patch: bool, *, sets_empty: bool) -> None:
         self._is_update = may_patch
         self._sets_empty = sets_empty
         self.may_patch = may_patch
-        """Changed once it is known that the API key may not write contacts."""
+        """Set to ``False`` when the API key cannot write contacts."""
         self.looks_up = True
-        """Changed where too many contacts would be looked up."""
+        """Set to ``False`` if too many contacts would be looked up."""
 
     def of(self, changes: Iterable[Patch]) -> Iterator[Patch]:
-        """Changes without what no response will decide about."""
+        """Yield the changes without the consents that no response will decide."""
         for change in changes:
             if change.removal is not None or not (change.standings or change.later or change.counted_as):
                 yield change
@@ -40,7 +40,8 @@ class Ways:
                     change = _unseen(change)
                 yield change if self.may_patch else _unraised(change)
             elif self._sets_empty or change.counted_as is None:
-                # Of a refused row, a file that only makes contacts would make one that never gets the rest of it.
+                # For a refused row, a file that only creates contacts would create one that never gets the rest of the
+                # row.
                 properties = {**change.properties, **change.later}
                 yield change._replace(properties=properties, later={}, looks_up=False)
 
@@ -51,13 +52,13 @@ class Ways:
         return self.may_patch and (_falls(change) or bool(_raised(change)))
 
     def needs_look_up(self, change: Patch) -> bool:
-        """Whether a consent falls that Connectif may hold lower already."""
+        """Whether a consent is lowered that may already be lower at Connectif."""
         return self.looks_up and _falls(change)
 
     def in_files(self, change: Patch) -> Patch:
-        """A change as files carry it: without a value that says nothing, and without consents that are kept.
+        """Return the part of a change for files: without neutral values, and without kept consents.
 
-        Where a contact was deleted at Connectif, a file would make it again, with a consent that the person withdrew.
+        If a contact was deleted at Connectif, a file would create it again, with a consent that the person withdrew.
         """
         if not change.later:
             return change
@@ -70,7 +71,7 @@ class Ways:
 
 
 def is_without_effect(change: Patch) -> bool:
-    """Whether files have nothing to carry of a change, and its contact is there."""
+    """Whether files need no line for a change, since its contact exists and nothing is left to set."""
     return change.was_delivered and not change.properties and not change.later
 
 
@@ -79,26 +80,26 @@ def _falls(change: Patch) -> bool:
 
 
 def _unseen(change: Patch) -> Patch:
-    """A change whose contact is not looked up: what it withdraws is sent, and kept from now on.
+    """Return a change whose contact is not looked up: its withdrawn consents are sent, and kept from now on.
 
-    A consent that falls to a rank between stays as it is: whoever is lower already would be raised.
+    A consent that is lowered to a middle rank is not sent: it would raise a contact that is already lower.
     """
     withdrawn, fallen = urgent_part(change.properties) if change.looks_up else (), _fallen(change)
     return _left_out(change._replace(looks_up=False), fallen, kept=[*withdrawn, *fallen])
 
 
 def _unraised(change: Patch) -> Patch:
-    """A change that raises no consent, although the source has: only the response to a PATCH may allow that."""
+    """Return a change without the consents that the source has raised: only the response to a PATCH may allow these."""
     return _left_out(change, raised := _raised(change), kept=raised)
 
 
 def _raised(change: Patch) -> list[str]:
-    """The consents that the source itself has raised: others of more than the lowest rank wait for a response."""
+    """Return the consents that the source itself has raised; others above the lowest rank wait for a response."""
     return [name for name in RANKS.keys() & change.properties.keys() if rank(name, change.properties[name]) > 0]
 
 
 def _fallen(change: Patch) -> list[str]:
-    """The consents that the source has lowered to a rank between."""
+    """Return the consents that the source has lowered to a middle rank."""
     return [
         name
         for name in RANKS.keys() & change.later.keys()
@@ -107,7 +108,7 @@ def _fallen(change: Patch) -> list[str]:
 
 
 def _left_out(change: Patch, names: Collection[str], *, kept: Collection[str]) -> Patch:
-    """A change that does not send some properties.
+    """Return a change without some properties.
 
     :param kept: consents that belong to the person from now on.
     """

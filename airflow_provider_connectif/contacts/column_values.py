@@ -1,4 +1,4 @@
-"""JSON values of the texts that a database gave, column by column, without a conversion for each row."""
+"""Converts a database's texts to JSON values column by column, without a conversion for each row."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from airflow_provider_connectif.records.changes import JsonValue
 from airflow_provider_connectif.records.raw_rows import RawRow, RowForm
 from airflow_provider_connectif.records.values import UnreadableValue
 
-_MOST = 1000  # texts of one column that are remembered
+_MOST = 1000  # cached texts of one column
 _LONGEST = 100  # bytes of one of them
 
 
 class ColumnValues(dict[bytes, JsonValue]):
     """The values of one property by the texts of its column.
 
-    Many columns have few values, such as a tier, a day or yes and no: of those each is converted and checked once.
+    Many columns have few different values, such as a tier, a day, or yes and no: each of these is converted and checked
+    once.
 
-    :param load: makes a value of a text.
-    :param coerce: brings a value into its JSON form.
+    :param load: converts a text to a value.
+    :param coerce: converts a value to its JSON form.
     """
 
     def __init__(self, load: Callable[[bytes], Any], coerce: Coercer) -> None:
@@ -29,7 +30,7 @@ class ColumnValues(dict[bytes, JsonValue]):
         self._coerce = coerce
 
     def __missing__(self, text: bytes) -> JsonValue:
-        """The value of a text that is not remembered.
+        """Convert a text that is not cached.
 
         :raises InvalidValue: it breaks a rule of the property, or cannot be read.
         """
@@ -37,7 +38,7 @@ class ColumnValues(dict[bytes, JsonValue]):
         if type(value) is UnreadableValue:
             raise InvalidValue(value.rule)
         coerced = self._coerce(value)
-        if len(text) <= _LONGEST and type(coerced) is not list:  # each patch has lists of its own
+        if len(text) <= _LONGEST and type(coerced) is not list:  # each patch needs its own lists
             if len(self) >= _MOST:
                 self.clear()
             self[text] = coerced
@@ -45,7 +46,7 @@ class ColumnValues(dict[bytes, JsonValue]):
 
 
 class _Columns(NamedTuple):
-    """How a contact is read from the texts of one form."""
+    """The columns of a contact in the texts of one form."""
 
     key_place: int
     load_key: Callable[[bytes], Any]
@@ -53,12 +54,13 @@ class _Columns(NamedTuple):
 
 
 class ContactsOfTexts:
-    """The keys and properties of rows that are still texts of their database: the same as of their values.
+    """Reads keys and properties from rows that are still the database's texts, with the same result as from their
+    values.
 
     :param key_column: the column of the key.
-    :param steps_of: gives, for the columns of a row, each property's id, its column, its rule, and whether NULL
-        clears it.
-    :param sends_empty_lists: an empty list is a value, too.
+    :param steps_of: returns for the columns of a row each property's id, its column, its rule, and whether NULL clears
+        it.
+    :param sends_empty_lists: whether an empty list is sent as a value.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class ContactsOfTexts:
         self._known: tuple[RowForm, _Columns] | None = None
 
     def contact(self, row: RawRow) -> tuple[Any, dict[str, JsonValue]]:
-        """The key of a row as it is read, and its properties.
+        """Return the unchecked key of a row, and its properties.
 
         :raises KeyError: a column is missing.
         :raises InvalidValue: a value breaks a rule of its property.
@@ -82,7 +84,7 @@ class ContactsOfTexts:
         """
         form, texts = row.form, row.texts
         known = self._known
-        if known is None or known[0] is not form:  # each batch has one of its own, and all of a result are equal
+        if known is None or known[0] is not form:  # each batch has its own form, and all forms of a result are equal
             known = self._known = form, known[1] if known is not None and known[0] == form else self._columns(form)
         key_place, load_key, columns = known[1]
         properties: dict[str, JsonValue] = {}

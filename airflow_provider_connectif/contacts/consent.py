@@ -1,4 +1,6 @@
-"""Consent properties and the order of their values: a sync may lower a consent freely and raises it with care."""
+"""Consent properties and the order of their values: a sync may always lower a consent, but raises it only under
+conditions.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +23,18 @@ RANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def rank(property_id: str, value: Any) -> int:
-    """The rank of a consent value, 0 the lowest. A value that is not listed ranks highest: nothing is known of it."""
+    """Return the rank of a consent value; 0 is the lowest. An unknown value ranks highest."""
     ranks = RANKS[property_id]
     return ranks.index(value) if value in ranks else len(ranks)
 
 
 def urgent_part(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The consents with their lowest value."""
+    """Return the consents that have their lowest value."""
     return {name: value for name, value in properties.items() if name in RANKS and rank(name, value) == 0}
 
 
 def withdraws(properties: Mapping[str, Any]) -> bool:
-    """Whether a consent is among these properties with its lowest value: what a person must not wait for.
+    """Whether the properties have a consent with its lowest value, which must be sent without delay.
 
     :param properties: JSON-ready values by property id.
     """
@@ -41,10 +43,10 @@ def withdraws(properties: Mapping[str, Any]) -> bool:
 
 
 def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """The properties of one contact out of two of its rows: later values win, but a consent keeps its lowest rank.
+    """Return the combined properties of two rows of one contact: later values win, but a consent keeps its lowest rank.
 
     :param earlier: JSON-ready values by property id.
-    :param later: likewise, of the later row.
+    :param later: the same for the later row.
     """
     both = {**earlier, **later}
     for property_id in RANKS.keys() & earlier.keys() & later.keys():

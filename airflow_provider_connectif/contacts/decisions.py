@@ -1,6 +1,6 @@
-"""Whether a property is sent that belongs to the person, or that an author lets be written only once.
+"""Decides whether to send a property that belongs to the person, or that has a write mode.
 
-Two tables: by what the journal knows, before anything is sent, and by what a response shows. Both are pure.
+There are two tables: one by the journal's knowledge, before anything is sent, and one by the response. Both are pure.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ Resubscribe = Literal["on_change", "never", "always"]
 WriteMode = Literal["always", "on_create", "if_empty"]
 CONDITIONAL_MODES: tuple[WriteMode, ...] = ("on_create", "if_empty")
 _NEUTRAL = "none"
-"""The value of a subscription that says nothing: it is what a contact has that never decided."""
+"""The neutral value of a subscription: that of a contact who has never decided."""
 
 
 class Turn(Enum):
-    """When a property that differs is sent."""
+    """The time at which a property that differs is sent."""
 
     FIRST = auto()
     """With the first request."""
     AFTER_LOOK_UP = auto()
-    """With the first request, before which the contact is looked up."""
+    """With the first request, after a look-up of the contact."""
     BY_RESPONSE = auto()
-    """A response decides."""
+    """After a response has decided."""
 
 
 class Decision(Enum):
-    """What becomes of a property that a response decides about."""
+    """The decision of a response about a property."""
 
     SEND = auto()
-    """It is sent at once."""
+    """Send it at once."""
     LEAVE = auto()
-    """It is not sent: Connectif holds it, or something that this sync must not overwrite."""
+    """Do not send it: Connectif holds this value, or one that this sync must not overwrite."""
     KEEP = auto()
-    """It is not sent: the person has decided."""
+    """Do not send it: the person has decided."""
 
 
 def turn_of(
     property_id: str, value: JsonValue, standing: Standing, *, was_delivered: bool, resubscribe: Resubscribe
 ) -> Turn:
-    """When a consent is sent whose value differs from the one that Connectif has accepted.
+    """Return when to send a consent whose value differs from the accepted one.
 
-    :param standing: what the journal knows of it.
-    :param was_delivered: Connectif has accepted something of the contact before.
+    :param standing: the journal's knowledge of it.
+    :param was_delivered: whether Connectif has accepted something of the contact before.
     """
     new, old = rank(property_id, value), standing.rank
     if new == 0:
@@ -67,15 +67,15 @@ def is_own_rise(property_id: str, value: JsonValue, standing: Standing) -> bool:
 def on_response(
     property_id: str, value: JsonValue, shown: ShownConsent | None, standing: Standing, resubscribe: Resubscribe
 ) -> Decision:
-    """Whether a consent is sent, by what Connectif holds.
+    """Decide whether to send a consent, by its value at Connectif.
 
-    :param shown: by a response that shows the contact; ``None``: it shows nothing for the consent.
+    :param shown: the value in a response that shows the contact; ``None``: it shows none for the consent.
     """
     new = rank(property_id, value)
     if shown is None:
         return Decision.LEAVE if value == _NEUTRAL else Decision.SEND
     if shown.value not in RANKS[property_id]:
-        return Decision.KEEP  # such as a confirmation that is awaited: nobody knows whether that is less
+        return Decision.KEEP  # such as an open confirmation: it is not known whether that is a lower rank
     if shown.rank == new:
         return Decision.LEAVE
     if shown.rank > new:
@@ -89,22 +89,22 @@ def on_response(
 
 
 def on_creation(value: JsonValue) -> Decision:
-    """Whether a consent is sent to a contact that its first request has created."""
+    """Decide whether to send a consent to a contact that its first request has created."""
     return Decision.LEAVE if value == _NEUTRAL else Decision.SEND
 
 
 def is_lowered_by_person(property_id: str, shown: ShownConsent | None, standing: Standing) -> bool:
-    """Whether Connectif holds less than what it has accepted from this sync.
+    """Whether Connectif holds a lower rank than it has accepted from this sync.
 
-    :param shown: by a look-up, before this sync lowers the consent itself.
+    :param shown: the value in a look-up, before this sync lowers the consent itself.
     """
     return is_below(property_id, 1 if standing.rank is None else standing.rank, shown)
 
 
 def is_below(property_id: str, accepted: int | None, shown: ShownConsent | None) -> bool:
-    """Whether a response shows a lower rank than the one that Connectif has accepted.
+    """Whether a response shows a lower rank than the accepted one.
 
-    :param accepted: ``None``: it is not known.
+    :param accepted: the accepted rank; ``None``: not known.
     """
     if accepted is None or shown is None or shown.value not in RANKS[property_id]:
         return False
@@ -112,9 +112,9 @@ def is_below(property_id: str, accepted: int | None, shown: ShownConsent | None)
 
 
 def checked_modes(modes: object, properties: Mapping[str, str] | None) -> Mapping[str, WriteMode]:
-    """The modes that are not the default, by property id.
+    """Return the modes that are not the default, by property id.
 
-    :param properties: of the mapping; ``None``: any.
+    :param properties: of the mapping; ``None``: any property.
     :raises ValueError: names every fault.
     """
     if modes is None:

@@ -1,4 +1,4 @@
-"""Contacts that are to be deleted at Connectif: the resource of an erasure."""
+"""The resource of an erasure: contacts to delete at Connectif."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _WAS_THERE, _TRIED = "was_there", "tried"
 
 
 class ContactErasure(Resource):
-    """Contacts, deleted by ``DELETE /contacts/{key}``. Nothing but the key is read of a row.
+    """Contacts, deleted by ``DELETE /contacts/{key}``. Only the key is read from a row.
 
-    Whether Connectif ignores the case of an e-mail is not documented. So every spelling that the rows have is deleted,
-    and where Connectif has none of them, the form that is the same for all spellings. A change's properties are the
-    spellings that are not sent yet, numbered; its others, whether one of them was there.
+    It is not documented whether Connectif ignores the case of an e-mail address. So every spelling in the rows is
+    deleted; if Connectif has none of them, the form that all spellings share is deleted, too. The properties of a
+    change are the spellings that are not sent yet, numbered; its ``others`` say whether one of them existed.
 
-    :param key: what identifies a contact: ``email`` or ``external_id``.
+    :param key: the kind of contact key: ``email`` or ``external_id``.
     :param key_column: the column of the key; by default the one named like it.
-    :raises MappingError: another kind of key.
+    :raises MappingError: the kind of key is unknown.
     """
 
     noun = "contact"
@@ -49,7 +49,7 @@ class ContactErasure(Resource):
 
     @property
     def columns(self) -> Sequence[str]:
-        """The key's."""
+        """The column of the key."""
         return (self.key_column,)
 
     @property
@@ -58,65 +58,65 @@ class ContactErasure(Resource):
         return ("erasure", self._kind)
 
     def describe(self) -> str:
-        """Whom it deletes, for the log."""
+        """Describe the deletions in one line, for the log."""
         return f'deleting contacts by {self._kind} from column "{self.key_column}"'
 
     def check(self, columns: Sequence[Any] | None = None) -> None:
-        """Whether the key's column is there, and once.
+        """Check that the key's column exists once.
 
-        :raises MappingError: it is not.
+        :raises MappingError: it does not.
         """
         self._mapping.check(columns)
 
     def key_of(self, row: Row) -> str | None:
-        """A row's e-mail or external id, in one form for all its spellings."""
+        """Return a row's e-mail address or external id, in one form for all its spellings."""
         key = self._mapping.key_of(row)
         return None if key is None else self.same_key(key)
 
     def prepare(self, number: int, row: Row) -> Patch:
-        """The deletion of a row's contact.
+        """Return the deletion of a row's contact.
 
-        :raises InvalidRow: it has no valid key.
+        :raises InvalidRow: the row has no valid key.
         """
         patch = self._mapping.patch(number, row)
         return patch._replace(properties={"1": patch.key})
 
     def merged(self, earlier: Mapping[str, JsonValue], later: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Every spelling of both rows, once."""
+        """Return every spelling of both rows, once."""
         spellings = dict.fromkeys(str(value) for value in (*earlier.values(), *later.values()))
         return {str(number): spelling for number, spelling in enumerate(spellings, 1)}
 
     def requests(self, change: Patch) -> tuple[int, int]:
-        """One for each spelling, and one more where Connectif has none of them."""
+        """Return one request for each spelling, and one more if Connectif has none of them."""
         spellings = list(change.properties.values())
         return len(spellings), len(spellings) + (self.same_key(change.key) not in spellings)
 
     def same_key(self, key: str) -> str:
-        """One form for all spellings of a key."""
+        """Return one form for all spellings of a key."""
         return same_contact(self._kind, key)
 
     def person_of(self, key: str) -> PersonKey:
-        """The contact by its key."""
+        """Return the person of a key."""
         return person(self._kind, key)
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
-        """``DELETE`` the contact; a contact that is not there is no failure.
+        """``DELETE`` the contact; a contact that does not exist is not a failure.
 
-        :raises NoAnswerError: no complete response; or a 404 without the error document, which somebody between here
-            and Connectif may have written.
+        :raises NoAnswerError: no complete response; or a 404 without the error document, possibly from a proxy in
+            between.
         """
         delete = client.delete_contact if self._kind == "email" else client.delete_contact_by_external_id
         try:
             was_there = delete(_spelling(change))
         except NotFoundError:
-            error = NoAnswerError("a 404 without the error document, which is no response of Connectif's")
+            error = NoAnswerError("a 404 without the error document, so it is not from Connectif")
         else:
             return Answer(HTTPStatus.NO_CONTENT, None if was_there else _ABSENT)
-        # Raised out here, so that the client's error, whose body somebody else has written, is not kept as the context.
+        # Raised outside the handler, so that the client's error, whose body comes from elsewhere, is not its context.
         raise error
 
     def step(self, change: Patch, came: Answer | Error) -> Step | None:
-        """Deleted, or not there; ``None``: the response policy decides."""
+        """Return that the contact is deleted or does not exist; ``None``: the response policy decides."""
         if not isinstance(came, Answer):
             return None
         (number, spelling), *left = change.properties.items()
@@ -131,7 +131,7 @@ class ContactErasure(Resource):
 
 
 def _spelling(change: Patch) -> str:
-    """The spelling that is to be sent next."""
+    """Return the spelling to send next."""
     return str(next(iter(change.properties.values())))
 
 

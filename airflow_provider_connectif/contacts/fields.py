@@ -1,7 +1,7 @@
-"""Field definitions: what Connectif knows of a contact's properties.
+"""Field definitions: types and limits of a contact's properties.
 
-One type of table for system and custom fields: built in for the system fields, read from the account
-(``GET /contact-fields/``) or given by the author for the others. Source of the built-in rows: API reference,
+System and custom fields use the same type of table: built in for the system fields, and for the others read from the
+account (``GET /contact-fields/``) or given by the operator's argument. Source of the built-in rows: API reference,
 resources "ContactPatch" and "Contact"; of the definitions' shape: resource "ContactField".
 """
 
@@ -28,16 +28,16 @@ class Field:
     """One property of a contact.
 
     :param id: the property id, a key of the patch.
-    :param type: which rule applies; a type that is not known here leaves the value to Connectif.
+    :param type: selects the rule; values of an unknown type are not checked here.
     :param options: id and label of each option (radio, checkbox).
-    :param max_length: characters at most (text).
+    :param max_length: the most characters (text).
     :param min_value: smallest number (integer, decimal).
     :param max_value: largest number.
     :param min_date: earliest date, UTC ISO 8601 (date).
     :param max_date: latest date.
     :param calling_code: digits of the country code for national numbers, such as ``34`` (phone).
     :param read_only: its value cannot be set.
-    :param required: it always holds a value; never cleared.
+    :param required: it always has a value; never cleared.
     :param custom: made by the account, not a system field.
     """
 
@@ -56,12 +56,12 @@ class Field:
 
     @property
     def can_be_cleared(self) -> bool:
-        """Whether ``null`` may be sent: boolean, checkbox and required fields always hold a value."""
+        """Whether ``null`` may be sent: boolean, checkbox and required fields always have a value."""
         return not self.required and self.type not in ("boolean", "checkbox")
 
     @classmethod
     def from_api(cls, definition: Mapping[str, Any]) -> Field:
-        """A ``ContactField`` of the API; every part but ``id`` and ``type`` may be missing.
+        """Read a ``ContactField`` of the API; every part except ``id`` and ``type`` may be missing.
 
         :raises ValueError: it has no id or no type.
         """
@@ -106,7 +106,7 @@ SYSTEM_FIELDS: Mapping[str, Field] = MappingProxyType(
         )
     }
 )
-"""Writable whatever the contact key is."""
+"""Writable with any kind of contact key."""
 
 KEY_FIELDS: Mapping[KeyKind, Mapping[str, Field]] = MappingProxyType(
     {
@@ -114,7 +114,7 @@ KEY_FIELDS: Mapping[KeyKind, Mapping[str, Field]] = MappingProxyType(
         "external_id": MappingProxyType({"_email": Field("_email", "email")}),
     }
 )
-"""Writable with one kind of contact key only. ``_externalId`` is in neither: the body of
+"""Writable with only one kind of contact key. ``_externalId`` is in neither: the body of
 ``PATCH /contacts/{email}`` does not document it, and in ``PATCH /contacts/external-id/{externalId}`` it is
 the path."""
 
@@ -155,8 +155,8 @@ class FieldTable:
     """The definitions that a run checks against.
 
     :param key: the kind of contact key; it decides whether ``_email`` is writable.
-    :param definitions: the account's fields by id. ``None``: custom fields are not known, any id without a
-        leading underscore is taken for one, and its values are sent by their own type.
+    :param definitions: the account's fields. ``None``: custom fields are not known; any id without a leading underscore
+        counts as one, and its values are sent by their own type.
     """
 
     def __init__(self, key: KeyKind, definitions: Iterable[Field] | None = None) -> None:
@@ -166,7 +166,7 @@ class FieldTable:
         for field in definitions or ():
             built_in = SYSTEM_FIELDS.get(field.id)
             if built_in is not None:
-                # Type and statuses are documented with the patch; the account adds its limits.
+                # Types and statuses are documented with the patch; the account adds its limits.
                 field = replace(field, type=built_in.type, options=field.options or built_in.options)
             elif field.id in KEY_FIELDS[key]:
                 field = KEY_FIELDS[key][field.id]  # read-only with the other kind of key
@@ -174,16 +174,16 @@ class FieldTable:
         self._fields = fields
 
     def get(self, property_id: str) -> Field | None:
-        """A property's definition; ``None`` for a custom field that is not known."""
+        """Return a property's definition; ``None`` for an unknown custom field."""
         return self._fields.get(property_id)
 
     @property
     def ids(self) -> list[str]:
-        """The ids of all fields that are known."""
+        """Return the ids of all known fields."""
         return sorted(self._fields)
 
     def fault(self, property_id: str) -> str | None:
-        """Why a property cannot be in a patch, in words, with the nearest id that can; ``None`` if it can."""
+        """Return why a property cannot be in a patch, with the nearest id that can; ``None`` if it can."""
         if property_id == "_email" and self._key == "email":
             return "is the contact key here, and cannot be set in a patch by e-mail"
         if property_id == "_externalId":
@@ -199,7 +199,7 @@ class FieldTable:
             known = "no property of Connectif's (only system properties start with an underscore)"
             return f"is {known}{did_you_mean(property_id, self._writable())}"
         if field is None and self.knows_custom_fields:
-            return f"is no field of this account{did_you_mean(property_id, self._writable())}"
+            return f"is not a field of this account{did_you_mean(property_id, self._writable())}"
         return None
 
     def _writable(self) -> list[str]:
@@ -207,9 +207,9 @@ class FieldTable:
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
-    """The nearest known name as a question, or nothing.
+    """Return the nearest known name as a question, or empty text.
 
-    Names come from servers and databases: one with a line break in it would forge a line of the log.
+    Names come from servers and databases: one with a line break could forge a line of the log.
     """
     by_folded = {str(candidate).casefold(): str(candidate) for candidate in known if str(candidate).isprintable()}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
@@ -234,7 +234,7 @@ def _date(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """A number, also where it is written as text."""
+    """Return a number, also if it is written as text."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Contacts whose first PATCH shows whether the API key may write them, before the others are sent."""
+"""The contacts resource that first checks whether the API key may write contacts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FORBIDDEN = 403
 
 
 class FirstPatch(ContactResource):
-    """Contacts, whose first PATCH shows whether the key may write them; the sender then gets its response.
+    """Contacts; their first PATCH shows whether the key may write contacts, and the sender then gets its response.
 
-    Without that, such a key would end the run, although it can import.
+    Without this check, a key without that scope would end the run, although it can import.
 
     :param client: of the API.
-    :param mapping: how columns become properties.
-    :param resubscribe: as of :class:`ContactResource`.
-    :param write_modes: likewise.
+    :param mapping: of columns to properties.
+    :param resubscribe: as in :class:`ContactResource`.
+    :param write_modes: as in :class:`ContactResource`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class FirstPatch(ContactResource):
     ) -> None:
         super().__init__(mapping, resubscribe=resubscribe, write_modes=write_modes)
         self._client = client
-        # Apart from the sender's own, which takes the same steps once more with the same responses.
+        # Separate from the sender's own resource, which takes the same steps again with the same responses.
         self._asked = ContactResource(mapping, resubscribe=resubscribe, write_modes=write_modes)
         self._first: tuple[int, str] | None = None
         self._responses: deque[tuple[bool, Answer | Error]] = deque()

@@ -1,4 +1,4 @@
-"""When two contact keys name the same contact: one rule for delivery, journal, imports and duplicates."""
+"""The identity of contacts: one rule for delivery, journal, imports and duplicates on when two keys are the same."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from airflow_provider_connectif.records.people import PersonKey
 
 
 def same_contact(kind: KeyKind, key: str) -> str:
-    """One form for all spellings of a contact key.
+    """Return one form for all spellings of a contact key.
 
-    Whether Connectif ignores the case of an e-mail is not documented. Two rows that differ only in case, or in how
-    accents are composed, are taken for one contact: sending both in any order could leave the older value. Nothing else
-    is folded: ``groß@…`` and ``gross@…`` are two people. External ids are compared exactly.
+    It is not documented whether Connectif ignores the case of an e-mail address. Two rows that differ only in case, or
+    in the composition of accents, count as one contact: sending both in any order could leave the older value. Nothing
+    else is folded: ``groß@…`` and ``gross@…`` are two people. External ids are compared exactly.
 
     :param kind: ``email`` or ``external_id``.
     :param key: a valid key.
@@ -31,18 +31,19 @@ def same_contact(kind: KeyKind, key: str) -> str:
 
 
 def folded(key: str) -> str:
-    """The form of an e-mail under the rule of the first journals, which took ``groß@…`` and ``gross@…`` for one."""
+    """Return the form of an e-mail address under the rule of the first journals, where ``groß@…`` and ``gross@…`` were
+    the same.
+    """
     return key.lower() if key.isascii() else unicodedata.normalize("NFC", key).casefold()
 
 
 def may_be_folded(same: str) -> bool:
-    """Whether another contact's e-mail may have had this form under :func:`folded`.
+    """Whether another contact's e-mail address may have had this form under :func:`folded`.
 
-    Of forms in ASCII those with ``ss`` count, which folding made of ``ß``. Others could come from letters that only
-    old prints have (the long s, ligatures): these count where such an address is met, since every second address has
-    an s in it.
+    Of ASCII forms, those with ``ss`` count, since folding turned ``ß`` into it. Other forms could come from rare
+    letters (the long s, ligatures): these count only if such an address occurs, since every second address has an s.
 
-    :param same: of :func:`same_contact`.
+    :param same: the result of :func:`same_contact`.
     """
     return not same.isascii() or "ss" in same.rpartition("@")[0]
 
@@ -52,7 +53,7 @@ KEY_KINDS: Mapping[str, KeyKind] = {"_email": "email", "_externalId": "external_
 
 
 def person(kind: KeyKind, key: str) -> PersonKey:
-    """A contact key as the suppression list knows it.
+    """Return a contact key in the form of the suppression list.
 
     :param key: a valid key, in any spelling.
     """
@@ -60,12 +61,12 @@ def person(kind: KeyKind, key: str) -> PersonKey:
 
 
 def people_in(properties: Mapping[str, Any], names: Iterable[str] = KEY_KINDS) -> list[PersonKey]:
-    """The contact keys among properties."""
+    """Return the contact keys among properties."""
     return [person(KEY_KINDS[name], value) for name in names if isinstance(value := properties.get(name), str)]
 
 
 def people_of(kind: KeyKind, change: Patch) -> list[PersonKey]:
-    """Whom a change is about: by its key, and by the other key where that is among its properties."""
+    """Return the keys of a change's person: its key, and the other key if that is among its properties."""
     return [person(kind, change.key), *people_in(change.whole)]
 
 

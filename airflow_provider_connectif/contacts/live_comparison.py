@@ -1,4 +1,4 @@
-"""A contact as Connectif holds it, compared with what the journal or a row says of it. Pure; returns no value."""
+"""Compares a contact at Connectif with the journal or with a row. Pure; the results contain no values."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _MIDNIGHTS = ("T00:00:00Z", "T00:00:00.000Z", "T00:00:00+00:00")
 
 
 class Held(StrEnum):
-    """What Connectif holds of a property, against what it is compared with."""
+    """The result of comparing a property at Connectif."""
 
     EQUAL = "equal"
     DIFFERS = "differs"
     MISSING = "missing"
-    """It shows no value, although one is expected."""
+    """Connectif shows no value, although one is expected."""
 
 
 def compare_with_row(row: Mapping[str, JsonValue], contact: Mapping[str, Any], fields: FieldTable) -> dict[str, Held]:
     """Compare the properties of a row, by their types.
 
     :param row: JSON-ready values by property id.
-    :param contact: as a look-up has shown it.
+    :param contact: the result of a look-up.
     """
     compared = {}
     for property_id, value in row.items():
@@ -47,7 +47,8 @@ def compare_with_digest(
 ) -> Held:
     """Compare a property with the digest of the value that was accepted.
 
-    A shown value may have another form than the one that was sent; the form of its field's type counts as the same.
+    A shown value may have another form than the sent one; a form that the field's type treats as equal counts as the
+    same.
 
     :param is_accepted: whether a value has that digest.
     """
@@ -60,7 +61,7 @@ def compare_with_digest(
 
 
 def _other_forms(shown: Any, field: Field | None) -> Iterator[JsonValue]:
-    """Forms in which the shown value may have been sent."""
+    """Yield the forms in which the shown value may have been sent."""
     if isinstance(shown, str):
         if shown.endswith(_MIDNIGHTS):
             yield shown.partition("T")[0]

@@ -1,4 +1,4 @@
-"""From a row to the patch of one contact, or to the reasons why it cannot be one."""
+"""Maps a row to the patch of one contact, or reports why that is not possible."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ Nulls = Literal["omit", "clear"]
 
 _KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
-_MOST_PLANS = 1000  # sets of columns remembered; rows out of JSON may have a set each
+_MOST_PLANS = 1000  # cached sets of columns; each row from JSON may have its own
 
 
 class ContactMapping:
-    """How columns become properties.
+    """The mapping of columns to properties.
 
-    :param key: what identifies a contact: ``email`` or ``external_id``.
+    :param key: the kind of contact key: ``email`` or ``external_id``.
     :param key_column: the column of the key; by default the one named like it.
-    :param properties: column by property id. ``None``: every column but the key's is a property id itself.
-    :param nulls: ``omit`` leaves out a property whose value is ``None`` or an empty list, so that Connectif keeps
-        what it has; ``clear`` sends ``null`` (but for boolean, checkbox and required fields, which always hold a
-        value, and for consents) and ``[]``. What Connectif does with either is not documented.
+    :param properties: column by property id. ``None``: every column except the key's is itself a property id.
+    :param nulls: ``omit`` leaves out a property whose value is ``None`` or an empty list, so that Connectif keeps its
+        value; ``clear`` sends ``null`` (except for boolean, checkbox and required fields, which always have a value,
+        and for consents) and ``[]``. Connectif's handling of either is not documented.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code.
-    :param region_column: the column that holds the country of a row's phone numbers, ISO 3166 alpha-2; empty:
-        ``default_region``. It is no property itself unless ``properties`` names it.
+    :param region_column: the column with the country of a row's phone numbers, ISO 3166 alpha-2; if empty,
+        ``default_region`` applies. It is itself a property only if ``properties`` names it.
     :param definitions: the account's fields. ``None``: custom values are sent by their own type.
-    :raises MappingError: an argument of a wrong kind.
+    :raises MappingError: an argument has a wrong type or value.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ContactMapping:
         self.fields = FieldTable(key, definitions)
         self._key_coercer = _KEY_COERCERS[key]
         self._phones: Coercer | None = None
-        """For all phone numbers of a row whose country is known, or is none."""
+        """The rule for all phone numbers of a row with a value in the region column."""
         self._of_regions: dict[str, ContactMapping] = {}
         self._make_steps()
 
@@ -100,7 +100,9 @@ class ContactMapping:
 
     @property
     def needs_definitions(self) -> bool:
-        """Whether the account's fields decide: on custom fields, and on phone numbers without a country code."""
+        """Whether the mapping needs the account's fields: for custom fields, and for phone numbers without a country
+        code.
+        """
         if self.properties is None:
             return True
         fields = [self.fields.get(property_id) for property_id in self.properties]
@@ -109,9 +111,9 @@ class ContactMapping:
     def check(self, columns: Sequence[Any] | None = None) -> None:
         """Check the mapping before anything is sent.
 
-        :param columns: those of the source, where they are known.
-        :raises MappingError: properties that cannot be set, columns that are missing or stand twice; names every
-            fault, with the nearest known name.
+        :param columns: the columns of the source, if they are known.
+        :raises MappingError: properties cannot be set, or columns are missing or occur twice; names every fault, with
+            the nearest known name.
         """
         faults = [
             f"{property_id} {why}" for property_id in self.properties or () if (why := self.fields.fault(property_id))
@@ -128,10 +130,10 @@ class ContactMapping:
     def patch(self, number: int, row: Row) -> Patch:
         """Map one row.
 
-        :raises InvalidRow: values that do not fit, each with column and rule.
+        :raises InvalidRow: names each invalid value by column and rule.
         """
         if not isinstance(row, Mapping):
-            raise InvalidRow([f"the row is no mapping of columns to values but {kind(row)}"])
+            raise InvalidRow([f"the row must be a mapping of columns to values, not {kind(row)}"])
         if self.region_column is not None and self._phones is None:
             value = row.get(self.region_column)
             if value is not None and (not isinstance(value, str) or value.strip()):
@@ -161,7 +163,8 @@ class ContactMapping:
         return Patch(number, str(key), properties, row)
 
     def urgent_part(self, number: int, row: Row) -> Patch | None:
-        """The consents of a row that have their lowest value, whatever else is wrong; ``None`` if there are none.
+        """Return the consents of a row that have their lowest value, even if the rest is invalid; ``None`` if there are
+        none.
 
         :param number: the row's number in the source.
         """
@@ -180,7 +183,7 @@ class ContactMapping:
         return Patch(number, key, lowest, row) if lowest else None
 
     def key_of(self, row: Row) -> str | None:
-        """A row's contact key, or ``None`` where it has none that is valid."""
+        """Return a row's contact key, or ``None`` if it has no valid key."""
         try:
             return str(self._key_coercer(readable(row[self.key_column])))
         except (KeyError, TypeError, InvalidValue):
@@ -192,11 +195,11 @@ class ContactMapping:
 
     @property
     def columns(self) -> Sequence[str] | None:
-        """The columns that are read, the key's first; ``None``: every column is a property."""
-        # With the key, so that a line never fits another contact's row, whatever key it was written under.
+        """The columns to read, the key's first; ``None``: every column is a property."""
+        # With the key, so that a line never matches the row of another contact that had the same key earlier.
         if self.properties is None:
             return None
-        # The country too: another one makes another number of the same digits.
+        # The country, too: another one makes another number of the same digits.
         return (
             self.key_column,
             *self.properties.values(),
@@ -205,9 +208,9 @@ class ContactMapping:
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """All that decides what is sent for a row: the mapping, and the definitions of the fields that it uses."""
+        """Everything that decides what is sent for a row: the mapping, and the definitions of its fields."""
         ids = self.properties if self.properties is not None else self.fields.ids
-        # Without a region column as in journals of before, whose digests stay good.
+        # Without a region column the form is that of earlier journals, whose digests stay valid.
         return (
             *(() if self.region_column is None else ("region", self.region_column)),
             self.key,
@@ -219,14 +222,14 @@ class ContactMapping:
         )
 
     rules_version = b"2"
-    """To be raised when a rule changes what is sent; then every row is checked once more."""
+    """To be raised when a rule changes what is sent; every row is then checked again."""
 
     def column_of(self, property_id: str) -> str | None:
-        """The column that a property is read from, if the mapping names one."""
+        """Return the column that a property is read from, if the mapping names one."""
         return (self.properties or {}).get(property_id)
 
     def describe(self) -> str:
-        """The mapping in one line, for the log."""
+        """Describe the mapping in one line, for the log."""
         what = "each column a property" if self.properties is None else ", ".join(self.properties) or "no properties"
         region = "" if self.region_column is None else f'; region of phones from column "{self.region_column}"'
         return f'key {self.key} from column "{self.key_column}"; {what}{region}'
@@ -236,14 +239,14 @@ class ContactMapping:
 
     def _step(self, property_id: str, column: str) -> Step:
         field = self.fields.get(property_id)
-        # A consent that the source does not know is no withdrawal.
+        # A missing consent is not a withdrawal.
         clears = self.nulls == "clear" and (field is None or field.can_be_cleared) and property_id not in RANKS
         is_phone = field is not None and field.type == "phone"
         coerce = self._phones if self._phones is not None and is_phone else coercer(field, self.default_region)
         return Step(property_id, column, coerce, clears)
 
     def _of_region(self, value: Any) -> ContactMapping:
-        """The same mapping for rows of one country, which wins over a field's own country code.
+        """Return the same mapping for rows of one country, which overrides a field's own country code.
 
         :param value: of the region column, not empty.
         """
@@ -251,7 +254,7 @@ class ContactMapping:
         region = code if is_region(code) else ""
         if region not in self._of_regions:
             rule = (
-                f'must begin with + and the country code, since column "{self.region_column}" is none of the countries '
+                f'must begin with + and the country code, since column "{self.region_column}" has no country code '
                 "of ISO 3166 (two letters, such as ES)"
             )
             made = copy.copy(self)

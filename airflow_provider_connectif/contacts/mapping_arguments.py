@@ -9,15 +9,15 @@ from airflow_provider_connectif.api.errors import RunFailed
 
 
 class MappingError(RunFailed, ValueError):
-    """The mapping itself is wrong, whatever the rows hold; names every fault that was found."""
+    """The mapping itself is wrong, for any row; names every fault."""
 
     final = True
 
 
 def checked_properties(properties: Any) -> dict[str, str] | None:
-    """Columns by property id, as the author has given them; ``None``: every column is a property.
+    """Return the argument ``properties``: columns by property id; ``None``: every column is a property.
 
-    :raises MappingError: it is no mapping of texts.
+    :raises MappingError: it is not a mapping of texts.
     """
     if properties is None:
         return None
@@ -41,9 +41,9 @@ def is_region(code: object) -> bool:
 
 
 def checked_region(region: str | None) -> str | None:
-    """A region of phone numbers, such as ``ES``, or ``None``.
+    """Return a region of phone numbers, such as ``ES``, or ``None``.
 
-    :raises MappingError: there is no such region.
+    :raises MappingError: the region does not exist.
     """
     if region is None:
         return None

@@ -1,4 +1,4 @@
-"""What is wrong with a row, or with the columns of a source: the second look that only bad ones get."""
+"""Finds the faults of a row, or of the columns of a source: a second check, only for bad ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 
 
 class Step(NamedTuple):
-    """One property of a patch: where its value comes from and how it gets its form."""
+    """One property of a patch: the source of its value, and its rule."""
 
     property_id: str
     column: str
@@ -24,12 +24,12 @@ class Step(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The column, and the property where that has another name, for a message."""
+        """The column, and the property if it has another name, for a message."""
         return f'column "{self.column}"' + ("" if self.column == self.property_id else f" ({self.property_id})")
 
 
 def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coercer) -> list[str]:
-    """Every rule that a row breaks, each with its column.
+    """Return every rule that a row breaks, each with its column.
 
     :param steps: of the properties that the row would set.
     :param key_column: of the contact key.
@@ -51,25 +51,25 @@ def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coe
 
 
 def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Collection[Any]) -> list[str]:
-    """Columns of a source that are missing, or that stand in it more than once.
+    """Return the faults of columns that are missing from a source, or occur more than once.
 
     :param columns: of the source.
-    :param needed: without which no row can be sent.
-    :param used: that are read where they are there.
+    :param needed: columns without which no row can be sent.
+    :param used: columns that are read if they exist.
     """
     return [
         f'column "{column}" is missing{did_you_mean(column, columns)}' for column in needed if column not in columns
     ] + [
-        f'column "{column}" stands {columns.count(column)} times in the result: give each its own name'
+        f'column "{column}" is {columns.count(column)} times in the result: give each its own name'
         for column in dict.fromkeys(used)
         if columns.count(column) > 1
     ]
 
 
 def column_faults(columns: Iterable[Any], no_properties: Collection[str | None], fields: FieldTable) -> list[str]:
-    """Columns whose names are no properties, where each column is one.
+    """Return the faults of columns whose names are not properties, if each column is one.
 
-    :param no_properties: columns that need not be one: of the key, of the region.
+    :param no_properties: columns that need not be a property: of the key, of the region.
     :param fields: of the account.
     """
     faults = []
@@ -86,9 +86,9 @@ def column_faults(columns: Iterable[Any], no_properties: Collection[str | None],
 
 
 def readable(value: Any) -> Any:
-    """A value as it is, if the driver could hand it over: a rule that takes anything's text must not take this.
+    """Return a value, unless the driver could not read it: rules that use the text of any value must not use that one.
 
-    :raises InvalidValue: the driver could not.
+    :raises InvalidValue: the driver could not read it.
     """
     if type(value) is UnreadableValue:
         raise InvalidValue(value.rule)
@@ -100,8 +100,8 @@ def _broken_rule(coerce: Coercer, value: Any) -> str | None:
         coerce(readable(value))
     except InvalidValue as broken:
         if is_missing(value):
-            return "is NaN, a missing value: make it None (df.astype(object).where(df.notna(), None))"
+            return "is NaN, a missing value: use None (df.astype(object).where(df.notna(), None))"
         if isinstance(value, str) and not value.strip():
-            return "is blank text: make it NULL where there is no value"
+            return "is blank text: use NULL where there is no value"
         return str(broken)
     return None

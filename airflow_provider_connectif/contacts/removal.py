@@ -1,4 +1,4 @@
-"""What is done about contacts that left the source, checked while the DAG is parsed."""
+"""The argument ``on_removed``, checked when the DAG is parsed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _KEYS = ("_email", "_externalId")
 
 
 def checked_on_removed(on_removed: object) -> OnRemoved:
-    """What an author wants.
+    """Return a valid ``on_removed``.
 
-    :param on_removed: ``None``, ``"delete"``, or properties by id, as they are sent.
+    :param on_removed: ``None``, ``"delete"``, or the properties to send, by id.
     :raises ValueError: it is something else, or raises a consent.
     """
     if on_removed is None or on_removed == "delete":

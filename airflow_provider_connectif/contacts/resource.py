@@ -1,4 +1,4 @@
-"""Contacts as the resource of a sync: the first one, and the only place that brings the parts of a contact together."""
+"""Contacts as the resource of a sync: combines the mapping, the consents and the identity of contacts."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ CONSENT_WARNING = (
 class ContactResource(Resource):
     """Contacts, written by ``PATCH /contacts/{key}``.
 
-    :param mapping: how columns become properties.
-    :param resubscribe: when a consent is sent that Connectif holds at a lower rank: ``on_change``, where the source has
-        raised it since it was delivered and the person did not lower it; ``never``; ``always``.
-    :param write_modes: ``on_create`` or ``if_empty`` by property id, where a property is not always written.
-    :raises MappingError: a mode that cannot be.
+    :param mapping: of columns to properties.
+    :param resubscribe: when to send a consent that has a lower rank at Connectif: ``on_change``, if the source has
+        raised it since it was delivered and the person has not lowered it; ``never``; ``always``.
+    :param write_modes: ``on_create`` or ``if_empty`` by property id, for properties that are not always written.
+    :raises MappingError: a mode is not valid.
     """
 
     noun = "contact"
@@ -66,21 +66,21 @@ class ContactResource(Resource):
         self._resubscribe = resubscribe
         self._steps = ContactSteps(mapping.fields, resubscribe, self.modes)
         self._former_keys: set[str] = set()
-        """What addresses that were met had for a key when keys were folded, where it is another contact's now."""
+        """Folded keys of addresses in this source, which may now be another contact's key."""
 
     @property
     def columns(self) -> Sequence[str] | None:
-        """The key's and those of the mapping; ``None`` where every column is a property."""
+        """The column of the key and those of the mapping; ``None`` if every column is a property."""
         return self.mapping.columns
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """The mapping, the definitions of the fields that it uses, and what is not always written."""
-        # Without modes as in journals of before, whose digests stay good.
+        """The mapping, the definitions of its fields, and the write modes."""
+        # Without modes the form is that of earlier journals, whose digests stay valid.
         return (*self.mapping.definition, sorted(self.modes.items())) if self.modes else self.mapping.definition
 
     def describe(self) -> str:
-        """The mapping in one line, for the log."""
+        """Describe the mapping in one line, for the log."""
         return self.mapping.describe()
 
     def check(self, columns: Sequence[Any] | None = None) -> None:
@@ -88,7 +88,7 @@ class ContactResource(Resource):
         self.mapping.check(columns)
 
     def key_of(self, row: Row) -> str | None:
-        """A row's e-mail or external id, in one form for all its spellings."""
+        """Return a row's e-mail address or external id, in one form for all its spellings."""
         key = self.mapping.key_of(row)
         if key is None:
             return None
@@ -104,7 +104,7 @@ class ContactResource(Resource):
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
         """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none.
 
-        A contact that left the source is deleted where its change says so.
+        A contact that left the source is deleted if its change says so.
         """
         kind = self.mapping.key
         if change.removal == "delete":
@@ -126,15 +126,17 @@ class ContactResource(Resource):
         )
 
     def same_key(self, key: str) -> str:
-        """One form for all spellings of a key: :func:`airflow_provider_connectif.contacts.identity.same_contact`."""
+        """Return one form for all spellings of a key:
+        :func:`airflow_provider_connectif.contacts.identity.same_contact`.
+        """
         return self.mapping.same_contact(key)
 
     def person_of(self, key: str) -> PersonKey:
-        """The contact by its e-mail or its external id."""
+        """Return the person of an e-mail address or an external id."""
         return person(self.mapping.key, key)
 
     def people_of(self, change: Patch) -> Sequence[PersonKey]:
-        """The contact by its key, and by the other key where that is among its properties."""
+        """Return the person by the change's key, and by the other key if that is among its properties."""
         return people_of(self.mapping.key, change)
 
     def people_of_row(self, row: Row) -> Sequence[PersonKey]:
@@ -150,9 +152,9 @@ class ContactResource(Resource):
         return people_beside(self.mapping, batch)
 
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
-        """Keys in the form of the journal, by their looks alone."""
+        """Return keys in the form of the journal, for values that are clearly valid."""
         is_email = self.mapping.key == "email"
-        # Whatever it is, it goes into a query: nothing that cannot be printed, and no NUL, which PostgreSQL refuses.
+        # The key goes into a query: it must be printable, without NUL, which PostgreSQL refuses.
         return [
             (value.lower() if is_email else value)
             if type(value) is str and value.isprintable() and (value.isascii() or not is_email)
@@ -161,51 +163,57 @@ class ContactResource(Resource):
         ]
 
     def is_of_another_before(self, key: str) -> bool:
-        """Whether another contact can have had this key while keys were folded."""
+        """Whether another contact may have had this key while keys were folded."""
         return self.mapping.key == "email" and (may_be_folded(key) or key in self._former_keys)
 
     def merged(self, earlier: Mapping[str, JsonValue], later: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Later values win, but a consent keeps its lowest rank."""
+        """Return the combined properties: later values win, but a consent keeps its lowest rank."""
         return merged(earlier, later)
 
     def is_urgent(self, properties: Mapping[str, JsonValue]) -> bool:
-        """Whether a consent is withdrawn: a person must not wait for that."""
+        """Whether a consent is withdrawn, which must be sent without delay."""
         return withdraws(properties)
 
     def arrange(self, change: Patch, differing: Collection[str]) -> Patch:
-        """Consents, and what is not always written, may wait for a response: :class:`ContactSteps`."""
+        """Return a change in which consents and properties with a write mode may wait for a response:
+        :class:`ContactSteps`.
+        """
         return self._steps.arrange(change, differing)
 
     def requests(self, change: Patch) -> tuple[int, int]:
-        """One, and another one where a response decides or the contact is looked up."""
+        """Return one request, and a second one if a response decides or the contact is looked up."""
         return self._steps.requests(change)
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
-        """A consent that an old plan raises waits for a response; who has to be looked up first, is."""
+        """Return the change for its next request: consents raised by an old plan wait for a response, and the contact
+        is looked up first if needed.
+        """
         return self._steps.next_request(change, plan_age_s)
 
     def step(self, change: Patch, came: Answer | Error) -> Step | None:
-        """Compare the contact of the response with what was sent, and decide what follows: :class:`ContactSteps`."""
+        """Compare the contact in the response with what was sent, and decide on the next request:
+        :class:`ContactSteps`.
+        """
         return self._steps.step(change, came)
 
     def urgent_part(self, change: Patch) -> Patch | None:
-        """A withdrawn consent, where more was sent with it."""
+        """Return a withdrawn consent of a rejected change that had other properties, too."""
         urgent = urgent_part(change.properties)
         if not urgent or len(urgent) == len(change.properties):
             return None
-        # The others were not accepted, so that a response is compared with what was accepted before.
+        # The others were not accepted, so a response is compared with what was accepted before.
         return change._replace(properties=urgent, others={}, later={}, looks_up=False, was_delivered=False)
 
     def urgent_part_of_row(self, number: int, row: Row) -> Patch | None:
-        """A withdrawn consent of a row that is invalid or held."""
+        """Return a withdrawn consent of a row that is invalid or held."""
         return self.mapping.urgent_part(number, row)
 
     def column_of(self, property_id: str) -> str | None:
-        """The column that a property is read from, if the mapping names one."""
+        """Return the column that a property is read from, if the mapping names one."""
         return self.mapping.column_of(property_id)
 
     def warning_about(self, columns: Iterable[Any]) -> str | None:
-        """Say what ``resubscribe="always"`` does to who has unsubscribed."""
+        """Return a warning for ``resubscribe="always"``."""
         consent = [column for column in columns if column in RANKS] if self._resubscribe == "always" else ()
         return CONSENT_WARNING.format(", ".join(consent)) if consent else None
 
@@ -216,7 +224,7 @@ class ContactResource(Resource):
 
     @property
     def needs_definitions(self) -> bool:
-        """Whether the account's fields decide: on custom fields, and on phone numbers without a country code."""
+        """Whether the account's fields are needed: for custom fields, and for phone numbers without a country code."""
         return self.mapping.needs_definitions
 
     def with_definitions(self, client: Client) -> ContactResource:
@@ -231,7 +239,7 @@ def _fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
         try:
             fields.append(Field.from_api(definition))
         except (ValueError, TypeError, ArithmeticError, RecursionError) as fault:
-            # Our own words have no value of the definition in them; those of the language may.
+            # Our own messages contain no value of the definition; Python's may.
             words = str(fault) if type(fault) is ValueError else "a field definition has a value of a wrong kind"
             raise MalformedAnswerError(words) from None
     if not fields:

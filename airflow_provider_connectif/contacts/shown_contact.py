@@ -1,4 +1,4 @@
-"""Whose contact a response shows."""
+"""Checks which contact a response shows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _KEY_PROPERTIES: dict[KeyKind, str] = {"email": "_email", "external_id": "_exter
 
 
 def shows_another_contact(body: Any, kind: KeyKind, key: str) -> bool:
-    """Whether the body of a response is a contact of another key than the one that was sent.
+    """Whether the body of a response is a contact with another key than the one that was sent.
 
-    A body that does not have the key says nothing.
+    A body without the key counts as the right contact.
     """
     shown = body.get(_KEY_PROPERTIES[kind]) if isinstance(body, Mapping) else None
     if isinstance(shown, int) and not isinstance(shown, bool):
-        shown = str(shown)  # an external id of digits may come back as a number
+        shown = str(shown)  # the response may show an external id of digits as a number
     if not isinstance(shown, str) or not shown:
         return False
     return same_contact(kind, shown.strip()) != same_contact(kind, key.strip())

@@ -1,4 +1,4 @@
-"""Dates that were sent against those that a response shows."""
+"""Compares the dates that were sent with those that a response shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST_OFFSET = timedelta(hours=14)  # of a time zone, Kiribati's
 
 
 def compare_dates(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """By moment; where one of them has no time of day, by day."""
+    """Compare by moment; by day if one of them has no time of day."""
     sent_moment, shown_moment = moment_of(sent), moment_of(shown)
     if sent_moment is None or shown_moment is None:
         return Difference.SHORTENED if _is_cut_date(sent, shown) else None
@@ -36,7 +36,7 @@ def _is_cut_date(sent: Any, shown: Any) -> bool:
 
 
 def moment_of(value: Any) -> datetime | None:
-    """A date or moment of ISO 8601; a day is its midnight in UTC, and so is the zone of one without a zone."""
+    """Read a date or moment of ISO 8601; a day is its midnight in UTC, and a moment without a zone is in UTC."""
     if not isinstance(value, str) or not _ISO_DATE.fullmatch(value.strip()):
         return None
     try:
@@ -47,7 +47,9 @@ def moment_of(value: Any) -> datetime | None:
 
 
 def _in_utc(moment: datetime) -> timedelta:
-    """The time since the year 1 in UTC: the first and last hours that there are have no datetime in other zones."""
+    """Return the time since the year 1 in UTC: the first and last hours of the calendar have no datetime in other
+    zones.
+    """
     return moment.replace(tzinfo=None) - datetime.min - (moment.utcoffset() or timedelta())
 
 
@@ -56,6 +58,6 @@ def _is_midnight(moment: datetime) -> bool:
 
 
 def _days_apart(sent: datetime, shown: datetime) -> int:
-    """Days between two dates: by the day that each is written with, or by its day in UTC, whichever are nearer."""
+    """Return the days between two dates: by the written days or by the days in UTC, whichever are nearer."""
     sent_days, shown_days = ((moment.toordinal() - 1, _in_utc(moment) // _DAY) for moment in (sent, shown))
     return min(abs(one - other) for one in sent_days for other in shown_days)

@@ -6,14 +6,14 @@ from enum import StrEnum
 
 
 class Difference(StrEnum):
-    """How a shown value differs from the one that was sent."""
+    """The kind of difference between a shown value and the sent one."""
 
     MISSING = "missing"
     """The response does not show the property, or shows it empty."""
     SHORTENED = "shortened"
-    """It is the beginning of the text that was sent, or has a part of the options only."""
+    """It is the beginning of the text that was sent, or has only some of the options."""
     OTHER_CASE = "other_case"
-    """It differs in upper and lower case only."""
+    """It differs only in upper and lower case."""
     OTHER_DAY = "other_day"
     """It is a date of the day before or after, or a moment shifted by the offset of a time zone."""
     OTHER_VALUE = "other_value"

@@ -1,7 +1,7 @@
-"""One value that was sent against the one that a response shows, by the type of the field.
+"""Compares a value that was sent with the one that a response shows, by the type of the field.
 
-Which form a response gives to values is documented for a few types only. A value in a form that is not known here
-counts as the same: to report a difference every night where there is none would be worse than to miss one.
+The form of values in responses is documented for only a few types. A value in an unknown form counts as the same: it
+would be worse to report a false difference every night than to miss one.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ _PRECISION = 1e-6  # of a fraction: single precision holds seven digits
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LIKE_AN_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _LEAST_NATIONAL_DIGITS = 6
-_HALF_CHARACTER = re.compile("[\ud800-\udbff\ufffd]\\Z")  # what is left of an emoji that was cut in two
+_HALF_CHARACTER = re.compile("[\ud800-\udbff\ufffd]\\Z")  # the rest of an emoji that was cut in two
 
 
 Compare = Callable[[Any, Any, Field | None], Difference | None]
-"""From the value that was sent, the shown one and the field to their difference; ``None``: they are the same."""
+"""Returns the difference between the sent value and the shown one, for a field; ``None`` if they are the same."""
 
 
 def difference(sent: JsonValue, shown: Any, field: Field | None) -> Difference | None:
-    """How a shown value differs from the one that was sent; ``None``: it does not, or its form is not known.
+    """Return the difference between a shown value and the sent one; ``None`` if there is none, or the form is not
+    known.
 
-    :param sent: as it was in the request.
-    :param shown: any JSON; ``None`` also where the property is not shown.
-    :param field: the definition. ``None``, or one of a type that is not known here: by the value that was sent.
+    :param sent: the value in the request.
+    :param shown: any JSON; ``None`` also if the property is not shown.
+    :param field: the definition; with ``None`` or an unknown type, the sent value decides.
     """
     if is_empty(sent):
         return None if is_empty(shown) else Difference.OTHER_VALUE
@@ -55,9 +56,9 @@ def is_empty(value: Any) -> bool:
 
 
 def _type_of(sent: JsonValue, shown: Any) -> FieldType:
-    """The type whose comparison fits the values of a field that is not known.
+    """Return the type whose comparison fits the values of an unknown field.
 
-    Connectif knows its type: a text that was sent may be shown as the number, boolean or list that it spells.
+    Connectif knows its type: a text may be shown as the number, boolean or list that it contains.
     """
     value = shown if isinstance(sent, str) and isinstance(shown, (bool, int, float, list)) else sent
     if isinstance(value, bool):
@@ -77,7 +78,7 @@ def _type_of(sent: JsonValue, shown: Any) -> FieldType:
 
 
 def _compare_texts(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """White space and the composition of accents do not count."""
+    """Compare texts; white space and the composition of accents do not count."""
     sent_text, shown_text = _as_text(sent), _as_text(shown)
     if sent_text is None or shown_text is None:
         return None
@@ -97,14 +98,14 @@ def _is_beginning(shown: str, sent: str) -> bool:
 
 
 def _as_text(value: Any) -> str | None:
-    """A scalar's text as JSON has it; ``None`` for lists and objects."""
+    """Return a scalar's text in JSON; ``None`` for lists and objects."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, int) and value.bit_length() < 1024:  # more digits than Python likes to write
+    if isinstance(value, int) and value.bit_length() < 1024:  # Python refuses to print more digits
         return str(value)
     return None
 
@@ -114,7 +115,7 @@ def _spaced(text: str) -> str:
 
 
 def _compare_emails(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """The case of the domain does not count."""
+    """Compare e-mail addresses; the case of the domain does not count."""
     if not isinstance(sent, str) or not isinstance(shown, str):
         return None
     return _text_difference(_address(sent), _address(shown))
@@ -130,7 +131,7 @@ def _address(text: str) -> str:
 
 
 def _compare_phones(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """Only digits count, and a national form counts as the same number."""
+    """Compare phone numbers; only digits count, and a national form counts as the same number."""
     sent_text, shown_text = _as_text(sent), _as_text(shown)
     if sent_text is None or shown_text is None:
         return None
@@ -147,7 +148,7 @@ def _is_national_form(shown: str, sent: str) -> bool:
 
 
 def _digits(text: str) -> str:
-    """The digits of a number without ``00`` before it, and without a national ``0``, also as ``(0)``."""
+    """Return the digits of a number without a leading ``00`` and without a national ``0``, also as ``(0)``."""
     return re.sub(r"\(0\)|[^0-9]", "", text).lstrip("0")
 
 
@@ -155,7 +156,7 @@ def _digits(text: str) -> str:
 
 
 def _compare_numbers(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """By value, however it is written."""
+    """Compare numbers by value, in any spelling."""
     sent_number, shown_number = _number(sent), _number(shown)
     if sent_number is None or shown_number is None or _are_equal(sent_number, shown_number):
         return None
@@ -185,7 +186,7 @@ def _are_equal(sent: float | Decimal, shown: float | Decimal) -> bool:
 
 
 def _compare_booleans(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """Also 0 and 1, and the words for both."""
+    """Compare booleans; 0 and 1, and the words for both, count, too."""
     try:
         return None if boolean(sent) == boolean(shown) else Difference.OTHER_VALUE
     except InvalidValue:
@@ -196,7 +197,7 @@ def _compare_booleans(sent: Any, shown: Any, field: Field | None) -> Difference 
 
 
 def _compare_options(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """Compared as sets; a label counts as its option."""
+    """Compare options as sets; a label counts as its option."""
     sent_options, shown_options = _options(sent, field), _options(shown, field)
     if sent_options is None or shown_options is None or sent_options == shown_options:
         return None
@@ -210,7 +211,7 @@ def _compare_options(sent: Any, shown: Any, field: Field | None) -> Difference |
 
 
 def _options(value: Any, field: Field | None) -> frozenset[str] | None:
-    """Options from a list, from texts joined by ``|``, or from one alone; ``None`` for any other form."""
+    """Return options from a list, from texts joined by ``|``, or from a single text; ``None`` for any other form."""
     ids = {} if field is None else {option_id: option_id for option_id, _ in field.options}
     labels = {} if field is None else {label: option_id for option_id, label in field.options if label}
     known = {**labels, **ids}
@@ -237,4 +238,4 @@ COMPARISONS: Mapping[str, Compare] = MappingProxyType(
         "checkbox": _compare_options,
     }
 )
-"""The comparison of each field type."""
+"""The comparison for each field type."""

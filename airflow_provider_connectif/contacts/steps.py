@@ -1,4 +1,4 @@
-"""The requests of one contact: what goes first, when it is looked up, and what a response makes follow.
+"""The requests of one contact: the first one, a look-up before it, and the ones after a response.
 
 A change evolves: properties that wait for a response (``later``) become properties of the next request, or stay out.
 """
@@ -32,15 +32,15 @@ from airflow_provider_connectif.records.outcomes import Error, Shown
 from airflow_provider_connectif.records.resource import Step
 
 OLD_PLAN_S = 3600.0
-"""A consent that a plan of so many seconds raises is sent only where the contact still allows it."""
+"""Seconds after which a raised consent of a plan is sent only if the contact still allows it."""
 _ABOUT_THE_KEY, _FORBIDDEN, _ABOUT_THE_WINDOW = 401, 403, 429
-_PASSING = frozenset({408, 421, 423, 425})  # and what is no 4xx: another attempt may find the contact
+_PASSING = frozenset({408, 421, 423, 425})  # and every status outside 4xx: another attempt may find the contact
 
 Properties = dict[str, JsonValue]
 
 
 class _Split(NamedTuple):
-    """What a response makes of the properties that waited for it."""
+    """The decision of a response about the properties that waited for it."""
 
     send: Properties
     kept: frozenset[str] = frozenset()
@@ -49,12 +49,12 @@ class _Split(NamedTuple):
 class ContactSteps:
     """Decides about the requests of contacts, for one process of a run.
 
-    Beside the decisions it remembers two things that responses have shown of the account: whether they show contacts,
-    and whether the API key may look contacts up.
+    It also remembers what responses have shown of the account: whether they show contacts, and whether the API key may
+    look contacts up.
 
     :param fields: the definitions, by which responses are compared.
-    :param resubscribe: when a consent is raised that Connectif shows at a lower rank.
-    :param modes: of the properties that are not always written.
+    :param resubscribe: when to raise a consent that Connectif shows with a lower rank.
+    :param modes: write modes of the properties that are not always written.
     """
 
     def __init__(self, fields: FieldTable, resubscribe: Resubscribe, modes: Mapping[str, WriteMode]) -> None:
@@ -65,7 +65,9 @@ class ContactSteps:
         self._may_look_up = True
 
     def arrange(self, change: Patch, differing: Collection[str]) -> Patch:
-        """What goes with the first request, what waits for a response, and whether the contact is looked up before."""
+        """Split a change: properties for the first request, properties that wait for a response, and whether to look up
+        first.
+        """
         first: Properties = {}
         later: Properties = {}
         others: Properties = {}
@@ -86,11 +88,13 @@ class ContactSteps:
         return change._replace(properties=first, later=later, others=others, looks_up=looks_up)
 
     def requests(self, change: Patch) -> tuple[int, int]:
-        """How many requests a change takes, at least and at most."""
+        """Return the least and the largest number of requests for a change."""
         return 1, 2 if change.later or change.looks_up else 1
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
-        """A change just before its request: raises of an old plan wait for a response; who must be looked up, is."""
+        """Return a change just before its request: raises of an old plan wait for a response, with a look-up if
+        needed.
+        """
         if plan_age_s > OLD_PLAN_S:
             change = self._with_raises_waiting(change)
         if change.looks_up and change.properties and not self._may_look_up:
@@ -101,7 +105,7 @@ class ContactSteps:
         return change
 
     def step(self, change: Patch, came: Answer | Error) -> Step | None:
-        """The step that follows a request; ``None``: the response policy decides."""
+        """Return the step after a request; ``None``: the response policy decides."""
         if change.removal == "delete":
             return Step(change) if isinstance(came, Answer) else None
         if change.looks_up:
@@ -118,7 +122,7 @@ class ContactSteps:
         )
 
     def _with_raises_waiting(self, change: Patch) -> Patch:
-        """A change whose raises wait for what Connectif holds."""
+        """Return a change whose raised consents wait until their values at Connectif are known."""
         raised = {
             property_id: value
             for property_id, value in change.properties.items()
@@ -130,7 +134,7 @@ class ContactSteps:
         return change._replace(properties=first, later={**change.later, **raised})
 
     def _lowered_unseen(self, change: Patch) -> Patch:
-        """What is lowered without a look-up counts as the person's own from now on."""
+        """Return a change whose consents are lowered without a look-up, and count as the person's own from now on."""
         return _with_kept(change._replace(looks_up=False), urgent_part(change.properties).keys())
 
     def _looked_up(self, change: Patch, came: Answer | Error) -> Step | None:
@@ -141,7 +145,7 @@ class ContactSteps:
         if status in (_ABOUT_THE_KEY, _ABOUT_THE_WINDOW) or (is_passing and not urgent_part(change.properties)):
             return None
         if is_passing:
-            # A withdrawal does not wait until Connectif can be asked again.
+            # A withdrawal does not wait for another look-up.
             return Step(self._lowered_unseen(change), goes_on=True)
         self._may_look_up = self._may_look_up and status != _FORBIDDEN
         change = self._lowered_unseen(change)
@@ -158,7 +162,8 @@ class ContactSteps:
             for name in urgent_part(change.properties)
             if is_lowered_by_person(name, shown[name], change.stands(name))
         ]
-        # What it holds is known now: a raise of the source needs no second look, and need not be allowed any more.
+        # The values at Connectif are known now, so a raise of the source needs neither a second look-up nor another
+        # check.
         change = self._with_raises_waiting(_with_kept(change._replace(looks_up=False), lowered))
         if contact is not None:
             change = _with_kept(change, _decided_by_person(change.others, change, contact))
@@ -169,7 +174,7 @@ class ContactSteps:
             split = _Split(dict(change.later))
         change = _decided(change, split)
         if contact is None and not change.properties:
-            # Somebody has deleted it: its whole row creates it again, but for what it would raise.
+            # Somebody has deleted it: its whole row creates it again, except for raised consents.
             change = _created_again(change)
             return Step(change, goes_on=bool(change.properties), is_recreated=bool(change.properties))
         return Step(change, goes_on=bool(change.properties))
@@ -199,7 +204,7 @@ class ContactSteps:
         return Step(change, goes_on=bool(change.properties), shown=shown)
 
     def _split(self, change: Patch, contact: Mapping[str, Any]) -> _Split:
-        """What of the properties that waited is sent to a contact that is there."""
+        """Return which of the waiting properties are sent to an existing contact."""
         shown = shown_consents(contact)
         send: Properties = {}
         kept = set()
@@ -223,7 +228,7 @@ class ContactSteps:
         return Shown(sent.shows_contact, sent.differences, is_drifted)
 
     def _is_held(self, change: Patch, property_id: str) -> bool:
-        """Whether Connectif is to hold the value of the row: it was sent, and is not somebody else's to change."""
+        """Whether Connectif should hold the value of the row: it was sent, and nobody else may change it."""
         return property_id not in self._modes and not change.stands(property_id).is_kept
 
 
@@ -236,17 +241,17 @@ def _raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:
 
 
 def _unseen(change: Patch) -> _Split:
-    """What becomes of the properties that waited where the contact cannot be seen: none of them is sent."""
+    """Return the decision if the contact cannot be seen: no waiting property is sent."""
     return _Split({}, frozenset(change.later.keys() & RANKS.keys()))
 
 
 def _decided(change: Patch, split: _Split) -> Patch:
-    """The properties that waited are sent with the next request, or stay out."""
+    """Return a change whose waiting properties are sent with the next request, or left out."""
     properties = {**change.properties, **split.send}
     left = {name: value for name, value in change.later.items() if name not in split.send}
     standings = dict(change.standings)
     for property_id in split.send.keys() & RANKS.keys():
-        # Decided: it is no rise of an old plan any more that another look would have to allow.
+        # Decided: it no longer counts as a raise of an old plan that needs another look-up.
         standings[property_id] = change.stands(property_id)._replace(rank=None)
     change = change._replace(
         properties=properties, later={}, others={**change.others, **left}, looks_up=False, standings=standings
@@ -255,21 +260,21 @@ def _decided(change: Patch, split: _Split) -> Patch:
 
 
 def _created_again(change: Patch) -> Patch:
-    """The rest of a contact that was deleted at Connectif. The reason is unknown, so it raises no consent."""
+    """Return the rest of a contact that was deleted at Connectif. The reason is unknown, so it raises no consent."""
     unsent = {**change.others, **change.later}
     kept = _raised(unsent)
     rest = {name: value for name, value in unsent.items() if name not in kept}
     left = {name: value for name, value in unsent.items() if name in kept}
-    # Consents that the mapping has lost went with the contact, and are the person's, too.
+    # Consents that are no longer in the mapping were deleted with the contact, and belong to the person, too.
     lost = {name for name, standing in change.standings.items() if standing.rank and name not in change.whole}
     change = change._replace(properties=rest, later={}, others={**left, **change.properties}, was_delivered=False)
     return _with_kept(change, kept | lost)
 
 
 def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact: Mapping[str, Any]) -> list[str]:
-    """The consents that a response shows lower than Connectif has accepted them.
+    """Return the consents that a response shows with a lower rank than Connectif has accepted.
 
-    :param accepted: what it has accepted.
+    :param accepted: the accepted values.
     """
     shown, lowered = shown_consents(contact), []
     for name, standing in change.standings.items():
@@ -281,7 +286,7 @@ def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact
 
 
 def _with_kept(change: Patch, property_ids: Collection[str]) -> Patch:
-    """A change with consents that are the person's own from now on."""
+    """Return a change with consents that are the person's own from now on."""
     if not property_ids:
         return change
     standings = {**change.standings, **{name: change.stands(name)._replace(is_kept=True) for name in property_ids}}

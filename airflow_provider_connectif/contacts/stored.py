@@ -1,6 +1,6 @@
-"""Comparison of what was sent for a contact with what a response shows of it, property by property.
+"""Compares the properties that were sent for a contact with those that a response shows.
 
-A response may show the contact as it is now ("optionally", API reference, "patch-contact"). No body makes this raise,
+A response may show the current contact ("optionally", API reference, "patch-contact"). No body raises an error here,
 and only :func:`shown_consents` returns values of the contact.
 """
 
@@ -18,16 +18,16 @@ from airflow_provider_connectif.records.changes import JsonValue
 
 _KEY_PROPERTIES = ("_email", "_externalId")
 _SYSTEM_PROPERTIES = frozenset(SYSTEM_FIELDS) | (READ_ONLY - {"id"})
-"""Without ``id``, which every resource has, and which a response may show alone."""
+"""Without ``id``, which every resource has, and which may be all that a response shows."""
 
 
 class Comparison(NamedTuple):
-    """What a response says about the properties that were sent.
+    """The comparison of the sent properties with a response.
 
-    :param shows_contact: ``False``: the response shows nothing of the contact, and what was sent is unconfirmed. Then
-        there are neither ``same`` nor ``differences``.
-    :param same: ids of the sent properties that are shown as they were sent.
-    :param differences: how each of the other sent properties differs, by id.
+    :param shows_contact: ``False`` if the response does not show the contact, so that the sent values are unconfirmed.
+        There are then neither ``same`` nor ``differences``.
+    :param same: ids of the sent properties that are shown with the same value.
+    :param differences: the difference of each of the other sent properties, by id.
     """
 
     shows_contact: bool
@@ -47,7 +47,7 @@ def compare(sent: Mapping[str, JsonValue], body: Any, fields: FieldTable) -> Com
 
     :param sent: JSON-ready values by property id, without properties that were left out.
     :param body: the decoded body of a 2xx, any JSON; ``None``: it has none. It must be the response to this request
-        (``Answer.is_own``): whose contact it shows is not checked here.
+        (``Answer.is_own``): the contact's key is not checked here.
     :param fields: the definitions, for the type of each property. A property without a definition is compared by the
         type of the value that was sent.
     """
@@ -62,10 +62,10 @@ def compare(sent: Mapping[str, JsonValue], body: Any, fields: FieldTable) -> Com
 
 
 def shown_consents(body: Any) -> dict[str, ShownConsent | None]:
-    """The consent that a response shows, for each property of :data:`consent.RANKS`; ``None``: it shows none.
+    """Return the consent that a response shows, for each property of :data:`consent.RANKS`; ``None`` if it shows none.
 
-    :param body: as for :func:`compare`, or a contact that was looked up. The case of a listed value does not matter.
-        What is not text counts as not shown.
+    :param body: as in :func:`compare`, or a contact that was looked up. The case of a listed value does not matter.
+        Values other than text count as not shown.
     """
     shown = body if isinstance(body, Mapping) else {}
     return {property_id: _consent(property_id, shown.get(property_id)) for property_id in RANKS}

@@ -95,7 +95,7 @@ class JournalConnection:
         with connection_named_by("journal_conn_id", self.conn_id):
             hook = BaseHook.get_hook(self.conn_id)
         if not hasattr(hook, "get_sqlalchemy_engine"):
-            raise JournalError(f"no journal on connection {self.conn_id!r}: it is no SQL connection", final=True)
+            raise JournalError(f"no journal on connection {self.conn_id!r}: it is not an SQL connection", final=True)
         run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
         task = _task(context.get("ti"))
         if max(len(self.sync_id), len(run), len(task)) > LONGEST_NAME:
@@ -153,7 +153,7 @@ def engine_to_read(conn_id: str) -> Any:
     with connection_named_by("[connectif] journals", conn_id):
         hook = BaseHook.get_hook(conn_id)
     if not hasattr(hook, "get_sqlalchemy_engine"):
-        raise JournalError(f"no journal on connection {conn_id!r}: it is no SQL connection", final=True)
+        raise JournalError(f"no journal on connection {conn_id!r}: it is not an SQL connection", final=True)
     return _checked_engine(hook, conn_id)
 
 

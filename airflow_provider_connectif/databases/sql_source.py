@@ -69,7 +69,7 @@ class SqlSource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not hasattr(hook, "get_conn") or not hasattr(hook, "get_records"):
-            raise RowsError(f"connection {conn_id!r} is no SQL connection: its hook is {type(hook).__name__}")
+            raise RowsError(f"connection {conn_id!r} is not an SQL connection: its hook is {type(hook).__name__}")
         self.columns: Sequence[str] | None = None
         self.size: int | None = None  # nobody knows it before a streamed result has ended
         self._hook = hook
@@ -104,7 +104,7 @@ class SqlSource:
                     if self._is_cancelled:
                         return
                     if not is_alive:
-                        raise ReadError(f"Reading from {self.conn_id!r} ended without a word")
+                        raise ReadError(f"Reading from {self.conn_id!r} ended without an error and without a last row")
                     if self._clock() >= deadline:
                         handover.close()
                         self._give_up(reader)

@@ -1,4 +1,4 @@
-"""``@task.connectif_patch``: a function that makes rows becomes a task that delivers them."""
+"""``@task.connectif_patch``: turns a function that returns rows into a task that delivers them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
 
 class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
-    """Delivers the rows that a function returns or yields, in the process that makes them.
+    """Delivers the rows that a function returns or yields, in the same process.
 
-    No row passes through XCom, and of a generator's rows only a few thousand are in memory at a time. The function is
-    called when the first row is wanted, and read to its end before the first request; when a deferred task continues
-    with its plan, it is not called again. Where it raises, nothing is sent, the task fails, and a retry calls it again.
+    No row passes through XCom, and only a few thousand rows of a generator are in memory at a time. The function is
+    called when the first row is needed, and read to its end before the first request; when a deferred task continues
+    with its plan, it is not called again. If it raises an error, nothing is sent, the task fails, and a retry calls it
+    again.
 
-    :param python_callable: returns an iterable of mappings from column to value, or is a generator of such.
+    :param python_callable: returns an iterable of mappings from column to value, or is a generator of them.
     :param op_args: positional arguments for it (templated).
-    :param op_kwargs: keyword arguments for it (templated); the task's context is offered as in ``@task``.
-    :param kwargs: as of :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`, but for ``rows``
+    :param op_kwargs: keyword arguments for it (templated); the task's context is passed as in ``@task``.
+    :param kwargs: as in :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`, except ``rows``
         and ``sql``.
     """
 
@@ -64,7 +65,7 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
         return ContactPatchOperator.execute(self, context)
 
     def dry_run(self) -> None:
-        """Say that a function is not called outside of a run."""
+        """Refuse a dry run, since the function is not called outside a run."""
         self.log.warning(wording.NO_DRY_RUN_OF_FUNCTION)
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
@@ -79,10 +80,10 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
         return super()._open_source(context)
 
     def _called(self, kwargs: Mapping[str, Any]) -> Any:
-        """What the function returns; an error that quotes a value by its nature is raised without its words."""
+        """Return the function's result; an error whose message may quote a value is raised without the message."""
         try:
             return self.python_callable(*self.op_args, **kwargs)
-        except Exception as error:  # what quotes nothing is raised again
+        except Exception as error:  # errors that quote no value are raised again
             fault = function_error(error)
             if fault is None:
                 raise
@@ -93,12 +94,12 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
 
 
 def connectif_patch_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
-    """Make a task of a function that returns or yields rows; what ``@task.connectif_patch`` stands for.
+    """Turn a function that returns or yields rows into a task; the implementation of ``@task.connectif_patch``.
 
     :param python_callable: the function.
     :param kwargs: of :class:`ContactPatchDecoratedOperator`.
     """
-    # Never taken from the function's annotation: that is one of rows, and what the task returns is its summary.
+    # Never inferred from the function's annotation: the function returns rows, but the task returns its summary.
     return task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=kwargs.pop("multiple_outputs", False),

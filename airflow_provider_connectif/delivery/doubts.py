@@ -100,7 +100,7 @@ class DoubtGate:
             if not job.is_to_go or self._is_over:
                 self._about_to_go = [other for other in self._about_to_go if other is not job]
                 self._quota.give_back()
-                raise QuotaClosed("the run was told to stop")
+                raise QuotaClosed("the run was asked to stop")
         return True
 
     def put_off(self, job: Job) -> None:

@@ -117,7 +117,7 @@ class RequestSink:
             if self._comes_back:
                 report.log.info(
                     wording.CONTINUING_WITHOUT_PLAN,
-                    "the changes left to send are gone;" if state is None else "now",
+                    "the changes left to send are gone; " if state is None else "",
                 )
                 report.rejects.reset()  # every row is looked at again
             return False

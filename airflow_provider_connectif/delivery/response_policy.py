@@ -112,7 +112,7 @@ class ResponsePolicy:
         for key, action in (on_response or {}).items():
             row = str(key)
             if isinstance(key, bool) or not _is_row(row):
-                faults.append(f"{key!r} is no status (422), class ('5xx'), error code ('E0401') or 'no_answer'")
+                faults.append(f"{key!r} is not a status (422), class ('5xx'), error code ('E0401') or 'no_answer'")
             elif str(getattr(action, "value", action)) not in _AUTHORS_ACTIONS:
                 faults.append(f"{action!r} for {key!r} is not one of {', '.join(_AUTHORS_ACTIONS)}")
             else:

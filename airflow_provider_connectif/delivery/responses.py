@@ -202,7 +202,7 @@ class Responses:
         # A row that only ever meets errors is one row's trouble as long as others get through meanwhile;
         # when none did, Connectif is not there, and to go on would only wear out every row in turn.
         if self._last_alive_at < job.first_try_at and self._queue.failures_in_a_row >= self._failures_that_stop:
-            return Stop(StopKind.NOT_ANSWERING, error)
+            return Stop(StopKind.NOT_RESPONDING, error)
         return stop
 
     def _settle(

@@ -238,7 +238,7 @@ class RequestSender:
                 self._delivery.end(Stop(StopKind.LEFT_ALONE, error, asked_s, self._patience.longest_wait_s))
             return
         if self._asked_deferrals >= self._attempts:  # a server that only ever puts us off is not there
-            self._delivery.end(Stop(StopKind.NOT_ANSWERING, error))
+            self._delivery.end(Stop(StopKind.NOT_RESPONDING, error))
             return
         self._defer_for(Wait(self._clock.now() + asked_s, Cause.ASKED))
 

@@ -1,4 +1,4 @@
-"""An Airflow connection becomes a Connectif client."""
+"""The hook: makes a Connectif client from an Airflow connection."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# "generic" is what a form offers where the provider is not installed beside the webserver.
+# The form offers "generic" if the provider is not installed on the webserver.
 _CONNECTION_TYPES = (connection_form.CONNECTION_TYPE, "generic", "", None)
 
 
 class ConnectifHook(BaseHook):
-    """Holds a connection of type ``connectif``.
+    """Makes a client from a connection of type ``connectif``.
 
-    The API key ``keyId:keySecret`` is the connection's password, or its id the login and its secret the
-    password. The host defaults to ``https://api.connectif.cloud``; plain http is for this machine only.
-    Extras, all optional: ``timeout`` (seconds, 30), ``connect_timeout`` (seconds, 5), ``requests_per_minute``
-    (a cap below the account's own), ``retries`` (requests for one contact in all, 5), ``longest_wait`` (seconds that a
-    task waits at most when Connectif asks to be left alone, 120), ``verify`` (``true``, ``false`` or the path of a CA
-    bundle).
+    The API key ``keyId:keySecret`` is the connection's password; or the id is the login and the secret is the password.
+    The host defaults to ``https://api.connectif.cloud``; plain http is allowed for this machine only. Extras, all
+    optional: ``timeout`` (seconds, 30), ``connect_timeout`` (seconds, 5), ``requests_per_minute`` (a cap below the
+    account's own), ``retries`` (attempts for one contact, 5), ``longest_wait`` (the longest pause in seconds that a
+    task waits out when Connectif asks for one, 120), ``verify`` (``true``, ``false`` or the path of a CA bundle).
 
     :param connectif_conn_id: the connection's id. It is read when it is needed, never in ``__init__``.
     """
@@ -59,7 +58,7 @@ class ConnectifHook(BaseHook):
         from wtforms import IntegerField, StringField
         from wtforms.validators import Optional
 
-        # Airflow refuses the whole hook when a field is a FloatField; the hook reads numbers out of text as well.
+        # Airflow refuses the whole hook if a field is a FloatField; the hook also reads numbers from text.
         kinds = {"number": StringField, "integer": IntegerField, "string": StringField}
         return {
             field.name: kinds[field.type](
@@ -77,10 +76,10 @@ class ConnectifHook(BaseHook):
         return connection_form.hook_field_behaviour()
 
     def get_conn(self, *, connections: int = 8) -> ConnectifClient:
-        """A client for the connection; nothing is sent yet.
+        """Return a client for the connection; nothing is sent yet.
 
-        :param connections: connections kept open, as many as threads will use the client at once.
-        :raises ConnectifConfigError: type, key, host or an extra cannot be used; the text never quotes the key.
+        :param connections: connections to keep open: the number of threads that use the client at once.
+        :raises ConnectifConfigError: type, key, host or an extra is not valid; the text never quotes the key.
         """
         # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
         from airflow_provider_connectif.api import client
@@ -88,7 +87,7 @@ class ConnectifHook(BaseHook):
 
         connection = self.get_connection(self.connectif_conn_id)
         if connection.conn_type not in _CONNECTION_TYPES:
-            # The id may come out of a template: another service's password must not be sent to Connectif.
+            # The id may come from a template: another service's password must not be sent to Connectif.
             raise ConnectifConfigError(
                 f"connection {self.connectif_conn_id!r} is of type {connection.conn_type!r}, not "
                 f"{connection_form.CONNECTION_TYPE!r}: its password is not sent"
@@ -110,16 +109,16 @@ class ConnectifHook(BaseHook):
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask ``GET /store/`` once, for the connection form's test button.
+        """Send ``GET /store/`` once, for the connection form's test button.
 
-        :return: whether the key was accepted, and words for a person; they never quote the key.
+        :return: whether the key was accepted, and a message; it never quotes the key.
         """
         try:
             client = self.get_conn(connections=1)
             try:
                 client.get_store()
             except TooManyRequestsError:
-                # Whether Connectif looks at the key before it counts the request is not documented.
+                # It is not documented whether Connectif checks the key before it counts the request.
                 return False, (
                     "Connectif responded 429, which says nothing about the API key: the account's rate limit is used "
                     f"up. Test again in {math.ceil(min(max(1.0, client.quota.delay_s()), 3600.0)):,} s"
@@ -130,7 +129,7 @@ class ConnectifHook(BaseHook):
             return False, "Connectif refused the API key (401): copy keyId:keySecret again into the password"
         except ForbiddenError:
             return False, (
-                "Connectif answered 403: either the API key lacks the scope Store: Read, which this test uses "
+                "Connectif responded 403: either the API key does not have the scope Store: Read, which this test uses "
                 "(to deliver contacts it needs Contacts: Write), or the account is blocked"
             )
         except ConnectifError as error:
@@ -147,7 +146,7 @@ def _extra(connection: Connection) -> Mapping[str, Any]:
 
 
 def _extra_value(extra: Mapping[str, Any], name: str, convert: Callable[[Any], T | None], rule: str) -> T | None:
-    """One extra; the form saves empty fields as null or as empty text."""
+    """Return one extra; the form saves empty fields as null or as empty text."""
     value = extra.get(name)
     if value is None or value == "":
         return None

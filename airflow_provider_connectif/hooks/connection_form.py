@@ -1,7 +1,7 @@
 """The connection's fields, in one table.
 
-Airflow 3.2 and later read the form from the provider info, 2.11 to 3.1 from methods of the hook; both are made
-from this table. Imports nothing but the standard library: Airflow loads it at every start.
+Airflow 3.2 and later read the form from the provider info, 2.11 to 3.1 from methods of the hook; both use this table.
+It imports only the standard library: Airflow loads it at every start.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ HOOK_CLASS = "airflow_provider_connectif.hooks.connectif.ConnectifHook"
 
 @dataclass(frozen=True)
 class ExtraField:
-    """A field of the form that is kept in the connection's extra.
+    """A field of the form that is stored in the connection's extra.
 
     :param name: its key in the extra.
-    :param label: what the form calls it.
+    :param label: its name in the form.
     :param description: the form's help text.
     :param type: JSON type.
     :param minimum: smallest number allowed.
@@ -36,14 +36,14 @@ EXTRA_FIELDS = (
     ExtraField(
         "timeout",
         "Timeout (seconds)",
-        "How long Connectif may take to answer a request; 30 if empty.",
+        "How long Connectif may take to respond to a request; 30 if empty.",
         "number",
         minimum=0.1,
     ),
     ExtraField(
         "connect_timeout",
         "Connect timeout (seconds)",
-        "How long it may take until a connection stands; 5 if empty.",
+        "How long opening a connection may take; 5 if empty.",
         "number",
         minimum=0.1,
     ),
@@ -57,14 +57,15 @@ EXTRA_FIELDS = (
     ExtraField(
         "retries",
         "Tries per contact",
-        "How often a contact is sent in all when Connectif does not answer or answers 5xx; 5 if empty.",
+        "Attempts per contact when Connectif does not respond or responds 5xx; 5 if empty.",
         "integer",
         minimum=1,
     ),
     ExtraField(
         "longest_wait",
         "Longest wait (seconds)",
-        "How long a task waits when Connectif asks to be left alone, before it fails for a retry; 120 if empty.",
+        "The longest pause that a task waits out when Connectif asks for one; with a longer one it fails for a retry. "
+        "120 if empty.",
         "number",
         minimum=0.1,
     ),
@@ -83,25 +84,25 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "host": "https://api.connectif.cloud",
         "login": "only if the password holds the secret alone",
         "password": "keyId:keySecret",
-        # A bare number would look like a value that is there.
+        # A number alone would look like a value.
         "port": "empty; the Test button needs a number, such as 443",
     },
 }
-"""In the spelling of the provider info; the hook's method spells the keys with underscores."""
+"""In the spelling of the provider info; the hook's method uses keys with underscores."""
 
 
 def conn_fields() -> dict[str, Any]:
-    """The extra fields as the provider info declares them (Airflow 3.2 and later)."""
+    """Return the extra fields in the form of the provider info (Airflow 3.2 and later)."""
     return {field.name: _conn_field(field) for field in EXTRA_FIELDS}
 
 
 def hook_field_behaviour() -> dict[str, Any]:
-    """The form's behaviour as the hook's method returns it (Airflow 2.11 to 3.1)."""
+    """Return the form's behaviour in the form of the hook's method (Airflow 2.11 to 3.1)."""
     return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
 
 
 def _conn_field(field: ExtraField) -> dict[str, Any]:
-    # No defaults: the form would save them into each connection, out of reach of a later default.
+    # No defaults: the form would save them into each connection, so that a later default would not apply.
     schema: dict[str, Any] = {"type": [field.type, "null"]}
     if field.minimum is not None:
         schema["minimum"] = field.minimum

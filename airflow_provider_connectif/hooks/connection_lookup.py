@@ -1,4 +1,4 @@
-"""Connections that an argument names, and that Airflow does not know or cannot use."""
+"""Errors for connections that an argument names but Airflow does not know or cannot use."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _MALFORMED = "Invalid connection string"  # Airflow quotes it, with its password
 
 
 class NoSuchConnectionError(RunFailed, ValueError):
-    """An argument names a connection that is not there or cannot be used; another attempt would find the same."""
+    """An argument names a connection that does not exist or cannot be used; another attempt would end the same way."""
 
     final = True
 
 
 @contextmanager
 def connection_named_by(argument: str, conn_id: str | None) -> Iterator[None]:
-    """Say which argument it was, where the connection that is looked up within cannot be used.
+    """Name the argument in the error if the connection that is looked up within cannot be used.
 
-    :param argument: the operator's, such as ``sql_conn_id``.
+    :param argument: of the operator, such as ``sql_conn_id``.
     :param conn_id: its value.
-    :raises NoSuchConnectionError: Airflow knows no such connection, cannot read it, or lacks the package for its type.
-        Its words are not shown: of a malformed URI they quote the password.
+    :raises NoSuchConnectionError: Airflow does not know the connection, cannot read it, or does not have the package
+        for its type. Airflow's message is not shown: for a malformed URI it quotes the password.
     """
     try:
         yield
@@ -43,7 +43,7 @@ def connection_named_by(argument: str, conn_id: str | None) -> Iterator[None]:
             fault = "its URI cannot be read"
         else:
             raise
-    except AttributeError:  # out of Airflow, for a type such as ``generic``
+    except AttributeError:  # raised by Airflow for a type such as ``generic``
         fault = "its type has no hook"
     except ValueError:
         fault = "it cannot be read: encode special characters of a URI's password with %, or give it as JSON"

@@ -1,1 +1,1 @@
-"""Contacts as CSV files for Connectif's bulk import, and the error reports that come back. No Airflow, no HTTP."""
+"""Contacts as CSV files for Connectif's bulk import, and its error reports. No Airflow, no HTTP."""

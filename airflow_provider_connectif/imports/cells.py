@@ -1,11 +1,11 @@
 """Writes a patch's values into CSV cells of an import.
 
 Source of the forms: help centre, articles 360020966799 and 360014217640 (dates ``yyyy-mm-dd``, checkbox options joined
-by ``|``, option ids, integers without leading zeros, phones without spaces). Not stated for contacts are decimals and
-booleans; products are documented with a dot and with ``true`` and ``false``, so that is what is written.
+by ``|``, option ids, integers without leading zeros, phones without spaces). Decimals and booleans of contacts are not
+documented; products are documented with a dot and with ``true`` and ``false``, so contacts use these forms, too.
 
-A cell that begins with ``=``, ``+``, ``-`` or ``@`` is written as it is, although a spreadsheet would take it for a
-formula: the file is data that Connectif reads, and an apostrophe in front would become part of the contact.
+A cell that begins with ``=``, ``+``, ``-`` or ``@`` is written unchanged, although a spreadsheet would read it as a
+formula: Connectif reads the file as data, and an apostrophe in front would become part of the value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_provider_connectif.contacts.fields import FieldType
 from airflow_provider_connectif.contacts.rules.base import InvalidValue, kind
 
 Cell = Callable[[Any], str]
-"""Writes one JSON-ready value; a value that is blank becomes the empty text. Raises :class:`InvalidValue`."""
+"""Writes one JSON-ready value; a blank value becomes empty text. Raises :class:`InvalidValue`."""
 
 OPTION_SEPARATOR = "|"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?=T|\Z)")
@@ -37,10 +37,10 @@ def _decimal(value: float) -> str:
 
 
 def _options(value: list[str]) -> str:
-    """Option ids joined. One that holds the separator would be read as two."""
+    """Join option ids. An id that contains the separator would be read as two ids."""
     for option in value:
         if not isinstance(option, str) or not option:
-            raise InvalidValue("must be a list of option ids, and has one that is blank or no text")
+            raise InvalidValue("must be a list of option ids, but one of them is blank or not text")
         if OPTION_SEPARATOR in option:
             raise InvalidValue(
                 f'cannot be imported: an option id has a "{OPTION_SEPARATOR}" in it, which separates options in a CSV'
@@ -58,13 +58,13 @@ BY_VALUE: Mapping[type, Cell] = MappingProxyType(
         type(None): lambda value: "",
     }
 )
-"""The form by a value's own type, which the rules of mapping have made one of JSON's."""
+"""The form for each type of value; the mapping's rules have made every value one of JSON's types."""
 
 
 def by_value(value: Any) -> str:
-    """A value in the form that its own type has.
+    """Write a value in the form of its own type.
 
-    :raises InvalidValue: it is of no JSON-ready type, or of one that a cell cannot carry.
+    :raises InvalidValue: its type is not JSON-ready, or a cell cannot contain it.
     """
     if type(value) is str:  # nearly always
         return value
@@ -75,7 +75,7 @@ def by_value(value: Any) -> str:
 
 
 def _day(value: Any) -> str:
-    """The day as it is written: an import knows days only. By PATCH, too, a moment keeps its own day."""
+    """Return the day as it is written: an import knows only days. By PATCH, too, a moment keeps its own day."""
     if value is None:
         return ""
     day = _DAY.match(value) if type(value) is str else None
@@ -96,8 +96,8 @@ FORMS: Mapping[str, Cell] = MappingProxyType(
 
 
 def cell_of(field_type: str | None) -> Cell:
-    """The function that writes a field's cells.
+    """Return the function that writes a field's cells.
 
-    :param field_type: ``None``, or a type that is not known here: by the value's own type.
+    :param field_type: with ``None`` or an unknown type, the value's own type decides.
     """
     return FORMS.get(field_type or "", by_value)

@@ -1,4 +1,4 @@
-"""Finds the contacts of a file by what an error report calls them."""
+"""Finds the contacts of a file by the keys in an error report."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from airflow_provider_connectif.records.rows import Row
 class Found(NamedTuple):
     """A contact of a file.
 
-    ``number``: its row's in the source. ``group``: of contacts in the same files. ``contact``: its key as it stands in
-    the journal's tables. ``key``: the same for people. ``row``: as it came, where it is still known. ``digest``: what
-    the journal holds if the contact is refused.
+    ``number``: of its row in the source. ``group``: of contacts in the same files. ``contact``: its key as stored in
+    the journal. ``key``: its key in readable form. ``row``: the row from the source, if it is still known. ``digest``:
+    for the journal, if the contact is refused.
     """
 
     number: int
@@ -30,16 +30,16 @@ class Found(NamedTuple):
 
 
 ContactsOfFiles = Callable[[Collection[str], int], Mapping[str, Found]]
-"""The contacts of a file, given by its number, by those of some texts that are their keys."""
+"""Finds the contacts of a file, given by number, among texts some of which are their keys; returns them by text."""
 
 
 def planned_contacts(
     changes: PendingChanges, mapping: ContactMapping, state: ImportState, files: ImportFiles, lines: RunLines | None
 ) -> ContactsOfFiles:
-    """Finds contacts in the plan of this process.
+    """Return a function that finds contacts in the plan of this process.
 
     :param changes: the plan.
-    :param mapping: tells when two keys are the same.
+    :param mapping: decides when two keys are the same.
     :param state: with the groups of contacts.
     :param files: know the group of each row.
     """
@@ -60,10 +60,11 @@ def planned_contacts(
 
 
 def stored_contacts(lines: RunLines, mapping: ContactMapping, state: ImportState) -> ContactsOfFiles:
-    """Finds contacts of an earlier process as the plan in the journal's database has them: without their values.
+    """Return a function that finds contacts of an earlier process in the plan of the journal's database, without
+    values.
 
-    :param lines: of the journal, as the run writes them that has made the files.
-    :param mapping: tells when two keys are the same.
+    :param lines: the journal's lines, as written by the run that made the files.
+    :param mapping: decides when two keys are the same.
     :param state: with the groups of contacts.
     """
 

@@ -1,4 +1,4 @@
-"""What all parts of an import work with."""
+"""The context of an import: the objects that all its parts use."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
 
 KeepReport = Callable[[str], AbstractContextManager[BinaryIO]]
-"""Opens the file in which the error report of an import is kept, by the import's id."""
+"""Opens the file that stores the error report of an import, by the import's id."""
 
 
 @dataclass
 class ImportContext:
-    """The surroundings of one run.
+    """The context of one run.
 
     :param client: of the API.
-    :param rules: how the run imports.
+    :param rules: of the import.
     :param report: of the run.
-    :param journal: what Connectif has acknowledged; ``None``: nothing keeps that.
-    :param keep_report: where error reports are kept as they are; ``None``: nowhere.
-    :param is_to_stop: whether the run was told to stop; asked several times a second while it waits.
+    :param journal: ``None`` for a run without a journal.
+    :param keep_report: stores error reports unchanged; ``None``: they are not stored.
+    :param is_to_stop: returns whether the run must stop; called several times a second while it waits.
     """
 
     client: Client

@@ -1,6 +1,6 @@
-"""Imports that an earlier run of the sync has left open: they are settled before this run sends anything.
+"""Settles the imports that an earlier run of the sync has left open, before this run sends anything.
 
-Otherwise their older values would arrive last, and the journal would name the newer ones.
+Otherwise their older values would arrive last, while the journal holds the newer ones.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _LEAST_BETWEEN_LOOKS_S, _LONGEST_BETWEEN_LOOKS_S = 60.0, 600.0
 def settle_earlier(
     context: ImportContext, mapping: ContactMapping, plans: Iterable[tuple[Plan, Mapping[str, Any]]]
 ) -> Deferral | None:
-    """Wait for the imports of earlier runs, write what became of their rows, and delete their plans.
+    """Wait for the imports of earlier runs, record the outcomes of their rows, and delete their plans.
 
-    Their rows are in no count of this run.
+    Their rows are not counted in this run.
 
     :param context: of this run, with its journal open.
-    :param mapping: tells when two contact keys are the same.
-    :param plans: of the earlier runs, each with the state that it holds.
-    :return: until when to wait without a worker, and then to do this once more; ``None``: all are settled.
-    :raises ImportFailed: the time of this run has ended, or the key is refused; the plan stays.
+    :param mapping: decides when two contact keys are the same.
+    :param plans: of the earlier runs, each with its state.
+    :return: the deferral after which to call this again; ``None``: all are settled.
+    :raises ImportFailed: the time of this run has passed, or the API key is refused; the plan is kept.
     """
     watch, rules = Watch(context), context.rules
     if rules.deferrable:
-        watch.waiting.begin(context.report.effort.started_at + rules.timeout_s)  # over all looks
+        watch.waiting.begin(context.report.effort.started_at + rules.timeout_s)  # for all polls together
     for plan, saved in plans:
         state = ImportState.from_json(
             {**saved, "is_all_sent": False, "is_parked": False, "run": saved.get("run") or {}}
@@ -63,9 +63,9 @@ def settle_earlier(
 def _is_settled(
     context: ImportContext, watch: Watch, mapping: ContactMapping, lines: RunLines, state: ImportState, folder: Path
 ) -> bool:
-    """Settle one plan; whether that is done. If not, some import is under way, and the run may give its worker back.
+    """Settle one plan; return ``False`` if an import is still running and the run may be deferred.
 
-    :param lines: of the journal, as the earlier run writes them.
+    :param lines: the journal's lines, as written by the earlier run.
     """
     context.log.warning(wording.EARLIER_RUN, lines.run_id)
     watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
@@ -98,7 +98,9 @@ def _is_settled(
 
 
 def _deferral(context: ImportContext, watch: Watch, plan: Plan) -> Deferral:
-    """The task itself looks again, the longer it waits the less often: each look costs a worker some seconds."""
+    """Return a deferral after which the task polls again; the delays grow, since each poll costs a worker some
+    seconds.
+    """
     now, deadline = time.time(), watch.waiting.deadline
     interval_s = min(_LONGEST_BETWEEN_LOOKS_S, max(_LEAST_BETWEEN_LOOKS_S, context.report.effort.duration_s / 4))
     until = min(deadline, now + interval_s)

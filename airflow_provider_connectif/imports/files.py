@@ -1,4 +1,4 @@
-"""Patches become CSV files on disk, row by row."""
+"""Writes patches to CSV files on disk, row by row."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.rows import InvalidRow
 
 MAX_FILE_BYTES = 48_000_000
-"""Below the 50 MB that Connectif takes (API reference, "Create import"), whatever it takes a megabyte for."""
+"""Below the 50 MB that Connectif accepts (API reference, "Create import"), for either definition of a megabyte."""
 
 NO_GROUP = -1
 _MOST_HELD_BYTES = 1_000_000  # of lines, before they are written to their files
-_MOST_GROUPS = 1000  # further ones share one, which is settled with the last of all their files
+_MOST_GROUPS = 1000  # further groups share one, which is settled with the last of all their files
 
 
 class ImportFile:
     """One file on disk: UTF-8 without byte order mark, lines end with CRLF, the first is the header.
 
-    While it is written no handle stays open: lines are held until there are enough of them. ``rows``: lines without the
-    header. ``size``: bytes.
+    No handle stays open: lines are buffered and written in blocks. ``rows``: lines without the header. ``size``: bytes.
 
-    :param folder: that it is in.
-    :param number: in this run.
+    :param folder: contains the file.
+    :param number: of the file in this run.
     :param columns: field ids, without the contact key's.
     :param header: the first line.
-    :param only_empty: it fills only what is empty.
-    :param is_first: it is uploaded before the others of the run.
+    :param only_empty: whether it fills only empty fields.
+    :param is_first: whether it is uploaded before the other files of the run.
     """
 
     __slots__ = ("_lines", "columns", "is_first", "number", "only_empty", "path", "rows", "size")
@@ -68,7 +67,7 @@ class ImportFile:
         self.size += len(line)
 
     def write_out(self) -> None:
-        """Write the lines that are held; nothing of a file without rows."""
+        """Write the buffered lines; a file without rows is not created."""
         if self.rows and self._lines:
             with self.path.open("ab") as file:
                 file.write(b"".join(self._lines))
@@ -77,7 +76,7 @@ class ImportFile:
 
 @dataclass
 class _Part:
-    """What files of the same columns have in common, and the one of them that is being filled."""
+    """The common data of files with the same columns, and the file that is being filled."""
 
     columns: Columns
     writers: Writers
@@ -87,21 +86,21 @@ class _Part:
 
 
 class ImportFiles:
-    """Writes patches to files that an import takes; a context manager, which removes the folder in the end, always.
+    """Writes patches to import files; a context manager, which always removes the folder at the end.
 
-    Blank values (``None``, empty text or list) are left out; what they would clear, only a PATCH may. Each contact
-    comes once: the plan has merged its rows.
+    Blank values (``None``, empty text or list) are left out: only a PATCH can clear a field. Each contact occurs once:
+    the plan has merged its rows.
 
     The same patches make byte-identical files. Memory grows by four bytes with each row of the source, and by some
-    hundred with each shape. It is all personal data, in a folder that only this user can read.
+    hundred with each shape. The files are personal data, in a folder that only this user can read.
 
-    :param folder: is made, and must not exist.
-    :param mapping: with the definitions that the run checks against; it gives the kind of key.
-    :param layout: which files contacts go into. Default: one for each shape.
+    :param folder: is created, and must not exist.
+    :param mapping: with the field definitions of the run; it gives the kind of key.
+    :param layout: assigns contacts to files. Default: one file for each shape.
     :param shapes: of the run.
     :param delimiter: between cells.
     :param max_file_bytes: every file is smaller than this, header included.
-    :raises ValueError: a delimiter that cannot be one.
+    :raises ValueError: the delimiter is not valid.
     """
 
     def __init__(
@@ -127,9 +126,9 @@ class ImportFiles:
         self._group_of = array("i")
         self._shared_group: int | None = None
         self.groups: list[Group] = []
-        """The contacts by the files that they are in."""
+        """The groups of contacts, each with the files that contain them."""
         self.rows = self.incomplete = 0
-        """Contacts, and those of them whose blank values were left out."""
+        """Number of contacts, and of those whose blank values were left out."""
 
     def __enter__(self) -> ImportFiles:
         self.folder.mkdir(mode=0o700, parents=True)
@@ -142,10 +141,10 @@ class ImportFiles:
             shutil.rmtree(self.folder)
 
     def add(self, patch: Patch) -> tuple[int, bool]:
-        """Write one contact; the number of its group, and whether its files carry all that it sets.
+        """Write one contact; return the number of its group, and whether its files contain everything that it sets.
 
-        :raises InvalidRow: values that a CSV cannot carry, columns that the account does not have, or a row that
-            is too long for a file; names column and rule. Nothing of it is written then.
+        :raises InvalidRow: a CSV cannot contain a value, the account does not have a column, or the row is too long for
+            a file; names column and rule. Nothing of the row is written then.
         """
         shape = self._shapes.of(patch.properties)
         later = self._shapes.of(patch.later) if patch.later else ()
@@ -195,8 +194,9 @@ class ImportFiles:
     def close(self) -> list[ImportFile]:
         """Finish the files, in the order of their uploads.
 
-        First what must not wait for other rows; what only fills what is empty, since the others make contacts that may
-        have a value by default; by column what every contact fills; then most rows first.
+        First, files that must not wait for other rows; then files that fill only empty fields, since the others create
+        contacts that may have a default value; with a layout by column, the columns that every contact fills; then the
+        files with the most rows.
         """
         self._write_out()
         common = self._layout.columns
@@ -256,10 +256,10 @@ def write_again(
     files: Sequence[SentFile],
     contacts: Iterable[Sequence[tuple[Group, Patch]]],
 ) -> dict[int, ImportFile]:
-    """Files of an earlier process that are not uploaded yet, out of what the plan has kept; by number.
+    """Write files of an earlier process that are not uploaded yet again, from the stored plan; return them by number.
 
     :param types: of their columns.
-    :param files: those that are wanted.
+    :param files: to write.
     :param contacts: in batches, each with its group.
     """
     folder.mkdir(mode=0o700, parents=True)

@@ -1,4 +1,4 @@
-"""A sink that imports: changes become files, files become imports, and every contact is accounted for."""
+"""The sink that imports: writes changes to files, uploads them, and accounts for every contact."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 LEFTOVERS_AT_ONCE = 8
-WITHOUT_DEFINITIONS = "an import cannot take custom fields that it does not know"
+WITHOUT_DEFINITIONS = "an import needs the definitions of custom fields"
 _IDS_IN_SUMMARY = 20
-_INTERVALS_WHEN_FULL = 3  # before a queue is tried again that is full of imports of others
+_INTERVALS_WHEN_FULL = 3  # before the next upload to a queue that is full of other imports
 
 
 class ImportSink:
@@ -89,40 +89,43 @@ class ImportSink:
 
     @property
     def overwrites(self) -> bool:
-        """Whether contacts that Connectif has already get the whole patch."""
+        """Whether existing contacts get the whole patch."""
         return self._rules.on_existing == "update"
 
     @property
     def longest_pause_s(self) -> float:
-        """Seconds that Connectif may ask for before the run ends."""
+        """The longest pause in seconds that the run waits out when Connectif asks for one."""
         return self._context.client.longest_wait_s
 
     @property
     def failures(self) -> list[ImportFailed]:
-        """What keeps the run from success, other than its rows."""
+        """Failures other than refused rows that keep the run from success."""
         return self._job.account.failures
 
     @property
     def unaccounted(self) -> int:
-        """Rows of which it is not known whether they were delivered."""
+        """Number of rows for which it is not known whether they were delivered."""
         return self._job.account.unaccounted
 
     @property
     def summary_is_complete(self) -> bool:
-        """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
+        """Whether the summary covers the whole run; ``False`` while this process has not loaded the state of earlier
+        ones.
+        """
         return self._job.is_loaded or not self._rules.comes_back
 
     @property
     def is_early(self) -> bool:
-        """Whether rows are left that another process or attempt settles."""
+        """Whether rows are left for another process or attempt."""
         return self._job.is_deferred or bool(self.failures)
 
     @property
     def deferral(self) -> Deferral | None:
-        """What is to be waited for without a worker, if the process ended for that.
+        """The deferral that ended this process; ``None`` if there is none.
 
-        Where all is uploaded that is the last import, since imports are processed in their order as far as is known.
-        Otherwise it is one in the middle, so that there is room for several files; or room in a queue without any.
+        If all files are uploaded, it waits for the last import, since imports are processed in order as far as is
+        known. Otherwise it waits for one in the middle, so that there is room for several files; or, if the queue has
+        no import of this run, for room in the queue.
         """
         if not self._job.is_deferred:
             return None
@@ -137,7 +140,7 @@ class ImportSink:
         """Stop now; safe in a signal handler. Imports that are under way are left alone."""
         self._patching.kill()
         ids = self._job.state.open_ids
-        return f"; imports that go on at Connectif: {listed(ids)}" if ids else ""
+        return f"; imports still running at Connectif: {listed(ids)}" if ids else ""
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
         """Open the journal, if there is one, and wait until no other run of the sync is under way."""

@@ -83,7 +83,7 @@ class ImportJob:
     def deliver(self, folder: Path, changes: PendingChanges, mapping: ContactMapping) -> None:
         """Import the changes of a plan.
 
-        :raises ImportFailed: the API key is refused, or the time of the run has ended.
+        :raises ImportFailed: the API key is refused, or the time of the run has passed.
         """
         self._mapping = mapping
         self.is_loaded = True  # of an earlier process nothing is left
@@ -118,7 +118,7 @@ class ImportJob:
             self._send(settlement, on_disk, lambda journal: keep_values(journal, self.state, split.by_file(), files))
 
     def resume(self, folder: Path) -> bool:
-        """Continue what an earlier process of the task has begun; whether no row has to be read for that.
+        """Continue the imports of an earlier process of the task; return whether no row has to be read for that.
 
         :raises ImportFailed: as :meth:`deliver`.
         """
@@ -134,15 +134,15 @@ class ImportJob:
             self._settle_earlier_attempt(folder, self._journal)
         elif self._rules.comes_back or (self._journal is None and self._rules.has_earlier_attempts):
             self.watch.waiting.begin()
-            self.watch.until_none_is_open(0.0, ())  # older values of an earlier attempt's must not come last
+            self.watch.until_none_is_open(0.0, ())  # older values of an earlier attempt must not arrive last
         return False
 
     def describe(self) -> str:
-        """How the imports stand, in words."""
+        """Describe the state of the imports in words."""
         return self.watch.describe(self.state.files)
 
     def saved_state(self) -> dict[str, Any]:
-        """What a process needs to continue; JSON-ready, without personal data."""
+        """The state that the next process needs to continue; JSON-ready, without personal data."""
         self.state.run = {
             "unaccounted": self.account.unaccounted,
             "on_existing": self._rules.on_existing,
@@ -151,19 +151,19 @@ class ImportJob:
             "planned_at": self._planned_at,
             "predicted_end": self.predicted_end,
             "types": dict(self._types),
-            # Rows of imports that ended in error are imported by another attempt, which reports that.
+            # Rows of imports that ended in error are imported by another attempt, which reports them.
             "troubles": [failure.words for failure in self.account.failures if failure.verdict is Verdict.FAILED],
             **self._report.as_state(),
         }
         return self.state.as_json()
 
     def save(self) -> None:
-        """Write down how far the run is, where there is a journal."""
+        """Store the state of the run, if there is a journal."""
         if self._journal is not None:
             self._journal.plan.save(self.saved_state())
 
     def _recall(self) -> bool:
-        """Take over what an earlier process has saved; whether there was something."""
+        """Load the state that an earlier process stored; return whether there was one."""
         saved = self._carried if self._journal is None else self._journal.plan.load()
         state = ImportState.from_json(saved)
         if state is None and self._journal is not None:
@@ -177,7 +177,7 @@ class ImportJob:
         state, journal = self.state, self._journal
         if self._rules.comes_back:
             return state.is_complete or state.is_parked
-        # What a user clears is done again where an import was cancelled or could not be accounted for.
+        # A cleared task imports again if an import was cancelled or could not be accounted for.
         return journal is not None and state.is_complete and (journal.series.tries > 1 or not state.run["troubles"])
 
     def _restore(self) -> None:
@@ -193,7 +193,7 @@ class ImportJob:
         self.watch.waiting.begin(run["timeout_at"] if comes_back else None)
 
     def _continue(self, folder: Path) -> None:
-        """Every row was read by an earlier process, and its files were uploaded or kept."""
+        """Continue after an earlier process that read every row, and uploaded or stored its files."""
         contacts = None
         if self._journal is not None:
             contacts = stored_contacts(self._journal.lines, self._mapping, self.state)
@@ -218,11 +218,11 @@ class ImportJob:
             self._send(settlement, files, lambda _: None)
         elif ended or not self._rules.comes_back:
             self._wait(settlement)
-        else:  # the trigger would fire at once, again and again
+        else:  # otherwise the trigger would fire at once, again and again
             self._or_defer(settlement.settle_all)
 
     def _note_files_as_left(self) -> None:
-        """Should the run end early, the contacts of files that are not accounted for are undelivered."""
+        """Note the contacts of files without a result: if the run ends early, they are undelivered."""
         if self._journal is not None:
             self._journal.left_behind = ContactsOfFilesLeft(self._journal.plan.import_lines, self._rows_left)
 
@@ -234,14 +234,14 @@ class ImportJob:
         }
 
     def _kept(self, groups: dict[int, int]) -> Iterator[list[Patch]]:
-        """The contacts of files that are not uploaded yet; their groups, by number, are noted."""
+        """Yield the contacts of files that are not uploaded yet, and note their groups by row number."""
         if self._journal is not None:
             for batch in self._journal.plan.import_lines.kept_values(self.state.groups_left):
                 groups.update((patch.number, number) for number, patch in batch)
                 yield [patch for _, patch in batch]
 
     def _settle_earlier_attempt(self, folder: Path, journal: Journal) -> None:
-        """Wait for what an earlier attempt has uploaded before it died, and acknowledge it."""
+        """Wait for the imports that an earlier attempt uploaded before it died, and settle them."""
         self.watch.waiting.begin()
         self._log.info(wording.EARLIER_ATTEMPT, self.describe())
         account = Account(self._report.apart())
@@ -263,9 +263,9 @@ class ImportJob:
         )
 
     def _send(self, settlement: Settlement, files: Mapping[int, ImportFile], keep: Callable[[Journal], None]) -> None:
-        """Upload what is not uploaded, then wait for all imports.
+        """Upload the remaining files, then wait for all imports.
 
-        :param keep: keeps what another process needs to write the files that are left.
+        :param keep: stores what another process needs to write the files that are left.
         """
         try:
             is_all = self._uploads.upload(
@@ -274,7 +274,7 @@ class ImportJob:
         except ImportFailed as failure:
             if failure.is_about_the_key:
                 raise
-            self.account.failures.append(failure)  # what was uploaded is settled all the same
+            self.account.failures.append(failure)  # uploaded files are settled all the same
             is_all = True
         if self.state.removals_left and not self.account.failures:
             self._follow_who_left()
@@ -303,7 +303,7 @@ class ImportJob:
             self._or_defer(settlement.settle_all)
 
     def _or_defer(self, settle: Callable[[], int]) -> int:
-        """Settle imports, unless Connectif asks for a delay that is too long for a worker."""
+        """Settle imports, or defer if Connectif asks for a delay that is too long for a worker."""
         try:
             return settle()
         except WaitTooLong:
@@ -315,11 +315,11 @@ class ImportJob:
             return 0
 
     def _may_leave_files(self) -> bool:
-        """Whether to leave files to another process: only a journal keeps what they are made of."""
+        """Whether files may be left to another process: only a journal stores their contacts."""
         return self._rules.deferrable and self._journal is not None and not self.account.failures
 
     def _describe_next_attempt(self) -> str:
-        """What the next attempt does while the imports are open, as a sentence; empty where that is not known."""
+        """Describe what the next attempt does while the imports are open; empty if that is not known."""
         is_open = any(sent.is_open for sent in self.state.files)
         if self._journal is None or not (self.state.is_complete and is_open):
             return ""

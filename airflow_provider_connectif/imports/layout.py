@@ -16,10 +16,10 @@ from airflow_provider_connectif.records.changes import JsonValue
 from airflow_provider_connectif.records.rows import InvalidRow
 
 KEY_PROPERTIES: Mapping[KeyKind, str] = MappingProxyType({"email": "_email", "external_id": "_externalId"})
-"""The field id that heads the key's column, by kind of contact key."""
+"""The field id in the header of the key's column, by kind of contact key."""
 
-NOT_KNOWN = "is not known to be a field of this account, and an import leaves unknown columns out in silence"
-"""What is wrong with a custom field where the account's own definitions are not there, or have it not."""
+NOT_KNOWN = "is not a known field of this account, and an import ignores unknown columns without an error"
+"""The fault of a custom field that is not in the account's definitions, or if there are no definitions."""
 _MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
 
 QUOTING: Final = csv.QUOTE_MINIMAL
@@ -28,13 +28,13 @@ Columns = tuple[str, ...]
 """Field ids in their order, without the key's."""
 
 Writers = list[tuple[str, Cell]]
-"""For each column what writes its cell."""
+"""For each column, the function that writes its cell."""
 
 
 def checked_delimiter(delimiter: str) -> str:
-    """The delimiter, if it can be one.
+    """Return a valid delimiter.
 
-    :raises ValueError: it is not a single ASCII character, or one that quoting, line ends or values need.
+    :raises ValueError: it is not a single ASCII character, or quoting, line ends or values need it.
     """
     fits = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter.isascii()
     if not fits or delimiter.isalnum() or delimiter == '"' or not (delimiter.isprintable() or delimiter == "\t"):
@@ -43,10 +43,10 @@ def checked_delimiter(delimiter: str) -> str:
 
 
 def header_faults(fields: FieldTable, property_ids: Iterable[str]) -> list[str]:
-    """What is wrong with the columns of an import, in words; empty if nothing is.
+    """Return the faults of an import's columns, in words; empty if there are none.
 
-    Connectif leaves columns out that it does not know, and says nothing (help centre, article 360020966799). So a
-    column must be known to be a field: by the account's own definitions, or as a system field.
+    Connectif ignores unknown columns without an error (help centre, article 360020966799). So each column must be a
+    known field: in the account's definitions, or a system field.
 
     :param property_ids: the columns without the contact key's.
     """
@@ -56,7 +56,7 @@ def header_faults(fields: FieldTable, property_ids: Iterable[str]) -> list[str]:
 def refuse_columns(columns: Sequence[str] | None, mapping: ContactMapping) -> None:
     """Refuse columns of a source, or of a mapping, that cannot be a column of a file.
 
-    :raises MappingError: names them, with what makes an unknown column known.
+    :raises MappingError: names them, and says how to make an unknown column known.
     """
     used = (columns or ()) if mapping.properties is None else mapping.properties
     faults = header_faults(mapping.fields, [column for column in used if column != mapping.key_column])
@@ -78,9 +78,9 @@ def _header_fault(fields: FieldTable, property_id: str) -> str | None:
 class Lines:
     """Makes the lines of files.
 
-    :param mapping: with the definitions that the run checks against.
+    :param mapping: with the field definitions of the run.
     :param delimiter: between cells.
-    :param types: of the columns, where an earlier process has checked them and the definitions are not at hand.
+    :param types: of the columns, if an earlier process has checked them and the definitions are not loaded.
     """
 
     def __init__(self, mapping: ContactMapping, delimiter: str, types: Mapping[str, str] | None = None) -> None:
@@ -105,7 +105,7 @@ class Lines:
         """The line of a contact, encoded, with its line end.
 
         :param writers: of the file's columns; none of their values is blank.
-        :raises InvalidRow: a value that a CSV cannot carry.
+        :raises InvalidRow: a CSV cannot contain a value.
         """
         try:
             line = self._encoded([key, *[write(properties[property_id]) for property_id, write in writers]])
@@ -116,9 +116,9 @@ class Lines:
         return line
 
     def writers(self, columns: Columns) -> Writers:
-        """What writes the cells of a line.
+        """Return the functions that write the cells of a line.
 
-        :raises InvalidRow: a column that the account does not have.
+        :raises InvalidRow: the account does not have a column.
         """
         if (known := self._writers.get(columns)) is not None:
             return known
@@ -149,13 +149,13 @@ class Lines:
         return reasons
 
     def _place(self, property_id: str) -> str:
-        """A property and its column in words, for a reason."""
+        """Name a property and its column, for a reason."""
         column = self._mapping.column_of(property_id) or property_id
         return f'column "{column}"' + ("" if column == property_id else f" ({property_id})")
 
 
 class _Encoder:
-    """What csv.writer writes to: it returns what this returns, so that a line needs no file of its own."""
+    """A sink for ``csv.writer``, which returns its result, so that a line needs no file of its own."""
 
     @staticmethod
     def write(line: str) -> bytes:

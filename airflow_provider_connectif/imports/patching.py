@@ -22,7 +22,7 @@ _PATCHES_AT_ONCE = 500
 
 
 class Patching:
-    """Delivers by PATCH what takes fewer requests so, and what only a response can decide.
+    """Delivers by PATCH the contacts that take fewer requests that way, and those that only a response can decide.
 
     :param context: of the run.
     :param sender: of the requests.
@@ -72,11 +72,11 @@ class Patching:
                 self._last_sender.deliver(itertools.chain([first], batches))
 
     def left_behind(self) -> Iterator[Sequence[Patch]]:
-        """What was to go by PATCH and has no outcome, in batches."""
+        """Yield the contacts to send by PATCH that have no outcome, in batches."""
         return self._sender.left_behind()
 
     def deliver(self, split: Split, mapping: ContactMapping) -> None:
-        """Deliver those contacts of a plan; where the key may not write contacts, they go into files instead."""
+        """Deliver these contacts of a plan; if the API key cannot write contacts, they go into files instead."""
         log, journal, patches = self._context.log, self._context.journal, split.by_patch()
         if split.looked_up > LOOK_UPS_AT_MOST:
             log.info(
@@ -106,9 +106,9 @@ class Patching:
         self._sender.deliver(iter(lambda: list(itertools.islice(patches, _PATCHES_AT_ONCE)), []))
 
     def _first(self, patches: Iterator[Patch], mapping: ContactMapping) -> Patch | None:
-        """The first contact who may be sent; those before it are counted."""
+        """Return the first contact that may be sent; suppressed ones before it are counted."""
         for patch in patches:
-            self._sender.begin_other_request()  # before the list is asked: from now on an erasure waits for it
+            self._sender.begin_other_request()  # before reading the suppression list, so that an erasure waits
             if without_suppressed(self._context, mapping, [patch]):
                 return patch
         self._sender.end_other_request()

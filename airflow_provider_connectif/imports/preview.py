@@ -1,4 +1,4 @@
-"""What an import would make of a plan, and what that takes, beside the same by PATCH."""
+"""A preview of an import: the files of a plan and their cost, compared with PATCH."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_connectif.reporting.requests import Cost, Requests
 
 
 class ImportPreview:
-    """Writes the files of an import, counts, and throws them away.
+    """Writes the files of an import, counts them, and deletes them.
 
     :param rules: of the import.
     :param report: of the check.
@@ -41,7 +41,7 @@ class ImportPreview:
         self._files = self._patches = 0
         self._own, self._by_patch = Requests(), Requests()
         self.valid: int | None = None
-        """Rows that would be delivered; ``None`` until the plan was looked at."""
+        """Rows that would be delivered; ``None`` before :meth:`look`."""
         self.overwrites = rules.on_existing == "update"
 
     def check_columns(self, columns: Sequence[str] | None, resource: ContactResource) -> None:
@@ -49,7 +49,7 @@ class ImportPreview:
         refuse_columns(columns, resource.mapping)
 
     def look(self, changes: PendingChanges, resource: ContactResource) -> None:
-        """Write the files, and throw them away."""
+        """Write the files of a plan, count them, and delete them."""
         split = Split(changes, resource.mapping, self._rules)
         self.valid = len(changes) - changes.beside - changes.counts.removals
         for patch in itertools.chain(split.by_patch(), itertools.chain.from_iterable(split.removals())):
@@ -74,13 +74,13 @@ class ImportPreview:
 
     @property
     def cost(self) -> Cost:
-        """What the files take, polled once each, and the changes that go by PATCH."""
+        """Return the cost of the files, with one poll for each, and of the changes that go by PATCH."""
         return Cost(self._own, self._files, self._seconds, "import", "the operator imports")
 
     def summary(self) -> dict[str, Any]:
-        """``files``, requests as of a check by PATCH, and of the same by PATCH ``patch_requests`` and its time.
+        """Return ``files``, the request counts of a check, and ``patch_requests`` with its time for the same by PATCH.
 
-        ``requests_most``: without more polls than one of each file.
+        ``requests_most`` has one poll for each file.
         """
         return {
             "files": self._files,
@@ -93,12 +93,12 @@ class ImportPreview:
         }
 
     def describe(self) -> str:
-        """How many are to import."""
+        """Describe the number of rows to import."""
         by_patch = f", {self._patches:,} to send by PATCH" if self._patches else ""
         return f"{(self.valid or 0) - self._patches:,} to import in {plural(self._files, 'file')}{by_patch}"
 
     def log_cost(self) -> None:
-        """Log what both ways take, and a warning where PATCH would be faster."""
+        """Log the cost of both ways, and a warning if PATCH would be faster."""
         log, allowance = self._report.log, f"{self._quota.requests_per_minute:,} requests a minute"
         log.info(
             wording.COST_BY_IMPORT,
@@ -113,7 +113,7 @@ class ImportPreview:
 
     @property
     def _seconds(self) -> float:
-        """At best: each time the queue is full, and at the end, each import in it is polled once."""
+        """The least time in seconds: each import is polled once, when the queue is full or at the end."""
         full, rest = divmod(self._files, QUEUE_LENGTH)
         polls_s = full * self._round_s(QUEUE_LENGTH) + self._round_s(rest)
         return max(polls_s, seconds_at_best(self._own.most, self._quota.requests_per_minute))

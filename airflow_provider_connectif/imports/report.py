@@ -1,7 +1,7 @@
-"""The error report of an import: fetched, kept as it is, and matched to contacts where a column holds their keys.
+"""Fetches the error report of an import, stores it unchanged, and finds its contacts if a column holds their keys.
 
-All that is documented is that it is a CSV (help centre). So nothing is read by a column's name: a column counts if each
-of its cells, but for a header, is the key of a contact in the file. A report may be anything, of any size.
+The help centre documents only that it is a CSV. So no column is found by name: a column holds the keys if each of its
+cells, except a header, is the key of a contact in the file. A report may have any content and any size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.reporting import wording
 
-_DELIMITERS = (",", ";", "\t", "|")  # tried after the one of the file itself
+_DELIMITERS = (",", ";", "\t", "|")  # tried after the delimiter of the file itself
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -36,20 +36,20 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LONGEST_LINE = 100_000  # characters; csv refuses a cell that is longer
-_ADDRESSES = 3  # of one report; each time the import is asked for there is a fresh one
+_ADDRESSES = 3  # of one report; each request for the import returns a new one
 _BETWEEN_ADDRESSES_S = 0.5
 _SAMPLE = 200  # records
 _MOST_CELLS = 5000  # of the sample
-_LONGEST_KEY = 320  # characters; an e-mail has 254 at most
+_LONGEST_KEY = 320  # characters; an e-mail address has at most 254
 _AT_ONCE = 500
 _LONGEST_REASON = 1000
 
 KeysOf = Callable[[Collection[str]], Mapping[str, int]]
-"""The numbers of contacts in a file, by those of some cells that are their keys."""
+"""Finds the contacts of a file whose keys are among some cells; returns their numbers by cell."""
 
 
 class Way(NamedTuple):
-    """How a report is read: its delimiter, the column of keys, and whether the first record is a header."""
+    """The way to read a report: its delimiter, the column of keys, and whether the first record is a header."""
 
     delimiter: str
     column: int
@@ -58,9 +58,9 @@ class Way(NamedTuple):
 
 @contextmanager
 def read_report(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Iterator[NamedContacts]:
-    """The contacts that a report names, kept on disk meanwhile.
+    """Yield the contacts that a report names, stored on disk.
 
-    :param path: the report as it was fetched; beside it the contacts are kept.
+    :param path: the downloaded report; the contacts are stored beside it.
     :param delimiter: of the file that was imported.
     :param rows: of that file.
     :param keys_of: finds its contacts.
@@ -82,9 +82,9 @@ def read_report(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Itera
 class NamedContacts:
     """The contacts that a report names.
 
-    ``count``: how many; ``None`` where some record names none, so that nobody knows of the others.
+    ``count``: their number; ``None`` if a record names no contact, so that the others are not known either.
 
-    :param database: an empty one of SQLite.
+    :param database: an empty SQLite database.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -97,7 +97,7 @@ class NamedContacts:
     def read(self, way: Way, path: Path, keys_of: KeysOf) -> None:
         """Read a report.
 
-        :raises csv.Error: it is no CSV.
+        :raises csv.Error: it is not a CSV.
         """
         self._database.execute("begin")
         found = itertools.islice(_records(path, way.delimiter), int(way.has_header), None)
@@ -114,16 +114,16 @@ class NamedContacts:
         [(self.count,)] = self._database.execute("select count(*) from named")
 
     def batches(self) -> Iterator[dict[str, str]]:
-        """The reasons by key as the report has it, in the order of rows, some hundred at a time.
+        """Yield the reasons by the report's keys, in the order of rows, some hundred at a time.
 
-        Connectif's own words, which may quote values.
+        These are Connectif's own words, which may quote values.
         """
         with closing(self._database.execute("select key, reason from named order by number")) as cursor:
             while batch := cursor.fetchmany(_AT_ONCE):
                 yield dict(batch)
 
     def numbers(self) -> Iterator[list[int]]:
-        """The numbers of the contacts' rows, some hundred at a time."""
+        """Yield the numbers of the contacts' rows, some hundred at a time."""
         with closing(self._database.execute("select number from named")) as cursor:
             while batch := cursor.fetchmany(_AT_ONCE):
                 yield [number for (number,) in batch]
@@ -136,9 +136,9 @@ _ADD = (
 
 
 def find_way(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Way | None:
-    """The one column of keys in the first records of a report, or ``None``.
+    """Find the only column of keys in the first records of a report, or return ``None``.
 
-    External ids that are small whole numbers may as well be the numbers of lines: these are no keys for sure.
+    Small whole numbers may be line numbers rather than external ids, so they do not count as keys.
 
     :param rows: of the file.
     """
@@ -177,9 +177,9 @@ def _first_records(path: Path, delimiter: str) -> list[tuple[str, ...]]:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
-    """The records of any file, their cells trimmed; memory is bounded whatever it holds.
+    """Yield the records of any file, their cells trimmed; memory is bounded for any content.
 
-    :raises csv.Error: it is no CSV.
+    :raises csv.Error: it is not a CSV.
     """
     with path.open("rb") as file:
         beginning = file.read(4)
@@ -192,11 +192,11 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
 
 
 def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callable[[float], None]) -> bool:
-    """Fetch the report of an import with errors, and keep it as it is; whether it could be had.
+    """Fetch the report of an import with errors, and store it unchanged; return whether that worked.
 
-    Fetched at once, since how long its address is valid is not documented; a refused one is replaced.
+    It is fetched at once, since the life of its address is not documented; a refused address is replaced.
 
-    :param path: where it is written.
+    :param path: of the file to write.
     :param pause: waits for some seconds.
     """
     why = "there is no error report"

@@ -1,4 +1,4 @@
-"""What an author decides about an import, and the tables that decide the rest."""
+"""The rules of an import: the operator's arguments, and the tables that decide the rest."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from airflow_provider_connectif.imports.files import MAX_FILE_BYTES
 from airflow_provider_connectif.imports.shapes import FileLayout, Layout, Survey, choose
 
 CLOCK_TOLERANCE_S = 120.0
-"""Seconds that the clock which dates imports may be behind ours."""
+"""Seconds by which Connectif's clock, which dates imports, may be behind ours."""
 
 SHORTEST_POLL_DELAY_S = 3.0
-"""Seconds between two polls, whichever imports they are about: the account has 100 requests a minute for everything."""
+"""Seconds between two polls, also of different imports: the account has 100 requests a minute for everything."""
 
 TRIGGER_GRACE_S = 60.0
-"""Seconds that a trigger gets to end waiting by itself; for one that nobody runs."""
+"""Seconds after the deadline until Airflow ends a trigger that no triggerer runs."""
 
 OnExisting = Literal["update", "fill_empty", "keep"]
 
@@ -39,21 +39,21 @@ ON_EXISTING: Mapping[OnExisting, Flags] = MappingProxyType(
         "keep": Flags(False, False),
     }
 )
-"""What happens to contacts that exist. Source: API reference, "create-import"."""
+"""The switches for existing contacts, by ``on_existing``. Source: API reference, "create-import"."""
 
 
 class Fate(StrEnum):
-    """What the state of an import means for the run."""
+    """The meaning of an import's state for the run."""
 
     WAIT = "wait"
     FINISHED = "finished"
-    """``errors`` above zero are the usual partial failure."""
+    """Finished; ``errors`` above zero are the usual partial failure."""
     BROKEN = "broken"
     """It failed as a whole: the next attempt imports its rows again."""
     CANCELLED = "cancelled"
-    """A person has stopped it in the app: nobody but a person should begin it again."""
+    """A person has cancelled it in the app: only a person should begin it again."""
     GONE = "gone"
-    """Somebody has deleted it, after an end that is not known."""
+    """Somebody has deleted it; how it ended is not known."""
 
 
 FATES: Mapping[str | None, Fate] = MappingProxyType(
@@ -65,14 +65,14 @@ FATES: Mapping[str | None, Fate] = MappingProxyType(
         "cancelled": Fate.CANCELLED,
     }
 )
-"""The documented states. Any other is logged and waited for, until the deadline."""
+"""The documented states. In any other state, the run logs it and keeps polling until the deadline."""
 
 
 class Numbers(NamedTuple):
-    """An import in numbers, which add up to the rows of its file.
+    """The numbers of an import, which add up to the rows of its file.
 
-    ``missing``: rows that are neither among the successes nor among the errors. ``is_trusted``: the numbers are
-    there, and fit this file; otherwise all of its rows are missing.
+    ``missing``: rows that are neither successes nor errors. ``is_trusted``: the response has the numbers, and they fit
+    this file; otherwise all rows are missing.
     """
 
     taken: int
@@ -82,12 +82,12 @@ class Numbers(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Every row is accounted for."""
+        """Whether every row is accounted for."""
         return self.is_trusted and not self.missing
 
 
 def numbers_of(one: Import, rows: int) -> Numbers:
-    """The numbers of an import, whatever the response has of them.
+    """Return the numbers of an import; the response need not have all of them.
 
     :param rows: of the file.
     """
@@ -99,24 +99,25 @@ def numbers_of(one: Import, rows: int) -> Numbers:
 
 @dataclass(frozen=True)
 class ImportRules:
-    """How a run imports.
+    """The rules by which a run imports.
 
-    :param on_existing: what happens to contacts that exist.
-    :param file_layout: a file for each shape, for each column that may be empty, or what takes fewer requests.
+    :param on_existing: ``update``, ``fill_empty`` or ``keep`` existing contacts.
+    :param file_layout: a file for each shape, or for each column that may be empty, or the one with fewer requests.
     :param delimiter: between cells.
-    :param poll_interval_s: seconds between two polls of one import, and before a full queue is tried again.
+    :param poll_interval_s: seconds between two polls of one import, and between two uploads to a full queue.
     :param timeout_s: seconds from the first upload of an attempt to the end of its last import.
     :param max_file_bytes: every file is smaller.
-    :param plan_max_age_s: a plan is uploaded for at most so many seconds, deferrals included.
-    :param patch_leftovers: deliver by PATCH what does not fit into the queue; ``None``: what takes fewer requests so.
-    :param deferrable: give the worker back while imports are waited for.
-    :param has_journal: files that do not fit into the queue may be left to another process.
-    :param comes_back: the task was deferred, and continues.
-    :param has_earlier_attempts: an earlier attempt of the task may have uploaded something.
+    :param plan_max_age_s: seconds for which a plan is uploaded, deferrals included.
+    :param patch_leftovers: deliver by PATCH what does not fit into the queue; ``None``: what takes fewer requests that
+        way.
+    :param deferrable: defer the task while it waits for imports.
+    :param has_journal: whether files that do not fit into the queue may be left to another process.
+    :param comes_back: whether the task continues after a deferral.
+    :param has_earlier_attempts: whether an earlier attempt of the task may have uploaded something.
     :param time_limit_s: seconds that the attempt may take in all.
     :param trigger_requests: requests that the trigger has made while the task was deferred.
-    :param trigger_rate_limited: those of them that got a 429.
-    :param work_folder: where files lie. Default: the system's folder for temporary files.
+    :param trigger_rate_limited: how many of them got a 429.
+    :param work_folder: folder for the files. Default: the system's folder for temporary files.
     """
 
     on_existing: OnExisting = "update"
@@ -143,7 +144,7 @@ class ImportRules:
 
     @property
     def way(self) -> str:
-        """Distinguishes the journal's digests where Connectif need not hold afterwards what was sent."""
+        """A mark for the journal's digests if Connectif need not hold the sent values afterwards."""
         return "" if self.on_existing == "update" else f"import:{self.on_existing}"
 
     @property
@@ -154,7 +155,7 @@ class ImportRules:
     def layout(self, survey: Survey, *, may_patch: bool = True) -> Layout:
         """The files of a plan.
 
-        :param may_patch: the key may write contacts, as far as is known.
+        :param may_patch: whether the API key may write contacts, as far as is known.
         """
         return choose(
             survey,
@@ -167,5 +168,5 @@ class ImportRules:
 
 
 def poll_delay_s(poll_interval_s: float, open_imports: int) -> float:
-    """Seconds between two polls, so that each of these imports is polled once in ``poll_interval_s``."""
+    """Return the seconds between two polls, so that each open import is polled once in ``poll_interval_s``."""
     return max(poll_interval_s / max(1, open_imports), min(SHORTEST_POLL_DELAY_S, poll_interval_s))

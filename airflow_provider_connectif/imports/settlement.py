@@ -1,4 +1,4 @@
-"""Imports that have ended are settled: their contacts are counted, and written into the journal."""
+"""Settles imports that have ended: counts their contacts, and writes them into the journal."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ TROUBLES: dict[Fate, tuple[Verdict, str]] = {
         Verdict.FAILED,
         "import {id} was cancelled in the app after {done:,} of {rows}; clear the task to import the file again",
     ),
-    Fate.GONE: (Verdict.TRY_AGAIN, "import {id} is gone: somebody has deleted it before its end was seen here"),
+    Fate.GONE: (Verdict.TRY_AGAIN, "import {id} no longer exists: it was deleted before this task saw its result"),
 }
-"""How a run ends with an import that did not finish."""
+"""The verdict on a run with an import that did not finish."""
 
 
 @dataclass
 class Account:
-    """What becomes of the contacts of a run's imports.
+    """The account of the contacts of a run's imports.
 
-    :param report: gets their outcomes, and the rejected rows.
-    :param failures: what keeps the run from success.
+    :param report: receives their outcomes, and the rejected rows.
+    :param failures: failures that keep the run from success.
     :param unaccounted: contacts without a known outcome, of imports that have finished.
     """
 
@@ -55,17 +55,17 @@ class Account:
 class Settlement:
     """Settles the imports of one run.
 
-    A contact is counted, and acknowledged, when every file that holds a part of it is settled. Rejected in one of them,
-    it is rejected.
+    A contact is counted and acknowledged when every file that contains a part of it is settled. It is rejected if one
+    of the files rejected it.
 
     :param context: of the run that uploaded the files.
     :param watch: polls imports.
     :param state: of that run's files and groups.
-    :param contacts: of the files; ``None`` where nobody knows them any more.
-    :param lines: of the journal, as that run writes them; ``None`` without one.
-    :param account: gets what became of the contacts.
+    :param contacts: of the files; ``None`` if they are no longer known.
+    :param lines: the journal's lines, as written by that run; ``None`` without a journal.
+    :param account: receives the outcomes of the contacts.
     :param folder: for error reports.
-    :param as_saved: the run's state, as it is saved once an import is counted.
+    :param as_saved: returns the run's state, to be stored after an import is counted.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class Settlement:
         self._report_path = folder / "report.csv"
         self._is_keep = context.rules.on_existing == "keep"
         self._refusal = (Outcome.NOT_TAKEN, NOT_TAKEN) if self._is_keep else (Outcome.REJECTED, REFUSED)
-        self._refused: set[int] = set()  # numbers of rows, where no journal keeps them
+        self._refused: set[int] = set()  # numbers of rows, for a run without a journal
 
     def settle_all(self) -> int:
-        """Poll the imports until all are settled, each as soon as it has ended; how many that were."""
+        """Poll the imports until all are settled, each as soon as it has ended; return their number."""
         count = 0
         while left := self._open:
             sent = left[self._watch.next_of(left)]
@@ -101,21 +101,21 @@ class Settlement:
         return count
 
     def settle_once(self) -> int:
-        """Poll each import once; how many have ended."""
+        """Poll each import once; return how many have ended."""
         left = self._open.values()
         for sent in left:
             self._poll(sent)
         return sum(sent.is_settled for sent in left)
 
     def settle_ended(self) -> bool:
-        """Settle the imports that have ended, and wait for none; whether others are under way."""
+        """Settle the imports that have ended, without waiting; return whether others are still running."""
         self.settle_once()
         while doubtful := [import_id for import_id in self._open if self._watch.is_doubtful(import_id)]:
             self._poll(self._open[self._watch.next_of(doubtful)])
         return bool(self._open)
 
     def settle_due(self) -> None:
-        """Poll the imports whose turn it is; wait for none."""
+        """Poll the imports that are due, without waiting."""
         for import_id, sent in self._open.items():
             if self._watch.due_in(import_id, sent.since or 0.0) <= 0:
                 self._poll(sent)
@@ -139,7 +139,7 @@ class Settlement:
         if sent.is_finished:
             sent.began_at, sent.ended_at = self._watch.times_of(one, sent)
         if self._is_keep and sent.is_finished and numbers.is_trusted:
-            sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented what existing contacts count as
+            sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented how existing contacts are counted
         with self._named(sent, one, numbers.refused) as contacts:
             if contacts is None:
                 sent.unnamed += numbers.refused
@@ -154,25 +154,25 @@ class Settlement:
             plural(sent.rows, "row"),
             f"{numbers.taken:,}",
             f"{numbers.refused:,}",
-            f", {numbers.missing:,} neither" if numbers.missing else "",
+            f", {numbers.missing:,} unaccounted for" if numbers.missing else "",
         )
 
     def _note_trouble(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers) -> None:
-        """What keeps the run from success after the end of an import."""
+        """Note a failure of an import that keeps the run from success."""
         if fate in TROUBLES:
             verdict, words = TROUBLES[fate]
             done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
             self._account.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done, rows=rows)))
         elif numbers.missing and not (self._is_keep and numbers.is_trusted):
             words = (
-                f"import {one.id} is finished and {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
-                f"accounted for: it says total {one.total}, success {one.success}, errors {one.errors}"
+                f"import {one.id} is finished, but {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
+                f"accounted for: it reports total {one.total}, success {one.success}, errors {one.errors}"
             )
             self._account.failures.append(ImportFailed(Verdict.FAILED, words))
 
     @contextmanager
     def _named(self, sent: SentFile, one: Import, refused: int) -> Iterator[NamedContacts | None]:
-        """The rejected contacts of a file, if the error report names as many as were rejected."""
+        """Yield the rejected contacts of a file, if the error report names as many as were rejected."""
         is_there = refused and (sent.is_finished or one.error_report_url)
         pause = self._watch.waiting.pause
         if not is_there or not fetch_report(self._context, one, self._report_path, pause) or self._contacts is None:
@@ -188,8 +188,7 @@ class Settlement:
                 yield contacts
                 return
         self._context.log.warning(
-            "Import %s: its error report does not name its %s by their keys; "
-            "none of the file's contacts is acknowledged",
+            "Import %s: its error report does not show the keys of its %s; no contact of the file is acknowledged",
             one.id,
             plural(refused, "rejected row"),
         )
@@ -234,7 +233,7 @@ class Settlement:
         return True
 
     def _end(self, sent: SentFile, refused: Iterable[Sequence[int]], *, is_whole: bool) -> None:
-        """Count the groups whose last file this was, and write all of it into the journal."""
+        """Count the groups whose last file this was, and write their outcomes into the journal."""
         is_unclear = sent.missing or (sent.unnamed and not self._is_keep)
         sent.is_whole = is_whole and sent.is_finished and not is_unclear
         by_number = {other.file: other for other in self._state.files}
@@ -269,10 +268,10 @@ class Settlement:
     def _count(self, group: Group, files: Sequence[SentFile], *, is_known: bool) -> Outcome | None:
         """Count the contacts of a group that no report has named.
 
-        Where rows were rejected and nobody knows which, as many contacts count as rejected.
+        If rows were rejected but it is not known which, as many contacts count as rejected.
 
-        :param is_known: what became of each of them is known.
-        :return: the outcome of all of them, where it is one; the history does not have it yet then.
+        :param is_known: whether the outcome of each contact is known.
+        :return: the outcome, if all have the same; it is not in the history yet.
         """
         group.is_counted = True
         outcome, reason = self._refusal
@@ -313,11 +312,11 @@ class Settlement:
 
     @staticmethod
     def _left_in(group: Group) -> int:
-        """Contacts of a group that no report has named."""
+        """Return the number of contacts of a group that no report has named."""
         return group.rows - group.refused
 
     def _count_alone(self, counted_as: Outcome, file: SentFile, left: int) -> None:
-        """Count contacts whose rows have an outcome already: it is another one where they are undelivered."""
+        """Count contacts whose rows already have an outcome; it changes if they are undelivered."""
         missing = min(file.missing, left)
         unnamed = min(file.unnamed, left - missing)
         file.missing -= missing

@@ -1,4 +1,4 @@
-"""Which files a plan becomes: one for each shape of its contacts, or one for each column that may be empty.
+"""Chooses the files of a plan: one for each shape of its contacts, or one for each column that may be empty.
 
 A shape is a set of filled columns. Columns of typed fields must not have blanks (help centre, article 360014217640), so
 no file mixes shapes, unless each of its columns is filled in every row.
@@ -20,24 +20,24 @@ QUEUE_LENGTH = 10
 
 FileLayout = Literal["auto", "shape", "column"]
 
-_Part = TypeVar("_Part")  # a shape, or a column: what contacts have in common
+_Part = TypeVar("_Part")  # a shape or a column that contacts share
 
 UPLOAD_AND_POLL = 2
-"""Requests that a file takes at least."""
+"""Least number of requests for a file."""
 
-_MOST_WITHOUT_PROPERTIES = 20  # requests that a worker may cost
-_SAMPLE_EVERY = 50  # rows whose size is looked at
+_MOST_WITHOUT_PROPERTIES = 20  # requests for which a worker may be kept
+_SAMPLE_EVERY = 50  # rows; the size of one of them is measured
 _MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have an order each
 
 
 class Shapes:
-    """The shapes of patches, each as one tuple, whatever the order of its columns."""
+    """The shapes of patches: one tuple for each set of columns, in any order."""
 
     def __init__(self) -> None:
         self._sorted: dict[Columns, Columns] = {}
 
     def of(self, properties: Mapping[str, JsonValue]) -> Columns:
-        """The columns that hold something: not ``None``, empty text or an empty list."""
+        """Return the filled columns: not ``None``, empty text or an empty list."""
         values = properties.values()
         if None in values or "" in values or [] in values:
             filled = tuple([name for name, value in properties.items() if value not in (None, "", [])])
@@ -55,11 +55,11 @@ class Shapes:
 class Survey:
     """The shapes of a plan.
 
-    :param rows: contacts of each shape.
-    :param fills: contacts for each column of a file that only fills what is empty.
-    :param alone: contacts of each shape whose rows have an outcome already; they share no file with others.
-    :param filled: contacts with a part in files of ``fills``; by PATCH a response decides about it.
-    :param filled_only: those of them that are in no other file.
+    :param rows: number of contacts by shape.
+    :param fills: number of contacts by column, for files that fill only empty fields.
+    :param alone: number of contacts by shape whose rows already have an outcome; they share no file with others.
+    :param filled: number of contacts with a part in files of ``fills``; by PATCH, a response decides about that part.
+    :param filled_only: how many of them are in no other file.
     """
 
     rows: Counter[Columns] = field(default_factory=Counter)
@@ -74,7 +74,7 @@ class Survey:
 
     @classmethod
     def of(cls, batches: Iterable[Sequence[Patch]], shapes: Shapes) -> Survey:
-        """Look at every patch of a plan; at the size of some of them."""
+        """Count the patches of a plan by shape, and measure the size of some of them."""
         survey, seen = cls(), 0
         for batch in batches:
             for patch in batch:
@@ -86,34 +86,34 @@ class Survey:
 
     @property
     def contacts(self) -> int:
-        """All of them."""
+        """Number of contacts."""
         return self.rows.total() + self.alone.total() + self.filled_only
 
     @property
     def optional(self) -> Columns:
-        """The columns that some contact does not fill."""
+        """The columns that at least one contact does not fill."""
         names = Counter[str]()
         for shape in self.rows:
             names.update(shape)
         return tuple(sorted(name for name, count in names.items() if count < len(self.rows)))
 
     def rows_with(self, column: str) -> int:
-        """How many contacts fill a column."""
+        """Return the number of contacts that fill a column."""
         return sum(count for shape, count in self.rows.items() if column in shape)
 
     def without(self, shapes: Iterable[Columns]) -> Survey:
-        """The same without the contacts of some shapes."""
+        """Return the survey without the contacts of some shapes."""
         left_out = set(shapes)
         return replace(self, rows=Counter({s: count for s, count in self.rows.items() if s not in left_out}))
 
     def files(self, columns: Columns, rows: int, max_file_bytes: int) -> int:
-        """About how many files so many lines of these columns make."""
+        """Return the approximate number of files for ``rows`` lines of these columns."""
         cells = sum(self._cell_bytes[name] / max(1, self._cells[name]) + 1 for name in columns)
         line = self._key_bytes / max(1, self._sampled) + cells + 2
         return max(1, math.ceil(rows * line / max_file_bytes))
 
     def more_files(self, max_file_bytes: int) -> int:
-        """About how many files there are besides those of the shapes."""
+        """Return the approximate number of files besides those of the shapes."""
         fills = sum(self.files((name,), rows, max_file_bytes) for name, rows in self.fills.items())
         return fills + sum(self.files(shape, rows, max_file_bytes) for shape, rows in self.alone.items())
 
@@ -138,13 +138,13 @@ class Survey:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which files contacts go into.
+    """The assignment of contacts to files.
 
-    :param columns: those that get a file of their own; ``None``: a file for each shape.
+    :param columns: columns with a file of their own; ``None``: a file for each shape.
     :param patched: shapes whose contacts go by PATCH.
-    :param files: about how many there are.
-    :param patches: contacts that go by PATCH.
-    :param patches_all: every contact does.
+    :param files: their approximate number.
+    :param patches: number of contacts that go by PATCH.
+    :param patches_all: whether every contact goes by PATCH.
     """
 
     columns: frozenset[str] | None = None
@@ -155,7 +155,7 @@ class Layout:
 
     @property
     def requests(self) -> int:
-        """Uploads and PATCHes; polls depend on how long imports take."""
+        """Number of uploads and PATCHes, without polls, which depend on how long imports take."""
         return self.files + self.patches
 
     def lines(self, survey: Survey) -> int:
@@ -168,7 +168,7 @@ class Layout:
         return of_rows + survey.fills.total() + survey.alone.total()
 
     def parts(self, shape: Columns) -> list[Columns]:
-        """The columns of each file that holds a part of a contact, the one that every contact fills first."""
+        """Return the columns of each file that contains a part of a contact, those that every contact fills first."""
         if self.columns is None:
             return [shape]
         common = tuple([name for name in shape if name not in self.columns])
@@ -185,13 +185,13 @@ def choose(
     leftovers: bool | None,
     must_fit: bool = False,
 ) -> Layout:
-    """The layout with the fewest requests; so few contacts that PATCH takes fewer go by PATCH.
+    """Return the layout with the fewest requests; contacts that take fewer requests by PATCH go by PATCH.
 
-    :param may_split: whether a contact may come in several files.
-    :param leftovers: whether what is too much for the queue goes by PATCH; ``None``: a group of contacts does where
-        that takes fewer requests than its file.
-    :param must_fit: files beyond the queue would hold a worker, so a few contacts without any property go by PATCH
-        where their file is the one too many.
+    :param may_split: whether a contact may be in several files.
+    :param leftovers: whether contacts beyond the queue's files go by PATCH; ``None``: a group of contacts does if that
+        takes fewer requests than its file.
+    :param must_fit: files beyond the queue would hold a worker, so a few contacts without any property go by PATCH if
+        their file is the one that does not fit.
     """
     ways, more = [], survey.more_files(max_file_bytes)
     if file_layout != "column":
@@ -243,9 +243,9 @@ def _by_column(
 
 
 def _patched(files: Mapping[_Part, int], rows: Mapping[_Part, int], room: int, leftovers: bool | None) -> set[_Part]:
-    """What goes by PATCH.
+    """Return the parts that go by PATCH.
 
-    :param room: files that the queue takes.
+    :param room: number of files that fit into the queue.
     """
     if leftovers is None:
         return {part for part, count in files.items() if rows[part] < UPLOAD_AND_POLL * count}

@@ -1,4 +1,4 @@
-"""People are taken out of files who must not be sent again, also where a file was written before."""
+"""Removes suppressed people from files, also from files that are already written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_connectif.records.outcomes import Outcome
 
 
 def suppressed_in(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> set[int]:
-    """The places of contacts who must not be sent again, as the suppression list knows it now."""
+    """Return the indexes of contacts that are on the suppression list now."""
     if context.journal is None or not batch or context.journal.suppressions.is_empty():
         return set()
     people = [people_of(mapping.key, patch) for patch in batch]
@@ -25,7 +25,7 @@ def suppressed_in(context: ImportContext, mapping: ContactMapping, batch: Sequen
 
 
 def without_suppressed(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> list[Patch]:
-    """A batch without these contacts, which are counted."""
+    """Return a batch without suppressed contacts, and count them."""
     places = suppressed_in(context, mapping, batch)
     if places and context.journal is not None:
         rows = [patch for patch in map(batch.__getitem__, places) if patch.counted_as is None and patch.removal is None]
@@ -35,13 +35,13 @@ def without_suppressed(context: ImportContext, mapping: ContactMapping, batch: S
 
 
 class SuppressedContacts:
-    """Takes people out of the files of a run who were suppressed after these files were written.
+    """Removes people from the files of a run who were suppressed after the files were written.
 
     :param context: of the run.
-    :param mapping: tells when two keys are the same.
+    :param mapping: decides when two keys are the same.
     :param state: of the run's imports.
-    :param planned: gives the contacts of the files, in batches; asked only where somebody was suppressed.
-    :param group_of: the group of a contact.
+    :param planned: returns the contacts of the files, in batches; called only if somebody was suppressed.
+    :param group_of: returns the group of a contact.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class SuppressedContacts:
         self._looked_at: dict[int, int] = {}
 
     def take_out(self, sent: SentFile, file: ImportFile) -> None:
-        """Write a file again that has such people, without them.
+        """Write a file with such people again without them.
 
-        Called when it is written down that its upload begins: an erasure that comes later waits for it.
+        Called after the journal says that the upload begins: a later erasure waits for it.
         """
         if (stamp := self._stamp_now()) != self._stamp:
             self._look()
@@ -88,7 +88,7 @@ class SuppressedContacts:
                 self._contacts.setdefault(self._mapping.same_contact(batch[place].key), batch[place])
 
     def _count(self, patch: Patch, sent: SentFile) -> None:
-        """The contact is in no file any more, unless another one that carries it was uploaded before."""
+        """Count a contact that was removed, unless another file with a part of it was uploaded before."""
         if self._context.journal is None or (number := self._group_of(patch)) < 0:
             return
         state = self._state()
@@ -104,9 +104,9 @@ class SuppressedContacts:
 
 
 def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: ContactMapping, delimiter: str) -> set[str]:
-    """Write a file again without some contacts; those that were in it.
+    """Write a file again without some contacts; return those that were in it.
 
-    :param contacts: by the one form of their keys.
+    :param contacts: their keys, in one form for all spellings.
     """
     found: set[str] = set()
     if not contacts or not file.rows:
@@ -132,9 +132,9 @@ def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: Contac
 
 
 def account_for_removed(context: ImportContext, state: ImportState, files: dict[int, ImportFile]) -> None:
-    """Count the contacts of files that are not uploaded yet whose lines an erasure has taken out of the plan.
+    """Count the contacts of files that are not uploaded yet whose lines an erasure has removed from the plan.
 
-    :param files: as they were written again, by number.
+    :param files: the rewritten files, by number.
     """
     if context.journal is None:
         return

@@ -1,4 +1,4 @@
-"""Uploads files, one after the other, and settles meanwhile the imports that have ended."""
+"""Uploads files, one after another, and settles imports that have ended in the meantime."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _QUEUE_FULL = frozenset({"E0301", "E0401"})
 
 
 TakeOut = Callable[[SentFile, ImportFile], None]
-"""Takes people out of a file who must not be sent again."""
+"""Removes suppressed people from a file."""
 
 
 def _nobody(sent: SentFile, file: ImportFile) -> None:
-    """Where there is no suppression list."""
+    """Remove nobody: there is no suppression list."""
 
 
 class _QueueFull(NamedTuple):
@@ -55,7 +55,7 @@ class Uploads:
 
     :param context: of the run.
     :param watch: polls imports.
-    :param save: writes down how far the run is.
+    :param save: stores the state of the run.
     """
 
     def __init__(self, context: ImportContext, watch: Watch, save: Callable[[], None]) -> None:
@@ -73,13 +73,13 @@ class Uploads:
         may_give_back: Callable[[], bool],
         take_out: TakeOut = _nobody,
     ) -> bool:
-        """Upload what is not there yet; whether that was all.
+        """Upload the files that are not uploaded yet; return whether all are uploaded.
 
         :param files: on disk, by number.
         :param planned_at: when the source was read, in seconds since the epoch.
-        :param may_give_back: whether to stop where the queue is full, rather than to wait with a worker.
-        :param take_out: takes people out of a file who must not be sent again.
-        :raises ImportFailed: Connectif does not take a file, or the plan is too old.
+        :param may_give_back: whether to stop when the queue is full, instead of waiting with a worker.
+        :param take_out: removes suppressed people from a file.
+        :raises ImportFailed: Connectif rejects a file, or the plan is too old.
         """
         rules, log, is_one_new = self._context.rules, self._context.log, False
         for place, sent in enumerate(state.files, 1):
@@ -123,7 +123,7 @@ class Uploads:
         return True
 
     def _settle_empty(self, state: ImportState, sent: SentFile) -> None:
-        """Everybody in a file must not be sent again."""
+        """Settle a file that has no contact left, since all are suppressed."""
         sent.is_settled = sent.is_finished = sent.is_whole = True
         state.is_all_sent = all(other.is_sent for other in state.files)
         self._forget(sent)
@@ -131,20 +131,20 @@ class Uploads:
     def _upload(
         self, file: ImportFile, sent: SentFile, ours: set[str], take_out: TakeOut
     ) -> Import | _QueueFull | None:
-        """Upload a file once, however many attempts that takes.
+        """Upload a file, with as many attempts as needed.
 
-        An upload without a response may have begun an import, and no import of the list is known to be that one. So
-        the file is uploaded again, after whatever that upload can have begun.
+        An upload without a response may have begun an import, but the list of imports does not show which one. So the
+        file is uploaded again after every import that the upload may have begun has finished.
 
-        :param ours: the ids of earlier imports: a response that repeats one is not about this upload.
-        :return: ``None``: there is nobody left in it.
-        :raises QuotaClosed: told to stop, and there is no import.
+        :param ours: the ids of earlier imports: a response with one of them is not about this upload.
+        :return: ``None`` if no contact is left in the file.
+        :raises QuotaClosed: the run must stop; there is no import.
         """
         client, rules, waiting, failures = self._context.client, self._context.rules, self._watch.waiting, 0
         while True:
             waiting.check()
             sent.since = began_at = time.time()
-            self._save()  # whoever erases a person from now on waits for this upload
+            self._save()  # an erasure that begins from now on waits for this upload
             take_out(sent, file)
             if not sent.rows:
                 return None
@@ -168,7 +168,7 @@ class Uploads:
             failures += 1
             if action_for(failure) is not Action.RETRY:
                 self._forget(sent)
-                raise ImportFailed(Verdict.FAILED, f"Connectif did not take a file: {failure}", http_error(failure))
+                raise ImportFailed(Verdict.FAILED, f"Connectif rejected a file: {failure}", http_error(failure))
             is_last = failures >= client.tries
             again = wording.NEXT_UPLOAD.format(next=failures + 1, tries=client.tries)
             self._context.log.warning(wording.UPLOAD_FAILED, failure, wording.LAST_UPLOAD if is_last else again)
@@ -179,6 +179,6 @@ class Uploads:
             self._watch.until_none_is_open(began_at, ours)
 
     def _forget(self, sent: SentFile) -> None:
-        """Write down that an upload has begun no import."""
+        """Store that an upload has begun no import."""
         sent.since = None
         self._save()

@@ -1,4 +1,4 @@
-"""Waiting in the run's own thread: for imports, for room in the queue; it ends when the run must end."""
+"""Waits in the run's own thread, for imports or for room in the queue; ends when the run must end."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from airflow_provider_connectif.reporting.formats import describe_seconds
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong, stop_verdict
 
 _STEP_S = 0.25
-_LOG_EVERY_S = 60.0  # also since a task whose supervisor was killed lives on until it next logs
+_LOG_EVERY_S = 60.0  # also because a task whose supervisor was killed stays alive until it logs the next time
 
 
 class Waiting:
-    """Waits, and logs now and then for what.
+    """Waits, and logs once a minute what it waits for.
 
     :param context: of the run.
-    :param clock: of all this.
+    :param clock: measures the waits.
     """
 
     def __init__(self, context: ImportContext, clock: Clock = SYSTEM_CLOCK) -> None:
         self._context = context
         self._clock = clock
         self.timeout_at = self._clock.now() + context.rules.timeout_s
-        """When ``timeout_s`` is over, in seconds since the epoch."""
+        """The time at which ``timeout_s`` has passed, in seconds since the epoch."""
         self._logged_at = self._clock.monotonic()
         self.describe: Callable[[], str] = lambda: "waiting"
         self.describe_next_attempt: Callable[[], str] = lambda: ""
-        """What the next attempt does after the timeout, as a sentence; empty where that is not known."""
+        """Describes what the next attempt does after the timeout; empty if that is not known."""
 
     def begin(self, timeout_at: float | None = None) -> None:
-        """From here on ``timeout_s`` counts.
+        """Start ``timeout_s``.
 
-        :param timeout_at: for a process that goes on with the time of an earlier one.
+        :param timeout_at: for a process that continues with the time limit of an earlier one.
         """
         self.timeout_at = self._clock.now() + self._context.rules.timeout_s if timeout_at is None else timeout_at
 
     @property
     def deadline(self) -> float:
-        """When waiting ends at the latest, in seconds since the epoch."""
+        """The latest time at which waiting ends, in seconds since the epoch."""
         limit, began_at = self._context.rules.time_limit_s, self._context.report.effort.started_at
         return self.timeout_at if limit is None else min(self.timeout_at, began_at + limit)
 
     def check(self) -> None:
-        """Continue, or not.
+        """Check that the run may continue.
 
-        :raises QuotaClosed: the run was told to stop.
+        :raises QuotaClosed: the run must stop.
         :raises ImportFailed: its time has passed.
         """
         if self._context.is_to_stop():
-            raise QuotaClosed("the run was told to stop")
+            raise QuotaClosed("the run was asked to stop")
         if self._clock.now() < self.deadline:
             return
         if self.deadline < self.timeout_at:
@@ -83,15 +83,15 @@ class Waiting:
         """Wait before a request is sent again; see :meth:`check`.
 
         :param failures: attempts that failed so far, 1 or more.
-        :param retry_after_s: what ``Retry-After`` asks for.
-        :param at_least_s: wait no shorter.
+        :param retry_after_s: seconds that ``Retry-After`` asks for.
+        :param at_least_s: the shortest wait in seconds.
         :raises WaitTooLong: ``Retry-After`` asks for more than a worker may wait.
         """
         self.check_length(retry_after_s or 0.0)
         self.pause(max(retry_delay_s(failures, retry_after_s), at_least_s))
 
     def check_length(self, seconds: float) -> None:
-        """Whether a worker may wait so long.
+        """Check that a worker may wait so long.
 
         :raises WaitTooLong: it may not.
         """

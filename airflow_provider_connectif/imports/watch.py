@@ -1,4 +1,4 @@
-"""Polls the imports of a run: what each one's state means, and when it may be polled again."""
+"""Polls the imports of a run: interprets their states, and decides when each may be polled again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 FAILURES = (ConnectifHttpError, NoAnswerError, MalformedAnswerError)
-"""Of a request that was sent and has no response to work with; 429 aside, which is waited out."""
+"""Errors of a request that was sent but has no usable response; a 429 is waited out instead."""
 Failure = ConnectifHttpError | NoAnswerError | MalformedAnswerError
 
 _MOST_IDS = 3  # in a line of the log
@@ -36,7 +36,7 @@ _LONGEST_BETWEEN_LOOKS_S = 20.0
 class Watch:
     """Polls imports: each at most once in ``poll_interval``.
 
-    ``waiting``: between two polls; ends with the run.
+    ``waiting``: waits between two polls; ends with the run.
 
     :param context: of the run.
     :param clock: of the delays.
@@ -57,9 +57,9 @@ class Watch:
         """Nobody has polled for an unknown time: an import may have finished long before the poll that shows it."""
 
     def due_in(self, import_id: str, began_at: float = 0.0) -> float:
-        """Seconds until an import may be polled.
+        """Return the seconds until an import may be polled.
 
-        :param began_at: when its upload began, in seconds since the epoch; 0: it is polled at once the first time.
+        :param began_at: start of its upload, in seconds since the epoch; 0: the first poll may be at once.
         """
         interval, now = self._context.rules.poll_interval_s, self._clock.monotonic()
         polled_at = self._polled_at.get(import_id, now - (self._clock.now() - began_at) if began_at else -math.inf)
@@ -68,9 +68,9 @@ class Watch:
         return max(polled_at + interval, self._last_poll_at + gap) - now
 
     def next_of(self, import_ids: Iterable[str]) -> str:
-        """The import that is to be polled next, once that may be done.
+        """Wait until an import may be polled, and return its id.
 
-        :raises ImportFailed: the time of the run has ended, or Connectif asks for a longer delay than a worker may
+        :raises ImportFailed: the time of the run has passed, or Connectif asks for a longer delay than a worker may
             wait.
         """
         next_one = min(import_ids, key=self.due_in)
@@ -80,7 +80,7 @@ class Watch:
         return next_one
 
     def poll(self, sent: SentFile) -> tuple[Import, Fate]:
-        """The import of a file of ours, and what its state means for the run.
+        """Return the import of one of our files, and the meaning of its state for the run.
 
         An end that does not account for the file's rows counts only when three polls in a row show the same: the
         numbers of a finished import may be behind its state, and a gateway may respond 404.
@@ -99,11 +99,11 @@ class Watch:
         return one, fate if times >= _LOOKS else Fate.WAIT
 
     def is_doubtful(self, import_id: str) -> bool:
-        """Whether an import has shown an end that does not count yet."""
+        """Whether an import has shown an end that is not confirmed yet."""
         return import_id in self._doubtful
 
     def look(self, import_id: str) -> tuple[Import, Fate]:
-        """One import as it is shown now; without a response that is to wait.
+        """Return one import as Connectif shows it now; without a usable response, as one to wait for.
 
         :raises ImportFailed: the key is refused.
         """
@@ -132,10 +132,10 @@ class Watch:
         return one, FATES.get(one.status, Fate.WAIT)
 
     def open_imports(self, since: float, ours: Container[str]) -> list[str]:
-        """The ids of imports that are open and that an upload without a response may have begun.
+        """Return the ids of open imports that an upload without a response may have begun.
 
-        :param since: when the upload began, in seconds since the epoch; 0: at an unknown time.
-        :param ours: ids that are left out.
+        :param since: start of the upload, in seconds since the epoch; 0: unknown.
+        :param ours: ids to leave out.
         :raises ImportFailed: the list cannot be read.
         """
         client, failures = self._context.client, 0
@@ -159,11 +159,10 @@ class Watch:
     def until_none_is_open(self, since: float, ours: Container[str]) -> None:
         """Wait for every import that an upload without a response may have begun.
 
-        Which of them is ours cannot be known, and need not be: a file that is imported twice leaves the contacts as
-        they should be, as long as nothing older comes after it. The list is read three times, since an import may
-        stand there a moment later.
+        It is not known which of them is ours, and need not be: importing a file twice is harmless, as long as no older
+        file follows. The list is read three times, since an import may appear in it a moment later.
 
-        :param since: as of :meth:`open_imports`.
+        :param since: as in :meth:`open_imports`.
         :param ours: imports whose ids are known.
         """
         for look in range(_LOOKS):
@@ -194,7 +193,7 @@ class Watch:
         return sent.since, max(sent.since, self._clock.now())
 
     def describe(self, files: Sequence[SentFile]) -> str:
-        """How the imports of these files stand, in words."""
+        """Describe the state of the imports of these files in words."""
         with_import = [sent for sent in files if sent.import_id is not None]
         running = [str(sent.import_id) for sent in with_import if not sent.is_settled]
         seen = [self._seen[sent.import_id] for sent in with_import if sent.import_id in self._seen]
@@ -212,34 +211,36 @@ class Watch:
 
 
 def action_for(failure: Failure) -> Action:
-    """What a failed request about an import leads to; the author's ``on_response`` is about contacts only."""
-    # A 2xx that is no JSON of an import comes from something between here and Connectif.
+    """Return the action for a failed request about an import; ``on_response`` is only about contacts."""
+    # A 2xx without the JSON of an import comes from something between here and Connectif.
     return Action.RETRY if isinstance(failure, MalformedAnswerError) else ResponsePolicy().for_error(failure)
 
 
 def http_error(failure: Failure) -> ConnectifHttpError | None:
-    """The response of a failed request, if there was one."""
+    """Return the response of a failed request, if there was one."""
     return failure if isinstance(failure, ConnectifHttpError) else None
 
 
 def retry_after_s(failure: Failure) -> float | None:
-    """The seconds that ``Retry-After`` asks for."""
+    """Return the seconds that ``Retry-After`` asks for."""
     return failure.retry_after if isinstance(failure, ConnectifHttpError) else None
 
 
 def listed(names: Collection[str]) -> str:
-    """Some names, and how many more there are."""
+    """List some names, and the number of the others."""
     more = f" and {len(names) - _MOST_IDS:,} more" if len(names) > _MOST_IDS else ""
     return ", ".join(list(names)[:_MOST_IDS]) + more
 
 
 def _may_be(one: Import, since: float) -> bool:
-    """Whether an upload that began at a moment may have begun this open import; ``app`` never does."""
+    """Whether an upload that began at ``since`` may have begun this open import; imports from ``app`` are never
+    ours.
+    """
     is_open = FATES.get(one.status, Fate.WAIT) is Fate.WAIT
     is_older = one.created_at is not None and one.created_at.timestamp() < since - CLOCK_TOLERANCE_S
     return is_open and one.type in ("contacts", None) and one.origin != "app" and not is_older
 
 
 def _shown(status: str | None) -> str:
-    """A state that may be any text of the server's."""
+    """Shorten a state, which may be any text of the server."""
     return status[:30] if status and status.isascii() and status.isalnum() else "unreadable"

@@ -1,4 +1,4 @@
-"""Where an import's files lie while they are made: a folder that goes in any case, also when its process was killed."""
+"""The folder for an import's files: it is always removed, also after its process was killed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_MADE = "connectif-made-"  # before it is locked; nothing is in it
+_MADE = "connectif-made-"  # before it is locked; it is empty then
 _LOCK = ".lock"
 
 
 @contextmanager
 def work_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
-    """A new folder that only its user can read, removed at the end.
+    """Create a folder that only its user can read, and remove it at the end.
 
-    A process that is killed cannot remove its own. So each folder is locked while its process lives, which the
-    operating system sees to, and whoever makes one first removes those of the same user that nobody holds.
+    A killed process cannot remove its folder. So each folder is locked by the operating system while its process lives,
+    and each call first removes the user's folders that no process has locked.
 
-    :param prefix: of its name, and of those that are removed.
-    :param parent: where it lies. Default: the system's folder for temporary files.
+    :param prefix: of its name, and of the names of abandoned folders.
+    :param parent: contains it. Default: the system's folder for temporary files.
     :raises OSError: the parent cannot be written to.
     """
     parent = Path(tempfile.gettempdir()) if parent is None else parent
@@ -30,7 +30,7 @@ def work_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix=_MADE, dir=parent))
     with (made / _LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # It gets the name by which others find it once it is locked, and so never seems abandoned.
+        # It gets its final name only once it is locked, so it never seems abandoned.
         folder = made.rename(made.with_name(prefix + made.name.removeprefix(_MADE)))
         try:
             yield folder
@@ -45,7 +45,7 @@ def _remove_abandoned(prefix: str, parent: Path) -> None:
             if is_ours and _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
-            continue  # somebody else has removed it meanwhile, or it is none of these folders
+            continue  # another process has removed it in the meantime, or it is not such a folder
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -1,4 +1,6 @@
-"""A plan becomes files on disk, but for what goes by PATCH; the journal's database gets what a later process needs."""
+"""Writes a plan to files, except changes that go by PATCH, and stores what a later process needs in the journal's
+database.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,14 @@ from airflow_provider_connectif.reporting.formats import describe_bytes, describ
 
 
 class Split:
-    """The contacts of a plan by the way that they go. What no file can carry is left to the files, which refuse it.
+    """Splits the contacts of a plan by the way they go. Values that no file can contain stay with the files, which
+    refuse them.
 
     Contacts that left the source never go into files. Who of them has a consent withdrawn comes with :meth:`by_patch`,
     the others last, with :meth:`removals`.
 
     :param changes: the plan.
-    :param mapping: with the definitions that the rows were checked against.
+    :param mapping: with the field definitions of the run.
     :param rules: of the run.
     """
 
@@ -55,11 +58,11 @@ class Split:
 
     @property
     def patches(self) -> int:
-        """How many contacts go by PATCH."""
+        """Number of contacts that go by PATCH."""
         return self.decided + self.layout.patches
 
     def patch_nothing(self) -> None:
-        """All contacts go into files: the API key may not write contacts."""
+        """Put all contacts into files, since the API key cannot write contacts."""
         self._ways.may_patch = False
         self._look()
 
@@ -70,7 +73,7 @@ class Split:
                 yield from filter(self._is_patched, self._ways.of(batch))
 
     def by_file(self) -> Iterator[list[Patch]]:
-        """The others, in batches."""
+        """Yield the other contacts, in batches."""
         for batch in self._changes.batches():
             ways = self._ways.of([patch for patch in batch if patch.removal is None])
             yield [self._ways.in_files(patch) for patch in ways if not (self.patches and self._is_patched(patch))]
@@ -83,9 +86,9 @@ class Split:
                     yield left
 
     def files(self, folder: Path) -> ImportFiles:
-        """The files that the others go into, not written yet.
+        """Return the files for the other contacts, not written yet.
 
-        :param folder: is made, and must not exist.
+        :param folder: is created, and must not exist.
         """
         return ImportFiles(
             folder,
@@ -103,7 +106,7 @@ class Split:
         self.lines = self.layout.lines(survey)
 
     def _undecided(self) -> Iterator[list[Patch]]:
-        """What can go into files, and counts the others."""
+        """Yield the contacts that can go into files, and count the others."""
         for batch in self._changes.batches():
             left = []
             for patch in self._ways.of(batch):
@@ -134,9 +137,9 @@ class Split:
 def write_files(
     context: ImportContext, mapping: ContactMapping, files: ImportFiles, batches: Iterable[Sequence[Patch]]
 ) -> list[ImportFile]:
-    """Write the files, and into the journal's database their contacts without values.
+    """Write the files, and store their contacts without values in the journal's database.
 
-    :param batches: of the contacts that go into files; one that no file can carry is reported as invalid.
+    :param batches: of the contacts for files; one that no file can contain is reported as invalid.
     :return: the files in the order of their uploads.
     """
     report, journal = context.report, context.journal
@@ -149,7 +152,7 @@ def write_files(
         if journal is not None:
             batch = _settle_unsent(context, journal, mapping, batch)
             known = [patch for patch in batch if not patch.is_new]
-            for are_rows in (True, False):  # what goes beside a row has no part in the row's state
+            for are_rows in (True, False):  # the urgent part of a refused row does not belong to the row's state
                 going = [patch for patch in known if (patch.counted_as is None) is are_rows]
                 doubts = {mapping.same_contact(patch.key): remaining(patch) for patch in going}
                 journal.lines.doubt(doubts, are_rows=are_rows)
@@ -186,7 +189,7 @@ def write_files(
 def _settle_unsent(
     context: ImportContext, journal: Journal, mapping: ContactMapping, batch: Sequence[Patch]
 ) -> list[Patch]:
-    """Acknowledge the contacts of which no file has to carry anything, and leave the others."""
+    """Acknowledge the contacts for which no file needs a line, and return the others."""
     unsent = [patch for patch in batch if is_without_effect(patch)]
     for patch in unsent:
         if (digests := accepted(patch)) is not None:
@@ -197,7 +200,7 @@ def _settle_unsent(
 
 
 def keep_values(journal: Journal, state: ImportState, batches: Iterable[Sequence[Patch]], files: ImportFiles) -> None:
-    """Keep the values of the contacts in files that are not uploaded yet, for :func:`rewrite_files`."""
+    """Store the values of the contacts in files that are not uploaded yet, for :func:`rewrite_files`."""
     left = state.groups_left
     for batch in batches:
         journal.plan.import_lines.keep_values([patch for patch in batch if files.group_of(patch.number) in left])
@@ -207,9 +210,9 @@ def keep_values(journal: Journal, state: ImportState, batches: Iterable[Sequence
 def rewrite_files(
     context: ImportContext, state: ImportState, folder: Path, mapping: ContactMapping, types: Mapping[str, str]
 ) -> dict[int, ImportFile]:
-    """Write the files of an earlier process again that are not uploaded yet; by number.
+    """Write the files of an earlier process that are not uploaded yet again; return them by number.
 
-    :param folder: is made, and must not exist.
+    :param folder: is created, and must not exist.
     :param types: of their columns.
     """
     if context.journal is not None:
@@ -225,14 +228,14 @@ def rewrite_files(
 
 
 def kept_contacts(context: ImportContext, state: ImportState) -> Iterator[list[Patch]]:
-    """The contacts of files that are not uploaded yet, as the journal's database has kept them."""
+    """Yield the contacts of files that are not uploaded yet, from the journal's database."""
     if context.journal is not None:
         for batch in context.journal.plan.import_lines.kept_values(state.groups_left):
             yield [patch for _, patch in batch]
 
 
 def _is_known_invalid(journal: Journal, key: str, patch: Patch, reason: str) -> bool:
-    """Whether an earlier run has met the same row; it is noted as invalid in the journal."""
+    """Note the row as invalid in the journal; return whether an earlier run has met the same row."""
     if patch.digests is None:
         return False
     (line,) = journal.lines.differing({key: ""}, all_differ=True).values()

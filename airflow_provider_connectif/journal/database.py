@@ -133,7 +133,7 @@ class JournalDatabase:
                 f"the journal's database, connection {self._conn_id!r}, cannot be reached or opened ({words}), "
                 "so nothing is sent"
             )
-        raise JournalError(f"the journal's database failed ({words}): what it did not take in is sent again")
+        raise JournalError(f"the journal's database failed ({words}): changes that it did not record are sent again")
 
     def overwrite_deleted(self) -> bool:
         """On SQLite, leave nothing in the file of what was deleted; whether that was possible.

@@ -157,7 +157,7 @@ class History:
             self._kept.append(self._written_key(key))
 
     def correct(self, earlier: str, outcome: str, key: str, *, status: int | None, reason: str) -> None:
-        """A row whose outcome was added before has another one after all.
+        """Replace the outcome of a row that was added before.
 
         :param earlier: the outcome that was added.
         """

@@ -14,7 +14,7 @@ from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED, UNDELIVERED, outcome_columns
 from airflow_provider_connectif.records.outcomes import Outcome
 
-GIVEN_UP = "its import has ended without saying what became of it"
+GIVEN_UP = "its import ended without reporting a result for it"
 
 
 class GroupsAlike(NamedTuple):

@@ -47,7 +47,7 @@ class RunRecord:
 
     @property
     def delivered(self) -> int:
-        """Rows that Connectif has accepted."""
+        """Number of rows that Connectif has accepted."""
         return sum(self.counts[name] for name in ("created", "updated", "imported", "deleted"))
 
     @property

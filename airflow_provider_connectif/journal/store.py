@@ -172,7 +172,7 @@ class Journal:
         self.waited_s = 0.0 if held_since is None else time.monotonic() - held_since
         if not (self.held_by or stopped()):
             if self._lease.generation == 1:
-                tell(f"The journal is new to sync {self._settings.sync_id!r}: it knows no row, so all are sent")
+                tell(f"The journal has no rows of sync {self._settings.sync_id!r} yet: all rows are sent")
             self.plan.sweep(keeps_mine=comes_back)
             numbers, generation = self._settings.attempt, self._lease.generation
             series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))

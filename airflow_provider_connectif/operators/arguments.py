@@ -1,4 +1,4 @@
-"""The arguments of the operators that bring rows to Connectif as contacts."""
+"""The arguments of the operators that write rows to Connectif as contacts."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
 
 
 class ContactsArguments(SyncArguments):
-    """The arguments that say how rows become contacts, for all operators that write these.
+    """The arguments that map rows to contacts, for all operators that write contacts.
 
-    :param key: what identifies a contact: ``email`` (default) or ``external_id``.
-    :param key_column: the column that holds it; by default the one named like ``key`` (templated).
+    :param key: the kind of contact key: ``email`` (default) or ``external_id``.
+    :param key_column: the column with the key; by default the one named like ``key`` (templated).
     :param properties: column by property id, such as ``{"_name": "first_name", "tier": "loyalty_tier"}``.
-        Default: each column but the key's is a property id itself.
-    :param fields: what properties are checked against: ``live`` (default), the account's own definitions, read once
-        a run where custom fields are among the properties; ``builtin``, the system fields only, custom values sent
-        by their own type; or definitions that you give, by property id: a type (``"text"``) or a ``ContactField``
-        of the API. With a key that may not read definitions ``live`` warns and goes on as ``builtin``.
-    :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such
-        numbers are refused, but for custom fields that have a country code of their own.
-    :param region_column: the column that holds the country of the row's phone numbers, as ISO 3166 alpha-2, such as
-        ``ES``, in any case. It wins over ``default_region`` and over a custom field's own country code; where it is
-        empty, these apply. Where it is no such country, a number without a country code makes the row invalid. The
-        column is no property itself unless ``properties`` names it.
-    :param resubscribe: when a consent is raised that Connectif holds lower than the source: ``on_change`` (default),
-        where the source itself has raised it since it was delivered, and the person did not lower it; ``never``;
+        Default: each column except the key's is itself a property id.
+    :param fields: the field definitions that properties are checked against: ``live`` (default), the account's
+        definitions, read once a run if the properties include custom fields; ``builtin``, only the system fields, with
+        custom values sent by their own type; or your own definitions by property id: a type (``"text"``) or a
+        ``ContactField`` of the API. If the API key cannot read definitions, ``live`` warns and continues as
+        ``builtin``.
+    :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such numbers
+        are refused, except for custom fields with a country code of their own.
+    :param region_column: the column with the country of the row's phone numbers, as ISO 3166 alpha-2, such as ``ES``,
+        in any case. It overrides ``default_region`` and a custom field's own country code; if it is empty, these apply.
+        If it has another value, a number without a country code makes the row invalid. The column itself is a property
+        only if ``properties`` names it.
+    :param resubscribe: when to raise a consent that is lower at Connectif than in the source: ``on_change`` (default),
+        if the source itself has raised it since it was delivered and the person has not lowered it; ``never``;
         ``always``. A consent at its lowest rank is always sent. See "Who owns which property" in the docs.
-    :param write_modes: by property id when a property is written: ``always`` (default), ``on_create`` (only to contacts
-        that this sync creates) or ``if_empty`` (only where Connectif holds no value). Not for consents.
-    :param kwargs: as of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :param write_modes: when to write a property, by property id: ``always`` (default), ``on_create`` (only to contacts
+        that this sync creates) or ``if_empty`` (only if Connectif has no value). Not for consents.
+    :param kwargs: as in :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     template_fields: Sequence[str] = (*SyncArguments.template_fields, "key_column")
@@ -88,7 +89,7 @@ class ContactsArguments(SyncArguments):
         ]
 
     def make_resource(self) -> ContactResource:
-        """Contacts, as the arguments map them."""
+        """Return the contacts resource with the mapping of the arguments."""
         return ContactResource(self._mapping(), resubscribe=self.resubscribe, write_modes=self.write_modes)
 
     def _mapping(self) -> ContactMapping:

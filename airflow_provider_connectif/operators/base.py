@@ -1,4 +1,4 @@
-"""What the operators that bring rows to Connectif have in common."""
+"""The base of the operators that write rows to Connectif."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ _SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held", "guards_off"
 
 
 class SyncOperator(SyncArguments):
-    """Brings rows to Connectif, as what :meth:`make_resource` says.
+    """Writes rows to Connectif, as the resource that :meth:`make_resource` returns.
 
-    Rows come from an upstream task or from SQL, exactly one of the two. Every good row is delivered whatever
-    the others hold; then the task ends green only if no more rows were refused than ``failure_budget`` allows.
-    What became of the rows is the return value, and stands in XCom under ``summary`` also when the task fails
-    (see :func:`airflow_provider_connectif.reporting.summary.summarise`).
+    Rows come from an upstream task or from SQL, exactly one of the two. Every good row is delivered, even if other rows
+    are bad; the task succeeds only if no more rows were refused than ``failure_budget`` allows. The summary of the rows
+    is the return value, and in XCom under ``summary``, also when the task fails (see
+    :func:`airflow_provider_connectif.reporting.summary.summarise`).
 
     Its arguments are those of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
     """
@@ -76,28 +76,28 @@ class SyncOperator(SyncArguments):
         """Deliver the rows, or only check them.
 
         :return: the summary.
-        :raises AirflowFailException: over the failure budget, a refused key, a wrong mapping, a wrong statement or
-            connection: another try would end the same way.
-        :raises AirflowException: Connectif or the database failed: another try may succeed.
-        :raises AirflowSkipException: ``on_response`` says so.
-        :raises TaskDeferred: with ``deferrable``: there is nothing to do for a while.
+        :raises AirflowFailException: the failure budget is exceeded, or the API key, the mapping, the statement or a
+            connection is wrong: another attempt would end the same way.
+        :raises AirflowException: Connectif or the database failed: another attempt may succeed.
+        :raises AirflowSkipException: ``on_response`` asks for it.
+        :raises TaskDeferred: with ``deferrable``: the task waits without a worker.
         """
         return self._carry_out_and_tell(Start(context), check_only=None)
 
     def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> dict[str, Any]:
-        """Go on after a deferral; ends as :meth:`execute` does.
+        """Continue after a deferral; ends as :meth:`execute` does.
 
-        :param event: the trigger's.
-        :param try_number: of the attempt that was deferred; ``None``: it is this one.
+        :param event: of the trigger.
+        :param try_number: of the deferred attempt; ``None``: this attempt.
         """
-        # Airflow 3.0 keeps method and event of a deferral when the process after it fails, and begins the next
-        # attempt with them: with a time limit that has ended, and imports that have failed.
+        # Airflow 3.0 keeps method and event of a deferral if the next process fails, and begins the next attempt with
+        # them: with a time limit that has passed, and imports that have failed.
         if try_number is not None and try_number != try_number_of(context):
             return self._carry_out_and_tell(Start(context), check_only=None)
         return self._carry_out_and_tell(Start.after_deferral(context, event), check_only=False)
 
     def dry_run(self) -> None:
-        """Check every row and send none: what ``airflow tasks test --dry-run`` calls (Airflow 2.11).
+        """Check every row and send none; ``airflow tasks test --dry-run`` calls it (Airflow 2.11).
 
         :raises AirflowException: as :meth:`execute` would, for what a check can tell.
         """
@@ -109,23 +109,23 @@ class SyncOperator(SyncArguments):
     def check_rows(self) -> None:
         """Check every row outside a task and send none; :attr:`summary` then has the counts.
 
-        :raises AirflowException: as :meth:`execute` would, for what a check can tell.
+        :raises AirflowException: as :meth:`execute`, for faults that a check can find.
         """
         self._run = None
         self._end(Start({}), self._carry_out(Start({}), check_only=True))
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What became of the rows so far; see :func:`airflow_provider_connectif.reporting.summary.summarise`."""
+        """The summary of the rows so far; see :func:`airflow_provider_connectif.reporting.summary.summarise`."""
         from airflow_provider_connectif.reporting.summary import empty_summary
 
         return self._run.summary if self._run else empty_summary()
 
     def on_kill(self) -> None:
-        """Stop sending; the requests in flight get a second to end."""
-        self._is_killed = True  # for what is not there yet
+        """Stop sending; requests in flight get a second to finish."""
+        self._is_killed = True  # so that a run or source created later stops, too
         if self._run is not None:
-            # A signal handler: nothing here takes a lock that the task's own thread may hold.
+            # In a signal handler: nothing here takes a lock that the task's own thread may hold.
             counts = self._run.kill()
             if not self._run.is_over:  # after execution_timeout Airflow calls this when the run has ended by its error
                 self._signal_safe_log.say(wording.TOLD_TO_STOP.format(counts=counts))
@@ -133,31 +133,31 @@ class SyncOperator(SyncArguments):
                 self._source.cancel()
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """For Airflow's OpenLineage provider: the tables of the query, and where its rows go."""
+        """Return the tables of the query and the target of its rows, for Airflow's OpenLineage provider."""
         return lineage(self, self._written_fields())
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """As at the start, with the account's own types of fields, and the number of rows delivered."""
+        """Return the same as at the start, with the account's types of fields and the number of delivered rows."""
         return lineage(self, self._written_fields(), self._summary)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """As at the end: what was delivered before the failure counts."""
+        """Return the same as at the end: rows delivered before the failure count."""
         return lineage(self, self._written_fields(), self._summary)
 
     @abstractmethod
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
-        """What delivers.
+        """Return the sink that delivers.
 
         :param parts: of the run.
-        :param start: how this process begins.
+        :param start: of this process.
         """
 
     @abstractmethod
     def _make_check(self, parts: Parts) -> Sink[Any]:
-        """What only checks."""
+        """Return the sink that only checks."""
 
     def _check_task(self, start: Start) -> None:
-        """Refuse a task that cannot do what its arguments say.
+        """Refuse a task whose arguments cannot work for it.
 
         :raises RunFailed: final.
         """
@@ -167,7 +167,7 @@ class SyncOperator(SyncArguments):
             start.context["ti"].xcom_push(key=PLAN_KEY, value=plan)
 
     def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
-        """What earlier runs of the sync may have left at Connectif."""
+        """Return the work that earlier runs of the sync may have left at Connectif."""
         return None
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
@@ -175,7 +175,7 @@ class SyncOperator(SyncArguments):
 
     @abstractmethod
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
-        """What waits for what the sink is deferred for."""
+        """Return the trigger for a deferral."""
 
     def _describe_source(self) -> str:
         if self.sql is not None:
@@ -187,19 +187,19 @@ class SyncOperator(SyncArguments):
         return ""
 
     def _way(self) -> str:
-        """The way of delivery, where it is one after which Connectif need not hold what was sent."""
+        """The way of delivery, if Connectif need not hold the sent values afterwards; otherwise empty."""
         return ""
 
     def _without_definitions(self) -> str:
-        """What it means for the run that there are no definitions, where it is not what the resource says."""
+        """The consequence of missing definitions for the run, if it differs from the resource's text."""
         return ""
 
     def _definitions_timeout_s(self) -> float | None:
-        """Seconds in which the account's definitions must be there. Default: no limit but that of each request."""
+        """Seconds in which the account's definitions must be read. Default: only the limit of each request."""
         return None
 
     def _connections(self) -> int:
-        """Connections that the client keeps open."""
+        """Number of connections that the client keeps open."""
         return 1
 
     def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class SyncOperator(SyncArguments):
             if self._run is not None:
                 send_effort(self._run.report.effort.of_this_process, self._metric_tags())
             self._keep_progress(ProgressStore(start.context), summary)
-            # Otherwise the summary that was pushed when the task was deferred is the better one.
+            # Otherwise the summary that was pushed at the deferral is more complete.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
         self.outlets = report_outlets(self.outlets, start.context, summary)
@@ -225,11 +225,11 @@ class SyncOperator(SyncArguments):
         return {"dag_id": str(getattr(self, "dag_id", "")), "task_id": self.task_id, "sync_id": self.sync_id}
 
     def _written_fields(self) -> list[tuple[str, str]]:
-        """Id and type of each property that the run writes, for lineage; empty where none is known."""
+        """Return id and type of each property that the run writes, for lineage; empty if none is known."""
         return []
 
     def _keep_progress(self, store: ProgressStore, summary: Mapping[str, Any]) -> None:
-        """Keep how far the run has come while it is deferred; after its end only the summary counts."""
+        """Store the progress of the run while it is deferred; after its end only the summary counts."""
         if self._run is None or self._run.deferral is None:
             store.clear()
         else:
@@ -237,9 +237,9 @@ class SyncOperator(SyncArguments):
             store.write({**self._run.report.progress.as_json(), **left})
 
     def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
-        """Run; returns what ended the run before it could come to its end by itself.
+        """Run, and return the error that ended the run early, if there was one.
 
-        :param check_only: ``None``: as the operator's argument says.
+        :param check_only: ``None``: the operator's argument decides.
         """
         try:
             check_rendered(self, self._given_texts)
@@ -254,7 +254,7 @@ class SyncOperator(SyncArguments):
         return None
 
     def _end(self, start: Start, failure: RunFailed | None) -> None:
-        # Outside the handlers, so that no driver's error, which may quote a row, is shown as context.
+        # Outside the handlers, so that no driver error, which may quote a row, is shown as context.
         from airflow_provider_connectif.reporting.verdict import Verdict
 
         if failure is not None and failure.final:
@@ -306,7 +306,7 @@ class SyncOperator(SyncArguments):
         path = self.rejects_path
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
-            if not start.comes_back and start.effort is None:  # a run that goes on says so itself
+            if not start.comes_back and start.effort is None:  # a run that continues logs that itself
                 log.info(
                     wording.CHECKING if check_only else wording.DELIVERING,
                     self._describe_source(),
@@ -321,7 +321,7 @@ class SyncOperator(SyncArguments):
             self._remember_files(start, opened)
             if sink is not None:
                 sink.note = self._note_file
-            # An erasure names nobody, neither in the lines nor in the history.
+            # An erasure stores no key, neither in the lines nor in the history.
             history = None if opened is None or not resource.is_compared else opened.history
             report = Report(
                 resource,
@@ -363,7 +363,7 @@ class SyncOperator(SyncArguments):
                 yield made
 
     def _remember_files(self, start: Start, journal: Journal | None) -> None:
-        """Let the journal know which files of refused rows this task writes."""
+        """Record in the journal which files of refused rows this task writes."""
         self._rejects_files = None
         if journal is not None and not journal.read_only:
             from airflow_provider_connectif.journal.rejects_files import RejectsFiles
@@ -377,7 +377,7 @@ class SyncOperator(SyncArguments):
             self._rejects_files.note(path)
 
     def _remove_old_files(self) -> None:
-        """Remove the files that earlier runs of this task have written, and that are older than they may be."""
+        """Remove rejects files of earlier runs of this task that are older than ``rejects_retention``."""
         if self._rejects_files is None or self.rejects_path is None or self.rejects_retention is None:
             return
         removed = self._rejects_files.remove_old(self.rejects_retention, remove_file)
@@ -399,6 +399,6 @@ class SyncOperator(SyncArguments):
 
 
 def work_folder() -> Path | None:
-    """Where pending changes lie; ``None``: in the system's folder for temporary files."""
+    """Return the folder for pending changes; ``None``: the system's folder for temporary files."""
     folder = conf.get("connectif", "work_folder", fallback="")
     return Path(folder) if folder else None

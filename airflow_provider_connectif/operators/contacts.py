@@ -1,4 +1,4 @@
-"""Operators that bring rows to Connectif as contacts."""
+"""Operators that write rows to Connectif as contacts."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["ContactDeleteOperator", "ContactImportOperator", "ContactPatchOperat
 
 
 class ContactPatchOperator(ContactsArguments, RequestOperator):
-    """Upserts rows as Connectif contacts: ``PATCH /contacts/{email}``, one request a contact.
+    """Upserts rows as Connectif contacts: ``PATCH /contacts/{email}``, one request for each contact.
 
-    Beside the argument below it takes those of
-    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`: how rows become contacts; of
-    :class:`airflow_provider_connectif.operators.requests.RequestOperator`: how requests are sent; and of
-    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: where rows come from, the journal, and
-    what ends the task.
+    Besides the argument below, it takes those of
+    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`: the mapping of rows to contacts; of
+    :class:`airflow_provider_connectif.operators.requests.RequestOperator`: the sending of requests; and of
+    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: the source of rows, the journal, and the
+        end of the task.
 
-    :param nulls: ``omit`` (default) leaves a property whose value is ``None`` or an empty list as it is at Connectif,
-        ``clear`` sends ``null`` or ``[]``; what Connectif does with these is not documented.
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :param nulls: ``omit`` (default) leaves a property whose value is ``None`` or an empty list unchanged at Connectif,
+        ``clear`` sends ``null`` or ``[]``; Connectif's handling of these is not documented.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     def __init__(self, *, nulls: Nulls = "omit", **kwargs: Any) -> None:
@@ -45,7 +45,7 @@ class ContactPatchOperator(ContactsArguments, RequestOperator):
 
 
 class _EarlierImports:
-    """Imports of earlier runs of the sync, and of an earlier attempt of this task, which may have imported."""
+    """Imports of earlier runs of the sync, and of an earlier attempt of this task."""
 
     def __init__(self, parts: Parts, journal: Journal, mapping: ContactMapping, operator: RequestOperator) -> None:
         self._parts = parts
@@ -54,10 +54,10 @@ class _EarlierImports:
         self._operator = operator
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for them, without a worker if the task may be deferred."""
+        """Wait for these imports, without a worker if the task may be deferred."""
         if not (found := self._journal.plan.with_open_imports(includes_mine=True)):
             return None
-        # Loaded only where there are some: a nightly PATCH needs nothing else of the import.
+        # Loaded only if there are such imports: a PATCH run needs nothing else of the import.
         from airflow_provider_connectif.imports.context import ImportContext
         from airflow_provider_connectif.imports.earlier import settle_earlier
         from airflow_provider_connectif.imports.rules import ImportRules
@@ -71,7 +71,7 @@ class _EarlierImports:
 
 
 def __getattr__(name: str) -> Any:
-    """Other operators stand here too, without a cost for the many DAG files that do not use them."""
+    """Import other operators on demand, without a cost for DAG files that do not use them."""
     if name == "ContactDeleteOperator":
         from airflow_provider_connectif.operators.erasure import ContactDeleteOperator
 

@@ -1,4 +1,4 @@
-"""The operator that forgets people: at Connectif, in the journal, and for good."""
+"""The operator that erases people: at Connectif, and in the journal."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _MOST_DELETED = 100
 
 
 class ContactDeleteOperator(RequestOperator):
-    """Deletes people at Connectif, ``DELETE /contacts/{email}``, and forgets them in the journal.
+    """Deletes people at Connectif, ``DELETE /contacts/{email}``, and erases them from the journal.
 
     Their keys are written to the journal's suppression list first, so that no run with this journal sends them again.
-    They leave every sync of the journal: what was delivered, what is pending, and the history. Each deletion leaves a
-    receipt. A person who is not at Connectif is no failure.
+    They are removed from every sync of the journal: from delivered and pending contacts, and from the history. Each
+    deletion leaves a receipt. A person who is not at Connectif does not count as a failure.
 
-    Beside the arguments below it takes those of :class:`airflow_provider_connectif.operators.requests.RequestOperator`:
-    how requests are sent; and of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: where rows
-    come from, the journal, and what ends the task. ``full_refresh``, ``retry_rejected`` and ``ignore_held`` have no
-    effect: every row is a deletion.
+    Besides the arguments below, it takes those of
+    :class:`airflow_provider_connectif.operators.requests.RequestOperator`: the sending of requests; and of
+    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: the source of rows, the journal, and the
+    end of the task. ``full_refresh``, ``retry_rejected`` and ``ignore_held`` have no effect: every row is a deletion.
 
-    The summary has besides: ``deleted`` and ``absent``.
+    The summary also has ``deleted`` and ``absent``.
 
     :param journal_conn_id: the journal of the operators that send these people. Required (templated).
-    :param key: what the rows hold: ``email`` (default) or ``external_id``.
-    :param key_column: the column that holds it; by default the one named like ``key`` (templated).
-    :param max_deleted: a task instance whose rows name more people fails before anything is written or deleted.
-        Default 100.
-    :param suppress: write the people to the suppression list. Default ``True``. Without it the next sync whose source
-        has such a person creates it again.
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :param key: the kind of key in the rows: ``email`` (default) or ``external_id``.
+    :param key_column: the column with the key; by default the one named like ``key`` (templated).
+    :param max_deleted: the most people to delete; a task whose rows name more fails before it writes or deletes
+        anything. Default 100.
+    :param suppress: write the people to the suppression list. Default ``True``. Without it, the next sync whose source
+        has such a person creates the contact again.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     template_fields: Sequence[str] = (*RequestOperator.template_fields, "key_column")
@@ -72,7 +72,7 @@ class ContactDeleteOperator(RequestOperator):
         self.suppress = suppress
 
     def make_resource(self) -> ContactErasure:
-        """Contacts that are to be deleted."""
+        """Return the resource for deleting contacts."""
         return ContactErasure(self.key, self.key_column)
 
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:

@@ -1,4 +1,4 @@
-"""The arguments of every operator that limit what a run may send: its guards."""
+"""The guards: arguments of every operator that limit the plan of a run."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from airflow_provider_connectif.runs.guards import GuardLimits, Limit, check_lim
 
 
 class GuardArguments(BaseOperator):
-    """Limits on the plan of a run, which needs a journal. Above one of them the task fails before anything is sent.
+    """Limits on the plan of a run; they need a journal. If one is exceeded, the task fails before it sends anything.
 
-    A whole number counts contacts. A share (float from 0 to 1) is one of the contacts that were known after the last
-    run that sent its plan to the end, whatever its colour; before there is one, a share is no limit. Airflow does not
-    retry a task that a guard stops.
+    A whole number counts contacts. A share (float from 0 to 1) is a share of the contacts that were known after the
+    last run that sent its whole plan, whether it succeeded or failed; until there is such a run, a share sets no limit.
+    Airflow does not retry a task that a guard stops.
 
-    :param max_created: contacts that the sync has not delivered before; some may exist at Connectif.
-    :param max_changed: contacts that it has delivered, and that differ. What is sent again only since ``full_refresh``
-        says so does not count.
-    :param max_removed: contacts that left the source since the last complete read.
-    :param max_lowered: contacts with a consent below the value that Connectif has accepted last. A share allows 20.
-    :param max_raised: likewise above it.
-    :param min_rows: rows that the source must have: a number, or a share of the rows of the last complete read. Without
-        it, a warning names both numbers where a source that had at least half of the contacts shrank by half.
+    :param max_created: the most contacts that the sync has not delivered before; some may exist at Connectif.
+    :param max_changed: the most contacts that it has delivered and that differ now. Contacts sent only because of
+        ``full_refresh`` do not count.
+    :param max_removed: the most contacts that left the source since the last complete read.
+    :param max_lowered: the most contacts with a consent below the value that Connectif accepted last. A share always
+        allows 20.
+    :param max_raised: the same for consents above that value.
+    :param min_rows: the least rows that the source must have: a number, or a share of the rows of the last complete
+        read. Without it, a warning names both numbers if a source that had at least half of the contacts shrank by
+        half.
     :param guards_off: let one run pass (templated).
-    :raises ValueError: when the DAG is parsed: no such limit, or no journal.
+    :raises ValueError: a limit is not valid, or there is no journal; raised when the DAG is parsed.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class GuardArguments(BaseOperator):
             switches.check_switches({"guards_off": guards_off})
 
     def _check_guards(self, *, has_journal: bool) -> None:
-        """Refuse limits that cannot be.
+        """Refuse limits that are not valid.
 
         :raises ValueError: names the argument.
         """

@@ -1,4 +1,4 @@
-"""The operator that brings many rows to Connectif in few requests."""
+"""The operator that writes many rows to Connectif in few requests, by the bulk import."""
 
 from __future__ import annotations
 
@@ -34,44 +34,46 @@ _FILE_LAYOUTS = ("auto", "shape", "column")
 
 
 class ContactImportOperator(ContactsArguments, SyncOperator):
-    """Imports rows as Connectif contacts: CSV files by ``POST /imports/``, hundreds of thousands of rows a request.
+    """Imports rows as Connectif contacts: CSV files by ``POST /imports/``, hundreds of thousands of rows in each
+    request.
 
-    Beside the arguments below it takes those of
+    Besides the arguments below, it takes those of
     :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` and of
-    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`. Rows are read, mapped and checked as
-    :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator` does; what is blank is left out, and of
-    several rows of a contact one change is made. With a journal, a task that dies finds its imports again and does not
-    upload twice.
+    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`. Rows are read, mapped and checked as in
+        :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`; blank values are left out, and
+        several rows of a contact become one change. With a journal, a task that dies finds its imports again and does
+        not upload twice.
 
-    A consent that is not at its lowest rank goes in a file of its own that fills only what is empty, and so does a
-    property whose ``write_modes`` is ``if_empty``; ``on_create`` is an error. What the source has raised since it was
-    delivered, or lowered, goes by PATCH; without the scope Contacts: Write such a consent is kept. See "Consents" in
-    the docs on the bulk import.
+    A consent that is not at its lowest rank goes into a file of its own that fills only empty fields, and so does a
+    property whose write mode is ``if_empty``; ``on_create`` is an error. A consent that the source has raised or
+    lowered since it was delivered goes by PATCH; without the scope Contacts: Write it is kept. See "Consents" in the
+    docs on the bulk import.
 
-    The summary has besides: ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
+    The summary also has ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
     first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
 
-    ``deferrable``: here, hold a worker only to read, write and upload; with a journal also where the queue is full, and
-    while another run of the sync, or an import that an earlier one has left, is under way.
+    ``deferrable``: here, the task needs a worker only to read, write and upload. With a journal it also waits without a
+    worker while the queue is full, or while another run of the sync or an import of an earlier run is still running.
 
-    :param on_existing: what happens to contacts that exist: ``update`` (default) sets what the rows hold,
-        ``fill_empty`` only properties that are empty at Connectif, ``keep`` nothing.
-    :param file_layout: which files contacts go into, since no column of a file may have blanks. ``shape``: one file
-        for each set of filled columns. ``column``: one with the columns that every row fills, and one for each column
-        that may be empty; then a new contact is complete only when its last file is processed. ``auto`` (default):
-        the one with fewer requests. ``keep`` goes by shape only.
+    :param on_existing: the treatment of contacts that exist: ``update`` (default) sets the values of the rows,
+        ``fill_empty`` only sets properties that are empty at Connectif, ``keep`` sets nothing.
+    :param file_layout: the assignment of contacts to files, since no column of a file may have blanks. ``shape``: one
+        file for each set of filled columns. ``column``: one file with the columns that every row fills, and one for
+        each column that may be empty; a new contact is then complete only when its last file is processed. ``auto``
+        (default): the layout with fewer requests. With ``on_existing="keep"`` always ``shape``.
     :param delimiter: between the cells of a file.
-    :param poll_interval: between two polls of an import, and before a full queue is tried again: a timedelta, or
+    :param poll_interval: time between two polls of an import, and between two uploads to a full queue: a timedelta, or
         seconds. Default 20 seconds.
-    :param timeout: from the first upload to the end of the last import, for each attempt: a timedelta, or seconds.
-        Default 6 hours: how long imports take is not documented, and a nightly one that takes longer should be looked
-        at before the next. Before that the field definitions have as long. Reading the source does not count.
-    :param max_file_bytes: every file is smaller. Default 48 MB; Connectif takes 50 MB.
-    :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH where that takes fewer requests than
-        its file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: where there are more files
-        than the queue of ten takes, the smallest go by PATCH, a request for each contact. ``False``: none does, but for
-        consents that only a response can decide about.
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :param timeout: time limit from the first upload to the end of the last import, for each attempt: a timedelta, or
+        seconds. Default 6 hours: the duration of imports is not documented, and a nightly import that takes longer
+        should be checked before the next one. Reading the field definitions before it has the same limit. Reading the
+        source does not count.
+    :param max_file_bytes: limit for the size of a file. Default 48 MB; Connectif accepts 50 MB.
+    :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH if that takes fewer requests than its
+        file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: if there are more files than
+        fit into the queue of ten, the smallest go by PATCH, one request for each contact. ``False``: no contact goes by
+        PATCH, except for consents that only a response can decide.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     _is_by_import = True
@@ -96,8 +98,8 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
                 raise ValueError(f"file_layout must be one of {', '.join(_FILE_LAYOUTS)}, not {file_layout!r}")
             if file_layout == "column" and on_existing == "keep":
                 raise ValueError(
-                    "file_layout='column' does not go with on_existing='keep': the first file of a contact creates it, "
-                    "and the others would not be taken"
+                    "file_layout='column' cannot be combined with on_existing='keep': the first file of a contact "
+                    "creates it, and the others would not be taken"
                 )
             check_import_arguments(poll_interval, timeout, max_file_bytes)
             if patch_leftovers and on_existing != "update":
@@ -116,9 +118,9 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
             checked_delimiter(delimiter)
 
     def make_resource(self) -> ContactResource:
-        """Contacts, as the arguments map them.
+        """Return the contacts resource with the mapping of the arguments.
 
-        :raises ValueError: a mode that no file can keep to.
+        :raises ValueError: a write mode that an import cannot follow.
         """
         resource = super().make_resource()
         refuse_on_create(resource)
@@ -151,7 +153,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return seconds_of("timeout", self.timeout)
 
     def _rejects_file(self, path: str, start: Start) -> RejectsFile:
-        return RejectsFile(path, goes_on=True)  # the run knows whether it goes on
+        return RejectsFile(path, goes_on=True)  # the run decides whether it continues
 
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.operators.import_parts import trigger_for

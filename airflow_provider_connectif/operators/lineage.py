@@ -1,6 +1,7 @@
-"""What an operator reports to OpenLineage: the tables of its query, and the contacts that it writes.
+"""The OpenLineage facets of an operator: the tables of its query, and the contacts that it writes.
 
-Names of tables, connections and properties, and counts. No SQL text, since it may hold a person's value.
+They contain names of tables, connections and properties, and counts. They contain no SQL text, since it may have a
+person's value.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 def lineage(
     operator: SyncArguments, fields: Iterable[tuple[str, str]] = (), summary: Mapping[str, Any] | None = None
 ) -> Any:
-    """The lineage of a task, or ``None`` without the OpenLineage provider.
+    """Return the lineage of a task, or ``None`` without the OpenLineage provider.
 
     :param fields: id and type of each property that is written.
-    :param summary: of the run; ``None``: it has not ended.
+    :param summary: of the run; ``None`` while it has not ended.
     :return: an ``OperatorLineage``.
     """
     try:
@@ -50,7 +51,9 @@ def _output(operator: SyncArguments, fields: list[tuple[str, str]], summary: Map
 
 
 def _source_tables(operator: SyncArguments) -> list[Any]:
-    """The tables that the query reads, by its text; the database is asked for its default schema at most."""
+    """Return the tables that the query reads, parsed from its text; only the default schema is read from the
+    database.
+    """
     if not isinstance(operator.sql, str) or not operator.sql.strip():
         return []
     try:
@@ -62,7 +65,7 @@ def _source_tables(operator: SyncArguments) -> list[Any]:
         connection = hook.get_connection(str(operator.sql_conn_id))
         database = hook.get_openlineage_database_info(connection)
         dialect = hook.get_openlineage_database_dialect(connection)
-    except (AttributeError, NotImplementedError):  # a hook that knows nothing of lineage
+    except (AttributeError, NotImplementedError):  # a hook without lineage
         return []
     if database is None:
         return []

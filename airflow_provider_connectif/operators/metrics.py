@@ -20,7 +20,7 @@ ROW_COUNTS = (
 
 
 def send_effort(effort: Mapping[str, float], tags: Mapping[str, str]) -> None:
-    """Send what one process of a run has cost; called at the end of each.
+    """Send the requests and waits of one process of a run; called at the end of each.
 
     :param effort: ``requests``, ``rate_limited`` and ``waited_s`` of this process.
     :param tags: ``dag_id``, ``task_id`` and ``sync_id``.
@@ -38,10 +38,10 @@ def send_end(
     context: Mapping[str, Any],
     tags: Mapping[str, str],
 ) -> None:
-    """Send how a run ended: once a run, neither before a deferral nor before a retry.
+    """Send the end of a run: once a run, not before a deferral or a retry.
 
-    :param run: ``None``: it could not begin.
-    :param failure: what ended it before it could come to its end by itself.
+    :param run: ``None`` if it could not begin.
+    :param failure: the error that ended it early, if there was one.
     :param summary: of all attempts.
     :param context: of the task.
     """

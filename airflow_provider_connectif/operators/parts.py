@@ -1,4 +1,4 @@
-"""How a process of a task begins, and the parts that its run and its sink share."""
+"""The start of a task's process, and the parts that its run and its sink share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Start(NamedTuple):
-    """How a process of a task begins.
+    """The start of a process of a task.
 
-    ``context``: the task's. ``comes_back``: the task was deferred, and goes on. ``event``: then the trigger's.
-    ``effort``: of the processes before it that had to wait for another run of the sync and did nothing else; ``None``:
-    none had to. ``is_recorded``: the journal has a record of this attempt, since such a process looked at what an
-    earlier run has left.
+    ``context``: of the task. ``comes_back``: whether the task continues after a deferral. ``event``: of the trigger,
+    after a deferral. ``effort``: of earlier processes that only waited for another run of the sync; ``None`` if there
+    were none. ``is_recorded``: whether the journal has a record of this attempt, because such a process checked the
+    work of an earlier run.
     """
 
     context: Any
@@ -29,18 +29,18 @@ class Start(NamedTuple):
 
     @classmethod
     def after_deferral(cls, context: Any, event: Any) -> Start:
-        """Of a process that Airflow starts when a trigger has fired.
+        """Return the start of a process after a trigger has fired.
 
-        :param event: the trigger's.
+        :param event: of the trigger.
         """
         as_before = event.get("start") if isinstance(event, Mapping) else None
         return cls(context, True, event) if as_before is None else cls(context, **as_before)
 
     def again(self, effort: Mapping[str, Any], *, is_recorded: bool) -> dict[str, Any]:
-        """JSON-ready, for a process that begins as this one has.
+        """Return the state for a process that begins in the same way, JSON-ready.
 
         :param effort: of this process and those before it.
-        :param is_recorded: the journal has a record of the attempt, and what it has counted.
+        :param is_recorded: whether the journal has a record of the attempt, with its counts.
         """
         if is_recorded:
             effort = {**effort, "requests": 0, "rate_limited": 0, "waited_s": 0.0}
@@ -48,7 +48,7 @@ class Start(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a run and its sink share."""
+    """The parts that a run and its sink share."""
 
     client: ConnectifClient
     resource: Resource

@@ -1,4 +1,4 @@
-"""The file of refused rows, at any path that Airflow's object storage takes."""
+"""The file of refused rows, at any path that Airflow's object storage supports."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from airflow_provider_connectif.api.errors import RunFailed
 
 _IN_MEMORY = 1024 * 1024
 _LONGEST_RUN_S = 86_400.0
-# A store that is not known, or whose connection or package is not there.
+# The store is unknown, or its connection or package is missing.
 _NO_SUCH_STORE = (AirflowNotFoundException, ImportError, ValueError)
-# What another try finds again on this machine's disk; a full disk, say, may pass.
+# Errors of this machine's disk that another attempt would meet again; a full disk, for example, may be temporary.
 _FINAL_ON_DISK = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _FINAL_NUMBERS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 
 
 class RejectsPathError(RunFailed, ValueError):
-    """The path cannot be used; another try would find the same."""
+    """The path cannot be used; another attempt would end the same way."""
 
     final = True
 
 
 class RejectsFile:
-    """An open text file; a context manager. A local one that is new may be read by its owner only: it is personal data.
+    """An open text file; a context manager. Only its owner can read a new local file: it is personal data.
 
-    What an earlier try has written is gone once it is entered, and no file is left where nothing is written; in an
-    object store, which may not allow to delete, an empty one where there was one before.
+    Entering it removes the lines of an earlier attempt. If nothing is written, no file is left; in an object store,
+    which may not allow deletion, an existing file is left empty.
 
-    :param path: where it is, with its protocol (``s3://...``), if it is not a local one.
-    :param goes_on: keep what an earlier process of the same try has written, instead of writing it anew.
-    :raises RejectsPathError: it climbs by ``..``, which only a value in a template would want; on entering, or where
-        it goes on with the first line: it cannot be written, now or by another try.
+    :param path: of the file, with its protocol (``s3://...``) if it is not local.
+    :param goes_on: keep the lines that an earlier process of the same attempt has written.
+    :raises RejectsPathError: the path contains ``..``, which only a value in a template would do; on entering, or with
+        ``goes_on`` at the first line: it cannot be written, in this or another attempt.
     """
 
     def __init__(self, path: str, *, goes_on: bool = False) -> None:
-        if not isinstance(path, str) or not path or "\0" in path:  # as a template may have left it
+        if not isinstance(path, str) or not path or "\0" in path:  # a template may render to that
             raise RejectsPathError(f"rejects_path must be the path of a file, not {path!r}")
         if ".." in path.replace("\\", "/").split("/"):
             raise RejectsPathError("rejects_path has a '..' in it: write out the folder that is meant")
@@ -59,7 +59,7 @@ class RejectsFile:
         """Called with the path before the first line is written."""
         self._is_noted = False
         self._file: Any = None
-        self._is_empty = False  # and its own, so that it may go
+        self._is_empty = False  # and created by this object, so that it may be removed
 
     def __enter__(self) -> RejectsFile:
         if not self._goes_on:
@@ -85,18 +85,20 @@ class RejectsFile:
         self._is_empty = False
 
     def reset(self) -> None:
-        """Empty it, whatever an earlier process has written."""
+        """Remove everything that an earlier process has written."""
         self.__exit__()
         self._goes_on = False
         self._empty()
 
     def flush(self) -> None:
-        """Hand on what was written, as far as the kind of file allows before it is closed."""
+        """Pass on the text that was written, as far as the kind of file allows before it is closed."""
         if self._file is not None:
             self._file.flush()
 
     def _empty(self) -> None:
-        """Leave nothing of an earlier try; a path that cannot be written is found now, before the first row is sent."""
+        """Remove the lines of an earlier attempt; this also finds a path that cannot be written before the first row is
+        sent.
+        """
         if self._is_local:
             self._open()
             self._is_empty = True
@@ -112,7 +114,7 @@ class RejectsFile:
                 _make_private(path)
                 self._file = path.open("a" if self._goes_on else "w", encoding="utf-8")
             return
-        # Most object stores cannot append: what is there is written once more.
+        # Most object stores cannot append: the existing text is written again.
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as earlier:
             if self._goes_on and path.exists():
                 with path.open("r", encoding="utf-8") as file:
@@ -124,9 +126,9 @@ class RejectsFile:
 
 @contextmanager
 def report_file(rejects_path: str, import_id: str, *, note: Callable[[str], None]) -> Iterator[BinaryIO]:
-    """The file beside the rejects in which the error report of an import is kept: ``<rejects_path>.import-<id>.csv``.
+    """Open the file beside the rejects that stores the error report of an import: ``<rejects_path>.import-<id>.csv``.
 
-    :param import_id: as Connectif gave it; what may not stand in a file's name is replaced.
+    :param import_id: from Connectif; characters that a file name cannot contain are replaced.
     :param note: called with the path before it is written.
     """
     name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in import_id)
@@ -150,11 +152,11 @@ def _final_errors_of_the_disk(path: str) -> Iterator[None]:
 
 
 def remove_file(path: str, begun_at: float) -> bool:
-    """Remove a file of refused rows; whether nothing is left to be done.
+    """Remove a file of refused rows; return whether nothing is left to do.
 
-    A local one that was changed a day or more after it was begun was written by somebody else since, and stays.
+    A local file that was changed a day or more after it was begun has been written by somebody else, and stays.
 
-    :param path: as it was given to :class:`RejectsFile`.
+    :param path: as passed to :class:`RejectsFile`.
     :param begun_at: in seconds since the epoch.
     """
     try:
@@ -172,12 +174,12 @@ def remove_file(path: str, begun_at: float) -> bool:
 
 
 def _delete(path: str) -> None:
-    """Remove a file; what is none, such as a device or a link to elsewhere, stays."""
+    """Remove a regular file; anything else, such as a device or a link, stays."""
     if stat.S_ISREG(os.lstat(path).st_mode):
         os.unlink(path)
 
 
 def _make_private(path: Any) -> None:
-    """A local file, if it is not there yet, that only its owner may read."""
+    """Create a local file that only its owner can read, if it does not exist yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path.path, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -1,4 +1,4 @@
-"""What the operators have in common that send a request for each change."""
+"""The base of the operators that send a request for each change."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.runs.sink import Sink
 
 _MOST_IN_FLIGHT = 100
-_LEAD = timedelta(seconds=2)  # what it takes until a deferred task runs again; it waits for the rest with a worker
+_LEAD = timedelta(seconds=2)  # the time until a deferred task runs again; it waits out the rest with a worker
 
 
 class RequestOperator(SyncOperator):
     """Sends a request for each row that changed. An operator for a resource derives from this one.
 
-    It gives :meth:`make_resource`, and arguments of its own if it has some. See docs/architecture.md.
+    It defines :meth:`make_resource`, and may have arguments of its own. See docs/architecture.md.
 
     :param on_response: changes to the response policy: an action (``accept``, ``skip``, ``reject``, ``retry``,
         ``fail``, ``skip_task``) by status (``422``), class of statuses (``"5xx"``), error code (``"E0401"``) or
         ``"no_answer"``.
-    :param max_in_flight: requests at once, 1 to 100. Default 8.
-    :param defer_after: with ``deferrable`` and a journal: a window that is further away than this is waited for
-        without a worker. Default 10 seconds. What is left to send is kept in the journal's database meanwhile.
-    :param kwargs: as of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :param max_in_flight: the most requests at once, 1 to 100. Default 8.
+    :param defer_after: with ``deferrable`` and a journal: the task waits without a worker for a window that opens later
+        than this. Default 10 seconds. The journal's database stores the changes that are left.
+    :param kwargs: as in :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class RequestOperator(SyncOperator):
 
 
 def made_patience(operator: RequestOperator, parts: Parts) -> Patience:
-    """How long an operator's requests wait, and what they do instead."""
+    """Return the waiting rules of an operator's requests: how long they wait, and when the task is deferred instead."""
     from airflow_provider_connectif.delivery.sender import Patience
 
     client, limit = parts.client, operator.execution_timeout
@@ -134,9 +134,9 @@ def make_sender(
     stops_when_all_rejected: bool,
     confirmation: Confirmation | None = None,
 ) -> tuple[RequestSender, Confirmation | None]:
-    """What sends a request for each change, and what writes into the journal what became of it.
+    """Return the sender of requests, and the confirmation that writes their outcomes into the journal.
 
-    :param confirmation: that writes it. Default: the journal's lines.
+    :param confirmation: writes the outcomes. Default: the journal's lines.
     """
     from airflow_provider_connectif.delivery.sender import RequestSender
     from airflow_provider_connectif.journal.confirmation import Confirmation

@@ -1,4 +1,4 @@
-"""What a signal handler has to say, said in another thread."""
+"""Logs the messages of a signal handler in another thread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class SignalSafeLogger:
     """Logs for a signal handler, which must not do it itself.
 
-    The thread that it interrupts may be writing a line, and hold a lock of the log: the handler would wait for ever.
+    The interrupted thread may be writing a line and hold a lock of the log: the handler would wait forever.
 
-    :param log: where it is told.
+    :param log: receives the messages.
     """
 
     def __init__(self, log: Log) -> None:
@@ -28,11 +28,11 @@ class SignalSafeLogger:
         self._thread.start()
 
     def say(self, words: str) -> None:
-        """Have it logged as a warning; safe in a signal handler."""
+        """Log a warning; safe in a signal handler."""
         self._words.put(words)
 
     def close(self) -> None:
-        """Wait until all that was said is logged; nothing more can be said. May be called again."""
+        """Wait until all messages are logged; no more are accepted. It may be called again."""
         self._words.put(None)
         self._thread.join()
 

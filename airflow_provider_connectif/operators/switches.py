@@ -1,4 +1,4 @@
-"""The operators' switches: which ones may come out of a template, and what each of them may be."""
+"""The operators' switches: checks their values, also after templates are rendered."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from airflow_provider_connectif.contacts.rules import InvalidValue, numbers
 from airflow_provider_connectif.reporting.folding import folded
 
 TEMPLATED_SWITCHES = ("check_only", "full_refresh", "guards_off", "ignore_held", "retry_rejected")
-"""Template fields: text is rendered and then read like a boolean field. A new one is a line here."""
+"""Template fields: text is rendered and then read like a boolean field. A new switch is added here."""
 
-# Template fields that are text or nothing.
+# Template fields that are text or ``None``.
 _TEMPLATED_TEXTS = (
     "sql",
     "sql_conn_id",
@@ -31,7 +31,7 @@ _PLAIN_TEXTS = ("journal_table", "journal_schema")
 def is_on(name: str, value: object) -> bool:
     """Read a switch after its template was rendered, which gives text or, natively, a type of its own.
 
-    :raises RunFailed: neither true nor false by the rule of boolean fields; names the switch.
+    :raises RunFailed: the value is neither true nor false by the rule of boolean fields; names the switch.
     """
     try:
         return numbers.boolean(value)
@@ -43,8 +43,8 @@ def check_switches(values: Mapping[str, Any], *, may_be_none: Iterable[str] = ()
     """Refuse switches of a wrong type while the operator is created: any text is true in Python, also ``"no"``.
 
     :param values: the switches by name.
-    :param may_be_none: those where ``None`` stands for a default.
-    :raises ValueError: not a bool, nor, where it is templated, text or the output of a task.
+    :param may_be_none: those for which ``None`` means a default.
+    :raises ValueError: the value is not a bool, nor, for a templated switch, text or the output of a task.
     """
     for name, value in values.items():
         if type(value) is bool or (value is None and name in may_be_none):
@@ -57,7 +57,7 @@ def check_switches(values: Mapping[str, Any], *, may_be_none: Iterable[str] = ()
 
 
 def check_texts(values: Mapping[str, Any]) -> None:
-    """Refuse what is neither text nor ``None`` where text is wanted; templated ones may be outputs of tasks.
+    """Refuse values that are neither text nor ``None``; templated arguments may be outputs of tasks.
 
     :raises ValueError: names the argument.
     """
@@ -68,17 +68,17 @@ def check_texts(values: Mapping[str, Any]) -> None:
 
 
 def given_texts(operator: object) -> tuple[str, ...]:
-    """The templated texts that the author gave a value."""
+    """Return the templated texts that have a value."""
     return tuple(name for name in _TEMPLATED_TEXTS if getattr(operator, name, None) is not None)
 
 
 def check_rendered(operator: object, given: Iterable[str]) -> None:
-    """Look at templated arguments again when they are rendered.
+    """Check templated arguments again after they are rendered.
 
-    A template may give nothing, and without its value an argument would fall back to a default that nobody asked for:
-    no journal, no file of rejected rows.
+    A template may render to nothing, and the argument would then fall back to a default that nobody asked for: no
+    journal, no file of rejected rows.
 
-    :param given: as of :func:`given_texts`, when the operator was created.
+    :param given: the result of :func:`given_texts` when the operator was created.
     :raises RunFailed: names the argument.
     """
     for name in given:
@@ -100,7 +100,7 @@ def check_rendered(operator: object, given: Iterable[str]) -> None:
 def final_where_mapped(operator: object) -> Iterator[None]:
     """Make a wrong argument final for a mapped operator, which is created when its task runs.
 
-    :raises AirflowFailException: instead of ``ValueError``, since another attempt would find the same.
+    :raises AirflowFailException: instead of ``ValueError``, since another attempt would end the same way.
     """
     try:
         yield

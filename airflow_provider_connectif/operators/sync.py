@@ -1,4 +1,4 @@
-"""The operator that keeps contacts equal to a query, those that left it included."""
+"""The operator that keeps contacts equal to a query, including contacts that left it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_connectif.operators.import_arguments import (
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import final_where_mapped
-from airflow_provider_connectif.reporting.progress import describe_seconds
+from airflow_provider_connectif.reporting.formats import describe_seconds
 from airflow_provider_connectif.reporting.requests import Via
 from airflow_provider_connectif.runs.guards import Limit
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class ContactSyncOperator(ContactPatchOperator):
-    """Keeps contacts at Connectif equal to a query: new ones, changes, and those that are not in it any more.
+    """Keeps contacts at Connectif equal to a query: new and changed contacts, and contacts that are no longer in it.
 
     It takes all arguments of :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`, and needs
     ``journal_conn_id``. The guards have other defaults: ``max_removed``, ``max_lowered`` and ``max_raised`` are 0.05.
@@ -128,8 +128,8 @@ class ContactSyncOperator(ContactPatchOperator):
     def _check_task(self, start: Start) -> None:
         if self.on_removed is not None and getattr(start.context.get("ti"), "map_index", -1) >= 0:
             raise RunFailed(
-                "on_removed does not go with a mapped task: each of them reads a part of the source, and the contacts "
-                "of the others are not in it",
+                "on_removed cannot be used in a mapped task: each mapped task reads a part of the source, and the "
+                "contacts of the others are not in it",
                 final=True,
             )
 

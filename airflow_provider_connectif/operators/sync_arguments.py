@@ -1,4 +1,4 @@
-"""The arguments of every operator that brings rows to Connectif, checked when the DAG is parsed."""
+"""The arguments of every operator that writes rows to Connectif, checked when the DAG is parsed."""
 
 from __future__ import annotations
 
@@ -26,55 +26,54 @@ _LEAST_PENDING_LIMIT = 1_000_000
 
 
 class SyncArguments(GuardArguments):
-    """The arguments that all operators have which bring rows to Connectif, whatever the rows become there.
+    """The arguments that all operators share which write rows to Connectif, whatever the resource.
 
-    Beside them they take the guards: :class:`airflow_provider_connectif.operators.guard_arguments.GuardArguments`.
+    They also take the guards: :class:`airflow_provider_connectif.operators.guard_arguments.GuardArguments`.
 
-    :param rows: an iterable of mappings from column to value, or the output of an upstream task that is one. It
-        is resolved when the task runs and never rendered, so that no personal data lands in Airflow's database
-        through this operator.
+    :param rows: an iterable of mappings from column to value, or the output of an upstream task with such rows. It is
+        resolved when the task runs and never rendered, so that this operator writes no personal data to Airflow's
+        database.
     :param sql: one SELECT, or the name of a ``.sql`` file (templated).
     :param sql_conn_id: the connection that ``sql`` runs on, of any type with a DbApiHook (templated).
-    :param hook_params: parameters of that connection's hook, such as ``{"warehouse": "LOADING"}`` of Snowflake's, as
-        Airflow's SQL operators have them (templated).
-    :param parameters: parameters of ``sql`` as its driver takes them (templated).
+    :param hook_params: parameters of that connection's hook, such as ``{"warehouse": "LOADING"}`` for Snowflake, as in
+        Airflow's SQL operators (templated).
+    :param parameters: parameters of ``sql`` in the form of its driver (templated).
     :param check_only: read, map and check every row and send none; the summary then has ``check_only``,
         ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``
         (templated).
-    :param journal_conn_id: a PostgreSQL, MySQL or SQLite connection where the journal is kept: what Connectif has
-        acknowledged, key by key. Then only rows that changed are sent, a killed task goes on where it stopped,
-        and refused rows wait until they change. Default: no journal (templated).
+    :param journal_conn_id: a PostgreSQL, MySQL or SQLite connection for the journal, which stores what Connectif has
+        acknowledged for each key. With a journal, only changed rows are sent, a killed task continues where it stopped,
+        and rejected rows are held until they change. Default: no journal (templated).
     :param sync_id: names one stream of rows to one account in the journal (templated).
     :param journal_table: the name of the journal's table, created at first use.
     :param journal_schema: its schema; by default the connection's own.
     :param journal_key: ``plain`` (default), or ``sha256``: keys are written as HMAC-SHA256 with the secret
         ``connectif_journal_secret`` of the journal connection's extra.
     :param full_refresh: with a journal: send every row, changed or not (templated).
-    :param retry_rejected: with a journal: send rows again that were refused as they are (templated). The text of
-        a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
+    :param retry_rejected: with a journal: send rows again that were rejected and have not changed (templated). The text
+        of a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
     :param ignore_held: with a journal: held rows do not count against ``failure_budget`` (templated).
-    :param plan_retention: how long patches that a deferred task has still to send are kept in the journal's database
-        if nobody comes back for them. Default 7 days.
-    :param plan_max_age: a plan is sent for at most so long, deferrals included; then the task fails for a retry, which
-        reads the source again. Default 12 hours.
-    :param history_lines: with a journal: how many rows of each outcome but ``unchanged`` a run lists in the table
-        ``..._outcomes``; the counts of a run are always exact. Default 100,000.
-    :param history_retention: how long these lines are kept. Default 30 days.
-    :param read_timeout: in which the source must end; nothing is sent before. Default 6 hours.
-    :param pending_limit: bytes that the changes of a run may take while they wait to be sent, in a file without a name
-        in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
-    :param deferrable: wait without a worker where that is possible, with a journal also for another run of the sync,
-        and for imports that an earlier one has left open.
-        Default: ``operators.default_deferrable`` of Airflow's configuration.
-    :param failure_budget: how many refused rows (invalid, rejected or held) are no failure: a number (int), or a share
-        (float from 0 to 1) that limits two: all refused rows among the rows read, and new refusals among the rows that
-        needed delivery. Default 0.
-    :param rejects_path: where refused rows are written as JSON Lines, any path that ``ObjectStoragePath`` takes;
-        each attempt writes a new one; there is none if no row was refused. The file is personal data (templated).
-    :param rejects_retention: with a journal: files that this task has written to its ``rejects_path`` are removed when
-        they are older. Default 30 days; ``None`` keeps all. A file that somebody else has written stays.
+    :param plan_retention: time after which the journal's database deletes the pending patches of a deferred task that
+        never continued. Default 7 days.
+    :param plan_max_age: the longest time for which a plan is sent, deferrals included; then the task fails for a retry,
+        which reads the source again. Default 12 hours.
+    :param history_lines: with a journal: the most rows of each outcome, except ``unchanged``, that a run lists in the
+        table ``..._outcomes``; the counts of a run are always exact. Default 100,000.
+    :param history_retention: time after which these lines are deleted. Default 30 days.
+    :param read_timeout: time limit for reading the source; nothing is sent before it is read. Default 6 hours.
+    :param pending_limit: the most bytes that the changes of a run may take before they are sent, in a file without a
+        name in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
+    :param deferrable: wait without a worker where possible; with a journal also for another run of the sync, and for
+        open imports of an earlier run. Default: ``operators.default_deferrable`` of Airflow's configuration.
+    :param failure_budget: the most refused rows (invalid, rejected or held) with which the task succeeds: a number
+        (int), or a share (float from 0 to 1), which limits both all refused rows among the rows read and new refusals
+        among the rows that needed delivery. Default 0.
+    :param rejects_path: path of the file for refused rows as JSON Lines, in any form that ``ObjectStoragePath``
+        supports; each attempt writes a new file, and none if no row was refused. The file is personal data (templated).
+    :param rejects_retention: with a journal: time after which files that this task has written to its ``rejects_path``
+        are removed. Default 30 days; ``None`` keeps all. Files that somebody else has written stay.
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     template_fields: Sequence[str] = (
@@ -214,33 +213,33 @@ class SyncArguments(GuardArguments):
             self._check_guards(has_journal=journal_conn_id is not None)
             self._journal()
         if not getattr(self, "_BaseOperator__from_mapped", False):
-            # Airflow wires the upstream tasks of templated arguments only.
+            # Airflow sets the upstream tasks only for templated arguments.
             XComArg.apply_upstream_relationship(self, rows)
 
     @abstractmethod
     def make_resource(self) -> Resource:
-        """What the rows are written as; called when the DAG is parsed, too, and when the task runs.
+        """Return the resource that the rows are written as; called when the DAG is parsed and when the task runs.
 
-        :raises ValueError: an argument that cannot work.
+        :raises ValueError: an argument is not valid.
         """
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the arguments; the SQL text as it was before is what two runs have in common."""
+        """Render the arguments; the SQL text before rendering is kept, since it is the same in two runs."""
         self._sql_digest = self._digest_of_sql()
         super().render_template_fields(context, jinja_env)
 
     def _digest_of_sql(self) -> str | None:
-        """Of the SQL text as it stands now; ``None``: there is none, or it is the name of a file."""
+        """Return the digest of the SQL text; ``None`` if there is none, or it is the name of a file."""
         if not isinstance(self.sql, str) or self.sql.endswith(tuple(self.template_ext)):
             return None
         return hashlib.blake2b(self.sql.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def _key_kind(self) -> str:
-        """What kind of key names a thing, where there are several."""
+        """The kind of key, if the resource has several."""
         return ""
 
     def _read_settings(self, context: Any, resource: Resource, host: str) -> ReadSettings:
-        """What is to be known of the read of the source, and of what is not in it any more."""
+        """Return the settings for the read of the source, and for contacts that left it."""
         from airflow_provider_connectif.records.reads import identity_of
         from airflow_provider_connectif.runs.departures import ReadSettings
 
@@ -258,7 +257,7 @@ class SyncArguments(GuardArguments):
         return ReadSettings(identity, counts_left=self.max_removed is not None)
 
     def _asks_for_definitions(self) -> bool:
-        """Whether the account is asked for its own definitions, where the resource needs them."""
+        """Whether to read the account's definitions, if the resource needs them."""
         return True
 
     def _journal(self) -> JournalConnection:

@@ -1,4 +1,4 @@
-"""The state of a task that Airflow keeps: its attempts, and from Airflow 3.3 on what the task stores there itself."""
+"""The state of a task in Airflow: its attempts, and from Airflow 3.3 on, the task state store."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def attempt_numbers(context: Mapping[str, Any], *, comes_back: bool = False) -> AttemptNumbers:
-    """What Airflow says of the attempt, for the journal's record.
+    """Return Airflow's numbers of the attempt, for the journal's record.
 
-    :param comes_back: the process goes on after a deferral.
+    :param comes_back: whether the process continues after a deferral.
     """
     from airflow_provider_connectif.journal.attempts import AttemptNumbers  # loads SQLAlchemy
 
@@ -32,9 +32,9 @@ PROGRESS_KEY = "connectif_progress"
 
 
 class ProgressStore:
-    """Keeps the progress of a run in Airflow's task state store, where the UI and the REST API show it while it runs.
+    """Stores the progress of a run in Airflow's task state store, where the UI and the REST API show it while it runs.
 
-    Airflow has such a store from 3.3 on; before, nothing is kept.
+    Airflow has such a store from 3.3 on; in earlier versions nothing is stored.
 
     :param context: of the task.
     """
@@ -48,7 +48,7 @@ class ProgressStore:
         return self._store is not None
 
     def write(self, progress: Mapping[str, Any]) -> None:
-        """Replace what is kept; a store that fails is left alone from then on, since the run matters more.
+        """Replace the stored progress; a store that fails is not used again, since the run matters more.
 
         :param progress: JSON-ready, without personal data.
         """
@@ -56,7 +56,7 @@ class ProgressStore:
             self._or_give_up(lambda store: store.set(PROGRESS_KEY, dict(progress)))
 
     def clear(self) -> None:
-        """Delete what is kept: after the end the summary is what counts."""
+        """Delete the stored progress: after the end of the run only the summary counts."""
         if self._store is not None:
             self._or_give_up(lambda store: store.delete(PROGRESS_KEY))
 
@@ -75,11 +75,11 @@ def _whole(number: Any) -> int | None:
 
 
 def try_number_of(context: Mapping[str, Any]) -> int | None:
-    """The number of the attempt, from 1, as Airflow counts them; ``None`` where it is not known."""
+    """Return the number of the attempt, from 1, as Airflow counts them; ``None`` if it is not known."""
     return _whole(getattr(context.get("ti"), "try_number", None))
 
 
 def has_run_before(context: Mapping[str, Any]) -> bool:
-    """Whether the task was attempted before in its DAG run, before it was cleared included."""
+    """Whether the task has run before in its DAG run, also before it was cleared."""
     try_number = try_number_of(context)
     return try_number is not None and try_number > 1

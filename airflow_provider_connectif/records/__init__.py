@@ -1,1 +1,1 @@
-"""The types that all stages share: rows, changes, outcomes, and what a run needs of others."""
+"""The types that all stages share: rows, changes, outcomes, and the protocols of sources and clients."""

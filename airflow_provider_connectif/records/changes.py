@@ -1,4 +1,4 @@
-"""What is to become of contacts."""
+"""Changes: the properties that a run sends for one key, with what the journal knows of them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from airflow_provider_connectif.records.rows import Row
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Removal = Literal["patch", "delete"]
-"""What is done about a key that has left the source."""
+"""The change for a key that has left the source: set properties, or delete it."""
 
 JsonValue = bool | int | float | str | list[str] | None
-"""A value as the API's JSON has it."""
+"""A value in the JSON of the API."""
 
 
 class Digests(NamedTuple):
-    """What the journal is to know of a change.
+    """The digests that the journal stores for a change.
 
-    ``row``: the row it came from; empty where it came from several. ``patch``: all properties of that row. ``mapping``:
-    the mapping between. ``properties``: digests of the properties that Connectif holds once the change is delivered.
-    ``before``: likewise until it is delivered. Of both ``None``: the properties are not known one by one.
+    ``row``: of the row it came from; empty if it came from several. ``patch``: of all properties of that row.
+    ``mapping``: of the mapping. ``properties``: of each property that Connectif holds once the change is delivered.
+    ``before``: of each property that it holds until then. Both are ``None`` if the properties are not known one by one.
     """
 
     row: str
@@ -33,10 +33,10 @@ class Digests(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What the journal knows of a property whose values have ranks.
+    """The journal's knowledge of a property whose values have ranks.
 
-    ``rank``: of the value that Connectif has accepted last, 0 the lowest; ``None``: not known. ``is_kept``: a response
-    has shown a lower rank than the one that was sent or was to be sent: it belongs to the person since.
+    ``rank``: of the value that Connectif accepted last, 0 is the lowest; ``None``: not known. ``is_kept``: a response
+    has shown a lower rank than the one that was sent or planned; since then the value belongs to the person.
     """
 
     rank: int | None = None
@@ -49,18 +49,17 @@ _UNKNOWN = Standing()
 class Patch(NamedTuple):
     """The properties to set for one contact.
 
-    ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id.
-    ``properties``: JSON-ready values by property id; of a plan, those that are to be sent. ``row``: the row as it came.
-    ``digests``: what the journal is to know of it, where there is one. ``place``: in the plan that the journal's
-    database keeps until all of it is settled; ``None``: it is in none. ``is_new``: the journal knew nothing of the
-    contact when the plan was made. ``was_delivered``: the journal knew that Connectif has accepted something of it.
-    ``others``: the row's properties that are not to be sent, since Connectif has accepted them before.
-
-    ``later``: properties that the next response decides about. ``looks_up``: the next request asks for the contact and
-    sets nothing. ``standings``: what is known of the row's ranked properties, by id. ``kept``: those of them that
-    turned out to be the person's own since the plan was made. ``counted_as``: the row has its outcome already (invalid
-    or held), and only what must not wait for it is sent. ``removal``: the key has left the source, so that no row
-    stands behind it: ``patch`` sets the properties, ``delete`` deletes.
+    ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id. ``properties``:
+    JSON-ready values by property id; in a plan, those to send. ``row``: the row from the source. ``digests``: for the
+    journal, if there is one. ``place``: its place in the plan that the journal's database keeps until the whole plan is
+    settled; ``None``: it is in no such plan. ``is_new``: the journal knew nothing of the contact when the plan was
+    made. ``was_delivered``: the journal knew that Connectif had accepted something of the contact. ``others``: the
+    row's other properties, which Connectif has accepted before. ``later``: properties that wait for the next response.
+    ``looks_up``: the next request reads the contact and sets nothing. ``standings``: the journal's knowledge of the
+    row's ranked properties, by id. ``kept``: ranked properties that responses have shown to be the person's own since
+    the plan was made. ``counted_as``: the outcome (invalid or held) that the row already has; only the urgent part is
+    sent. ``removal``: the key has left the source, so there is no row: ``patch`` sets the properties, ``delete``
+    deletes.
     """
 
     number: int
@@ -81,18 +80,20 @@ class Patch(NamedTuple):
 
     @property
     def whole(self) -> Mapping[str, JsonValue]:
-        """All properties of the row, those that are not to be sent included."""
+        """All properties of the row, sent or not."""
         if not self.others and not self.later:
             return self.properties
         return {**self.others, **self.later, **self.properties}
 
     def stands(self, property_id: str) -> Standing:
-        """What is known of a ranked property."""
+        """Return the journal's knowledge of a ranked property."""
         return self.standings.get(property_id, _UNKNOWN)
 
 
 def conditions_of(patch: Patch) -> dict[str, Any] | None:
-    """What of a patch waits for a response, or has been decided by one, JSON-ready; ``None``: nothing."""
+    """Return the parts of a patch that wait for a response or were decided by one, JSON-ready; ``None`` if there are
+    none.
+    """
     conditions = {
         "later": dict(patch.later),
         "looks_up": patch.looks_up,
@@ -106,7 +107,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
 
 
 def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch:
-    """A patch with what :func:`conditions_of` has made of it."""
+    """Return a patch with the parts from :func:`conditions_of`."""
     if not conditions:
         return patch
     return patch._replace(

@@ -1,4 +1,4 @@
-"""What a run waits for without a worker."""
+"""The deferral of a task: a wait without a worker."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Deferral:
-    """Until when, and for what, a task gives its worker back.
+    """A deferral: until when the task waits without a worker, and for what.
 
-    :param until: when it is to continue, in seconds since the epoch; with ``import_ids`` at the latest.
-    :param left_s: seconds that it may still take, waiting included; ``None``: no limit.
-    :param import_ids: imports that it waits for; none: for the moment only.
-    :param state: what the process that continues needs and nothing else keeps; JSON-ready, without personal data.
-    :param words: what the log says of it; empty where the sink logs it.
+    :param until: when the task continues, in seconds since the epoch; with ``import_ids``, at the latest.
+    :param left_s: seconds that the task may still take, waiting included; ``None``: no limit.
+    :param import_ids: imports that it waits for; empty: it waits only for ``until``.
+    :param state: state for the process that continues, if it is stored nowhere else; JSON-ready, without personal data.
+    :param words: the message for the log; empty if the sink logs it.
     """
 
     until: float

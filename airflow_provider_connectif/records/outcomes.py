@@ -1,4 +1,4 @@
-"""What becomes of a row, and what ends a run early."""
+"""Outcomes of rows, and errors and stops that end a run early."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
 
 
 class Outcome(StrEnum):
-    """What became of one row.
+    """The outcome of one row.
 
-    ``unchanged`` and ``held`` with a journal only: nothing to send, or refused before as it is. ``undelivered``: not
-    confirmed by Connectif, so that another attempt sends it. ``merged``: part of another row's change, of the same
-    contact. By import only: ``imported``, ``not_taken`` (``on_existing='keep'``: the contact exists, or Connectif
-    rejected the row). With a journal only: ``suppressed``, a row of a person who asked to be forgotten. Of an erasure
-    only: ``deleted``, and ``absent``, where Connectif says that it has no such contact.
+    With a journal only: ``unchanged`` (nothing to send), ``held`` (rejected before and unchanged since), ``suppressed``
+    (a row of a person who asked to be forgotten). ``undelivered``: not confirmed by Connectif, so another attempt sends
+    it. ``merged``: part of the change of another row of the same contact. By import only: ``imported``, ``not_taken``
+    (``on_existing='keep'``: the contact exists, or Connectif rejected the row). Of an erasure only: ``deleted``, and
+    ``absent`` (Connectif has no such contact).
     """
 
     CREATED = "created"
@@ -42,12 +42,12 @@ class Outcome(StrEnum):
 
 
 class StopKind(StrEnum):
-    """Why a run ended before its last row."""
+    """The reason why a run ended before its last row."""
 
     FAIL = "fail"
     SKIP_TASK = "skip_task"
     ALL_REJECTED = "all_rejected"
-    NOT_ANSWERING = "not_answering"
+    NOT_RESPONDING = "not_responding"
     KILLED = "killed"
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"
@@ -59,7 +59,7 @@ class StopKind(StrEnum):
 
 
 class JournalError(RunFailed):
-    """The journal's database failed, or belongs to a newer version; the text has no contact key in it."""
+    """The journal's database failed, or belongs to a newer version; the text contains no contact key."""
 
 
 class PendingError(RunFailed):
@@ -67,10 +67,10 @@ class PendingError(RunFailed):
 
 
 class SourceError(RunFailed):
-    """The source did not end in time; nothing was sent.
+    """The source was not read to its end in time; nothing was sent.
 
-    :param timeout_s: seconds in which it had to end.
-    :param rows_read: by then.
+    :param timeout_s: the time limit in seconds.
+    :param rows_read: number of rows read by then.
     """
 
     def __init__(self, timeout_s: float, rows_read: int) -> None:
@@ -82,12 +82,12 @@ class SourceError(RunFailed):
 
 
 class TakenOver(JournalError):
-    """The claim to a sync, or a plan, is in other hands."""
+    """Another process has the claim to the sync, or its plan."""
 
 
 def taken_over(sync_id: str) -> TakenOver:
-    """What ends a task that finds its claim to a sync, or its plan, in other hands."""
-    return TakenOver(f"another run, or another try of this task, has taken over sync {sync_id!r}: this one stops")
+    """Return the error that ends a task after another process has taken over its sync or plan."""
+    return TakenOver(f"another run, or another attempt of this task, has taken over sync {sync_id!r}: this one stops")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Stop:
 
     :param kind: why.
     :param error: the response that led to it, if one did.
-    :param asked_s: how long the server asks to be left alone, in seconds; and ``longest_wait_s``: what the connection
+    :param asked_s: the pause that the server asks for, in seconds; ``longest_wait_s``: the longest that the connection
         allows. For :attr:`StopKind.LEFT_ALONE` only.
     """
 
@@ -108,12 +108,13 @@ class Stop:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the responses to a change show of what was stored.
+    """The stored values that the responses to a change show.
 
-    :param is_there: they show the thing; ``False``: what was sent cannot be compared.
-    :param differences: in what way a property that was sent is shown otherwise, by its id; no values.
-    :param is_drifted: a property that was accepted before, and not sent now, is shown with another value.
-    :param unreadable: the response to a look-up that says that the API key may not look; ``None``: it may.
+    :param is_there: whether they show the thing; if not, stored values cannot be compared with those sent.
+    :param differences: the kind of difference by property id, for sent properties that are shown with another value; no
+        values.
+    :param is_drifted: whether a property that was accepted before, and not sent now, is shown with another value.
+    :param unreadable: the response that refuses a look-up because the API key cannot read contacts; ``None``: it can.
     """
 
     is_there: bool
@@ -122,7 +123,7 @@ class Shown:
     unreadable: Error | None = None
 
     def with_later(self, later: Shown | None) -> Shown:
-        """Together with what the response to a later request for the same change shows."""
+        """Return this combined with what the response to a later request for the same change shows."""
         if later is None:
             return self
         return Shown(
@@ -137,16 +138,17 @@ class Shown:
 class Settled:
     """A row whose outcome is known.
 
-    :param error: the last answer, where it was not a 2xx.
-    :param tries: requests that were answered, or timed out, for this row; 429 not counted.
-    :param is_remembered: rejected, and the journal is to hold the row until it changes.
-    :param is_unconfirmed: accepted, though the response showed another key.
-    :param is_follow_up: of a change of which a part was accepted before; the outcome is that of the rest.
-    :param shown: what the responses show of it; ``None``: nothing is compared.
-    :param is_recreated: created, although Connectif had accepted properties of it before: somebody has deleted it.
-    :param is_in_doubt: undelivered, and not to be sent again: it may have arrived, and sending twice is not harmless.
-    :param alone: what was sent of it alone after its rejection; ``None``: nothing.
-    :param is_alone_accepted: Connectif has accepted that.
+    :param error: the last response, if it was not a 2xx.
+    :param tries: requests for this row that got a response or timed out, without 429.
+    :param is_remembered: whether the journal holds the rejected row until it changes.
+    :param is_unconfirmed: whether it was accepted although the response showed another key.
+    :param is_follow_up: whether a part of the change was accepted before; the outcome is that of the rest.
+    :param shown: the stored values that the responses show; ``None``: nothing is compared.
+    :param is_recreated: whether it was created although Connectif had accepted properties of it before, so somebody
+        deleted it.
+    :param is_in_doubt: undelivered and not sent again, since it may have arrived and sending twice is not harmless.
+    :param alone: the part that was sent alone after the rejection; ``None``: nothing.
+    :param is_alone_accepted: whether Connectif has accepted that part.
     """
 
     patch: Patch
@@ -164,5 +166,5 @@ class Settled:
 
 
 def describe_error(error: Error) -> str:
-    """An answer in words that are safe to log."""
+    """Describe a failed request in words that are safe to log."""
     return error.what if isinstance(error, NoAnswerError) else describe_status(error.status, error.code)

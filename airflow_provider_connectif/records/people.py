@@ -1,4 +1,4 @@
-"""Who a person is to the suppression list."""
+"""The keys by which the suppression list knows a person."""
 
 from __future__ import annotations
 

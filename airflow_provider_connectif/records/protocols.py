@@ -1,4 +1,4 @@
-"""What a run needs of others: rows to read, and a client of the API."""
+"""The protocols that a run depends on: a source of rows and a client of the API."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FieldsMode = Literal["live", "builtin"]
 class Source(Protocol):
     """Rows in batches.
 
-    ``columns`` are known once iteration has begun, and ``None`` where each row may have its own. ``size``: how many
-    rows there are, ``None`` where that is known at their end only.
+    ``columns`` are known once iteration has begun; ``None`` if each row may have its own. ``size``: the number of rows;
+    ``None`` if it is known only at the end.
     """
 
     columns: Sequence[str] | None
@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 class Client(Protocol):
-    """What a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
+    """The methods that a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
 
     base_url: str
     quota: Quota
@@ -41,7 +41,7 @@ class Client(Protocol):
         """Send one request with a JSON object as its body."""
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
-        """All field definitions."""
+        """Return all field definitions."""
 
     def create_import(
         self, file: str | os.PathLike[str], *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
@@ -49,13 +49,13 @@ class Client(Protocol):
         """Upload a file."""
 
     def get_import(self, import_id: str) -> Import:
-        """One import."""
+        """Return one import."""
 
     def list_imports(self) -> Iterable[Import]:
-        """All imports of the account."""
+        """Return all imports of the account."""
 
     def download_error_report(self, url: str, sink: BinaryIO) -> int:
-        """The error report of an import."""
+        """Download the error report of an import into a sink."""
 
     def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
         """Send one patch."""
@@ -66,13 +66,13 @@ class Client(Protocol):
         """Send one patch."""
 
     def get_contact(self, email: str) -> Mapping[str, Any] | None:
-        """One contact, or ``None`` where Connectif has none."""
+        """Return one contact; ``None`` if Connectif has none."""
 
     def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any] | None:
-        """One contact, or ``None`` where Connectif has none."""
+        """Return one contact; ``None`` if Connectif has none."""
 
     def delete_contact(self, email: str) -> bool:
-        """Delete one contact; ``False`` where Connectif says that it has none."""
+        """Delete one contact; return ``False`` if Connectif has none."""
 
     def delete_contact_by_external_id(self, external_id: str) -> bool:
-        """Delete one contact; ``False`` where Connectif says that it has none."""
+        """Delete one contact; return ``False`` if Connectif has none."""

@@ -1,4 +1,4 @@
-"""Batches of rows as texts of a database, which become values only when somebody looks at a row."""
+"""Batches of rows as the database's texts, which are converted to values only when a row is used."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ class RawValues(Protocol):
     """Converts texts to values."""
 
     types: Sequence[int] | None
-    """The type of each column. ``None``: an author's code converts, so that the same text may become another value."""
+    """The type of each column; ``None`` if code of the DAG's author converts, so that the same text may become another
+    value."""
     settings: tuple[str, ...]
-    """What else decides which value a text becomes."""
+    """Other settings that decide which value a text becomes."""
 
     def row(self, raw: Texts) -> Sequence[Any]:
-        """The values of a row; an :class:`UnreadableValue` for each that cannot be converted."""
+        """Return the values of a row; an :class:`UnreadableValue` for each that cannot be converted."""
 
     def column(self, rows: Iterable[Texts], position: int) -> list[Any]:
-        """The values of one column."""
+        """Return the values of one column."""
 
     def loader(self, position: int) -> Callable[[bytes], Any]:
-        """Makes a value of a text of one column; an :class:`UnreadableValue` where that cannot be."""
+        """Return a function that converts the texts of one column; it returns an :class:`UnreadableValue` for
+        others.
+        """
 
 
 class RowForm(NamedTuple):
-    """What makes rows of the texts of one result: the names of the columns, and their conversion."""
+    """The form of the rows of one result: the column names, and the conversion of their texts."""
 
     columns: Sequence[str]
     converted: RawValues
 
     def place_of(self, column: str) -> int:
-        """Where a column's text stands in a row.
+        """Return the position of a column's text in a row.
 
         :raises KeyError: there is no such column.
         """
@@ -47,10 +50,10 @@ class RowForm(NamedTuple):
 
 
 class RawRow(Mapping[str, Any]):
-    """A row as texts, which become values when somebody asks for one.
+    """A row as texts; each is converted when its value is read.
 
-    :param form: makes values of the texts.
-    :param texts: one a column.
+    :param form: converts the texts to values.
+    :param texts: one for each column.
     """
 
     __slots__ = ("_values", "form", "texts")
@@ -76,11 +79,11 @@ class RawRow(Mapping[str, Any]):
 
 
 class RawBatch(Batch):
-    """Rows of one result as texts. A row becomes a mapping of values each time that it is asked for.
+    """Rows of one result as texts. A row is converted to a mapping of values each time it is read.
 
-    :param columns: their names; where one stands twice, the last one counts, as in a mapping.
+    :param columns: their names; if a name occurs twice, the last one counts, as in a mapping.
     :param texts: of the rows.
-    :param converted: makes values of them.
+    :param converted: converts them to values.
     """
 
     __slots__ = ("_form", "converted", "texts")
@@ -106,18 +109,18 @@ class RawBatch(Batch):
         return RawRow(self._form, self.texts[index])
 
     def renamed(self, names: Mapping[str, str]) -> RawBatch:
-        """The same rows, with other names for some columns."""
+        """Return the same rows, with other names for some columns."""
         return RawBatch([names.get(column, column) for column in self.columns], self.texts, self.converted)
 
     def values_at(self, position: int) -> list[Any]:
-        """The values of one column."""
+        """Return the values of one column."""
         return self.converted.column(self.texts, position)
 
 
 def joined(texts: Texts) -> bytes:
-    """Texts in one, which is another one for all others; behind two separators follow the places of NULLs, if any.
+    """Join texts into one, unambiguously; the positions of NULLs, if any, follow after two separators.
 
-    No text has a NUL byte, so that the separators say how many texts there are.
+    No text has a NUL byte, so the number of separators gives the number of texts.
     """
     if all(texts):
         return b"\0".join(texts)  # type: ignore[arg-type]  # none of them is None
@@ -127,9 +130,9 @@ def joined(texts: Texts) -> bytes:
 
 
 def parted(whole: bytes, columns: int) -> Texts:
-    """The texts that :func:`joined` has made one.
+    """Split a text from :func:`joined` into its texts.
 
-    :param columns: how many there are.
+    :param columns: the number of texts.
     """
     texts: list[bytes | None] = [*whole.split(b"\0")]
     if len(texts) == columns:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 IDENTITY_RULE = 1
-"""To be raised when the same contact gets another key in the journal: what is not shown may then only be spelled so."""
+"""To be raised when the same contact gets another key in the journal: a contact that seems to be missing may then only
+have another spelling."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,14 @@ class Reads:
 def identity_of(
     *, task: str, host: str, key: str, key_column: str, sql_conn_id: str | None, sql_digest: str | None
 ) -> dict[str, Any]:
-    """Who asks whom for what: two reads are compared only where all of it is the same.
+    """Return the digest of the question that a read asks; only reads with the same one are compared.
 
     :param task: the ids of DAG and task.
-    :param host: where contacts are sent to.
+    :param host: the host that contacts are sent to.
     :param key: the kind of key.
     :param key_column: the column that holds it.
     :param sql_conn_id: the connection of the source.
-    :param sql_digest: of its SQL text before it is rendered; ``None``: the rows come from elsewhere.
+    :param sql_digest: of the SQL text before rendering; ``None`` if the rows do not come from SQL.
     """
     return {
         "rule": IDENTITY_RULE,

@@ -1,4 +1,4 @@
-"""Batches of rows as a database hands them over."""
+"""Batches of rows from a database."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from airflow_provider_connectif.records.values import UnreadableValue
 Row = Mapping[str, Any]
 
 BATCH_BYTES = 8 * 1024 * 1024
-"""Bytes of rows that one stage holds before it waits for the next one; a single larger row is taken all the same."""
-_SMALL = 32  # bytes of a number, a date, a boolean, near enough
+"""Bytes of rows that one stage holds before it waits for the next stage; a single larger row is accepted."""
+_SMALL = 32  # bytes of a number, a date or a boolean, approximately
 _SMALL_KINDS = frozenset((int, float, bool, type(None), Decimal, date, datetime, time, timedelta, UUID))
 _DEEPEST = 30  # containers in containers; documents of a database have a dozen
 
 
 def weight_of(values: Iterable[Any], depth: int = 0) -> int:
-    """About how many bytes values take in memory; exact for texts, which are what makes rows large.
+    """Return about how many bytes values take in memory; exact for texts, which make most large rows large.
 
-    Counting ends where :data:`BATCH_BYTES` are exceeded, so that a structure that holds itself comes to an end.
+    Counting ends above :data:`BATCH_BYTES`, so it ends for a structure that contains itself, too.
     """
     weight = 0
     for value in values:
@@ -59,7 +59,9 @@ def _weight_of_large(value: Any, depth: int) -> int:
 
 
 def weight_of_rows(rows: Sequence[Iterable[Any]]) -> int:
-    """About how many bytes rows of one result take: column by column, since a column's values are of one kind."""
+    """Return about how many bytes rows of one result take; column by column, since a column's values are of one
+    kind.
+    """
     weight = 0
     for column in zip(*rows, strict=True):
         kinds = set(map(type, column))
@@ -73,16 +75,16 @@ def weight_of_rows(rows: Sequence[Iterable[Any]]) -> int:
 
 
 def weight_of_row(row: object) -> int:
-    """About how many bytes a row takes, whatever it is."""
+    """Return about how many bytes a row of any type takes."""
     return weight_of(row.values() if isinstance(row, Mapping) else (row,))
 
 
-# U+FEFF, and its three bytes where they were read as Latin-1 or Windows-1252.
+# U+FEFF, and its three bytes read as Latin-1 or Windows-1252.
 _BYTE_ORDER_MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")
 
 
 def without_mark(column: str) -> str:
-    """A column's name without the byte order mark that files of other programs begin with."""
+    """Return a column's name without the byte order mark with which some programs begin files."""
     while column.startswith(_BYTE_ORDER_MARKS):
         for mark in _BYTE_ORDER_MARKS:
             column = column.removeprefix(mark)
@@ -90,7 +92,7 @@ def without_mark(column: str) -> str:
 
 
 def without_marks(rows: Sequence[Any]) -> Sequence[Any]:
-    """Rows whose first column's name has no byte order mark; the same list where none has one."""
+    """Return rows without a byte order mark in the first column's name; the same list if there is none."""
     return [_without_mark(row) for row in rows] if any(map(_has_mark, rows)) else rows
 
 
@@ -108,7 +110,7 @@ def _without_mark(row: Any) -> Any:
 
 
 class InvalidRow(Exception):
-    """A row that cannot be sent; ``reasons`` name column and rule, never a value."""
+    """A row that cannot be sent; its ``reasons`` name column and rule, never a value."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("; ".join(reasons))
@@ -118,7 +120,7 @@ class InvalidRow(Exception):
 class Batch(Sequence[Row]):
     """Rows of one result, which have the same columns.
 
-    :param columns: their names; where one stands twice, the last one counts, as in a mapping.
+    :param columns: their names; if a name occurs twice, the last one counts, as in a mapping.
     """
 
     __slots__ = ("columns",)
@@ -127,23 +129,23 @@ class Batch(Sequence[Row]):
         self.columns = tuple(columns)
 
     def position(self, column: str) -> int | None:
-        """Where a column's value stands in each row, ``None`` where there is no such column."""
+        """Return the position of a column's value in each row; ``None`` if there is no such column."""
         return len(self.columns) - 1 - self.columns[::-1].index(column) if column in self.columns else None
 
     @abstractmethod
     def renamed(self, names: Mapping[str, str]) -> Self:
-        """The same rows, with other names for some columns.
+        """Return the same rows, with other names for some columns.
 
         :param names: the new name by the one that it replaces.
         """
 
     @abstractmethod
     def values_at(self, position: int) -> list[Any]:
-        """The values of one column."""
+        """Return the values of one column."""
 
 
 def renamed(rows: Sequence[Row], names: Mapping[str, str]) -> Sequence[Row]:
-    """Rows with other names for some columns.
+    """Return rows with other names for some columns.
 
     :param rows: a batch, or mappings of text to value.
     :param names: the new name by the one that it replaces.
@@ -154,12 +156,12 @@ def renamed(rows: Sequence[Row], names: Mapping[str, str]) -> Sequence[Row]:
 
 
 class RowBatch(Batch):
-    """Rows of one result: the columns once, and a tuple of values a row.
+    """Rows of one result: the column names once, and a tuple of values for each row.
 
-    A row becomes a mapping only when somebody looks at it: of a million rows that did not change, nobody does.
+    A row is turned into a mapping only when it is read: a million unchanged rows never are.
 
-    :param columns: as of :class:`Batch`.
-    :param values: as the driver gave them, one sequence a row.
+    :param columns: as in :class:`Batch`.
+    :param values: from the driver, one sequence for each row.
     """
 
     __slots__ = ("values",)
@@ -183,9 +185,9 @@ class RowBatch(Batch):
         return dict(zip(self.columns, self.values[index], strict=True))
 
     def renamed(self, names: Mapping[str, str]) -> RowBatch:
-        """The same rows, with other names for some columns."""
+        """Return the same rows, with other names for some columns."""
         return RowBatch([names.get(column, column) for column in self.columns], self.values)
 
     def values_at(self, position: int) -> list[Any]:
-        """The values of one column."""
+        """Return the values of one column."""
         return [row[position] for row in self.values]

@@ -1,4 +1,4 @@
-"""Values that a source hands over: those that no rule can read, and the text of any."""
+"""Values from a source: those that the driver cannot read, and the text of any value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
 
 
 def safe_text(value: Any) -> str:
-    """A value's text, whatever its class does when it is asked for it."""
+    """Return a value's text, even if its class raises an error."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
@@ -21,12 +21,12 @@ def safe_text(value: Any) -> str:
 
 
 class UnreadableValue:
-    """A value that a database holds and its driver cannot hand over, such as a date in the year 10000.
+    """A value that a database holds but its driver cannot convert, such as a date in the year 10000.
 
-    A row that needs it is invalid. It prints as the database wrote it, for the file of rejects; its ``repr``, of which
-    row digests are made, is a digest.
+    A row that needs it is invalid. Its ``str`` is the database's text, for the rejects file; its ``repr``, which row
+    digests are made of, is a digest.
 
-    :param text: as the database wrote it.
+    :param text: the database's text.
     :param rule: why the row is invalid; safe to log.
     """
 

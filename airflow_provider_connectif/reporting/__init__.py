@@ -1,1 +1,1 @@
-"""Counts, progress, reasons and the words of a run's log. Depends on no stage."""
+"""Counts, progress, reasons and the texts of a run's log. Depends on no stage."""

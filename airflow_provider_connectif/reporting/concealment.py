@@ -1,7 +1,7 @@
-"""Takes a row's values out of a text of somebody else, also where only a part of a value is quoted.
+"""Replaces a row's values in a server's text, also where the text quotes only a part of a value.
 
-The text is short and the row may be wide. So each word of the text is looked for in the row, and not the other way
-round: the cost grows with what was said and not with the number of the row's words.
+The text is short and the row may be wide, so each word of the text is looked up in the row: the cost grows with the
+length of the text, not with the number of words in the row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONG_NUMBER = re.compile(r"\+?\d(?:[\s.()/-]*\d){4,}")
 _WORD = re.compile(r"(?:\w|[^\x00-\xbf\s\u2000-\u206f\u3000-\u303f\uff00-\uff0f])+")
 _NOT_A_DIGIT = re.compile(r"\D+")
 _SEVERAL_CONCEALED = re.compile(r"\*{3}(?:[\s.,;:/@+'\u2019-]*\*{3})+")
-# An apostrophe within a word is no quotation mark.
+# An apostrophe within a word is not a quotation mark.
 _QUOTATION = re.compile(
     r"(?<!\w)([\"'`\u00ab\u201e\u201c\u2018\u2039\u300c])(.{1,400}?)[\"'`\u00bb\u201d\u201c\u2019\u203a\u300d](?!\w)"
 )
@@ -34,13 +34,14 @@ _ELLIPSIS = r"\s?(?:\.{2,}|\u2026|\u2025|\u22ef|[\[(<{]\s?(?:\.|\u2026|cut|trunc
 _CUT_BEHIND = re.compile(_ELLIPSIS, re.IGNORECASE)
 _CUT_BEFORE = re.compile(r"(?:\.{2,}|\u2026|\u2025|\u22ef|(?:\.|\u2026)[\])>}]|\*{2,}|~|-{2,}|_{2,})\s?$")
 _JOINT = re.compile(r"['\u2019\u02bc`\u00b4-]")  # between the parts of a name
-_SHORTEST_WORD = 3  # of a value; shorter ones are half of all texts
-_SHORTEST_PART = 4  # of a word, where nothing says that it is a part
+_SHORTEST_WORD = 3  # of a value; shorter words occur in nearly every text
+_SHORTEST_PART = 4  # of a word, where no quotation or ellipsis marks it as a part
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _MOST_ENCODINGS = 3
 _DEEPEST = 3
 
-# What servers say of values. Such a word is concealed where it is a word of the row, but not where it is a part of one.
+# Words that servers use about values. Such a word is concealed if it is a word of the row, but not if it is only a part
+# of one.
 _COMMON_WORDS = """
     above account after allowed already also array attribute bad before belong below body boolean both cannot char
     character characters contact contacts contain contains could country custom data date decimal default digit
@@ -59,7 +60,7 @@ _COMMON = frozenset(_COMMON_WORDS.split())
 
 
 class _Token(NamedTuple):
-    """A word of a text: where it stands, and how it is compared."""
+    """A word of a text: its position, and the form in which it is compared."""
 
     start: int
     end: int
@@ -69,9 +70,10 @@ class _Token(NamedTuple):
 class Concealer:
     """Replaces the values of a row in texts.
 
-    Concealed are: its values and their words of three letters or more; parts of its words that are quoted, that are
-    next to an ellipsis, that have four letters or more, or three at the beginning; a whole quotation where one of its
-    words is concealed; and e-mails and long numbers of anybody. Property ids and names of columns are not.
+    It conceals: the row's values and their words of three letters or more; parts of these words that are quoted, that
+    are next to an ellipsis, or that have four letters or more (three at the beginning of the word); a whole quotation
+    if one of its words is concealed; and all e-mail addresses and long numbers. It never conceals property ids and
+    column names.
 
     :param patch: with its row.
     """
@@ -80,23 +82,23 @@ class Concealer:
         texts = {patch.key, *_texts(patch.whole.values()), *_texts(patch.row.values())}
         folded = "\n".join(texts).casefold()
         short = [text for text in texts if text.strip() and len(text) <= _LONGEST_SAID]
-        # Phone numbers and dates as they read without what stands between their digits.
+        # Phone numbers and dates without the characters between their digits.
         digits = {_NOT_A_DIGIT.sub("", text) for text in short}
         self._haystack = "\n".join([folded, *sorted(digits)])
         self._by_first_word: dict[str, list[tuple[str, ...]]] = {}
-        self._foreign: list[str] = []  # in scripts that may have no blanks between words
+        self._foreign: list[str] = []  # in scripts that may have no spaces between words
         for text in short:
             words = tuple(match.group().casefold() for match in _WORD.finditer(text))
             if words:
                 self._by_first_word.setdefault(words[0], []).append(words)
             if not text.isascii() and len(words) == 1 and len(words[0]) > 1:
                 self._foreign.append(words[0])
-        # Property ids and columns are no personal data, and without them a reason says little.
+        # Property ids and columns are not personal data, and a reason says little without them.
         self._public = {name.casefold() for name in (*patch.whole, *map(str, patch.row))}
         self._known: dict[tuple[str, bool], bool] = {}
 
     def __call__(self, said: str) -> str:
-        """The beginning of a text, at least as much as is shown of a reason, without the row's values."""
+        """Return the beginning of a text without the row's values, at least as much as a reason shows."""
         text = " ".join(_decoded(said[:_LONGEST_SAID]).split())
         text = _LONG_NUMBER.sub(_CONCEALED, _EMAIL.sub(_CONCEALED, text))
         shown, done = "", 0
@@ -112,13 +114,13 @@ class Concealer:
         return _SEVERAL_CONCEALED.sub(_CONCEALED, shown)
 
     def _without_values(self, text: str, *, is_quoted: bool, room: int) -> str:
-        """A part of a text without the row's values; what nobody will see is left out.
+        """Return a part of a text without the row's values; text beyond the length that is shown may be missing.
 
-        :param room: how many characters stand before it.
+        :param room: number of characters before it.
         """
         tokens = [_Token(match.start(), match.end(), match.group().casefold()) for match in _WORD.finditer(text)]
         shown, done, place = "", 0, 0
-        begun = -1  # where words began that are concealed up to here
+        begun = -1  # start of the words that are concealed up to here
         while place < len(tokens) and room + len(shown) <= 2 * LONGEST_REASON:
             token = tokens[place]
             words = self._words_of_a_value(tokens, place)
@@ -127,7 +129,7 @@ class Concealer:
             if not words and self._is_joined_part(text, tokens, place):
                 words = 2
             if not words and begun >= 0 and text[begun : token.end].casefold() in self._haystack:
-                words = 1  # too short by itself, but it goes on with what stands before it
+                words = 1  # too short by itself, but it continues the concealed word before it
             if words:
                 begun = token.start if begun < 0 else begun
                 shown += text[done : token.start] + _CONCEALED
@@ -140,7 +142,7 @@ class Concealer:
         return shown + (text[done:] if place == len(tokens) else "")
 
     def _words_of_a_value(self, tokens: list[_Token], place: int) -> int:
-        """How many words from a place on are a whole value; 0 where none is."""
+        """Return how many words, beginning at ``place``, form a whole value; 0 if none do."""
         longest = 0
         for words in self._by_first_word.get(tokens[place].folded, ()):
             found = tuple(token.folded for token in tokens[place : place + len(words)])
@@ -149,7 +151,7 @@ class Concealer:
         return longest
 
     def _is_joined_part(self, text: str, tokens: list[_Token], place: int) -> bool:
-        """Whether two words with a mark between them, such as ``O'Br``, are a part of a value, short as they are."""
+        """Whether two short words joined by a mark, such as ``O'Br``, are a part of a value."""
         if place + 1 == len(tokens) or not _JOINT.fullmatch(text, tokens[place].end, tokens[place + 1].start):
             return False
         joined = text[tokens[place].start : tokens[place + 1].end].casefold()
@@ -177,7 +179,7 @@ class Concealer:
         return not word.isascii() and any(value in word for value in self._foreign)
 
     def _has_word(self, word: str, *, or_beginning: bool) -> bool:
-        """Whether the row has a word, not only as a part of another one; or its beginning, where asked for."""
+        """Whether a word is a whole word of the row, or with ``or_beginning`` the beginning of one."""
         found = self._haystack.find(word)
         while found >= 0:
             end = found + len(word)
@@ -201,13 +203,15 @@ def _texts(values: Iterable[Any], depth: int = 0) -> Iterator[str]:
 
 
 def _escaped(escapes: re.Match[str]) -> str:
-    """The characters of escapes as in JSON, which has two for one outside of the Basic Multilingual Plane."""
+    """Return the characters of JSON escapes; JSON uses two escapes for one character outside the Basic Multilingual
+    Plane.
+    """
     units = bytes.fromhex(escapes.group().replace("\\u", ""))
     return units.decode("utf-16-be", "replace")
 
 
 def _decoded(said: str) -> str:
-    """A text whose quotations are no longer encoded as in a URL, HTML or JSON, so that they are found."""
+    """Return a text with the encodings of URLs, HTML and JSON resolved, so that quoted values are found."""
     for _ in range(_MOST_ENCODINGS):
         plain = _ESCAPE.sub(_escaped, html.unescape(unquote(said)))
         if plain == said:

@@ -9,9 +9,9 @@ from airflow_provider_connectif.reporting.summary import Tally
 
 
 def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is_planned: bool = False) -> str:
-    """The counts of a run in words, the zeros left out but for the rows read and delivered.
+    """Return the counts of a run in words, without zeros except for the rows read and delivered.
 
-    :param is_planned: what is not sent yet is said elsewhere.
+    :param is_planned: leave out the rows that are not sent yet, since the caller shows them.
     """
     outcomes = tally.outcomes
     parts = [f"{plural(tally.read, 'row')} read"]

@@ -1,4 +1,4 @@
-"""Requests and time of a run, over all the processes and attempts that have worked at it."""
+"""Counts the requests and the time of a run, over all its processes and attempts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COUNTS = ("requests", "rate_limited", "tried_again", "deferrals")
 
 
 class Effort:
-    """Requests and time of a run; a run that was deferred goes on counting where it stopped.
+    """The requests and the time of a run; after a deferral, counting continues where it stopped.
 
     :param quota: of this process.
     """
@@ -24,14 +24,14 @@ class Effort:
         self._by_others = {"requests": 0, "rate_limited": 0, "waited_s": 0.0}
         self._last_failure = ""
         self.waited_for_others_s = 0.0
-        """Seconds in which another run of the sync held it. See :meth:`add_wait_for_others`."""
+        """Seconds spent waiting because another run held the sync. See :meth:`add_wait_for_others`."""
         self.started_at = time.time()
         self._run_started_at = self.started_at
 
     def begin_series(self, counts: Mapping[str, Any], started_at: float) -> None:
         """Count from where the earlier attempts of the run stopped.
 
-        :param counts: theirs, as :meth:`as_counts` gave them; empty if there were none.
+        :param counts: the counts of these attempts, from :meth:`as_counts`; empty if there were none.
         :param started_at: when the first one began, in seconds since the epoch; 0 where that is not known.
         """
         for name in ("requests", "rate_limited"):
@@ -44,7 +44,7 @@ class Effort:
         self.waited_for_others_s += seconds
 
     def as_counts(self) -> dict[str, Any]:
-        """JSON-ready, for the next attempt of the run."""
+        """The counts for the next attempt of the run, JSON-ready."""
         return {"requests": self.requests, "rate_limited": self.rate_limited, "waited_s": self.waited_s}
 
     @property
@@ -59,14 +59,16 @@ class Effort:
 
     @property
     def failures(self) -> str:
-        """How many requests failed and were sent again, and why the last one failed; empty if none did."""
+        """The number of requests that failed and were sent again, with the reason of the last one; empty if none
+        failed.
+        """
         count = self._before["tried_again"]
         if not count:
             return ""
         return f"{count:,} failed request{'' if count == 1 else 's'}, last: {self._last_failure}"
 
     def add_failure(self, why: str) -> None:
-        """Count a request that failed and is sent again; 429 is no failure.
+        """Count a request that failed and is sent again; a 429 does not count as a failure.
 
         :param why: in words without personal data.
         """
@@ -90,11 +92,11 @@ class Effort:
 
     @property
     def deferrals(self) -> int:
-        """How often the run has given its worker back."""
+        """Number of deferrals of the run."""
         return self._before["deferrals"]
 
     def add_requests(self, requests: int, rate_limited: int) -> None:
-        """Count requests that somebody else has made for this run."""
+        """Count requests that the triggerer has made for this run."""
         self._before["requests"] += requests
         self._before["rate_limited"] += rate_limited
         self._by_others["requests"] += requests
@@ -111,7 +113,7 @@ class Effort:
         }
 
     def as_state(self) -> dict[str, Any]:
-        """JSON-ready, for the process that goes on after a deferral."""
+        """The state for the process that continues after a deferral, JSON-ready."""
         return {
             "requests": self.requests,
             "rate_limited": self.rate_limited,
@@ -135,10 +137,10 @@ class Effort:
     def restore(self, state: Mapping[str, Any], window_opens_at: float | None = None) -> None:
         """Count from where an earlier process stopped.
 
-        :param window_opens_at: when the window ends that the run was deferred for, in seconds since the epoch;
-            ``None``: it was deferred for something else.
+        :param window_opens_at: end of the rate-limit window that the run was deferred for, in seconds since the epoch;
+            ``None`` if it was deferred for another reason.
         """
-        deferrals = self.deferrals  # so far only those in which another run held the sync
+        deferrals = self.deferrals  # so far, only deferrals because another run held the sync
         self._before = {name: int(state.get(name, 0)) for name in _COUNTS}
         self._before["deferrals"] += deferrals
         self._last_failure = str(state.get("last_failure", ""))

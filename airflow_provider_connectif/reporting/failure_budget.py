@@ -1,4 +1,4 @@
-"""How many refused rows a run may have and still succeed."""
+"""The failure budget: the number of refused rows with which a run still succeeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_connectif.reporting.summary import BAD_OUTCOMES, Tally
 
 
 class _Share(NamedTuple):
-    """``refused`` of ``rows``, and what the rows are."""
+    """``refused`` rows out of ``rows``; ``noun`` says which rows these are."""
 
     refused: int
     rows: int
@@ -24,7 +24,7 @@ class _Share(NamedTuple):
 
 @dataclass(frozen=True)
 class FailureBudget:
-    """How many refused rows (invalid, rejected or held) a run may have and still succeed.
+    """The number of refused rows (invalid, rejected or held) with which a run still succeeds.
 
     A number limits their count. A share limits two: all refused rows among the rows read, and new refusals among the
     rows that needed delivery (:attr:`Tally.needed_delivery`), so that unchanged rows do not hide that most of the
@@ -48,7 +48,7 @@ class FailureBudget:
 
     @property
     def is_unlimited(self) -> bool:
-        """Every row may fail."""
+        """Whether every row may be refused."""
         return isinstance(self.allowed, float) and self.allowed >= 1
 
     @property
@@ -61,7 +61,7 @@ class FailureBudget:
         return bool(self._exceeded(tally))
 
     def describe_excess(self, tally: Tally) -> str:
-        """Which limit is exceeded, in words; empty if none is."""
+        """Return which limit is exceeded, in words; empty if none is."""
         exceeded = self._exceeded(tally)
         if not exceeded:
             return ""
@@ -73,7 +73,7 @@ class FailureBudget:
         return f"{' and '.join(parts)} {verb} refused; failure_budget allows {self}"
 
     def describe_use(self, tally: Tally) -> str:
-        """How much of it is used, in words; empty where nothing is allowed and nothing was used."""
+        """Return how much of the budget is used, in words; empty if nothing is allowed and nothing was used."""
         every, *needed = self._shares(tally)
         if not (self.allowed or every.refused):
             return ""
@@ -98,7 +98,7 @@ class FailureBudget:
         return [every] if needed[:2] == every[:2] else [every._replace(noun=" read"), needed]
 
     def _most(self, rows: int) -> int:
-        """How many of so many rows may be refused."""
+        """Return how many of ``rows`` rows may be refused."""
         # In floats, 29 % of 100 would be a little less than 29.
         return self.allowed if isinstance(self.allowed, int) else int(Fraction(str(self.allowed)) * rows)
 

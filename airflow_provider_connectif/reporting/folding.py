@@ -1,4 +1,4 @@
-"""Lines that fit Airflow's log view, which does not wrap: what stands beyond its edge is not seen."""
+"""Folds long lines, since Airflow's log view does not wrap: text beyond its edge is not visible."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Log(Protocol):
         """Log a detail that is off by default."""
 
     def info(self, message: str, /, *args: Any) -> Any:
-        """Log how things go."""
+        """Log progress."""
 
     def warning(self, message: str, /, *args: Any) -> Any:
-        """Log what somebody should look at."""
+        """Log a problem that does not end the run."""
 
 
 class FoldedLog:
     """Logs messages whose lines have at most :data:`LINE_LIMIT` characters.
 
-    :param log: where they go.
+    :param log: receives the folded messages.
     """
 
     def __init__(self, log: Log) -> None:
@@ -41,20 +41,20 @@ class FoldedLog:
         self._log.debug("%s", folded(message % args if args else message))
 
     def info(self, message: str, /, *args: Any) -> None:
-        """Log how things go."""
+        """Log progress."""
         self._log.info("%s", folded(message % args if args else message))
 
     def warning(self, message: str, /, *args: Any) -> None:
-        """Log what somebody should look at."""
+        """Log a problem that does not end the run."""
         self._log.warning("%s", folded(message % args if args else message))
 
 
 def folded(text: str) -> str:
-    """A text whose lines have at most :data:`LINE_LIMIT` characters.
+    """Return a text whose lines have at most :data:`LINE_LIMIT` characters.
 
-    A longer line is continued on the next one, which is indented by four more spaces. It is broken after a clause where
-    that leaves it well filled, otherwise after an item of a list, otherwise between two words. A single longer word,
-    such as a path, stands alone on its line.
+    A longer line continues on the next one, which is indented by four more spaces. It is broken after a clause if that
+    leaves the line well filled, otherwise after an item of a list, otherwise between two words. A single longer word,
+    such as a path, gets a line of its own.
     """
     if len(text) <= LINE_LIMIT:
         return text
@@ -79,7 +79,7 @@ def _folded_line(line: str) -> Iterator[str]:
 
 
 def _end_of_line(words: list[str]) -> int:
-    """How many of the words stay on their line."""
+    """Return how many of the words stay on the line."""
     room = len(" ".join(words))
     for ends in (_CLAUSE_ENDS, _LIST_ENDS):
         for count in range(len(words), 0, -1):

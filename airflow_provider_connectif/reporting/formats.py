@@ -11,7 +11,7 @@ def iso_time(moment: float) -> str:
 
 
 def clock(moment: float) -> str:
-    """A moment in seconds since the epoch as ``12:30:00 UTC``, with its date where that is not today's."""
+    """A moment in seconds since the epoch as ``12:30:00 UTC``, with the date if it is not today."""
     then, now = datetime.fromtimestamp(moment, UTC), datetime.now(UTC)
     return f"{then:%H:%M:%S} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S} UTC"
 
@@ -22,7 +22,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def describe_bytes(size: int) -> str:
-    """``1 kB``, ``12.5 MB``; of anything at least a kilobyte."""
+    """``1 kB``, ``12.5 MB``; at least one kilobyte."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1000))} kB"
 
 

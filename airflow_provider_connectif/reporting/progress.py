@@ -1,4 +1,4 @@
-"""Logs how far a run has come, in few lines, and publishes it for those who do not read the log."""
+"""Logs the progress of a run in few lines, and publishes it for other places than the log."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ _CAUSES: dict[Cause, str] = {
     Cause.ASKED: "Connectif asks for a pause",
     Cause.ASSUMED: "no rate-limit headers; assuming {allowance} requests a minute",
 }
-"""Why a window is waited for."""
+"""Reasons to wait for the next rate-limit window."""
 
 Publish = Callable[[Mapping[str, Any]], None]
 
 
 class Progress:
-    """Logs how far a run has come: every five seconds while that changes, and when a wait for a window begins.
+    """Logs the progress of a run: every five seconds while it changes, and when a wait for a window begins.
 
-    While nothing changes a line a minute remains. The lines come from the task's own thread, and never stop for long,
-    also for a reason of Airflow's: a task whose supervisor was killed lives on until it next logs.
+    While nothing changes, it logs one line a minute. The task's own thread writes the lines. They never stop for long
+    because of Airflow, too: a task whose supervisor was killed stays alive until it logs the next time.
 
     :param log: of the task.
-    :param by_import: most rows take no request of their own.
-    :param publish: gets :meth:`as_json` at most every ten seconds; ``None``: nobody does.
+    :param by_import: whether rows go into import files, so that most take no request of their own.
+    :param publish: called with :meth:`as_json` at most every ten seconds; ``None``: progress is not published.
     """
 
     def __init__(
@@ -84,17 +84,17 @@ class Progress:
         self._longest_wait_s = math.inf
 
     def log_waits_up_to(self, seconds: float) -> None:
-        """Do not log a wait that takes longer: the task does not wait for it, but is deferred."""
+        """Do not log longer waits: the task does not wait them out, but is deferred."""
         self._longest_wait_s = seconds
 
     def tick(self) -> None:
-        """Log what is due; cheap enough to call for each row."""
+        """Log progress if a line is due; cheap enough to call for each row."""
         now = time.monotonic()
         self.publish_if_due()
         wait = self._quota.wait
         if wait is not None and wait.until - time.time() <= self._longest_wait_s:
             self._log_wait(wait)
-            self._checked_at = now  # nothing changes now, and soon after the wait there is the next one
+            self._checked_at = now  # nothing changes now, and the next line follows soon after the wait
         is_silent = now - self._logged_at >= HEARTBEAT_S
         if now - self._checked_at < PROGRESS_EVERY_S and not is_silent:
             return
@@ -103,7 +103,7 @@ class Progress:
             self._write("Progress: %s", self._counts_with_time_left())
 
     def begin_sending(self, changes: int) -> None:
-        """The plan is complete: from here on it is known how much there is to send.
+        """Note that the plan is complete, so that the number of changes to send is known.
 
         :param changes: that are not sent yet.
         """
@@ -116,18 +116,20 @@ class Progress:
         return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
     def counts_at_stop(self) -> str:
-        """The counts for a line of its own, since the end may not be reached; the end does not repeat them."""
+        """Return the counts for a line of their own, in case the process is killed; the line at the end does not repeat
+        them.
+        """
         self._counts_at_stop = self.counts
         return self._counts_at_stop
 
     def publish_if_due(self) -> None:
-        """Publish how far the run has come, at most every ten seconds."""
+        """Publish the progress, at most every ten seconds."""
         if self._publish is not None and time.monotonic() - self._published_at >= PUBLISH_EVERY_S:
             self._published_at = time.monotonic()
             self._publish(self.as_json())
 
     def as_json(self) -> dict[str, Any]:
-        """How far the run has come, without personal data.
+        """Return the progress, JSON-ready and without personal data.
 
         :return: ``read``, ``delivered``, ``refused`` (invalid, rejected or held), ``undelivered`` (rows so far),
             ``requests``, ``rate_limited``, ``updated_at`` (ISO 8601 in UTC), and :meth:`forecast`.
@@ -146,7 +148,7 @@ class Progress:
         }
 
     def forecast(self, wait_s: float = 0.0) -> dict[str, Any]:
-        """What is left to send, and when it will be sent.
+        """Return how many changes are left to send, and when the last one will probably be sent.
 
         :param wait_s: seconds until the next window opens.
         :return: ``pending`` (changes that are not sent yet) and ``predicted_end`` (ISO 8601 in UTC); both ``None``
@@ -160,10 +162,10 @@ class Progress:
         }
 
     def describe_left(self, wait_s: float = 0.0) -> str:
-        """About how long the changes that are not sent will still take, in words; nothing before the plan is complete.
+        """Return about how long the remaining changes take, in words; empty before the plan is complete.
 
-        Longer where others use the account too. No header says how long a window is: it is taken to be the documented
-        minute until one window has followed another.
+        It takes longer if others use the account too. No header gives the length of a window: the documented minute is
+        assumed until two windows were seen.
 
         :param wait_s: seconds until the next window opens.
         """
@@ -173,9 +175,10 @@ class Progress:
         return f"{'less than a minute' if seconds < _SHORT_S else f'about {describe_seconds(seconds)}'} left"
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log the end of the run: why rows were not delivered, then what a failed task's last screen shows.
+        """Log the end of the run: why rows were not delivered, then the counts, which a failed task's last screen
+        shows.
 
-        :param how: how it ended, as the beginning of a line that continues with the counts.
+        :param how: the beginning of the line with the counts: the way the run ended.
         :param notes: details, each for a line of its own.
         """
         self.log_reasons()
@@ -203,7 +206,7 @@ class Progress:
         )
 
     def log_deferral(self, wait: Wait) -> None:
-        """Log that the task gives its worker back."""
+        """Log that the task is deferred."""
         self._write(
             wording.PAUSE_DEFERRED if wait.cause is Cause.ASKED else wording.RATE_LIMIT_DEFERRED,
             self._why(wait),
@@ -230,9 +233,9 @@ class Progress:
         self._write(wording.RATE_LIMIT, self._why(wait), seconds, clock(wait.until), account)
 
     def _counts_with_time_left(self, wait_s: float = 0.0) -> str:
-        """How much of the plan is sent, how long the rest takes, and the counts.
+        """Return the sent part of the plan, the time left, and the counts.
 
-        Without the plan where all is sent, and in an import, whose rows take no request of their own.
+        The plan is left out when all of it is sent, and in an import, whose rows take no request of their own.
         """
         if self._to_send is None or self._by_import or self._sent >= self._to_send:
             return self.counts + wording.details(self._retried)
@@ -242,7 +245,7 @@ class Progress:
 
     @property
     def _sent(self) -> int:
-        """Changes of the run that were sent, and whose outcome is known."""
+        """Number of changes that were sent and whose outcome is known."""
         return sum(self._tally.outcomes[outcome] for outcome in _OF_REQUESTS)
 
     def _seconds_left(self, wait_s: float) -> float:
@@ -250,13 +253,15 @@ class Progress:
 
     @property
     def _retried(self) -> str:
-        """How many requests failed and were sent again, and why the last one failed; empty if none did."""
+        """The number of requests that failed and were sent again, with the reason of the last one; empty if none
+        failed.
+        """
         failures = self._effort.failures
         return wording.RETRIED.format(failures=failures) if failures else ""
 
     @property
     def _shown(self) -> str:
-        """What a line shows that may change from one to the next."""
+        """The part of a line that may change from one to the next."""
         return self.counts + self._retried
 
     def _why(self, wait: Wait) -> str:
@@ -269,5 +274,7 @@ class Progress:
 
 
 def seconds_at_best(requests: int, requests_per_minute: int) -> float:
-    """What requests take if each minute's are used up at once, so that the last ones take no time to speak of."""
+    """Return the seconds that requests take at best: each minute's requests are sent at once, the last ones in no
+    time.
+    """
     return Allowance(requests_per_minute, WINDOW_S).seconds_for(requests)

@@ -1,8 +1,8 @@
-"""Why Connectif refused a row, in words fit for a log.
+"""The reasons why Connectif rejected a row, without personal data, so that they can be logged.
 
-The server's words are what a person can act on, and they may quote the values that were sent. So they are
-shown with the row's own values, parts of them, and whatever looks like an e-mail or a long number, taken out.
-As they came they go only into the rejects file, which holds the row anyway.
+The server's words say what to do, but they may quote the values that were sent. So they are shown without the row's own
+values, parts of these values, and anything that looks like an e-mail address or a long number. The unchanged words go
+only into the rejects file, which holds the row anyway.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MOST_ERRORS = 5
 
 
 def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, resource: Resource) -> tuple[str, ...]:
-    """The reasons of one refusal without personal data; each at most 140 characters."""
+    """Return the reasons of one rejection without personal data; each has at most 140 characters."""
     if isinstance(error, NoAnswerError):
         return (error.what,)
     status = describe_status(error.status, error.code)
@@ -36,7 +36,7 @@ def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, reso
 
 
 def raw_reasons(error: ConnectifHttpError | NoAnswerError) -> list[Any]:
-    """What the server said, as it came; for the rejects file."""
+    """Return the server's words unchanged, for the rejects file."""
     if isinstance(error, NoAnswerError):
         return [error.what]
     said = [text for text in (error.detail or error.title,) if text]
@@ -44,7 +44,7 @@ def raw_reasons(error: ConnectifHttpError | NoAnswerError) -> list[Any]:
 
 
 def _place(path: str, patch: Patch, resource: Resource) -> str:
-    """The property that a JSON pointer leads to, with its column; nothing that is not known to be one."""
+    """Return the property that a JSON pointer names, with its column; empty if it is not a known property."""
     for part in path.split("/"):
         name = part.replace("~1", "/").replace("~0", "~")
         if name in patch.properties:
@@ -54,6 +54,6 @@ def _place(path: str, patch: Patch, resource: Resource) -> str:
 
 
 def _shorten(text: str) -> str:
-    # Control characters and lone surrogates are no words, and neither logs nor databases take all of them.
+    # Logs and databases do not accept all control characters and lone surrogates.
     text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 3] + "..."

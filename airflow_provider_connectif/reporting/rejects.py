@@ -1,4 +1,4 @@
-"""The rows that were not delivered, for a person to mend: JSON Lines."""
+"""Writes the rows that were not delivered as JSON Lines, so that a person can correct them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from uuid import UUID
 
 from airflow_provider_connectif.records.values import MOST_BITS, safe_text
 
-_DEEPEST = 20  # levels of nesting that are written out
+_DEEPEST = 20  # levels of nesting that are written
 _KINDS_WITH_TEXT = frozenset((date, datetime, time, Decimal, UUID))
 
 
 class TextSink(Protocol):
-    """What rejects are written to: an open text file."""
+    """An open text file for the rejects."""
 
     def write(self, text: str, /) -> Any:
         """Append text."""
 
     def flush(self) -> Any:
-        """Hand on what was written."""
+        """Pass on the text that was written."""
 
     def reset(self) -> Any:
-        """Empty it of what an earlier process has written."""
+        """Remove what an earlier process has written."""
 
 
 class Rejects:
-    """Writes a line for each row that was refused, here or by Connectif, or that were given up on.
+    """Writes one line for each row that was refused, here or by Connectif, or that remained undelivered.
 
     A line: ``row_number`` (from 1), ``key``, ``outcome`` (``invalid``, ``rejected``, ``held`` or ``undelivered``),
-    ``status`` (HTTP status or ``null``), ``reasons`` (as Connectif gave them), ``row`` (as it came; values that JSON
-    does not know are written as text). It is personal data.
+    ``status`` (HTTP status or ``null``), ``reasons`` (unchanged, as Connectif gave them), ``row`` (unchanged; values
+    that JSON does not know are written as text). The file is personal data.
 
     :param sink: an open text file, or ``None`` to write nothing.
     """
@@ -42,7 +42,7 @@ class Rejects:
     def __init__(self, sink: TextSink | None) -> None:
         self._sink = sink
         self.lines = 0
-        """How many were written, earlier processes of the run included."""
+        """Number of lines written, earlier processes of the run included."""
 
     def write(
         self,
@@ -53,7 +53,7 @@ class Rejects:
         reasons: Sequence[Any],
         row: object,
     ) -> None:
-        """Write one row."""
+        """Write the line of one row."""
         if self._sink is None:
             return
         line = {
@@ -64,28 +64,28 @@ class Rejects:
             "reasons": list(reasons),
             "row": jsonable(row),
         }
-        # ASCII only, so that a lone surrogate, one of the reasons to be here, can be written at all.
+        # ASCII only, so that a lone surrogate can be written; it is one of the reasons to refuse a row.
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
         self.lines += 1
 
     def reset(self) -> None:
-        """Empty the file of what an earlier process has written; every row is looked at again."""
+        """Remove what an earlier process has written, since every row is processed again."""
         self.lines = 0
         if self._sink is not None:
             self._sink.reset()
 
     def flush(self) -> None:
-        """Hand what was written to the file, as far as its kind allows before it is closed."""
+        """Write buffered lines to the file, as far as its kind allows before it is closed."""
         if self._sink is not None:
             self._sink.flush()
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:
-    """A value of a row in a form that JSON knows; what it does not know becomes text."""
+    """Return a value of a row in a form that JSON knows; other types become text."""
     kind = type(value)
     if kind is str:
         return value
-    if kind in _KINDS_WITH_TEXT:  # before all others are asked whether they are mappings, which takes ten times as long
+    if kind in _KINDS_WITH_TEXT:  # checked first: the check for a mapping takes ten times as long
         return str(value)
     if value is None or isinstance(value, bool) or (isinstance(value, int) and value.bit_length() <= MOST_BITS):
         return value

@@ -1,4 +1,4 @@
-"""What all stages report to: counts, refused rows, progress. It knows none of them."""
+"""The report that all stages write to: counts, refused rows, progress. It depends on no stage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Confirm = Callable[[Settled, Sequence[str], int | None], bool]
 
 
 class RowHistory(Protocol):
-    """Where the outcome of each row is written that was not unchanged: the journal's history."""
+    """Receives the outcome of each row that was not ``unchanged``: the journal's history."""
 
     def add(
         self,
@@ -41,33 +41,33 @@ class RowHistory(Protocol):
         reason: str = "",
         is_written: bool = False,
     ) -> bool:
-        """Add the outcome of a row; ``key``: of its contact, in one form for all spellings."""
+        """Add the outcome of a row; ``key`` is that of its contact, in one form for all spellings."""
 
     def add_many(self, outcome: str, rows: int, reason: str = "") -> None:
-        """Add the outcome of rows that nobody can tell apart."""
+        """Add one outcome for several rows that cannot be identified one by one."""
 
     def keep(self, outcome: str, key: str) -> None:
-        """A row was delivered by an earlier attempt of the run."""
+        """Note that an earlier attempt of the run delivered a row."""
 
     def correct(self, earlier: str, outcome: str, key: str, *, status: int | None, reason: str) -> None:
-        """A row whose outcome was added before has another one after all."""
+        """Replace the outcome of a row that was added before."""
 
 
 class Report:
-    """The report of one run, over all the processes that work at it.
+    """The report of one run, over all its processes.
 
     ``tally``: rows by outcome. ``effort``: requests and time. ``rejects``: the rows that were not delivered.
-    ``progress``: what the task log says meanwhile. ``shown``: what responses show of what was stored. ``log``: of the
-    task.
+    ``progress``: the progress lines of the task log. ``shown``: counts of what responses show of the stored values.
+    ``log``: the task's log.
 
-    :param resource: names its things, and the columns of their properties.
+    :param resource: gives the noun for a thing, and the columns of its properties.
     :param quota: of the client.
-    :param rejects: where rows are written that were not delivered.
-    :param rejects_path: its name, for the summary.
-    :param log: the task's.
-    :param by_import: most rows take no request of their own.
-    :param history: gets the outcome of each row that was not unchanged.
-    :param publish: gets the progress now and then; see :class:`Progress`.
+    :param rejects: receives the rows that were not delivered.
+    :param rejects_path: path of the rejects file, for the summary.
+    :param log: of the task.
+    :param by_import: whether rows go into import files, so that most take no request of their own.
+    :param history: receives the outcome of each row that was not ``unchanged``.
+    :param publish: receives the progress; see :class:`Progress`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Report:
         self.history = history
         self.way = "import" if by_import else "patch"
         self.mapping_digest: str | None = None
-        """Of the journal's comparison."""
+        """The digest of the mapping, from the comparison with the journal."""
         self.plan: dict[str, Any] = {}
         """The numbers of the plan, by name."""
         self.left_behind = 0
@@ -102,7 +102,7 @@ class Report:
         self.imported_in: Imported | None = None
         """How long the run's imports took, once all of them have finished."""
         self.complete_read: dict[str, Any] | None = None
-        """What is written down of the source once the plan was sent to its end, JSON-ready."""
+        """The record of the complete read, JSON-ready; it is written once the whole plan was sent."""
 
     def go_by_import(self) -> None:
         """From here on most rows take no request of their own."""
@@ -115,12 +115,14 @@ class Report:
         return self._quota.seen
 
     def apart(self) -> Report:
-        """A report of what another run, or another attempt, has sent: it is in no count and in no file of this one."""
+        """Return a separate report for what another run or attempt has sent, which this run neither counts nor
+        writes.
+        """
         return Report(self._resource, self._quota, Rejects(None), None, self.log)
 
     @property
     def written_rejects_path(self) -> str | None:
-        """Where rows are that were not delivered, if there are any."""
+        """Path of the rejects file; ``None`` if it has no row."""
         return self._rejects_path if self.rejects.lines else None
 
     def refuse(
@@ -134,11 +136,11 @@ class Report:
         contact: str | None = None,
         is_known: bool = False,
     ) -> None:
-        """Count and write a row that is not sent.
+        """Count a row that is not sent, and write it to the rejects.
 
         :param reasons: without personal data.
-        :param contact: the row's key in one form for all spellings; ``None``: it has none that is valid.
-        :param is_known: a run before this one has seen the same refusal.
+        :param contact: the row's key in one form for all spellings; ``None`` if it has no valid key.
+        :param is_known: whether an earlier run has refused the same row for the same reason.
         """
         self.tally.count(outcome, number, reasons, is_known=is_known)
         if self.history is not None:
@@ -147,10 +149,10 @@ class Report:
         self.rejects.write(number, key, outcome.value, status, reasons, row)
 
     def settle(self, settled: Settled, confirm: Confirm) -> None:
-        """Count a change that was sent, and write it where it was not delivered.
+        """Count a change that was sent, and write it to the rejects if it was not delivered.
 
-        :param confirm: writes it into the journal; gets the reasons without personal data and the status of the last
-            response, and says whether it is a refusal that a run before this one has met.
+        :param confirm: writes it into the journal; receives the reasons without personal data and the status of the
+            last response, and returns whether an earlier run has met the same refusal.
         """
         patch, error = settled.patch, settled.error
         reasons: Sequence[str] = () if error is None else self._reasons(error, patch, settled)
@@ -193,7 +195,7 @@ class Report:
                 self.history.keep(REMOVED, key)
 
     def _settle_beside(self, settled: Settled, counted_as: Outcome, reasons: Sequence[str], status: int | None) -> None:
-        """What was sent of a row that has its outcome already: the row is undelivered where this is."""
+        """Settle a part of a row that already has its outcome: if the part is undelivered, the row is, too."""
         if settled.outcome is Outcome.UNDELIVERED:
             self.tally.outcomes[counted_as] -= 1
             self.tally.count(Outcome.UNDELIVERED, settled.patch.number, reasons)
@@ -202,17 +204,17 @@ class Report:
                 self.history.correct(counted_as.value, Outcome.UNDELIVERED.value, key, status=status, reason=reason)
 
     def as_counts(self) -> dict[str, Any]:
-        """JSON-ready and without personal data, for the journal's record of the attempt."""
+        """The counts for the journal's record of the attempt, JSON-ready and without personal data."""
         outcomes = {outcome.value: count for outcome, count in self.tally.outcomes.items()}
         of_rows = {"read": self.tally.read, "outcomes": outcomes, "new_refusals": self.tally.new_refusals}
         return {**of_rows, **self.effort.as_counts()}
 
     def as_columns(self) -> Mapping[str, Any]:
-        """By column of the journal's line of the run."""
+        """The values of the journal's line of the run, by column."""
         return run_columns(self)
 
     def as_state(self) -> dict[str, Any]:
-        """JSON-ready, for the process that continues after a deferral."""
+        """The state for the process that continues after a deferral, JSON-ready."""
         return {
             "tally": self.tally.as_state(),
             "effort": self.effort.as_state(),
@@ -225,7 +227,7 @@ class Report:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Count from where an earlier process stopped; its effort is restored apart."""
+        """Count from where an earlier process stopped; the effort is restored separately."""
         self.tally.restore(state["tally"])
         self.rejects.lines = state.get("rejects", 0)
         self.shown.restore(state)
@@ -249,7 +251,7 @@ _WITHOUT_REASON = (
 
 
 def _shown(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:
-    """The reasons that a person sees; those of rows that the author leaves out are marked."""
+    """The reasons that a person sees; those of rows that ``on_response`` skips begin with ``skipped:``."""
     if outcome is Outcome.SKIPPED:
         return [f"skipped: {reason}" for reason in reasons]
     return () if outcome in _WITHOUT_REASON else reasons

@@ -1,4 +1,4 @@
-"""How many requests a plan takes, where responses decide whether further ones follow."""
+"""The number of requests that a plan takes, if responses decide whether further requests follow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Via = Literal["auto", "patch", "import"]
 
 
 class Requests(NamedTuple):
-    """Requests at least and at most, without retries and rejections."""
+    """The least and the largest number of requests, without retries and rejections."""
 
     least: int = 0
     most: int = 0
@@ -37,7 +37,7 @@ class Imported(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a plan takes.
+    """The cost of a plan.
 
     ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best; ``None``: not known.
     ``way``: ``patch`` or ``import``; ``reason``: why this way. ``was_chosen``: there was another way.

@@ -1,4 +1,4 @@
-"""What the journal's line of a run says of its counts: the same as its summary."""
+"""The counts in the journal's line of a run; they equal those of the summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_REASONS = 20
 
 
 def run_columns(report: Report) -> Mapping[str, Any]:
-    """The values by column; without personal data.
+    """Return the values by column, without personal data.
 
     Counts are those of the summary, ``rows_read`` is its ``read``, and ``stored_differently`` the sum over properties.
     """

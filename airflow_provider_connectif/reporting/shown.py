@@ -1,4 +1,4 @@
-"""Counts what the responses to accepted changes have shown of what Connectif stored."""
+"""Counts what the responses to accepted changes show of the values that Connectif stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COUNTS = ("unconfirmed", "recreated", "drifted", "consent_kept", "lowered_alone
 
 
 class ShownCounts:
-    """What the responses of a run have shown, over all the processes that work at it.
+    """Counts of what the responses of a run have shown, over all its processes.
 
     ``unconfirmed``: changes that count as delivered although no response showed what was sent. ``recreated``: created
     ones of which Connectif had accepted properties before. ``drifted``: responses that showed another value for a
@@ -25,7 +25,7 @@ class ShownCounts:
     the person has lowered them. ``lowered_alone``: consents that were withdrawn although their row was refused.
 
     :param log: of the task.
-    :param noun: what one thing is called.
+    :param noun: the name of one thing, such as ``contact``.
     """
 
     def __init__(self, log: Log, noun: str) -> None:
@@ -57,7 +57,7 @@ class ShownCounts:
             self.stored_differently.update(settled.shown.differences.items())
 
     def summary(self) -> dict[str, Any]:
-        """Those that are not zero; ``stored_differently`` by property."""
+        """Return the counts that are not zero; ``stored_differently`` by property."""
         counts: dict[str, Any] = {
             "unconfirmed": self.unconfirmed,
             "recreated": self.recreated,
@@ -69,7 +69,7 @@ class ShownCounts:
         return {name: count for name, count in counts.items() if count}
 
     def log_end(self) -> None:
-        """Warn of what Connectif stored otherwise than it was sent."""
+        """Log a warning if Connectif stored other values than were sent."""
         if not self.stored_differently:
             return
         lines = [
@@ -81,7 +81,7 @@ class ShownCounts:
         self._log.warning(wording.STORED_DIFFERENTLY, wording.details(*lines, tail))
 
     def as_state(self) -> dict[str, Any]:
-        """JSON-ready, for the process that continues after a deferral."""
+        """The state for the process that continues after a deferral, JSON-ready."""
         differences = [[*key, count] for key, count in self.stored_differently.items()]
         return {**{name: getattr(self, name) for name in _COUNTS}, "stored_differently": differences}
 

@@ -1,4 +1,4 @@
-"""What became of the rows: counts, reasons, and whether the run succeeded."""
+"""The summary of a run: rows by outcome, reasons, requests and time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_connectif.reporting.effort import Effort
 _MOST_REASONS = 20  # in the summary
 _MOST_REASONS_KEPT = 1000  # in memory; a server may phrase each refusal differently
 _MOST_EXAMPLES = 3
-_MOST_REASONS_CARRIED = 200  # over a deferral
+_MOST_REASONS_CARRIED = 200  # in the state of a deferral
 _LARGEST_SUMMARY = 2000  # bytes as JSON; it goes to XCom and so into Airflow's database
 OTHER_REASONS = "other reasons"
 _EARLIER_NAMES = {"duplicate": Outcome.MERGED.value}  # in states that an earlier version has saved
@@ -26,31 +26,31 @@ BAD_OUTCOMES = (Outcome.INVALID, Outcome.REJECTED, Outcome.HELD)
 
 @dataclass
 class Tally:
-    """Counts rows as they are read and settled. Holds no row: memory does not grow with their number."""
+    """Counts rows as they are read and settled. It holds no row, so memory does not grow with their number."""
 
     read: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[int]] = field(default_factory=dict)
     known_refusals: int = 0
-    """Refused rows that a run before this one has seen refused as they are."""
+    """Refused rows that an earlier run has refused, too, and that are unchanged since."""
     known_reasons: Counter[str] = field(default_factory=Counter)
     known_examples: dict[str, list[int]] = field(default_factory=dict)
     keyless: int = 0
     """Rows without a valid key."""
     remapped: int = 0
-    """Changes that are sent because the mapping changed, and not their rows."""
+    """Changes that are sent because the mapping changed, not the rows."""
     left: int | None = None
     """Contacts that left the source; ``None``: not counted."""
     removals: Counter[Outcome] = field(default_factory=Counter)
-    """What became of those that were followed: they are no rows."""
+    """Outcomes of the contacts that left the source and for which ``on_removed`` was carried out; they are not rows."""
 
     def count(self, outcome: Outcome, number: int, reasons: Iterable[str] = (), *, is_known: bool = False) -> None:
         """Count a row's outcome.
 
         :param number: the row's number, kept as an example for its reasons.
         :param reasons: without personal data.
-        :param is_known: a refusal that is not new: a run before this one has seen it.
+        :param is_known: whether an earlier run has seen the same refusal.
         """
         self.outcomes[outcome] += 1
         self.known_refusals += is_known
@@ -77,11 +77,13 @@ class Tally:
 
     @property
     def removed(self) -> int | None:
-        """Contacts that left the source: those that were followed, or, where none is, all; ``None``: not counted."""
+        """Contacts for which ``on_removed`` was carried out; without it, all that left the source; ``None``: not
+        counted.
+        """
         return self.removals[Outcome.UPDATED] if self.removals else self.left
 
     def count_many(self, outcome: Outcome, rows: int, reason: str | None = None) -> None:
-        """Count the outcome of rows that nobody can tell apart.
+        """Count one outcome for several rows that cannot be identified one by one.
 
         :param reason: without personal data.
         """
@@ -90,9 +92,9 @@ class Tally:
             self._add_reason(reason, rows)
 
     def note_known(self, rows: int, reason: str) -> None:
-        """Rows that were counted as new refusals turn out to be known.
+        """Note that rows counted as new refusals are known refusals.
 
-        :param reason: that they were counted with.
+        :param reason: the reason with which they were counted.
         """
         self.known_refusals += rows
         self.known_reasons[reason if reason in self.reasons else OTHER_REASONS] += rows
@@ -104,7 +106,7 @@ class Tally:
         return shown
 
     def as_state(self) -> dict[str, Any]:
-        """JSON-ready, for the process that goes on after a deferral; of the reasons, the commonest ones."""
+        """The state for the process that continues after a deferral, JSON-ready; it has only the commonest reasons."""
         reasons = {reason: self.reasons[reason] for reason in self.ranked_reasons[:_MOST_REASONS_CARRIED]}
         if left_out := self.reasons.total() - sum(reasons.values()):
             reasons[OTHER_REASONS] = reasons.get(OTHER_REASONS, 0) + left_out
@@ -132,7 +134,7 @@ class Tally:
         self.outcomes = Counter(
             {Outcome(_EARLIER_NAMES.get(name, name)): int(count) for name, count in state["outcomes"].items()}
         )
-        # Before this version a state had no known refusals.
+        # States of earlier versions have no known refusals.
         reasons = {reason: (*told, 0, [])[:4] for reason, told in state["reasons"].items()}
         self.reasons = Counter({reason: int(told[0]) for reason, told in reasons.items()})
         self.examples = {reason: list(told[1]) for reason, told in reasons.items()}
@@ -145,33 +147,35 @@ class Tally:
 
     @property
     def accounted(self) -> int:
-        """Rows of which it is known what became of them."""
+        """Number of rows with an outcome."""
         return sum(self.outcomes.values())
 
     @property
     def unsettled(self) -> int:
-        """Rows read that have no outcome; below zero where a row has two."""
+        """Number of rows read without an outcome; below zero if a row has two."""
         return self.read - self.accounted
 
     @property
     def bad(self) -> int:
-        """Refused rows: invalid, rejected or held."""
+        """Number of refused rows: invalid, rejected or held."""
         return sum(self.outcomes[outcome] for outcome in BAD_OUTCOMES)
 
     @property
     def new_refusals(self) -> int:
-        """Refused rows that no run before this one has seen refused as they are; all of them without a journal."""
+        """Number of refused rows that no earlier run has refused in the same form; without a journal, all refused
+        rows.
+        """
         return max(0, self.bad - self.known_refusals)
 
     @property
     def needed_delivery(self) -> int:
-        """Rows read that were not unchanged, merged with another row, suppressed, nor known to be refused."""
+        """Number of rows read, without the unchanged, merged and suppressed ones and the known refusals."""
         settled_before = self.outcomes[Outcome.UNCHANGED] + self.outcomes[Outcome.MERGED] + self.known_refusals
         return max(0, self.read - settled_before - self.outcomes[Outcome.SUPPRESSED])
 
     @property
     def ranked_reasons(self) -> list[str]:
-        """The reasons: those of new refusals first, each group with the commonest first."""
+        """Return the reasons: those of new refusals first, in each group the commonest first."""
 
         def rank(reason: str) -> tuple[bool, int]:
             return self.reasons[reason] > self.known_reasons[reason], self.reasons[reason]
@@ -180,20 +184,20 @@ class Tally:
 
     @property
     def delivered(self) -> int:
-        """Rows that Connectif has accepted."""
+        """Number of rows that Connectif has accepted."""
         return self.outcomes[Outcome.CREATED] + self.outcomes[Outcome.UPDATED]
 
     @property
     def erased(self) -> int:
-        """Rows whose contacts were deleted, or not there."""
+        """Number of rows whose contacts were deleted or do not exist."""
         return self.outcomes[Outcome.DELETED] + self.outcomes[Outcome.ABSENT]
 
     def top_reasons(self, most: int) -> list[str]:
-        """The commonest reasons, with their counts and the numbers of the first rows; those of new refusals first."""
+        """Return the commonest reasons, with their counts and first row numbers; those of new refusals first."""
         return self.described(itertools.islice(self.ranked_reasons, most))
 
     def described(self, reasons: Iterable[str]) -> list[str]:
-        """Reasons with their counts and the numbers of the first rows."""
+        """Return reasons with their counts and first row numbers."""
         shown = []
         for reason in reasons:
             count = self.reasons[reason]
@@ -213,23 +217,23 @@ def summarise(
     undelivered: int = 0,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
+    """Return the run as a small JSON-safe dictionary without personal data, below 2 KB as JSON.
 
     The counts of rows add up: ``read`` = ``created`` + ``updated`` + ``skipped`` + ``invalid`` + ``rejected`` +
     ``merged`` + ``undelivered``, with a journal + ``unchanged`` + ``held`` + ``suppressed``, by import + ``imported`` +
-    ``not_taken``, of an erasure + ``deleted`` + ``absent``, of a check + ``valid``. Where they do not, the run has
-    failed, and its error says how many rows it cannot account for.
+    ``not_taken``, of an erasure + ``deleted`` + ``absent``, of a check + ``valid``. If they do not, the run fails, and
+    its error says how many rows it cannot account for.
 
-    :param undelivered: rows that were read and not delivered since the run ended early; added to those that the run
-        gave up on.
+    :param undelivered: rows that were read but not sent because the run ended early; they are added to the rows whose
+        attempts all failed.
     :param more: entries of one kind of run only.
     :return: ``read``, ``created``, ``updated``, ``skipped``, ``invalid``, ``rejected``, ``merged`` (rows that became
         part of another row of their key), ``undelivered`` (rows),
         ``requests`` (HTTP requests, 429 and retries included), ``rate_limited`` (responses 429), ``waited_s`` (seconds
-        held back by a window), ``duration_s`` (since the first attempt of the run began), ``new_refusals`` (rows
-        invalid, rejected or held that no run before this one has seen refused as they are; all of them without a
-        journal), ``reasons`` (rows by reason, those of new refusals first, then the commonest, 20 at most that fit),
-        ``rejects_path`` (``None`` where nothing was written). With a journal ``requests``, ``rate_limited`` and
+        spent waiting for the rate limit), ``duration_s`` (since the first attempt of the run began), ``new_refusals``
+        (refused rows that no earlier run has refused in the same form; without a journal, all refused rows),
+        ``reasons`` (rows by reason, those of new refusals first, then the commonest, 20 at most that fit),
+        ``rejects_path`` (``None`` if nothing was written). With a journal ``requests``, ``rate_limited`` and
         ``waited_s`` are those of all attempts.
     """
     counts = (
@@ -260,7 +264,7 @@ def summarise(
 
 
 def empty_summary() -> dict[str, Any]:
-    """The summary of a run that did not begin."""
+    """Return the summary of a run that did not begin."""
     return summarise(Tally(), effort=None, rejects_path=None)
 
 

@@ -1,4 +1,4 @@
-"""How a run ends, in words that say what to do about it."""
+"""The verdict on a run, with words that say what to do about it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from airflow_provider_connectif.reporting.formats import describe_seconds
 
 
 class Verdict(StrEnum):
-    """How a run ended."""
+    """The way a run ended."""
 
     SUCCESS = "success"
     SKIPPED = "skipped"
     FAILED = "failed"
-    """For good: to run it again unchanged would end the same way."""
+    """Failed, and the next attempt would fail in the same way: Airflow does not retry."""
     TRY_AGAIN = "try_again"
-    """Failed, and another try may well succeed."""
+    """Failed, but another attempt may succeed: Airflow retries."""
 
 
 class ImportFailed(RunFailed):
-    """Why imports cannot go on.
+    """The imports cannot continue.
 
-    :param verdict: how the run ends.
-    :param error: the response that it comes from, if there was one.
+    :param verdict: the verdict on the run.
+    :param error: the response that caused it, if there was one.
     """
 
     def __init__(self, verdict: Verdict, words: str, error: Error | None = None) -> None:
@@ -38,7 +38,7 @@ class ImportFailed(RunFailed):
 
     @property
     def is_about_the_key(self) -> bool:
-        """No further request makes sense."""
+        """Whether the API key is at fault, so that no further request can succeed."""
         return isinstance(self.error, ConnectifHttpError) and self.error.status in (401, 403)
 
 
@@ -58,9 +58,9 @@ class WaitTooLong(ImportFailed):
 
 
 def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
-    """How a run ends whose outcomes do not add up to its rows, and in words why.
+    """Return the verdict on a run whose outcomes do not add up to its rows, and why in words.
 
-    Retryable: the next attempt reads the source again, and a journal tells it what was delivered.
+    Retryable: the next attempt reads the source again, and a journal knows what was delivered.
 
     :param unaccounted: rows without an outcome; below zero: outcomes without a row.
     """
@@ -71,15 +71,16 @@ def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
 
 
 def removals_verdict(removals: Mapping[Outcome, int]) -> tuple[Verdict, str] | None:
-    """How a run ends that could not follow every contact that left the source; ``None``: that is no reason to fail.
+    """Return the verdict if ``on_removed`` was not carried out for every contact that left the source; ``None``: no
+    failure.
 
-    :param removals: what became of these contacts.
+    :param removals: the outcomes of these contacts.
     """
     failed = sum(removals.get(outcome, 0) for outcome in (Outcome.REJECTED, Outcome.UNDELIVERED))
     if not failed:
         return None
     is_to_be_tried = bool(removals.get(Outcome.UNDELIVERED))
-    words = f"{failed:,} of {sum(removals.values()):,} contacts that left the source could not be followed"
+    words = f"on_removed failed for {failed:,} of {sum(removals.values()):,} contacts that left the source"
     return Verdict.TRY_AGAIN if is_to_be_tried else Verdict.FAILED, words
 
 
@@ -89,8 +90,8 @@ _STATUS_WORDS: dict[int, str] = {
         "keyId:keySecret as the password"
     ),
     403: (
-        "Connectif responded 403 to {connection} at {host}: either the API key lacks the scope {scope}, or the account "
-        "is blocked"
+        "Connectif responded 403 to {connection} at {host}: either the API key does not have the scope {scope}, or the "
+        "account is blocked"
     ),
     415: "Connectif responded 415, unsupported media type: a fault of this provider, please report it",
 }
@@ -100,12 +101,12 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
     StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this response: {response}"),
     StopKind.ALL_REJECTED: (
         Verdict.FAILED,
-        "The first responses were all rejections, those to rows from further on too: the mapping or something "
-        "between here and Connectif is wrong rather than the rows; no row is held for it",
+        "The first responses were all rejections, also for rows from the rest of the plan: the mapping, or something "
+        "between here and Connectif, is wrong, not the rows; no row is held for it",
     ),
     StopKind.BLOCKED: (
         Verdict.FAILED,
-        "Several responses in a row were {response}, and those to rows from further on too: something between here "
+        "Several responses in a row were {response}, also for rows from the rest of the plan: something between here "
         "and Connectif, such as a firewall, refuses the requests",
     ),
     StopKind.LEFT_ALONE: (
@@ -117,7 +118,7 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
         Verdict.TRY_AGAIN,
         "The field definitions cannot be read ({response}), and without them no value could be checked",
     ),
-    StopKind.NOT_ANSWERING: (
+    StopKind.NOT_RESPONDING: (
         Verdict.TRY_AGAIN,
         "Connectif does not respond as it should: {response}, after every attempt of a request",
     ),
@@ -126,7 +127,7 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
         Verdict.TRY_AGAIN,
         "execution_timeout has passed, the time in which the task was deferred included",
     ),
-    StopKind.DEFERRED: (Verdict.TRY_AGAIN, "What is left to send could not be kept for a deferral"),
+    StopKind.DEFERRED: (Verdict.TRY_AGAIN, "The changes that are left could not be stored for a deferral"),
     StopKind.PLAN_TOO_OLD: (
         Verdict.TRY_AGAIN,
         "The plan is older than plan_max_age: the next attempt reads the source again and sends what is left",
@@ -136,9 +137,9 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
 
 
 class Account(NamedTuple):
-    """Where a run sends to, for messages.
+    """The account that a run sends to, for messages.
 
-    ``conn_id``: of the Airflow connection; empty where a run has none. ``base_url``: scheme and host.
+    ``conn_id``: of the Airflow connection; empty if a run has none. ``base_url``: scheme and host.
     """
 
     conn_id: str
@@ -146,7 +147,7 @@ class Account(NamedTuple):
 
     @property
     def connection(self) -> str:
-        """The connection as a part of a sentence."""
+        """The connection, worded as a part of a sentence."""
         return f"connection {self.conn_id!r}" if self.conn_id else "the connection"
 
 
@@ -154,10 +155,10 @@ _UNNAMED = Account("", "Connectif")
 
 
 def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[Verdict, str]:
-    """How a run ends that stopped before its last row, and in words why.
+    """Return the verdict on a run that stopped before its last row, and why in words.
 
-    :param scope: what the API key must allow for this kind of run.
-    :param account: named where the connection has to be looked at.
+    :param scope: the scope that the API key needs for this kind of run.
+    :param account: named if the connection has to be checked.
     """
     verdict, words = _STOP_VERDICTS[stop.kind]
     if stop.kind is StopKind.LEFT_ALONE:
@@ -181,9 +182,9 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
 
 
 def describe_end(verdict: Verdict, stop: Stop | None) -> str:
-    """How a run ended, as the beginning of a line.
+    """Return the way a run ended, as the beginning of a line.
 
-    :param stop: why it ended before its last row, if it did.
+    :param stop: the reason if it ended before its last row.
     """
     if verdict is Verdict.SUCCESS:
         return "Done"

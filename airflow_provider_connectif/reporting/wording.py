@@ -1,6 +1,6 @@
 """Sentences of the task log, in the order of a run.
 
-Those about a way to end stand beside their table in ``verdict.py``, and those about a value beside its rule. Each line
+Sentences about the end of a run are in the table of ``verdict.py``; those about a value are beside its rule. Each line
 fits :data:`airflow_provider_connectif.reporting.folding.LINE_LIMIT` with usual names and numbers; details have a line
 of their own, indented by two spaces.
 """
@@ -14,36 +14,41 @@ CHECKING = "Checking %s for %s, without sending%s"
 
 # The source
 
-NO_ROWS = "The source had no rows: is there nothing to deliver, or is its query wrong?"
-NO_DRY_RUN_OF_UPSTREAM = "The rows come from an upstream task, which a dry run cannot ask: use check_only=True"
+NO_ROWS = "The source had no rows: if that is unexpected, check its query"
+NO_DRY_RUN_OF_UPSTREAM = "The rows come from an upstream task, which a dry run cannot read: use check_only=True"
 NO_DRY_RUN_OF_FUNCTION = "The rows come from a function, which a dry run does not call: use check_only=True"
-SCOPE_MISSING = "The API key lacks the scope %s (403), or the account is blocked:\n  %s"
-OTHER_OWNER = "Sync %r of this journal writes %s, too\n  Map a consent in one sync only, unless it is another account's"
+SCOPE_MISSING = "The API key does not have the scope %s (403), or the account is blocked:\n  %s"
+OTHER_OWNER = (
+    "Sync %r of this journal also writes %s\n"
+    "  Map a consent property in one sync only, unless the syncs write to different accounts"
+)
 JOURNAL_OPTIONS_LEFT_OUT = (
-    "The journal's connection %r has options in its extra that the driver does not know; they are left out\n"
+    "The journal's connection %r has options in its extra that the driver does not know; they are ignored\n"
     "  Options: %s"
 )
 
 # Waiting
 
 HELD_BY_ANOTHER_RUN = "Sync {sync} is held by another run: waiting until it ends"
-HELD_BY_ANOTHER_RUN_DEFERRED = "Sync {sync} is held by another run: deferred, looking again at {again}"
+HELD_BY_ANOTHER_RUN_DEFERRED = "Sync {sync} is held by another run: deferred, next check at {again}"
 HOLDER = "\n  Held by: {holder}\n  Its claim ends at {until}, unless that run renews it"
 RATE_LIMIT = "Rate limit: %s; waiting %.0f s, until %s%s"
 RATE_LIMIT_DEFERRED = "Rate limit: %s; deferred until %s%s"
 PAUSE_DEFERRED = "%s; deferred until %s%s"
 CONTINUING = "Continuing after the rate limit: %s pending, %s"
-CONTINUING_WITHOUT_PLAN = "Continuing after the rate limit: %s the source is read from its first row"
-DEFERRED_EARLY = "Stopped before it was known how far the run had come; see where it was deferred"
+CONTINUING_WITHOUT_PLAN = "Continuing after the rate limit: %sreading the source from its first row"
+DEFERRED_EARLY = "Stopped before the progress of the run was loaded; the log before the deferral shows it"
 
 # Imports
 
 READ_INTO_FILES = "Read %s in %s: %s in %s, together %s"
-BLANK_TEXTS = "%s blank texts, which an import leaves out: the journal does not call them delivered"
-TOO_MANY_LOOK_UPS = "%s would be looked up, since their consents fall; more than %s are not\n  %s kept from now on"
-NO_PATCH = "The API key may not write contacts (403), so that all of them go into files"
+BLANK_TEXTS = "%s blank texts left out of the import; the journal does not count them as delivered"
+TOO_MANY_LOOK_UPS = (
+    "%s with lowered consent would need a look-up, more than the limit of %s: none is looked up\n  %s kept from now on"
+)
+NO_PATCH = "The API key cannot write contacts (403), so all of them go into files"
 NO_PATCH_OF_CONSENTS = (
-    "The API key may not write contacts (403): %s kept from now on, since only a PATCH can decide\n"
+    "The API key cannot write contacts (403): %s kept from now on, since only a PATCH can decide\n"
     "  Give the key the scope Contacts: Write, so that changes of the source can raise consents"
 )
 BY_PATCH = "Delivering %s by PATCH"
@@ -52,7 +57,7 @@ UPLOADED = "Import %s: file %d of %d, %s, %s, columns: %s%s"
 ALL_UPLOADED = "Uploaded %s, %s\n  Imports: %s"
 IMPORT_ENDED = "Import %s: %s; of %s %s taken, %s rejected%s"
 NO_ERROR_REPORT = "Import %s: its error report could not be downloaded\n  %s"
-UNKNOWN_STATE = "Import %s: its state is not documented (%s); waiting for another one"
+UNKNOWN_STATE = "Import %s: its state is not documented (%s); waiting for a documented one"
 UPLOAD_FAILED = "A file could not be uploaded: %s\n  %s"
 LAST_UPLOAD = "This was the last attempt"
 NEXT_UPLOAD = "Attempt {next} of {tries} follows when the imports that began since then have finished"
@@ -68,7 +73,7 @@ EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
 EARLIER_RUN = "An earlier run has left imports open: waiting for them first\n  Run: %s"
-EARLIER_RUN_DEFERRED = "An earlier run has left imports open: deferred, looking again at {again}\n  Run: {run_id}"
+EARLIER_RUN_DEFERRED = "An earlier run has left imports open: deferred, next check at {again}\n  Run: {run_id}"
 EARLIER_RUN_FINISHED = "The imports of the earlier run have finished\n  %s, %s rejected"
 EARLIER_RUN_SETTLED = "Another task of this run has settled them"
 TROUBLE_OF_EARLIER_RUN = "Earlier run: %s"
@@ -76,16 +81,16 @@ TROUBLE_OF_EARLIER_RUN = "Earlier run: %s"
 # Responses
 
 UNCONFIRMED_OTHER = (
-    "A %s was accepted twice with a response that shows another one\n"
-    "  It counts as delivered, and as unconfirmed. Is there a proxy that mixes up responses?"
+    "A %s was sent twice, and both responses show another one\n"
+    "  It counts as delivered and unconfirmed. Check whether a proxy mixes up responses"
 )
 UNCONFIRMED_UNSEEN = (
     "A %s was accepted with a response that does not show it\n"
-    "  What Connectif stored cannot be compared: it counts as delivered, and as unconfirmed"
+    "  What Connectif stored cannot be compared: it counts as delivered and unconfirmed"
 )
-STORED_DIFFERENTLY = "Connectif accepted these properties, and its responses show something else than was sent:%s"
+STORED_DIFFERENTLY = "Connectif accepted these properties, but its responses show other values than were sent:%s"
 CANNOT_READ_CONTACTS = (
-    "The API key may not read contacts (%s): consents that need a look-up are kept\n"
+    "The API key cannot read contacts (%s): consents that need a look-up are kept\n"
     "  Give the key the scope Contacts: Read, so that changes of the source can raise them"
 )
 
@@ -101,12 +106,12 @@ CHECK_STOPPED = "Stopped early, checked %s, no %s sent: %s"
 
 # The end
 
-NOT_DELIVERED = "Not delivered, and why:"
+NOT_DELIVERED = "Rows not delivered, by reason:"
 NOT_OVERWRITTEN = (
     "The people are deleted, but the SQLite file of the journal is in use and may still have their keys\n"
     "  Run VACUUM on it, or clear this task"
 )
-TOLD_TO_STOP = "Told to stop: {counts}"
+TOLD_TO_STOP = "Stop requested: {counts}"
 BUDGET = "Failure budget: {use}"
 REJECTS = "Rows that were not delivered: {path}"
 ATTEMPTS = "Attempts: {count}"
@@ -117,5 +122,5 @@ RETRIED = "Retried: {failures}"
 
 
 def details(*lines: str) -> str:
-    """Lines that stand below a message, each indented; empty ones are left out."""
+    """Return the lines below a message, each indented; empty ones are left out."""
     return "".join(f"\n  {line}" for line in lines if line)

@@ -30,7 +30,7 @@ from airflow_provider_connectif.reporting.formats import describe_seconds
 _POLL_S = 0.25
 ResourceT = TypeVar("ResourceT", bound=Resource)
 
-_STOP_KINDS: dict[Action | None, StopKind] = {Action.FAIL: StopKind.FAIL, Action.RETRY: StopKind.NOT_ANSWERING}
+_STOP_KINDS: dict[Action | None, StopKind] = {Action.FAIL: StopKind.FAIL, Action.RETRY: StopKind.NOT_RESPONDING}
 
 
 class DefinitionsError(Exception):
@@ -99,7 +99,7 @@ def fetch_definitions(
             error, action = NoAnswerError(str(malformed)), None
         failures += 1
         if stopped():
-            raise QuotaClosed("the run was told to stop")
+            raise QuotaClosed("the run was asked to stop")
         if action is not Action.RETRY or failures >= client.tries:
             raise DefinitionsError(error, _STOP_KINDS.get(action, StopKind.NO_DEFINITIONS))
         asked_s = (error.retry_after if isinstance(error, ConnectifHttpError) else None) or 0.0
@@ -130,7 +130,7 @@ class _Limits:
     def check(self) -> None:
         """Wait on, or not; see :func:`fetch_definitions`."""
         if self._stopped():
-            raise QuotaClosed("the run was told to stop")
+            raise QuotaClosed("the run was asked to stop")
         wait = self._quota.wait
         asked_s = 0.0 if wait is None or wait.cause not in TOLD_BY_SERVER else wait.until - self._clock.now()
         if asked_s > self._longest_wait_s:

@@ -143,5 +143,5 @@ class Ending:
             return verdict
         if undelivered:
             also = f"; besides, {excess}" if excess else ""
-            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} not delivered after every try{also}"
+            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} not delivered after all attempts{also}"
         return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")

@@ -42,8 +42,8 @@ def check_number(people: int, most: int, noun: str) -> None:
     if people > most:
         raise ImportFailed(
             Verdict.FAILED,
-            f"The source has {plural(people, noun)} to delete, and max_deleted allows {most:,}: nobody was deleted or "
-            "suppressed. Look at the WHERE of the statement, or raise max_deleted",
+            f"The source has {plural(people, noun)} to delete, but max_deleted allows {most:,}: nobody was deleted or "
+            "suppressed. Check the WHERE clause of the statement, or raise max_deleted",
         )
 
 
@@ -149,7 +149,7 @@ class ErasureSink(RequestSink):
         """Log the end of the run, or what it waits for without a worker."""
         if self._is_put_off and self.deferral is not None:
             until = clock(self.deferral.until)
-            self._report.log.info("Imports that carry these people are open: looking again at %s", until)
+            self._report.log.info("Imports that carry these people are open: next check at %s", until)
         else:
             super().log_end(how, notes)
 

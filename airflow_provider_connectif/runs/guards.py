@@ -110,7 +110,7 @@ def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> l
     found = exceeded(plan, limits, last)
     if found and not limits.is_off:
         raise GuardExceeded(
-            f"The plan exceeds {'a guard' if len(found) == 1 else f'{len(found)} guards'}, so that nothing was sent: "
+            f"The plan exceeds {'a guard' if len(found) == 1 else f'{len(found)} guards'}, so nothing was sent: "
             f"{'; '.join(found)}. If that is right, guards_off=True lets one run pass"
         )
     return found

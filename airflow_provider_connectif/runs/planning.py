@@ -119,7 +119,7 @@ class Planning:
         if self._settings.guards.min_rows is None and shrank_by_half(plan.read, self._last):
             self._report.log.warning(
                 "The source has shrunk by half: %s rows now, %s in the last complete read\n"
-                "  If that is a fault of the query, min_rows=0.5 fails the task before anything is sent",
+                "  If the query is at fault, set min_rows=0.5: the task then fails before it sends anything",
                 f"{plan.read:,}",
                 f"{0 if self._last is None else self._last.rows:,}",
             )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.lease import Claim
     from airflow_provider_connectif.journal.store import Journal
 
-_SCOPE_OF_EARLIER = "Imports: Read, which the open import of an earlier run needs"
+_SCOPE_OF_EARLIER = "Imports: Read, needed for the open import of an earlier run"
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
 

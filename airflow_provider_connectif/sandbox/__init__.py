@@ -1,19 +1,19 @@
 """A local server that behaves like the Connectif API as far as it is known.
 
-It answers on the loopback interface only and exists to develop and test against without touching the contacts
-of a real account. Start it by hand with ``python -m airflow_provider_connectif.sandbox``, or from Python::
+It listens on the loopback interface only, for development and tests without the contacts of a real account. Start it by
+hand with ``python -m airflow_provider_connectif.sandbox``, or from Python::
 
     from airflow_provider_connectif.sandbox import SandboxProcess
 
     with SandboxProcess(requests_per_minute=0) as sandbox:
         ...  # send requests to sandbox.url with sandbox.api_key, then look at sandbox.contacts()
 
-It takes contacts one by one and as files to import: a queue of ten, states over time, error reports. Files are
-worked off into memory, at some ten thousand rows a second.
+It accepts contacts one by one and as files to import, with a queue of ten, states over time, and error reports. It
+processes files into memory, at some ten thousand rows a second.
 
-What the API's documents say is done as they say; where they are silent the sandbox has to choose, and the
-choice is called an *assumption* in the docstring or comment next to it. The sandbox shares no code with the
-client of this package, so that it can be an independent judge of it.
+It follows the API's documentation. Where the documentation says nothing, the sandbox makes a choice, which is called an
+*assumption* in the docstring or comment next to it. The sandbox shares no code with the client of this package, so that
+it can be an independent judge of it.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _add_account_options(group: argparse._ArgumentGroup) -> None:
         "--headers",
         choices=sorted(HEADER_STYLES),
         default="x-epoch",
-        help="how answers tell of the window (%(default)s)",
+        help="the rate-limit headers of responses (%(default)s)",
     )
 
 
@@ -142,7 +142,7 @@ def _add_import_options(group: argparse._ArgumentGroup) -> None:
         "--import-rows-per-second",
         type=_whole_number,
         default=DEFAULT_ROWS_PER_SECOND,
-        help="how fast an import is worked off; 0: as fast as possible (%(default)s)",
+        help="rows of an import processed in a second; 0: as fast as possible (%(default)s)",
     )
     group.add_argument(
         "--import-queue-seconds",

@@ -15,7 +15,7 @@ _KEY_PROPERTIES = ("_email", "_externalId")
 
 
 class KeyTakenError(Exception):
-    """A contact was to get the e-mail or external id of another one; ``key_property`` says which."""
+    """A contact should get the e-mail or external id of another one; ``key_property`` names the property."""
 
     def __init__(self, key_property: str) -> None:
         super().__init__(key_property)
@@ -25,9 +25,8 @@ class KeyTakenError(Exception):
 class Account:
     """All contacts in memory, the least recently written first.
 
-    ``defaults`` are the values a new contact starts with. Assumptions: e-mails are the same whatever their
-    case and whichever way their accents are composed, external ids are not; a contact keeps the spelling of the
-    e-mail it was created with.
+    ``defaults`` are the values a new contact starts with. Assumptions: the case of e-mails and the composition of their
+    accents do not matter, those of external ids do; a contact keeps the spelling of the e-mail it was created with.
     """
 
     def __init__(self, defaults: Mapping[str, object]) -> None:
@@ -83,7 +82,7 @@ class Account:
 
     def _new_contact(self, key_property: str, key: str) -> Contact:
         self._created += 1
-        # External-ID contacts count as known contacts too, so nothing made here is anonymous.
+        # Contacts with an external id count as known contacts, too, so no contact created here is anonymous.
         return {
             "id": f"{self._created:024x}",
             key_property: key,
@@ -113,7 +112,7 @@ class Account:
 
 
 def _index_key(key_property: str, key: str) -> tuple[str, str]:
-    # Lower case can decompose a letter, so it is composed before and after. casefold() would make one of ss and ß.
+    # Lower case can decompose a letter, so it is composed before and after. casefold() would treat ss and ß as equal.
     compose = partial(normalize, "NFC")
     return key_property, compose(compose(key).lower()) if key_property == "_email" else key
 

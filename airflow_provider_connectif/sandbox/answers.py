@@ -1,4 +1,4 @@
-"""Answers in the shapes that the API documents: plain JSON, HttpError and HttpUnprocessableEntityError."""
+"""Responses in the forms that the API documents: plain JSON, HttpError and HttpUnprocessableEntityError."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 
 def json_answer(status: int, content: object) -> Response:
-    """Return ``content`` as JSON, in ASCII so that a lone surrogate can go back as it came."""
+    """Return ``content`` as JSON, in ASCII so that a lone surrogate can be returned unchanged."""
     return Response(json.dumps(content, separators=(",", ":")), status, media_type="application/json")
 
 

@@ -1,7 +1,7 @@
-"""The ASGI application: lets a request in or not, has it answered, counts it.
+"""The ASGI application: admits a request or not, responds to it, and counts it.
 
-A plain ASGI callable and no framework's stack of middleware: routing needs the path as it was sent, and a
-test that sends ten thousand contacts should wait for the client and not for the sandbox.
+It is a plain ASGI callable without a framework's middleware: routing needs the path as it was sent, and a test that
+sends ten thousand contacts should wait for the client, not for the sandbox.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRANSPORT = "sandbox.transport"
 
 
 class SandboxApp:
-    """One account as an ASGI application; ``stopping`` cuts delays short when the server is to end."""
+    """One account as an ASGI application; ``stopping`` ends delays early when the server stops."""
 
     def __init__(self, state: SandboxState) -> None:
         self.state = state
@@ -70,10 +70,10 @@ class SandboxApp:
             await response(scope, receive, send)
 
     async def _answer(self, route: Route | None, request: ApiRequest, authorization: bytes | None) -> Response | None:
-        """Return the response to a request, or None when it is to get none."""
+        """Return the response to a request, or None if it gets none."""
         scopes = self.state.keys.scopes_of(authorization)
         if scopes is None:
-            # Assumption: a request that belongs to no account counts against no account's window.
+            # Assumption: a request without a valid key does not count against the account's window.
             return empty_answer(401)
         window = self.state.window.take()
         window_headers = self._window_headers(window) if window.limit else {}
@@ -88,7 +88,7 @@ class SandboxApp:
         return None if response is None else _with_headers(response, window_headers)
 
     async def _answer_report(self, request: ApiRequest, authorization: bytes | None) -> Response | None:
-        """As _answer, for what is no part of the API: no key, no window, but faults."""
+        """As _answer, for paths outside the API: no key and no window, but faults."""
         action = self.state.faults.action_for(request.method, REPORT_PATH, request.key)
         perform = partial(get_error_report, self.state, request, authorization)
         return perform() if action is None else await self._strike(action, perform)
@@ -120,7 +120,7 @@ class SandboxApp:
             # Assumption: 405 is documented nowhere.
             return http_error(405, f"The endpoint takes {', '.join(route.endpoints)}")
         if route.scope_for(request.method) not in scopes:
-            return http_error(403, f"The API key lacks the scope {route.scope_for(request.method)}")
+            return http_error(403, f"The API key does not have the scope {route.scope_for(request.method)}")
         return endpoint(self.state, request)
 
 
@@ -144,7 +144,7 @@ def _api_request(
 
 
 def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
-    # A header that a fault has set stays as it is: that is how a test plays an unexpected one.
+    # A header that a fault has set stays unchanged, so that a test can send an unexpected one.
     for name, value in headers.items():
         response.headers.setdefault(name, value)
     return response
@@ -168,6 +168,6 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 async def _drop_connection(scope: Scope, receive: Receive) -> None:
     scope["state"][TRANSPORT].abort()
-    # Until the server has noticed: returning earlier would look to it like a missing response.
+    # Until the server has noticed: if the application returned earlier, the server would report a missing response.
     while (await receive())["type"] != "http.disconnect":
         pass

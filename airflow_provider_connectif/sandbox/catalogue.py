@@ -1,4 +1,4 @@
-"""Definitions of contact fields: what ``GET /contact-fields/`` serves and what a PATCH is checked against."""
+"""Definitions of contact fields, for ``GET /contact-fields/`` and for the checks of a PATCH."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 FIELD_TYPES = frozenset({"text", "email", "phone", "integer", "decimal", "boolean", "date", "radio", "checkbox"})
 
-# Date, or date and time with optional seconds, fraction and offset. The documents say "ISO 8601" without
-# more; leaving out the week, ordinal and basic forms is an assumption.
+# Date, or date and time with optional seconds, fraction and offset. The documentation says only "ISO 8601"; leaving out
+# the week, ordinal and basic forms is an assumption.
 _ISO_8601 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
@@ -28,9 +28,8 @@ class CatalogueError(ValueError):
 class ContactField:
     """One property of a contact.
 
-    ``definition`` is the JSON object that the API serves; the other attributes are what checking a value
-    needs from it. Limits are None where the definition has none; ``min_date`` and ``max_date`` are aware
-    datetimes.
+    ``definition`` is the JSON object that the API serves; the other attributes are for checking values. Limits are None
+    where the definition has none; ``min_date`` and ``max_date`` are aware datetimes.
     """
 
     id: str
@@ -50,7 +49,7 @@ class ContactField:
     def from_definition(cls, definition: Mapping[str, object]) -> ContactField:
         """Read a ``ContactField`` object of the API (``id``, ``type``, ``readOnly``, ``options``...).
 
-        Only ``id`` and ``type`` must be there; keys that are not known here are served back untouched.
+        Only ``id`` and ``type`` are required; unknown keys are returned unchanged.
         Raises CatalogueError.
         """
         field_id, field_type = definition.get("id"), definition.get("type")
@@ -81,16 +80,15 @@ class ContactField:
 
 
 def parse_iso_8601(text: str) -> datetime | None:
-    """Return the aware datetime that ``text`` names, or None when it is no ISO 8601 date or date-time.
+    """Return the aware datetime that ``text`` names, or None if it is not an ISO 8601 date or date-time.
 
-    A value without an offset is taken as UTC (assumption; it only matters next to ``minDate`` and
-    ``maxDate``).
+    A value without an offset counts as UTC (assumption; it only matters with ``minDate`` and ``maxDate``).
     """
     if not _ISO_8601.fullmatch(text):
         return None
     try:
         moment = datetime.fromisoformat(_MICROSECOND_DIGITS.sub(r"\1", text))
-    except ValueError:  # the right shape but no such day or hour: 2024-02-30
+    except ValueError:  # the right form, but the day or hour does not exist: 2024-02-30
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

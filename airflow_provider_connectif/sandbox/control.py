@@ -1,4 +1,4 @@
-"""The sandbox's own doors under ``/_sandbox/``: to look inside, to reset, to ask for faults.
+"""The sandbox's own endpoints under ``/_sandbox/``: to inspect it, to reset it, and to add faults.
 
 They need no API key and do not count against the window.
 """
@@ -38,8 +38,8 @@ def answer_control(state: SandboxState, method: str, path: str, query: str, body
 
 
 def _page(state: SandboxState, query: str, body: bytes) -> Response:
-    # Nothing on the page comes from elsewhere, and should a value of a contact ever slip through the
-    # escaping, this keeps it from doing anything.
+    # The page loads nothing from elsewhere. If a value of a contact were ever not escaped, this header keeps it from
+    # running.
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return Response(
         overview_page(state).encode("utf-8", "replace"),
@@ -142,4 +142,4 @@ CONTROLS: Mapping[str, Mapping[str, Callable[[SandboxState, str, bytes], Respons
     "/_sandbox/reset": {"POST": _reset},
     "/_sandbox/account": {"POST": _set_account},
 }
-"""What the sandbox answers itself, by path and method."""
+"""The sandbox's own endpoints, by path and method."""

@@ -1,6 +1,6 @@
-"""The fields the sandbox's account has by default: the documented system fields and a custom set.
+"""The default fields of the sandbox's account: the documented system fields and a custom set.
 
-Which system properties exist, which are read-only and which values the status properties take is documented.
+The system properties, the read-only ones and the values of the status properties are documented.
 Their labels are an assumption, and so are the types of the read-only ones and of ``_externalId``.
 """
 
@@ -109,4 +109,4 @@ SYSTEM_FIELDS: list[Mapping[str, object]] = [
 """``ContactField`` objects that every account of the sandbox has."""
 
 CUSTOM_FIELDS: list[Mapping[str, object]] = _definitions(_CUSTOM, custom=True)
-"""``ContactField`` objects of the sandbox's own store, used when no file of fields is given."""
+"""``ContactField`` objects of the sandbox's own store, used if no file of fields is given."""

@@ -1,4 +1,4 @@
-"""What the API's endpoints do, once a request has been let in."""
+"""The API's endpoints, called after a request is admitted."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from airflow_provider_connectif.sandbox.validation import (
     validation_errors,
 )
 
-# Assumption: nothing is known of a largest body for JSON. This only keeps the sandbox's memory small.
+# Assumption: no limit for a JSON body is documented. This one only keeps the sandbox's memory small.
 MAX_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request as the endpoints see it.
+    """A request for an endpoint.
 
-    ``key`` is what stands for the placeholder of the path template, percent-decoded once; None without a
-    placeholder or when the bytes are not UTF-8. ``body`` is None when it was longer than MAX_BODY_BYTES.
-    ``base_url`` is the address the client used, without a slash at the end. ``upload`` is the body where a
-    file is expected, None when it could not be read; ``fate`` is what a fault has in mind for a new import.
+    ``key`` replaces the placeholder of the path template, percent-decoded once; None without a placeholder, or if the
+    bytes are not UTF-8. ``body`` is None when it was longer than MAX_BODY_BYTES. ``base_url`` is the address the client
+    used, without a slash at the end. ``upload`` is the body if a file is expected, None if it could not be read;
+    ``fate`` is the fate of a new import by a fault.
     """
 
     method: str
@@ -50,8 +50,7 @@ class ApiRequest:
 class ContactPath:
     """One of the three ways to name a contact.
 
-    ``key_property`` is what the path holds, ``body_key`` the key property that the endpoint's documented body
-    lists.
+    ``key_property`` is the property in the path, ``body_key`` the key property in the endpoint's documented body.
     """
 
     key_property: str
@@ -59,7 +58,7 @@ class ContactPath:
     legacy: bool = False
 
     def accepts(self, key: str | None) -> bool:
-        """Return whether ``key`` has the form the path asks for."""
+        """Return whether ``key`` has the form that the path needs."""
         if key is None:
             return False
         return is_email(key) if self.key_property == "_email" else is_external_id(key)
@@ -71,7 +70,7 @@ BY_EXTERNAL_ID = ContactPath("_externalId", "_email")
 
 
 def get_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
-    """200 with the contact, 400 for a key that cannot be one, 404 (assumption: the page is not known)."""
+    """200 with the contact, 400 for a key that is not valid, 404 (assumption: no documentation is known)."""
     if request.key is None or not path.accepts(request.key):
         return _bad_key(path)
     contact = state.account.find(path.key_property, request.key)
@@ -92,7 +91,7 @@ def delete_contact(path: ContactPath, state: SandboxState, request: ApiRequest) 
 def patch_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
     """201 or 200 with the contact; 400, 413, 415 or 422 when the request is at fault.
 
-    A request at fault changes nothing: that one bad property refuses the whole patch is an assumption.
+    A request at fault changes nothing: that one bad property causes the whole patch to be rejected is an assumption.
     """
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
         return http_error(415, "The content type must be application/json")
@@ -109,7 +108,7 @@ def patch_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -
     try:
         contact, created = state.account.upsert(path.key_property, request.key, patch)
     except KeyTakenError as taken:
-        # Assumption: the documents say that both keys are unique, not how a collision is answered.
+        # Assumption: the documentation says that both keys are unique, but not which response a collision gets.
         return unprocessable([validation_error(taken.key_property, "belongs to another contact")])
     return json_answer(201 if created else 200, contact)
 
@@ -137,7 +136,7 @@ def list_contact_fields(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def asked_page(state: SandboxState, request: ApiRequest) -> tuple[int, int] | None:
-    """Return the page that is asked for and its size; None (400) when either is no number from 1 up.
+    """Return the page that is asked for and its size; None (400) if one of them is not a number of 1 or more.
 
     The query parameters ``page`` (from 1) and ``pageSize`` are an assumption, as is 400.
     """
@@ -166,7 +165,7 @@ def page_of(
 
 
 class BadJsonError(ValueError):
-    """A body that is no JSON object; the message says in what way."""
+    """A body that is not a JSON object; the message says why."""
 
 
 def _json_object(body: bytes) -> dict[str, object]:

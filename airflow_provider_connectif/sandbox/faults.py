@@ -1,4 +1,4 @@
-"""Faults on request: answers, delays and dropped connections that a test asks for ahead of time."""
+"""Faults on request: responses, delays and dropped connections that a test adds in advance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_connectif.sandbox.import_list import FINISHED, IN_PROGRESS, QUEUED, ImportFate
 
-# Headers that frame the response are written by the server; a fault that names one could not be sent.
+# The server writes the headers that frame the response; a fault with one of them could not be sent.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
@@ -19,17 +19,17 @@ MAX_DELAY_S = 3600.0
 
 
 class FaultError(ValueError):
-    """A fault that was described wrongly; the message says how."""
+    """The description of a fault is wrong; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultAction:
-    """What happens instead of the normal response, or before it.
+    """The action of a fault, instead of the normal response or before it.
 
-    ``delay_s`` seconds pass first. Then the connection closes (``drop``), or ``status`` with ``body`` and
-    ``headers`` is the answer, or, with neither, the request is answered as usual. With ``apply`` the request
-    takes its effect before all of that, as when an acknowledgement is lost on the way back. ``fate`` is what
-    becomes of the import that the request creates.
+    ``delay_s`` seconds pass first. Then the connection closes (``drop``), or the response is ``status`` with ``body``
+    and ``headers``, or, with neither, it is the normal one. With ``apply``, the request takes effect before all of
+    that, as if the response were lost on the way back. ``fate`` decides the fate of the import that the request
+    creates.
     """
 
     status: int | None = None
@@ -43,11 +43,11 @@ class FaultAction:
 
 @dataclass(slots=True)
 class Fault:
-    """An action, the requests it is for and how often it strikes; counts what it has seen.
+    """An action, the requests it applies to, and how often it strikes; counts the matching requests.
 
     ``method`` and ``path`` (a path template) must be equal, ``key`` must be found in the decoded key of the
-    request; None matches everything. The first ``after`` matching requests are left alone, then each is
-    struck with ``probability`` until that happened ``times`` times (None: always).
+    request; None matches everything. The first ``after`` matching requests get a normal response, then each is struck
+    with ``probability``, up to ``times`` times (None: always).
     """
 
     action: FaultAction
@@ -94,7 +94,7 @@ class FaultList:
         self._faults.clear()
 
     def action_for(self, method: str, path: str, key: str | None) -> FaultAction | None:
-        """Return what is to happen to a request, or None for the normal response."""
+        """Return the fault's action for a request, or None for the normal response."""
         for fault in self._faults:
             if fault.strikes(method, path, key):
                 return fault.action
@@ -108,7 +108,7 @@ class FaultList:
 def parse_fault(description: object) -> Fault:
     """Read ``{match: {method, path, key}, action: {...}, times, after, probability, seed}``.
 
-    Only ``action`` must be there, with a ``status``, a ``delay_s``, ``drop`` or ``import``. Raises FaultError.
+    Only ``action`` is required, with a ``status``, a ``delay_s``, ``drop`` or ``import``. Raises FaultError.
     """
     fault = _Reader(description, "fault", {"match", "action", "times", "after", "probability", "seed"})
     match = _Reader(fault.values.get("match") or {}, "match", {"method", "path", "key"})

@@ -1,4 +1,4 @@
-"""What the endpoints of the bulk import do, and the download of error reports."""
+"""The endpoints of the bulk import, and the download of error reports."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from airflow_provider_connectif.sandbox.uploads import Upload
 from airflow_provider_connectif.sandbox.validation import validation_error
 
 LARGEST_FILE_BYTES = 50_000_000
-"""Documented as 50 MB; that a megabyte has a million bytes is an assumption, the careful one."""
+"""Documented as 50 MB; that a megabyte has a million bytes is an assumption, on the safe side."""
 
 REPORT_PATH = "/error-reports/{id}"
-"""Where the sandbox keeps error reports; the service keeps them at some other host, by a signed address."""
+"""The path of error reports in the sandbox; the service keeps them on another host, at a signed address."""
 
 _FLAGS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What is wrong with the texts of an upload, and what they say."""
+    """The texts of an upload, and their faults."""
 
     errors: list[dict[str, str]]
     options: ImportOptions
@@ -51,7 +51,7 @@ def create_import(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def _read_form(upload: Upload) -> _Form:
-    """Read the options. Assumptions: those that are missing are ``false`` and a comma, unknown ones are ignored."""
+    """Read the options. Assumptions: missing ones are ``false`` and a comma, unknown ones are ignored."""
     texts, errors = upload.texts, []
     delimiter = texts.get("delimiter", ",")
     if texts.get("type") != "contacts":
@@ -96,7 +96,7 @@ def get_import(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def delete_import(state: SandboxState, request: ApiRequest) -> Response:
-    """204, or 404; 400 in other states than finished and error (assumption: only that it is refused is known)."""
+    """204, or 404; 400 in states other than finished and error (assumption: only the refusal is documented)."""
     one = state.imports.find(request.key)
     if one is None:
         return _missing()
@@ -109,7 +109,7 @@ def delete_import(state: SandboxState, request: ApiRequest) -> Response:
 def get_error_report(state: SandboxState, request: ApiRequest, authorization: bytes | None) -> Response:
     """200 with the CSV file; 403 for an address that has expired, as object stores respond.
 
-    No key is needed. One that comes all the same is answered with 400, so that sending it does not go unnoticed.
+    No key is needed. A request with a key gets 400, so that sending it is noticed.
     """
     if authorization is not None:
         return http_error(400, "An error report is fetched by its address alone; the API key does not belong here")

@@ -35,8 +35,8 @@ _SPOOLED_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImportFate:
-    """What is to become of an import, on request. ``stuck``: the state it stays in. ``end``: its last state, any
-    word, reached after ``after_rows`` rows (None: all of them).
+    """The fate of an import, on request. ``stuck``: the state in which it stays. ``end``: its last state, any word,
+    reached after ``after_rows`` rows (None: all of them).
     """
 
     stuck: str | None = None
@@ -46,7 +46,7 @@ class ImportFate:
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """The options of an import as they were asked for."""
+    """The options of an import from its request."""
 
     delimiter: str = ","
     override_existing: bool = False
@@ -55,7 +55,7 @@ class ImportOptions:
 
 @dataclass(slots=True, eq=False)
 class Import:
-    """One import. ``file`` is what was uploaded, ``report`` the rows that were refused; None: nothing yet."""
+    """One import. ``file`` is the uploaded file, ``report`` has the rejected rows; None: nothing yet."""
 
     id: str
     origin: str
@@ -121,8 +121,8 @@ class Import:
 class ImportList:
     """All imports of the account; those of the app and the API share one list and one queue, as documented.
 
-    Assumptions: they are worked off one after the other, at ``import_rows_per_second``; the newest comes first
-    in the list; one that is stuck does not hold up the others.
+    Assumptions: they are processed one after another, at ``import_rows_per_second``; the newest is first in the list;
+    one that is stuck does not delay the others.
     """
 
     def __init__(self, settings: Settings, account: Account) -> None:
@@ -149,7 +149,7 @@ class ImportList:
         return sum(one.status == QUEUED for one in self._imports.values()) >= QUEUE_LENGTH
 
     def add(self, file: IO[bytes] | None, options: ImportOptions, fate: ImportFate, origin: str = "api") -> Import:
-        """Queue an import; without a file it is one that another integration, or the app, has put there."""
+        """Queue an import; without a file it belongs to another integration, or to the app."""
         self._created += 1
         total = 0 if file is None else _count_rows(file, options.delimiter)
         one = Import(f"{self._created:024x}", origin, options, fate, file, total)
@@ -219,7 +219,7 @@ class ImportList:
             row = reader.read(cells)
             existing = self._account.find(row.key_property, row.key)
             patch = _patch(one.options, row, existing)
-            # Assumption: a contact that is left alone counts as a success.
+            # Assumption: a contact that stays unchanged counts as a success.
             if patch is not None:
                 self._account.upsert(row.key_property, row.key, patch)
         except RowError as error:
@@ -245,7 +245,7 @@ class ImportList:
 def _patch(
     options: ImportOptions, row: ImportRow, existing: Mapping[str, object] | None
 ) -> Mapping[str, object] | None:
-    """Return what a row sets of a contact, None when it is left alone."""
+    """Return the properties that a row sets, None if the contact stays unchanged."""
     if existing is None:
         return row.properties
     if not options.override_existing:

@@ -1,4 +1,4 @@
-"""A file of contacts to import: its header, and what each row of it sets."""
+"""Reads a file of contacts to import: its header, and the properties that each row sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_connectif.sandbox.catalogue import ContactField
 from airflow_provider_connectif.sandbox.validation import CHECKS, KEY_PROPERTIES, is_email, is_external_id
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# Assumption: numbers of more digits are refused. The documents name no largest one.
+# Assumption: numbers of more digits are rejected. No limit is documented.
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,18}|0")
 _DECIMAL = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?")
 _NATIONAL_PHONE = re.compile(r"[0-9]+")
@@ -28,7 +28,7 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """What one row sets: ``properties`` of the contact that has ``key`` as its ``key_property``."""
+    """The ``properties`` that one row sets, of the contact that has ``key`` as its ``key_property``."""
 
     key_property: str
     key: str
@@ -38,8 +38,8 @@ class ImportRow:
 def read_records(file: BinaryIO, delimiter: str) -> Iterator[list[str]]:
     """Yield the cells of each record, the header first; the file is read as it is needed.
 
-    Raises ImportFileError. Assumption: a byte order mark is part of the first column's name, as nothing says
-    that it is taken away.
+    Raises ImportFileError. Assumption: a byte order mark is part of the first column's name; nothing documents its
+    removal.
     """
     file.seek(0)
     lines = (line.decode("utf-8") for line in file)
@@ -54,8 +54,8 @@ def read_records(file: BinaryIO, delimiter: str) -> Iterator[list[str]]:
 class RowReader:
     """Reads rows by the header of their file. Raises ImportFileError when no column can be the key.
 
-    Columns that the account does not have are left out silently, as documented; that read-only ones are too
-    is an assumption. With both keys the external id has priority.
+    Columns that the account does not have are ignored, as documented; that read-only ones are ignored, too, is an
+    assumption. With both keys the external id has priority.
     """
 
     def __init__(self, header: list[str], fields: Mapping[str, ContactField]) -> None:
@@ -71,7 +71,9 @@ class RowReader:
         ]
 
     def read(self, cells: list[str]) -> ImportRow:
-        """Return what a row sets. Raises RowError; that a bad cell refuses its whole row is an assumption."""
+        """Return the properties that a row sets. Raises RowError; that a bad cell causes its whole row to be rejected
+        is an assumption.
+        """
         if len(cells) != self.width:
             raise RowError(f"the row has {len(cells)} cells, the header {self.width}")
         key = cells[self.key_column]
@@ -141,8 +143,8 @@ CELLS: Mapping[str, Callable[[ContactField, str], object]] = {
     "radio": _text,
     "checkbox": _checkbox,
 }
-"""From a cell to the value that a PATCH would have, by the field's type; the checks of a PATCH follow.
+"""Converts a cell to the value of a PATCH, by the field's type; the checks of a PATCH follow.
 
-Blank phone, date, integer, decimal and radio cells are refused: help centre 360014217640, older texts, still in
-force as far as its examples tell. For boolean and e-mail that is an assumption.
+Blank phone, date, integer, decimal and radio cells are rejected: help centre 360014217640, an older text, still valid
+by its examples. For boolean and e-mail that is an assumption.
 """

@@ -20,7 +20,7 @@ _KEY = re.compile(r"(?P<pair>[^\s:=]+:[\x21-\x7e]+?)(?:=(?P<scopes>[a-z-]+:[a-z]
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the user interface hands it out, ``keyId:keySecret`` in ``pair``, and what it may do."""
+    """A key as the user interface shows it, ``keyId:keySecret`` in ``pair``, and its scopes."""
 
     pair: str
     scopes: frozenset[str] = SCOPES
@@ -44,7 +44,7 @@ class KeyRing:
     """The keys of the account, found by the value of the Authorization header."""
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
-        # The scheme is compared as the documents write it; whether the service ignores its case is not known.
+        # The scheme is compared in the documented spelling; it is not known whether the service ignores its case.
         self._scopes = {f"apiKey {key.pair}".encode("ascii"): key.scopes for key in keys}
 
     def scopes_of(self, authorization: bytes | None) -> frozenset[str] | None:

@@ -1,4 +1,4 @@
-"""The page at ``/``: what arrived, how it was answered, how much of the window is used. No scripts."""
+"""The page at ``/``: the requests, their responses, and the used part of the window. No scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's style sheet; in a module and not a file beside it, so that no packaging rule leaves it out."""
+"""The page's style sheet; in a module instead of a file beside it, so that no packaging rule leaves it out."""
 
 STYLE = """
 :root{--back:#f6f7f9;--card:#fff;--line:#e1e5ea;--text:#1c2530;--quiet:#5a6675;--track:#e9edf1;

@@ -36,13 +36,12 @@ class SandboxProcess:
 
     requests_per_minute: requests in a window of ``window_seconds``; 0 for no limit.
     api_key: one key or several, each ``id:secret`` or ``id:secret=scope,scope``.
-    headers: how answers tell of the window. fields: a JSON file of contact fields.
-    import_rows_per_second, import_queue_seconds: how fast imports are worked off, and how long they are queued.
-    report_seconds: how long an address of an error report is valid.
-    start_deadline_s: how long the start may take, in seconds.
+    headers: the rate-limit headers of responses. fields: a JSON file of contact fields.
+    import_rows_per_second, import_queue_seconds: the speed at which imports are processed, and the time for which they
+    are queued. report_seconds: the time for which the address of an error report is valid. start_deadline_s: time limit
+    for the start, in seconds.
 
-    Raises ValueError for a key that is none, SandboxError when it does not start, and from every method when
-    the sandbox refuses what was asked.
+    Raises ValueError for an invalid key, and SandboxError if it does not start or refuses a method's request.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class SandboxProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._last_log = ""
-        # No proxy of the environment may stand between: the address is this machine's own.
+        # No proxy of the environment is used: the address is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __enter__(self) -> SandboxProcess:
@@ -95,11 +94,11 @@ class SandboxProcess:
         self.stop()
 
     def start(self) -> None:
-        """Start the process and wait until it takes requests.
+        """Start the process and wait until it accepts requests.
 
         Afterwards ``url`` is its address, without a slash at the end.
         """
-        # A file and not a pipe: nothing reads it meanwhile, and a full pipe would stop the server.
+        # A file instead of a pipe: nothing reads it, and a full pipe would stop the server.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self.stop)
@@ -164,11 +163,11 @@ class SandboxProcess:
         probability: float = 1.0,
         seed: int | None = None,
     ) -> None:
-        """Have requests go wrong.
+        """Add a fault for requests.
 
         action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``;
         with ``"apply": True`` the request takes effect all the same. For ``POST /imports/`` also
-        ``{"import": {...}}``, what becomes of the import: ``stuck`` in ``queued`` or ``inProgress`` (see
+        ``{"import": {...}}``, the fate of the import: ``stuck`` in ``queued`` or ``inProgress`` (see
         ``release_imports``), or its ``end``: ``error``, ``cancelled`` or another word, ``after_rows`` rows.
         match: ``method``, ``path`` (a template such as ``/contacts/{email}``), ``key`` (a regular expression
         on the decoded key).
@@ -193,7 +192,7 @@ class SandboxProcess:
         return imports
 
     def queue_imports(self, count: int) -> None:
-        """Put imports into the queue that the app has started, as a marketer may; they stay until released."""
+        """Queue imports as if the app had started them; they stay until released."""
         self._control("POST", "imports", {"queued": count})
 
     def release_imports(self) -> None:

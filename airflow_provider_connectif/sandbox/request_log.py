@@ -1,4 +1,4 @@
-"""What was asked and answered, without anything personal in it."""
+"""The log of requests and responses, without personal data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LogEntry:
 
 
 class RequestLog:
-    """Counts by status for ever, entries for the last 200 requests."""
+    """Counts all requests by status, and keeps entries for the last 200."""
 
     def __init__(self) -> None:
         self.by_status: Counter[str] = Counter()

@@ -1,7 +1,7 @@
-"""Which endpoint a path means.
+"""Finds the endpoint of a path.
 
-Routing works on the path as it was sent: a server framework decodes it first, and then the ``%2F`` of an
-e-mail or external id looks like a separator.
+Routing uses the path as it was sent: a server framework decodes it first, and the ``%2F`` of an e-mail or external id
+then looks like a separator.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ ROUTES: tuple[Route, ...] = (
     Route("/imports/{id}", "imports", {"GET": get_import, "DELETE": delete_import}),
     Route("/store/", "store", {"GET": get_store}),
 )
-"""Every endpoint there is; a path ends with one slash or none."""
+"""All endpoints; a path ends with one slash or none."""
 
 # By the path before the placeholder; a template without one is found by its whole path.
 _WITH_KEY = {route.template.rpartition("/")[0]: route for route in ROUTES if route.template.endswith("}")}
 _WITHOUT_KEY = {route.template.rstrip("/"): route for route in ROUTES if route.template.endswith("/")}
 
 
-# No endpoint of the API, and so in no table of them; found here because a path is routed once.
+# Not an endpoint of the API, and so not in the table; it is found here because a path is routed once.
 _REPORTS = Route(REPORT_PATH, "error-reports", {})
 _WITH_KEY[REPORT_PATH.rpartition("/")[0]] = _REPORTS
 

@@ -21,7 +21,7 @@ _BACKLOG = 512
 
 
 class NotLoopbackError(ValueError):
-    """The sandbox was to listen where others could reach it."""
+    """The sandbox should listen on an address that others could reach."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -38,8 +38,8 @@ def listen(host: str, port: int) -> socket.socket:
             f"the sandbox listens on loopback addresses only, as its control needs no key; {host} is none"
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without that every response with
-    # a body waits some 40 ms for the client's delayed acknowledgement.
+    # The protocol is named because asyncio sets TCP_NODELAY only then: without it, every response with a body waits
+    # some 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -53,10 +53,10 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.stdout) -> None:
     """Serve requests on ``listener`` until SIGINT or SIGTERM.
 
-    Prints one line with the address to ``output`` once requests are taken.
+    Prints one line with the address to ``output`` once it accepts requests.
     """
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises the signal again after its own orderly end; by then there is nothing left to do.
+        # uvicorn raises the signal again after it has ended; nothing is left to do by then.
         signal.signal(stop_signal, _exit_in_order)
     app = SandboxApp(SandboxState(settings))
     config = uvicorn.Config(
@@ -75,7 +75,7 @@ def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.s
 
 
 class _SandboxProtocol(H11Protocol):
-    """Hands the application the connection's transport, which it needs to close one without a response."""
+    """Passes the connection's transport to the application, which needs it to close a connection without a response."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -83,7 +83,7 @@ class _SandboxProtocol(H11Protocol):
 
 
 class _SandboxServer(uvicorn.Server):
-    """Says when it listens, and lets delayed answers go when it stops."""
+    """Prints a line when it listens, and ends delayed responses when it stops."""
 
     def __init__(self, config: uvicorn.Config, app: SandboxApp, greeting: str, output: TextIO) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""What can be chosen about a sandbox."""
+"""The settings of a sandbox."""
 
 from __future__ import annotations
 
@@ -26,21 +26,20 @@ def _default_fields() -> Mapping[str, ContactField]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The choices behind one sandbox; each default is what is documented or, failing that, most likely.
+    """The settings of one sandbox; each default is documented or, if nothing is documented, the most likely one.
 
     requests_per_window, window_seconds: the account's allowance, documented as 100 a minute; 0 requests: no
     limit.
     header_style: a name in ``window.HEADER_STYLES``.
-    blocked: the account is blocked, everything is 403.
-    nulls: what null in a PATCH does, ``clear`` or ``reject`` (undocumented).
+    blocked: the account is blocked, every response is 403.
+    nulls: the effect of null in a PATCH, ``clear`` or ``reject`` (undocumented).
     fields: the definitions by id. any_fields: accept custom ids that have no definition (undocumented).
     custom_fields: ``legacy-only`` refuses them on ``/contacts/email/`` and ``/contacts/external-id/``, whose
     documented bodies do not list them.
-    page_size, links: how lists are paged, and whether ``links.next`` is absolute or relative
-    (undocumented).
-    import_rows_per_second: how fast imports are worked off; 0: as fast as possible. import_queue_seconds: how long
-    one is queued at least. report_seconds: how long an address of an error report is valid; undocumented, an export's
-    is for 100 minutes.
+    page_size, links: the page size of lists, and whether ``links.next`` is absolute or relative (undocumented).
+    import_rows_per_second: the speed at which imports are processed; 0: as fast as possible. import_queue_seconds: the
+    least time for which an import is queued. report_seconds: the time for which the address of an error report is
+    valid; undocumented, that of an export is 100 minutes.
     """
 
     api_keys: tuple[ApiKey, ...] = (ApiKey(DEFAULT_API_KEY),)

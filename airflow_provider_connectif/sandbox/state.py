@@ -1,4 +1,4 @@
-"""Everything one sandbox holds while it runs."""
+"""The state of one running sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The multipart body of an upload, taken apart as it arrives: the file goes to the disk."""
+"""Reads the multipart body of an upload piece by piece; the file goes to the disk."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from starlette.types import Receive
 
 from airflow_provider_connectif.sandbox.errors import ClientGoneError
 
-# Its words about a broken body would go to the standard error, where only the sandbox's own faults belong.
+# Its messages about a broken body would go to the standard error, which is for the sandbox's own faults.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A form with a file in it; ``file`` is None when there is none of that name."""
+    """A form with a file; ``file`` is None if there is no file of that name."""
 
     texts: dict[str, str]
     file: BinaryIO | None = None
@@ -29,12 +29,12 @@ class Upload:
 
 
 async def read_upload(headers: Headers, receive: Receive) -> Upload | None:
-    """Return the parts of a multipart body, or None when it is none. Raises ClientGoneError."""
+    """Return the parts of a multipart body, or None if it is not one. Raises ClientGoneError."""
     form: FormData | None = None
     stream = _body(receive)
     with suppress(MultiPartException, KeyError):
         form = await MultiPartParser(headers, stream, max_files=1, max_fields=20).parse()
-    async for _ in stream:  # what is left of a body that could not be read: the answer waits for its end
+    async for _ in stream:  # the rest of a body that could not be read: the response waits for its end
         pass
     if form is None:
         return None

@@ -1,6 +1,6 @@
-"""Whether the properties of a PATCH are acceptable: one check for each field type, by a table.
+"""Validates the properties of a PATCH: one check for each field type, by a table.
 
-A check returns None, or the reason of the refusal that ends up in ``validationErrors``.
+A check returns None, or the reason of the refusal for ``validationErrors``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NUL = "must not have a NUL character"
 
 @dataclass(frozen=True, slots=True)
 class PatchRules:
-    """What one endpoint of one account accepts.
+    """The rules of one endpoint of one account.
 
     ``fields`` are the definitions by id. ``body_key`` is the key property that the body may set (None:
     neither). ``any_fields`` lets unknown custom ids pass, ``custom_fields`` lets custom fields pass at all,
@@ -61,8 +61,8 @@ def validation_error(name: str, reason: str) -> dict[str, str]:
 def is_email(text: str) -> bool:
     """Return whether ``text`` is a full e-mail address.
 
-    Where exactly the service draws the line is not known. Assumption: a quoted local part and letters of any
-    script are fine, a domain without a dot is not.
+    The exact rules of the service are not known. Assumption: a quoted local part and letters of any script are valid, a
+    domain without a dot is not.
     """
     return _EMAIL.fullmatch(text) is not None and not has_invisible_characters(text)
 
@@ -76,7 +76,7 @@ def has_invisible_characters(text: str) -> bool:
 def is_external_id(text: str) -> bool:
     """Return whether ``text`` can be an external id: 1 to 50 characters.
 
-    Assumption: one with NUL or marks that cannot be seen is refused, as it would be another one than it looks like.
+    Assumption: an id with NUL or invisible marks is refused, since it would differ from its display.
     """
     return 0 < len(text) <= EXTERNAL_ID_MAX_LENGTH and "\0" not in text and not has_invisible_characters(text)
 
@@ -113,7 +113,7 @@ def _undefined_refusal(name: str, value: object, rules: PatchRules) -> str | Non
 
 
 def _null_refusal(contact_field: ContactField, rules: PatchRules) -> str | None:
-    # Assumption: null clears, except where the help centre says that a value is always there.
+    # Assumption: null clears, except where the help centre says that there is always a value.
     if contact_field.required or contact_field.type in ("boolean", "checkbox"):
         return "must not be null, the field is required"
     return None if rules.null_clears else "must not be null"
@@ -138,15 +138,15 @@ def _check_email(contact_field: ContactField, value: object) -> str | None:
 
 
 def _check_phone(contact_field: ContactField, value: object) -> str | None:
-    # Assumption: a national number is refused even where defaultCountryCode is set. The documents promise
-    # that prefix for imports and the user interface only.
+    # Assumption: a national number is refused even with a defaultCountryCode. That prefix is documented only for
+    # imports and the user interface.
     if isinstance(value, str) and _E164.fullmatch(value):
         return None
     return "must be a phone number in E.164 format"
 
 
 def _check_integer(contact_field: ContactField, value: object) -> str | None:
-    # Assumption: 5.0 is not an integer, as the documents ask for a JSON integer.
+    # Assumption: 5.0 is not an integer, since the documentation asks for a JSON integer.
     if isinstance(value, bool) or not isinstance(value, int):
         return "must be an integer"
     return _range_refusal(contact_field, value)

@@ -15,7 +15,7 @@ Headers = dict[str, str]
 class WindowState:
     """The window at one moment. ``reset_in_s`` is 0.0 and ``reset_epoch`` is now while no window is open.
 
-    ``refused`` tells whether the request that this state was taken for was over the limit.
+    ``refused``: whether the request of this state exceeded the limit.
     """
 
     limit: int
@@ -49,7 +49,7 @@ class RateWindow:
         self._ends_at_epoch = 0
 
     def take(self) -> WindowState:
-        """Count one request and return the window as the request found it, its own place already taken."""
+        """Count one request, and return the window including it."""
         now = self._monotonic()
         if now >= self._ends_at:
             self._used = 0
@@ -113,7 +113,7 @@ HEADER_STYLES: Mapping[str, Callable[[WindowState], Headers]] = {
     "retry-after": _retry_after,
     "retry-after-date": _retry_after_date,
 }
-"""The ways to announce the window to a client; the evidence about the real headers is ambiguous.
+"""The ways to announce the window to a client; the evidence on the real headers is ambiguous.
 
 ``x-epoch``: X-RateLimit-Limit, -Remaining and -Reset, the reset as epoch seconds. ``seconds``: the same names
 without the X, the reset as seconds from now. ``retry-after``, ``retry-after-date``: only Retry-After, on a

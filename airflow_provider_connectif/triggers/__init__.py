@@ -1,1 +1,1 @@
-"""What the triggerer runs while a task waits without a worker."""
+"""Triggers: they run in the triggerer while a task waits without a worker."""

@@ -1,4 +1,4 @@
-"""Waiting without a worker until a task looks again whether another run still holds its sync."""
+"""Waits without a worker until the task checks again whether another run holds its sync."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_provider_connectif.triggers.event_loop import sleep_until
 
 
 class ClaimTrigger(BaseTrigger):
-    """Fires at a point in time. It asks nobody: who holds a sync stands in the journal's database.
+    """Fires at a point in time. It makes no query: the claims are in the journal's database.
 
-    That database need not be within the triggerer's reach, its driver not installed there, and no query of it blocks
-    other triggers. So the task itself looks again.
+    The triggerer may have neither access to that database nor its driver, and a query could block other triggers. So
+    the task itself checks again.
 
     :param until: seconds since the epoch.
-    :param start: how the process begins that looks again; no personal data.
+    :param start: the start of the process that checks again; no personal data.
     """
 
     def __init__(self, until: float, start: Mapping[str, Any]) -> None:
@@ -26,10 +26,10 @@ class ClaimTrigger(BaseTrigger):
         self.start = start
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments, for Airflow's database."""
+        """Return the class and its arguments, for Airflow's database."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {"until": self.until, "start": dict(self.start)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Sleep until then; one event, whose payload has ``start``."""
+        """Sleep until ``until``, then yield one event whose payload has ``start``."""
         await sleep_until(self.until)
         yield TriggerEvent({"start": self.start})

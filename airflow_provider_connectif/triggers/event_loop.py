@@ -1,4 +1,4 @@
-"""Waiting and blocking calls, without blocking the triggerer's event loop."""
+"""Waits and makes blocking calls without blocking the triggerer's event loop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 MOST_THREADS = 32
-"""Requests to Connectif that all triggers of a process have under way at once."""
-_LONGEST_SLEEP_S = 10.0  # clocks are set, machines sleep
+"""The most requests to Connectif that all triggers of a process send at once."""
+_LONGEST_SLEEP_S = 10.0  # clocks may be set, and machines may sleep
 
 # Not the event loop's own threads (CPUs + 4 of them): a server that hangs would keep them from every other trigger,
 # which needs them for host names too. Threads are started when they are needed.
@@ -23,8 +23,8 @@ _THREADS = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="connectif-trigge
 async def in_thread(call: Callable[[], T]) -> T:
     """Run a request in a thread and wait for it; the log lines of the thread belong to the trigger as well.
 
-    A request that waits for a thread is dropped when the trigger is cancelled. One that is under way goes on: whoever
-    cancels ends it by other means, since the interpreter waits for its threads when it exits.
+    A request that waits for a thread is dropped when the trigger is cancelled. A running one continues: the caller must
+    end it by other means, since the interpreter waits for its threads when it exits.
     """
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(_THREADS, lambda: context.run(call))

@@ -1,4 +1,4 @@
-"""Waiting for imports without a worker."""
+"""Waits for imports without a worker."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _LONGEST_QUOTA_SLEEP_S = 1.0
 
 
 class ImportTrigger(BaseTrigger):
-    """Fires when all imports have finished, when the deadline has passed, or when the key is refused.
+    """Fires when all imports have finished, when the deadline has passed, or when the API key is refused.
 
-    The task polls each import once more and reports how it ended. The API key is read from the connection and kept
-    nowhere. The client is that of the workers; it holds a thread only while a request is under way.
+    The task then polls each import again and reports its result. The API key is read from the connection and stored
+    nowhere. The client is the same as on workers; it occupies a thread only during a request.
 
     :param connectif_conn_id: the connection.
     :param import_ids: the imports.
     :param poll_interval_s: seconds between two polls of one import.
     :param deadline: seconds since the epoch.
-    :param carried: state for the task, where nothing else keeps it; no personal data.
+    :param carried: state for the task, if it is stored nowhere else; no personal data.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ImportTrigger(BaseTrigger):
         self._retry_after_s: float | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments, for Airflow's database."""
+        """Return the class and its arguments, for Airflow's database."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             "connectif_conn_id": self.connectif_conn_id,
             "import_ids": self.import_ids,
@@ -65,12 +65,12 @@ class ImportTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll the imports in turn; one event.
+        """Poll the imports in turn, then yield one event.
 
         Its payload: ``statuses`` (by import id, as far as seen), ``why`` (``finished``, ``deadline`` or ``refused``),
         ``requests``, ``rate_limited``, ``carried``.
         """
-        # The HTTP library is loaded when a trigger runs, not when a process that defers makes one.
+        # The HTTP library is loaded when a trigger runs, not when a deferring process creates one.
         from asgiref.sync import sync_to_async
 
         from airflow_provider_connectif.api.errors import ConnectifConfigError
@@ -80,14 +80,14 @@ class ImportTrigger(BaseTrigger):
         why: Why = "refused"
         requests = rate_limited = 0
         try:
-            # Looking up a connection and masking its key ask the supervisor, and block. ``aget_connection`` is there
+            # Looking up a connection and masking its key call the supervisor, and block. ``aget_connection`` exists
             # from Airflow 3.1 on, and masks without blocking from 3.3.2 on; in the thread of ``sync_to_async`` both
             # work on every version, in a plain thread not on 3.0 and 3.1.
             client = await sync_to_async(ConnectifHook(self.connectif_conn_id).get_conn)(connections=1)
             try:
                 why = await self._wait(client, statuses)
             finally:
-                client.abort()  # the deadline or a cancellation may have left a request under way
+                client.abort()  # a request may still be running after the deadline or a cancellation
             requests, rate_limited = client.quota.requests, client.quota.rate_limited
         except ConnectifConfigError as error:
             # The triggerer's machine may have other settings than the worker's.
@@ -125,7 +125,7 @@ class ImportTrigger(BaseTrigger):
         return "finished"
 
     async def _poll(self, client: ConnectifClient, import_id: str, statuses: dict[str, str | None]) -> Fate | None:
-        """The meaning of an import's state for the task; ``None`` where it makes no sense to poll again."""
+        """Return the meaning of an import's state for the task; ``None`` if polling again makes no sense."""
         from airflow_provider_connectif.api.errors import (
             ConnectifHttpError,
             MalformedAnswerError,
@@ -155,8 +155,8 @@ class ImportTrigger(BaseTrigger):
         return FATES.get(status, Fate.WAIT)
 
     async def _get_import(self, client: ConnectifClient, import_id: str) -> Import:
-        # The rate limit is waited for here, and not in a thread. Nobody else uses this client's quota, so that the
-        # thread, once it has been found, need not wait.
+        # The rate limit is waited out here, not in a thread. Nobody else uses this client's quota, so the thread need
+        # not wait.
         while (delay := client.quota.delay_s()) > 0:
             await asyncio.sleep(min(delay, _LONGEST_QUOTA_SLEEP_S))
         return await in_thread(partial(client.get_import, import_id))

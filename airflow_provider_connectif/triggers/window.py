@@ -1,4 +1,4 @@
-"""Waiting for a window of Connectif's rate limit."""
+"""Waits without a worker for the next window of Connectif's rate limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_connectif.triggers.event_loop import sleep_until
 
 
 class WindowTrigger(BaseTrigger):
-    """Fires at a point in time. It asks nobody: the window's end is known from the server's own headers.
+    """Fires at a point in time. It makes no request: the end of the window is known from the server's headers.
 
     :param until: seconds since the epoch.
     """
@@ -21,10 +21,10 @@ class WindowTrigger(BaseTrigger):
         self.until = until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments, for Airflow's database."""
+        """Return the class and its arguments, for Airflow's database."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {"until": self.until}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Sleep until then; one event, whose payload is the moment."""
+        """Sleep until ``until``, then yield one event whose payload is that time."""
         await sleep_until(self.until)
         yield TriggerEvent(self.until)

@@ -12,7 +12,8 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from airflow_provider_connectif.contacts.fields import BUILT_IN_IDS
-from airflow_provider_connectif.contacts.identity import people_named, same_contact
+from airflow_provider_connectif.contacts.identity import same_contact
+from airflow_provider_connectif.contacts.named_people import people_named
 from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals
 from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal import overview
@@ -103,7 +104,7 @@ def make_app() -> FastAPI:
             except Unreachable as fault:
                 faults.append(f"Journal {place.name} cannot be read: {fault}")
         words = ". ".join(faults) or (
-            "No journal of [connectif] journals has a record of this task instance: it has not begun, it is no task of "
+            "No journal of [connectif] journals has a record of this task instance: it has not begun, it is not of "
             "this provider, it has no journal_conn_id, or its journal is not listed"
         )
         return HTMLResponse(frame.message("No record of this run", words), status_code=503 if faults else 404)

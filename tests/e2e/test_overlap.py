@@ -76,7 +76,7 @@ def test_runs_of_one_sync_overlap(
     in_war.ends_well()
 
     assert deployment.summary(in_peace.second)["created"] == ADDED
-    assert "is held by another run: deferred, looking again at " in deployment.task_log(in_peace.second)
+    assert "is held by another run: deferred, next check at " in deployment.task_log(in_peace.second)
     measured(
         worker_busy_s=deployment.busy_seconds(in_peace.second),
         deferred_s=deployment.metadata.seconds_in(in_peace.second, "deferred"),

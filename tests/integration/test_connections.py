@@ -37,7 +37,7 @@ def test_a_head_over_tls_has_a_deadline_too(tmp_path: Path) -> None:
                 connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 threading.Event().wait(0.05)
 
-    with serving(script, tls=self_signed(tmp_path)) as server, pytest.raises(NoAnswerError, match="no answer within"):
+    with serving(script, tls=self_signed(tmp_path)) as server, pytest.raises(NoAnswerError, match="no response within"):
         tls_client(server.url, tmp_path, timeout=0.5).patch_contact("a@example.com", {})
 
 

@@ -220,7 +220,7 @@ def test_a_journal_that_is_gone_at_the_return_leaves_the_account_alone(
 
     assert (run.state, run.summary) == ("up_for_retry", {})  # what was pushed at the deferral stays
     assert provider_lines(second.output()) == [
-        "Stopped before it was known how far the run had come; see where it was deferred"
+        "Stopped before the progress of the run was loaded; the log before the deferral shows it"
     ]
     assert strict.requests == requests
     assert deliver_to_the_end(rows=rows(30))[-1].state == "success"

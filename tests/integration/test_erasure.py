@@ -123,7 +123,7 @@ def test_more_people_than_allowed_are_not_touched(strict: StrictServer, journal:
     for check_only in (False, True):
         run = erase(*(row["email"] for row in people()), max_deleted=5, check_only=check_only)
         assert run.state == "failed"
-        assert "The source has 6 contacts to delete, and max_deleted allows 5" in str(run.error)
+        assert "The source has 6 contacts to delete, but max_deleted allows 5" in str(run.error)
     assert strict.requests == before
     assert journal.query("select count(*) from connectif_journal_suppressed") == [(0,)]
     assert journal.query("select count(*) from connectif_journal_receipts") == [(0,)]
@@ -185,7 +185,7 @@ def test_an_entry_can_be_taken_off_the_list(
     with pytest.raises(SystemExit) as end:
         main(["journal", "unsuppress", "somebody@example.com", "--journal-conn-id", "journal"])
     assert end.value.code == 1
-    assert "nobody with this key is on the suppression list" in capsys.readouterr().err
+    assert "no person with this key is on the suppression list" in capsys.readouterr().err
     main(["journal", "unsuppress", " ANA.PÉREZ@example.com ", "--journal-conn-id", "journal", "--output", "json"])
     assert json.loads(capsys.readouterr().out) == {"removed": 1}
     assert deliver("night", rows=people()).summary["created"] == 6

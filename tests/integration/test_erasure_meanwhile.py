@@ -88,7 +88,7 @@ def test_while_a_run_reads_it_plans_nothing_for_the_person(
         until(go_on.exists)
 
     night = Process(tmp_path, "night", rows=slowly())
-    night.wait_until_it_says("The journal is new")
+    night.wait_until_it_says("The journal has no rows of sync")
     erased = erase(ANA)
     go_on.touch()
     run = night.end()

@@ -191,7 +191,7 @@ def test_an_answer_to_an_upload_has_a_timeout_of_its_own(file: Path) -> None:
         over.wait(10)
 
     with serving(script) as server:
-        with pytest.raises(NoAnswerError, match=r"no answer within 0\.3 s"):
+        with pytest.raises(NoAnswerError, match=r"no response within 0\.3 s"):
             upload(client_of(server, read_timeout=9.0, upload_timeout=0.3), file)
         over.set()
 

@@ -157,7 +157,7 @@ def test_a_deleted_import_is_imported_again(strict: StrictServer, run_import: Im
     strict.update(import_faults=[{"on": "GET", "status": 404}])
     run = run_import(rows=rows(10))
     assert run.state == "up_for_retry"
-    assert "is gone" in str(run.error)
+    assert "no longer exists" in str(run.error)
 
 
 def test_a_stuck_import_is_waited_for_until_the_timeout_and_by_the_next_attempt(
@@ -270,14 +270,14 @@ def test_a_key_that_may_not_read_definitions_is_told_of_with_the_remedy(
     run = import_rows(rows=rows(10), properties={"_name": "_name", "visits": "visits"})
     assert run.state == "failed"
     assert str(run.error) == (
-        "the mapping does not fit an import: visits is not known to be a field of this account, and an import leaves "
-        "unknown columns out in silence. Give the API key the scope Contact fields: Read, with fields='live', or "
+        "the mapping does not fit an import: visits is not a known field of this account, and an import ignores "
+        "unknown columns without an error. Give the API key the scope Contact fields: Read, with fields='live', or "
         "define such fields in fields"
     )
     told = provider_lines("".join(capfd.readouterr()), level="warning")
     assert (told or provider_records(caplog.records, level="warning")) == [
-        "The API key lacks the scope Contact fields: Read (403), or the account is blocked:\n"
-        "  an import cannot take custom fields that it does not know"
+        "The API key does not have the scope Contact fields: Read (403), or the account is blocked:\n"
+        "  an import needs the definitions of custom fields"
     ]
     assert strict.uploads == []
 

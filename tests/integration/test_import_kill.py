@@ -164,7 +164,7 @@ def test_told_to_stop_it_leaves_imports_alone_and_names_them(
     process.kill(signal.SIGTERM)
     run = process.end()
     assert run.state == "up_for_retry"
-    assert process.says(f"imports that go on at Connectif: {run.summary['imports'][0]}")
+    assert process.says(f"imports still running at Connectif: {run.summary['imports'][0]}")
     strict.update(import_hold=None)
     assert next_try(rows=ROWS).state == "success"
     assert [entry["method"] for entry in strict.log].count("DELETE") == 0

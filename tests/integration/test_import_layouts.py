@@ -219,7 +219,7 @@ def test_a_key_that_may_not_write_contacts_imports_all_of_them(
     assert len(strict.uploads) == 3
     assert strict.contacts == as_contacts(singles())
     assert len(journal.acknowledged()) == 102
-    assert "may not write contacts (403)" in "".join(provider_lines("".join(capfd.readouterr())))
+    assert "cannot write contacts (403)" in "".join(provider_lines("".join(capfd.readouterr())))
 
 
 @pytest.mark.parametrize(

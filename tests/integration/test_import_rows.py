@@ -131,7 +131,7 @@ def test_a_column_that_the_account_has_not_ends_the_task_before_anything_is_sent
 def test_a_custom_column_that_nobody_knows_of_is_no_guess(strict: StrictServer, airflow_db: None) -> None:
     run = import_rows(rows=[{"email": "a@example.com", "tier": "x"}], fields="builtin")
     assert run.state == "failed"
-    assert "an import leaves unknown columns out in silence" in "".join(run.summary["reasons"])
+    assert "an import ignores unknown columns without an error" in "".join(run.summary["reasons"])
     assert strict.uploads == []
 
 

@@ -37,4 +37,4 @@ def test_a_connection_that_is_none_for_sql_is_refused(connection: Callable[..., 
     connection("journal", conn_type="fs")
     end = deliver("night", rows=ROWS)
     assert (end.state, strict.received) == ("failed", 0)
-    assert "no journal on connection 'journal': it is no SQL connection" in str(end.error)
+    assert "no journal on connection 'journal': it is not an SQL connection" in str(end.error)

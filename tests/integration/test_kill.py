@@ -167,7 +167,7 @@ def test_a_killed_task_ends_at_once_says_how_far_it_came_and_sends_nothing_more(
     delivered = end["summary"]["created"]
     assert delivered == sum(entry["status"] == 201 for entry in strict.log) > 0
     *_, told, last = child.lines()
-    assert told.startswith("Told to stop: 100 rows read, ")
+    assert told.startswith("Stop requested: 100 rows read, ")
     # The counts stand in the last line too where answers came in after that very moment.
     assert last.startswith("Stopped early")
     with_counts = [line.partition("\n")[0].partition(": ")[2] for line in (told, last) if " rows read" in line]
@@ -223,7 +223,7 @@ def test_a_killed_task_cancels_the_query_that_runs(
 
     assert took_s < ENDS_WITHIN_S
     assert end["state"] == "up_for_retry"
-    assert child.says("Told to stop: 0 rows read")
+    assert child.says("Stop requested: 0 rows read")
     until(lambda: not sessions(warehouse), within_s=10)
     assert strict.received == 0
 
@@ -266,7 +266,7 @@ def test_a_killed_task_ends_through_airflows_own_signal_handler(strict: StrictSe
     finally:
         process.kill()
         process.wait()
-    assert "Told to stop: 100 rows read, " in output.read_text()
+    assert "Stop requested: 100 rows read, " in output.read_text()
     assert strict.requests == 20
 
 

@@ -29,7 +29,7 @@ RUNS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "within the budget": ({}, {"bad": 9, "failure_budget": 0.5}, "success", ""),
     "a refused key": ({"faults": [{"nth": [2, None], "status": 401}]}, {}, "failed", "refused the API key (401)"),
     "a missing scope": ({"faults": [{"nth": [2, None], "status": 403, "json": {"status": 403, "title": "Forbidden"}}]},
-        {}, "failed", "lacks the scope"),
+        {}, "failed", "does not have the scope"),
     "all rejected": ({"faults": [{"nth": [1, None], "status": 422}]}, {}, "failed", "were all rejections"),
     "a pause": (
         {"faults": [{"nth": [5, None], "status": 503, "headers": {"Retry-After": "900"}}]}, {}, "up_for_retry", "pause"
@@ -127,7 +127,7 @@ def test_the_last_screen_of_a_failed_task(
     (tmp_path / ("a_folder_with_a_long_name/" * 6)).mkdir(parents=True)
     run = a_run(tmp_path, many=3, bad=5)
     reasons, end = messages()[-2:]
-    assert reasons.startswith("Not delivered, and why:\n  2 x ")
+    assert reasons.startswith("Rows not delivered, by reason:\n  2 x ")
     lines = end.split("\n")
     assert lines[0] == "Failed: 8 rows read, 3 delivered (3 created, 0 updated), 5 invalid, 6 requests"
     assert lines[1] == "  Failure budget: 5 used of 0"

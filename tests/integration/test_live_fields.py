@@ -114,7 +114,7 @@ HTML = "<html>Bad gateway</html>"
     [
         ({"faults": [[503, HTML], [500, None]]}, "success", 1, "Done: "),
         ({"faults": [[429, None]], "headers": {"Retry-After": "1"}}, "success", 1, "Done: "),
-        ({"always": [403, {"status": 403}]}, "success", 1, "lacks the scope Contact fields: Read (403)"),
+        ({"always": [403, {"status": 403}]}, "success", 1, "does not have the scope Contact fields: Read (403)"),
         ({"always": [404, {"status": 404}]}, "up_for_retry", 0, "Stopped early: "),
         ({"always": [200, HTML]}, "up_for_retry", 0, "HTTP 200 OK with an HTML or XML page"),
         ({"always": [200, {"results": []}]}, "up_for_retry", 0, "Stopped early: "),

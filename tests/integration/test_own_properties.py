@@ -281,7 +281,7 @@ def test_what_connectif_stored_is_compared_with_what_was_sent(
     shows_another = modes.get("shows") == "another"
     assert log.count("mixes up responses") == shows_another
     assert strict.received == (4 if shows_another else 2)  # each once more on a fresh connection
-    assert log.count("show something else") == ("stored_differently" in counts)
+    assert log.count("show other values") == ("stored_differently" in counts)
     assert all(f"  {property_id}: " in log for property_id in counts.get("stored_differently", ()))
     assert "Golden" not in log
     assert night(2, rows, fields="live").summary["unchanged"] == 2

@@ -143,10 +143,10 @@ def test_rows_of_one_contact_are_told_as_merged_beside_what_is_sent(
 FAULTY = {"_name": "frst_name", "loyalty_teir": "tier", "score": "score", "text_01": "text_1", "_surname": "surname"}
 COLUMNS = ["email", "first_name", "tier", "score", "text_1", "text_1", "surname"]
 FAULTS = (
-    'loyalty_teir is no field of this account (did you mean "loyalty_tier"?)',
+    'loyalty_teir is not a field of this account (did you mean "loyalty_tier"?)',
     "score is read-only",
     'column "frst_name" is missing (did you mean "first_name"?)',
-    'column "text_1" stands 2 times in the result: give each its own name',
+    'column "text_1" is 2 times in the result: give each its own name',
 )
 
 
@@ -188,7 +188,7 @@ def test_without_the_scope_the_run_works_warns_once_and_says_what_is_not_checked
     assert report["contacts"] == {"a@example.com": {"_name": "5", "loyalty_tier": "gold", "boolean_00": True}}
     assert len(report["pages"]) == 1
     warning = (
-        "The API key lacks the scope Contact fields: Read (403), or the account is blocked:\n"
+        "The API key does not have the scope Contact fields: Read (403), or the account is blocked:\n"
         "  custom fields are not checked before sending"
     )
     assert log.count(warning) == log.count("Contact fields: Read") == 1

@@ -84,7 +84,7 @@ def test_a_file_of_sql_and_its_parameters_are_rendered(
 # A statement that cannot be delivered, whether it is worth another try, and the words that must explain it.
 FAULTS: dict[str, tuple[str, str, str]] = {
     "a column is missing": ("select visits from contacts", "failed", 'column "email" is missing'),
-    "a column stands twice": ("select *, 1 as visits from contacts", "failed", 'column "visits" stands 2 times'),
+    "a column stands twice": ("select *, 1 as visits from contacts", "failed", 'column "visits" is 2 times'),
     "a column is no property": ("select email, 1 as _nmae from contacts", "failed", '"_nmae" is no property'),
     "the same without a row": (
         "select email, 1 as _nmae from contacts where 1 = 0",
@@ -129,7 +129,7 @@ def test_a_connection_without_sql_is_told_by_name(
     connection("files", conn_type="fs")
     end = run(sql="select 1", sql_conn_id="files")
     assert end.state == "failed"
-    assert "'files' is no SQL connection" in str(end.error)
+    assert "'files' is not an SQL connection" in str(end.error)
 
 
 @pytest.mark.parametrize("cursor", ["dictcursor", "namedtuplecursor"])

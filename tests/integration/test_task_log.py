@@ -228,7 +228,7 @@ def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines
     arguments: dict[str, Any] = {"rows": rows(50), "fields": "builtin", "rejects_path": str(path)}
     assert run_operator(**arguments, failure_budget=3).state == "success"
     told = lines()
-    assert told[1].startswith("Not delivered, and why:\n  1 x HTTP 422")
+    assert told[1].startswith("Rows not delivered, by reason:\n  1 x HTTP 422")
     assert f"\n  Failure budget: 1 used of 3\n  Rows that were not delivered: {str(path)!r}\n  Duration: " in told[2]
     assert run_operator(**arguments, failure_budget=0.05).state == "success"
     assert "\n  Failure budget: 1 used of 2, 5 % of the rows read\n" in lines()[2]
@@ -261,8 +261,8 @@ def test_a_403_does_not_deny_what_its_reason_tells(strict: StrictServer, lines: 
     strict.update(faults=[{"nth": [1, None], **said}])
     error = str(run_operator(rows=rows(1), fields="builtin").error)
     assert error == (
-        f"Connectif responded 403 to connection 'connectif_default' at {strict.url}: either the API key lacks the "
-        "scope Contacts: Write, or the account is blocked"
+        f"Connectif responded 403 to connection 'connectif_default' at {strict.url}: either the API key does "
+        "not have the scope Contacts: Write, or the account is blocked"
     )
     (told,) = lines(level="warning")
     assert told.endswith("\n  1 x HTTP 403 Forbidden: The account is blocked by the billing team (row 1)")
@@ -278,7 +278,7 @@ def test_rows_that_the_author_leaves_out_are_told_apart_and_accepted_ones_have_n
     )
     assert run.state == "success"
     (told,) = lines(level="warning")
-    assert told.startswith("Not delivered, and why:\n  1 x ")
+    assert told.startswith("Rows not delivered, by reason:\n  1 x ")
     assert sorted(line.strip()[:21] for line in told.splitlines()[1:]) == [
         "1 x HTTP 409 Conflict",
         "1 x skipped: HTTP 422",
@@ -301,7 +301,7 @@ def test_reasons_stand_in_the_log_once_and_not_in_the_exception(strict: StrictSe
     log = "\n".join(lines())
     assert [log.count(reason) for reason in reasons] == [1] * len(reasons)
     assert str(run.error) == "11 of 11 rows were refused; failure_budget allows 0"
-    assert "Not delivered, and why:\n  3 x " in log
+    assert "Rows not delivered, by reason:\n  3 x " in log
 
     within = run_operator(**(arguments | {"rows": source}), failure_budget=1.0)
     assert within.state == "success"
@@ -316,7 +316,7 @@ def test_a_source_without_rows_is_a_warning(
 ) -> None:
     run = run_operator(kind=kind, rows=iter([]), fields="builtin", check_only=check_only)
     assert run.state == "success"
-    assert lines(level="warning") == ["The source had no rows: is there nothing to deliver, or is its query wrong?"]
+    assert lines(level="warning") == ["The source had no rows: if that is unexpected, check its query"]
 
 
 # The journal
@@ -329,7 +329,7 @@ def test_the_first_line_names_the_sync_and_the_journal(
     told = lines()
     assert len(told) == 3
     assert told[0].endswith("\n  Journal of sync 'nightly' on 'journal'")
-    assert told[1] == "The journal is new to sync 'nightly': it knows no row, so all are sent"
+    assert told[1] == "The journal has no rows of sync 'nightly' yet: all rows are sent"
 
 
 def test_a_journal_that_knows_the_sync_is_not_called_new(

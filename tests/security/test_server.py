@@ -104,7 +104,7 @@ def test_a_body_that_trickles_in_has_a_deadline() -> None:
             connection.sendall(b" ")
             time.sleep(0.1)
 
-    with serving(script) as server, pytest.raises(NoAnswerError, match="no answer within"):
+    with serving(script) as server, pytest.raises(NoAnswerError, match="no response within"):
         client(server, read_timeout=0.5).patch_contact(EMAIL, {})
 
 
@@ -117,7 +117,7 @@ def test_a_head_that_never_ends_has_a_deadline(part: bytes) -> None:
             time.sleep(0.1)
         connection.sendall(b"\r\n\r\n" if part == b"X" else http())
 
-    with serving(script) as server, pytest.raises(NoAnswerError, match="no answer within"):
+    with serving(script) as server, pytest.raises(NoAnswerError, match="no response within"):
         client(server, read_timeout=0.5).patch_contact(EMAIL, {})
 
 

@@ -63,7 +63,7 @@ class Violation(NamedTuple):
 class Known:
     """Of one consent property of one contact.
 
-    :param acknowledged: the value that the sync surely knows as acknowledged or kept; ``None``: it knows none.
+    :param acknowledged: the value that the sync surely knows as acknowledged or kept; ``None``: it has none.
     :param doubts: values that may be at Connectif since, by whether the sync may know them as acknowledged.
     :param is_kept: the sync has surely seen that the person decided.
     :param unsubscribed_from: the acknowledged value below which the person went before the source lowered it.

@@ -42,7 +42,7 @@ def what_is_missing() -> str:
 
 def folder_in_memory() -> str | None:
     """Where a server's files are written fastest, to make a folder in; ``None``: the usual place."""
-    folder = "/dev/shm"  # noqa: S108 - the folder that is made in it is for its owner only
+    folder = "/dev/shm"
     return folder if os.path.isdir(folder) and shutil.disk_usage(folder).free > _ROOM_BYTES else None
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.support.import_requests import ImportRequests
-from tests.support.mariadb import mariadb_server, what_is_missing
 from tests.support.mariadb import folder_in_memory, mariadb_server, what_is_missing
 
 FAST = 1_000_000

@@ -353,7 +353,7 @@ def whatever_is_ticked_is_an_option(original, options):
 
 @RULES.instead_of(f"{_PACKAGE}.options:checkbox", _ACCEPTED)
 def options_are_ticked_twice(original, options):
-    find = _finder(tuple(options), "must be a list out of {}")
+    find = _finder(tuple(options), "must be a list of options from {}")
     return lambda value: [find(item) for item in value] if isinstance(value, list) else original(options)(value)
 
 

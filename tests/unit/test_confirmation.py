@@ -124,7 +124,7 @@ def test_kept_back_refusals_go_on_to_the_process_that_comes_back(open_journal: O
 def test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops(open_journal: OpenJournal) -> None:
     first, second = open_journal("monday"), open_journal("monday")  # another attempt of the same task
     confirmation(first).settle(settled("a", Outcome.UPDATED), [], 200)
-    with pytest.raises(TakenOver, match="another try of this task, has taken over sync 'nightly'"):
+    with pytest.raises(TakenOver, match="another attempt of this task, has taken over sync 'nightly'"):
         first.lines.commit()
     assert states(second, "a") == {"a": "undelivered, sent again"}
     second.close()

@@ -105,7 +105,7 @@ def test_definitions_become_fields(fetch: Fetch) -> None:
 
 def test_a_key_without_the_scope_is_told_and_the_run_goes_on(fetch: Fetch, log: Log) -> None:
     assert fetch(Client(http(403))) is None
-    assert "lacks the scope Contact fields: Read" in log.lines[0]
+    assert "does not have the scope Contact fields: Read" in log.lines[0]
 
 
 @pytest.mark.parametrize("status", [401, 302, 415])
@@ -116,14 +116,14 @@ def test_a_response_that_no_retry_mends_ends_at_once(status: int, fetch: Fetch) 
     assert (error.value.kind, client.requests) == (StopKind.FAIL, 1)
 
 
-@pytest.mark.parametrize("failure", [http(503), NoAnswerError("no answer within 30 s")])
+@pytest.mark.parametrize("failure", [http(503), NoAnswerError("no response within 30 s")])
 def test_no_answer_is_tried_again_until_the_attempts_are_used_up(
     failure: Exception, fetch: Fetch, failures: list[str]
 ) -> None:
     client = Client(failure)
     with pytest.raises(DefinitionsError) as error:
         fetch(client)
-    assert (error.value.kind, client.requests, len(failures)) == (StopKind.NOT_ANSWERING, 3, 2)
+    assert (error.value.kind, client.requests, len(failures)) == (StopKind.NOT_RESPONDING, 3, 2)
     assert fetch(Client(failure, GOOD)) is not None
 
 

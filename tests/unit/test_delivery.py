@@ -67,7 +67,7 @@ class Server(Resource):
         with self.lock:
             self.in_flight[patch.key] -= 1
         if status == 0:
-            raise NoAnswerError("no answer within 30 s")
+            raise NoAnswerError("no response within 30 s")
         if status >= 300:
             self.seen_at_first_error = self.seen_at_first_error or len(self.seen)
             raise error_class(status)(status, is_error_document=True)
@@ -288,7 +288,7 @@ def test_a_server_that_never_answers_ends_the_run() -> None:
     server = Server({n: [0] for n in range(1, 200)})
     settled, stop = deliver(server, [f"k{n}" for n in range(100)], tries=2, max_in_flight=3)
     assert stop is not None
-    assert stop.kind is StopKind.NOT_ANSWERING
+    assert stop.kind is StopKind.NOT_RESPONDING
     assert all(one.outcome is Outcome.UNDELIVERED for one in settled.values())
     assert max(Counter(server.seen).values()) == 2
     assert len(server.seen) <= 40  # most rows not tried yet stay back

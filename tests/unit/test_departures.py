@@ -134,9 +134,9 @@ def test_a_run_fails_that_could_not_follow_everybody() -> None:
     assert removals_verdict({Outcome.UPDATED: 3}) is None
     assert removals_verdict({Outcome.UPDATED: 3, Outcome.REJECTED: 1}) == (
         Verdict.FAILED,
-        "1 of 4 contacts that left the source could not be followed",
+        "on_removed failed for 1 of 4 contacts that left the source",
     )
     assert removals_verdict({Outcome.UNDELIVERED: 1, Outcome.REJECTED: 1}) == (
         Verdict.TRY_AGAIN,
-        "2 of 2 contacts that left the source could not be followed",
+        "on_removed failed for 2 of 2 contacts that left the source",
     )

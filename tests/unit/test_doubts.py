@@ -24,7 +24,7 @@ from tests.support.clock import FakeClock
 from tests.support.strict_server import until
 
 NOT_SENT = NoAnswerError("the connection was refused", was_sent=False)
-LOST = NoAnswerError("no answer within 30 s")
+LOST = NoAnswerError("no response within 30 s")
 ANOTHERS = Answer(200, {}, is_own=False)
 
 

@@ -61,7 +61,7 @@ def ending(
         (ending(3, updated=3), Verdict.SUCCESS, ""),
         (ending(3, updated=2, rejected=1), Verdict.FAILED, "1 of 3 rows was refused"),
         (ending(3, budget=1, updated=2, rejected=1), Verdict.SUCCESS, ""),
-        (ending(3, updated=2, undelivered=1), Verdict.TRY_AGAIN, "1 row not delivered after every try"),
+        (ending(3, updated=2, undelivered=1), Verdict.TRY_AGAIN, "1 row not delivered after all attempts"),
         (ending(3, updated=1, undelivered=1, invalid=1), Verdict.TRY_AGAIN, "; besides, 1 of 3 rows was refused"),
         (ending(3, updated=2), Verdict.TRY_AGAIN, "1 of 3 rows cannot be accounted for"),
         (ending(3, updated=4), Verdict.TRY_AGAIN, "1 too many"),
@@ -91,7 +91,7 @@ def test_a_verdict_follows_from_what_was_counted_and_what_stopped_it(
 
 def test_the_verdict_is_one_sentence_without_the_reasons_of_rows() -> None:
     _, words = ending(4, budget=1, updated=2, undelivered=1, invalid=1).verdict()
-    assert words == "1 row not delivered after every try"
+    assert words == "1 row not delivered after all attempts"
 
 
 def test_budget_and_attempts_are_notes_of_their_own() -> None:

@@ -84,7 +84,7 @@ def test_the_message_names_number_limit_and_the_way_out() -> None:
         check_guards(Guarded(38, 0, 0, 60, 0, 0), GuardLimits(max_removed=0.05, min_rows=0.5), last(1000, rows=2950))
     assert raised.value.final
     assert str(raised.value) == (
-        "The plan exceeds 2 guards, so that nothing was sent: 38 rows read, min_rows=0.5 of 2,950 needs 1,475; "
+        "The plan exceeds 2 guards, so nothing was sent: 38 rows read, min_rows=0.5 of 2,950 needs 1,475; "
         "60 contacts that left the source, max_removed=0.05 of 1,000 allows 50. If that is right, guards_off=True lets "
         "one run pass"
     )

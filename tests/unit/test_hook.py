@@ -168,7 +168,7 @@ def test_redirects_are_not_followed(hook: ConnectifHook) -> None:
     ("failure", "words"),
     [
         (requests.ConnectTimeout("ana@example.com"), "no connection within 5 s"),
-        (requests.ReadTimeout("ana@example.com"), "no answer within 30 s"),
+        (requests.ReadTimeout("ana@example.com"), "no response within 30 s"),
         (requests.exceptions.SSLError("ana@example.com"), "certificate"),
         (requests.exceptions.ProxyError("ana@example.com"), "proxy"),
         (requests.exceptions.ChunkedEncodingError("ana@example.com"), "the connection broke"),

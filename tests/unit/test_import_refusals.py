@@ -25,7 +25,7 @@ from tests.support.import_files import DEFINITIONS, MAPPING, patch, read
         ("a@example.com", {"tags": ["a|b"]}, 'column "tags" cannot be imported: an option id has a "|"'),
         ("a@example.com", {"visits": object()}, 'column "visits" must be text, a number'),
         ("", {}, 'column "email" must not be blank'),
-        ("a@example.com", {"nota": "x"}, 'column nota is no field of this account (did you mean "note"?)'),
+        ("a@example.com", {"nota": "x"}, 'column nota is not a field of this account (did you mean "note"?)'),
         ("a@example.com", {"_createdAt": "x"}, "column _createdAt is read-only"),
         ("a@example.com", {"_externalId": "x"}, "column _externalId would be taken for the contact key"),
     ],
@@ -47,17 +47,17 @@ def test_a_reason_names_the_column_of_the_source() -> None:
         ImportFiles("unused", mapping).add(mapping.patch(1, {"email": "a@example.com", "remarks": "\0"}))
 
 
-def test_header_faults_name_columns_that_would_be_dropped_in_silence() -> None:
+def test_header_faults_name_columns_that_would_be_ignored() -> None:
     fields = FieldTable("email", [*DEFINITIONS, Field("fixed", "text", read_only=True)])
     assert header_faults(fields, ["_name", "note", "tier"]) == []
     assert header_faults(fields, ["nota", "fixed", "_email", "_clv"]) == [
-        'nota is no field of this account (did you mean "note"?)',
+        'nota is not a field of this account (did you mean "note"?)',
         "fixed is read-only",
         "_email is the contact key here, and cannot be set in a patch by e-mail",
         "_clv is read-only",
     ]
     [fault] = header_faults(FieldTable("email"), ["_name", "note"])
-    assert fault.startswith("note is not known to be a field of this account")
+    assert fault.startswith("note is not a known field of this account")
     assert header_faults(FieldTable("external_id", DEFINITIONS), ["_email", "note"]) == []
 
 

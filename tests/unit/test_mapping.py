@@ -53,7 +53,7 @@ def test_an_empty_list_is_left_out_or_sent(nulls: Any, expected: dict[str, Any])
 
 @pytest.mark.parametrize("missing", [math.nan, Decimal("NaN"), type("NaTType", (), {})()])
 def test_a_missing_value_that_is_no_none_is_called_so(missing: Any) -> None:
-    with pytest.raises(InvalidRow, match="is NaN, a missing value: make it None"):
+    with pytest.raises(InvalidRow, match="is NaN, a missing value: use None"):
         patch(ContactMapping(), {"email": "a@example.com", "visits": missing})
 
 
@@ -74,7 +74,7 @@ def test_a_bad_row_names_every_column_and_rule_and_no_value() -> None:
         'column "email" must be an e-mail address: an email address must have an @-sign',
         'column "mobile" (_mobilePhone) must be an international phone number: + and the country code first, '
         "or set default_region",
-        'column "points" (_points) must be a whole number, and this text is not one',
+        'column "points" (_points) must be a whole number, but this text is not one',
         'column "first_name" (_name) is missing',
     )
     assert not any(value in str(invalid.value) for value in ("not-an-email", "600", "seven"))
@@ -88,8 +88,8 @@ def test_a_bad_row_names_every_column_and_rule_and_no_value() -> None:
         ({"email": "a@example.com", "_nmae": "x"}, 'column "_nmae" is no property of Connectif\'s'),
         ({"email": "a@example.com", "_createdAt": "x"}, 'column "_createdAt" is read-only'),
         ({"email": "a@example.com", 7: "x"}, "a column's name is not text"),
-        (("a@example.com", "Ana"), "the row is no mapping of columns to values but a tuple"),
-        (None, "the row is no mapping"),
+        (("a@example.com", "Ana"), "the row must be a mapping of columns to values, not a tuple"),
+        (None, "the row must be a mapping"),
     ],
 )
 def test_a_row_that_no_mapping_fits(row: Any, reason: str) -> None:
@@ -128,7 +128,7 @@ def test_read_only_properties_are_refused(property_id: str) -> None:
     ("mapping", "columns", "words"),
     [
         (ContactMapping(properties={"_name": "name"}), ["EMAIL", "NAME"], r'"email" is missing \(did you mean "EMAIL"'),
-        (ContactMapping(properties={"_name": "name"}), ["email", "name", "name"], 'column "name" stands 2 times'),
+        (ContactMapping(properties={"_name": "name"}), ["email", "name", "name"], 'column "name" is 2 times'),
         (ContactMapping(), ["email", "_nmae", "id"], r'"_nmae" is no property.*"_name".*; column "id" is read-only'),
     ],
 )
@@ -173,7 +173,7 @@ def test_with_definitions_all_faults_are_one_message() -> None:
     with pytest.raises(MappingError) as fault:
         ContactMapping(properties=properties).with_definitions(LIVE).check(["email", "city", "score", "last", "tier"])
     for words in (
-        'citty is no field of this account (did you mean "city"?)',
+        'citty is not a field of this account (did you mean "city"?)',
         "score is read-only",
         "_surnme is no property of Connectif's",
         '(did you mean "_surname"?)',
@@ -210,7 +210,7 @@ def test_a_region_that_is_none_is_refused(region: str) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [({"a": "texts"}, "'a' needs a type out of"), ({"a": {"maxLength": 5}}, "'a' needs"), ({7: "text"}, "7 is no")],
+    [({"a": "texts"}, "'a' needs a type, one of"), ({"a": {"maxLength": 5}}, "'a' needs"), ({7: "text"}, "7 is no")],
 )
 def test_definitions_of_an_author_are_checked(fields: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -230,7 +230,7 @@ def test_a_patch_is_json() -> None:
 # The country of a row's phone numbers
 
 ABROAD = {"_mobilePhone": "mobile", "_name": "name"}
-NO_COUNTRY = 'column "mobile" (_mobilePhone) must begin with + and the country code, since column "country" is none of'
+NO_COUNTRY = 'column "mobile" (_mobilePhone) must begin with + and the country code, since column "country" has no'
 
 
 def abroad(**arguments: Any) -> ContactMapping:

@@ -109,7 +109,7 @@ def test_the_end_has_outcome_budget_rejects_and_duration_on_lines_of_their_own()
     told = Progress(lines, tally, quota, Effort(quota))
     told.log_end("Failed", ["Failure budget: 1 used of 0", "Rows that were not delivered: /tmp/x", ""])
     assert lines == [
-        'Not delivered, and why:\n  1 x column "a" is blank (row 2)',
+        'Rows not delivered, by reason:\n  1 x column "a" is blank (row 2)',
         "Failed: 2 rows read, 1 delivered (0 created, 1 updated), 1 invalid, 0 requests\n"
         "  Failure budget: 1 used of 0\n"
         "  Rows that were not delivered: /tmp/x\n"

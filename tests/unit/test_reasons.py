@@ -94,7 +94,7 @@ def test_a_long_reason_is_cut() -> None:
 
 
 def test_no_answer() -> None:
-    assert public_reasons(NoAnswerError("no answer within 30 s"), PATCH, MAPPING) == ("no answer within 30 s",)
+    assert public_reasons(NoAnswerError("no response within 30 s"), PATCH, MAPPING) == ("no response within 30 s",)
 
 
 def test_the_rejects_file_gets_it_as_it_came() -> None:

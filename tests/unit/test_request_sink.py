@@ -194,7 +194,7 @@ def test_a_server_that_only_ever_puts_off_is_given_up_after_so_many_deferrals(ne
         assert run.sink.resume()
         kinds.append(run.stop)
         run.close()
-    assert kinds == [StopKind.DEFERRED, StopKind.DEFERRED, StopKind.NOT_ANSWERING]
+    assert kinds == [StopKind.DEFERRED, StopKind.DEFERRED, StopKind.NOT_RESPONDING]
 
 
 def test_refusals_that_were_kept_back_go_on_with_the_plan(new_journal: OpenJournal) -> None:
@@ -223,7 +223,7 @@ def test_a_plan_that_is_gone_is_made_again(parked: Callable[..., Delivery], path
     assert not run.sink.resume()
     assert run.account.sent == []
     assert run.log.all == [
-        "Continuing after the rate limit: the changes left to send are gone; the source is read from its first row"
+        "Continuing after the rate limit: the changes left to send are gone; reading the source from its first row"
     ]
     assert run.sink.summary_is_complete
     run.close()
@@ -236,7 +236,7 @@ def test_a_run_that_was_deferred_before_it_had_read_keeps_its_effort_and_reads(n
     assert first.sink.deferral is not None
     second = Delivery(new_journal(), after=first)
     assert not second.sink.resume()
-    assert second.log.all == ["Continuing after the rate limit: now the source is read from its first row"]
+    assert second.log.all == ["Continuing after the rate limit: reading the source from its first row"]
     assert second.report.effort.deferrals == 1
     second.close()
 
@@ -245,7 +245,7 @@ def test_a_process_that_does_not_come_back_says_nothing_of_a_plan(new_journal: O
     run = Delivery(new_journal())
     assert run.sink.summary_is_complete
     assert not run.sink.resume()
-    assert run.log.all == ["The journal is new to sync 'nightly': it knows no row, so all are sent"]
+    assert run.log.all == ["The journal has no rows of sync 'nightly' yet: all rows are sent"]
     run.close()
 
 

@@ -98,7 +98,7 @@ def test_a_response_that_says_that_nothing_was_done_leaves_none(status: int, cod
 
 
 @pytest.mark.parametrize(
-    "error", [NoAnswerError("no answer within 30 s"), NotConnectifError("HTTP 200 OK with a text")]
+    "error", [NoAnswerError("no response within 30 s"), NotConnectifError("HTTP 200 OK with a text")]
 )
 def test_without_connectifs_response_there_is_a_doubt_unless_an_author_says_otherwise(error: NoAnswerError) -> None:
     assert ResponsePolicy().rule_for_error(error) == Rule(Action.RETRY, leaves_doubt=True)
@@ -106,7 +106,7 @@ def test_without_connectifs_response_there_is_a_doubt_unless_an_author_says_othe
 
 
 def test_no_answer_is_a_row_of_its_own() -> None:
-    error = NoAnswerError("no answer within 30 s")
+    error = NoAnswerError("no response within 30 s")
     assert ResponsePolicy().for_error(error) is Action.RETRY
     assert ResponsePolicy({"no_answer": "reject"}).for_error(error) is Action.REJECT
 
@@ -138,9 +138,9 @@ def test_an_author_changes_rows(on_response: dict[int | str, str], status: int, 
 @pytest.mark.parametrize(
     ("on_response", "words"),
     [
-        ({"42x": "skip"}, "'42x' is no status"),
-        ({700: "skip"}, "700 is no status"),
-        ({True: "skip"}, "True is no status"),
+        ({"42x": "skip"}, "'42x' is not a status"),
+        ({700: "skip"}, "700 is not a status"),
+        ({True: "skip"}, "True is not a status"),
         ({422: "ignore"}, "'ignore' for 422 is not one of accept, skip"),
         ({422: "wait"}, "'wait' for 422"),
         ([422], "must be a dict"),

@@ -126,7 +126,7 @@ def test_all_rows_are_read_before_the_first_is_sent(new_journal: OpenJournal, pa
 
 def test_a_source_without_rows_is_warned_about() -> None:
     night = Night(None, Rows()).run()
-    assert "The source had no rows: is there nothing to deliver, or is its query wrong?" in night.log
+    assert "The source had no rows: if that is unexpected, check its query" in night.log
     assert night.run_of.verdict() == (Verdict.SUCCESS, "")
 
 
@@ -245,7 +245,7 @@ class Earlier:
             "import 7 is still running",
         ),
         (ImportFailed(Verdict.FAILED, "no", UnauthorizedError(401)), 0, Verdict.FAILED, "refused the API key (401)"),
-        (QuotaClosed("told to stop"), 0, Verdict.TRY_AGAIN, ""),
+        (QuotaClosed("asked to stop"), 0, Verdict.TRY_AGAIN, ""),
     ],
 )
 def test_what_earlier_runs_left_is_settled_before_the_source_is_opened(
@@ -262,7 +262,7 @@ def test_what_earlier_runs_left_is_settled_before_the_source_is_opened(
     [
         (error_class(401)(401, is_error_document=True), Verdict.FAILED, False),
         (error_class(503)(503, retry_after=600.0), Verdict.TRY_AGAIN, True),
-        (QuotaClosed("told to stop"), Verdict.TRY_AGAIN, False),
+        (QuotaClosed("asked to stop"), Verdict.TRY_AGAIN, False),
     ],
 )
 def test_a_run_whose_definitions_cannot_be_had_reads_nothing(
@@ -308,5 +308,5 @@ def test_a_process_that_is_killed_before_it_could_look_back_says_so(new_journal:
     second = Night(new_journal(), after=first.delivery)
     second.run_of.kill()
     second.run()
-    assert second.log[-1] == "Stopped before it was known how far the run had come; see where it was deferred"
+    assert second.log[-1] == "Stopped before the progress of the run was loaded; the log before the deferral shows it"
     assert second.sent == 0

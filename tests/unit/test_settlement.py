@@ -163,7 +163,7 @@ def shown(status: str, success: int | None = None, errors: int | None = None, to
         (shown("finished", 7, 3), {"imported": 7, "rejected": 3}, None, ""),
         (shown("finished", 7, 1), {"imported": 7, "rejected": 1}, Verdict.FAILED, "2 of 10 rows could not be acc"),
         (shown("finished"), {}, Verdict.FAILED, "10 of 10 rows could not be accounted for"),
-        (shown("finished", 11, 0, 11), {}, Verdict.FAILED, "it says total 11, success 11, errors 0"),
+        (shown("finished", 11, 0, 11), {}, Verdict.FAILED, "it reports total 11, success 11, errors 0"),
         (
             shown("error", 4, 1),
             {"imported": 4, "rejected": 1, "undelivered": 5},
@@ -176,7 +176,7 @@ def shown(status: str, success: int | None = None, errors: int | None = None, to
             Verdict.FAILED,
             "was cancelled in the app after 4 of 10 rows; clear the task",
         ),
-        (NOT_FOUND, {"undelivered": 10}, Verdict.TRY_AGAIN, "import import-0 is gone"),
+        (NOT_FOUND, {"undelivered": 10}, Verdict.TRY_AGAIN, "import import-0 no longer exists"),
     ],
 )
 def test_each_end_of_an_import(
@@ -346,7 +346,7 @@ def test_a_report_that_does_not_name_as_many_rows_is_not_believed(tmp_path: Path
     night = Night(tmp_path, [shown("finished", 8, 2)], report=f"_email,error\n{email(3)},no name\n")
     night.settle()
     assert (night.counts, night.account.report.tally.examples) == ({"imported": 8, "rejected": 2}, {})
-    assert any("does not name its 2 rejected rows by their keys" in line for line in night.log.all)
+    assert any("does not show the keys of its 2 rejected rows" in line for line in night.log.all)
     assert not night.state.files[0].is_whole
 
 

@@ -34,7 +34,7 @@ def log() -> Log:
 @pytest.fixture
 def logger(log: Log) -> Iterator[SignalSafeLogger]:
     logger = SignalSafeLogger(log)
-    before = signal.signal(signal.SIGUSR1, lambda *_: logger.say("Told to stop: 100 % of 3 rows"))
+    before = signal.signal(signal.SIGUSR1, lambda *_: logger.say("Stop requested: 100 % of 3 rows"))
     yield logger
     signal.signal(signal.SIGUSR1, before)
 
@@ -46,7 +46,7 @@ def test_a_signal_in_the_middle_of_a_line_is_told_after_it(logger: SignalSafeLog
         log.lines.append("a line that was being written")
     logger.close()
     log.info("the last line")
-    assert log.lines == ["a line that was being written", "Told to stop: 100 % of 3 rows", "the last line"]
+    assert log.lines == ["a line that was being written", "Stop requested: 100 % of 3 rows", "the last line"]
 
 
 @pytest.mark.timeout(20)

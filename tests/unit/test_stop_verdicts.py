@@ -21,10 +21,10 @@ ENDS = {
     StopKind.BLOCKED: (Verdict.FAILED, "Several responses in a row were HTTP 404"),
     StopKind.LEFT_ALONE: (Verdict.TRY_AGAIN, "asks for a pause of 10 min"),
     StopKind.NO_DEFINITIONS: (Verdict.TRY_AGAIN, "The field definitions cannot be read (HTTP 404"),
-    StopKind.NOT_ANSWERING: (Verdict.TRY_AGAIN, "Connectif does not respond as it should: HTTP 404"),
+    StopKind.NOT_RESPONDING: (Verdict.TRY_AGAIN, "Connectif does not respond as it should: HTTP 404"),
     StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside"),
     StopKind.TIMED_OUT: (Verdict.TRY_AGAIN, "execution_timeout has passed"),
-    StopKind.DEFERRED: (Verdict.TRY_AGAIN, "could not be kept for a deferral"),
+    StopKind.DEFERRED: (Verdict.TRY_AGAIN, "could not be stored for a deferral"),
     StopKind.PLAN_TOO_OLD: (Verdict.TRY_AGAIN, "The plan is older than plan_max_age"),
     StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider"),
 }
@@ -50,7 +50,7 @@ def test_how_a_run_ends_that_stopped_early(kind: StopKind) -> None:
     ("status", "words"),
     [
         (401, "Connectif refused the API key (401) of connection 'crm' at https://api.example"),
-        (403, "either the API key lacks the scope Contacts: Write, or the account is blocked"),
+        (403, "either the API key does not have the scope Contacts: Write, or the account is blocked"),
         (415, "a fault of this provider, please report it"),
         (302, "check the host of connection 'crm', https://api.example"),
     ],

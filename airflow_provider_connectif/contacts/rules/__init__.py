@@ -1,7 +1,7 @@
-"""The rules of the nine field types, a row each: what is accepted, what is sent, what is refused.
+"""The rules of the nine field types, one row each: accepted, sent and refused values.
 
 The types and their limits: API reference, resources "ContactField" and "ContactPatch". The table in
-``docs/field-types.md`` is made from :data:`RULES`.
+``docs/field-types.md`` is generated from :data:`RULES`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ __all__ = ["RULES", "Coercer", "InvalidValue", "JsonValue", "Rule", "coercer", "
 
 
 def _phone(field: Field, region: str | None) -> Coercer:
-    """For a custom field its own country code comes first, for a system field what the author says."""
+    """Return the phone rule of a field: a custom field uses its own country code first, a system field
+    ``default_region``.
+    """
     if region is not None and field.id in SYSTEM_FIELDS:
         return addresses.phone(region)
     return addresses.phone(region, field.calling_code)
@@ -30,10 +32,10 @@ def _phone(field: Field, region: str | None) -> Coercer:
 class Rule:
     """One type of field.
 
-    :param accepted: what a column may hold.
+    :param accepted: the values that a column may have.
     :param sent: the JSON that is sent.
-    :param refused: what makes a row invalid.
-    :param make: makes the coercer of a field, given the operator's ``default_region``.
+    :param refused: the values that make a row invalid.
+    :param make: returns the coercer of a field, given the operator's ``default_region``.
     """
 
     accepted: str
@@ -114,9 +116,9 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
 
 
 def coercer(field: Field | None, default_region: str | None = None) -> Coercer:
-    """The function that brings values into a field's form.
+    """Return the function that converts values to a field's form.
 
-    :param field: the definition; ``None``, or one of a type that is not known here: by the value's own type.
+    :param field: the definition; with ``None`` or an unknown type, the value's own type decides.
     :param default_region: two letters, such as ``ES``, for phone numbers without a country code.
     """
     if field is None or field.type not in RULES:

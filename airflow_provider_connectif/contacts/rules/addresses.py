@@ -20,31 +20,31 @@ LONGEST_EXTERNAL_ID = 50  # API reference, resource "ContactPatchByEmail"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+([A-Za-z]{{2,24}})")
-# Top-level domains that the library looks at more closely.
+# Top-level domains that the library checks more closely.
 _SPECIAL_TOP_LEVEL = frozenset({"arpa", "local", "localhost", "invalid", "onion", "test", "example", "alt", "internal"})
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST_PHONE = 100
-# Digits between white space, dots, slashes, brackets, and hyphens and dashes, also those that cannot be seen.
+# Digits between white space, dots, slashes, brackets, hyphens and dashes, also invisible ones.
 _PHONE_TEXT = re.compile(r"\+?(?=\D*\d)[\s\d.()/\[\]{}\-\u2010-\u2015\u2212]+")
-_NO_COUNTRY = "001"  # what the library calls the codes that belong to no country, such as 800
-# Whole numbers as floats print them ("17.0"), and as spreadsheets and languages print large ones ("1.23457E+15").
+_NO_COUNTRY = "001"  # the library's name for codes that belong to no country, such as 800
+# Whole numbers printed as floats ("17.0"), and large ones printed by spreadsheets and programs ("1.23457E+15").
 _FLOAT_TEXT = re.compile(r"[+-]?[0-9]+\.0+|[+-]?[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]{1,3}")
 
 _IMPOSSIBLE = {
-    1: "its country code is none",
+    1: "its country code does not exist",
     2: "it is too short for its country",
     3: "it is too long for its country",
-    4: "it lacks its area code",
+    4: "its area code is missing",
     5: "it has a length that its country does not use",
 }
-"""Words for the values of phonenumbers' ``ValidationResult``."""
+"""Descriptions of the values of phonenumbers' ``ValidationResult``."""
 
 
 def email(value: Any) -> str:
-    """An e-mail address, trimmed; an internationalised domain in its ASCII form. Syntax only, no DNS.
+    """Return an e-mail address, trimmed; an internationalised domain in its ASCII form. Syntax only, no DNS.
 
-    Accents before the @ are composed (RFC 6532, 3.1): Connectif could take two compositions for two contacts.
+    Accents before the @ are composed (RFC 6532, 3.1): Connectif could treat two compositions as two contacts.
     """
     if not isinstance(value, str):
         raise InvalidValue(f"must be an e-mail address, not {kind(value)}")
@@ -59,7 +59,7 @@ def email(value: Any) -> str:
 
 def _checked_email(address: str) -> str:
     if not address:
-        raise InvalidValue("must be an e-mail address, and this text is blank")
+        raise InvalidValue("must be an e-mail address, but this text is blank")
     if len(address) > LONGEST_EMAIL:
         raise InvalidValue(f"must be an e-mail address: at most {LONGEST_EMAIL} characters")
     from email_validator import EmailSyntaxError, validate_email
@@ -79,15 +79,15 @@ def _checked_email(address: str) -> str:
 
 
 def _without_quotations(fault: str) -> str:
-    """The library's words; what it quotes are characters of the address."""
+    """Return the library's message without quoted characters of the address."""
     words = re.sub(r"['\"‘’“”].*['\"‘’“”]", "***", fault.splitlines()[0])
     return words[:1].lower() + words[1:].rstrip(".")[:90]
 
 
 def external_id(value: Any) -> str:
-    """A contact's external id, trimmed, at most 50 characters; whole numbers and UUIDs become their text.
+    """Return a contact's external id, trimmed, at most 50 characters; whole numbers and UUIDs become their text.
 
-    A text that a float or a spreadsheet has left of a number ("17.0", "1.23457E+15") names another contact.
+    A text made from a number by a float or a spreadsheet ("17.0", "1.23457E+15") would name another contact.
     """
     if not isinstance(value, str):
         text = shortest_text(value)
@@ -95,18 +95,18 @@ def external_id(value: Any) -> str:
             raise InvalidValue(f"must be an external id: text, a whole number or a UUID, not {kind(value)}")
         value = text
     if "\0" in value:
-        raise InvalidValue("must be an external id, and has a control character (NUL)")
+        raise InvalidValue("must be an external id, but has a control character (NUL)")
     identifier = trimmed(valid_text(value))
     if _FLOAT_TEXT.fullmatch(identifier):
         raise InvalidValue(
-            "must be an external id, and this text is from a float: cast it to a whole number in the query"
+            "must be an external id, but this text is from a float: cast it to a whole number in the query"
         )
     if not identifier or identifier in (".", ".."):
-        raise InvalidValue("must be an external id, and this text is blank or only dots")
+        raise InvalidValue("must be an external id, but this text is blank or only dots")
     if len(identifier) > LONGEST_EXTERNAL_ID:
         raise InvalidValue(f"must be an external id: at most {LONGEST_EXTERNAL_ID} characters")
     if not identifier.isprintable():
-        raise InvalidValue("must be an external id, and has a control character")
+        raise InvalidValue("must be an external id, but has a control character")
     return identifier
 
 
@@ -114,16 +114,16 @@ NO_REGION = "must be an international phone number: + and the country code first
 
 
 def phone(region: str | None = None, calling_code: str | None = None, no_region: str = NO_REGION) -> Coercer:
-    """E.164, from international numbers and, where a region is known, from national ones.
+    """Return a rule for E.164, from international numbers and, if a region is known, from national ones.
 
-    A number need only be possible: of a length that its country uses. Source of the form: help centre, article
+    A number need only be possible: its country must use its length. Source of the form: help centre, article
     360014589899 (stored as E.164, always with a leading ``+``).
 
     :param region: two letters, such as ``ES``, for numbers without a country code.
     :param calling_code: digits of a country code, such as ``34``; if given, it takes precedence over ``region``.
-    :param no_region: the rule that a number without a country code breaks where no region is known.
+    :param no_region: the reason for refusing a number without a country code if no region is known.
     """
-    # Whether an E.164 number is possible depends on its length and its first digits alone.
+    # Whether an E.164 number is possible depends only on its length and its first digits.
     shapes: dict[tuple[str, int], re.Pattern[str] | None] = {}
 
     def coerce(value: Any) -> str:
@@ -142,9 +142,9 @@ def phone(region: str | None = None, calling_code: str | None = None, no_region:
 
 
 def _unchanged(e164: str) -> re.Pattern[str] | None:
-    """A pattern of the numbers of this length and these first digits that the library would leave as they are.
+    """Return a pattern of the numbers of this length and these first digits that the library leaves unchanged.
 
-    Those are the possible ones whose national part does not begin with what the country's rule takes for a prefix.
+    These are the possible numbers whose national part does not begin with a prefix by the country's rule.
     """
     import phonenumbers
 
@@ -159,14 +159,14 @@ def _unchanged(e164: str) -> re.Pattern[str] | None:
     region = phonenumbers.region_code_for_country_code(int(code))
     metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
     prefix = metadata.national_prefix_for_parsing if metadata else None
-    leading_zero = "(?!0)"  # an integer would lose it; the library knows where it belongs
+    leading_zero = "(?!0)"  # an integer would lose the zero; the library handles it
     return re.compile(rf"\+{code}{leading_zero}" + (f"(?!{prefix})" if prefix else ""))
 
 
 def _parsed_phone(value: str, region: str | None, calling_code: str | None, no_region: str) -> str:
     text = INVISIBLE.sub("", value[: _LONGEST_PHONE + 1]).strip()
     if not value.strip():
-        raise InvalidValue("must be a phone number, and this text is blank")
+        raise InvalidValue("must be a phone number, but this text is blank")
     if len(value) > _LONGEST_PHONE or not _PHONE_TEXT.fullmatch(text):
         raise InvalidValue("must be a phone number: digits, and +, spaces, dots, dashes, slashes or brackets")
     import phonenumbers
@@ -191,12 +191,12 @@ def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
         raise InvalidValue(no_region)
     if holds_two_numbers(text, region):
         raise InvalidValue(
-            "must be one phone number, and this text goes on after a complete one: split it in the query"
+            "must be one phone number, but this text goes on after a complete one: split it in the query"
         )
     try:
         number = phonenumbers.parse(text, region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise InvalidValue("must be a phone number: no country has such a one") from None
+        raise InvalidValue("must be a phone number: no country uses this number") from None
     dialled = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_IDD
     if re.sub(r"\D", "", text).startswith("00") and "+" not in text and number.country_code_source != dialled:
         raise InvalidValue("must be a phone number: write + instead of 00, which this region does not dial")
@@ -207,12 +207,12 @@ def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
     if not _E164.fullmatch(e164):
         raise InvalidValue("must be a phone number of 7 to 15 digits (E.164)")
     if not _is_left_alone(e164):
-        raise InvalidValue("must be a phone number, and this one has zeros too many after its country code")
+        raise InvalidValue("must be a phone number, but this one has too many zeros after its country code")
     return e164
 
 
 def _is_left_alone(e164: str) -> bool:
-    """Whether the library reads a number unchanged: it removes one trunk prefix at a time."""
+    """Whether the library reads a number without a change: it removes one trunk prefix at a time."""
     import phonenumbers
 
     try:

@@ -1,4 +1,4 @@
-"""What all rules share: the exception, and helpers for values of any driver."""
+"""The exception of all rules, and helpers for values of any driver."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 from airflow_provider_connectif.records.changes import JsonValue
 
 Coercer = Callable[[Any], JsonValue]
-"""Brings a value into the JSON form that the API documents, or raises :class:`InvalidValue`."""
+"""Converts a value to the JSON form that the API documents, or raises :class:`InvalidValue`."""
 
 
 class InvalidValue(Exception):
-    """A value does not fit. The text is the rule that it broke, never the value: reasons are logged."""
+    """A value is invalid. The text is the broken rule, never the value: reasons are logged."""
 
 
 def kind(value: Any) -> str:
-    """A value's type in words; unlike the value it says nothing about a person."""
+    """Describe a value's type; unlike the value, it is not personal data."""
     name = type(value).__name__
     return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"[:40]
 
 
 def plain(value: Any) -> Any:
-    """NumPy's scalars as Python's own; anything else as it is."""
+    """Convert NumPy's scalars to Python's; return anything else unchanged."""
     if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
     exact = value.item()
-    if value.dtype.kind in "mM" and isinstance(exact, int):  # in nanoseconds, as pandas has them
+    if value.dtype.kind in "mM" and isinstance(exact, int):  # in nanoseconds, as in pandas
         return value.astype(f"{value.dtype.kind}8[us]").item()
     return exact
 
 
 def is_missing(value: Any) -> bool:
-    """NaN, NaT and NA: how pandas and NumPy say that there is no value."""
+    """Whether a value is NaN, NaT or NA, with which pandas and NumPy mark a missing value."""
     if type(value).__name__ in ("NAType", "NaTType"):
         return True
     if type(value).__name__ in ("datetime64", "timedelta64"):
@@ -44,20 +44,20 @@ def is_missing(value: Any) -> bool:
 
 _INVISIBLE_CHARACTERS = "\u00ad\u200b-\u200f\u202a-\u202c\u2060-\u2064\u2066-\u2069\ufeff"
 INVISIBLE = re.compile(f"[{_INVISIBLE_CHARACTERS}\u202d\u202e]")
-"""Soft hyphens, byte order marks, and the marks of width and direction that come along when text is copied."""
-# But for those that reverse the letters after them: what such a text says is not what it shows.
+"""Soft hyphens, byte order marks, and marks of width and direction, which are copied along with text."""
+# Without the marks that reverse the following letters: such a text differs from its display.
 _INVISIBLE_ENDS = re.compile(rf"\A[\s{_INVISIBLE_CHARACTERS}]+|[\s{_INVISIBLE_CHARACTERS}]+\Z")
 
 
 def trimmed(value: str) -> str:
-    """Text without the blanks and the invisible marks at its ends."""
+    """Return text without white space and invisible marks at its ends."""
     stripped = value.strip()
     return stripped if stripped.isascii() else _INVISIBLE_ENDS.sub("", stripped)
 
 
 def valid_text(value: str) -> str:
-    """Text as it is, if UTF-8, a database and a CSV can hold it."""
-    # A str subclass, such as an enumeration, may print as something else than it holds.
+    """Return text unchanged, if UTF-8, a database and a CSV can store it."""
+    # A str subclass, such as an enumeration, may print another text than it contains.
     exact = value if type(value) is str else str.__str__(value)
     if "\0" in exact:
         raise InvalidValue("has a NUL character: remove it in the query")
@@ -67,5 +67,5 @@ def valid_text(value: str) -> str:
 
 
 def number_text(number: float | Decimal) -> str:
-    """A bound of a field, for a rule's words."""
+    """Format a limit of a field for a reason."""
     return format(Decimal(repr(number)), "f") if isinstance(number, float) else str(number)

@@ -1,4 +1,4 @@
-"""Days of the calendar, as ISO 8601."""
+"""The rule of dates: days of the calendar, as ISO 8601."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ _DAY_LENGTH = len("YYYY-MM-DD")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,30})?")
 _MINUTE = timedelta(minutes=1)
 _MIDNIGHT = time()
-_LATEST_BEGINNING = 2  # o'clock; where the clocks go forward at midnight, the day begins at one
+_LATEST_BEGINNING = 2  # o'clock; if the clocks go forward at midnight, the day begins at one
 
 
 def iso_date(
     minimum: datetime | None = None, maximum: datetime | None = None, *, calendar_day: bool = False
 ) -> Coercer:
-    """ISO 8601: a date as ``YYYY-MM-DD``, a moment with ``Z`` on the day of the calendar that it is written with.
+    """Return a rule for ISO 8601: a date as ``YYYY-MM-DD``, a moment with ``Z`` on the calendar day that it is written
+    with.
 
-    A field of type date holds a day (help centre 360015491240: ``yyyy-mm-dd``). A moment with a time zone is another
-    day in another one: a driver that converts midnight of Madrid to UTC gives 22:00 of the day before. Which day was
-    meant is not known, so it is refused, unless it is midnight in its own zone. One without a zone has its own day.
+    A field of type date has a day (help centre 360015491240: ``yyyy-mm-dd``). A moment with a time zone is another day
+    in another zone: a driver that converts midnight of Madrid to UTC gives 22:00 of the day before. It is not known
+    which day was meant, so the moment is refused, unless it is midnight in its own zone. A moment without a zone keeps
+    its own day.
 
     :param minimum: the earliest moment; a day counts as its midnight in UTC.
-    :param maximum: the latest.
-    :param calendar_day: the field means a day only, as a birthday does: no other moment than midnight is taken.
+    :param maximum: the latest moment.
+    :param calendar_day: the field is only a day, such as a birthday: moments other than midnight are refused.
     """
 
     def coerce(value: Any) -> str:
@@ -40,7 +42,7 @@ def iso_date(
                 day = datetime(day.year, day.month, day.day)
             elif calendar_day or day.tzinfo is not None:
                 raise InvalidValue(
-                    "must be a date, and this is a moment other than midnight: cast it to a date in the query"
+                    "must be a date, but this is a moment other than midnight: cast it to a date in the query"
                 )
             else:
                 text = _without_offset(day)
@@ -58,7 +60,7 @@ def iso_date(
 
 
 def bound(text: str | None) -> datetime | None:
-    """A field's ``minDate`` or ``maxDate`` (UTC ISO 8601); ``None`` where it is absent or unreadable."""
+    """Read a field's ``minDate`` or ``maxDate`` (UTC ISO 8601); ``None`` if it is absent or unreadable."""
     if not text:
         return None
     try:
@@ -76,8 +78,8 @@ def _day_or_moment(value: Any) -> date:
         return value
     value = plain(value)
     if isinstance(value, datetime):
-        if value != value:  # pandas' NaT calls itself a datetime
-            raise InvalidValue("must be a date, not NaT: make missing values None")
+        if value != value:  # pandas' NaT is a subclass of datetime
+            raise InvalidValue("must be a date, not NaT: use None for missing values")
         return value
     if isinstance(value, date):
         return value
@@ -88,31 +90,31 @@ def _day_or_moment(value: Any) -> date:
 
 def _parsed(text: str) -> date:
     if not _ISO_DATE.fullmatch(text):
-        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17, and this text is not one")
+        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17, but this text is not one")
     if len(text) == _DAY_LENGTH:
         try:
             return date.fromisoformat(text)
         except ValueError:
             raise InvalidValue(
-                "must be an ISO 8601 date such as 1990-05-17, and this is no day of the calendar"
+                "must be an ISO 8601 date such as 1990-05-17, but this day is not in the calendar"
             ) from None
     try:
         moment = pendulum.parse(text, exact=True, tz=None)
     except (ParserError, ValueError, OverflowError):
         moment = None
     if not isinstance(moment, datetime):
-        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, and this text is not one")
+        raise InvalidValue("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, but this text is not one")
     return moment
 
 
 def _offset(moment: datetime) -> timedelta:
-    """The offset in whole minutes: local mean time, of before 1900, has seconds, which ISO 8601 has not."""
+    """Return the offset in whole minutes: local mean time, before 1900, has seconds, which ISO 8601 does not allow."""
     offset = moment.utcoffset() or timedelta()
     return offset - offset % _MINUTE
 
 
 def _bare(moment: datetime) -> datetime:
-    """Rebuilt from its parts: subclasses (pandas, pendulum) print more digits, or an offset with seconds."""
+    """Rebuild a datetime from its parts: subclasses (pandas, pendulum) print more digits, or an offset with seconds."""
     return datetime(
         moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond
     )
@@ -123,7 +125,7 @@ def _without_offset(moment: datetime) -> str:
 
 
 def _begins_its_day(moment: datetime) -> bool:
-    """Whether a moment is the first of its day in its own time zone: midnight, but where the clocks skip that."""
+    """Whether a moment is the first of its day in its own time zone: midnight, or later if the clocks skip midnight."""
     if moment.time() == _MIDNIGHT:
         return not getattr(moment, "nanosecond", 0)  # of pandas
     if moment.tzinfo is None or moment.hour > _LATEST_BEGINNING:
@@ -131,7 +133,7 @@ def _begins_its_day(moment: datetime) -> bool:
     own = _bare(moment).replace(tzinfo=moment.tzinfo, fold=moment.fold)
     try:
         before = (own.astimezone(UTC) - timedelta(microseconds=1)).astimezone(moment.tzinfo)
-    except OverflowError:  # the first hours that there are
+    except OverflowError:  # the first hours of the calendar
         return False
     return before.date() < own.date()
 
@@ -141,5 +143,5 @@ def _instant(day: date) -> datetime:
         return datetime.combine(day, time(), UTC)
     try:
         return (_bare(day) - _offset(day)).replace(tzinfo=UTC)
-    except OverflowError:  # the first or last hours that there are
+    except OverflowError:  # the first or last hours of the calendar
         return _bare(day).replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Integers, decimals and booleans."""
+"""The rules of integers, decimals and booleans."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from uuid import UUID
 from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind, number_text, plain
 
 _EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24})
-"""Whole numbers from which on a type of NumPy's no longer holds each of them."""
+"""The whole numbers above which a NumPy type is no longer exact."""
 _EXACT_DOUBLES_BELOW = 2**53
 _LEAST_ROUNDED = 100_000_000_000  # spreadsheets write whole numbers of 12 digits and more as 1.23457E+11
-_LARGEST_INTEGER = 2**63 - 1  # beyond that, readers of JSON disagree on what they read
+_LARGEST_INTEGER = 2**63 - 1  # readers of JSON disagree on larger numbers
 _NUMERIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _LONGEST_NUMERIC = 400
 _MOST_BITS = 1024
@@ -32,26 +32,26 @@ _NO_NUMBERS = frozenset((bool, str, date, datetime))
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
 _BIT = MappingProxyType({0: False, 1: True, ord("0"): False, ord("1"): True})
-"""The one byte in which drivers of MySQL hand over ``BIT(1)`` and ``BINARY(1)``."""
+"""The one byte that MySQL drivers return for ``BIT(1)`` and ``BINARY(1)``."""
 
 
 class SinglePrecision(float):
-    """A number of a column of single precision, handed over as a double; with a dtype like NumPy's."""
+    """A number of a single-precision column, returned as a double; with a dtype like NumPy's."""
 
     dtype = "float32"
 
 
 def single(value: float) -> float:
-    """A number of single precision: unchanged where all such numbers are exact, otherwise marked."""
+    """Return a single-precision number: unchanged if all such numbers are exact, otherwise marked."""
     return SinglePrecision(value) if abs(value) >= _EXACT_BELOW["float32"] else value
 
 
 def exact_number(value: Any) -> int | Decimal | None:
-    """A number without loss: one of Python's integers as int, any other as Decimal; ``None`` if it is no number.
+    """Return a number without loss: an integer of Python as int, any other as Decimal; ``None`` if it is not a number.
 
-    :raises InvalidValue: NaN or infinity.
+    :raises InvalidValue: it is NaN or infinity.
     """
-    exact_type = type(value)  # asked before the abstract classes, which take ten times as long
+    exact_type = type(value)  # checked before the abstract classes, which take ten times as long
     if exact_type is int:
         return int(value)
     if exact_type is Decimal:
@@ -83,11 +83,11 @@ def _finite(value: Decimal) -> Decimal:
 
 
 def certain_number(value: Any) -> int | Decimal | None:
-    """As :func:`exact_number`, for values that name something: a float must not have lost a digit.
+    """As :func:`exact_number`, for values that identify something: a float must not have lost a digit.
 
-    Doubles hold each whole number below 2**53 only: beyond it, 9007199254740993 is already another one.
+    Doubles are exact only for whole numbers below 2**53: 9007199254740993 is already rounded.
 
-    :raises InvalidValue: also whole floats too large to be exact.
+    :raises InvalidValue: also for whole floats too large to be exact.
     """
     number = exact_number(value)
     if number is None or isinstance(value, (int, Decimal)) or isinstance(number, int):
@@ -95,17 +95,18 @@ def certain_number(value: Any) -> int | Decimal | None:
     limit = _EXACT_BELOW.get(str(getattr(value, "dtype", "")), _EXACT_DOUBLES_BELOW)
     if abs(number) >= limit and number == number.to_integral_value():
         raise InvalidValue(
-            "must be exact, and this float is not: cast it to text (or to a whole-number type) in the query"
+            "must be exact, but this float is not: cast it to text (or to a whole-number type) in the query"
         )
     return number
 
 
 def shortest_text(value: Any) -> str | None:
-    """A number's shortest exact text without an exponent, the text of a UUID or an IP address; ``None`` for others.
+    """Return a number's shortest exact text without an exponent, or the text of a UUID or an IP address; ``None`` for
+    others.
 
-    Postal codes often come as numbers: 28001.0 is ``28001``.
+    Postal codes are often numbers: 28001.0 is ``28001``.
 
-    :raises InvalidValue: whole floats too large to be exact.
+    :raises InvalidValue: it is a whole float too large to be exact.
     """
     if isinstance(value, _WRITTEN_AS_TEXT):
         return str(value)
@@ -116,10 +117,10 @@ def shortest_text(value: Any) -> str | None:
         return None
     if isinstance(number, int):
         if number.bit_length() > _MOST_BITS:
-            raise InvalidValue("must be text, and this number has hundreds of digits")
+            raise InvalidValue("must be text, but this number has hundreds of digits")
         return str(number)
     if abs(number.adjusted()) > _LONGEST_NUMERIC:  # beyond any double
-        raise InvalidValue("must be text, and this number has hundreds of digits")
+        raise InvalidValue("must be text, but this number has hundreds of digits")
     if not number:
         return "0"
     text = format(number, "f")
@@ -127,22 +128,22 @@ def shortest_text(value: Any) -> str | None:
 
 
 def numeric_text(value: str, what: str) -> Decimal:
-    """The number that a text spells, with a dot and no thousands separators."""
+    """Return the number in a text, with a dot and without thousands separators."""
     stripped = value.strip()
     if len(stripped) > _LONGEST_NUMERIC or not _NUMERIC.fullmatch(stripped):
-        raise InvalidValue(f"must be {what}, and this text is not one")
+        raise InvalidValue(f"must be {what}, but this text is not one")
     return Decimal(stripped)
 
 
 def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
-    """A number as JSON readers hold it: whole ones as integers, others as doubles.
+    """Return a number in the form of JSON readers: whole ones as integers, others as doubles.
 
-    :param nearest: also whole numbers beyond 64 bits may become the nearest double. Fractions always may: an average
-        has more digits than a double, and all of them mean the same amount.
+    :param nearest: whether whole numbers beyond 64 bits may become the nearest double. Fractions always may: an average
+        has more digits than a double, which does not matter.
     """
     if type(number) is Decimal:
         double = float(number)
-        if abs(double) < _EXACT_DOUBLES_BELOW and not double.is_integer():  # most have decimals, and need no more
+        if abs(double) < _EXACT_DOUBLES_BELOW and not double.is_integer():  # the usual case
             return double
     whole = _whole(number)
     if whole is not None:
@@ -163,7 +164,7 @@ def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
 
 
 def integer(minimum: float | None = None, maximum: float | None = None) -> Coercer:
-    """Whole numbers within bounds, from any number or numeric text that is one."""
+    """Return a rule for whole numbers within bounds, from any such number or numeric text."""
     rule = "a whole number"
 
     def coerce(value: Any) -> int:
@@ -176,7 +177,7 @@ def integer(minimum: float | None = None, maximum: float | None = None) -> Coerc
 
 
 def decimal(minimum: float | None = None, maximum: float | None = None) -> Coercer:
-    """Numbers within bounds, from any number or numeric text; bool is none."""
+    """Return a rule for numbers within bounds, from any number or numeric text; bool is not a number."""
     rule = "a number"
 
     def coerce(value: Any) -> int | float:
@@ -189,14 +190,14 @@ def decimal(minimum: float | None = None, maximum: float | None = None) -> Coerc
 
 
 def boolean(value: Any) -> bool:
-    """bool, 0 and 1 (also as MySQL's one byte), and the words true, false, t, f, yes, no, y, n in any case."""
+    """Accept bool, 0 and 1 (also as MySQL's one byte), and the words true, false, t, f, yes, no, y, n in any case."""
     if value is True or value is False:
         return bool(value)
     if isinstance(value, str):
         word = value.strip().casefold()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
-        raise InvalidValue("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, and this text is not one")
+        raise InvalidValue("must be a boolean: true, false, t, f, yes, no, y, n, 1 or 0, but this text is not one")
     value = plain(value)
     if isinstance(value, bool):
         return value
@@ -227,26 +228,26 @@ def _whole_from(value: Any, rule: str) -> int:
     if whole is None:
         raise InvalidValue(f"must be {rule} within 64 bits, without decimals")
     if isinstance(value, str) and _was_rounded(value, whole):
-        raise InvalidValue(f"must be {rule}, and this text is from a float: cast it to a whole number in the query")
+        raise InvalidValue(f"must be {rule}, but this text is from a float: cast it to a whole number in the query")
     return whole
 
 
 def _was_rounded(text: str, whole: int) -> bool:
-    """Whether a whole number's text is what a float, or a spreadsheet's cell, prints: "9007199254740992.0"."""
+    """Whether a whole number's text was printed by a float or a spreadsheet: "9007199254740992.0"."""
     if "e" in text or "E" in text:
         return abs(whole) >= _LEAST_ROUNDED
     return text.strip().partition(".")[2] == "0" and abs(whole) >= _EXACT_DOUBLES_BELOW
 
 
 def bit(value: Any) -> bool | None:
-    """The value of MySQL's ``BIT(1)`` where a driver hands it over as one byte; ``None`` for anything else."""
+    """Return the value of MySQL's ``BIT(1)`` if a driver returned it as one byte; ``None`` for anything else."""
     if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == 1 and bytes(value)[0] in (0, 1):
         return bytes(value) == b"\x01"
     return None
 
 
 def _whole(number: int | Decimal) -> int | None:
-    """A number as an integer of 64 bits, if it is one; huge exponents are not written out first."""
+    """Return a number as an integer of 64 bits, if it is one; huge exponents are not expanded first."""
     if isinstance(number, int):
         return number if abs(number) <= _LARGEST_INTEGER else None
     if number.adjusted() > 19 or number != number.to_integral_value():

@@ -1,4 +1,4 @@
-"""Radio and checkbox fields: values out of a list, by id or by label."""
+"""The rules of radio and checkbox fields: values from a list, by id or by label."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LONGEST_LIST = 50_000  # characters; the API allows 120 options with ids of 150
 _POSTGRES_ITEM = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"|([^",{}\\]*+))\s*+(,|$)', re.DOTALL)
 
 Option = tuple[str, str | None]
-"""An option's id and, where it has one, its label."""
+"""An option's id, and its label if it has one."""
 
 
 def radio(options: Iterable[Option]) -> Coercer:
-    """One option: its id, in exactly this case, or its label in any case where no other has it."""
+    """Return a rule for one option: its id, in exact case, or its label in any case if no other option has it."""
     find = _finder(tuple(options), "must be one of {}")
 
     def coerce(value: Any) -> str:
@@ -31,13 +31,13 @@ def radio(options: Iterable[Option]) -> Coercer:
 
 
 def checkbox(options: Iterable[Option]) -> Coercer:
-    """Any of the options, each once, in their order.
+    """Return a rule for any of the options, each once, in their order.
 
-    From a list, tuple or set, from text that is a JSON or PostgreSQL array, or ids or labels joined by ``|``.
+    It accepts a list, tuple or set, text that is a JSON or PostgreSQL array, and ids or labels joined by ``|``.
     """
     known = tuple(options)
     order = [option_id for option_id, _ in known]
-    find = _finder(known, "must be a list out of {}")
+    find = _finder(known, "must be a list of options from {}")
 
     def coerce(value: Any) -> list[str]:
         if isinstance(value, (set, frozenset)):
@@ -58,7 +58,7 @@ def checkbox(options: Iterable[Option]) -> Coercer:
 def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
     ids = frozenset(option_id for option_id, _ in options)
     by_composition = {_composed(option_id): option_id for option_id in ids}
-    if len(by_composition) < len(ids):  # ids that differ in how accents are composed: only the exact one counts
+    if len(by_composition) < len(ids):  # ids that differ only in the composition of accents: only the exact one counts
         by_composition = {}
     folded_ids = {_folded(option_id) for option_id in ids}
     ids_of_label: dict[str, set[str]] = {}
@@ -76,7 +76,7 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
             if text is None:
                 raise InvalidValue(f"{words}, not {kind(value)}")
             value = text
-        if not options:  # a definition without options: Connectif must judge
+        if not options:  # a definition without options: Connectif must decide
             return valid_text(value).rstrip(" ")
         stripped = value.strip()  # columns of fixed length are padded
         if value in ids or stripped in ids:
@@ -90,23 +90,23 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
 
 
 def _composed(option_id: str) -> str:
-    """One form for an id whatever way its accents are composed, which differs between systems, not in meaning."""
+    """Return one form for an id, whose accents systems compose in different ways."""
     return unicodedata.normalize("NFC", option_id).strip()
 
 
 def _folded(label: str) -> str:
-    """One form for all spellings of a label."""
+    """Return one form for all spellings of a label."""
     return unicodedata.normalize("NFC", label).strip().casefold()
 
 
 def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
     stripped = text.strip()
     if len(stripped) > _LONGEST_LIST:
-        raise InvalidValue(f"must be a list of options, and this text has more than {_LONGEST_LIST} characters")
+        raise InvalidValue(f"must be a list of options, but this text has more than {_LONGEST_LIST} characters")
     if not stripped:
-        raise InvalidValue("must be a list of options, and this text is blank: for none of them give an empty list")
+        raise InvalidValue("must be a list of options, but this text is blank: for no options, give an empty list")
     try:
-        return [find(text)]  # an option may hold a separator
+        return [find(text)]  # an option may contain a separator
     except InvalidValue:
         pass
     if stripped.startswith("["):
@@ -115,7 +115,7 @@ def _split(text: str, find: Callable[[Any], str]) -> list[Any]:
         return _postgres_array(stripped[1:-1])
     parts = [part.strip() for part in stripped.split("|") if part.strip()]
     if not parts:
-        raise InvalidValue("must be a list of options, and this text has separators only")
+        raise InvalidValue("must be a list of options, but this text has separators only")
     return parts
 
 
@@ -125,19 +125,19 @@ def _json_array(text: str) -> list[Any]:
     except (ValueError, RecursionError):
         items = None
     if not isinstance(items, list):
-        raise InvalidValue("must be a list of options, and this text is no JSON array")
+        raise InvalidValue("must be a list of options, but this text is not a JSON array")
     return items
 
 
 def _postgres_array(text: str) -> list[Any]:
-    """The items of an array's text form (PostgreSQL documentation, 8.15.6)."""
+    """Return the items of an array's text form (PostgreSQL documentation, 8.15.6)."""
     items: list[Any] = []
     position = 0
     while text.strip():
         match = _POSTGRES_ITEM.match(text, position)
         quoted, bare = (match.group(1), (match.group(2) or "").strip()) if match else (None, "")
         if match is None or (quoted is None and (not bare or bare.upper() == "NULL")):
-            raise InvalidValue("must be a list of options, and this text is no PostgreSQL array without NULL")
+            raise InvalidValue("must be a list of options, but this text is not a PostgreSQL array without NULL")
         items.append(bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
         position = match.end()
         if match.group(3) != ",":

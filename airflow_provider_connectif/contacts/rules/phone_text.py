@@ -1,4 +1,4 @@
-"""Phone texts that hold more than one number's digits: decimals of a float, a second number, an extension."""
+"""Finds digits in phone texts that do not belong to the number: decimals of a float, a second number, an extension."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _LONGEST_EXTENSION = 2
 _ONLY_DECIMALS = re.compile(r"([^.]*)\.\s*(\d+)")
 _LAST_DECIMAL = re.compile(r"(.*)\.\s*\d", re.DOTALL)
 _LAST_GROUP = re.compile(r"(.*)\.\s*(\d{2,})", re.DOTALL)
-# What may stand between two numbers. A closing bracket does not: it ends an area code.
+# Separators between two numbers. A closing bracket is not one: it ends an area code.
 _BETWEEN = re.compile(r"\s*([/(\[{])\s*|\s+[-\u2010-\u2015\u2212]\s+|\s+")
 _BETWEEN_GROUPS = re.compile(r"\s*([-\u2010-\u2015\u2212])\s*|\s+")
 
 
 def without_decimals(text: str, region: str | None) -> str:
-    """A number without the ``.0`` that it gets where it was a float; ``.00`` likewise.
+    """Return a number without the ``.0`` or ``.00`` of a float.
 
-    A float keeps no ``+``: what is a number with its country code, and none of the region, gets it back.
+    A float loses the ``+``: a number that is valid with its country code, but not in the region, gets it back.
 
     :param region: two letters, for numbers without a country code.
-    :raises InvalidValue: other decimals; or a last group of one digit, or of zeros after a complete number, after
-        other dots: what was meant is not known.
+    :raises InvalidValue: other decimals; or, after other dots, a last group of one digit or of zeros after a complete
+        number: the meaning is not known.
     """
     decimals = _ONLY_DECIMALS.fullmatch(text)
     if decimals and _digits(decimals[1]) >= _LEAST_DIGITS:
@@ -36,11 +36,11 @@ def without_decimals(text: str, region: str | None) -> str:
             if foreign is None:
                 return whole
             if _valid(whole, region) not in (foreign, None):
-                raise InvalidValue("must be a phone number, and this float fits with and without a +: cast it to text")
+                raise InvalidValue("must be a phone number, but this float fits with and without a +: cast it to text")
             return foreign
         if is_zero or len(decimals[2]) == 1:
             raise InvalidValue(
-                "must be a phone number, and this text is a number with decimals: cast it to text in the query"
+                "must be a phone number, but this text is a number with decimals: cast it to text in the query"
             )
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
         raise InvalidValue("must be a phone number, and one digit after a dot ends it: was it a number with decimals?")
@@ -50,7 +50,7 @@ def without_decimals(text: str, region: str | None) -> str:
 
 
 def holds_two_numbers(text: str, region: str | None) -> bool:
-    """Whether digits follow a number that is complete already: a second number, the end of one, or an extension.
+    """Whether digits follow a complete number: a second number, the end of one, or an extension.
 
     ``06 1234567/8`` and ``030 123456 / 0170 1234567`` are two numbers; ``030/123456`` is one with its area code.
 
@@ -71,7 +71,7 @@ def holds_two_numbers(text: str, region: str | None) -> bool:
 
 
 def _goes_on(text: str, region: str | None) -> bool:
-    """Whether a number of groups is complete before its last ones: no number with them, or a mobile with an extension.
+    """Whether a number is complete before its last groups: with them it is not valid, or a mobile with an extension.
 
     ``+36 1 234 5678-9`` is a number and the end of another one; ``030 123456-78`` is one with its extension.
     """
@@ -91,7 +91,7 @@ def _digits(text: str) -> int:
 
 
 def _valid(text: str, region: str | None) -> str | None:
-    """The number in E.164, if it is one that its country hands out."""
+    """Return the number in E.164, if it is valid in its country."""
     import phonenumbers
 
     try:

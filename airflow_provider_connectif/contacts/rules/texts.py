@@ -1,4 +1,4 @@
-"""Text, and custom values whose field is not known."""
+"""The rules of text, and of custom values whose field is not known."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from airflow_provider_connectif.contacts.rules.dates import iso_date
 from airflow_provider_connectif.contacts.rules.numbers import bit, certain_number, json_number, shortest_text
 from airflow_provider_connectif.records.changes import JsonValue
 
-# Of a custom field the API allows 5,000 at most, of a system field nothing is said. A text of megabytes would be
-# refused as a request, and by proxies.
+# The API allows at most 5,000 for a custom field; for a system field no limit is documented. Connectif or a proxy would
+# refuse a request with a text of megabytes.
 _LONGEST_TEXT = 100_000
 
 _iso_date = iso_date()
 
 
 def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
-    """Text without blanks at its end; numbers, UUIDs and IP addresses as their shortest exact text.
+    """Return a rule for text without blanks at its end; numbers, UUIDs and IP addresses become their shortest exact
+    text.
 
-    Columns of type CHAR(n) are padded with blanks, and nothing in a value tells those from others.
+    Columns of type CHAR(n) are padded with blanks, which cannot be distinguished from others.
 
-    :param max_length: characters at most.
+    :param max_length: the most characters.
     :param required: the field must not be empty.
     """
     longest = _LONGEST_TEXT if max_length is None else max_length
@@ -54,16 +55,16 @@ _any_text = text()
 
 
 def json_text(value: Mapping[Any, Any]) -> str:
-    """JSON of a structure of a database, such as a STRUCT; what JSON has no form for is text in it."""
+    """Return the JSON of a database's structure, such as a STRUCT; values without a JSON form become text."""
     try:
         written = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):  # NaN, keys that are no text, a structure that holds itself
+    except (ValueError, TypeError, RecursionError):  # NaN, keys that are not text, a structure that contains itself
         raise InvalidValue("cannot be written as JSON") from None
     return valid_text(written)
 
 
 def by_value(value: Any) -> JsonValue:
-    """A custom field's value by the type that the value has, where the field's own type is not known.
+    """Convert a custom field's value by the type of the value, if the field's own type is not known.
 
     bool, BIT(1) → boolean · int → integer · float, Decimal → number · str, UUID, IP address → string · date, datetime
     → ISO 8601 string · list, tuple, set of str → array. Source: API reference, resource "ContactPatch", ``<key>``.
@@ -101,5 +102,5 @@ def by_value(value: Any) -> JsonValue:
 
 def _option(item: Any) -> str:
     if not isinstance(item, str):
-        raise InvalidValue(f"must be a list of text, and has {kind(item)} in it")
+        raise InvalidValue(f"must be a list of text, but has {kind(item)} in it")
     return valid_text(item).rstrip(" ")

@@ -79,7 +79,7 @@ def _kill(process: psutil.Process) -> None:
         return
 
 
-_GIVEN_UP = ("Connectif does not respond as it should", "not delivered after every try")
+_GIVEN_UP = ("Connectif does not respond as it should", "not delivered after all attempts")
 
 VICTIMS: Mapping[str, Victim] = {
     "task": _task(with_worker=False),

@@ -61,7 +61,7 @@ def test_a_bundle_that_cannot_be_read(
     assert end.state == "failed"
     assert how in str(end.error)
     assert path in str(end.error)
-    assert ("cannot be read" if what == "missing" else "is no CA bundle") in str(end.error)
+    assert ("cannot be read" if what == "missing" else "is not a CA bundle") in str(end.error)
 
 
 def test_a_bundle_that_is_missing_ends_a_real_task_at_once(
@@ -75,11 +75,11 @@ def test_a_bundle_that_is_missing_ends_a_real_task_at_once(
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        (f"http://user:{SECRET}@[bad", "is no valid address"),
-        (f"http://user:{SECRET}@host:port", "is no valid address"),
-        ("http://a b", "is no valid address"),
+        (f"http://user:{SECRET}@[bad", "is not a valid address"),
+        (f"http://user:{SECRET}@host:port", "is not a valid address"),
+        ("http://a b", "is not a valid address"),
         ("http:///", "has no host"),
-        (f"http://user:{SECRET}@", "is no valid address"),
+        (f"http://user:{SECRET}@", "is not a valid address"),
         (f"ftp://user:{SECRET}@host", "has the scheme 'ftp'"),
         (f"socks5://user:{SECRET}@host:1080", "is a SOCKS proxy, which needs the package PySocks"),
         ("socks9://host", "has the scheme 'socks9'"),

@@ -237,7 +237,7 @@ def test_a_key_that_may_not_read_imports_is_named(strict: StrictServer, left_ope
     strict.update(import_faults=[{"on": "GET", "status": 403}])
     run = deliver("second night", rows=NEW, fields="live")
     assert run.state == "failed"
-    assert "Imports: Read, which the open import of an earlier run needs" in str(run.error)
+    assert "Imports: Read, needed for the open import of an earlier run" in str(run.error)
     assert (strict.received, left_open.pending()) == (0, 20)
 
 

@@ -25,7 +25,7 @@ def test_rows_within_the_budget_do_not_explain_undelivered_ones(
     strict.update(faults=[{"keys": ["user1@example.com"], "status": 500}])
     end = run_operator(rows=rows(4, 5), fields="builtin", failure_budget=5)
     assert end.state == "up_for_retry"
-    assert str(end.error) == "1 row not delivered after every try"
+    assert str(end.error) == "1 row not delivered after all attempts"
 
 
 def test_what_is_over_the_budget_too_is_named_beside(strict: StrictServer, connection: Callable[..., None]) -> None:
@@ -33,7 +33,7 @@ def test_what_is_over_the_budget_too_is_named_beside(strict: StrictServer, conne
     strict.update(faults=[{"keys": ["user1@example.com"], "status": 500}])
     end = run_operator(rows=rows(4, 5), fields="builtin", failure_budget=4)
     assert end.state == "up_for_retry"
-    words = "1 row not delivered after every try; besides, 5 of 9 rows were refused; failure_budget allows 4"
+    words = "1 row not delivered after all attempts; besides, 5 of 9 rows were refused; failure_budget allows 4"
     assert str(end.error) == words
 
 
