@@ -220,7 +220,8 @@ class Delivery:
         In seconds on a clock that only goes forward; safe to call from any thread.
         """
         with self._progress:
-            return self._open.busy_since()
+            since = (self._open.busy_since(), self._gate.busy_since())
+        return min((at for at in since if at is not None), default=None)
 
     def unsent(self) -> list[Patch]:
         """The patches that were taken in and not settled when the run ended early, in the order of taking in."""
