@@ -252,8 +252,10 @@ class Delivery:
         :param unwritten: how many responses that were collected are not written down yet.
         """
         with self._work_there:
+            are_fewer = unwritten < self._open.unwritten
             self._open.unwritten = unwritten
-            self._work_there.notify_all()
+            if are_fewer:
+                self._work_there.notify_all()
 
     def collect(self) -> list[Settled]:
         """Changes settled since the last call."""
