@@ -41,6 +41,8 @@ def difference(sent: JsonValue, shown: Any, field: Field | None) -> Difference |
     :param shown: any JSON; ``None`` also if the property is not shown.
     :param field: the definition; with ``None`` or an unknown type, the sent value decides.
     """
+    if sent == shown and type(sent) is type(shown):  # nearly always; 1 and true are equal, too
+        return None
     if is_empty(sent):
         return None if is_empty(shown) else Difference.OTHER_VALUE
     if is_empty(shown):

@@ -223,8 +223,8 @@ class ContactSteps:
     def _shown(self, change: Patch, answer: Answer) -> Shown:
         sent = compare(change.properties, answer.body, self._fields)
         held = {name: value for name, value in change.others.items() if self._is_held(change, name)}
-        accepted = compare(held, answer.body, self._fields).differences.values()
-        is_drifted = any(difference is not Difference.MISSING for difference in accepted)
+        accepted = compare(held, answer.body, self._fields).differences if held else {}
+        is_drifted = any(difference is not Difference.MISSING for difference in accepted.values())
         return Shown(sent.shows_contact, sent.differences, is_drifted)
 
     def _is_held(self, change: Patch, property_id: str) -> bool:
@@ -276,6 +276,8 @@ def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact
 
     :param accepted: the accepted values.
     """
+    if not change.standings:
+        return []
     shown, lowered = shown_consents(contact), []
     for name, standing in change.standings.items():
         is_of_row = name in accepted

@@ -220,7 +220,8 @@ class Delivery:
         In seconds on a clock that only goes forward; safe to call from any thread.
         """
         with self._progress:
-            return self._open.busy_since()
+            since = (self._open.busy_since(), self._gate.busy_since())
+        return min((at for at in since if at is not None), default=None)
 
     def unsent(self) -> list[Patch]:
         """The patches that were taken in and not settled when the run ended early, in the order of taking in."""
@@ -251,8 +252,10 @@ class Delivery:
         :param unwritten: how many responses that were collected are not written down yet.
         """
         with self._work_there:
+            are_fewer = unwritten < self._open.unwritten
             self._open.unwritten = unwritten
-            self._work_there.notify_all()
+            if are_fewer:
+                self._work_there.notify_all()
 
     def collect(self) -> list[Settled]:
         """Changes settled since the last call."""

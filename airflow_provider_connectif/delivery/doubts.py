@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,6 +15,9 @@ from airflow_provider_connectif.records.changes import Patch
 
 MOST_WRITTEN_AHEAD = 50
 """Changes that are written down and not sent yet: a kill leaves no more of them in doubt than responses are lost."""
+
+ASKED_FOR_S = 0.25
+"""Seconds for which a change may go after the suppression list was asked of it; an erasure waits for so long."""
 
 
 class Doubts(Protocol):
@@ -35,11 +39,12 @@ def is_in_doubt_once_sent(patch: Patch) -> bool:
 
 
 class DoubtGate:
-    """Between the threads that send, which wait here, and the one that submits, which writes.
+    """Between the threads that send, which wait here, and the one that submits, which asks and writes.
 
     A write costs about as much as a request. So the changes that go next are written down together, as many as the
-    rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. More are written down as soon as one of the
-    next ``max_in_flight`` is not: otherwise each thread would find such a change, and cause a write.
+    rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. More are written down while ``max_in_flight``
+    of them are left: otherwise each thread would find a change that is not, and cause a write. Likewise the suppression
+    list is asked about all of them at once, and each of them that goes within :data:`ASKED_FOR_S` does not wait here.
 
     :param queue: of the changes that go next; ``None``: a change that was not sent must not be in doubt.
     :param work_there: for the threads that send.
@@ -67,6 +72,7 @@ class DoubtGate:
         self._quota = quota
         self._about_to_go: list[Job] = []
         self._not_carried_out: list[Patch] = []
+        self._asked_ahead_at = -math.inf
         self._is_closed = False
 
     @property
@@ -81,6 +87,8 @@ class DoubtGate:
     def wait(self, job: Job, poll_s: float, *, is_to_be_written_down: bool = True) -> bool:
         """Wait until a job may go, and it is written down that it does; by the thread that sends it.
 
+        A job that is written down does not wait where the suppression list was asked of it a moment ago.
+
         :param poll_s: how soon a stop is noticed.
         :param is_to_be_written_down: ``False``: it is only looked up whether its person must not be sent again.
         :return: whether it may be sent.
@@ -89,6 +97,9 @@ class DoubtGate:
         # Only with a permit: a change that waits for a window is in no doubt when the process is killed.
         self._quota.reserve()
         with self._progress:
+            if not (is_to_be_written_down or self._is_over) and self._is_recent(job.asked_at):
+                job.checked_at = job.asked_at
+                return True
             job.is_to_go, job.is_to_be_written_down = False, is_to_be_written_down
             self._about_to_go.append(job)
             self._progress.notify()
@@ -109,54 +120,72 @@ class DoubtGate:
             job.is_written_down = False
             self._not_carried_out.append(job.patch)
 
+    def busy_since(self) -> float | None:
+        """Since when the suppression list has not been asked of a change that may go without waiting; with the lock.
+
+        ``None``: each change that goes from now on is asked first. In seconds on a clock that only goes forward.
+        """
+        return self._clock.monotonic() - ASKED_FOR_S if self._is_recent(self._asked_ahead_at) else None
+
     def write(self, doubts: Doubts | None) -> None:
-        """Write down what waits, and let it go; by the thread that submits.
+        """Write down what waits and what goes next, and let it go; by the thread that submits.
 
         :param doubts: where; ``None``: nowhere.
         """
         with self._progress:
             waiting, self._about_to_go = self._about_to_go, []
             withdrawn, self._not_carried_out = self._not_carried_out, []
-            ahead = self._ahead(waiting) if waiting and doubts is not None else []
-        if withdrawn and doubts is not None:
-            doubts.withdraw(withdrawn)
-        if not waiting:
-            return
-        written: list[Job] = []
-        suppressed: set[int] = set()
-        if doubts is not None:
+            ahead, to_write = ([], []) if doubts is None else self._ahead(waiting)
             now = self._clock.monotonic()
             for job in waiting:
                 # From now on an erasure waits for it: what the list says next is what it said at this moment.
-                job.checked_at = now
+                job.checked_at = None if doubts is None else now
+            if ahead:
+                self._asked_ahead_at = now
+        if withdrawn and doubts is not None:
+            doubts.withdraw(withdrawn)
+        if not (waiting or ahead):
+            return
+        suppressed: set[int] = set()
+        if doubts is not None:
             jobs = [*waiting, *ahead]
-            suppressed = doubts.suppressed([job.patch for job in jobs])
-            written = [
-                job
-                for place, job in enumerate(jobs)
-                if place not in suppressed and (place >= len(waiting) or job.is_to_be_written_down)
-            ]
-            if written:
-                doubts.begin([job.patch for job in written])
+            places = doubts.suppressed([job.patch for job in jobs])
+            suppressed = {id(jobs[place]) for place in places}
+            to_write = [job for job in to_write if id(job) not in suppressed]
+            if to_write:
+                doubts.begin([job.patch for job in to_write])
         with self._work_there:
-            for place, job in enumerate(waiting):
-                job.is_suppressed, job.is_to_go = place in suppressed, place not in suppressed
-                job.is_written_down |= job.is_to_go and job.is_to_be_written_down
-            for job in written:
+            for job in waiting:
+                job.is_suppressed = id(job) in suppressed
+                job.is_to_go = not job.is_suppressed
+            for job in ahead:
+                job.asked_at = None if id(job) in suppressed else now
+            for job in to_write:
                 job.is_written_down = True
                 # What is to follow on a part, or to be sent again, was sent before.
                 job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
-            self._work_there.notify_all()
+            if waiting:
+                self._work_there.notify_all()
 
-    def _ahead(self, waiting: Sequence[Job]) -> list[Job]:
-        """The changes that go next, as far as they can go at once, if it is time to write some down; with the lock."""
+    def _ahead(self, waiting: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+        """The changes that go next, as far as they can go at once, and those that are to be written down now.
+
+        With the lock. Nothing goes ahead before it is time for a write, or the list has to be asked anyway.
+        """
+        must = [job for job in waiting if job.is_to_be_written_down]
         if self._queue is None or self._is_over:
-            return []
-        if not any(job.is_to_be_written_down for job in waiting) and not _not_written_down(
-            self._queue.upcoming(self._fewest_ahead)
-        ):
-            return []
-        return _not_written_down(self._queue.upcoming(min(MOST_WRITTEN_AHEAD, self._quota.free())))
+            return [], must
+        is_low = bool(_not_written_down(self._queue.upcoming(self._fewest_ahead)))
+        if not (waiting or is_low):
+            return [], must
+        ahead = self._queue.upcoming(min(MOST_WRITTEN_AHEAD, self._quota.free()))
+        to_write = _not_written_down(ahead)
+        if must or (is_low and len(to_write) >= MOST_WRITTEN_AHEAD // 2):
+            return ahead, must + to_write
+        return ahead if waiting else [], must
+
+    def _is_recent(self, asked_at: float | None) -> bool:
+        return asked_at is not None and self._clock.monotonic() - asked_at < ASKED_FOR_S
 
     @property
     def _is_over(self) -> bool:

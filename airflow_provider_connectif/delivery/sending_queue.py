@@ -53,6 +53,7 @@ class Job:
     :param outcome: of the change once it is delivered, where it is neither created nor updated.
     :param checked_at: when the suppression list was asked before the request that is under way, in seconds on a clock
         that only goes forward; ``None``: none is.
+    :param asked_at: when it was last asked while the job waited in the queue, by the same clock; ``None``: it was not.
     :param is_suppressed: its person must not be sent again.
     :param is_to_be_written_down: it must be known, whatever happens, that it is on its way.
     :param is_to_go: it may be sent now.
@@ -81,6 +82,7 @@ class Job:
     rejection: Rejection | None = None
     outcome: Outcome | None = None
     checked_at: float | None = None
+    asked_at: float | None = None
     is_suppressed: bool = False
     is_to_be_written_down: bool = False
     is_to_go: bool = False

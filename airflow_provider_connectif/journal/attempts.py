@@ -147,6 +147,12 @@ class Attempts:
         """Gives the counts that :meth:`note` records."""
         # Names the task of the run in the tables: a digest, since the three together are too long for a key of MySQL.
         self.key = hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        runs = self._runs.c
+        self._update = sa.update(self._runs).where(
+            runs.sync_id == sa.bindparam("of_sync"),
+            runs.run_key == sa.bindparam("of_run"),
+            runs.generation == sa.bindparam("of_generation"),
+        )
 
     def begin(self, connection: sa.Connection, numbers: AttemptNumbers, generation: int) -> Series:
         """Record that an attempt begins, or goes on after a deferral.
@@ -197,8 +203,9 @@ class Attempts:
             columns = self.counted.as_columns()
             values |= {name: columns.get(name, 0) for name in RUN_COUNTS}
             values |= {name: columns.get(name) for name in RUN_FACTS}
-        mine = sa.and_(self._is_mine, self._runs.c.generation == self.series.generation)
-        connection.execute(sa.update(self._runs).where(mine).values(counts=json.dumps(counts), **values))
+        # Only this process's line: a newer attempt has another generation.
+        mine = {"of_sync": self._sync_id, "of_run": self.key, "of_generation": self.series.generation}
+        connection.execute(self._update, {**mine, "counts": json.dumps(counts), **values})
 
     def keyless_before(self, connection: sa.Connection) -> int:
         """Rows without a valid key in the last other run that has read its source to the end.

@@ -47,6 +47,7 @@ class History:
         most_lines: int,
     ) -> None:
         self._outcomes = tables.outcomes
+        self._insert = sa.insert(tables.outcomes)  # built once, since each transaction needs it
         self._names = {"sync_id": sync_id, "run_id": run_id, "run_key": run_key}
         self._written_key = written_key
         self._most_lines = most_lines
@@ -175,16 +176,16 @@ class History:
 
     def write(self, connection: sa.Connection) -> None:
         """Write what waits, in the transaction of the journal's lines; it may be done again."""
-        keys = {line["contact_key"] for line in self._new if line["contact_key"] is not None}
         if self._kept:
             is_delivered = self._outcomes.c.outcome.in_(_DELIVERED)
             for some in _parts(self._kept):
                 mine = sa.and_(self.of_earlier_attempts, self._outcomes.c.contact_key.in_(some), is_delivered)
                 connection.execute(sa.update(self._outcomes).where(mine).values(attempt=self.attempt))
         if self._may_replace:
-            self._replace(connection, keys, has_nameless=any(line["contact_key"] is None for line in self._new))
+            keys = {line["contact_key"] for line in self._new}
+            self._replace(connection, keys - {None}, has_nameless=None in keys)
         if self._new:
-            connection.execute(sa.insert(self._outcomes), self._new)
+            connection.execute(self._insert, self._new)
         for correction in self._corrected:
             self._correct(connection, dict(correction))
 

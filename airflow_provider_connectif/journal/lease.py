@@ -116,6 +116,7 @@ class Lease:
         self._holder = uuid.uuid4().hex
         claims = self._claims.c
         self._mine = sa.and_(claims.sync_id == sync_id, claims.holder == self._holder)
+        self._renew_mine = sa.update(self._claims).where(self._mine)  # built once, since each transaction needs it
         self._ending = threading.Condition()
         self._is_to_end = False
         self._keeper: threading.Thread | None = None
@@ -207,10 +208,8 @@ class Lease:
         began, asked = self.busy_since(), self._clock.monotonic()
         now = self._now(connection)  # later than what was asked, so that nothing that began since is taken for answered
         answered_until = now - (self._clock.monotonic() - (asked if began is None else began))
-        renewed = (
-            sa.update(self._claims).where(self._mine).values(lease_until=now + LEASE_S, answered_until=answered_until)
-        )
-        return bool(connection.execute(renewed).rowcount)
+        until = {"lease_until": now + LEASE_S, "answered_until": answered_until}
+        return bool(connection.execute(self._renew_mine, until).rowcount)
 
     def _now(self, connection: sa.Connection) -> float:
         """Seconds since the epoch by the database's clock."""

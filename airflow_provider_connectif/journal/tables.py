@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -35,6 +35,7 @@ class JournalTables:
 
     def __init__(self, name: str, schema: str | None) -> None:
         self.metadata = sa.MetaData(schema=schema)
+        self._statements: dict[Hashable, Any] = {}  # to build one takes as long as several requests
         self.lines = sa.Table(
             name,
             self.metadata,
@@ -162,11 +163,13 @@ class JournalTables:
         :param is_late: set the columns whatever the generation of the line.
         :raises ValueError: the dialect is not PostgreSQL, SQLite, MySQL or MariaDB.
         """
-
-        def filled(insert: Any) -> Any:
-            return insert if source is None else insert.from_select(["sync_id", "contact_key", *columns], source)
-
-        return dialect_named(dialect).insert_or_set(self.lines, filled, lambda new: self._set(columns, new, is_late))
+        if source is None:
+            return self._kept(
+                ("upsert", dialect, tuple(columns), is_late),
+                lambda: self._upsert(dialect, columns, lambda insert: insert, is_late),
+            )
+        names = ["sync_id", "contact_key", *columns]
+        return self._upsert(dialect, columns, lambda insert: insert.from_select(names, source), is_late)
 
     def update_properties(self, more: Sequence[str], *, is_doubt: bool) -> Any:
         """Set the digests of the properties that Connectif holds in a line, unless a newer process has written it.
@@ -176,16 +179,8 @@ class JournalTables:
         :param more: columns that are set, too.
         :param is_doubt: a patch is about to be sent, so that the row's digest does not hold any more.
         """
-        lines = self.lines
-        of_this = sa.and_(
-            lines.c.sync_id == sa.bindparam("of_sync_id"),
-            lines.c.contact_key == sa.bindparam("of_contact_key"),
-            lines.c.generation <= sa.bindparam("of_generation"),
-        )
         columns = ("properties", *more)
-        new = {name: sa.bindparam(f"of_{name}", type_=lines.c[name].type) for name in columns}
-        statement = sa.update(lines).where(of_this).values(**new)
-        return statement.values(row_digest=None, patch_digest=None) if is_doubt else statement
+        return self._kept(("update properties", columns, is_doubt), lambda: self._update_properties(columns, is_doubt))
 
     def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
         """Insert or set the lines of pending rows, as :meth:`upsert` does, by one statement.
@@ -221,6 +216,26 @@ class JournalTables:
         return sa.select(*(lines[column] if isinstance(column, str) else column for column in columns)).where(
             lines.sync_id == sa.bindparam("sync_id", type_=sa.String), among
         )
+
+    def _kept(self, name: Hashable, build: Callable[[], Any]) -> Any:
+        """A statement, which is built when it is needed first."""
+        if name not in self._statements:
+            self._statements[name] = build()
+        return self._statements[name]
+
+    def _upsert(self, dialect: str, columns: list[str], fill: Callable[[Any], Any], is_late: bool) -> Any:
+        return dialect_named(dialect).insert_or_set(self.lines, fill, lambda new: self._set(columns, new, is_late))
+
+    def _update_properties(self, columns: Sequence[str], is_doubt: bool) -> Any:
+        lines = self.lines
+        of_this = sa.and_(
+            lines.c.sync_id == sa.bindparam("of_sync_id"),
+            lines.c.contact_key == sa.bindparam("of_contact_key"),
+            lines.c.generation <= sa.bindparam("of_generation"),
+        )
+        new = {name: sa.bindparam(f"of_{name}", type_=lines.c[name].type) for name in columns}
+        statement = sa.update(lines).where(of_this).values(**new)
+        return statement.values(row_digest=None, patch_digest=None) if is_doubt else statement
 
     def _set(self, columns: list[str], new: Any, is_late: bool) -> dict[str, Any]:
         if is_late:

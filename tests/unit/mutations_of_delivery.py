@@ -207,6 +207,25 @@ def changes_are_written_ahead_at_each_request(original, self, waiting):
     return original(self, [type("Waiting", (), {"is_to_be_written_down": True})])
 
 
+_ASKED = _DOUBTS + "test_the_suppression_list_is_asked_of_many_changes_at_once_and_of_each_just_before_it_goes"
+DELIVERY.value(
+    "an erasure does not wait for changes that the list was asked of, and that have not gone",
+    "delivery.doubts:DoubtGate.busy_since",
+    "lambda self: None",
+    _ASKED,
+)
+DELIVERY.value(
+    "the suppression list is asked of a change once, however long it waits after that",
+    "delivery.doubts:DoubtGate._is_recent",
+    "lambda self, asked_at: asked_at is not None",
+    _ASKED,
+)
+DELIVERY.value(
+    "each request asks the suppression list",
+    "delivery.doubts:DoubtGate._is_recent",
+    "lambda self, asked_at: False",
+    _ASKED,
+)
 DELIVERY.value(
     "more is written ahead than the window has left",
     "api.window:RequestWindow.free",

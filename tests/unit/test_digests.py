@@ -181,6 +181,22 @@ def test_elsewhere_a_conflict_is_an_update(dialect: str) -> None:
     assert "ON CONFLICT (sync_id, contact_key) DO UPDATE SET" in sql(statement, dialect)
 
 
+def test_statements_about_lines_are_built_once() -> None:
+    tables = JournalTables("journal", None)
+    upsert, update = (
+        tables.upsert("sqlite", ["generation", "state"]),
+        tables.update_properties(["state"], is_doubt=True),
+    )
+    assert tables.upsert("sqlite", ["generation", "state"]) is upsert
+    assert tables.update_properties(["state"], is_doubt=True) is update
+    others = [
+        tables.upsert("sqlite", ["generation"]),
+        tables.upsert("sqlite", ["generation", "state"], is_late=True),
+        tables.update_properties(["state"], is_doubt=False),
+    ]
+    assert len({sql(statement, "sqlite") for statement in (upsert, update, *others)}) == 5
+
+
 @pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
 def test_mysql_compares_keys_letter_by_letter_and_can_index_them(dialect: str) -> None:
     tables = JournalTables("journal", None)

@@ -14,7 +14,7 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.delivery.delivery import Delivery
-from airflow_provider_connectif.delivery.doubts import MOST_WRITTEN_AHEAD
+from airflow_provider_connectif.delivery.doubts import ASKED_FOR_S, MOST_WRITTEN_AHEAD
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
@@ -243,6 +243,62 @@ def test_changes_that_go_next_are_written_down_together_and_not_too_many(max_in_
     assert MOST_WRITTEN_AHEAD // 2 <= server.most_ahead <= MOST_WRITTEN_AHEAD + max_in_flight
     assert len(server.writes) <= 3 + 200 // (MOST_WRITTEN_AHEAD // 2)
     assert delivery.only_written_down() == []
+
+
+class Erasable(Contacts):
+    """Notes when the suppression list was asked of each change, and what a claim says of requests under way.
+
+    :param takes_s: seconds of each request.
+    """
+
+    def __init__(self, takes_s: float) -> None:
+        super().__init__(left=900)
+        self.takes_s = takes_s
+        self.asked_at: dict[str, float] = {}
+        self.asks = 0
+        self.answered_until = 0.0
+        self.longest_ago = 0.0
+        self.busy_since: Callable[[], float | None] = lambda: None
+
+    def suppressed(self, patches: Sequence[Patch]) -> set[int]:
+        self.asks += 1
+        self._renew()
+        self.asked_at.update({patch.key: self.clock.monotonic() for patch in patches})
+        self._renew()
+        return set()
+
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        asked_at = self.asked_at[patch.key]
+        self.longest_ago = max(self.longest_ago, self.clock.monotonic() - asked_at)
+        assert asked_at >= self.answered_until, "an erasure would not have waited for this request"
+        self._renew()
+        self.clock.advance(self.takes_s)  # type: ignore[attr-defined]
+        return super().send(client, patch)
+
+    def _renew(self) -> None:
+        """As a claim is renewed: whoever suppresses somebody by then need not wait for what goes later."""
+        now = self.clock.monotonic()
+        began = self.busy_since()
+        self.answered_until = max(self.answered_until, now if began is None else began)
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 8])
+@pytest.mark.parametrize(("takes_s", "least", "most"), [(0.0001, 1, 11), (0.3, 200, 250)])
+def test_the_suppression_list_is_asked_of_many_changes_at_once_and_of_each_just_before_it_goes(
+    takes_s: float, least: int, most: int, max_in_flight: int
+) -> None:
+    server = Erasable(takes_s)
+    delivery = made(server, max_in_flight=max_in_flight, asks_before_sending=True)
+    server.busy_since = delivery.busy_since
+    with delivery:
+        for number in range(200):
+            assert delivery.offer(Patch(number, f"user{number}", {}, {}, DIGESTS))
+        delivery.drain(lambda: delivery.write_doubts(server))
+    assert len(server.sent_keys) == 200
+    if max_in_flight == 1:  # others let time pass between the look and the request
+        assert server.longest_ago < ASKED_FOR_S
+        assert least <= server.asks <= most
+    assert delivery.busy_since() is None or takes_s < ASKED_FOR_S
 
 
 def test_no_more_is_written_ahead_than_the_window_has_left_and_what_is_not_sent_is_named() -> None:
