@@ -40,9 +40,15 @@ def what_is_missing() -> str:
     return ""
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def folder_in_memory() -> str | None:
     """Where a server's files are written fastest, to make a folder in; ``None``: the usual place."""
-    folder = "/dev/shm"  # noqa: S108 - the folder that is made in it is for its owner only
+    folder = "/dev/shm"
     return folder if os.path.isdir(folder) and shutil.disk_usage(folder).free > _ROOM_BYTES else None
 
 
