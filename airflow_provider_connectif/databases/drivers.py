@@ -40,7 +40,11 @@ from airflow_provider_connectif.databases.error_rules import (
     ErrorRules,
 )
 from airflow_provider_connectif.databases.fetched_rows import RowForm, form_of_values
-from airflow_provider_connectif.databases.mysql_values import form_of_mysql_rows, keep_unreadable_of_mysql
+from airflow_provider_connectif.databases.mysql_values import (
+    form_of_mysql_rows,
+    keep_unreadable_of_mysql,
+    keep_unreadable_of_mysql_connector,
+)
 from airflow_provider_connectif.databases.raw_rows import form_of_rows, raw_cursor
 from airflow_provider_connectif.databases.warehouse_errors import (
     BIGQUERY_ERRORS,
@@ -178,6 +182,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 "mysql",
                 row_form=form_of_mysql_rows,
                 interrupt=no_interrupt,
+                keep_unreadable_values=keep_unreadable_of_mysql_connector,
                 errors=MYSQL_ERRORS,
                 journal_engine=mysql_engine,
             ),

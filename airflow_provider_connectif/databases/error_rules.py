@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # PostgreSQL, appendix A: class 42, "Syntax Error or Access Rule Violation".
-WRONG_STATEMENT_STATES = ("42",)
+# Class 0A, "Feature Not Supported": of a table in another database, or several statements in one.
+WRONG_STATEMENT_STATES = ("42", "0A")
 # SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
 # authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
-_HARMLESS_STATES = ("08", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
+_HARMLESS_STATES = ("08", "0A", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
 _PROTOCOL_VIOLATION = "08P01"
 # Errors of how a driver is used; a DataError quotes its value.
 _HARMLESS_KINDS = ("InterfaceError", "ProgrammingError")
@@ -23,6 +24,7 @@ _HARMLESS_KINDS = ("InterfaceError", "ProgrammingError")
 # or column; syntax; selects of different widths; no such function (twice).
 _WRONG_STATEMENT_NUMBERS = (1052, 1054, 1055, 1064, 1066, 1109, 1142, 1143, 1146, 1149, 1222, 1305, 1630)
 _HARMLESS_NUMBERS = (1052, 1054, 1109, 1146)  # whose messages have a name in them, and not a part of the statement
+_NO_NUMBER = -1  # of MySQL's own connector
 
 # SQLite has one code for wrong statements and for faults of values while rows are read, so its words decide.
 _SQLITE_UNSPECIFIC = "SQLITE_ERROR"
@@ -140,7 +142,7 @@ def _is_about_parameters_of_libpq(error: BaseException) -> bool:
 
 
 def _is_about_parameters_of_mysql(error: BaseException) -> bool:
-    return kind_of(error) == "ProgrammingError" and _number(error) is None
+    return kind_of(error) == "ProgrammingError" and _number(error) in (None, _NO_NUMBER)
 
 
 def _is_about_parameters_of_sqlite(error: BaseException) -> bool:

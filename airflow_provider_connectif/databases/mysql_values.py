@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,9 +29,27 @@ def keep_unreadable_of_mysql(connection: Any) -> None:
             converters[number] = _careful(convert, kind)
 
 
-def _careful(convert: Callable[[Any], Any], kind: str) -> Callable[[Any], Any]:
-    def converted(text: Any) -> Any:
-        value = convert(text)
+def keep_unreadable_of_mysql_connector(connection: Any) -> None:
+    """As :func:`keep_unreadable_of_mysql`, for MySQL's own connector, which makes ``None`` of such dates."""
+    connection.converter_class = _careful_converter()
+
+
+@functools.cache
+def _careful_converter() -> Any:
+    from mysql.connector.conversion import MySQLConverter
+
+    def text(self: Any, value: Any, column: Any = None) -> Any:
+        # The connector would make a set of a SET, which has no order.
+        return _text_if_utf8(value) if column[7] & _SET_FLAG else MySQLConverter._string_to_python(self, value, column)
+
+    dates = {name: f"_{name}_to_python" for name in _DATES.values()}
+    careful = {place: staticmethod(_careful(getattr(MySQLConverter, place), name)) for name, place in dates.items()}
+    return type("CarefulConverter", (MySQLConverter,), {**careful, "_string_to_python": text})
+
+
+def _careful(convert: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    def converted(text: Any, *column: Any) -> Any:
+        value = convert(text, *column)
         if value is None or isinstance(value, (str, bytes)):
             return unreadable(text.decode("ascii", "replace") if isinstance(text, bytes) else str(text), kind)
         return value

@@ -137,11 +137,14 @@ def statement_error(error: Exception, conn_id: str, connection: object) -> ReadE
 
 
 def _paramstyle(connection: object) -> str:
-    """As the driver's module says it (PEP 249): its package, or one within it."""
-    parts = type(connection).__module__.lstrip("_").split(".")
-    modules = (sys.modules.get(".".join(parts[:count])) for count in range(1, len(parts) + 1))
-    named = (getattr(module, "paramstyle", None) for module in modules)
-    return next((style for style in named if isinstance(style, str)), "")
+    """As the driver's module says it (PEP 249): its package, or one within it; the connection's class may be ours."""
+    for kind in type(connection).__mro__:
+        parts = kind.__module__.lstrip("_").split(".")
+        modules = (sys.modules.get(".".join(parts[:count])) for count in range(1, len(parts) + 1))
+        named = (getattr(module, "paramstyle", None) for module in modules)
+        if style := next((style for style in named if isinstance(style, str)), ""):
+            return style
+    return ""
 
 
 def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at_once: int) -> ReadError:

@@ -17,7 +17,10 @@ from airflow_provider_connectif.databases.error_rules import (
 
 # DuckDB parses and binds a statement before it looks at a row.
 _WRONG_IN_DUCKDB = ("ParserException", "SyntaxException", "CatalogException", "BinderException")
-_DUCKDB_PARAMETERS = re.compile(r"Values were not provided for the following|Parameter argument/count mismatch")
+_DUCKDB_PARAMETERS = re.compile(
+    r"^([\w ]+: )?(Values were not provided for the following|Parameter argument/count mismatch|"
+    r"Unable to transform python value)"
+)
 
 # Trino's StandardErrorCode, of type USER_ERROR: what its analysis of a statement finds.
 # fmt: off
@@ -35,24 +38,31 @@ _WRONG_IN_TRINO = frozenset(
     )
 )
 # fmt: on
-_TRINO_PARAMETERS = "Incorrect number of parameters"
+_TRINO_PARAMETERS = re.compile(r"^(line \d+:\d+: )?Incorrect number of parameters")
 
 # Snowflake's numbers of a statement that does not compile: syntax; invalid identifier; no such object, or no right to
 # it (twice); wrong arguments of a function; no such function.
 _WRONG_IN_SNOWFLAKE = (1003, 904, 2003, 2043, 1044, 2140)
+# Its connector's own, of parameters: it cannot format or bind them, or does not know their type (twice).
+_SNOWFLAKE_PARAMETERS = (252004, 252012, 252011, 255001)
 _NO_STATE = "n/a"
 
 # BigQuery has one reason for a wrong statement and for a wrong value, so its words decide.
+# They stand at the beginning, since a value may have any words in it.
+_BEFORE_WORDS = r"^(\d{3} )?((GET|POST) \S+: )?(Query error: )?"
 _WRONG_IN_BIGQUERY = re.compile(
-    r"Syntax error: |Unrecognized name: |Not found: (Table|Dataset|Project|View|Connection)\b|"
+    _BEFORE_WORDS
+    + r"(?P<words>Syntax error: |Unrecognized name: |Not found: (Table|Dataset|Project|View|Connection)\b|"
     r"Table-valued function not |"
     r"(Table|Function|Type|Dataset) \S+ (not found|must be qualified)|Function not found: |Type not found: |"
     r"Name \S+ (not found|is ambiguous)|Column name \S+ is ambiguous|No matching signature for |"
     r"SELECT list expression references |Duplicate column names in the result|Access Denied: |"
     r"Query parameter '?\w+'? not found|Positional parameters are not supported|"
-    r"(User does not have|Permission) [\w. ]*(permission|denied)"
+    r"(User does not have|Permission) [\w. ]*(permission|denied))"
 )
-_BIGQUERY_PARAMETERS = re.compile(r"Query parameter '?\w+'? not found|Positional parameters|Encountered parameter ")
+_BIGQUERY_PARAMETERS = re.compile(
+    _BEFORE_WORDS + r"(Query parameter '?\w+'? not found|Positional parameters|Encountered parameter )"
+)
 
 
 def _words_in_one_line(error: BaseException) -> str:
@@ -68,7 +78,8 @@ def _is_wrong_in_duckdb(error: BaseException) -> bool:
 
 
 def _is_about_parameters_of_duckdb(error: BaseException) -> bool:
-    return kind_of(error) == "InvalidInputException" and _DUCKDB_PARAMETERS.search(str(error)) is not None
+    is_of_binding = kind_of(error) in ("InvalidInputException", "NotImplementedException")
+    return is_of_binding and _DUCKDB_PARAMETERS.search(str(error)) is not None
 
 
 def _may_show_duckdb(error: BaseException) -> bool:
@@ -93,7 +104,7 @@ def _is_wrong_in_trino(error: BaseException) -> bool:
 
 
 def _is_about_parameters_of_trino(error: BaseException) -> bool:
-    return _TRINO_PARAMETERS in _words_of_trino(error) or (
+    return _TRINO_PARAMETERS.search(_words_of_trino(error)) is not None or (
         # The driver's own, of a value that it cannot write into a statement.
         kind_of(error) == "NotSupportedError" and not _name_of_trino(error)
     )
@@ -159,14 +170,16 @@ def _is_wrong_in_snowflake(error: BaseException) -> bool:
 
 
 def _is_about_parameters_of_snowflake(error: BaseException) -> bool:
-    return kind_of(error) == "ProgrammingError" and not _state_of_snowflake(error) and not _number_of_snowflake(error)
+    number = _number_of_snowflake(error)
+    is_unnumbered = not number and not _state_of_snowflake(error)
+    return kind_of(error) == "ProgrammingError" and (is_unnumbered or number in _SNOWFLAKE_PARAMETERS)
 
 
 def _words_of_bigquery(error: BaseException) -> str:
     # "400 POST https://...: words; reason: invalidQuery, location: query, message: words", then the job's id.
     text = _words_in_one_line(error)
     found = _WRONG_IN_BIGQUERY.search(text)
-    return text if found is None else re.split(r"; reason: | Location: | Job ID: ", text[found.start() :])[0]
+    return text if found is None else re.split(r"; reason: | Location: | Job ID: ", text[found.start("words") :])[0]
 
 
 def _is_wrong_in_bigquery(error: BaseException) -> bool:

@@ -40,6 +40,12 @@ def what_is_missing() -> str:
     return ""
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def folder_in_memory() -> str | None:
     """Where a server's files are written fastest, to make a folder in; ``None``: the usual place."""
     folder = "/dev/shm"

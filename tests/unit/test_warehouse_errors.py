@@ -58,6 +58,8 @@ WRONG = {
     "redshift, syntax": (redshift("42601", 'syntax error at or near "selekt"'), "(SQLSTATE 42601): syntax error"),
     "redshift, table": (redshift("42P01", 'relation "nothing" does not exist'), '"nothing" does not exist'),
     "snowflake, syntax": (snowflake(1003, "42000", "SQL compilation error:\nsyntax error line 1"), "syntax error"),
+    "snowflake, several": (snowflake(8, "0A000", "Actual statement count 2 did not match 1"), "statement count 2"),
+    "redshift, database": (redshift("0A000", "cross-database references are not implemented"), "cross-database"),
     "snowflake, table": (snowflake(2003, "02000", "Object 'NOTHING' does not exist or not authorized."), "'NOTHING'"),
     "bigquery, syntax": (bigquery('Syntax error: Unexpected identifier "selekt" at [1:1]'), "Syntax error: Unexpected"),
     "bigquery, table": (bigquery("Not found: Table a:b.nothing was not found in location EU"), "a:b.nothing"),
@@ -84,6 +86,12 @@ OF_A_ROW = {
     "redshift": redshift("22P02", f'invalid input syntax for type integer: "{VALUE}"'),
     "snowflake": snowflake(100038, "22018", f"Numeric value '{VALUE}' is not recognized"),
     "bigquery": bigquery(f"Bad int64 value: {VALUE}"),
+    # What a value says is no sign of a wrong statement.
+    "bigquery, words": bigquery(f"Bad int64 value: Syntax error: Access Denied: {VALUE}"),
+    "trino, words": trino("INVALID_CAST_ARGUMENT", f"Cannot cast 'Incorrect number of parameters {VALUE}' to INT"),
+    "duckdb, words": duckdb(
+        "InvalidInputException", f"Invalid Input Error: x Parameter argument/count mismatch {VALUE}"
+    ),
     "bigquery, raw": raised("google.api_core.exceptions.BadRequest", f"Bad int64 value: {VALUE}"),
     "requests": raised("requests.exceptions.ChunkedEncodingError", f"broken at {VALUE}"),
     "no error of a database": KeyError(VALUE),
@@ -98,6 +106,11 @@ def test_an_error_that_may_quote_a_row_shows_its_class_only_and_is_retried(case:
         assert VALUE not in str(fault)
         assert type(error).__name__ in str(fault)
         assert not fault.final
+
+
+@pytest.mark.parametrize("case", [case for case in OF_A_ROW if case.endswith(", words")])
+def test_what_a_value_says_is_no_fault_of_the_parameters(case: str) -> None:
+    assert statement_error(OF_A_ROW[case], "warehouse", Connection.of("any")) is None
 
 
 def test_an_error_of_no_driver_says_where_it_was_raised() -> None:
@@ -126,6 +139,26 @@ PARAMETERS = {
     "google.cloud.bigquery.dbapi": raised("google.cloud.bigquery.dbapi.exceptions.ProgrammingError", "no such"),
     "google": bigquery("Query parameter 'least' not found at [1:40]"),
 }
+
+
+UNBINDABLE = {
+    "duckdb": duckdb("NotImplementedException", "Not implemented Error: Unable to transform python value of type 'X'"),
+    "snowflake.connector": snowflake(255001, "n/a", "Binding data in type (object) is not supported."),
+    "google": bigquery("Positional parameters are not supported"),
+}
+
+
+@pytest.mark.parametrize("module", UNBINDABLE)
+def test_a_parameter_that_cannot_be_bound_is_final(module: str) -> None:
+    fault = statement_error(UNBINDABLE[module], "warehouse", Connection.of(module))
+    assert fault is not None
+    assert fault.final
+
+
+def test_the_placeholders_are_those_of_the_driver_whose_connection_ours_extends() -> None:
+    extended = Connection.of("sqlite3")
+    ours = type("Connection", (type(extended),), {"__module__": __name__})()
+    assert "takes ? as placeholders" in str(statement_error(TypeError(), "warehouse", ours))
 
 
 @pytest.mark.parametrize("module", PARAMETERS)

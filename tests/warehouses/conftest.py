@@ -13,15 +13,18 @@ from tests.warehouses.servers import (  # noqa: F401 - fixtures
     bigquery,
     duckdb,
     mysql,
+    mysql_connector,
     postgresql,
     redshift,
     snowflake,
+    snowflake_chunks,
+    sqlite,
     trino,
 )
 from tests.warehouses.table import Facts, written_table
 from tests.warehouses.warehouse import Warehouse
 
-NAMES = ("postgresql", "mysql", "duckdb", "snowflake", "bigquery", "redshift", "trino")
+NAMES = ("postgresql", "mysql", "mysql_connector", "sqlite", "duckdb", "snowflake", "bigquery", "redshift", "trino")
 _FACTS = Facts()
 
 

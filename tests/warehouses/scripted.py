@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -42,6 +43,7 @@ class ScriptedServer(LocalHttpServer):
         super().__init__(handler)
         self.results: dict[str, Result] = {}
         self.statements: list[str] = []
+        self.turn = threading.Condition()
         self.open: dict[str, tuple[Result, Iterator[Any], int]] = {}
 
     def begin(self, sql: str) -> tuple[str, Result]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.mariadb import mariadb_server, what_is_missing
-from tests.warehouses import bigquery_server, trino_server, types
+from tests.support.mariadb import free_port, mariadb_server, what_is_missing
+from tests.warehouses import bigquery_server, snowflake_server, trino_server, types
 from tests.warehouses.scripted import Result, ScriptedServer
 from tests.warehouses.startup_relay import StartupRelay
 from tests.warehouses.warehouse import VALUE, Statement, Warehouse, select_of
 
 Connect = Callable[..., None]
+_SNOWFLAKE = "fakesnow, and a fake of its REST for memory and lost connections"
 _SERIES = "select 'user' || n || '@example.com' as email, n as visits from {}"
 
 
@@ -86,16 +88,29 @@ def redshift(postgres: Any, connection: Connect) -> Iterator[Warehouse]:
 def _mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     if missing := what_is_missing():
         pytest.skip(missing)
-    with mariadb_server(tmp_path_factory.mktemp("m")) as fields:
-        yield fields
+    port = free_port()  # MySQL's own connector is given no socket by Airflow's hook
+    listens = ("--skip-networking=0", "--bind-address=127.0.0.1", f"--port={port}")
+    with mariadb_server(tmp_path_factory.mktemp("m"), *listens) as fields:
+        yield fields | {"port": port}
 
 
 @pytest.fixture
 def mysql(_mariadb: dict[str, Any], connection: Connect) -> Iterator[Warehouse]:
+    connection("mysql", **(_mariadb | {"schema": "shop"}))
+    yield from _mysql(_mariadb, "MySQL, MariaDB", "mysqlclient")
+
+
+@pytest.fixture
+def mysql_connector(_mariadb: dict[str, Any], connection: Connect) -> Iterator[Warehouse]:
+    driver = "mysql-connector-python"
+    connection("mysql", **(_mariadb | {"host": "127.0.0.1", "schema": "shop", "extra": {"client": driver}}))
+    yield from _mysql(_mariadb, "MySQL's connector", driver)
+
+
+def _mysql(server: dict[str, Any], name: str, driver: str) -> Iterator[Warehouse]:
     import MySQLdb
 
-    where = {"unix_socket": _mariadb["extra"]["unix_socket"], "user": "root", "password": ""}
-    connection("mysql", **(_mariadb | {"schema": "shop"}))
+    where = {"unix_socket": server["extra"]["unix_socket"], "user": "root", "password": ""}
     with contextlib.closing(MySQLdb.connect(**where, autocommit=True)) as database:
         cursor = database.cursor()
         for statement in (
@@ -115,10 +130,10 @@ def mysql(_mariadb: dict[str, Any], connection: Connect) -> Iterator[Warehouse]:
                     cursor.execute(f"kill {number}")
 
         yield Warehouse(
-            "MySQL, MariaDB",
+            name,
             "run",
             "mysql",
-            ("apache-airflow-providers-mysql", "mysqlclient"),
+            ("apache-airflow-providers-mysql", driver),
             lambda rows: f"select concat('user', seq, '@example.com') as email, seq as visits from seq_1_to_{rows}",
             # Its words quote a part of the statement, so that its number is shown.
             _usual_mistakes("%s", ["a", "b"]) | {"statement": ("selekt 1", None, "(1064)")},
@@ -183,8 +198,69 @@ def snowflake(connection: Connect) -> Iterator[Warehouse]:
             "select email, email::int as visits from contacts",
             types.SNOWFLAKE,
             lambda names: f"select '{VALUE}' as email, {', '.join(names)} from typed",
-            holds_result=True,
+            server=_SNOWFLAKE,
         )
+
+
+@pytest.fixture
+def snowflake_chunks(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehouse]:
+    """Its connector with a server that gives a result in chunks, as fakesnow does not."""
+    from snowflake.connector import connection as connector
+    from snowflake.connector import result_batch
+
+    monkeypatch.setitem(connector.DEFAULT_CONFIGURATION, "protocol", ("http", str))
+    monkeypatch.setattr(result_batch, "MAX_DOWNLOAD_RETRY", 1)  # its connector asks again for a minute
+    columns = [("EMAIL", "TEXT"), ("VISITS", "FIXED")]
+
+    def scripted(rows: int) -> str:
+        sql = f"select email, visits from series({rows})"
+        server.results[sql] = _contacts(columns, rows, lambda n: [f"user{n}@example.com", n])
+        return sql
+
+    with ScriptedServer(snowflake_server.SnowflakeHandler).serving() as server:
+        server.results["select the lost"] = _contacts(columns, 300_000, lambda n: [f"u{n}@example.com", n], dies_at=50)
+        place = {"host": "127.0.0.1", "port": server.port}
+        connection(
+            "snowflake", conn_type="snowflake", login="loader", password="any", extra={"account": "shop", **place}
+        )
+        yield Warehouse(
+            "Snowflake",
+            "stub",
+            "snowflake",
+            ("apache-airflow-providers-snowflake", "snowflake-connector-python", "fakesnow"),
+            scripted,
+            {},
+            "",
+            {},
+            lambda names: ", ".join(names),
+            more={"lost": "select the lost", "server": server},
+            server=_SNOWFLAKE,
+        )
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, connection: Connect) -> Warehouse:
+    path = tmp_path / "warehouse.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table contacts (email text, visits int)")
+        database.execute("insert into contacts values (?, 1)", [VALUE])
+        database.commit()
+    connection("sqlite", conn_type="sqlite", host=str(path))
+    series = "with recursive r (n) as (select 1 union all select n + 1 from r where n < {}) "
+    return Warehouse(
+        "SQLite",
+        "run",
+        "sqlite",
+        ("apache-airflow-providers-sqlite",),
+        lambda rows: series.format(rows) + _SERIES.format("r"),
+        _usual_mistakes("?", ["a", "b"]),
+        # Its error is of a value that is read after the first row.
+        "select email, json_extract('{}', email) as visits from contacts",
+        types.SQLITE,
+        lambda names: select_of(types.SQLITE, names),
+        server=f"SQLite {sqlite3.sqlite_version}",
+        journal="yes",
+    )
 
 
 def _contacts(columns: Sequence[Any], rows: int, row: Callable[[int], Any], **more: Any) -> Result:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-NAMES = ("PostgreSQL", "MySQL, MariaDB", "DuckDB", "Snowflake", "BigQuery", "Redshift", "Trino")
+NAMES = (
+    "PostgreSQL",
+    "MySQL, MariaDB",
+    "MySQL's connector",
+    "SQLite",
+    "DuckDB",
+    "Snowflake",
+    "BigQuery",
+    "Redshift",
+    "Trino",
+)
 COLUMNS = ("source", "memory", "types", "names", "errors", "lost connection")
 BEGIN, END = "<!-- table: written by make test-warehouses -->", "<!-- end of the table -->"
 READING = "by reading"

@@ -40,6 +40,17 @@ REDSHIFT: Mapping[str, Type] = {
     "c_super": ("""'{"k": 1}'::json""", "text", OBJECT),
     "c_interval": ("interval '3 days'", "text", NO_TEXT),
 }
+SQLITE: Mapping[str, Type] = {
+    "c_text": ("'Ana'", "text", "Ana"),
+    "c_int": ("7", "integer", 7),
+    "c_real": ("1.5", "decimal", 1.5),
+    "c_bool": ("1", "boolean", True),
+    "c_date": ("'2026-01-02'", "date", DAY),
+    "c_timestamp": ("'2026-01-02 03:04:05'", "date", MOMENT),
+    "c_json_array": ("""json_array('a', 'b')""", CHECKBOX, ["a", "b"]),
+    "c_json": ("""json_object('k', 1)""", "text", '{"k":1}'),
+    "c_blob": ("x'6869'", "text", NO_TEXT),
+}
 MYSQL: Mapping[str, Type] = {
     "c_text": ("varchar(20)", "text", "Ana"),
     "c_int": ("bigint", "integer", 7),

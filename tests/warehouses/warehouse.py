@@ -45,7 +45,6 @@ class Warehouse:
     :param types: of its columns, by name.
     :param typed: the statement that gives a row with these columns, by their names.
     :param cut: ends its connections; ``None``: it has none.
-    :param holds_result: the fake holds the result, so that memory cannot be measured.
     :param server: its version, if there is a server.
     """
 
@@ -59,7 +58,6 @@ class Warehouse:
     types: Mapping[str, Type]
     typed: Callable[[Sequence[str]], str]
     cut: Callable[[], None] | None = None
-    holds_result: bool = False
     server: str = ""
     journal: str = "refused"
     more: dict[str, Any] = field(default_factory=dict)
