@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -230,25 +229,3 @@ def test_what_an_erasure_takes_out_of_a_deferred_run_counts_as_suppressed(
     assert the_sum(second.summary) == second.summary["read"] == 6
     assert ANA not in strict.contacts
     assert not is_named(journal)
-
-
-def test_old_files_of_refused_rows_are_removed_if_the_task_wrote_them(
-    strict: StrictServer, journal: JournalDatabase, tmp_path: Path
-) -> None:
-    rows = [{"email": "nobody", "_name": "x"}]
-    old, new, foreign = (tmp_path / f"rejects-{name}.jsonl" for name in ("old", "new", "foreign"))
-    foreign.write_text("not ours")
-    changed = tmp_path / "rejects-changed.jsonl"
-    for path in (old, changed):
-        assert deliver(path.stem, rows=rows, rejects_path=str(path)).state == "failed"
-    later = time.time() + 3 * 86_400
-    os.utime(changed, (later, later))
-    assert deliver("another task", rows=rows, rejects_path=str(new), sync_id="another").state == "failed"
-    journal.query("update connectif_journal_rejects_files set at = '2020-01-01 00:00:00'")
-    os.utime(old, (1_577_836_800, 1_577_836_800))
-    kept = deliver("kept", rows=people(), rejects_path=str(tmp_path / "none"), rejects_retention=None)
-    assert (kept.state, old.exists()) == ("success", True)
-    assert deliver("night", rows=people(2), rejects_path=str(tmp_path / "none")).state == "success"
-    assert not old.exists()
-    assert (new.exists(), foreign.exists(), changed.exists()) == (True, True, True)
-    assert journal.query("select count(*) from connectif_journal_rejects_files") == [(1,)]
