@@ -14,10 +14,13 @@ from airflow_provider_connectif.cli.output import Section, pairs, show
 from airflow_provider_connectif.cli.planned import Planned, plan_of_contact
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
 from airflow_provider_connectif.contacts.fields import KEY_FIELDS, SYSTEM_FIELDS
+from airflow_provider_connectif.contacts.identity import person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal.explanation import ContactQuestion, Explanation
+from airflow_provider_connectif.journal.suppression import SuppressionList
+from airflow_provider_connectif.journal.tables import VERSION
 from airflow_provider_connectif.records.outcomes import JournalError
 
 _LONGEST_KEY = 320
@@ -36,8 +39,16 @@ def explain(arguments: Namespace) -> None:
     with opened_journal(arguments.journal_conn_id) as journal:
         require_sync(journal.database, arguments.sync_id)
         place = journal.place
+        secret = key_secret(place.conn_id)
+        listed = SuppressionList(journal.database, secret, conn_id=place.conn_id)
+        listed.is_there = journal.version >= VERSION
         question = ContactQuestion(
-            journal.database, journal.version, arguments.sync_id, contact, key_secret(place.conn_id)
+            journal.database,
+            journal.version,
+            arguments.sync_id,
+            contact,
+            secret,
+            is_suppressed=bool(listed.among([person(arguments.key, contact)])),
         )
         if question.are_keys_digests and question.key_secret is None:
             raise JournalError(
@@ -183,7 +194,9 @@ def _state(explanation: Explanation) -> Mapping[str, Any]:
     last, run = explanation.last, explanation.last_run
     seen = None if run is None else f"{run['run_id']}, {run['verdict']}, {run['ended_at']:%Y-%m-%d %H:%M} UTC"
     if last is None:
-        return {"state": "never seen: the journal has no line of the contact", "last run of the sync": seen}
+        never = "never seen: the journal has no line of the contact"
+        erased = "suppressed: the contact was erased, and the journal has no line of it"
+        return {"state": erased if explanation.is_suppressed else never, "last run of the sync": seen}
     return {
         "state": last.state,
         "since": last.outcome_at,

@@ -17,6 +17,7 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.next_step import NextStep, next_step
 from airflow_provider_connectif.journal.properties import Mark, entries_of, value_digest
+from airflow_provider_connectif.journal.states import SUPPRESSED
 from airflow_provider_connectif.journal.tables import VERSION, columns_of
 
 _HMAC_LENGTH = 64
@@ -86,6 +87,7 @@ class Explanation:
     :param unnamed_properties: how many more the line knows, under ids that were not asked about.
     :param history: its outcomes, the last one first.
     :param is_pending: a task that waits without a worker has a change of it still to send.
+    :param is_suppressed: the contact is on the suppression list of the journal.
     :param last_run: the sync's last run that has ended: ``run_id``, ``verdict``, ``ended_at``.
     :param next_step: what the next run does about this state.
     """
@@ -97,6 +99,7 @@ class Explanation:
     unnamed_properties: int
     history: tuple[PastOutcome, ...]
     is_pending: bool
+    is_suppressed: bool
     last_run: Mapping[str, Any] | None
     next_step: NextStep
 
@@ -113,13 +116,22 @@ class ContactQuestion:
     :param sync_id: the sync.
     :param contact: the contact's key in the one form for all its spellings.
     :param key_secret: with which keys may be written; whether they are, the sync's lines tell.
+    :param is_suppressed: the contact is on the suppression list.
     :raises JournalError: the database failed.
     """
 
     def __init__(
-        self, database: JournalDatabase, version: int, sync_id: str, contact: str, key_secret: bytes | None
+        self,
+        database: JournalDatabase,
+        version: int,
+        sync_id: str,
+        contact: str,
+        key_secret: bytes | None,
+        *,
+        is_suppressed: bool = False,
     ) -> None:
         self._database = database
+        self._is_suppressed = is_suppressed
         self._tables = database.tables
         self._version = version
         self.sync_id = sync_id
@@ -176,13 +188,14 @@ class ContactQuestion:
             max(0, len(entries_of(self.column)) - named - marks),
             history,
             is_pending,
+            self._is_suppressed,
             self._last_run(),
             next_step(
-                None if last is None else last.state,
+                SUPPRESSED if self._is_suppressed else None if last is None else last.state,
                 is_held=last is not None and last.is_held,
                 knows_row=last is not None and last.knows_row,
                 knows_properties=last is not None and last.knows_properties,
-                is_pending=is_pending,
+                is_pending=is_pending and not self._is_suppressed,
             ),
         )
 

@@ -190,6 +190,23 @@ def test_an_entry_can_be_taken_off_the_list(
     assert deliver("night", rows=people()).summary["created"] == 6
 
 
+def test_a_person_of_the_list_is_explained(
+    strict: StrictServer, journal: JournalDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver("night", rows=people())
+    command = ["explain", SPELLINGS[2], "--sync-id", "nightly", "--journal-conn-id", "journal"]
+    for is_erased in (False, True):
+        capsys.readouterr()
+        main([*command, "--output", "json"])
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["is_suppressed"], shown["last"] is None) == (is_erased, is_erased)
+        assert shown["next_step"]["action"] == ("nothing" if is_erased else "compare")
+        if not is_erased:
+            erase(ANA)
+    main(command)
+    assert "suppressed: the contact was erased, and the journal has no line of it" in capsys.readouterr().out
+
+
 def test_an_invalid_row_of_a_person_is_in_no_file(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
