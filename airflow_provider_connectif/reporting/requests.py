@@ -26,8 +26,8 @@ class Requests(NamedTuple):
 class Cost(NamedTuple):
     """What a plan takes.
 
-    ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best. ``way``: ``patch`` or
-    ``import``; ``reason``: why this way.
+    ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best. ``way``: ``patch``,
+    ``import`` or ``erase``; ``reason``: why this way.
     """
 
     requests: Requests

@@ -88,6 +88,9 @@ def test_after_an_erasure_no_run_sends_the_person(strict: StrictServer, journal:
     assert run.state == "success", run.error
     counts = (run.summary["read"], run.summary["deleted"], run.summary["absent"], run.summary["merged"])
     assert counts == (3, 1, 1, 1)
+    planned = {name: run.plan[name] for name in ("way", "to_delete", "to_create", "changed_properties", "merged")}
+    assert planned == {"way": "erase", "to_delete": 2, "to_create": 0, "changed_properties": {}, "merged": 1}
+    assert journal.query("select way from connectif_journal_runs where sync_id = 'forget'") == [("erase",)]
     assert the_sum(run.summary) == 3
     assert sorted(deletions(strict)) == sorted([*SPELLINGS[:2], "nobody@example.com"])
     assert sorted(receipts(journal)) == ["absent", "deleted"]
