@@ -172,6 +172,7 @@ STEPS = (
     "runs.erasure_sink:ErasureSink._wait_for_others",
     "contacts.erasure:ContactErasure.send",
     "contacts.erasure:ContactErasure.step",
+    "delivery.erasure_confirmation:ErasureConfirmation.settle",
     "journal.forgetting:Forgetting.write_receipts",
     "journal.store:Journal.close",
 )
