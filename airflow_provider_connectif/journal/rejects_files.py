@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -34,20 +35,30 @@ class RejectsFiles:
 
         self._database.write(write)
 
-    def remove_old(self, retention: timedelta, remove: Callable[[str, float], bool]) -> int:
-        """Remove the files that are older, and forget them; how many.
+    def remove_old(self, retention: timedelta, remove: Callable[[str, float, float], bool | None]) -> int:
+        """Remove the files that are older, and forget them; how many were removed.
 
-        :param remove: removes one, given its path and the moment when it was begun, in seconds since the epoch; whether
-            nothing is left to be done.
+        A file that another task has written since is that task's own.
+
+        :param remove: removes one, given its path, the moment when it was begun, and the moment before which it must
+            have been changed last, both in seconds since the epoch. ``True``: it is removed. ``False``: this task has
+            no file there. ``None``: it stays for now.
         """
-        files, removed = self._files.c, 0
-        is_old = files.at < datetime.now(UTC) - retention
-        for line in self._database.rows(sa.select(files.id, files.path, files.at).where(self._is_mine, is_old)):
+        files, removed, before = self._files.c, 0, datetime.now(UTC) - retention
+        query = sa.select(files.id, files.path, files.at).where(self._is_mine, files.at < before)
+        for line in self._database.rows(query):
             at = line.at if line.at.tzinfo else line.at.replace(tzinfo=UTC)
-            if remove(line.path, at.timestamp()):
+            is_removed = False if self._is_of_another(line) else remove(line.path, at.timestamp(), before.timestamp())
+            if is_removed is not None:
                 self._database.execute(sa.delete(self._files).where(files.id == line.id))
-                removed += 1
+                removed += is_removed
         return removed
+
+    def _is_of_another(self, line: Any) -> bool:
+        """Whether another task has written a file since."""
+        files = self._files.c
+        by_another = sa.and_(files.path == line.path, sa.not_(self._is_mine), files.at >= line.at)
+        return bool(self._database.rows(sa.select(sa.func.count()).where(by_another))[0][0])
 
     @property
     def _is_mine(self) -> sa.ColumnElement[bool]:

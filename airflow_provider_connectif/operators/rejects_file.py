@@ -9,6 +9,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Any, BinaryIO, cast
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
@@ -151,32 +152,55 @@ def _final_errors_of_the_disk(path: str) -> Iterator[None]:
         raise RejectsPathError(f"rejects_path {path!r} cannot be written: {error.strerror}") from None
 
 
-def remove_file(path: str, begun_at: float) -> bool:
-    """Remove a file of refused rows; return whether nothing is left to do.
+def remove_file(path: str, begun_at: float, changed_before: float) -> bool | None:
+    """Remove a file of refused rows.
 
-    A local file that was changed a day or more after it was begun has been written by somebody else, and stays.
+    A file that was changed a day or more after it was begun has been written by somebody else, and stays. Some stores
+    do not say when a file was changed.
 
     :param path: as passed to :class:`RejectsFile`.
     :param begun_at: in seconds since the epoch.
+    :param changed_before: likewise; a file that was changed later may be the one that a task writes now.
+    :return: ``True``: it is removed. ``False``: there is none, or it is somebody else's. ``None``: it stays for now.
     """
     try:
         found = cast(Any, ObjectStoragePath(path))
-        if found.protocol in ("", "file"):
-            if os.lstat(found.path).st_mtime <= begun_at + _LONGEST_RUN_S:
-                _delete(found.path)
-        elif found.exists():
-            found.unlink()
+        is_local = found.protocol in ("", "file")
+        changed_at = os.lstat(found.path).st_mtime if is_local else _changed_at(found)
+        if changed_at is not None and changed_at > begun_at + _LONGEST_RUN_S:
+            return False
+        if changed_at is not None and changed_at > changed_before:
+            return None
+        if is_local:
+            return _delete(found.path)
+        found.unlink()
     except FileNotFoundError:
-        return True
-    except (*_NO_SUCH_STORE, OSError):
         return False
+    except (*_NO_SUCH_STORE, OSError):
+        return None
     return True
 
 
-def _delete(path: str) -> None:
-    """Remove a regular file; anything else, such as a device or a link, stays."""
-    if stat.S_ISREG(os.lstat(path).st_mode):
+def _changed_at(found: Any) -> float | None:
+    """Return when an object was written, in seconds since the epoch; ``None``: the store does not say.
+
+    :raises FileNotFoundError: the object is not there.
+    """
+    if not found.exists():
+        raise FileNotFoundError
+    try:
+        moment = found.fs.modified(found.path)
+    except (AttributeError, KeyError, NotImplementedError):
+        return None
+    return float((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _delete(path: str) -> bool:
+    """Remove a regular file; anything else, such as a device or a link, stays. Return whether it was a regular file."""
+    is_file = stat.S_ISREG(os.lstat(path).st_mode)
+    if is_file:
         os.unlink(path)
+    return is_file
 
 
 def _make_private(path: Any) -> None:

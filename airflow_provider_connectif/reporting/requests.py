@@ -40,7 +40,7 @@ class Cost(NamedTuple):
     """The cost of a plan.
 
     ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best; ``None``: not known.
-    ``way``: ``patch`` or ``import``; ``reason``: why this way. ``was_chosen``: there was another way.
+    ``way``: ``patch``, ``import`` or ``erase``; ``reason``: why this way. ``was_chosen``: there was another way.
     """
 
     requests: Requests

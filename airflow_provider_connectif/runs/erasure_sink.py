@@ -26,8 +26,10 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.formats import clock, plural
 from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from airflow_provider_connectif.runs.check_sink import RequestPreview
+from airflow_provider_connectif.runs.plan import ERASE
 
 _LOOK_EVERY_S = 0.5
 _LOOKS_AT_ONE_THAT_IS_GONE = 3
@@ -96,6 +98,7 @@ class ErasureSink(RequestSink):
             comes_back=comes_back,
             plan_max_age_s=plan_max_age_s,
         )
+        report.way = ERASE
         self._of_journal = journal
         self._forgetting = forgetting
         self._watch = watch
@@ -113,6 +116,10 @@ class ErasureSink(RequestSink):
         """Open the journal."""
         self._is_to_stop = is_to_stop
         super().open(is_to_stop)
+
+    def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
+        """One request for each person at least, and more where a person has several spellings."""
+        return _by_deletion(super().cost(changes, resource))
 
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Delete the people of a plan, as far as possible.
@@ -254,3 +261,8 @@ class ErasurePreview(RequestPreview):
         """Count, and refuse what a run would refuse."""
         check_number(len(changes), self._most, resource.noun)
         super().look(changes, resource)
+        self._cost = _by_deletion(self._cost)
+
+
+def _by_deletion(cost: Cost) -> Cost:
+    return cost._replace(way=ERASE, reason="the operator deletes")

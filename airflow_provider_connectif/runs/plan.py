@@ -13,7 +13,11 @@ from airflow_provider_connectif.reporting.formats import clock, describe_seconds
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.summary import Tally
 
+ERASE = "erase"
+"""The way of a plan that deletes contacts."""
+
 _PROPERTIES_LOGGED = 8
+_WAYS = {"patch": "PATCH", "import": "import", ERASE: "DELETE"}
 _SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.SKIPPED, Outcome.UNCHANGED)
 """What an earlier attempt of the run has delivered needs nothing more from this one."""
 
@@ -22,7 +26,8 @@ _SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.S
 class Plan:
     """The plan of a run.
 
-    ``read`` = ``to_create`` + ``to_change`` + ``unchanged`` + ``held`` + ``invalid`` + ``merged`` + ``suppressed``.
+    ``read`` = ``to_create`` + ``to_change`` + ``unchanged`` + ``held`` + ``invalid`` + ``merged`` + ``suppressed``, and
+    of an erasure + ``to_delete``.
 
     :param read: rows.
     :param to_create: contacts that this sync has not delivered before; some may exist.
@@ -40,8 +45,9 @@ class Plan:
     :param requests_most: likewise.
     :param files: of an import.
     :param minutes: at best; ``None``: nobody knows how long Connectif processes an import.
-    :param way: ``patch`` or ``import``.
+    :param way: ``patch``, ``import`` or ``erase``.
     :param way_reason: why it goes this way.
+    :param to_delete: contacts; of an erasure only.
     """
 
     read: int
@@ -62,6 +68,7 @@ class Plan:
     minutes: float | None
     way: str
     way_reason: str
+    to_delete: int = 0
 
     @classmethod
     def of(cls, tally: Tally, counts: PlanCounts, cost: Cost, removed: int | None) -> Plan:
@@ -72,10 +79,11 @@ class Plan:
         :param removed: contacts that left the source.
         """
         outcomes = tally.outcomes
-        sent = counts.properties.most_common()
+        erases = cost.way == ERASE
+        sent = [] if erases else counts.properties.most_common()
         return cls(
             read=tally.read,
-            to_create=counts.to_create,
+            to_create=0 if erases else counts.to_create,
             to_change=counts.to_change,
             changed_properties={property_id: count for property_id, count in sent if count},
             lowered=counts.lowered,
@@ -92,20 +100,26 @@ class Plan:
             minutes=None if cost.seconds is None else round(cost.seconds / 60, 2),
             way=cost.way,
             way_reason=cost.reason,
+            to_delete=counts.to_create if erases else 0,
         )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, for XCom."""
-        return asdict(self)
+        whole = asdict(self)
+        if self.way != ERASE:
+            del whole["to_delete"]
+        return whole
 
     def describe(self, *, was_chosen: bool = False) -> str:
         """The plan as a small table for the log.
 
         :param was_chosen: there was another way.
         """
+        always = ("to delete",) if self.way == ERASE else ("to create", "to change", "unchanged")
         rows = [
             f"{count:,} {word}"
             for count, word in (
+                (self.to_delete, "to delete"),
                 (self.to_create, "to create"),
                 (self.to_change, "to change"),
                 (self.unchanged, "unchanged"),
@@ -114,7 +128,7 @@ class Plan:
                 (self.merged, "merged"),
                 (self.suppressed, "suppressed"),
             )
-            if count or word in ("to create", "to change", "unchanged")
+            if count or word in always
         ]
         lines = [f"Plan: {plural(self.read, 'row')} read", f"  {', '.join(rows)}"]
         if self.changed_properties:
@@ -127,7 +141,7 @@ class Plan:
             lines.append(f"  left the source: {self.removed:,}")
         files = f"{plural(self.files, 'file')}, " if self.files else ""
         requests = Requests(self.requests_least, self.requests_most).describe()
-        lines.append(f"  by {'PATCH' if self.way == 'patch' else 'import'}: {files}{requests}, {self._described_time}")
+        lines.append(f"  by {_WAYS[self.way]}: {files}{requests}, {self._described_time}")
         if was_chosen:
             lines += _wrapped("  since ", [self.way_reason])
         return "\n".join(lines)

@@ -82,6 +82,8 @@ def contacts(
         ("eva@example.com", "Eva", "Soler", None, 0, None, None, "south", "unsubscribed", "2026-01-02T12:00:00"),
     ]
     sqlite_warehouse(columns, rows)
+    requests = [("ana@example.com", None), ("ben@example.com", "2026-01-01")]
+    sqlite_warehouse(("email", "deleted_at"), requests, table="erasure_requests")
     return sandbox.contacts
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -39,8 +38,9 @@ def _quick_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
 def erase(*keys: str, run_id: str = "forget", key: str = "email", **arguments: Any) -> Run:
     rows = [{key: value} for value in keys]
     arguments = {"sync_id": "forget", "rows": rows, "key": key} | arguments
-    arguments = {"context": {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}} | arguments
-    return run_operator(kind="ContactDeleteOperator", journal_conn_id="journal", **arguments)
+    context = {"run_id": run_id, "dag": SimpleNamespace(dag_id="dag")}
+    arguments = {"context": context, "journal_conn_id": "journal"} | arguments
+    return run_operator(kind="ContactDeleteOperator", **arguments)
 
 
 def people(visits: int = 1) -> list[dict[str, Any]]:
@@ -89,6 +89,9 @@ def test_after_an_erasure_no_run_sends_the_person(strict: StrictServer, journal:
     assert run.state == "success", run.error
     counts = (run.summary["read"], run.summary["deleted"], run.summary["absent"], run.summary["merged"])
     assert counts == (3, 1, 1, 1)
+    planned = {name: run.plan[name] for name in ("way", "to_delete", "to_create", "changed_properties", "merged")}
+    assert planned == {"way": "erase", "to_delete": 2, "to_create": 0, "changed_properties": {}, "merged": 1}
+    assert journal.query("select way from connectif_journal_runs where sync_id = 'forget'") == [("erase",)]
     assert the_sum(run.summary) == 3
     assert sorted(deletions(strict)) == sorted([*SPELLINGS[:2], "nobody@example.com"])
     assert sorted(receipts(journal)) == ["absent", "deleted"]
@@ -117,27 +120,83 @@ def test_a_person_is_deleted_by_external_id(strict: StrictServer, journal: Journ
     assert "C2" not in strict.contacts
 
 
-def test_more_people_than_allowed_are_not_touched(strict: StrictServer, journal: JournalDatabase) -> None:
+def nothing_was_done(journal: JournalDatabase) -> bool:
+    names = ("suppressed", "receipts", "pending", "plans")
+    return [journal.query(f"select count(*) from connectif_journal_{name}") for name in names] == [[(0,)]] * 4
+
+
+@pytest.mark.parametrize("check_only", [False, True])
+def test_a_statement_without_its_where_deletes_nobody(
+    check_only: bool, strict: StrictServer, journal: JournalDatabase, sqlite_warehouse: Callable[..., None]
+) -> None:
     deliver("night 1", rows=people())
+    emails = [(row["email"],) for row in people()] + [(f"more{n}@example.com",) for n in range(9_994)]
+    sqlite_warehouse(("email",), emails)
     before = strict.requests
-    for check_only in (False, True):
-        run = erase(*(row["email"] for row in people()), max_deleted=5, check_only=check_only)
-        assert run.state == "failed"
-        assert "The source has 6 contacts to delete, but max_deleted allows 5" in str(run.error)
+    source = {"rows": None, "sql": "select email from contacts", "sql_conn_id": "warehouse", "check_only": check_only}
+    run = erase(**source)
+    assert run.state == "failed"
+    assert "The source has 10,000 contacts to delete, but max_deleted allows 100" in str(run.error)
     assert strict.requests == before
-    assert journal.query("select count(*) from connectif_journal_suppressed") == [(0,)]
-    assert journal.query("select count(*) from connectif_journal_receipts") == [(0,)]
+    assert nothing_was_done(journal)
     assert len(journal.acknowledged()) == 6
 
 
-def test_a_gateway_that_knows_no_page_leaves_no_receipt(strict: StrictServer, journal: JournalDatabase) -> None:
-    strict.update(faults=[{"method": "DELETE", "status": 404, "text": "<html>no such page</html>"}])
-    run = erase("ana@example.com", "ben@example.com")
+def test_the_limit_counts_people_and_not_rows(strict: StrictServer, journal: JournalDatabase) -> None:
+    """As many as the limit are deleted, however often their rows name them; one more, and nobody is."""
+    emails = [f"user{n}@example.com" for n in range(100)]
+    spelled = [*emails, *(email.upper() for email in emails[:50]), *emails]
+    run = erase(*spelled, "one.more@example.com")
+    assert (run.state, nothing_was_done(journal)) == ("failed", True)
+    assert "The source has 101 contacts to delete, and max_deleted allows 100" in str(run.error)
+    checked = erase(*spelled, check_only=True)
+    assert (checked.state, nothing_was_done(journal), strict.requests) == ("success", True, 0), checked.error
+    run = erase(*spelled)
+    assert (run.state, run.summary["deleted"], run.summary["merged"]) == ("success", 100, 150), run.error
+    assert len(receipts(journal)) == 100
+
+
+def test_each_instance_of_a_mapped_task_has_the_limit(strict: StrictServer, journal: JournalDatabase) -> None:
+    for map_index in range(3):
+        emails = [f"user{map_index}{n}@example.com" for n in range(3)]
+        run = erase(*emails, map_index=map_index, max_deleted=3)
+        assert (run.state, run.summary["deleted"]) == ("success", 3), run.error
+    assert journal.query("select distinct map_index from connectif_journal_receipts order by 1") == [(0,), (1,), (2,)]
+
+
+JSON = "application/json"
+NO_ERROR_DOCUMENTS = {
+    "a page": {"text": "<html>no such page</html>"},
+    "nothing": {"text": ""},
+    "an empty object": {"text": "{}", "content_type": JSON},
+    "a list": {"text": "[]", "content_type": JSON},
+    "null": {"text": "null", "content_type": JSON},
+    "Kong's": {"text": '{"message": "no Route matched with those values"}', "content_type": JSON},
+    "Spring's": {"text": '{"status": 404, "error": "Not Found", "path": "/"}', "content_type": JSON},
+    "a text as its status": {"text": '{"status": "404", "title": "Not Found"}', "content_type": JSON},
+    "another status": {"text": '{"status": 400, "title": "Not Found"}', "content_type": JSON},
+    "no title": {"text": '{"status": 404, "title": ""}', "content_type": JSON},
+    "an object as its title": {"text": '{"status": 404, "title": {}}', "content_type": JSON},
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("a page", "nothing", "Kong's") else pytest.mark.full_size)
+        for name in NO_ERROR_DOCUMENTS
+    ],
+)
+def test_a_gateway_that_knows_no_page_leaves_no_receipt(
+    name: str, strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(faults=[{"method": "DELETE", "status": 404, **NO_ERROR_DOCUMENTS[name]}])
+    run = erase("ana@example.com", "ben@example.com", on_response={"404": "reject"})
     assert run.state == "up_for_retry"
     assert (run.summary["undelivered"], run.summary["absent"], run.summary["deleted"]) == (2, 0, 0)
     assert receipts(journal) == []
     strict.update(faults=[])
-    again = erase("ana@example.com", "ben@example.com")
+    again = erase("ana@example.com", "ben@example.com", retries=1, tries_before=1)
     assert (again.state, again.summary["deleted"], len(receipts(journal))) == ("success", 2, 2)
 
 
@@ -177,6 +236,47 @@ def test_a_list_that_cannot_be_read_stops_the_run(
     assert strict.contacts == {}
 
 
+def test_a_secret_that_comes_later_makes_no_one_unknown(
+    strict: StrictServer, airflow_db: None, request: pytest.FixtureRequest, connection: Callable[..., None]
+) -> None:
+    journal_database("sqlite", request)
+    fields = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])
+    with_secret = fields | {"extra": {"connectif_journal_secret": SECRET}}
+    assert erase(ANA).state == "success"
+    connection("journal", **with_secret)
+    assert erase("user1@example.com", run_id="forget 2").state == "success"
+    settings = {"journal_key": "sha256", "sync_id": "digests"}
+    for name, arguments in (("plain", {}), ("digests", settings)):
+        night = deliver(name, rows=people(), **arguments)
+        assert (night.state, night.summary["suppressed"]) == ("success", 2), night.error
+    for other in ({}, {"connectif_journal_secret": "another"}):
+        connection("journal", **(fields | {"extra": other}))
+        for run in (deliver("without", rows=people(2)), erase("user2@example.com", run_id="forget 3")):
+            assert run.state == "failed"
+            assert "the journal's suppression list was written with another secret" in str(run.error)
+    connection("journal", **with_secret)
+    assert deliver("again", rows=people(2)).summary["suppressed"] == 2
+    assert {ANA, "user1@example.com"}.isdisjoint(strict.contacts)
+    assert "user2@example.com" in strict.contacts
+
+
+def test_another_journal_needs_an_erasure_of_its_own(
+    strict: StrictServer, journal: JournalDatabase, connection: Callable[..., None], tmp_path: Path
+) -> None:
+    connection("second", conn_type="sqlite", host=str(tmp_path / "second.db"))
+    journals = ({}, {"journal_conn_id": "second"}, {"journal_table": "other_journal"})
+    for arguments in journals:
+        assert deliver("night 1", rows=people(), **arguments).state == "success"
+    assert erase(ANA).state == "success"
+    counts = [deliver("night 2", rows=people(2), **arguments).summary["suppressed"] for arguments in journals]
+    assert counts == [1, 0, 0]
+    for arguments in journals[1:]:
+        assert erase(ANA, **arguments).state == "success"
+    counts = [deliver("night 3", rows=people(3), **arguments).summary["suppressed"] for arguments in journals]
+    assert counts == [1, 1, 1]
+    assert ANA not in strict.contacts
+
+
 def test_an_entry_can_be_taken_off_the_list(
     strict: StrictServer, journal: JournalDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +289,23 @@ def test_an_entry_can_be_taken_off_the_list(
     main(["journal", "unsuppress", " ANA.PÉREZ@example.com ", "--journal-conn-id", "journal", "--output", "json"])
     assert json.loads(capsys.readouterr().out) == {"removed": 1}
     assert deliver("night", rows=people()).summary["created"] == 6
+
+
+def test_a_person_of_the_list_is_explained(
+    strict: StrictServer, journal: JournalDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver("night", rows=people())
+    command = ["explain", SPELLINGS[2], "--sync-id", "nightly", "--journal-conn-id", "journal"]
+    for is_erased in (False, True):
+        capsys.readouterr()
+        main([*command, "--output", "json"])
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["is_suppressed"], shown["last"] is None) == (is_erased, is_erased)
+        assert shown["next_step"]["action"] == ("nothing" if is_erased else "compare")
+        if not is_erased:
+            erase(ANA)
+    main(command)
+    assert "suppressed: the contact was erased, and the journal has no line of it" in capsys.readouterr().out
 
 
 def test_an_invalid_row_of_a_person_is_in_no_file(
@@ -230,25 +347,3 @@ def test_what_an_erasure_takes_out_of_a_deferred_run_counts_as_suppressed(
     assert the_sum(second.summary) == second.summary["read"] == 6
     assert ANA not in strict.contacts
     assert not is_named(journal)
-
-
-def test_old_files_of_refused_rows_are_removed_if_the_task_wrote_them(
-    strict: StrictServer, journal: JournalDatabase, tmp_path: Path
-) -> None:
-    rows = [{"email": "nobody", "_name": "x"}]
-    old, new, foreign = (tmp_path / f"rejects-{name}.jsonl" for name in ("old", "new", "foreign"))
-    foreign.write_text("not ours")
-    changed = tmp_path / "rejects-changed.jsonl"
-    for path in (old, changed):
-        assert deliver(path.stem, rows=rows, rejects_path=str(path)).state == "failed"
-    later = time.time() + 3 * 86_400
-    os.utime(changed, (later, later))
-    assert deliver("another task", rows=rows, rejects_path=str(new), sync_id="another").state == "failed"
-    journal.query("update connectif_journal_rejects_files set at = '2020-01-01 00:00:00'")
-    os.utime(old, (1_577_836_800, 1_577_836_800))
-    kept = deliver("kept", rows=people(), rejects_path=str(tmp_path / "none"), rejects_retention=None)
-    assert (kept.state, old.exists()) == ("success", True)
-    assert deliver("night", rows=people(2), rejects_path=str(tmp_path / "none")).state == "success"
-    assert not old.exists()
-    assert (new.exists(), foreign.exists(), changed.exists()) == (True, True, True)
-    assert journal.query("select count(*) from connectif_journal_rejects_files") == [(1,)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,28 +166,13 @@ def test_a_file_that_waits_without_a_worker_loses_the_person(
     assert is_forgotten(strict, journal)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.full_size) for n in range(1, 50))])
-def test_at_any_moment_the_person_is_not_created_again(
-    seed: int, strict: StrictServer, journal: JournalDatabase, tmp_path: Path
-) -> None:
-    strict.update(delay_s=0.02, deletes_nobody_with=404)
-    by = deliver if seed % 3 else import_rows
-    rows = [*people(), *({"email": f"more{n}@example.com", "_name": "x", "visits": n} for n in range(40))]
-    night = Process(tmp_path, "night", by, rows=rows, **JOURNAL, **({} if seed % 3 else {"patch_leftovers": False}))
-    time.sleep(seed * 0.04)  # whatever the run does then
-    erased = erase(ANA)
-    run = night.end()
-    assert erased.state == "success", erased.error
-    assert (run.state, the_sum(run.summary), run.summary["read"]) == ("success", 46, 46), run.error
-    assert is_forgotten(strict, journal)
-
-
 STEPS = (
     "journal.suppression:SuppressionList.add",
     "runs.erasure_sink:ErasureSink._forget",
     "runs.erasure_sink:ErasureSink._wait_for_others",
     "contacts.erasure:ContactErasure.send",
     "contacts.erasure:ContactErasure.step",
+    "delivery.erasure_confirmation:ErasureConfirmation.settle",
     "journal.forgetting:Forgetting.write_receipts",
     "journal.store:Journal.close",
 )

@@ -81,9 +81,11 @@ TESTED_ELSEWHERE = MappingProxyType(
         "docs/sync.md": "tests/integration/test_plan_numbers.py",
         "docs/tutorial.md": "tests/integration/test_docs_tutorial.py",
         "docs/howto/cleaning.md": "tests/integration/test_docs_cleaning.py",
+        "docs/howto/forget-a-person.md": "tests/integration/test_docs_forget.py",
     }
 )
-_OF_PAGES = MappingProxyType({"docs/howto/cleaning.md": "sql"})  # which of their blocks; text by default
+# Which of their blocks; text by default.
+_OF_PAGES = MappingProxyType({"docs/howto/cleaning.md": "sql", "docs/howto/forget-a-person.md": "bash"})
 _OF_DATABASES = "docs/databases/"  # tests/warehouses/test_docs_dags.py runs them on their databases
 _IN_A_DAG = re.compile(r"\bwith DAG\(|^@task\.|^Contact\w+Operator\(", re.MULTILINE)
 
