@@ -163,4 +163,6 @@ def assert_log_agrees(strict: StrictServer, run: Run, *, was_killed: bool) -> No
         "requests": len(log),
     }
     said = {name: run.summary[name] for name in done}
+    if said != done and not was_killed:
+        print("DEBUG", run.state, run.error, run.summary, *log, sep="\n")
     assert said == done or (was_killed and all(said[name] <= done[name] for name in done)), (said, done)
