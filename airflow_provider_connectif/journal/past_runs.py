@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting.verdict import Verdict
 
 _DELIVERED = ("created", "updated", "imported")
@@ -80,9 +81,10 @@ def past_runs(database: JournalDatabase, sync_id: str | None, most: int, *, not_
 
 def _run_of(row: Mapping[str, Any]) -> PastRun:
     started_at, ended_at = _in_utc(row["started_at"]), _in_utc(row["ended_at"])
-    # Until a run has ended, its counts stand in the record of its attempts only.
+    # Records of an earlier version have no columns for the counts, only what their attempts have counted together.
     counts = json.loads(row["counts"] or "{}")
-    outcomes: dict[str, int] = {name: count for name, count in counts.get("outcomes", {}).items() if count}
+    counted = counts.get("outcomes", {}) if row["rows_read"] is None else row
+    outcomes: dict[str, int] = {name: counted[name] for name in Outcome if counted.get(name)}
     return PastRun(
         row["sync_id"],
         row["run_id"],
@@ -95,7 +97,7 @@ def _run_of(row: Mapping[str, Any]) -> PastRun:
         _first(row["rows_read"], counts.get("read")),
         sum(outcomes.get(name, 0) for name in _DELIVERED),
         sum(outcomes.get(name, 0) for name in _REFUSED),
-        _first(row["undelivered"], outcomes.get("undelivered")) or 0,
+        outcomes.get("undelivered", 0),
         _first(row["requests"], counts.get("requests")),
         outcomes,
         json.loads(row["reasons"] or "{}"),

@@ -149,9 +149,9 @@ class PendingChanges:
         """The patches of these contacts that are pending."""
         return {contact: self._lines.unpacked(line[1:]).patch for contact, line in self._found(contacts).items()}
 
-    def drop_acknowledged(self) -> int:
-        """Take out merged changes that Connectif holds already; how many."""
-        return sum(1 for _ in self._taken(_IS_HELD))
+    def take_acknowledged(self) -> Iterator[str]:
+        """Take out merged changes that Connectif holds already; their contacts. They are gone when all were given."""
+        return (change.contact for change in self._taken(_IS_HELD))
 
     def take_refused(self) -> list[PendingChange]:
         """Take out merged changes that were refused before as they are."""

@@ -227,6 +227,16 @@ class Comparison:
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, known.whole, refused)
 
+    def outcome_of_held(self, seen: Seen) -> Outcome:
+        """The outcome of a row of which :meth:`change` finds nothing to send."""
+        return Outcome.UNCHANGED if seen.key is None or seen.line is None else self._delivered_as(seen.key, seen.line)
+
+    def outcomes_of_held(self, contacts: Collection[str]) -> dict[str, Outcome]:
+        """The outcomes of merged changes of which there is nothing to send, but for unchanged ones, by contact."""
+        lines = self._journal.lines.differing(dict.fromkeys(contacts, _ANOTHER), all_differ=True)
+        outcomes = {key: self._delivered_as(key, line) for key, line in lines.items() if line is not None}
+        return {key: outcome for key, outcome in outcomes.items() if outcome is not Outcome.UNCHANGED}
+
     def beside(self, seen: Seen, patch: Patch, counted_as: Outcome) -> PendingChange | None:
         """What of a row must be sent though the row is not.
 

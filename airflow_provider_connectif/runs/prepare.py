@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -10,6 +11,8 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import InvalidRow, Row
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison, Seen, rank_of
+
+_CONTACTS_AT_ONCE = 1000
 
 
 class Preparer:
@@ -51,7 +54,13 @@ class Preparer:
         """The source has ended: changes of several rows that Connectif holds, or has refused, are not sent."""
         if self._comparison is None:
             return
-        self._tally.outcomes[Outcome.UNCHANGED] += self._pending.drop_acknowledged()
+        held = self._pending.take_acknowledged()
+        while some := list(islice(held, _CONTACTS_AT_ONCE)):
+            delivered = self._comparison.outcomes_of_held(some)
+            self._tally.outcomes[Outcome.UNCHANGED] += len(some) - len(delivered)
+            for contact, outcome in delivered.items():
+                self._tally.outcomes[outcome] += 1
+                self._keep_in_history(outcome, contact)
         for change in self._pending.take_refused():
             self._refuse_again(
                 change.patch.number, change.patch.row, Outcome.HELD, self._comparison.refusal(change.contact)
@@ -97,8 +106,7 @@ class Preparer:
                 self._refuse_again(number, row, outcome, seen)
                 return self._beside(number, row, seen, outcome, comparison)
             self._tally.count(outcome, number)
-            if outcome is not Outcome.UNCHANGED and seen.key is not None and self._report.history is not None:
-                self._report.history.keep(outcome.value, seen.key)
+            self._keep_in_history(outcome, seen.key)
             return None
         try:
             patch = self._resource.prepare(number, row)
@@ -111,8 +119,15 @@ class Preparer:
             return self._beside(number, row, seen, Outcome.INVALID, comparison)
         change = comparison.change(seen, patch)
         if change is None:
-            self._tally.count(Outcome.UNCHANGED, number)
+            outcome = comparison.outcome_of_held(seen)
+            self._tally.count(outcome, number)
+            self._keep_in_history(outcome, seen.key)
         return change
+
+    def _keep_in_history(self, outcome: Outcome, contact: str | None) -> None:
+        """An earlier attempt of the run has delivered a contact: the line of its history stays."""
+        if outcome is not Outcome.UNCHANGED and contact is not None and self._report.history is not None:
+            self._report.history.keep(outcome.value, contact)
 
     def _beside(
         self, number: int, row: Row, seen: Seen, outcome: Outcome, comparison: Comparison

@@ -1,73 +1,171 @@
-"""The page shows of real runs what their summaries and the strict server say."""
+"""Of runs of every verdict the page, the command line, the history, the summary and the strict server say the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from airflow_provider_connectif.journal import overview
-from airflow_provider_connectif.journal.tables import JournalTables
-from airflow_provider_connectif.web.pages import Frame
-from tests.support.strict_server import StrictServer
-from tests.support.task_runs import Run, run_operator
+from airflow_provider_connectif.cli.main import main
+from airflow_provider_connectif.journal import lease
+from airflow_provider_connectif.versions import has_external_views
+from tests.integration.conftest import FAST
+from tests.support.histories import OUTCOMES, assert_agrees, run_line, sums
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
+from tests.support.page_clients import page_client, text_of
+from tests.support.strict_server import StrictServer, until
 
-GOOD = [{"email": f"p{n}@example.com", "_points": n} for n in range(5)]
-BAD = [{"email": "nobody", "_points": 1}, {"email": "eva@example.com", "_points": "many"}]
+pytestmark = [
+    pytest.mark.versions,
+    pytest.mark.skipif(not has_external_views(), reason="Airflow has no pages of plugins before 3.1"),
+]
 
-
-@pytest.fixture
-def connection_to_journal(tmp_path: Path, connection: Callable[..., None]) -> sa.Engine:
-    connection("journal", conn_type="sqlite", host=str(tmp_path / "journal.db"))
-    return sa.create_engine(f"sqlite:///{tmp_path / 'journal.db'}")
-
-
-def _deliver(run_id: str, rows: list[dict[str, Any]], **arguments: Any) -> Run:
-    dag: Any = SimpleNamespace(dag_id="dag")
-    return run_operator(
-        rows=rows,
-        journal_conn_id="journal",
-        sync_id="people",
-        fields="builtin",
-        context={"dag": dag, "run_id": run_id},
-        **arguments,
-    )
+PEOPLE = 30
+VERDICTS: Mapping[str, tuple[str | None, str]] = {
+    "success": ("success", "success"),
+    "skipped": ("skipped", "skipped"),
+    "failed": ("failed", "failed"),
+    "up_for_retry": ("try_again", "failed, to be retried"),
+    "killed": (None, "not ended"),
+}
+"""Of each way to end: the verdict in the tables, and in words on the page."""
+NIGHTS = (2, pytest.param(20, marks=(pytest.mark.full_size, pytest.mark.slow, pytest.mark.timeout(900))))
 
 
-def test_the_page_says_what_summary_and_server_say(
-    strict: StrictServer, connection_to_journal: sa.Engine, airflow_db: None
+@pytest.fixture(params=usually("sqlite"))
+def journal(
+    request: pytest.FixtureRequest,
+    airflow_db: None,
+    monkeypatch: pytest.MonkeyPatch,
+    strict: StrictServer,
+    connection: Callable[..., None],
+) -> JournalDatabase:
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal")
+    connection("connectif_default", **strict.connection(requests_per_minute=FAST, timeout=30, retries=1))
+    return journal_database(request.param, request)
+
+
+def rows_of(chance: random.Random) -> list[dict[str, Any]]:
+    """Rows of some people, a few of them changed, invalid, without a key or twice there."""
+    rows: list[dict[str, Any]] = []
+    for number in range(PEOPLE):
+        row = {"email": f"p{number}@example.com", "visits": chance.randrange(2)}
+        kind = chance.random()
+        if kind < 0.1:
+            row["_birthdate"] = "no day"
+        elif kind < 0.15:
+            row["email"] = "nobody"
+        elif kind < 0.25:
+            rows.append({**row, "visits": 7})
+        elif kind < 0.35:
+            continue
+        rows.append(row)
+    return rows
+
+
+def faults_of(chance: random.Random, verdict: str) -> list[dict[str, Any]]:
+    some = [f"p{number}@example.com" for number in chance.sample(range(PEOPLE), 6)]
+    faults: list[dict[str, Any]] = [{"keys": some[:3], "status": 422}]
+    if verdict == "up_for_retry":
+        faults.append({"keys": some[3:], "status": 503})
+    if verdict == "killed":
+        faults.insert(0, {"nth": [3, None], "hang": "after"})
+    if verdict == "skipped":
+        faults.append({"nth": [4, None], "status": 409})
+    if verdict == "failed":
+        faults.append({"nth": [5, None], "status": 401})
+    return faults
+
+
+@pytest.mark.parametrize("nights", NIGHTS)
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_they_agree(
+    verdict: str,
+    nights: int,
+    journal: JournalDatabase,
+    strict: StrictServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    nights = {
-        "first": _deliver("first", GOOD),
-        "second": _deliver("second", [*GOOD, *BAD], failure_budget=5),
-        "third": _deliver("third", [*GOOD[:4], {**GOOD[4], "_points": 99}, *BAD]),
-    }
-    assert [end.state for end in nights.values()] == ["success", "success", "failed"]
-    tables = JournalTables("connectif_journal", None)
-    with connection_to_journal.connect() as connection:
-        assert overview.dags_of_syncs(connection, tables) == {"people": {"dag"}}
-        [sync] = overview.syncs(connection, tables, ["people"])
-        assert [run.verdict for run in sync.runs] == ["failed", "success", "success"]
-        for run, (run_id, end) in zip(reversed(sync.runs), nights.items(), strict=True):
-            assert (run.run_id, run.task_id, run.map_index) == (run_id, "patch", -1)
-            assert run == overview.run_of(connection, tables, "dag", run_id, "patch", -1)
-            summary = end.summary
-            for name in ("created", "updated", "unchanged", "invalid", "rejected", "held", "merged", "requests"):
-                assert run.counts[name] == summary.get(name, 0), (run_id, name)
-            assert run.counts["rows_read"] == summary["read"]
-            assert run.reasons == summary["reasons"]
-            rows = overview.refused_rows(connection, tables, run)
-            assert len(rows) == summary["invalid"] + summary["rejected"] + summary.get("held", 0)
-            by_reason = overview.refused_by_reason(connection, tables, run)
-            assert sum(count for _, _, count in by_reason) == len(rows)
-            assert Frame("/connectif").run(run, by_reason, rows, None, has_more=False)
-        delivered = sum(run.delivered for run in sync.runs)
-        found = overview.contact_of(connection, tables, "people", {"eva@example.com"})
-    assert delivered == sum(entry["status"] in (200, 201) for entry in strict.log if entry["method"] == "PATCH")
-    assert sync.in_step_at == sync.runs[-1].ended_at
-    assert found is not None
-    assert (found.state, found.run_id) == ("invalid", "dag/second")
+    chance = random.Random(f"{verdict} {nights}")
+    page, in_tables, in_words = page_client(monkeypatch, "dag"), *VERDICTS[verdict]
+    if verdict == "killed":  # the next run waits for the claim of one that was killed
+        monkeypatch.setattr(lease, "LEASE_S", 3.0)
+        monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.5)
+    for night in range(nights):
+        run_id, before, requests = f"night {night}", len(strict.log), strict.requests
+        rows, faults = rows_of(chance), faults_of(chance, verdict)
+        strict.update(faults=[fault | ({"nth": _from(strict, fault)} if "nth" in fault else {}) for fault in faults])
+        settings: dict[str, Any] = {"failure_budget": PEOPLE, "on_response": {"409": "skip_task"}, "max_in_flight": 1}
+        if verdict == "killed":
+            _run_and_kill(tmp_path, run_id, strict, rows=rows, **settings)
+        else:
+            run = deliver(run_id, rows=rows, **settings)
+            assert run.state == verdict, run.error
+            assert_agrees(journal.query, f"dag/{run_id}", run.summary)
+        line = run_line(journal.query, f"dag/{run_id}")
+        outcomes = {name: count for name in (*OUTCOMES, "unchanged") if (count := line[name])}
+        assert line["verdict"] == in_tables
+
+        # The strict server's log.
+        if verdict != "killed":  # what was on its way then is in no count
+            responses = Counter(entry["status"] for entry in strict.log[before:] if entry["method"] == "PATCH")
+            assert outcomes.get("created", 0) == responses[201]
+            assert outcomes.get("rejected", 0) == responses[422]
+            assert line["requests"] == strict.requests - requests
+
+        # The page of the run.
+        shown = page.get("/run", params={"dag_id": "dag", "run_id": run_id, "task_id": "patch", "map_index": "-1"})
+        said = text_of(shown.text)
+        assert f"Verdict {in_words}" in said
+        assert f"Requests {line['requests']}, of these {line['rate_limited']} with 429" in said
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in outcomes.items())
+        assert set(_picture(shown.text).split(", ")) == set(counts.split(", ")) - {""}
+        listed = sums(journal.query, f"dag/{run_id}")
+        for name in ("invalid", "rejected", "held", "undelivered"):
+            assert shown.text.count(f"<td><bdi>{name}</bdi></td><td><bdi>") == listed.get(name, 0), name
+
+        # The command line.
+        capfd.readouterr()
+        main(["journal", "runs", "--last", "1", "--output", "json"])
+        (told,) = json.loads(capfd.readouterr().out)
+        assert (told["run_id"], told["verdict"], told["requests"]) == (f"dag/{run_id}", in_tables, line["requests"])
+        assert told["outcomes"] == outcomes
+        for number in chance.sample(range(PEOPLE), 3):
+            _assert_same_of_contact(page, f"p{number}@example.com", capfd)
+
+
+def _from(strict: StrictServer, fault: Mapping[str, Any]) -> list[int | None]:
+    """The requests of a night that a fault is for, counted from the server's first one."""
+    return [strict.received + fault["nth"][0], None]
+
+
+def _run_and_kill(folder: Path, run_id: str, strict: StrictServer, **arguments: Any) -> None:
+    before = len(strict.log)
+    process = Process(folder, run_id, **arguments)
+    try:
+        until(lambda: any(entry["status"] == 0 for entry in strict.log[before:]) or process.has_ended(), within_s=60)
+        assert not process.has_ended(), process.output()
+    finally:
+        process.kill()
+
+
+def _picture(document: str) -> str:
+    """The outcomes of the run's picture; empty where there are none."""
+    return document.partition('aria-label="')[2].partition('"')[0].partition(" rows read: ")[2]
+
+
+def _assert_same_of_contact(page: Any, key: str, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    main(["explain", key, "--sync-id", "nightly", "--output", "json"])
+    data = json.loads(capfd.readouterr().out)
+    said = text_of(page.post("/contact?dag_id=dag", data={"key": key, "sync_id": "nightly"}).text)
+    words = [f"State {data['last']['state'] if data['last'] else 'never seen'}", data["next_step"]["words"]]
+    words += [f"{entry['run_id']} {entry['outcome']}" for entry in data["history"]]
+    assert [each for each in words if each not in said] == []

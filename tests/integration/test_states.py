@@ -51,6 +51,19 @@ def test_a_row_that_is_as_it_was_acknowledged_is_acknowledged_again(
     ]
 
 
+def test_rows_of_one_contact_that_are_as_they_were_acknowledged_are_acknowledged_again(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    rows = [row("ana"), row("ana", visits=2)]
+    deliver("first", rows=rows)
+    deliver("second", rows=[*rows, row("ana", _birthdate="no day")])
+    assert journal.query("select state from connectif_journal") == [("invalid",)]
+    before = strict.received
+    deliver("third", rows=rows)
+    assert strict.received == before
+    assert journal.query("select state from connectif_journal") == [("acknowledged",)]
+
+
 def test_a_new_contact_that_was_given_up_on_is_still_new(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(faults=[{"keys": [key_of("ana")], "status": 503}])
     deliver("first", rows=[row("ana", **{NEWS: "subscribed"})])
