@@ -95,6 +95,8 @@ class ReadRecord:
 
     def _has_company(self) -> bool:
         """Whether another task of the same run is at work on the sync, or means to come back to it."""
+        if not self.is_there:
+            return False
         query = sa.select(sa.func.count()).where(self._claims.c.sync_id == self._sync_id)
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one())) > 1
 

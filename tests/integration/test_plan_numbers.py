@@ -82,10 +82,8 @@ def test_each_number_of_the_plan_is_what_the_server_counts(
     contacts: int, changes: int, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
     source = Source(contacts, seed=contacts)
-    warehouse.fill_rows(source.table)
-    night("0")
-    for number in range(1, 4):
-        source.change(changes)
+    for number in range(4):  # the check of the first night finds no tables
+        source.change(changes if number else 0)
         warehouse.fill_rows(source.table)
         there, had = strict.contacts, set(strict.contacts)
         strict.take_log()
