@@ -17,6 +17,8 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 
+_AS_FAST_AS_BEFORE = (0.95, 1.0, 1.05)
+
 RowsPerSecond = Callable[[int], float | None]
 """How fast Connectif processes an import of so many lines; ``None``: that is not known."""
 
@@ -61,13 +63,17 @@ class ImportCosts:
             processing_s = split.lines / per_second
             expected = self._expected_polls(files, processing_s)
             polls = expected if self.most_polls is None else min(expected, self.most_polls)
-            # On average half of the interval passes until a poll shows the end.
-            ends_s = allowance.seconds_for(before.most + 1) + processing_s + self._rules.poll_interval_s / 2
-            seconds = max(seconds, ends_s)
+            seconds = max(seconds, allowance.seconds_for(before.most + 1) + self._seen_after(processing_s))
         elif files:
             seconds = None
         self.seconds = seconds
         return Cost(sent + Requests(files, polls), files, seconds, "import", "the operator imports")
+
+    def _seen_after(self, processing_s: float) -> float:
+        """Seconds until a poll shows the end, on average where the import may be a little faster or slower."""
+        interval_s = self._rules.poll_interval_s
+        ends = [math.ceil(processing_s * factor / interval_s) * interval_s for factor in _AS_FAST_AS_BEFORE]
+        return sum(ends) / len(ends)
 
     def _expected_polls(self, files: int, processing_s: float) -> int:
         """Polls of imports that are processed in so many seconds: one shows the end of each."""

@@ -117,7 +117,7 @@ def test_a_plan_that_is_short_by_patch_goes_by_patch(
         ({"write_modes": {"_name": "on_create"}}, "an import cannot write '_name' on_create"),
         (
             {"properties": {"_name": "name", "tier": "name"}},
-            "the mapping does not fit an import: tier is not known to be a field of this account",
+            "the mapping does not fit an import: tier is not a known field of this account",
         ),
         ({"import_after": timedelta(minutes=1)}, "PATCH takes about 1 min, and import_after is 1 min"),
         ({"via": "patch"}, "the operator sends by PATCH"),
