@@ -11,11 +11,13 @@ from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
-from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL
+from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting.requests import Cost, Requests
+
+_AS_FAST_AS_BEFORE = (0.95, 1.0, 1.05)
 
 RowsPerSecond = Callable[[int], float | None]
 """How fast Connectif processes an import of so many lines; ``None``: that is not known."""
@@ -24,7 +26,7 @@ RowsPerSecond = Callable[[int], float | None]
 class ImportCosts:
     """Says what plans take by import.
 
-    ``split``, ``seconds``: of the plan that was looked at last, for who delivers it.
+    ``split``, ``seconds``, ``most_polls``: of the plan that was looked at last, for who delivers it.
 
     :param rules: of the import.
     :param quota: knows the account's allowance.
@@ -37,11 +39,15 @@ class ImportCosts:
         self._rows_per_second = rows_per_second
         self.split: Split | None = None
         self.seconds: float | None = None
+        self.most_polls: int | None = None
 
-    def cost(self, changes: PendingChanges, resource: ContactResource, longest_s: float = 0.0) -> Cost:
+    def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None = None) -> Cost:
         """What a plan takes: about so many files, their uploads and polls, and what goes by request.
 
-        :param longest_s: where the speed is not known, ``requests.most`` has the polls of so many seconds.
+        ``requests.most`` has the polls of imports whose speed is known, or those that are left of ``most_requests``,
+        otherwise one of each.
+
+        :param most_requests: the polls get rarer so that no more requests are made in all.
         """
         self.split = split = Split(changes, resource.mapping, self._rules)
         before = _requests(resource, split.by_patch())
@@ -49,23 +55,29 @@ class ImportCosts:
         files = split.layout.files
         per_second = self._rows_per_second(split.lines) if files else None
         allowance = self._quota.allowance
-        requests = Requests(UPLOAD_AND_POLL * files, UPLOAD_AND_POLL * files) + before + after
+        sent = Requests(files, files) + before + after
+        self.most_polls = None if most_requests is None else max(files, most_requests - sent.most)
         seconds: float | None = allowance.seconds_for(before.most + files + after.most)
+        polls = files if self.most_polls is None or not files else self.most_polls
         if per_second is not None and seconds is not None:
             processing_s = split.lines / per_second
-            requests += (0, self._more_polls(files, processing_s))
-            # On average half of the interval passes until a poll shows the end.
-            ends_s = allowance.seconds_for(before.most + 1) + processing_s + self._rules.poll_interval_s / 2
-            seconds = max(seconds, ends_s)
+            expected = self._expected_polls(files, processing_s)
+            polls = expected if self.most_polls is None else min(expected, self.most_polls)
+            seconds = max(seconds, allowance.seconds_for(before.most + 1) + self._seen_after(processing_s))
         elif files:
-            requests += (0, self._more_polls(files, longest_s))
             seconds = None
         self.seconds = seconds
-        return Cost(requests, files, seconds, "import", "the operator imports")
+        return Cost(sent + Requests(files, polls), files, seconds, "import", "the operator imports")
 
-    def _more_polls(self, files: int, processing_s: float) -> int:
-        """Polls besides the one that shows the end of each import."""
-        return math.ceil(processing_s / poll_delay_s(self._rules.poll_interval_s, min(files, QUEUE_LENGTH)))
+    def _seen_after(self, processing_s: float) -> float:
+        """Seconds until a poll shows the end, on average where the import may be a little faster or slower."""
+        interval_s = self._rules.poll_interval_s
+        ends = [math.ceil(processing_s * factor / interval_s) * interval_s for factor in _AS_FAST_AS_BEFORE]
+        return sum(ends) / len(ends)
+
+    def _expected_polls(self, files: int, processing_s: float) -> int:
+        """Polls of imports that are processed in so many seconds: one shows the end of each."""
+        return files + math.ceil(processing_s / poll_delay_s(self._rules.poll_interval_s, min(files, QUEUE_LENGTH)))
 
 
 def why_not_by_import(resource: ContactResource, columns: Sequence[str] | None) -> str:

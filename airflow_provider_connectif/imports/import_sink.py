@@ -134,7 +134,10 @@ class ImportSink:
         if not ids:
             return Deferral(min(deadline, now + _INTERVALS_WHEN_FULL * self._rules.poll_interval_s), left_s)
         awaited = ids[-1] if self._job.state.is_all_sent else ids[len(ids) // 2]
-        return Deferral(deadline, left_s, [awaited], self._job.saved_state() if self._journal is None else None)
+        state = self._job.saved_state() if self._journal is None else None
+        left = self._job.watch.polls_left
+        polls_left = None if left is None else max(1, left - len(ids))  # the task polls each of them once more
+        return Deferral(deadline, left_s, [awaited], state, polls_left=polls_left)
 
     def kill(self) -> str:
         """Stop now; safe in a signal handler. Imports that are under way are left alone."""
@@ -165,7 +168,7 @@ class ImportSink:
         """Leave the journal, with the imports that another process or attempt has to find."""
         job, journal = self._job, self._journal
         is_kept = any(sent.is_open for sent in job.state.files)
-        self._context.report.imported_in = job.state.imported_in
+        self._context.report.imported_in = job.state.imported_in or self._context.report.imported_in
         try:
             with self._open:
                 if job.is_loaded and (job.is_deferred or is_kept):

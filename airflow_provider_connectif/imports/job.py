@@ -87,6 +87,7 @@ class ImportJob:
         """
         self._mapping = mapping
         self.is_loaded = True  # of an earlier process nothing is left
+        self.watch.polls_left = self._costs.most_polls
         if self._costs.seconds is not None:
             self.predicted_end = time.time() + self._costs.seconds
         split = self._costs.split or Split(changes, mapping, self._rules)
@@ -150,6 +151,7 @@ class ImportJob:
             "timeout_at": self.watch.waiting.timeout_at,
             "planned_at": self._planned_at,
             "predicted_end": self.predicted_end,
+            "polls_left": self.watch.polls_left,
             "types": dict(self._types),
             # Rows of imports that ended in error are imported by another attempt, which reports them.
             "troubles": [failure.words for failure in self.account.failures if failure.verdict is Verdict.FAILED],
@@ -187,6 +189,8 @@ class ImportJob:
         self.account.unaccounted = run.get("unaccounted", 0)
         self._planned_at, self._types = run.get("planned_at", time.time()), run.get("types", {})
         self.predicted_end = run.get("predicted_end")
+        if (polls_left := run.get("polls_left")) is not None:
+            self.watch.polls_left = polls_left - self._rules.trigger_requests
         if comes_back:
             self._report.effort.restore(run["effort"])
             self._report.effort.add_requests(self._rules.trigger_requests, self._rules.trigger_rate_limited)
@@ -243,13 +247,17 @@ class ImportJob:
     def _settle_earlier_attempt(self, folder: Path, journal: Journal) -> None:
         """Wait for the imports that an earlier attempt uploaded before it died, and settle them."""
         self.watch.waiting.begin()
-        self._log.info(wording.EARLIER_ATTEMPT, self.describe())
+        self.watch.was_away = True
+        words = wording.EARLIER_ATTEMPT_LEFT if self.state.removals_left else wording.EARLIER_ATTEMPT
+        self._log.info(words, self.describe())
         account = Account(self._report.apart())
         contacts = stored_contacts(journal.lines, self._mapping, self.state)
         self._settlement(folder, contacts, account).settle_all()
         self._wait_for_lost()
         for failure in account.failures:
             self._log.warning(wording.TROUBLE_OF_EARLIER_ATTEMPT, failure.words)
+        self._report.imported_in = self.state.imported_in
+        self.watch.was_away = False
         journal.plan.drop()
         self.state = ImportState()
 

@@ -170,3 +170,14 @@ class ImportRules:
 def poll_delay_s(poll_interval_s: float, open_imports: int) -> float:
     """Return the seconds between two polls, so that each open import is polled once in ``poll_interval_s``."""
     return max(poll_interval_s / max(1, open_imports), min(SHORTEST_POLL_DELAY_S, poll_interval_s))
+
+
+def spare_delay_s(waited_s: float, polls_left: int | None) -> float:
+    """Seconds between two polls, so that a limited number of them lasts: the longer it takes, the rarer they get.
+
+    The first half of the polls keeps its pace; n polls at an interval of i seconds last at least n² · i / 4 seconds.
+
+    :param waited_s: since the first poll.
+    :param polls_left: ``None``: as many as it takes.
+    """
+    return 0.0 if polls_left is None else waited_s / max(1, polls_left)

@@ -17,7 +17,14 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.imports.context import ImportContext
-from airflow_provider_connectif.imports.rules import CLOCK_TOLERANCE_S, FATES, SHORTEST_POLL_DELAY_S, Fate, numbers_of
+from airflow_provider_connectif.imports.rules import (
+    CLOCK_TOLERANCE_S,
+    FATES,
+    SHORTEST_POLL_DELAY_S,
+    Fate,
+    numbers_of,
+    spare_delay_s,
+)
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.reporting import wording
@@ -53,6 +60,9 @@ class Watch:
         self._last_poll_at = -math.inf
         self._undocumented: set[str] = set()
         self._doubtful: dict[str, tuple[object, int]] = {}
+        self._first_poll_at = math.inf
+        self.polls_left: int | None = None
+        """Polls that may still be sent, those by a trigger included; ``None``: as many as it takes."""
         self.was_away = False
         """Nobody has polled for an unknown time: an import may have finished long before the poll that shows it."""
 
@@ -64,7 +74,8 @@ class Watch:
         interval, now = self._context.rules.poll_interval_s, self._clock.monotonic()
         polled_at = self._polled_at.get(import_id, now - (self._clock.now() - began_at) if began_at else -math.inf)
         delay = retry_delay_s(self._failed_polls, self._retry_after_s) if self._failed_polls else 0.0
-        gap = max(min(SHORTEST_POLL_DELAY_S, interval), delay)
+        spare = spare_delay_s(max(0.0, now - self._first_poll_at), self.polls_left)
+        gap = max(min(SHORTEST_POLL_DELAY_S, interval), delay, spare)
         return max(polled_at + interval, self._last_poll_at + gap) - now
 
     def next_of(self, import_ids: Iterable[str]) -> str:
@@ -124,6 +135,9 @@ class Watch:
             return one, Fate.WAIT
         finally:
             self._polled_at[import_id] = self._last_poll_at = self._clock.monotonic()
+            self._first_poll_at = min(self._first_poll_at, self._last_poll_at)
+            if self.polls_left is not None:
+                self.polls_left -= 1
         self._failed_polls = 0
         self._seen[import_id] = one
         if one.status not in FATES and import_id not in self._undocumented:

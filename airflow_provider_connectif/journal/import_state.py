@@ -152,6 +152,7 @@ class ImportState:
             "groups": groups,
             "is_all_sent": self.is_complete,
             "is_parked": self.is_parked,
+            "removals_left": self.removals_left,
             "run": self.run,
         }
 
@@ -168,6 +169,7 @@ class ImportState:
                 bool(state["is_all_sent"]),
                 bool(state.get("is_parked")),
                 dict(state["run"]),
+                bool(state.get("removals_left")),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return None

@@ -104,9 +104,9 @@ class ImportParts:
         """
         refuse_columns(columns, resource.mapping)
 
-    def cost(self, changes: PendingChanges, resource: ContactResource, longest_s: float) -> Cost:
+    def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None) -> Cost:
         """What a plan takes: :meth:`ImportCosts.cost`."""
-        return self._costs.cost(changes, resource, longest_s)
+        return self._costs.cost(changes, resource, most_requests)
 
     def make_sink(self) -> ImportSink:
         """What imports."""
@@ -160,4 +160,11 @@ def trigger_for(operator: Importing, deferral: Deferral) -> BaseTrigger:
     if not deferral.import_ids:
         return WindowTrigger(deferral.until)
     interval_s = seconds_of("poll_interval", operator.poll_interval)
-    return ImportTrigger(operator.connectif_conn_id, deferral.import_ids, interval_s, deferral.until, deferral.state)
+    return ImportTrigger(
+        operator.connectif_conn_id,
+        deferral.import_ids,
+        interval_s,
+        deferral.until,
+        deferral.state,
+        deferral.polls_left,
+    )

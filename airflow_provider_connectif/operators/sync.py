@@ -230,9 +230,9 @@ class _ByImport:
         """
         self._made.refuse_columns(resource, columns)
 
-    def cost(self, changes: PendingChanges, resource: ContactResource, longest_s: float) -> Cost:
+    def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None) -> Cost:
         """What a plan takes by import."""
-        return self._made.cost(changes, resource, longest_s)
+        return self._made.cost(changes, resource, most_requests)
 
     def make_sink(self) -> ImportSink:
         """What imports the plan that was looked at last."""

@@ -15,6 +15,7 @@ class Deferral:
     :param left_s: seconds that the task may still take, waiting included; ``None``: no limit.
     :param import_ids: imports that it waits for; empty: it waits only for ``until``.
     :param state: state for the process that continues, if it is stored nowhere else; JSON-ready, without personal data.
+    :param polls_left: polls of these imports that may still be sent; ``None``: as many as needed.
     :param words: the message for the log; empty if the sink logs it.
     """
 
@@ -23,3 +24,4 @@ class Deferral:
     import_ids: Sequence[str] = ()
     state: Mapping[str, Any] | None = None
     words: str = ""
+    polls_left: int | None = None

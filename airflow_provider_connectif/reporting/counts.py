@@ -15,7 +15,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is
     """
     outcomes = tally.outcomes
     parts = [f"{plural(tally.read, 'row')} read"]
-    if by_import:
+    if by_import or outcomes[Outcome.IMPORTED]:
         parts.append(f"{outcomes[Outcome.IMPORTED]:,} imported")
     if tally.delivered or not (by_import or tally.erased):
         created, updated = outcomes[Outcome.CREATED], outcomes[Outcome.UPDATED]

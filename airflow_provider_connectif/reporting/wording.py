@@ -70,6 +70,7 @@ PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a w
 CONTINUING_IMPORTS = "Continuing with the imports of an earlier process\n  %s"
 UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading again"
 EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
+EARLIER_ATTEMPT_LEFT = "An earlier attempt did not follow all contacts that left the source\n  %s"
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
 EARLIER_RUN = "An earlier run has left imports open: waiting for them first\n  Run: %s"

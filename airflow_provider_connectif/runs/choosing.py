@@ -40,10 +40,10 @@ class ByImport(Protocol[ResourceT]):
         :raises RunFailed: final; names them.
         """
 
-    def cost(self, changes: PendingChanges, resource: ResourceT, longest_s: float) -> Cost:
+    def cost(self, changes: PendingChanges, resource: ResourceT, most_requests: int | None) -> Cost:
         """What a plan takes by import.
 
-        :param longest_s: an import whose speed is not known is polled for so many seconds.
+        :param most_requests: it polls so rarely that it makes no more; ``None``: as often as the author says.
         """
 
     def make_sink(self) -> ImportingSink[ResourceT]:
@@ -130,7 +130,8 @@ class WayChooser(Generic[ResourceT]):
         if may_import(self._via, self._import_after_s, patch):
             why_not = "" if self._via == "import" else self._by_import.why_not(resource, self._columns)
             if not why_not:
-                by_import = self._by_import.cost(changes, resource, patch.seconds or 0.0)
+                most = patch.requests.least if self._via == "auto" else None
+                by_import = self._by_import.cost(changes, resource, most)
         return choose_way(self._via, self._import_after_s, patch, by_import, why_not)
 
 
@@ -139,4 +140,4 @@ def _chosen(cost: Cost, reason: str) -> Cost:
 
 
 def _time(seconds: float | None) -> str:
-    return "less than a second" if not seconds or seconds < 1.0 else f"about {describe_seconds(seconds)}"
+    return f"about {describe_seconds(seconds)}" if seconds else "less than a minute"

@@ -9,7 +9,7 @@ from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.deferrals import Deferral
-from airflow_provider_connectif.records.outcomes import Error, Stop
+from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
@@ -158,8 +158,8 @@ class ChoosingSink(Generic[ResourceT]):
         self._sink.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
-        """Entries of the summary that only this kind of delivery has."""
-        return self._sink.summary()
+        """Those of the delivery, and ``imported`` either way: an earlier attempt may have gone the other one."""
+        return {"imported": self._report.tally.outcomes[Outcome.IMPORTED], **self._sink.summary()}
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the end of the run."""

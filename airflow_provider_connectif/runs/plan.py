@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ ERASE = "erase"
 
 _PROPERTIES_LOGGED = 8
 _WAYS = {"patch": "PATCH", "import": "import", ERASE: "DELETE"}
+_WIDTH = 105
 _SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.SKIPPED, Outcome.UNCHANGED)
 """What an earlier attempt of the run has delivered needs nothing more from this one."""
 
@@ -143,7 +145,7 @@ class Plan:
         requests = Requests(self.requests_least, self.requests_most).describe()
         lines.append(f"  by {_WAYS[self.way]}: {files}{requests}, {self._described_time}")
         if was_chosen:
-            lines += _wrapped("  since ", [self.way_reason])
+            lines += textwrap.wrap(f"  since {self.way_reason}", _WIDTH, subsequent_indent="    ")
         return "\n".join(lines)
 
     @property
@@ -156,7 +158,7 @@ class Plan:
         return f"about {describe_seconds(seconds)}" if seconds else "less than a minute"
 
 
-def _wrapped(head: str, words: list[str], width: int = 105) -> list[str]:
+def _wrapped(head: str, words: list[str], width: int = _WIDTH) -> list[str]:
     """Words with commas in lines that a log view shows whole."""
     lines = [head]
     for place, word in enumerate(words):

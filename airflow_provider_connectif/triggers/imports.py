@@ -35,6 +35,7 @@ class ImportTrigger(BaseTrigger):
     :param poll_interval_s: seconds between two polls of one import.
     :param deadline: seconds since the epoch.
     :param carried: state for the task, if it is stored nowhere else; no personal data.
+    :param polls_left: polls that may still be sent; they get rarer. ``None``: as many as needed.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ImportTrigger(BaseTrigger):
         poll_interval_s: float,
         deadline: float,
         carried: Mapping[str, Any] | None = None,
+        polls_left: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own has no types
         self.connectif_conn_id = connectif_conn_id
@@ -51,6 +53,7 @@ class ImportTrigger(BaseTrigger):
         self.poll_interval_s = poll_interval_s
         self.deadline = deadline
         self.carried = carried
+        self.polls_left = polls_left
         self._failures = 0  # polls in a row without a usable response
         self._retry_after_s: float | None = None
 
@@ -62,6 +65,7 @@ class ImportTrigger(BaseTrigger):
             "poll_interval_s": self.poll_interval_s,
             "deadline": self.deadline,
             "carried": self.carried,
+            "polls_left": self.polls_left,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -104,9 +108,9 @@ class ImportTrigger(BaseTrigger):
 
     async def _wait(self, client: ConnectifClient, statuses: dict[str, str | None]) -> Why:
         from airflow_provider_connectif.delivery.backoff import retry_delay_s
-        from airflow_provider_connectif.imports.rules import Fate, poll_delay_s
+        from airflow_provider_connectif.imports.rules import Fate, poll_delay_s, spare_delay_s
 
-        left = list(self.import_ids)
+        left, began_at = list(self.import_ids), time.time()
         while left:
             for import_id in list(left):
                 try:
@@ -120,7 +124,9 @@ class ImportTrigger(BaseTrigger):
                     left.remove(import_id)
                     continue
                 delay = retry_delay_s(self._failures, self._retry_after_s) if self._failures else 0.0
-                delay = max(poll_delay_s(self.poll_interval_s, len(left)), delay)
+                polls_left = None if self.polls_left is None else self.polls_left - client.quota.requests
+                spare = spare_delay_s(time.time() - began_at, polls_left)
+                delay = max(poll_delay_s(self.poll_interval_s, len(left)), delay, spare)
                 await sleep_until(min(time.time() + delay, self.deadline))
         return "finished"
 

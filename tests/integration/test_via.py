@@ -1,0 +1,336 @@
+"""A sync chooses between PATCH and import, says why, and stays with its choice over deferrals, retries and kills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_sync import SQL, requests, states
+from tests.integration.test_sync import sync as sync_of_sql
+from tests.support.import_runs import event_of
+from tests.support.journals import JournalDatabase, Process, journal_database, usually
+from tests.support.strict_server import StrictServer, until
+from tests.support.task_logs import provider_lines
+from tests.support.task_runs import Run
+from tests.support.warehouses import Warehouse
+
+NEWS = "_newsletterSubscriptionStatus"
+COUNT = 150  # by PATCH more than a window takes
+KEYS = [f"user{number:03}@example.com" for number in range(COUNT)]
+SQL_OF_CONSENTS = "select email, name, consent from contacts"
+CONSENTS = {"_name": "name", NEWS: "consent"}
+FORBIDDEN = {"status": 403, "json": {"detail": "no"}}
+
+
+@pytest.fixture(params=usually("sqlite"))
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database(request.param, request)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, connection: Callable[..., None], strict: StrictServer) -> Warehouse:
+    # By PATCH a plan of so many contacts takes a minute, and an import does not have to wait.
+    connection("connectif_default", **strict.connection(requests_per_minute=100, timeout=5))
+    path = tmp_path / "warehouse.db"
+    connection("warehouse", conn_type="sqlite", host=str(path))
+    return Warehouse(path, ("name", "consent"))
+
+
+def sync(run_id: str, sql: str = SQL, **arguments: Any) -> Run:
+    """One night that imports whatever takes a second window by PATCH."""
+    quick = {"import_after": timedelta(0), "poll_interval": 0.05, "timeout": 20.0}
+    return sync_of_sql(run_id, sql, **{**quick, **arguments})
+
+
+def fill(warehouse: Warehouse, keys: Sequence[str], name: str, consent: str = "subscribed") -> None:
+    warehouse.fill_rows([(key, name, consent) for key in keys])
+
+
+def kinds(strict: StrictServer) -> list[str]:
+    """The kinds of requests in their order, each once in a row, without polls and look-ups."""
+    found: list[str] = []
+    for entry in strict.take_log():
+        if entry["method"] != "GET" and found[-1:] != [entry["method"]]:
+            found.append(entry["method"])
+    return found
+
+
+def kept_import(journal: JournalDatabase, run_id: str) -> tuple[Any, ...]:
+    query = f"select way, import_rows, import_seconds from connectif_journal_runs where run_id like '%{run_id}'"
+    (line,) = journal.query(query)
+    return line
+
+
+def test_the_first_import_ends_nobody_knows_when_and_the_next_ones_do(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    first = sync("load")
+    assert (first.state, first.summary["imported"], first.summary["created"]) == ("success", COUNT, 0), first.error
+    assert (first.plan["way"], first.plan["files"], first.plan["minutes"]) == ("import", 1, None)
+    assert first.plan["way_reason"] == "PATCH takes about 1 min, and import_after is 0.0 s"
+    log = "\n".join(provider_lines(capsys.readouterr().out))
+    assert "by import: 1 file" in log
+    assert "its end is unknown before an import has shown how fast Connectif is" in log
+    way, rows, seconds = kept_import(journal, "load")
+    assert (way, rows) == ("import", COUNT)
+    assert 0 < seconds < 20
+    assert kinds(strict) == ["POST"]
+
+    fill(warehouse, KEYS, "Eva")
+    second = sync("next")
+    assert (second.state, second.plan["way"]) == ("success", "import")
+    assert 0 <= second.plan["minutes"] < 0.5
+    assert second.plan["way_reason"].startswith("PATCH takes about 1 min, an import about ")
+    made = len([entry for entry in strict.take_log() if entry["method"] in ("GET", "POST")])
+    assert second.plan["requests_least"] <= made <= second.plan["requests_most"] < COUNT
+
+    warehouse.fill_rows([(key, "Eva" if place else "Ida", "subscribed") for place, key in enumerate(KEYS)])
+    third = sync("small")
+    assert (third.plan["way"], third.summary["updated"]) == ("patch", 1)
+    assert kept_import(journal, "small") == ("patch", None, None)
+    assert requests(strict) == [("PATCH", KEYS[0])]
+
+
+def test_a_plan_that_is_short_by_patch_goes_by_patch(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(warehouse, KEYS[:20], "Ana")
+    run = sync("load", import_after=timedelta(minutes=30))
+    assert (run.state, run.summary["created"]) == ("success", 20)
+    assert run.plan["way_reason"] == "PATCH takes less than a minute, and import_after is 30 min"
+    assert "since PATCH takes less than a minute, and import_after is 30 min" in "\n".join(
+        provider_lines(capsys.readouterr().out)
+    )
+    assert kinds(strict) == ["PATCH"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"nulls": "clear"}, "an import cannot clear properties (nulls='clear')"),
+        ({"write_modes": {"_name": "on_create"}}, "an import cannot write '_name' on_create"),
+        (
+            {"properties": {"_name": "name", "tier": "name"}},
+            "the mapping does not fit an import: tier is not a known field of this account",
+        ),
+        ({"import_after": timedelta(minutes=1)}, "PATCH takes about 1 min, and import_after is 1 min"),
+        ({"via": "patch"}, "the operator sends by PATCH"),
+    ],
+)
+def test_a_check_says_the_way_and_sends_nothing(
+    arguments: dict[str, Any], why: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    by_import = sync("check", check_only=True)
+    assert (by_import.state, by_import.plan["way"], by_import.summary["files"]) == ("success", "import", 1)
+    run = sync("check", check_only=True, **arguments)
+    assert (run.state, run.plan["way"], run.summary["valid"]) == ("success", "patch", COUNT), run.error
+    assert run.plan["way_reason"].startswith(why)
+    assert strict.requests == 0
+
+
+def test_the_author_may_say_import_where_patch_is_quicker(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS[:20], "Ana")
+    run = sync("load", via="import")
+    assert (run.state, run.summary["imported"], run.plan["way_reason"]) == ("success", 20, 'via="import"'), run.error
+    assert kinds(strict) == ["POST"]
+
+
+@pytest.mark.parametrize("arguments", [{"nulls": "clear"}, {"write_modes": {"_name": "on_create"}}])
+def test_what_no_import_can_do_is_refused_where_only_an_import_may_be_chosen(
+    arguments: dict[str, Any], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    with pytest.raises(ValueError, match=r"nulls='omit'|on_create"):
+        sync("load", via="import", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("on_removed", "order"),
+    [
+        ("delete", ["POST", "DELETE"]),
+        ({NEWS: "unsubscribed"}, ["PATCH", "POST"]),
+        ({"visits": 0}, ["POST", "PATCH"]),
+    ],
+)
+def test_who_left_is_followed_by_request_beside_an_import(
+    on_removed: Any, order: list[str], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    sync("load", on_removed=on_removed)
+    fill(warehouse, KEYS[3:], "Eva")
+    strict.take_log()
+    run = sync("next", on_removed=on_removed)
+    assert (run.state, run.summary["imported"], run.summary["removed"]) == ("success", COUNT - 3, 3), run.error
+    assert (run.plan["way"], run.plan["removed"]) == ("import", 3)
+    log = strict.take_log()
+    assert run.plan["requests_least"] <= len(log) <= run.plan["requests_most"]
+    seen = [entry["method"] for entry in log if entry["method"] != "GET"]
+    assert list(dict.fromkeys(seen)) == order
+    assert sorted(entry["key"] for entry in log if entry["method"] in ("PATCH", "DELETE")) == KEYS[:3]
+    assert {key for key, state in states(journal).items() if state == "removed"} == set(KEYS[:3])
+    assert (KEYS[0] in strict.contacts) is (on_removed != "delete")
+    assert {contact["_name"] for key, contact in strict.contacts.items() if key in KEYS[3:]} == {"Eva"}
+    assert sync("last", on_removed=on_removed).summary["removed"] == 0
+    assert requests(strict) == []
+
+
+def test_a_lowered_consent_goes_by_patch_before_an_import(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    sync("load", SQL_OF_CONSENTS, properties=CONSENTS)
+    warehouse.fill_rows([(key, "Eva", "subscribed" if place else "unsubscribed") for place, key in enumerate(KEYS)])
+    strict.take_log()
+    run = sync("next", SQL_OF_CONSENTS, properties=CONSENTS)
+    assert (run.state, run.summary["imported"], run.summary["updated"]) == ("success", COUNT - 1, 1), run.error
+    sent = [entry for entry in strict.take_log() if entry["method"] in ("PATCH", "POST")]
+    assert [entry["method"] for entry in sent] == ["PATCH", "POST"]
+    assert sent[0]["key"] == KEYS[0]
+    assert strict.contacts[KEYS[0]][NEWS] == "unsubscribed"
+
+
+def to_the_end(run: Run, run_id: str, **arguments: Any) -> Run:
+    """Carry a deferred run on as Airflow does, without its source."""
+    for _ in range(20):
+        if run.state != "deferred":
+            return run
+        method, carried = run.error.method_name, run.error.kwargs  # type: ignore[union-attr]
+        run = sync(run_id, method=method, event=event_of(run), carried=carried, deferrable=True, **arguments)
+    raise AssertionError("deferred again and again")
+
+
+def test_a_deferred_import_goes_on_with_its_imports(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    sync("load", on_removed="delete")
+    fill(warehouse, KEYS[2:], "Eva")
+    strict.update(import_run_s=0.3)
+    run = sync("next", on_removed="delete", deferrable=True)
+    assert (run.state, run.summary["pending"]) == ("deferred", COUNT - 2), run.error
+    assert run.summary["predicted_end"] is not None
+    fill(warehouse, [], "")  # whoever reads the source now finds nobody
+    run = to_the_end(run, "next", on_removed="delete")
+    assert (run.state, run.summary["imported"], run.summary["removed"]) == ("success", COUNT - 2, 2), run.error
+    assert len(strict.uploads) == 2
+    way, rows, seconds = kept_import(journal, "next")
+    assert (way, rows) == ("import", COUNT - 2)
+    assert seconds >= 0.3
+    fill(warehouse, KEYS[2:], "Eva")
+    assert sync("last", on_removed="delete").summary["removed"] == 0  # the read of "next" is complete
+
+
+def test_a_deferred_patch_goes_on_by_patch(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=5))
+    strict.reset(limit=20, window_s=1.0, headers="fraction")
+    fill(warehouse, KEYS[:50], "Ana")
+    quick = {"defer_after": timedelta(seconds=0.1), "import_after": timedelta(minutes=30)}
+    run = sync("load", deferrable=True, **quick)
+    assert run.state == "deferred"
+    fill(warehouse, [], "")
+    run = to_the_end(run, "load", **{**quick, "import_after": timedelta(0)})
+    assert (run.state, run.summary["created"], strict.uploads) == ("success", 50, []), run.error
+
+
+def in_a_process(run_id: str, before: Callable[[Any], None], **arguments: Any) -> Run:
+    return sync(run_id, before=before, **arguments)
+
+
+@pytest.mark.parametrize("stage", ["upload", "processing", "removals"])
+def test_a_killed_import_is_found_again(
+    stage: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    sync("load", on_removed="delete")
+    fill(warehouse, KEYS[5:], "Eva")
+    strict.take_log()
+    strict.update(import_hold="inProgress")
+    if stage == "removals":
+        strict.update(faults=[{"method": "DELETE", "nth": [3, None], "hang": "before"}])
+    if stage == "upload":
+        strict.update(import_faults=[{"drop": "after", "nth": [2, 2]}])
+    process = Process(tmp_path, "next", in_a_process, on_removed="delete", max_in_flight=1, poll_interval=0.5)
+    if stage == "upload":
+        until(lambda: any(entry["target"] == "/imports/" for entry in strict.log if "target" in entry))
+    elif stage == "removals":
+        process.wait_until_it_says("Following the contacts that left")
+        until(lambda: [entry["method"] for entry in strict.log].count("DELETE") > 2)
+    else:
+        until(lambda: len([entry for entry in strict.log if entry.get("target", "").startswith("/imports/0")]) > 0)
+    process.kill()
+    strict.update(import_hold=None, faults=[], import_faults=[])
+    again = sync("next", on_removed="delete", tries_before=1)
+    assert (again.state, again.summary["read"]) == ("success", COUNT - 5), again.error
+    assert sum(again.summary[name] for name in ("imported", "updated", "unchanged")) == COUNT - 5
+    assert len([upload for upload in strict.uploads if "import_id" in upload]) <= (2 if stage == "upload" else 1)
+    deleted = [entry["key"] for entry in strict.log if entry["method"] == "DELETE"]
+    assert set(deleted) == set(KEYS[:5])
+    assert strict.contacts.keys() == set(KEYS[5:])
+    assert {contact["_name"] for contact in strict.contacts.values()} == {"Eva"}
+    strict.take_log()
+    assert sync("last", on_removed="delete").summary["unchanged"] == COUNT - 5
+    assert requests(strict) == []
+
+
+def test_a_killed_patch_is_retried_by_patch(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path
+) -> None:
+    fill(warehouse, KEYS[:60], "Ana")
+    strict.update(delay_s=0.05)
+    process = Process(tmp_path, "load", in_a_process, max_in_flight=2)
+    until(lambda: strict.received > 5)
+    process.kill()
+    strict.update(delay_s=0.0)
+    again = sync("load", tries_before=1)
+    assert (again.state, again.summary["created"] + again.summary["updated"]) == ("success", 60), again.error
+    assert (again.plan["way"], strict.uploads) == ("patch", [])
+    assert strict.contacts.keys() == set(KEYS[:60])
+
+
+def test_a_key_that_may_not_import_is_told_what_it_needs(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    strict.update(import_faults=[FORBIDDEN])
+    run = sync("load")
+    assert run.state == "failed"
+    assert 'lacks the scope Imports: Write or Imports: Read (via="patch" needs neither)' in str(run.error)
+    strict.update(import_faults=[])
+    assert sync("next").summary["imported"] == COUNT
+
+
+def test_a_key_that_may_not_write_contacts_imports_and_follows_nobody(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    sync("load", on_removed="delete")
+    fill(warehouse, KEYS[2:], "Eva")
+    strict.update(may_delete_contacts=False)
+    run = sync("next", on_removed="delete")
+    assert run.state == "failed"
+    assert "Contacts: Delete for contacts that left the source" in str(run.error)
+    assert strict.contacts[KEYS[5]]["_name"] == "Eva"
+    strict.update(may_delete_contacts=True)
+    again = sync("again", on_removed="delete")
+    assert (again.state, again.summary["removed"], again.summary["unchanged"]) == ("success", 2, COUNT - 2)
+    assert strict.contacts.keys() == set(KEYS[2:])
+
+
+def test_the_journal_has_no_value_of_a_measurement(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    sync("load")
+    assert "Ana" not in journal.text()
+    (line,) = journal.query("select plan from connectif_journal_runs")
+    assert json.loads(line[0])["way"] == "import"
