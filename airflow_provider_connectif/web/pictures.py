@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_connectif.journal.overview_records import RunRecord
-from airflow_provider_connectif.web.markup import number, plain
+from airflow_provider_connectif.look.markup import number, plain
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("created", "updated", "imported", "deleted"),
