@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import json
+import os
 import re
 import shutil
 import signal
 import sys
-import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from demo import checks, report, warehouse
+from demo import checks, nights, warehouse
 from demo.airflow_home import AirflowFailed, AirflowHome, Run
-from demo.flaws import REFUSALS
+from demo.log_lines import Message
+from demo.screen import Screen
+from demo.story import Story, without_proxy
 
 _NEEDED = ("apache-airflow", "apache-airflow-providers-sqlite", "requests", "starlette", "uvicorn")
 _REQUESTS, _WINDOW_S = 100, 4
-_WRONG_SECRET = "a-secret-that-connectif-does-not-know"
-_FAULTS: tuple[tuple[int, dict[str, Any]], ...] = (  # requests to leave alone first, and what happens then, once
-    (40, {"status": 503}),
-    (70, {"drop": True}),
-    (150, {"status": 429, "headers": {"Retry-After": "1"}}),
+_RUNS = {
+    "1 first": "first",
+    "2 killed": "resumed",
+    "3 quiet": "quiet",
+    "4 person": "wedding",
+    "5 import": "imported",
+    "6 key": "refused",
+}
+_ROWS: tuple[tuple[str, Callable[[Run], Any]], ...] = (
+    ("task ended", lambda run: run.state),
+    ("rows read", lambda run: run.summary["read"]),
+    ("  created", lambda run: run.summary["created"]),
+    ("  updated", lambda run: run.summary["updated"]),
+    ("  imported", lambda run: run.summary.get("imported", 0)),
+    ("  unchanged", lambda run: run.summary.get("unchanged", 0)),
+    ("  merged", lambda run: run.summary["merged"]),
+    ("  invalid, not sent", lambda run: run.summary["invalid"]),
+    ("  rejected", lambda run: run.summary["rejected"]),
+    ("  held", lambda run: run.summary.get("held", 0)),
+    ("requests", lambda run: run.summary["requests"]),
+    ("seconds", lambda run: f"{run.summary['duration_s']:.1f}"),
+    ("  of them waited", lambda run: f"{run.summary['waited_s']:.1f}"),
 )
 
 
@@ -36,13 +56,14 @@ def main(root: Path) -> int:
     if missing:
         return _failed(f"this Python has no {', '.join(missing)}. `make demo` brings an environment that has")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no × shows ? and not a traceback
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no → shows ? and not a traceback
     # A SystemExit, as Ctrl-C is an exception: the processes that were started are stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from airflow_provider_connectif.sandbox.process import SandboxError
 
+    screen = Screen.of(sys.stdout, os.environ)
     try:
-        return _run(root, root / ".demo")
+        return finish(_play(screen, root, root / ".demo"), screen, root)
     except (AirflowFailed, SandboxError) as error:
         return _failed(str(error))
     except KeyboardInterrupt:
@@ -50,81 +71,89 @@ def main(root: Path) -> int:
         return 128 + signal.SIGINT
 
 
-def _run(root: Path, folder: Path) -> int:
+def _play(screen: Screen, root: Path, folder: Path) -> checks.Outcome:
     from airflow_provider_connectif.sandbox import SandboxProcess
 
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()
-    customers, answers = warehouse.customers(), warehouse.answers()
-    warehouse.create(folder / "warehouse.db")
-    with SandboxProcess(requests_per_minute=_REQUESTS, window_seconds=_WINDOW_S) as sandbox:
-        for after, action in _FAULTS:
-            sandbox.add_fault(action, match={"method": "PATCH"}, times=1, after=after)
-        for refusal in REFUSALS:
-            sandbox.add_fault(**refusal)
-        clock = report.Clock()
-        report.opening(
+    customers, answers = warehouse.customers(), warehouse.answers(nights.ANSWERS)
+    warehouse.create(folder / "warehouse.db", answers)
+    version = importlib.metadata.version("apache-airflow")
+    screen.paragraph(
+        "Contacts from a warehouse to Connectif, by way of Airflow: six acts, about a minute. Nothing leaves this "
+        "machine."
+    )
+    screen.heading("On the stage")
+    with SandboxProcess(requests_per_minute=_REQUESTS, window_seconds=_WINDOW_S, import_queue_seconds=1.5) as sandbox:
+        screen.facts(
             {
                 "warehouse": f".demo/warehouse.db: {_described(customers, 'customers')} and "
                 f"{_described(answers, 'answers to a survey')}",
-                "Connectif": f"a sandbox on {sandbox.url}: {_REQUESTS} requests per {_WINDOW_S} s (the real one: per "
-                "minute); it refuses a few contacts for reasons of its own, and on the way it answers 503, drops a "
-                "connection, and answers 429 ahead of time",
-                "Airflow": f"{importlib.metadata.version('apache-airflow')}; below is what the provider logs, the "
-                "whole log is .demo/airflow.log",
+                "Connectif": f"a sandbox on {sandbox.url}, with {_REQUESTS} requests per {_WINDOW_S} s; the real one "
+                f"has {_REQUESTS} per minute",
+                "Airflow": f"{version}. Below is what the provider logs, at the second of the demo at which it came; "
+                "the whole log is .demo/airflow.log",
             }
         )
-        airflow = AirflowHome(folder, root)
-        report.scene(0, "A new database for Airflow", "airflow db migrate")
-        airflow.migrate()
-        runs = _deliver(airflow, sandbox, folder, clock)
-        outcome = checks.Outcome(
-            runs=runs,
-            customers=customers,
-            answers=answers,
-            contacts=sandbox.contacts(),
-            faults_struck=[fault["struck"] for fault in sandbox.faults()[: len(_FAULTS)]],
-            log=(folder / "airflow.log").read_text(encoding="utf-8"),
-            secrets=(_WRONG_SECRET, sandbox.api_key.partition(":")[2]),
-        )
+        with AirflowHome(folder, root, lambda message: screen.log(_shortened(message, root)), screen.tick) as airflow:
+            screen.activity = "Airflow is loading"
+            screen.heading("Airflow is loaded once, and each command below runs in a process forked from it.")
+            airflow.load()
+            screen.activity = "airflow db migrate is at work"
+            screen.command("airflow db migrate")
+            airflow.migrate()
+            outcome = Story(screen, sandbox, airflow, folder, customers, answers).play()
         _save_page(sandbox.url, folder / "sandbox.html")
+    return outcome
+
+
+def finish(outcome: checks.Outcome, screen: Screen, root: Path) -> int:
+    """Print what became of every row, and whether it is what must have become of it.
+
+    :return: the demo's exit status: 1 if something is not as it must be.
+    """
+    runs = [getattr(outcome, name) for name in _RUNS.values()]
+    rows = [(label, [str(value(run)) for run in runs]) for label, value in _ROWS]
+    screen.table("What became of the rows", list(_RUNS), rows)
     results = checks.check(outcome)
-    report.closing(outcome, results, root)
+    screen.heading("Checked against the warehouse")
+    for result in results:
+        screen.check(result.words, holds=result.holds)
+    screen.heading("To look at")
+    screen.facts(
+        {
+            "page": ".demo/sandbox.html: what the sandbox holds, and how it responded",
+            "rejects": f"{os.path.relpath(outcome.first.summary['rejects_path'], root)}: the bad rows of act 1, each "
+            "with its reasons",
+            "journal": ".demo/journal.db: what Connectif has acknowledged, contact by contact",
+            "log": ".demo/airflow.log",
+            "DAGs": "demo/dags/, as they ran here; more of them in example_dags/",
+            "sandbox": "python -m airflow_provider_connectif.sandbox starts one for DAGs of your own",
+        }
+    )
     if not all(result.holds for result in results):
         return _failed("not everything is as it must be, see above; .demo/airflow.log has the whole story")
-    print(f"\nAll as it must be, after {clock.seconds:.0f} s.")
+    screen.heading(f"All as it must be, after {screen.seconds:.0f} s.")
     return 0
 
 
-def _deliver(airflow: AirflowHome, sandbox: Any, folder: Path, clock: report.Clock) -> list[Run]:
-    good_key = {"conn_type": "connectif", "host": sandbox.url, "password": sandbox.api_key}
-    wrong_key = {**good_key, "password": f"sandbox-id:{_WRONG_SECRET}"}
-    scenes = (
-        ("A table of the warehouse", "contacts_from_sql", "deliver_customers", good_key),
-        ("The rows that an upstream task returns", "contacts_from_upstream_task", "deliver_answers", good_key),
-        ("The first once more, with a wrong API key", "contacts_from_sql", "deliver_customers", wrong_key),
+def _shortened(message: Message, root: Path) -> Message:
+    """Paths below the repository as they are called from there."""
+    prefix = f"{root}/"
+    return replace(
+        message,
+        text=message.text.replace(prefix, ""),
+        details=tuple(detail.replace(prefix, "") for detail in message.details),
     )
-    runs = []
-    for number, (title, dag_id, task_id, connectif) in enumerate(scenes, 1):
-        report.scene(number, title, f"airflow dags test {dag_id}")
-        environment = {
-            "AIRFLOW_CONN_CONNECTIF_DEFAULT": json.dumps(connectif),
-            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
-            "AIRFLOW_VAR_CONNECTIF_REJECTS": str(folder / "rejects"),
-        }
-        runs.append(airflow.test(dag_id, task_id, environment, lambda words: report.log_line(clock, words)))
-    return runs
 
 
 def _described(rows: list[warehouse.Row], what: str) -> str:
-    return f"{len(rows)} {what} ({sum(row.flaw is not None for row in rows)} of them bad)"
+    return f"{len(rows):,} {what} ({sum(row.flaw is not None for row in rows)} of them bad)"
 
 
 def _save_page(url: str, path: Path) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/", timeout=30) as answer:
-        page = answer.read().decode()
+    page = without_proxy(f"{url}/").decode()
     # The server is gone when the page is looked at, so it must not ask for a newer one.
     path.write_text(re.sub(r'<meta http-equiv="refresh"[^>]*>\n?', "", page), encoding="utf-8")
 

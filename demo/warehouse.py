@@ -22,6 +22,7 @@ from demo.flaws import ANSWER_FLAWS, CUSTOMER_FLAWS, Flaw
 CUSTOMERS = 320
 ANSWERS = 48
 _ROWS_PER_FLAW = 8
+_BY_CUSTOMERS = 20  # each 20th answer is by a customer
 _TWICE = 25  # each 25th customer stands in the table once more, with another number of points
 _SEED = 20_240_229
 _NOT_COMPOSED = str.maketrans("łŁđĐß", "lLdDs")  # letters that Unicode does not take apart
@@ -30,7 +31,7 @@ REGIONS = tuple(dict.fromkeys(country.region for country in COUNTRIES))
 INTERESTS = ("sports", "music", "travel", "food", "books")
 
 Properties = dict[str, Any]
-NEWSLETTER, _SUBSCRIPTION = "newsletter", "_newsletterSubscriptionStatus"
+NEWSLETTER, SUBSCRIPTION = "newsletter", "_newsletterSubscriptionStatus"
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ def customers() -> list[Row]:
     return _flawed(rows, CUSTOMER_FLAWS, _ROWS_PER_FLAW)
 
 
-def answers() -> list[Row]:
-    """The rows of the table ``survey_answers``: three of four by customers, the others by people not known yet."""
+def answers(count: int = ANSWERS) -> list[Row]:
+    """The rows of the table ``survey_answers``: some by customers, most by people not known yet."""
     dice = random.Random(_SEED + 1)
     known = [row.email for row in customers() if row.flaw is None]
-    emails = [f"guest{n}@example.net" if n % 4 == 0 else known[5 * n] for n in range(ANSWERS)]
-    return _flawed([_answer(dice, email) for email in emails], ANSWER_FLAWS, ANSWERS // len(ANSWER_FLAWS))
+    emails = [known[n // 5] if n % _BY_CUSTOMERS == 0 else f"guest{n}@example.net" for n in range(count)]
+    return _flawed([_answer(dice, email) for email in emails], ANSWER_FLAWS, count // len(ANSWER_FLAWS))
 
 
 def expected_contacts(*tables: Iterable[Row]) -> dict[str, Properties]:
@@ -79,15 +80,15 @@ def expected_contacts(*tables: Iterable[Row]) -> dict[str, Properties]:
     for row in (row for table in tables for row in table):
         email = row.email.casefold()
         has_key = row.flaw is None or (row.flaw.column not in ("email", NEWSLETTER))
-        if has_key and row.properties.get(_SUBSCRIPTION) == "unsubscribed":
+        if has_key and row.properties.get(SUBSCRIPTION) == "unsubscribed":
             withdrawn.add(email)
         if row.flaw is None:
             contacts.setdefault(email, {}).update(row.properties)
     for contact in contacts.values():
-        if contact.get(_SUBSCRIPTION) == "none" and len(contact) > 1:
-            del contact[_SUBSCRIPTION]
+        if contact.get(SUBSCRIPTION) == "none" and len(contact) > 1:
+            del contact[SUBSCRIPTION]
     for email in withdrawn:
-        contacts.setdefault(email, {})[_SUBSCRIPTION] = "unsubscribed"
+        contacts.setdefault(email, {})[SUBSCRIPTION] = "unsubscribed"
     return contacts
 
 
@@ -101,10 +102,13 @@ def contacts(rows: Iterable[Row]) -> int:
     return len({(row.values["email"] or "").strip().casefold() for row in rows})
 
 
-def create(path: Path) -> None:
-    """Write the warehouse as an SQLite file."""
+def create(path: Path, survey: Sequence[Row] | None = None) -> None:
+    """Write the warehouse as an SQLite file.
+
+    :param survey: the rows of ``survey_answers``; by default :func:`answers`.
+    """
     with closing(sqlite3.connect(path)) as database, database:
-        for table, rows in (("customers", customers()), ("survey_answers", answers())):
+        for table, rows in (("customers", customers()), ("survey_answers", survey or answers())):
             columns = list(rows[0].values)
             # Without types SQLite keeps every value as it comes, as a table that grew over the years would.
             database.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
@@ -131,7 +135,7 @@ def _customer(dice: random.Random, number: int, country: Country) -> Row:
         ("phone", _sometimes(dice, dice.choice((phone, phone, _bare(phone)))), "_mobilePhone", _bare(phone)),
         # Midnight keeps its day of the calendar, wherever it was written down.
         ("birth_date", _sometimes(dice, born), "_birthdate", birthdate),
-        (NEWSLETTER, newsletter, _SUBSCRIPTION, newsletter),
+        (NEWSLETTER, newsletter, SUBSCRIPTION, newsletter),
         ("points", _sometimes(dice, dice.choice((points, float(points), str(points)))), "_points", points),
         ("city", city, "city", city),
         ("country", country.code, "country", country.code),

@@ -146,7 +146,10 @@ class SandboxProcess:
         return {str(contact.get("_email") or contact["_externalId"]): contact for contact in found}
 
     def requests(self) -> dict[str, Any]:
-        """Return ``{total, by_status: {"200": n}, recent: [{time, method, path, status}]}``, 200 at most."""
+        """Return ``{total, by_status: {"200": n}, by_endpoint: {"GET /store/": n}, recent: [...]}``.
+
+        ``recent``: ``{time, method, path, status}`` of the last 200 requests, the oldest first.
+        """
         return self._control("GET", "requests")
 
     def window(self) -> dict[str, Any]:

@@ -31,10 +31,11 @@ class LogEntry:
 
 
 class RequestLog:
-    """Counts all requests by status, and keeps entries for the last 200."""
+    """Counts all requests by status and by endpoint, and keeps entries for the last 200."""
 
     def __init__(self) -> None:
         self.by_status: Counter[str] = Counter()
+        self.by_endpoint: Counter[str] = Counter()
         self._recent: deque[LogEntry] = deque(maxlen=RECENT_ENTRIES)
 
     @property
@@ -45,18 +46,24 @@ class RequestLog:
     def add(self, method: str, path: str, status: int | None) -> None:
         """Count a request; ``status`` None means that it got no response."""
         self.by_status[DROPPED if status is None else str(status)] += 1
+        self.by_endpoint[f"{method} {path}"] += 1
         self._recent.append(LogEntry(utc_timestamp(), method, path, status))
 
     def clear(self) -> None:
         """Forget everything."""
         self.by_status.clear()
+        self.by_endpoint.clear()
         self._recent.clear()
 
     def as_json(self) -> dict[str, object]:
-        """Return ``{total, by_status: {"200": n}, recent: [{time, method, path, status}]}``, oldest first."""
+        """Return ``{total, by_status: {"200": n}, by_endpoint: {"GET /store/": n}, recent: [...]}``.
+
+        ``recent``: ``{time, method, path, status}`` of the last 200 requests, the oldest first.
+        """
         return {
             "total": self.total,
             "by_status": dict(sorted(self.by_status.items())),
+            "by_endpoint": dict(sorted(self.by_endpoint.items())),
             "recent": [
                 {"time": entry.time, "method": entry.method, "path": entry.path, "status": entry.status}
                 for entry in self._recent

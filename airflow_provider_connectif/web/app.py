@@ -20,11 +20,11 @@ from airflow_provider_connectif.journal import overview
 from airflow_provider_connectif.journal.contact_question import ContactQuestion
 from airflow_provider_connectif.journal.explanation import Explanation
 from airflow_provider_connectif.journal.tables import VERSION
+from airflow_provider_connectif.look.style import SCRIPT, STYLE
 from airflow_provider_connectif.web.access import User, readable_dags, requires_task_instances
 from airflow_provider_connectif.web.pages import ROWS_OF_A_PAGE, Frame
 from airflow_provider_connectif.web.places import Places, Unreachable
 from airflow_provider_connectif.web.plugin import page_root
-from airflow_provider_connectif.web.style import SCRIPT, STYLE
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; "

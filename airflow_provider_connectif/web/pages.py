@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.journal.explanation import Explanation
 from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, SyncOverview
-from airflow_provider_connectif.web.markup import duration, masked, moment, number, plain, shown
+from airflow_provider_connectif.look.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
 
 ROWS_OF_A_PAGE = 50

@@ -1,17 +1,17 @@
-"""The demo's parts: a warehouse that is the same each time and bad in every way, and checks that can fail.
+"""The demo's parts: a warehouse that is the same each time and bad in every way, its nights, and their Airflow.
 
-The demo as a whole is run by ``make demo``.
+The demo as a whole is run by ``make demo``; ``test_demo_checks.py`` has its checks.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.sandbox.default_fields import CUSTOM_FIELDS, SYSTEM_FIELDS
-from demo import checks, warehouse
-from demo.airflow_home import AirflowHome, Run
+from demo import nights, warehouse
+from demo.airflow_home import AirflowFailed, AirflowHome
 from demo.flaws import ANSWER_FLAWS, CUSTOMER_FLAWS, REFUSALS, Flaw
+from demo.log_lines import Message
 from demo.warehouse import Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,79 +127,86 @@ def test_airflow_takes_over_nothing_of_another_airflow(tmp_path: Path, monkeypat
     assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith(f"sqlite:///{tmp_path}")
 
 
-class TestChecks:
-    @pytest.fixture
-    def as_it_must_be(self, tmp_path: Path) -> checks.Outcome:
-        """The outcome of a demo without fault, made up."""
-        rejects = tmp_path / "rejects.jsonl"
-        counts = checks.counts_of(CUSTOMERS)
-        rejects.write_text("{}\n" * (counts["invalid"] + counts["rejected"]))
-        return checks.Outcome(
-            runs=[
-                Run("success", 1, 3, {**summary(CUSTOMERS), "rejects_path": str(rejects)}, ""),
-                Run("success", 1, 3, summary(ANSWERS), ""),
-                Run("failed", 1, 3, {"created": 0, "updated": 0}, "Connectif refused the API key (401)"),
-            ],
-            customers=CUSTOMERS,
-            answers=ANSWERS,
-            contacts={
-                email.upper(): {"id": "1", "_email": email, **properties}
-                for email, properties in checks.expected(CUSTOMERS, ANSWERS).items()
-            },
-            faults_struck=[1, 1, 1],
-            log="Done: 300 rows read",
-            secrets=("Hush", "quiet"),
-        )
-
-    def test_hold_when_all_is_well(self, as_it_must_be: checks.Outcome) -> None:
-        assert [result.words for result in checks.check(as_it_must_be) if not result.holds] == []
-
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            pytest.param(lambda o: {"contacts": dict(list(o.contacts.items())[1:])}, id="a contact is missing"),
-            pytest.param(lambda o: {"contacts": {**o.contacts, "x@example.com": {}}}, id="a contact too many"),
-            pytest.param(lambda o: {"contacts": first_contact(o, _points=-1)}, id="a value is another"),
-            pytest.param(lambda o: {"contacts": first_contact(o, work_email="x@y.z")}, id="a property too many"),
-            pytest.param(lambda o: {"runs": with_run(o, 0, state="failed")}, id="from SQL is red"),
-            pytest.param(lambda o: {"runs": with_run(o, 1, state="failed")}, id="from a task is red"),
-            pytest.param(lambda o: {"runs": with_run(o, 2, state="success")}, id="the wrong key is green"),
-            pytest.param(lambda o: {"runs": with_run(o, 2, tries=2)}, id="the wrong key is tried again"),
-            pytest.param(lambda o: {"runs": with_run(o, 2, failure="")}, id="the wrong key fails without words"),
-            pytest.param(lambda o: {"runs": with_count(o, 0, "rejected", 0)}, id="a bad row was not counted"),
-            pytest.param(lambda o: {"runs": with_count(o, 1, "created", 0)}, id="a good row was not counted"),
-            pytest.param(lambda o: {"runs": with_count(o, 0, "waited_s", 0.0)}, id="the window was never spent"),
-            pytest.param(lambda o: {"faults_struck": [1, 0, 1]}, id="a fault did not come about"),
-            pytest.param(lambda o: {"log": "apiKey sandbox-id:hush"}, id="the key was logged"),
-            pytest.param(lambda o: {"log": f"sent {GOOD[0].email}"}, id="an e-mail was logged"),
-        ],
-    )
-    def test_tell_what_is_wrong(self, as_it_must_be: checks.Outcome, wrong: Any) -> None:
-        outcome = dataclasses.replace(as_it_must_be, **wrong(as_it_must_be))
-        assert sum(not result.holds for result in checks.check(outcome)) == 1
-
-    def test_tell_of_a_rejects_file_that_is_too_short(self, as_it_must_be: checks.Outcome) -> None:
-        Path(as_it_must_be.runs[0].summary["rejects_path"]).write_text("{}\n")
-        assert sum(not result.holds for result in checks.check(as_it_must_be)) == 1
+def test_the_nights_change_what_they_say_and_nothing_else(tmp_path: Path) -> None:
+    campaign = nights.after_campaign(CUSTOMERS)
+    moved = nights.after_moves(campaign)
+    wedding = nights.after_wedding(moved)
+    assert [changed(*tables) for tables in ((CUSTOMERS, campaign), (campaign, moved), (moved, wedding))] == [
+        {"points": nights.CAMPAIGN},
+        {"city": nights.MOVED},
+        {"last_name": 1},
+    ]
+    assert all(row.flaw is None for row, old in zip(wedding, CUSTOMERS, strict=True) if row != old)
+    warehouse.create(tmp_path / "warehouse.db")
+    nights.store(tmp_path / "warehouse.db", wedding)
+    with closing(sqlite3.connect(tmp_path / "warehouse.db")) as database:
+        assert database.execute("select * from customers").fetchall() == [tuple(row.values.values()) for row in wedding]
 
 
-def summary(rows: list[Row]) -> dict[str, Any]:
-    """The counts that a table must lead to."""
-    counts = checks.counts_of(rows)
-    return {**counts, "created": counts["delivered"], "updated": 0, "waited_s": 11.0}
+def changed(before: list[Row], after: list[Row]) -> dict[str, int]:
+    """How many cells differ, by column."""
+    columns = [
+        column
+        for old, new in zip(before, after, strict=True)
+        for column in old.values
+        if old.values[column] != new.values[column]
+    ]
+    return {column: columns.count(column) for column in columns}
 
 
-def with_run(outcome: checks.Outcome, index: int, **changes: Any) -> list[Run]:
-    """The runs, one of them changed."""
-    return [dataclasses.replace(run, **changes) if n == index else run for n, run in enumerate(outcome.runs)]
+def test_only_the_campaign_gives_its_points() -> None:
+    assert all((row.properties.get("_points") or 0) < nights.CAMPAIGN_POINTS for row in CUSTOMERS)
 
 
-def with_count(outcome: checks.Outcome, index: int, name: str, count: float) -> list[Run]:
-    """The runs, one count of one of them changed."""
-    return with_run(outcome, index, summary={**outcome.runs[index].summary, name: count})
+def test_the_subscriber_is_subscribed_as_far_as_the_warehouse_knows() -> None:
+    her = nights.subscriber(CUSTOMERS)
+    assert her.values["newsletter"] == "subscribed"
+    assert her.values["last_name"] != nights.NEW_SURNAME
+    assert nights.subscriber(nights.after_wedding(CUSTOMERS)).email == her.email
 
 
-def first_contact(outcome: checks.Outcome, **changes: Any) -> dict[str, Any]:
-    """The contacts, the first of them changed."""
-    email, contact = next(iter(outcome.contacts.items()))
-    return {**outcome.contacts, email: {**contact, **changes}}
+# In the place of Airflow: `db migrate` logs a line, and other commands are Python.
+SERVER = """
+import os, sys, time
+from demo.airflow_server import serve
+
+def run(arguments):
+    if arguments == ["db", "migrate"]:
+        print("2026-03-01T00:00:00Z INFO airflow_provider_connectif: night", os.environ.get("NIGHT"))
+    else:
+        exec(arguments[-1])
+
+serve(lambda: None, run)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[tuple[AirflowHome, list[Message]]]:
+    messages: list[Message] = []
+    with AirflowHome(tmp_path, ROOT, messages.append, server=[sys.executable, "-c", SERVER]) as home:
+        home.load()
+        yield home, messages
+
+
+def test_a_command_that_is_killed_leaves_the_next_one_alone(home: tuple[AirflowHome, list[Message]]) -> None:
+    airflow, messages = home
+    airflow.run_and_kill(["os.write(1, b'half a line'); time.sleep(60)"], {"NIGHT": "1"}, lambda: True)
+    airflow.migrate()
+    assert messages == [Message("INFO", "night None")]
+
+
+@pytest.mark.parametrize("command", ["pass", "sys.exit(1)"])
+def test_a_command_that_ends_before_it_is_killed_fails_the_demo(
+    home: tuple[AirflowHome, list[Message]], command: str
+) -> None:
+    with pytest.raises(AirflowFailed, match="ended before it was killed"):
+        home[0].run_and_kill([command], {}, lambda: False)
+
+
+def test_an_airflow_that_ends_by_itself_fails_the_demo(tmp_path: Path) -> None:
+    with (
+        AirflowHome(tmp_path, ROOT, server=[sys.executable, "-c", "print('no such module')"]) as home,
+        pytest.raises(AirflowFailed, match="has ended unexpectedly, see "),
+    ):
+        home.load()
+    assert "no such module" in (tmp_path / "airflow.log").read_text()

@@ -31,6 +31,11 @@ def test_the_log_counts_statuses_and_never_names_a_contact(sandbox: SandboxProce
     ask(sandbox, "GET", "/secret/secret@example.com")
     log = sandbox.requests()
     assert (log["total"], log["by_status"]) == (3, {"201": 1, "404": 2})
+    assert log["by_endpoint"] == {
+        "GET (unknown path)": 1,
+        "GET /contacts/external-id/{externalId}": 1,
+        "PATCH /contacts/{email}": 1,
+    }
     assert [(entry["method"], entry["path"], entry["status"]) for entry in log["recent"]] == [
         ("PATCH", "/contacts/{email}", 201),
         ("GET", "/contacts/external-id/{externalId}", 404),
