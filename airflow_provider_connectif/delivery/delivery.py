@@ -122,7 +122,7 @@ class Delivery:
 
     @property
     def stop(self) -> Stop | None:
-        """Why the run ends early, if it does."""
+        """The reason why the run ends early; ``None`` if it does not."""
         return Stop(StopKind.KILLED) if self._killed else self._stop
 
     def kill(self) -> None:

@@ -145,7 +145,7 @@ class RequestSink:
         return changes.counts.by_request(self._quota.allowance)
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
-        """A request takes every column that the resource takes."""
+        """Accept every column: the resource has already checked them."""
 
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Send the changes of a plan, as far as possible.

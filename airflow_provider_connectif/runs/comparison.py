@@ -77,7 +77,7 @@ class Comparison:
         self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
         self._listed: Among | None = None
-        # What is in doubt is held as such only where sending it twice is not harmless.
+        # Changes in doubt are held only if sending them twice is not harmless.
         self._states_of_held_rows = (REJECTED,) if resource.is_idempotent else (REJECTED, IN_DOUBT)
 
     def look_up(self, batch: Sequence[Row], pending: PendingChanges) -> list[Seen]:

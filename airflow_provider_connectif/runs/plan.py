@@ -99,7 +99,7 @@ class Plan:
         return asdict(self)
 
     def describe(self, *, was_chosen: bool = False) -> str:
-        """The plan as a small table for the log.
+        """Format the plan as a small table for the log.
 
         :param was_chosen: there was another way.
         """
