@@ -17,18 +17,18 @@ BATCH_ROWS = 1000
 
 
 class RowsError(RunFailed, ValueError):
-    """The value given as ``rows`` is no iterable of rows; another attempt would fail too."""
+    """The value of ``rows`` is not an iterable of rows; another attempt would fail, too."""
 
     final = True
 
 
 class RowsSource:
-    """Rows out of memory or XCom: mappings, or lists of mappings as a mapped upstream task hands over.
+    """Rows from memory or XCom: mappings, or lists of mappings from a mapped upstream task.
 
-    Where the iterable raises, the rows before that are handed on first, as a short batch.
+    If the iterable raises an error, the rows before it are passed on first, as a short batch.
 
     :param rows: an iterable of mappings; of lists of mappings (flattened); or one mapping (one row).
-    :param read_timeout_s: seconds in which the rows must end.
+    :param read_timeout_s: time limit in seconds for reading the rows.
     :param clock: seconds on a clock that only goes forward.
     :raises RowsError: nothing of that kind.
     :raises ReadError: from iteration: making a row failed with an error that quotes what it could not convert, such as

@@ -1,4 +1,4 @@
-"""What the errors of the drivers of warehouses mean: more rule sets as those of ``error_rules``."""
+"""Rules for the errors of warehouses' drivers, in the form of ``error_rules``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from airflow_provider_connectif.databases.error_rules import (
     kind_of,
 )
 
-# DuckDB parses and binds a statement before it looks at a row.
+# DuckDB parses and binds a statement before it reads a row.
 _WRONG_IN_DUCKDB = ("ParserException", "SyntaxException", "CatalogException", "BinderException")
 _DUCKDB_PARAMETERS = re.compile(r"Values were not provided for the following|Parameter argument/count mismatch")
 
-# Trino's StandardErrorCode, of type USER_ERROR: what its analysis of a statement finds.
+# Trino's StandardErrorCode, of type USER_ERROR: errors that its analysis of a statement reports.
 # fmt: off
 _WRONG_IN_TRINO = frozenset(
     (
@@ -42,7 +42,7 @@ _TRINO_PARAMETERS = "Incorrect number of parameters"
 _WRONG_IN_SNOWFLAKE = (1003, 904, 2003, 2043, 1044, 2140)
 _NO_STATE = "n/a"
 
-# BigQuery has one reason for a wrong statement and for a wrong value, so its words decide.
+# BigQuery has one reason for wrong statements and wrong values, so the message decides.
 _WRONG_IN_BIGQUERY = re.compile(
     r"Syntax error: |Unrecognized name: |Not found: (Table|Dataset|Project|View|Connection)\b|"
     r"Table-valued function not |"
@@ -94,7 +94,7 @@ def _is_wrong_in_trino(error: BaseException) -> bool:
 
 def _is_about_parameters_of_trino(error: BaseException) -> bool:
     return _TRINO_PARAMETERS in _words_of_trino(error) or (
-        # The driver's own, of a value that it cannot write into a statement.
+        # The driver's own error, for a value that it cannot write into a statement.
         kind_of(error) == "NotSupportedError" and not _name_of_trino(error)
     )
 
@@ -104,7 +104,7 @@ def _may_show_trino(error: BaseException) -> bool:
 
 
 def _field_of_redshift(error: BaseException, field: str) -> str:
-    """A field of the server's message; empty where the error is the driver's own."""
+    """Return a field of the server's message; empty if the error is the driver's own."""
     fields: Any = error.args[0] if error.args else None
     return str(fields.get(field, "")) if isinstance(fields, dict) else ""
 

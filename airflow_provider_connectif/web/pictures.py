@@ -1,4 +1,4 @@
-"""Pictures as inline SVG: the way of a run's rows, and the last runs of a sync. Colours come from the style sheet."""
+"""Pictures as inline SVG: the way of a run's rows, and the last runs of a sync. The style sheet has the colours."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "refused": ("invalid", "rejected", "held"),
     "undelivered": ("undelivered",),
 }
-"""The outcomes of rows, by what they mean for the person who looks."""
+"""The outcomes of rows, by their meaning for a person."""
 
 _WIDTH, _LEAST, _HEIGHT, _GAP, _TOP = 380, 20, 170, 6, 26
 _FROM_X, _GROUP_X, _TO_X, _BAR = 4, 92, 196, 10
 
 
 def way_of_rows(run: RunRecord) -> str:
-    """The way of a run's rows from read to their outcomes, as bands whose height is their number."""
+    """Draw the way of a run's rows from read to their outcomes, as bands; the height is the number of rows."""
     parts = [
         (group, name, run.counts[name]) for group, names in GROUPS.items() for name in names if run.counts.get(name)
     ]
@@ -62,7 +62,7 @@ def way_of_rows(run: RunRecord) -> str:
 
 
 def last_runs(runs: Sequence[RunRecord]) -> str:
-    """The last runs as bars, the newest on the right: height is the number of rows that needed delivery.
+    """Draw the last runs as bars, the newest on the right; the height is the number of rows that needed delivery.
 
     :param runs: the newest first.
     """
@@ -82,7 +82,7 @@ def last_runs(runs: Sequence[RunRecord]) -> str:
 
 
 def verdict_words(run: RunRecord) -> str:
-    """How a run ended, in words."""
+    """Describe the end of a run."""
     return {"try_again": "failed, to be retried", None: "not ended"}.get(run.verdict, str(run.verdict))
 
 
