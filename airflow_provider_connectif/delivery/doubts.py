@@ -1,4 +1,4 @@
-"""Changes that must not go before it is written down that they do: until the response is here, they are in doubt."""
+"""Records changes in the journal before they are sent: until their responses arrive, they are in doubt."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
 from airflow_provider_connectif.records.changes import Patch
 
 MOST_WRITTEN_AHEAD = 50
-"""Changes that are written down and not sent yet: a kill leaves no more of them in doubt than responses are lost."""
+"""The most changes that are recorded but not sent yet: after a kill, so many changes are in doubt that were never
+sent."""
 
 
 class Doubts(Protocol):
-    """Where it is written down which changes are on their way, and whose must not go."""
+    """Records which changes are in flight, and knows which people are suppressed."""
 
     def suppressed(self, patches: Sequence[Patch]) -> set[int]:
-        """The places of changes whose people must not be sent again."""
+        """Return the indexes of changes whose people are suppressed."""
 
     def begin(self, patches: Sequence[Patch]) -> None:
-        """Changes are about to be sent: until their responses are here, it is not known whether they arrived."""
+        """Record changes that are about to be sent: until their responses arrive, they are in doubt."""
 
     def withdraw(self, patches: Sequence[Patch]) -> None:
-        """Changes were not carried out, and wait to be sent again."""
+        """Remove the record of changes that were not carried out and wait to be sent again."""
 
 
 def is_in_doubt_once_sent(patch: Patch) -> bool:
-    """Whether a journal has a line of this change, and its next request writes."""
+    """Whether the journal has a line of this change, and its next request writes."""
     return not (patch.looks_up or patch.is_new or patch.digests is None)
 
 
 class DoubtGate:
-    """Between the threads that send, which wait here, and the one that submits, which writes.
+    """The gate at which sending threads wait until the submitting thread has recorded their changes.
 
-    A write costs about as much as a request. So the changes that go next are written down together, as many as the
-    rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. More are written down as soon as one of the
-    next ``max_in_flight`` is not: otherwise each thread would find such a change, and cause a write.
+    A write costs about as much as a request. So the next changes are recorded together, as many as the rate limit
+    allows at this moment, at most :data:`MOST_WRITTEN_AHEAD`. Further changes are recorded as soon as one of the next
+    ``max_in_flight`` is not: otherwise each thread would find such a change, and cause a write.
 
-    :param queue: of the changes that go next; ``None``: a change that was not sent must not be in doubt.
-    :param work_there: for the threads that send.
-    :param progress: for the thread that submits; of the same lock.
+    :param queue: of the next changes; ``None``: a change that was not sent must not be in doubt.
+    :param work_there: condition for the sending threads.
+    :param progress: condition for the submitting thread, with the same lock.
     :param quota: of the client.
     :param clock: of the wait.
     :param max_in_flight: requests at once.
@@ -75,18 +76,18 @@ class DoubtGate:
         return bool(self._about_to_go)
 
     def close(self) -> None:
-        """Let nothing more pass; takes no lock."""
+        """Close the gate; takes no lock."""
         self._is_closed = True
 
     def wait(self, job: Job, poll_s: float, *, is_to_be_written_down: bool = True) -> bool:
-        """Wait until a job may go, and it is written down that it does; by the thread that sends it.
+        """Wait until a job may be sent and is recorded; called by the thread that sends it.
 
-        :param poll_s: how soon a stop is noticed.
-        :param is_to_be_written_down: ``False``: it is only looked up whether its person must not be sent again.
+        :param poll_s: the time in which a stop is noticed.
+        :param is_to_be_written_down: ``False``: only check the suppression list.
         :return: whether it may be sent.
-        :raises QuotaClosed: told to stop; it must not be sent.
+        :raises QuotaClosed: the run must stop; it must not be sent.
         """
-        # Only with a permit: a change that waits for a window is in no doubt when the process is killed.
+        # Only with a permit: a change that waits for a window is not in doubt if the process is killed.
         self._quota.reserve()
         with self._progress:
             job.is_to_go, job.is_to_be_written_down = False, is_to_be_written_down
@@ -104,15 +105,15 @@ class DoubtGate:
         return True
 
     def put_off(self, job: Job) -> None:
-        """A job was not carried out, and waits to be sent again; with the lock."""
+        """Note that a job was not carried out and waits to be sent again; needs the lock."""
         if job.is_written_down:
             job.is_written_down = False
             self._not_carried_out.append(job.patch)
 
     def write(self, doubts: Doubts | None) -> None:
-        """Write down what waits, and let it go; by the thread that submits.
+        """Record the waiting changes, and release them; called by the submitting thread.
 
-        :param doubts: where; ``None``: nowhere.
+        :param doubts: records them; ``None``: nothing is recorded.
         """
         with self._progress:
             waiting, self._about_to_go = self._about_to_go, []
@@ -127,7 +128,8 @@ class DoubtGate:
         if doubts is not None:
             now = self._clock.monotonic()
             for job in waiting:
-                # From now on an erasure waits for it: what the list says next is what it said at this moment.
+                # From now on an erasure waits for this request: the following check of the list is valid from this
+                # moment on.
                 job.checked_at = now
             jobs = [*waiting, *ahead]
             suppressed = doubts.suppressed([job.patch for job in jobs])
@@ -144,12 +146,12 @@ class DoubtGate:
                 job.is_written_down |= job.is_to_go and job.is_to_be_written_down
             for job in written:
                 job.is_written_down = True
-                # What is to follow on a part, or to be sent again, was sent before.
+                # The rest of a change, or a change that is sent again, was sent before.
                 job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
             self._work_there.notify_all()
 
     def _ahead(self, waiting: Sequence[Job]) -> list[Job]:
-        """The changes that go next, as far as they can go at once, if it is time to write some down; with the lock."""
+        """Return the next changes that can be sent at once, if it is time to record some; needs the lock."""
         if self._queue is None or self._is_over:
             return []
         if not any(job.is_to_be_written_down for job in waiting) and not _not_written_down(
@@ -164,5 +166,5 @@ class DoubtGate:
 
 
 def _not_written_down(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs of which it has to be written down that they go, and is not."""
+    """Return the jobs that must be recorded and are not."""
     return [job for job in jobs if not job.is_written_down and is_in_doubt_once_sent(job.patch)]
