@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_connectif``: the command line without Airflow's own, on every version of Airflow."""
+"""``python -m airflow_provider_connectif``: the package's own command line, on every version of Airflow."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _DELIVERED = ("created", "updated", "imported", "deleted")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check a URI and bring its spellings to one form; Airflow calls it for each asset of the scheme.
+    """Check a URI and return one form for its spellings; Airflow calls it for each asset of the scheme.
 
     :raises ValueError: it is not ``connectif://<connection id>/<name>``, such as ``connectif://connectif_default/contacts``.
     """
@@ -33,11 +33,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def create_asset(*, conn_id: str = "connectif_default", name: str = "contacts", extra: Any = None) -> Asset:
-    """An asset of this scheme.
+    """Return an asset of this scheme.
 
     :param conn_id: the connection of type ``connectif``.
-    :param name: what is written there.
-    :param extra: as of Airflow's ``Asset``.
+    :param name: of the resource.
+    :param extra: as in Airflow's ``Asset``.
     """
     from airflow.providers.common.compat.sdk import Asset
 
@@ -45,12 +45,12 @@ def create_asset(*, conn_id: str = "connectif_default", name: str = "contacts", 
 
 
 def dataset_names(conn_id: str, name: str = "contacts") -> tuple[str, str]:
-    """Namespace and name of the OpenLineage dataset that stands for an asset."""
+    """Return namespace and name of the OpenLineage dataset of an asset."""
     return f"{SCHEME}://{conn_id}", name
 
 
 def to_openlineage(asset: Asset, lineage_context: Any = None) -> Dataset:
-    """The OpenLineage dataset of an asset; Airflow's OpenLineage provider calls it.
+    """Return the OpenLineage dataset of an asset; Airflow's OpenLineage provider calls this.
 
     :param lineage_context: not needed.
     """
@@ -62,7 +62,7 @@ def to_openlineage(asset: Asset, lineage_context: Any = None) -> Dataset:
 
 
 def delivered(summary: Mapping[str, Any]) -> int:
-    """Rows that Connectif has accepted, by a summary."""
+    """Return the number of rows that Connectif has accepted, from a summary."""
     return sum(int(summary.get(name) or 0) for name in _DELIVERED)
 
 
@@ -72,7 +72,7 @@ def report_outlets(outlets: list[Any], context: Mapping[str, Any], summary: Mapp
     :param outlets: of the task.
     :param context: of the task.
     :param summary: of the run.
-    :return: the outlets that get an event: without the Connectif assets where nothing was delivered.
+    :return: the outlets that get an event: without the Connectif assets if nothing was delivered.
     """
     ours = [outlet for outlet in outlets if str(getattr(outlet, "uri", "")).startswith(f"{SCHEME}://")]
     if not ours:

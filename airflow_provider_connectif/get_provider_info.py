@@ -1,4 +1,4 @@
-"""What Airflow asks of a provider through the entry point ``apache_airflow_provider``."""
+"""The provider's metadata, which Airflow reads through the entry point ``apache_airflow_provider``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASSET_URIS = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's metadata. Imports nothing heavy and does not raise: Airflow calls it at every start."""
+    """Return the provider's metadata. It imports nothing heavy and raises no error: Airflow calls it at every start."""
     return {
         "package-name": "airflow-provider-connectif",
         "name": "Connectif",
@@ -65,7 +65,7 @@ def get_provider_info() -> dict[str, Any]:
         "cli": ["airflow_provider_connectif.cli.airflow_commands.commands"],
         "extra-links": ["airflow_provider_connectif.links.ConnectifRunLink"],
         "asset-uris": [_ASSET_URIS],
-        "dataset-uris": [_ASSET_URIS],  # the name of the same in Airflow 2.11
+        "dataset-uris": [_ASSET_URIS],  # the name of this key in Airflow 2.11
         "task-decorators": [
             {
                 "name": "connectif_patch",

@@ -22,7 +22,7 @@ class ConnectifRunLink(BaseOperatorLink):
     name = "Connectif run"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address of the run's page. Reads no database.
+        """Return the address of the run's page. It reads no database.
 
         :param operator: of the task.
         :param ti_key: ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of the task instance.
@@ -31,9 +31,9 @@ class ConnectifRunLink(BaseOperatorLink):
 
 
 def run_address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-    """The address of what shows a task's run best on this version of Airflow.
+    """Return the address of the best page for a task's run on this version of Airflow.
 
-    :param map_index: -1 where the task is not mapped.
+    :param map_index: -1 if the task is not mapped.
     """
     of_the_task = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": str(map_index)}
     if airflow_version() < (3, 0):
@@ -49,7 +49,7 @@ def run_address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
 
 
 def show_link(operator: BaseOperator, context: Context) -> None:
-    """Make the button work while the task runs; Airflow itself stores the address after the end, from 3.0 on."""
+    """Let the button work while the task runs; Airflow itself stores the address after the end, from 3.0 on."""
     ti: Any = context["ti"]
     if airflow_version() >= (3, 0) and "run_id" in context and "dag" in context:
         address = run_address(context["dag"].dag_id, context["run_id"], ti.task_id, ti.map_index)

@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 @cache
 def airflow_version() -> tuple[int, int]:
-    """Major and minor version, such as ``(3, 3)``; reads the distribution's metadata and does not import Airflow."""
+    """Return major and minor version, such as ``(3, 3)``; it reads the distribution's metadata and does not import
+    Airflow.
+    """
     for distribution in ("apache-airflow-core", "apache-airflow"):  # the former from 3.0 on
         try:
             found = re.match(r"(\d+)\.(\d+)", version(distribution))

@@ -13,24 +13,24 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "field-types.md"
 _INTRODUCTION = """\
 # Field types
 
-What a column may hold for each type of field, what is sent, and what makes a row `invalid`. A row that is invalid is
-counted with column and rule, written to `rejects_path`, and costs no request. This page is made from the code's own
-table by `tools/field_types_page.py`; a test holds the two together.
+For each type of field: the values that a column may have, the JSON that is sent, and the values that make a row
+`invalid`. An invalid row is counted with column and rule, written to `rejects_path`, and costs no request.
+`tools/field_types_page.py` writes this page from the code's own table; a test compares the two.
 
-The type of a custom field comes from the account (`GET /contact-fields/`) with `fields="live"`, or from you with
+The type of a custom field comes from the account (`GET /contact-fields/`) with `fields="live"`, or from your argument
 `fields={"loyalty_tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}`. With
-`fields="builtin"`, or where the key may not read definitions, a custom value is sent by its own type: bool as boolean,
+`fields="builtin"`, or if the key cannot read definitions, a custom value is sent by its own type: bool as boolean,
 int, float and Decimal as number, text and UUID as string, date and datetime as ISO 8601, list, tuple and set of text as
 array.
 
-A field of type date holds a day (`yyyy-mm-dd`). A moment with a time zone is another day in another time zone, so it is
-taken only at midnight of its own zone, and then it is that day; cast other ones to a date in the query. A datetime
-without a time zone is sent with the day and the time that are written there: that day is never changed.
+A field of type date has a day (`yyyy-mm-dd`). A moment with a time zone is another day in another time zone, so it is
+accepted only at midnight of its own zone, and counts as that day; cast others to a date in the query. A datetime
+without a time zone is sent with its written day and time: that day is never changed.
 
 `None` and empty lists are left out (`nulls="omit"`) or sent as `null` and `[]` (`nulls="clear"`). `null` is never sent
-to boolean, checkbox and required fields, which always hold a value. National phone numbers take the field's own country
-code, as the account has set it, or `default_region`, which comes first for `_mobilePhone`. The country in the row's
-`region_column` comes before both; where that is no country, a number without a country code makes the row invalid.
+to boolean, checkbox and required fields, which always have a value. National phone numbers get the field's own country
+code from the account, or `default_region`, which comes first for `_mobilePhone`. The country in the row's
+`region_column` comes before both; if its value is not a country, a number without a country code makes the row invalid.
 """
 
 _KEYS = """\

@@ -91,8 +91,8 @@ ContactPatchOperator(
     OperatorPage(
         ContactSyncOperator,
         "contact-sync-operator",
-        "Keeps contacts equal to a query, those that left it included. "
-        "[Keep contacts equal to a query](../sync.md) says when a contact has left.",
+        "Keeps contacts equal to a query, including contacts that left it. "
+        "[Keep contacts equal to a query](../sync.md) explains when a contact has left.",
         """\
 ContactSyncOperator(
     task_id="keep_contacts",
@@ -108,7 +108,7 @@ ContactSyncOperator(
         ContactImportOperator,
         "contact-import-operator",
         "Imports rows as contacts by CSV files: one request carries hundreds of thousands of rows. "
-        "[Import many at once](../bulk-import.md) says when that is the better way.",
+        "[Import many at once](../bulk-import.md) explains when that is the better way.",
         """\
 ContactImportOperator(
     task_id="first_load",
@@ -123,7 +123,7 @@ ContactImportOperator(
     OperatorPage(
         ContactDeleteOperator,
         "contact-delete-operator",
-        "Deletes people at Connectif and forgets them in the journal: [Forget a person](../howto/forget-a-person.md).",
+        "Deletes people at Connectif and erases them from the journal: [Forget a person](../howto/forget-a-person.md).",
         """\
 ContactDeleteOperator(
     task_id="forget",
@@ -141,7 +141,7 @@ _ROLE = re.compile(r":\w+:`~?([^`]*)`")
 
 
 def arguments_of(operator: type[Any]) -> dict[str, str]:
-    """What the docstrings say of each argument, by name."""
+    """Return the text of each argument in the docstrings, by name."""
     said: dict[str, str] = {}
     for cls in operator.__mro__:
         if not cls.__module__.startswith("airflow_provider_connectif"):
@@ -177,11 +177,11 @@ def page(of: OperatorPage) -> str:
             f"```python\n{of.example}```",
             "",
             "Arguments with \\* are templated. The text of a templated switch is read like a boolean field: `true`, "
-            "`yes`, `1`, `false`, `no`, `0`. All arguments of Airflow's `BaseOperator` work too. An argument that "
-            "cannot work fails when the DAG is parsed. `tools/operator_pages.py` writes this page from the docstrings.",
+            "`yes`, `1`, `false`, `no`, `0`. All arguments of Airflow's `BaseOperator` work too. An argument that is "
+            "not valid fails when the DAG is parsed. `tools/operator_pages.py` writes this page from the docstrings.",
             "",
             *_tables(of.operator),
-            "What becomes of the rows: [Summary](summary.md). What each response leads to: "
+            "The outcomes of the rows: [Summary](summary.md). The action for each response: "
             "[The response policy](../response-policy.md).",
             "",
         ]

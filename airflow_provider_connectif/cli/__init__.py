@@ -1,1 +1,1 @@
-"""The command line: ``airflow connectif`` from Airflow 3.2 on, on every version the package as a module."""
+"""The command line: ``airflow connectif`` from Airflow 3.2 on, and on every version ``python -m`` with the package."""

@@ -1,6 +1,6 @@
-"""The commands for Airflow's own command line, from 3.2 on: what the key ``cli`` of the provider info names.
+"""The commands for Airflow's own command line, from 3.2 on: the provider info names them under ``cli``.
 
-Airflow imports this at each of its commands, so that it imports nothing but Airflow's classes for commands.
+Airflow imports this module for each of its commands, so it imports only Airflow's classes for commands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from airflow_provider_connectif.cli.running import runner
 
 
 def commands() -> list[CLICommand]:
-    """``airflow connectif`` and what is below it."""
+    """Return ``airflow connectif`` and the commands below it."""
     return [_group(COMMANDS)]
 
 

@@ -1,4 +1,4 @@
-"""``check``: a query against fields and journal, by the operator's own ``check_only``."""
+"""``check``: checks a query against fields and journal, with the operator's own ``check_only``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_SHOWN = frozenset({"reasons", "rejects_path", "duplicates", "check_only", "
 
 
 def check(arguments: Namespace) -> None:
-    """Check a query: how many rows a run would send, at what cost, and which are refused and why."""
+    """Check a query, and show the rows that a run would send, its cost, and the reasons of refusals."""
     place, are_digests = None, False
     if arguments.sync_id is not None:
         with opened_journal(arguments.journal_conn_id) as journal:
@@ -50,9 +50,9 @@ def check(arguments: Namespace) -> None:
 
 
 def require_sync(database: Any, sync_id: str) -> None:
-    """Fail where the journal has no such sync, and name those that it has.
+    """Fail if the journal does not have a sync, and name the syncs that it has.
 
-    :raises CommandFailed: it has none.
+    :raises CommandFailed: it does not have the sync.
     """
     known = known_syncs(database)
     if sync_id not in known:

@@ -1,4 +1,4 @@
-"""The operators as the commands run them: they check, and never send."""
+"""The operators for the commands: they check, and never send."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class ImportCheck(ContactImportOperator):
 
 
 class ContactCheck(PatchCheck):
-    """Checks the rows of one contact, and keeps what would be sent.
+    """Checks the rows of one contact, and keeps the changes.
 
-    :param contact: its key in the one form for all its spellings.
+    :param contact: its key, in one form for all spellings.
     """
 
     def __init__(self, *, contact: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._contact = contact
         self.patches: list[Patch] = []
-        """What a run would send for the contact: one change, and none where nothing is to be sent."""
+        """The change that a run would send for the contact; empty if there is none."""
 
     def _make_check(self, parts: Parts) -> CheckSink[Resource]:
         preview = _KeepingPreview(parts.report.log, parts.client.quota, self.patches)
@@ -81,11 +81,12 @@ class _KeepingPreview(RequestPreview):
 
 
 class _RowsOfContact:
-    """Of a source the rows of one contact, in batches of the source's own kind: their digests are those of a run.
+    """The rows of one contact from a source, in batches of the source's own kind, so that their digests are those of a
+    run.
 
-    :param source: the query's.
-    :param resource: knows the key of a row.
-    :param contact: the key in the one form for all its spellings.
+    :param source: of the query.
+    :param resource: returns the key of a row.
+    :param contact: the key, in one form for all spellings.
     """
 
     def __init__(self, source: Any, resource: Resource, contact: str) -> None:
@@ -96,7 +97,7 @@ class _RowsOfContact:
 
     @property
     def columns(self) -> Sequence[str] | None:
-        """Of the query's result."""
+        """The columns of the query's result."""
         columns: Sequence[str] | None = self._source.columns
         return columns
 
@@ -112,7 +113,7 @@ class _RowsOfContact:
         self._source.cancel()
 
     def _may_be(self, batch: Sequence[Row]) -> list[int]:
-        """The places of rows whose key has to be looked at closely."""
+        """Return the indexes of rows whose key must be checked."""
         column = self._resource.key_column
         position = batch.position(column) if isinstance(batch, (RawBatch, RowBatch)) else None
         if position is None or not isinstance(batch, (RawBatch, RowBatch)):
@@ -135,10 +136,10 @@ def _picked(batch: Sequence[Row], places: Sequence[int]) -> Sequence[Row]:
 def operator_arguments(
     arguments: Namespace, place: JournalPlace | None, *, are_keys_digests: bool, takes_nulls: bool = True
 ) -> dict[str, Any]:
-    """The arguments of an operator that checks.
+    """Return the arguments of an operator that checks.
 
     :param arguments: of the command.
-    :param place: of the journal; ``None``: without one.
+    :param place: of the journal; ``None`` without one.
     :param are_keys_digests: whether the sync's keys are written as HMACs.
     :param takes_nulls: whether the operator has the argument ``nulls``.
     """
@@ -158,9 +159,9 @@ def operator_arguments(
 
 
 def made_operator(kind: Any, **arguments: Any) -> Any:
-    """An operator of these arguments.
+    """Create an operator with these arguments.
 
-    :raises WrongUse: one of them cannot work.
+    :raises WrongUse: one of them is not valid.
     """
     try:
         return kind(**arguments)
@@ -169,9 +170,9 @@ def made_operator(kind: Any, **arguments: Any) -> Any:
 
 
 def check_rows(operator: Any) -> None:
-    """Have an operator check its rows.
+    """Let an operator check its rows.
 
-    :raises CommandFailed: in the words in which its task would fail.
+    :raises CommandFailed: with the message with which its task would fail.
     """
     try:
         operator.check_rows()
@@ -183,9 +184,9 @@ def check_rows(operator: Any) -> None:
 
 
 def columns_of_query(sql: str, conn_id: str) -> list[str]:
-    """The names of the columns of a query's result. Its first rows are read, and none is kept.
+    """Return the column names of a query's result. Its first rows are read, but not kept.
 
-    :raises CommandFailed: the query has no rows, so that its columns are not known.
+    :raises CommandFailed: the query returns no rows, so its columns are not known.
     """
     from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""The commands with their options: one table, from which both command lines are made. Imports nothing of Airflow."""
+"""The commands with their options: one table for both command lines. It does not import Airflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT_DAYS = 30
 
 
 class Option(NamedTuple):
-    """An argument as argparse takes it: its flags or its name, and its settings."""
+    """An argument for argparse: its flags or its name, and its settings."""
 
     flags: tuple[str, ...]
     settings: Mapping[str, Any]
@@ -24,7 +24,7 @@ class Option(NamedTuple):
 class Command(NamedTuple):
     """One command.
 
-    ``run``: where its function is, as ``module:function`` below this package; it gets the parsed arguments.
+    ``run``: its function, as ``module:function`` below this package; it receives the parsed arguments.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Command(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Commands below one name."""
+    """A group of commands with one name."""
 
     name: str
     help: str

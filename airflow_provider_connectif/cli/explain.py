@@ -62,9 +62,9 @@ def explain(arguments: Namespace) -> None:
 
 
 def _contact(arguments: Namespace) -> tuple[str, str]:
-    """The key as it is sent, and in the one form for all its spellings.
+    """Return the key for requests, and in one form for all spellings.
 
-    :raises WrongUse: it is none. The message does not quote it.
+    :raises WrongUse: it is not a valid key. The message does not quote it.
     """
     text = sys.stdin.readline().rstrip("\n") if arguments.contact == "-" else arguments.contact
     mapping = ContactMapping(arguments.key)
@@ -97,7 +97,7 @@ def _live(arguments: Namespace, key: str, failures: list[str]) -> LiveContact | 
 
 
 def _property_ids(planned: Planned | None, live: LiveContact | None) -> list[str]:
-    """The ids of which the journal may have a digest."""
+    """Return the property ids of which the journal may have a digest."""
     ids = [*BUILT_IN_IDS]
     ids += planned.row if planned else ()
     ids += live.fields.ids if live else ()
@@ -114,7 +114,7 @@ def _properties(
     *,
     shows_values: bool,
 ) -> list[dict[str, Any]]:
-    """A line for each property of which the journal, the row or Connectif knows something."""
+    """Return a line for each property that the journal, the row or Connectif knows."""
     lines: dict[str, dict[str, Any]] = {}
     for known in explanation.properties:
         lines[known.id] = {"property": known.id, "journal": known.words, "digest": known.digest}

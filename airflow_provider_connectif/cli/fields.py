@@ -31,7 +31,7 @@ _SYNONYMS = {
 
 
 def show_fields(arguments: Namespace) -> None:
-    """List the fields of the account; with ``--sql`` propose ``properties`` for the columns of the query."""
+    """List the fields of the account; with ``--sql``, propose ``properties`` for the columns of the query."""
     if (arguments.sql is None) != (arguments.sql_conn_id is None):
         raise WrongUse("--sql and --sql-conn-id belong together")
     definitions = account_fields(arguments.connectif_conn_id)
@@ -52,7 +52,7 @@ def show_fields(arguments: Namespace) -> None:
 
 
 def account_fields(conn_id: str) -> Sequence[Mapping[str, Any]]:
-    """The account's field definitions, as they came."""
+    """Return the account's field definitions, unchanged."""
     with connection_named_by("--connectif-conn-id", conn_id):
         client = ConnectifHook(conn_id).get_conn(connections=1)
     with closing(client):
@@ -60,7 +60,7 @@ def account_fields(conn_id: str) -> Sequence[Mapping[str, Any]]:
 
 
 def read_fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
-    """Definitions that could be read.
+    """Read definitions.
 
     :raises CommandFailed: one of them has no id, or no type.
     """
@@ -73,14 +73,15 @@ def read_fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
 def proposed(
     columns: Sequence[str], key_column: str, definitions: Sequence[Mapping[str, Any]], key: Any
 ) -> tuple[dict[str, str], list[str]]:
-    """A mapping for the columns of a query, and the columns for which there is no field.
+    """Return a mapping for the columns of a query, and the columns without a field.
 
-    A field is proposed where its id or its name is the column's, but for case, underscores and accents, or nearly so.
+    A field is proposed if its id or its name equals or nearly equals the column's name, without case, underscores and
+    accents.
 
     :param columns: of the query.
     :param key_column: the column of the contact key.
-    :param definitions: the account's, as they came.
-    :param key: the kind of contact key, which decides what can be written.
+    :param definitions: of the account, unchanged.
+    :param key: the kind of contact key, which decides which fields can be written.
     """
     table = FieldTable(key, read_fields(definitions))
     ids = [name for name in table.ids if table.fault(name) is None]
@@ -125,7 +126,7 @@ def _described(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key_column(columns: Sequence[str], wanted: str) -> str:
-    """The column of the key as the query has it."""
+    """Return the column of the key in the query's spelling."""
     if wanted in columns:
         return wanted
     return next((column for column in columns if column.lower() == wanted.lower()), wanted)
@@ -137,6 +138,6 @@ def _as_code(key_column: str, proposal: Mapping[str, str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without case, accents and everything but letters and digits."""
+    """Return the letters and digits of a name, without case and accents."""
     decomposed = unicodedata.normalize("NFKD", name.casefold())
     return "".join(character for character in decomposed if character.isalnum())

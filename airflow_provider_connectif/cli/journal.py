@@ -41,7 +41,7 @@ def show_runs(arguments: Namespace) -> None:
 
 
 def purge(arguments: Namespace) -> None:
-    """Delete old history, or all that is known of a sync."""
+    """Delete old history, or all data of a sync."""
     if arguments.everything and arguments.sync_id is None:
         raise WrongUse("--everything needs --sync-id: the sync whose lines are deleted")
     before = datetime.now(UTC) - timedelta(days=arguments.older_than)
@@ -65,7 +65,7 @@ def purge(arguments: Namespace) -> None:
 
 
 def unsuppress(arguments: Namespace) -> None:
-    """Take a person off the suppression list: the next run may send her again."""
+    """Remove a person from the suppression list: the next run may send the person again."""
     key = sys.stdin.readline() if arguments.contact == "-" else arguments.contact
     with opened_journal(arguments.journal_conn_id) as journal:
         _require_history(journal)

@@ -1,4 +1,4 @@
-"""Which journal a command looks at, opened to be read."""
+"""Opens the journal of a command for reading."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class OpenJournal(NamedTuple):
 
 
 def chosen_journal(argument: str | None) -> JournalPlace:
-    """The journal that is meant.
+    """Return the place of the command's journal.
 
-    :param argument: ``--journal-conn-id``; where it names a connection only, a table that is configured for it counts.
-    :raises WrongUse: none is meant, or it is not known which.
+    :param argument: ``--journal-conn-id``; if it names only a connection, the table that is configured for it is used.
+    :raises WrongUse: no journal is named, or several are possible.
     """
     known = configured_journals()
     if argument:
@@ -43,10 +43,10 @@ def chosen_journal(argument: str | None) -> JournalPlace:
 
 @contextmanager
 def opened_journal(argument: str | None) -> Iterator[OpenJournal]:
-    """The journal that is meant, open.
+    """Open the command's journal.
 
     :raises WrongUse: as :func:`chosen_journal`.
-    :raises CommandFailed: there is none.
+    :raises CommandFailed: it does not exist.
     :raises JournalError: its database cannot be used.
     """
     place = chosen_journal(argument)

@@ -1,4 +1,4 @@
-"""A contact as Connectif holds it now."""
+"""Reads a contact from Connectif and compares it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MODES = (None, "on_create", "if_empty")
 
 
 class LiveContact(NamedTuple):
-    """What a look-up has shown.
+    """The result of a look-up.
 
     ``contact``: values by property id; ``None``: Connectif has no such contact. ``fields``: the account's.
     """
@@ -36,15 +36,15 @@ class LiveContact(NamedTuple):
 
     @property
     def words(self) -> str:
-        """For a person."""
+        """The result in words, for a person."""
         return "There is no such contact." if self.contact is None else "The contact is there."
 
 
 def live_contact(conn_id: str, kind: KeyKind, key: str) -> LiveContact:
-    """Look a contact up, with one request, and the account's fields, with another.
+    """Read a contact with one request, and the account's fields with another.
 
-    :param key: as it is sent.
-    :raises CommandFailed: Connectif does not show it.
+    :param key: for the request.
+    :raises CommandFailed: Connectif does not show the contact.
     """
     with connection_named_by("--connectif-conn-id", conn_id):
         client = ConnectifHook(conn_id).get_conn(connections=1)
@@ -65,7 +65,7 @@ def live_contact(conn_id: str, kind: KeyKind, key: str) -> LiveContact:
             raise CommandFailed("--live: the response shows another contact")
         try:
             definitions = read_fields(client.list_contact_fields())
-        except ConnectifError:  # a key may read contacts and no fields; then values are compared by their own types
+        except ConnectifError:  # the API key cannot read fields: values are compared by their own types
             definitions = None
         return LiveContact(shown, FieldTable(kind, definitions), client.base_url)
 
@@ -77,7 +77,9 @@ def with_live(
     question: ContactQuestion,
     contact: str,
 ) -> None:
-    """Add to each line of a property what Connectif holds: against the row, or else against the journal's digest."""
+    """Add the comparison with Connectif to each property's line: with the row, or otherwise with the journal's
+    digest.
+    """
     shown = live.contact or {}
     of_row = compare_with_row(row or {}, shown, live.fields)
     salts = [digest_salt(live.base_url, way) for way in _WAYS]
@@ -92,7 +94,7 @@ def with_live(
 
 
 class _Accepted:
-    """Whether the journal has a value as accepted, by whichever way and write mode of the sync."""
+    """Checks whether the journal has a value as accepted, with any way and write mode of the sync."""
 
     def __init__(self, question: ContactQuestion, contact: str, property_id: str, salts: list[str]) -> None:
         secret = question.key_secret

@@ -1,4 +1,4 @@
-"""The command line without Airflow's."""
+"""The package's own command line, without Airflow's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _add(to: argparse.ArgumentParser, group: Group) -> None:
 
 
 def _keep_logs_off_stdout() -> None:
-    """Airflow logs to stdout; what a command prints there must stay readable for a program.
+    """Turn Airflow's logs from stdout to stderr, so that a program can read a command's output.
 
     Airflow's own command line does the same from 3.3 on.
     """
@@ -54,7 +54,7 @@ def _keep_logs_off_stdout() -> None:
 
 
 def _turn_to_stderr(handler: Any) -> None:
-    if hasattr(handler, "_use_stderr"):  # RedirectStdHandler of Airflow 2.11, which looks its stream up each time
+    if hasattr(handler, "_use_stderr"):  # RedirectStdHandler of Airflow 2.11, which looks up its stream each time
         handler._use_stderr = True
     elif isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
         handler.setStream(sys.stderr)

@@ -1,6 +1,7 @@
-"""What commands print: as a table, as JSON, as YAML, or plain, as Airflow's own commands do.
+"""Prints the results of commands: as a table, JSON, YAML or plain, like Airflow's own commands.
 
-Tables are Airflow's. JSON and YAML keep the types of numbers and booleans, which Airflow's make texts.
+Tables are printed by Airflow. JSON and YAML keep the types of numbers and booleans, which Airflow would turn into
+texts.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
 Section = tuple[str, Rows | str]
-"""A title, and rows or a text below it."""
+"""A title with rows or a text."""
 
 
 def show(form: str, data: Any, sections: Sequence[Section]) -> None:
     """Print a result on stdout.
 
     :param form: ``table``, ``json``, ``yaml`` or ``plain``.
-    :param data: what JSON and YAML show.
-    :param sections: what tables show.
+    :param data: for JSON and YAML.
+    :param sections: for tables.
     """
     if form == "json":
         sys.stdout.write(json.dumps(jsonable(data), ensure_ascii=False, indent=2) + "\n")
@@ -40,7 +41,7 @@ def show(form: str, data: Any, sections: Sequence[Section]) -> None:
 
 
 def jsonable(value: Any) -> Any:
-    """A value of which JSON and YAML can be made; moments as ISO 8601."""
+    """Return a value for JSON and YAML; moments as ISO 8601."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, Mapping):
@@ -51,7 +52,7 @@ def jsonable(value: Any) -> Any:
 
 
 def pairs(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A table of two columns, without what is not known."""
+    """Return a table of two columns, without unknown values."""
     return [{"what": name, "value": value} for name, value in entries.items() if value is not None and value != ""]
 
 
@@ -64,12 +65,12 @@ def _show_table(form: str, rows: Rows) -> None:
     if form == "plain":
         console.print_as_plain_table(printable)
     else:
-        # What Connectif, a database or a source has named must not be taken for markup.
+        # Names from Connectif, a database or a source must not act as markup.
         console.print_as_table([{name: escape(value) for name, value in row.items()} for row in printable])
 
 
 def _printable(value: Any) -> str:
-    """A cell's text, without what a terminal would obey."""
+    """Return a cell's text without control characters of a terminal."""
     value = jsonable(value)
     if value is None:
         return ""

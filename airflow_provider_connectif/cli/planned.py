@@ -1,4 +1,4 @@
-"""What the next run would send for one contact, by the operator's own check of the query's rows of it."""
+"""Shows what the next run would send for one contact, by the operator's own check of its rows."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Planned:
-    """What becomes of a contact's rows.
+    """The plan for a contact's rows.
 
-    :param outcome: ``left`` (there is none), ``unchanged``, ``invalid``, ``held``, ``suppressed``, or ``sent``.
+    :param outcome: ``left`` (there are no rows), ``unchanged``, ``invalid``, ``held``, ``suppressed``, or ``sent``.
     :param rows: rows of the contact.
-    :param reasons: rows by reason, where they are refused.
-    :param row: all properties of what is sent, by id; empty where nothing is.
-    :param first: ids of those that go with the first request.
-    :param later: ids of those that wait for its response.
-    :param looks_up: the contact is asked for before anything is sent.
+    :param reasons: rows by reason, if they are refused.
+    :param row: all properties of the change, by id; empty if there is none.
+    :param first: ids of the properties in the first request.
+    :param later: ids of the properties that wait for its response.
+    :param looks_up: whether the contact is looked up before anything is sent.
     """
 
     outcome: str
@@ -54,13 +54,13 @@ class Planned:
         return "\n".join(lines)
 
     def turn_of(self, property_id: str) -> str:
-        """When a property is sent."""
+        """Return when a property is sent."""
         if property_id in self.first:
             return "sent"
         return "decided by the response" if property_id in self.later else "not sent"
 
     def as_dict(self) -> dict[str, Any]:
-        """Without values."""
+        """Return the plan without values."""
         return {
             "outcome": self.outcome,
             "rows": self.rows,
@@ -76,7 +76,7 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
 
     :param arguments: of the command.
     :param place: of the journal.
-    :param contact: the key in the one form for all its spellings.
+    :param contact: the key, in one form for all spellings.
     :param are_keys_digests: whether the sync's keys are written as HMACs.
     :raises CommandFailed: the query, the mapping or the fields do not allow a check.
     """

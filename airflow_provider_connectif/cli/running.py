@@ -1,4 +1,4 @@
-"""Runs one command: its messages on stderr, its exit code, and no traceback for what a user can mend."""
+"""Runs one command: its messages on stderr, its exit code, and no traceback for errors that a user can correct."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from airflow_provider_connectif.api.errors import (
 )
 
 OK, FAILED, WRONG_USE = 0, 1, 2
-"""The exit codes. Wrong use is also what argparse ends with."""
+"""The exit codes. argparse also ends with the code for wrong use."""
 
 PACKAGE_LOG = "airflow_provider_connectif"
 _PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 class CommandFailed(Exception):
-    """The command could not do its work, or found what it looks for; the text has neither a secret nor a value."""
+    """The command failed, or its check did; the text contains neither a secret nor a value."""
 
 
 class WrongUse(Exception):
-    """Arguments that do not go together, or a setting that is missing."""
+    """Arguments contradict each other, or a setting is missing."""
 
 
 def runner(run: str) -> Callable[[Namespace], None]:
-    """The function of a command for a command line.
+    """Return the function of a command for a command line.
 
     :param run: ``module:function`` below this package, imported when the command runs.
     """
@@ -50,7 +50,7 @@ def runner(run: str) -> Callable[[Namespace], None]:
 
 
 def run_command(run: str, arguments: Namespace) -> int:
-    """Run a command; returns its exit code."""
+    """Run a command, and return its exit code."""
     module, _, name = run.partition(":")
     try:
         with _log_on_stderr(arguments.verbose), _connections_of_database():
@@ -63,14 +63,14 @@ def run_command(run: str, arguments: Namespace) -> int:
         return _said(describe(failure), FAILED)
     except RunFailed as failure:
         return _said(str(failure), FAILED)
-    except BrokenPipeError:  # whoever reads the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         sys.stderr.close()
         return FAILED
     return OK
 
 
 def describe(error: ConnectifError) -> str:
-    """A failure of a request in a sentence that says what to do. It has no key, no address and no value."""
+    """Describe a failed request in a sentence that says what to do, without key, address and value."""
     if isinstance(error, UnauthorizedError):
         return "Connectif refused the API key (401): copy keyId:keySecret again into the connection's password"
     if isinstance(error, ForbiddenError):
@@ -89,7 +89,7 @@ def _said(words: str, code: int) -> int:
 
 @contextmanager
 def _connections_of_database() -> Iterator[None]:
-    """Let Airflow 3.1 and later find connections in its database, too, as its own commands for connections do."""
+    """Let Airflow 3.1 and later also find connections in its database, like its own commands for connections."""
     before = os.environ.get(_PROCESS_CONTEXT)
     os.environ.setdefault(_PROCESS_CONTEXT, "server")
     try:
@@ -101,7 +101,7 @@ def _connections_of_database() -> Iterator[None]:
 
 @contextmanager
 def _log_on_stderr(is_verbose: bool) -> Iterator[None]:
-    """The package's log goes to stderr, so that the output can be piped; without ``--verbose`` only its warnings."""
+    """Write the package's log to stderr, so that the output can be piped; without ``--verbose`` only its warnings."""
     log = logging.getLogger(PACKAGE_LOG)
     before = log.handlers[:], log.propagate, log.level
     handler = logging.StreamHandler(sys.stderr)

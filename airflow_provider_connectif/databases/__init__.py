@@ -1,1 +1,1 @@
-"""Airflow's SQL connections as sources of rows and as homes of the journal."""
+"""Airflow's SQL connections as sources of rows and as places for the journal."""

@@ -1,4 +1,4 @@
-"""An error after so many seconds, also out of code that waits, as Airflow's ``execution_timeout`` does it."""
+"""Raises an error after a time limit, also within code that waits, like Airflow's ``execution_timeout``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SOON_S = 0.001  # zero would switch the timer off
 
 @contextmanager
 def alarm(seconds: float, error: Callable[[], Exception]) -> Iterator[None]:
-    """Raise an error inside the block when its time is over.
+    """Raise an error inside the block when its time has passed.
 
-    Only in the main thread, which alone gets signals. There is one timer in a process: where ``execution_timeout``
-    ends sooner, it stays as it is, and otherwise it goes on behind the block.
+    It works only in the main thread, which alone receives signals. A process has one timer: if ``execution_timeout``
+    ends sooner, that timer stays unchanged; otherwise it continues after the block.
 
-    :param seconds: from now; forever where they are infinite.
-    :param error: makes what is raised.
+    :param seconds: from now; infinite: no limit.
+    :param error: creates the error.
     """
     if threading.current_thread() is not threading.main_thread() or seconds == float("inf"):
         yield

@@ -1,4 +1,4 @@
-"""BigQuery by Google's own client, since the connection of Airflow's hook gives a moment as a number."""
+"""BigQuery with Google's own client, since the connection of Airflow's hook returns a moment as a number."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ _PAGE_ROWS = 5_000  # of one response, which BigQuery itself bounds to about 20 
 
 
 def connect_to_bigquery(hook: Any) -> Any:
-    """A connection (PEP 249) of Google's client, with the hook's project, place, credentials and settings of jobs.
+    """Return a connection (PEP 249) of Google's client, with the hook's project, location, credentials and job
+    settings.
 
-    Rows come in pages over REST: the Storage API would need another right, and hold more of the result in memory.
+    Rows are read in pages over REST: the Storage API needs another right, and holds more of the result in memory.
 
     :param hook: Airflow's ``BigQueryHook``.
     """
@@ -28,7 +29,7 @@ def connect_to_bigquery(hook: Any) -> Any:
     client = hook.get_client(project_id=hook.project_id, location=hook.location)
     settings = dict(getattr(hook, "api_resource_configs", None) or {})
     settings["query"] = {"useLegacySql": bool(hook.use_legacy_sql), **settings.get("query", {})}
-    # Named only where it is another than BigQuery's own: it costs the short way of one request for a small result.
+    # Set only if it differs from BigQuery's default: with it, a small result takes more than one request.
     if (priority := getattr(hook, "priority", None)) not in (None, "INTERACTIVE"):
         settings["query"]["priority"] = priority
     if labels := getattr(hook, "labels", None):
@@ -38,7 +39,7 @@ def connect_to_bigquery(hook: Any) -> Any:
 
 
 def paged_cursor(connection: Any) -> Any:
-    """A cursor that gets its rows page by page."""
+    """Return a cursor that reads its rows page by page."""
     cursor = connection.cursor()
     cursor.arraysize = _PAGE_ROWS
     return cursor

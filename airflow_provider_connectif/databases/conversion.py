@@ -1,8 +1,8 @@
-"""Values that a driver cannot convert become a marker, so that their row alone is invalid.
+"""Replaces values that a driver cannot convert by a marker, so that only their row is invalid.
 
-A driver converts values while rows are fetched. Where it fails, its error quotes the value, and the rows behind it are
-lost. So drivers that can be told how to convert are told here to hand over a marker instead, and the row is invalid.
-psycopg 3 is not asked to convert while rows are fetched: see :mod:`airflow_provider_connectif.databases.raw_rows`.
+A driver converts values while rows are fetched. If it fails, its error quotes the value, and the following rows are
+lost. So drivers with configurable conversion return a marker instead, and the row is invalid. psycopg 3 does not
+convert while rows are fetched: see :mod:`airflow_provider_connectif.databases.raw_rows`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from airflow_provider_connectif.contacts.rules.numbers import single
 from airflow_provider_connectif.records.values import UnreadableValue
 
-# Types whose conversion cannot fail, by object id; all others are converted with care, which costs time.
+# Types whose conversion cannot fail, by object id; all others are converted one by one, which takes longer.
 _SAFE_POSTGRES_OIDS = frozenset((16, 17, 19, 20, 21, 23, 25, 26, 700, 701, 1042, 1043, 1700))
 _FLOAT4_OID = 700
-# psycopg2 makes the last day of the year 9999 of infinity: another value, not a failure.
+# psycopg2 turns infinity into the last day of the year 9999: another value, not an error.
 _INFINITE = ("infinity", "-infinity")
 
 _RULE = "cannot be read as {kind} (out of range, infinite or malformed): cast it to text in the query"
@@ -26,13 +26,13 @@ _ARTICLES: Mapping[bool, str] = {True: "an", False: "a"}
 
 
 def unreadable(text: str, kind: str) -> UnreadableValue:
-    """The marker for a text of the database, and the type that it is of."""
+    """Return the marker for a database's text and its type."""
     return UnreadableValue(text, _RULE.format(kind=f"{_ARTICLES[kind[:1] in 'aeiou']} {kind}"))
 
 
 @functools.cache
 def single_loader() -> Any:
-    """A loader of psycopg for real numbers of four bytes."""
+    """Return a loader of psycopg for real numbers of four bytes."""
     from psycopg.types.numeric import FloatLoader
 
     class SingleLoader(FloatLoader):
@@ -52,7 +52,7 @@ def _holds_unreadable(value: Any) -> bool:
 
 
 def keep_unreadable_of_psycopg2(connection: Any) -> None:
-    """Make a connection return :class:`UnreadableValue` where it cannot convert a value."""
+    """Let a connection return :class:`UnreadableValue` for values that it cannot convert."""
     from psycopg2 import extensions  # type: ignore[import-untyped]  # it has no types
 
     casters = {**extensions.string_types, **connection.string_types}
@@ -97,6 +97,6 @@ def _is_of_dates(value: Any) -> bool:
 
 
 def keep_unreadable_of_sqlite(connection: Any) -> None:
-    """Make a connection return bytes that are not UTF-8 as text that the rules of all fields refuse."""
+    """Let a connection return bytes that are not UTF-8 as text that the rules of all fields refuse."""
     if connection.text_factory is str:
         connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")

@@ -10,27 +10,27 @@ from airflow_provider_connectif.databases.error_rules import is_of_a_database
 
 
 def plain_cursor(connection: Any) -> Any:
-    """The driver's usual one."""
+    """Return the driver's usual cursor."""
     return connection.cursor()
 
 
 def named_cursor(connection: Any) -> Any:
-    """A server-side cursor of psycopg2."""
+    """Return a server-side cursor of psycopg2."""
     return connection.cursor(name=_new_name())
 
 
 def unbuffered_cursor(module: str, connection: Any) -> Any:
-    """A cursor of MySQL's drivers that reads rows as the server sends them.
+    """Return a cursor of MySQL's drivers that reads rows as the server sends them.
 
-    :param module: which has the class.
+    :param module: the module with its class.
     """
     return connection.cursor(import_module(module).SSCursor)
 
 
 class DeclaredCursor:
-    """A cursor of SQL's own, for a driver that reads each result whole: Redshift's.
+    """A cursor declared in SQL, for a driver that reads each result completely: Redshift's.
 
-    :param connection: which begins a transaction with its first statement.
+    :param connection: begins a transaction with its first statement.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -51,7 +51,7 @@ class DeclaredCursor:
         return rows
 
     def close(self) -> None:
-        """Give back the result."""
+        """Release the result."""
         self._cursor.close()
 
 
@@ -60,21 +60,21 @@ def _new_name() -> str:
 
 
 def no_interrupt(_: Any) -> None:
-    """The driver has none; its query continues until the connection is closed."""
+    """Do nothing: the driver cannot interrupt a query, which continues until the connection is closed."""
 
 
 def interrupt(method: str, connection: Any) -> None:
     """End the query by a method of the connection."""
     try:
         getattr(connection, method)()
-    except Exception as error:  # what is not the driver's own is raised again
-        # The query has ended meanwhile, or its server cannot be reached: the task ends anyway, if a little later.
+    except Exception as error:  # errors that are not the driver's are raised again
+        # The query has ended in the meantime, or its server cannot be reached: the task ends anyway, a little later.
         if not is_of_a_database(error):
             raise
 
 
 def interrupt_if_possible(connection: Any) -> None:
-    """End the query, where the connection has a method of a usual name."""
+    """End the query if the connection has a method with a common name."""
     for method in ("cancel", "interrupt"):
         if callable(getattr(connection, method, None)):
             interrupt(method, connection)

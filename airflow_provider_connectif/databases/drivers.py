@@ -1,4 +1,5 @@
-"""What differs between database drivers: one table, :data:`DRIVERS`. Nothing else asks for the name of a driver.
+"""The differences between database drivers, in one table, :data:`DRIVERS`. Nothing else depends on the name of a
+driver.
 
 A driver that is not in the table gets the defaults of :class:`Driver`.
 """
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 
 def _values_as_they_are(_: Any) -> None:
-    """The driver's conversion cannot be changed: where it fails it raises, and the run ends."""
+    """Do nothing: the driver's conversion cannot be changed; if it fails, it raises an error, and the run ends."""
 
 
 def _never_read_early(_connection: Any, _sql: str, _parameters: Any) -> bool:
@@ -81,13 +82,13 @@ def _by_the_hook(hook: Any) -> Any:
 
 @dataclass(frozen=True)
 class SqlHook:
-    """The hook that is used for SQL, where the one that Airflow has for a connection would not do.
+    """The hook for SQL, if Airflow's hook for the connection is not suitable.
 
     :param path: module and class, with a dot between.
     :param conn_id: its parameter for the connection's id.
-    :param conn_types: the types of connections that get it.
+    :param conn_types: the types of connections that use it.
     :param params: further parameters; ``hook_params`` of an operator take precedence.
-    :param connect: makes a connection of the driver, for hooks of this class.
+    :param connect: returns a connection of the driver, for hooks of this class.
     """
 
     path: str
@@ -99,20 +100,22 @@ class SqlHook:
 
 @dataclass(frozen=True)
 class Driver:
-    """What is particular to one driver.
+    """The properties of one driver.
 
     :param package: the first part of the module names of its connections and errors.
-    :param sql_hook: the hook to use, where it is another one than Airflow has for the connection.
-    :param streaming_cursor: opens a cursor that leaves the result on the server; plain ones may fetch it whole.
-    :param row_form: the form of the rows that such a cursor fetches.
-    :param interrupt: ends the query that a connection runs; from another thread, or in a signal handler.
-    :param keep_unreadable_values: makes a connection return :class:`UnreadableValue` where it cannot convert.
-    :param errors: which errors are final, and which words may be shown.
-    :param is_accepted: whether a statement that failed is right, so that its first row failed. ``False`` where that
-        is not known.
-    :param broken_setting: what of a connection's extra no other attempt mends; empty if nothing is known.
-    :param refuses_semicolon: at the end of a statement. Airflow's hook may say so, too (``strip_semicolon``).
-    :param journal_engine: how an engine for the journal is made, of the hook's URL and the connection's extra.
+    :param sql_hook: the hook to use, if it differs from Airflow's hook for the connection.
+    :param streaming_cursor: opens a cursor that leaves the result on the server; plain cursors may fetch all of it.
+    :param row_form: the form of the rows of such a cursor.
+    :param interrupt: ends the running query of a connection; from another thread, or in a signal handler.
+    :param keep_unreadable_values: lets a connection return :class:`UnreadableValue` for values that it cannot convert.
+    :param errors: rules for which errors are final, and which messages may be shown.
+    :param is_accepted: returns whether a failed statement is right, so that its first row failed. ``False`` if that is
+        not known.
+    :param broken_setting: returns the fault in a connection's extra that no retry can fix; empty if none is known.
+    :param refuses_semicolon: whether it refuses a semicolon at the end of a statement. Airflow's hook may say so, too
+        (``strip_semicolon``).
+    :param journal_engine: returns the options of an engine for the journal, from the hook's URL and the connection's
+        extra.
     """
 
     package: str = ""
@@ -224,7 +227,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
 
 
 def driver_of(thing: object) -> Driver:
-    """The driver of a connection or of an error, by the module of its class or of a class that this one extends."""
+    """Return the driver of a connection or of an error, by the module of its class or of a base class."""
     for kind in type(thing).__mro__:
         driver = DRIVERS.get(kind.__module__.partition(".")[0].lstrip("_"))
         if driver is not None:
@@ -233,19 +236,19 @@ def driver_of(thing: object) -> Driver:
 
 
 def driver_of_engine(engine: sa.Engine) -> Driver:
-    """The driver that a SQLAlchemy engine uses."""
+    """Return the driver that a SQLAlchemy engine uses."""
     module = getattr(engine.dialect.dbapi, "__name__", "")
     return DRIVERS.get(module.partition(".")[0], _OTHER)
 
 
 def sql_hook_of_type(conn_type: str) -> SqlHook | None:
-    """The hook for SQL on a type of connections; ``None``: the one that Airflow has for it."""
+    """Return the hook for SQL on a type of connections; ``None``: Airflow's hook."""
     hooks = (driver.sql_hook for driver in DRIVERS.values() if driver.sql_hook is not None)
     return next((hook for hook in hooks if conn_type in hook.conn_types), None)
 
 
 def sql_hook_of_class(kind: type) -> SqlHook | None:
-    """The entry of the table that a hook's class is of, or a class that it extends."""
+    """Return the entry of a hook's class, or of a base class."""
     paths = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
     hooks = (driver.sql_hook for driver in DRIVERS.values() if driver.sql_hook is not None)
     return next((hook for hook in hooks if hook.path in paths), None)

@@ -1,4 +1,4 @@
-"""How the engine of a journal is made, by driver."""
+"""Options of the journal's SQLAlchemy engine, by driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SQLITE_WAITS_S = 30
 # A transaction of a journal locks a line, and then asks for what others have written before that. MySQL's default, and
 # that of a PostgreSQL role, may show what was there when the transaction began.
 _SEES_WHAT_IS_COMMITTED = "READ COMMITTED"
-# What the drivers of MySQL take out of a URL, and what Airflow's hook reads itself.
+# Options that MySQL's drivers read from a URL, and options that Airflow's hook reads itself.
 # fmt: off
 _MYSQL_OPTIONS = frozenset(
     (
@@ -31,13 +31,13 @@ _MYSQL_HOOK_OPTIONS = frozenset(("aws_conn_id", "client", "cursor", "iam", "ssl"
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How the journal's engine is made.
+    """The options of the journal's engine.
 
     :param url: of the database.
     :param connect_args: for the driver's ``connect``.
     :param on_connect: a statement for each new connection.
-    :param fault: why the database cannot be used, if that is known before.
-    :param left_out: names of options of the connection's extra that the driver does not know.
+    :param fault: the reason why the database cannot be used, if it is known in advance.
+    :param left_out: names of options in the connection's extra that the driver does not know.
     :param isolation_level: of its transactions; ``None``: the database's own.
     """
 
@@ -50,25 +50,25 @@ class EngineOptions:
 
 
 def url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
-    """As the hook has it."""
+    """Return the hook's URL without further options."""
     return EngineOptions(url)
 
 
 def nothing_is_broken(_: Mapping[str, Any]) -> str:
-    """No setting is known to be."""
+    """Return that no setting is known to be wrong."""
     return ""
 
 
 def missing_root_certificate(extra: Mapping[str, Any]) -> str:
-    """Why libpq will not encrypt, in words; empty where that is not known."""
-    # libpq looks for it once the server has agreed to encrypt, so that a server that is down hides it.
+    """Return why libpq will not encrypt; empty if no reason is known."""
+    # libpq checks it only after the server has agreed to encrypt, so a server that is down would hide the fault.
     path = str(extra.get("sslrootcert") or "")
     is_needed = str(extra.get("sslmode")).startswith("verify-") and path not in ("", "system")
     return "its sslrootcert names a file that does not exist" if is_needed and not os.path.exists(path) else ""
 
 
 def libpq_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
-    """Of psycopg2: the extra goes to libpq."""
+    """Return the options for psycopg2: the extra goes to libpq."""
     return EngineOptions(
         url,
         connect_args=extra,
@@ -78,13 +78,13 @@ def libpq_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
 
 
 def psycopg_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
-    """Of psycopg 3, without prepared statements."""
-    # Behind a pooler each transaction may have another session, which does not know the statements of the one before.
+    """Return the options for psycopg 3, without prepared statements."""
+    # Behind a pooler each transaction may have another session, which does not know the earlier session's statements.
     return replace(libpq_engine(url, extra), connect_args={"prepare_threshold": None, **extra})
 
 
 def mysql_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
-    """Of MySQL's drivers, with the options that they know."""
+    """Return the options for MySQL's drivers, with the settings that they know."""
     # The hook puts the whole extra into its URL, including entries that are meant for Airflow or for a cursor.
     others = [name for name in url.query if name not in _MYSQL_OPTIONS]
     ssl = extra.get("ssl")
@@ -98,12 +98,12 @@ def mysql_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
 
 
 def sqlite_engine(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
-    """Of SQLite, whose file several connections share."""
+    """Return the options for SQLite, whose file several connections share."""
     folder = os.path.dirname(url.database or "")
     return EngineOptions(
-        url.set(query={}),  # where the hook puts the extra
+        url.set(query={}),  # in which the hook puts the extra
         connect_args={"check_same_thread": False, "timeout": _SQLITE_WAITS_S},
-        # So that a source that is being read from the same file does not lock the journal out.
+        # So that a source that is read from the same file does not lock the journal.
         on_connect="pragma journal_mode=wal",
         fault="" if not folder or os.path.isdir(folder) else f"its folder {folder!r} does not exist",
     )

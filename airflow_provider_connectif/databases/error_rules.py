@@ -1,6 +1,6 @@
-"""Which errors of a driver are final, and which of its words may be shown: a rule set for each family of drivers.
+"""Rules for the errors of drivers: which are final, and which messages may be shown, for each family of drivers.
 
-A driver quotes values of rows in its errors, so its words are shown only where they speak of objects and settings.
+Drivers quote values of rows in their errors, so their messages are shown only if they are about objects and settings.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ WRONG_STATEMENT_STATES = ("42", "0A")
 # authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
 _HARMLESS_STATES = ("08", "0A", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
 _PROTOCOL_VIOLATION = "08P01"
-# Errors of how a driver is used; a DataError quotes its value.
+# Errors in the use of a driver; a DataError quotes its value.
 _HARMLESS_KINDS = ("InterfaceError", "ProgrammingError")
 
-# MySQL's own numbers, since it gives SQLSTATE 42000 also for limits that pass (1203, 1226). Server error reference:
+# MySQL's own numbers, since it uses SQLSTATE 42000 also for temporary limits (1203, 1226). Server error reference:
 # a column that is ambiguous, unknown, not grouped; syntax; two tables of one name; no such table; no right to a table
 # or column; syntax; selects of different widths; no such function (twice).
 _WRONG_STATEMENT_NUMBERS = (1052, 1054, 1055, 1064, 1066, 1109, 1142, 1143, 1146, 1149, 1222, 1305, 1630)
 _HARMLESS_NUMBERS = (1052, 1054, 1109, 1146)  # whose messages have a name in them, and not a part of the statement
 _NO_NUMBER = -1  # of MySQL's own connector
 
-# SQLite has one code for wrong statements and for faults of values while rows are read, so its words decide.
+# SQLite has one code for wrong statements and for faulty values while rows are read, so the message decides.
 _SQLITE_UNSPECIFIC = "SQLITE_ERROR"
 _WRONG_STATEMENT_WORDS = re.compile(
     r"^(no such (table|column|function|collation sequence)\b|ambiguous column name\b|unrecognized token\b|"
@@ -34,7 +34,7 @@ _WRONG_STATEMENT_WORDS = re.compile(
     re.DOTALL,
 )
 
-# A driver's words for a setting that no other attempt mends, up to where they quote its value.
+# The beginning of a driver's message about a wrong setting, without the quoted value.
 LIBPQ_SETTING = re.compile(
     r"invalid (connection|URI query parameter|dsn)[^\n\"]*(\"\w{1,60}\")?|invalid \w{1,40} value|"
     r"invalid integer value|invalid port number|missing \"=\" after|root certificate file|could not (load|read) [\w ]*"
@@ -47,14 +47,15 @@ NO_SETTING = re.compile(r"(?!)")
 
 @dataclass(frozen=True)
 class ErrorRules:
-    """What the errors of a driver mean.
+    """The rules for the errors of a driver.
 
-    :param code: its number or state for the message, with a blank before it; empty where it has none.
-    :param words: the first line of the database's own words.
-    :param is_statement_wrong: whether another attempt would find the same.
-    :param is_about_parameters: whether the driver itself refused to bind parameters, before its server had a say.
-    :param may_be_shown: whether its words speak of objects and settings, and cannot quote a row.
-    :param wrong_setting: words for a setting of the connection that no other attempt mends.
+    :param code: returns its number or state for the message, with a blank before it; empty if it has none.
+    :param words: returns the first line of the database's message.
+    :param is_statement_wrong: returns whether another attempt would end the same way.
+    :param is_about_parameters: returns whether the driver itself refused to bind parameters, before the server was
+        involved.
+    :param may_be_shown: returns whether its message is about objects and settings, and cannot quote a row.
+    :param wrong_setting: matches messages about a setting of the connection that no retry can fix.
     """
 
     code: Callable[[BaseException], str]
@@ -66,7 +67,7 @@ class ErrorRules:
 
 
 def is_of_a_database(error: BaseException) -> bool:
-    """Whether a driver, or SQLAlchemy on its behalf, has raised this.
+    """Whether a driver, or SQLAlchemy for it, has raised the error.
 
     Every driver derives its errors from a class called ``Error`` (PEP 249); the standard library has no common one.
     """
@@ -74,24 +75,24 @@ def is_of_a_database(error: BaseException) -> bool:
 
 
 def sqlstate(error: BaseException) -> str:
-    """The SQLSTATE of psycopg, psycopg2, and of others that name it like one of the two; empty without one."""
+    """Return the SQLSTATE of psycopg, psycopg2, and of drivers with the same attribute; empty without one."""
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state if isinstance(state, str) else ""
 
 
 def _number(error: BaseException) -> int | None:
-    """The number that MySQL's drivers give first."""
+    """Return the error number of MySQL's drivers, their first argument."""
     first = next(iter(error.args), None)
     return first if isinstance(first, int) else None
 
 
 def kind_of(error: BaseException) -> str:
-    """The name of its class."""
+    """Return the name of its class."""
     return type(error).__name__
 
 
 def first_line(error: object) -> str:
-    """The first line of its words."""
+    """Return the first line of its message."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -100,7 +101,7 @@ def _words_of_mysql(error: BaseException) -> str:
 
 
 def state_in_words(error: BaseException) -> str:
-    """The SQLSTATE for the message, with a blank before it; empty where there is none."""
+    """Return the SQLSTATE for the message, with a blank before it; empty if there is none."""
     state = sqlstate(error)
     return f" (SQLSTATE {state})" if state else ""
 
@@ -124,20 +125,20 @@ def _has_wrong_statement_words(error: BaseException) -> bool:
 
 
 def _sqlite_code(error: BaseException) -> str | None:
-    """SQLite's code by name; an error without one is the module's own, as of bytes that it cannot decode."""
+    """Return SQLite's code by name; an error without one is Python's own, such as for bytes that cannot be decoded."""
     name: str | None = getattr(error, "sqlite_errorname", None)
     return name
 
 
 def _is_about_parameters(error: BaseException) -> bool:
-    if sqlstate(error) == _PROTOCOL_VIOLATION:  # too few values, by PostgreSQL's own words
+    if sqlstate(error) == _PROTOCOL_VIOLATION:  # too few values, by PostgreSQL's own message
         return "bind message supplies" in str(error)
     return kind_of(error) == "ProgrammingError" and not sqlstate(error)
 
 
 def _is_about_parameters_of_libpq(error: BaseException) -> bool:
-    # A DataError without a state is the driver's own, of a value that it cannot pass on: NUL in a text. No row has been
-    # converted yet, since their cursors leave the result on the server.
+    # A DataError without a state is the driver's own, for a value that it cannot send: NUL in a text. No row has been
+    # converted yet, since these cursors leave the result on the server.
     return _is_about_parameters(error) or (kind_of(error) == "DataError" and not sqlstate(error))
 
 
@@ -152,7 +153,7 @@ def _is_about_parameters_of_sqlite(error: BaseException) -> bool:
 
 
 def has_harmless_state(state: str) -> bool:
-    """Whether the messages of an SQLSTATE name objects and settings, and not what is in a row."""
+    """Whether the messages of an SQLSTATE name only objects and settings, not values of a row."""
     return state.startswith(_HARMLESS_STATES)
 
 
@@ -201,7 +202,7 @@ SQLITE_ERRORS = ErrorRules(
     may_be_shown=_has_harmless_code_or_kind,
     wrong_setting=_SQLITE_SETTING,
 )
-# Of a driver that is not in the table: it may have an SQLSTATE, and its words are not shown without one.
+# For a driver that is not in the table: it may have an SQLSTATE; without one its message is not shown.
 OTHER_ERRORS = ErrorRules(
     code=state_in_words,
     words=first_line,

@@ -1,4 +1,4 @@
-"""Rows as a cursor fetches them: how many bytes they take, and how they become a batch."""
+"""The forms of fetched rows: their size in bytes, and their conversion to a batch."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from airflow_provider_connectif.records.rows import Row, RowBatch, weight_of_row
 
 
 class RowForm(Protocol):
-    """The form in which a cursor hands over rows."""
+    """The form in which a cursor returns rows."""
 
     def weight_of(self, rows: Sequence[Any]) -> int:
-        """About how many bytes fetched rows take."""
+        """Return about how many bytes fetched rows take."""
 
     def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
-        """A batch of fetched rows, one at least."""
+        """Return a batch of fetched rows, of at least one row."""
 
 
 class ValueForm:
-    """Rows of values, as drivers convert them; or mappings, for which some connections ask their driver."""
+    """Rows of values that a driver has converted; or mappings, which some connections request from their driver."""
 
     def weight_of(self, rows: Sequence[Any]) -> int:
-        """About how many bytes fetched rows take."""
+        """Return about how many bytes fetched rows take."""
         if rows and isinstance(rows[0], Mapping):
             return sum(map(weight_of_row, rows))
         return weight_of_rows(rows)
 
     def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
-        """A batch of fetched rows, one at least."""
+        """Return a batch of fetched rows, of at least one row."""
         return without_marks(rows) if isinstance(rows[0], Mapping) else RowBatch(columns, rows)
 
 
@@ -36,5 +36,5 @@ VALUES = ValueForm()
 
 
 def form_of_values(_cursor: Any) -> RowForm:
-    """The form of rows of most drivers."""
+    """Return the form of rows of most drivers."""
     return VALUES

@@ -1,4 +1,4 @@
-"""Batches on their way from the thread that reads a query to the task's thread."""
+"""Passes batches from the thread that reads a query to the task's thread."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-_POLL_S = 0.25  # how soon a stop, and the end of the time, is noticed
+_POLL_S = 0.25  # the time in which a stop or the time limit is noticed
 END = object()
-"""What stands behind the last batch."""
+"""The mark after the last batch."""
 
 
 class Handover:
-    """Hands batches from the thread that reads to the task's thread, and behind the last one how reading ended.
+    """Passes batches from the reading thread to the task's thread, and after the last one the result of reading.
 
-    A context manager around the reading: whatever ends it, even ``SystemExit`` out of a driver, ends the run in the
+    A context manager around the reading: any error that ends it, even ``SystemExit`` from a driver, ends the run in the
     task's thread.
     """
 
@@ -35,9 +35,9 @@ class Handover:
         return True
 
     def put(self, item: Any, meanwhile: Callable[[], None] = lambda: None) -> bool:
-        """Hand over a batch or the end; ``False`` when no reader is waiting any more.
+        """Pass a batch or the end; return ``False`` if no reader is waiting any more.
 
-        :param meanwhile: called several times a second while the task's thread works at the batch before.
+        :param meanwhile: called several times a second while the task's thread processes the previous batch.
         """
         while not self._is_over.is_set():
             with suppress(queue.Full):
@@ -47,11 +47,11 @@ class Handover:
         return False
 
     def get(self) -> Any:
-        """What was put, or ``None`` where nothing was within a moment."""
+        """Return the next item, or ``None`` if none arrives within a moment."""
         with suppress(queue.Empty):
             return self._items.get(timeout=_POLL_S)
         return None
 
     def close(self) -> None:
-        """The task's thread waits no more."""
+        """Note that the task's thread no longer waits."""
         self._is_over.set()

@@ -1,4 +1,4 @@
-"""An Airflow connection becomes a hook for SQL, and the hook a connection of a driver."""
+"""Creates the hook for SQL of an Airflow connection, and a connection of its driver."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _UNKNOWN_PARAMETER = re.compile(r"unexpected keyword argument '(\w{1,60})'")
 
 
 def sql_hook(conn_id: str, hook_params: Mapping[str, Any] | None = None) -> Any:
-    """The hook of a connection, for SQL.
+    """Return the hook of a connection, for SQL.
 
     :param conn_id: the connection.
     :param hook_params: for the hook's class, such as ``{"warehouse": "LOADING"}``.
-    :raises RowsError: the hook does not take a parameter.
+    :raises RowsError: the hook does not accept a parameter.
     :raises ImportError: the provider's package is missing.
-    :raises AirflowException: Airflow knows no such connection, or no hook for its type.
+    :raises AirflowException: Airflow does not know the connection, or a hook for its type.
     """
     params = dict(hook_params or {})
     connection = BaseHook.get_connection(conn_id)
@@ -41,7 +41,7 @@ def sql_hook(conn_id: str, hook_params: Mapping[str, Any] | None = None) -> Any:
 
 
 def connect(hook: Any) -> Any:
-    """A connection of the database's driver.
+    """Return a connection of the database's driver.
 
     :param hook: any DbApiHook.
     """

@@ -1,4 +1,4 @@
-"""Where journals are: what ``[connectif] journals`` lists."""
+"""The places of journals, from ``[connectif] journals``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DEFAULT_TABLE = "connectif_journal"
 
 
 class JournalPlace(NamedTuple):
-    """Where a journal is: a connection, a table and its schema, if not the connection's default."""
+    """The place of a journal: a connection, a table, and its schema if it is not the connection's default."""
 
     conn_id: str
     table: str = DEFAULT_TABLE
@@ -18,19 +18,19 @@ class JournalPlace(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As it is written in ``[connectif] journals``."""
+        """The place in the form of ``[connectif] journals``."""
         table = f"{self.schema}.{self.table}" if self.schema else self.table
         return self.conn_id if table == DEFAULT_TABLE else f"{self.conn_id}:{table}"
 
 
 def place_of(text: str) -> JournalPlace:
-    """A place as it is written: ``conn_id``, ``conn_id:table`` or ``conn_id:schema.table``."""
+    """Read a place: ``conn_id``, ``conn_id:table`` or ``conn_id:schema.table``."""
     conn_id, _, where = text.strip().partition(":")
     schema, _, table = where.rpartition(".")
     return JournalPlace(conn_id, table or DEFAULT_TABLE, schema or None)
 
 
 def configured_journals() -> list[JournalPlace]:
-    """The journals that ``[connectif] journals`` lists, separated by commas, each once."""
+    """Return the journals in ``[connectif] journals``, separated by commas, each once."""
     listed = conf.get("connectif", "journals", fallback="") or ""
     return list(dict.fromkeys(place_of(entry) for entry in listed.split(",") if entry.strip()))

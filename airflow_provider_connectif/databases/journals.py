@@ -1,4 +1,4 @@
-"""An Airflow connection becomes a journal."""
+"""Opens the journal of an Airflow connection."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ SECRET_EXTRA = "connectif_journal_secret"  # noqa: S105 - the name of an extra, 
 
 
 class _Unusable(Exception):
-    """The journal's database cannot be used; the text holds no secret."""
+    """The journal's database cannot be used; the text contains no secret."""
 
 
 @dataclass(frozen=True)
 class JournalConnection:
-    """Where an operator keeps its journal.
+    """The place and the settings of an operator's journal.
 
-    :param conn_id: a connection whose hook gives a SQLAlchemy engine; ``None``: no journal.
+    :param conn_id: a connection whose hook returns a SQLAlchemy engine; ``None``: no journal.
     :param sync_id: names one stream of rows to one account.
     :param table: the name of the table.
     :param schema: its schema, if not the connection's default.
-    :param key: how contact keys are written.
-    :param plan_retention: how long pending patches are kept whose task does not return.
-    :param history_lines: of each outcome of a run; rows beyond are counted and not listed.
-    :param history_retention: how long these lines are kept.
-    :raises ValueError: an argument that cannot work.
+    :param key: the form in which contact keys are stored.
+    :param plan_retention: time after which pending patches are deleted if their task does not return.
+    :param history_lines: the most listed rows of each outcome of a run; further rows are only counted.
+    :param history_retention: time after which these lines are deleted.
+    :raises ValueError: an argument is not valid.
     """
 
     conn_id: str | None
@@ -61,7 +61,7 @@ class JournalConnection:
             raise ValueError("a journal needs a sync_id and a journal_table")
 
     def describe(self) -> str:
-        """Name it for the log; empty where there is none."""
+        """Name the journal for the log; empty if there is none."""
         return "" if self.conn_id is None else f"Journal of sync {self.sync_id!r} on {self.conn_id!r}"
 
     @contextmanager
@@ -74,19 +74,19 @@ class JournalConnection:
         comes_back: bool = False,
         may_defer: bool = False,
     ) -> Iterator[Journal | None]:
-        """The journal of this connection, or ``None``; its pool is closed at the end.
+        """Open the journal of this connection, or return ``None``; its pool is closed at the end.
 
-        :param context: the task's; its run is who writes.
-        :param keeps_rows: whether pending patches are kept with their rows.
-        :param comes_back: the process continues after a deferral.
-        :param may_defer: another run of the sync is waited for without a worker.
-        :raises JournalError: the connection cannot hold a journal.
+        :param context: of the task, whose run writes the journal.
+        :param keeps_rows: whether pending patches are stored with their rows.
+        :param comes_back: whether the process continues after a deferral.
+        :param may_defer: whether the task waits without a worker for another run of the sync.
+        :raises JournalError: the connection is not suitable for a journal.
         :raises NoSuchConnectionError: there is no such connection.
         """
         if self.conn_id is None:
             yield None
             return
-        # SQLAlchemy is loaded where a journal is used, not when a DAG is parsed.
+        # SQLAlchemy is loaded when a journal is used, not when a DAG is parsed.
         from airflow_provider_connectif.journal.record_tables import LONGEST_NAME
         from airflow_provider_connectif.journal.settings import JournalSettings
         from airflow_provider_connectif.journal.store import Journal
@@ -139,15 +139,15 @@ class JournalConnection:
 
 
 def key_secret(conn_id: str) -> bytes | None:
-    """The secret for contact keys in the extra of a journal's connection; ``None``: there is none."""
+    """Return the secret for contact keys from the extra of a journal's connection; ``None`` if there is none."""
     secret = BaseHook.get_connection(conn_id).extra_dejson.get(SECRET_EXTRA)
     return secret.encode() if isinstance(secret, str) and secret else None
 
 
 def engine_to_read(conn_id: str) -> Any:
-    """A SQLAlchemy engine of a journal's connection, for somebody who only looks. It connects when it is used.
+    """Return a SQLAlchemy engine of a journal's connection, only for reading. It connects when it is used.
 
-    :raises JournalError: the connection cannot hold a journal.
+    :raises JournalError: the connection is not suitable for a journal.
     :raises NoSuchConnectionError: there is no such connection.
     """
     with connection_named_by("[connectif] journals", conn_id):
@@ -158,14 +158,14 @@ def engine_to_read(conn_id: str) -> Any:
 
 
 def _task(ti: Any) -> str:
-    """The name of a task within its run; of a mapped task with its index."""
+    """Return the name of a task within its run; for a mapped task with its index."""
     return f"{getattr(ti, 'task_id', '')}[{getattr(ti, 'map_index', -1)}]"
 
 
 def _checked_engine(hook: Any, conn_id: str) -> Any:
-    """An engine, or in words why the connection's settings make none.
+    """Return an engine, or explain why the connection's settings do not allow one.
 
-    :raises JournalError: final; without the URL, which holds the password.
+    :raises JournalError: final; without the URL, which contains the password.
     """
     import sqlalchemy
 
@@ -185,14 +185,16 @@ def _checked_engine(hook: Any, conn_id: str) -> Any:
 
 
 def _named(error: Exception) -> str:
-    """The module or dialect that is missing, and nothing of a URL."""
+    """Return the missing module or dialect, without any part of a URL."""
     if isinstance(error, ImportError):
         return error.name or type(error).__name__
     return str(error).rpartition(":")[2].strip()[:60]
 
 
 def _engine(hook: Any, conn_id: str) -> Any:
-    """An engine like the hook's own, but for the secret, and with what the hook's connection asks of the driver."""
+    """Return an engine like the hook's own, but without the secret, and with the connection's options for the
+    driver.
+    """
     import sqlalchemy
     from sqlalchemy.pool import QueuePool
 

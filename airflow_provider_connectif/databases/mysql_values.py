@@ -1,4 +1,4 @@
-"""Values of MySQL and MariaDB that their drivers hand over as bytes, as nothing, or as another kind of text."""
+"""Converts values that drivers of MySQL and MariaDB return as bytes, as ``None``, or as another kind of text."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SET_FLAG = 2048
 
 
 def keep_unreadable_of_mysql(connection: Any) -> None:
-    """Make a connection return :class:`UnreadableValue` for dates such as ``0000-00-00``.
+    """Let a connection return :class:`UnreadableValue` for dates such as ``0000-00-00``.
 
-    mysqlclient makes ``None`` of them, and so no value out of a wrong one; PyMySQL hands over their text.
+    mysqlclient turns these wrong values into ``None``; PyMySQL returns their text.
     """
     converters = getattr(connection, "converter", None) or getattr(connection, "decoders", None)
     if not isinstance(converters, dict):
@@ -58,7 +58,7 @@ def _careful(convert: Callable[..., Any], kind: str) -> Callable[..., Any]:
 
 
 def form_of_mysql_rows(cursor: Any) -> RowForm:
-    """The form of the rows of a cursor that has run a query."""
+    """Return the form of the rows of a cursor that has run a query."""
     if not cursor.description:
         return VALUES
     converters = {
@@ -70,9 +70,9 @@ def form_of_mysql_rows(cursor: Any) -> RowForm:
 
 
 class MySqlForm(ValueForm):
-    """Rows of which some columns are converted.
+    """Rows with some converted columns.
 
-    :param converters: by the place of the column.
+    :param converters: by the position of the column.
     """
 
     def __init__(self, converters: Mapping[int, Callable[[Any], Any]]) -> None:
@@ -91,7 +91,7 @@ class MySqlForm(ValueForm):
 
 
 def _flags(cursor: Any) -> Sequence[int]:
-    """The flags of the columns: as mysqlclient, PyMySQL and MySQL's own connector have them."""
+    """Return the flags of the columns, for mysqlclient, PyMySQL and MySQL's own connector."""
     flags = getattr(cursor, "description_flags", None)
     if flags is None and (fields := getattr(getattr(cursor, "_result", None), "fields", None)) is not None:
         flags = [field.flags for field in fields]
@@ -103,7 +103,7 @@ def _flags(cursor: Any) -> Sequence[int]:
 def _converter(column: Sequence[Any], flags: int) -> Callable[[Any], Any] | None:
     kind, bits = column[1], column[3]
     if kind == _BIT:
-        return None if bits == 1 else _number_of_bits  # the rules know one bit as a boolean
+        return None if bits == 1 else _number_of_bits  # the rules treat one bit as a boolean
     if flags & _SET_FLAG:
         return _members
     return _text_if_utf8 if kind in _TEXTS else None

@@ -1,8 +1,8 @@
-"""Rows of PostgreSQL as its texts, by psycopg 3: a row is converted when somebody looks at it.
+"""Reads rows of PostgreSQL as texts, with psycopg 3, and converts a row only when it is used.
 
-Of a million rows that did not change nobody looks at one: their texts say that they did not change. Conversion takes
-longer than everything else that such a row needs. It also fails, where a value is beyond Python's range; its error
-quotes the value. So it is done row by row, and where it fails value by value.
+A million unchanged rows are never converted: their texts show that they have not changed. Conversion takes longer than
+everything else that such a row needs. It also fails for a value beyond Python's range, with an error that quotes the
+value. So rows are converted one by one, and after an error value by value.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from airflow_provider_connectif.records.rows import Row
 _FLOAT4_OID, _BYTEA_OID = 700, 17
 _EMPTY_BYTES = 33  # of an empty text in memory
 _PACKAGES = ("psycopg", "psycopg_binary", "psycopg_c")
-_ARRAYS = "psycopg.types.array"  # whose classes are made as well, but load items by what their types have registered
-# What decides which value a text is, beside its type; the session's others decide only how a value is written.
+_ARRAYS = "psycopg.types.array"  # whose classes are generated, too, but load items with the loaders of their types
+# The session's settings that decide which value a text means; others decide only how a value is written.
 _SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone", "client_encoding")
 
 
 def raw_cursor(connection: Any) -> Any:
-    """A server-side cursor of psycopg 3 whose rows come as texts; a plain one where the connection makes its own rows.
+    """Return a server-side cursor of psycopg 3 that returns texts; a plain one if the connection makes its own rows.
 
     Real numbers of four bytes are converted as :func:`airflow_provider_connectif.contacts.rules.numbers.single` does.
     """
@@ -47,7 +47,7 @@ def raw_cursor(connection: Any) -> Any:
 class RawCursor:
     """Fetches rows of a server-side cursor without converting them: tuples of ``bytes`` and ``None``.
 
-    :param cursor: a named one of the connection.
+    :param cursor: a named cursor of the connection.
     """
 
     def __init__(self, connection: Any, cursor: Any) -> None:
@@ -57,11 +57,11 @@ class RawCursor:
 
         self._cursor = cursor
         self._fetching = psycopg.Cursor(connection)
-        # The loader that hands over bytes as they are. It is one of another format: nothing looks at what is loaded.
+        # The loader that returns bytes unchanged. It belongs to another format, but nothing checks that.
         adapters = AdaptersMap()
         adapters.register_loader(_BYTEA_OID, ByteaBinaryLoader)
         self._loading = Transformer(SimpleNamespace(adapters=adapters, connection=connection))
-        self._values: Any = None  # known once the query was run
+        self._values: Any = None  # known after the query
 
     @property
     def description(self) -> Any:
@@ -69,7 +69,7 @@ class RawCursor:
         return self._cursor.description
 
     def execute(self, *arguments: Any) -> None:
-        """Run a query, as a cursor of the driver does."""
+        """Run a query, like a cursor of the driver."""
         from psycopg.pq import Format
 
         self._cursor.execute(*arguments, binary=False)
@@ -82,34 +82,34 @@ class RawCursor:
         self._fetching.execute(f'fetch forward {size:d} from "{self._cursor.name}"', prepare=False, binary=False)
         result = self._fetching.pgresult
         self._loading.set_pgresult(result, set_loaders=False)
-        # A query that did not fail has a result.
+        # A successful query has a result.
         rows: list[tuple[bytes | None, ...]] = self._loading.load_rows(0, result.ntuples, tuple)  # type: ignore[union-attr]
         return rows
 
     def weight_of(self, rows: Sequence[Any]) -> int:
-        """About how many bytes fetched rows take."""
+        """Return about how many bytes fetched rows take."""
         columns = len(rows[0]) if rows else 0
         return _EMPTY_BYTES * columns * len(rows) + sum(map(len, filter(None, chain.from_iterable(rows))))
 
     def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
-        """A batch of fetched rows."""
+        """Return a batch of fetched rows."""
         return RawBatch(columns, rows, self._values)
 
     def close(self) -> None:
-        """Give back the result."""
+        """Release the result."""
         self._fetching.close()
         self._cursor.close()
 
 
 def form_of_rows(cursor: Any) -> RowForm:
-    """The form of the rows that a cursor of :func:`raw_cursor` fetches."""
+    """Return the form of the rows of a cursor from :func:`raw_cursor`."""
     return cursor if isinstance(cursor, RawCursor) else VALUES
 
 
 class PostgresValues(RawValues):
-    """Converts the texts of one result, by the loaders that are registered for its cursor.
+    """Converts the texts of one result, with the loaders that are registered for its cursor.
 
-    :param cursor: that has run the query. It is not needed afterwards: rows are converted when it is closed.
+    :param cursor: has run the query. It is not needed afterwards: rows can be converted after it is closed.
     :param oids: of the columns' types.
     """
 
@@ -121,7 +121,7 @@ class PostgresValues(RawValues):
         self._transformer.set_loader_types(oids, Format.TEXT)
         adapters, types = cursor.adapters, cursor.adapters.types
         every = {*oids, *(info.oid for info in types), *(info.array_oid for info in types)} - {0}
-        # Some ask the connection for its time zone when they are made: those of the items of arrays and ranges, too.
+        # Some loaders read the connection's time zone when they are created, also those for items of arrays and ranges.
         self._loaders = {oid: self._transformer.get_loader(oid, Format.TEXT) for oid in every}
         self._oids = oids
         self._kinds = [_kind_of(types.get(oid), oid) for oid in oids]
@@ -133,14 +133,14 @@ class PostgresValues(RawValues):
         self.settings = tuple(str(status(name)) for name in _SETTINGS)
 
     def row(self, raw: Sequence[bytes | None]) -> Sequence[Any]:
-        """The values of a row; :class:`UnreadableValue` for those that cannot be converted."""
+        """Return the values of a row; :class:`UnreadableValue` for those that cannot be converted."""
         try:
             return self._transformer.load_sequence(raw)
         except Exception:  # noqa: BLE001 - an author may have registered a loader, and it may raise anything
             return [self._value(text, place) for place, text in enumerate(raw)]
 
     def column(self, rows: Iterable[Sequence[bytes | None]], position: int) -> list[Any]:
-        """The values of one column."""
+        """Return the values of one column."""
         texts = [row[position] for row in rows]
         load = self._loaders[self._oids[position]].load
         try:
@@ -149,7 +149,7 @@ class PostgresValues(RawValues):
             return [self._value(text, position) for text in texts]
 
     def loader(self, position: int) -> Callable[[bytes], Any]:
-        """Makes a value of a text of one column."""
+        """Return a function that converts the texts of one column."""
         return self._careful_loaders[position]
 
     def _careful_loader(self, position: int) -> Callable[[bytes], Any]:
@@ -169,14 +169,14 @@ class PostgresValues(RawValues):
 
 def _kind_of(info: Any, oid: int) -> str:
     if info is None:
-        return "text"  # as which the driver takes a type that it does not know
+        return "text"  # the driver treats an unknown type as text
     return str(info.name) if oid == info.oid else f"{info.name} array"
 
 
 def _is_of_the_driver(loader: Any) -> bool:
-    """Whether a class of loaders is the driver's own, and nothing in it is an author's.
+    """Whether a class of loaders is the driver's own, without any code of the DAG's author.
 
-    The driver makes classes for authors: of an enumeration, for one. Its modules do not have them by name.
+    The driver generates classes for authors, for example for an enumeration. Its modules do not have them by name.
     """
     from psycopg.types.json import JsonLoader
 
@@ -186,5 +186,5 @@ def _is_of_the_driver(loader: Any) -> bool:
     if module.partition(".")[0] not in _PACKAGES:
         return False
     is_named = getattr(sys.modules.get(module), loader.__qualname__, None) is loader
-    # A function of an author's that reads JSON everywhere stands in the driver's own class.
+    # An author's function for reading all JSON is an attribute of the driver's own class.
     return (is_named or module == _ARRAYS) and getattr(JsonLoader, "_loads", None) is json.loads

@@ -1,4 +1,4 @@
-"""The meaning of a database's error for a task that reads from it, and which of its words may be shown."""
+"""Interprets the errors of a database for a task that reads from it, and decides which messages may be shown."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from airflow_provider_connectif.databases.error_rules import is_of_a_database, s
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
 
 CONVERSION_ERRORS = (ValueError, ArithmeticError)
-"""Raised for a value that cannot be converted, and quoting it; UnicodeError and InvalidOperation are among them."""
-# A KeyError quotes what was looked up: often a value, such as a country that a table of codes does not have.
+"""Errors for a value that cannot be converted, which they quote; UnicodeError and InvalidOperation are among them."""
+# A KeyError quotes the key: often a value, such as a country that a table of codes does not have.
 _QUOTING_ERRORS = (*CONVERSION_ERRORS, KeyError)
 _LIBRARY_FOLDERS = tuple(
     os.path.abspath(path) + os.sep
     for path in {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
-# Of a driver that binds parameters itself.
+# Errors of a driver that binds parameters itself.
 _PARAMETER_ERRORS = (TypeError, ValueError, LookupError, ArithmeticError, AssertionError)
 _UNKNOWN_ARGUMENT = re.compile(r"unexpected keyword argument '(\w{1,60})'|'(\w{1,60})' is an invalid keyword")
 _PLACEHOLDERS: Mapping[str, str] = {
@@ -38,19 +38,19 @@ _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 class ReadError(RunFailed):
-    """The database failed while rows were read; the text has no value of a row in it."""
+    """The database failed while rows were read; the text contains no value of a row."""
 
 
 def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetching: bool = False) -> ReadError:
-    """A driver's error in words, without the values that it may quote.
+    """Describe a driver's error without the values that it may quote.
 
-    :param error: as the driver raised it, or as SQLAlchemy wraps it; or any other exception out of a driver, of which
-        only its class and the place where it was raised are shown.
+    :param error: from the driver, or wrapped by SQLAlchemy; of any other exception in a driver only the class and the
+        place where it was raised are shown.
     :param conn_id: the connection.
-    :param rows_read: how many rows were read before.
-    :param is_fetching: the statement was accepted before, so that what is wrong now is in a row: a text that is no
-        query for ``to_tsquery`` has the SQLSTATE of a syntax error, and SQLite's full-text search says of one that
-        there is no such column.
+    :param rows_read: number of rows read before.
+    :param is_fetching: whether the statement was accepted before, so that the fault is in a row: a text that is not a
+        query for ``to_tsquery`` has the SQLSTATE of a syntax error, and SQLite's full-text search reports a missing
+        column.
     """
     error = _driver_s_own(error)
     rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
@@ -68,12 +68,12 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
 
 
 def _is_of_a_driver(error: BaseException) -> bool:
-    """Whether the rules of a driver may be asked about it: some raise errors that are none of PEP 249."""
+    """Whether the rules of a driver apply to an error: some drivers raise errors outside PEP 249."""
     return is_of_a_database(error) or driver_of(error) != Driver()
 
 
 def _raised_at(error: BaseException) -> str:
-    """Where an error was raised, for the message; its own words may quote a value."""
+    """Return the place where an error was raised, for the message; its own text may quote a value."""
     frames = traceback.extract_tb(error.__traceback__)
     return (
         f", in {frames[-1].name}() at line {frames[-1].lineno} of {os.path.basename(frames[-1].filename)}"
@@ -83,10 +83,10 @@ def _raised_at(error: BaseException) -> str:
 
 
 def connection_error(error: Exception, conn_id: str, extra: Mapping[str, Any]) -> ReadError | None:
-    """A connection that its driver refuses whatever the network does; ``None`` where another attempt may help.
+    """Return an error for settings that the driver refuses; ``None`` if another attempt may help.
 
-    :param error: out of the hook's ``get_conn``.
-    :param extra: the connection's.
+    :param error: from the hook's ``get_conn``.
+    :param extra: of the connection.
     """
     words = broken_setting(error) or driver_of(error).broken_setting(extra)
     if not words:
@@ -95,9 +95,9 @@ def connection_error(error: Exception, conn_id: str, extra: Mapping[str, Any]) -
 
 
 def broken_setting(error: BaseException) -> str | None:
-    """Why settings of a connection cannot work, in words without their values; ``None`` if it is not known that so.
+    """Return why a connection's settings cannot work, without their values; ``None`` if no such reason is known.
 
-    :param error: out of a driver's ``connect``, or as SQLAlchemy wraps it.
+    :param error: from a driver's ``connect``, or wrapped by SQLAlchemy.
     """
     error = _driver_s_own(error)
     kind = type(error).__name__
@@ -113,17 +113,17 @@ def broken_setting(error: BaseException) -> str | None:
 
 
 def statement_error(error: Exception, conn_id: str, connection: object) -> ReadError | None:
-    """A statement that does not fit its parameters, in words; ``None`` where it is something else.
+    """Return an error for a statement that does not match its parameters; ``None`` for other errors.
 
-    :param error: out of the driver's ``execute``; nothing was fetched yet.
-    :param connection: the driver's.
+    :param error: from the driver's ``execute``; nothing was fetched yet.
+    :param connection: of the driver.
     """
     own = _driver_s_own(error)
     rules = driver_of(own).errors
     if _is_of_a_driver(own):
         if not rules.is_about_parameters(own):
             return None
-    elif not isinstance(error, _PARAMETER_ERRORS) or isinstance(error, OSError):  # as of a response that is no JSON
+    elif not isinstance(error, _PARAMETER_ERRORS) or isinstance(error, OSError):  # such as a response that is not JSON
         return None
     kind = type(error).__name__
     words = ": a value cannot be passed on, such as a text with NUL" if kind == "DataError" else ""
@@ -148,11 +148,11 @@ def _paramstyle(connection: object) -> str:
 
 
 def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at_once: int) -> ReadError:
-    """An error while rows are fetched, without the value that it may quote.
+    """Describe an error while rows are fetched, without the value that it may quote.
 
-    :param rows_read: how many rows were handed on.
-    :param fetched: how many rows were fetched before this fetch.
-    :param at_once: how many were asked for.
+    :param rows_read: number of rows passed on.
+    :param fetched: number of rows fetched before this fetch.
+    :param at_once: number of rows requested.
     """
     is_driver_s = _is_of_a_driver(error)
     if is_driver_s and (sqlstate(error) or type(error).__name__ != "DataError"):
@@ -167,11 +167,11 @@ def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at
 
 
 def function_error(error: Exception, rows_made: int | None = None) -> ReadError | None:
-    """An error out of somebody's rows that quotes a value by its nature; ``None`` for any other.
+    """Describe an error from a function's rows that quotes a value; ``None`` for any other error.
 
-    Its words are left out, and the place where it was raised is named instead.
+    Its text is left out, and the place where it was raised is named instead.
 
-    :param rows_made: how many rows came before; ``None`` where the function had not returned.
+    :param rows_made: number of rows before it; ``None`` if the function had not returned.
     """
     if not is_of_a_database(error) and not (isinstance(error, _QUOTING_ERRORS) and _is_of_a_library(type(error))):
         return None
@@ -185,18 +185,18 @@ def function_error(error: Exception, rows_made: int | None = None) -> ReadError 
 
 
 def _is_of_a_library(kind: type) -> bool:
-    """Whether a class of errors is Python's or an installed package's; an author's own words are meant to be read."""
+    """Whether a class of errors belongs to Python or an installed package; an author's own messages may be shown."""
     path = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return path is None or os.path.abspath(path).startswith(_LIBRARY_FOLDERS)
 
 
 def is_statement_wrong(error: BaseException) -> bool:
-    """Whether the statement is at fault, so that another attempt would fail too. ``False`` where that is unknown."""
+    """Whether the statement is at fault, so that another attempt would fail, too. ``False`` if that is not known."""
     error = _driver_s_own(error)
     return driver_of(error).errors.is_statement_wrong(error)
 
 
 def _driver_s_own(error: BaseException) -> BaseException:
-    """The error that SQLAlchemy has wrapped, if it has."""
+    """Return the error that SQLAlchemy has wrapped, if there is one."""
     original = getattr(error, "orig", None)
     return original if isinstance(original, BaseException) else error

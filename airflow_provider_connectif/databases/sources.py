@@ -17,24 +17,24 @@ BATCH_ROWS = 1000
 
 
 class RowsError(RunFailed, ValueError):
-    """The value given as ``rows`` is no iterable of rows; another attempt would fail too."""
+    """The value of ``rows`` is not an iterable of rows; another attempt would fail, too."""
 
     final = True
 
 
 class RowsSource:
-    """Rows out of memory or XCom: mappings, or lists of mappings as a mapped upstream task hands over.
+    """Rows from memory or XCom: mappings, or lists of mappings from a mapped upstream task.
 
-    Where the iterable raises, the rows before that are handed on first, as a short batch.
+    If the iterable raises an error, the rows before it are passed on first, as a short batch.
 
     :param rows: an iterable of mappings; of lists of mappings (flattened); or one mapping (one row).
-    :param read_timeout_s: seconds in which the rows must end.
+    :param read_timeout_s: time limit in seconds for reading the rows.
     :param clock: seconds on a clock that only goes forward.
-    :raises RowsError: nothing of that kind.
-    :raises ReadError: from iteration: making a row failed with an error that quotes what it could not convert, such as
-        ``ValueError``, or with a database's. Other errors pass as they are.
-    :raises SourceError: from iteration: the rows did not end within ``read_timeout_s``. One that takes longer by itself
-        is interrupted in the main thread, where Airflow runs its tasks, and noticed at its end in any other.
+    :raises RowsError: ``rows`` has another type.
+    :raises ReadError: from iteration: making a row failed with an error that quotes a value, such as ``ValueError``, or
+        with a database's error. Other errors are passed on unchanged.
+    :raises SourceError: from iteration: the last row did not arrive within ``read_timeout_s``. A row that takes longer
+        is interrupted in the main thread, where Airflow runs its tasks; in another thread it is noticed when it ends.
     """
 
     columns: Sequence[str] | None = None  # each row may have its own
@@ -62,7 +62,7 @@ class RowsSource:
         batches = _batches(self._in_time(deadline))
         is_first = True
         while True:
-            # Not while the rows are worked at, which has to be left in order.
+            # Not while the rows are processed, which must not be interrupted.
             with alarm(deadline - self._clock(), self._too_late):
                 batch = next(batches, None)
             if batch is None:
@@ -85,13 +85,14 @@ class RowsSource:
         return SourceError(self._read_timeout_s, self._rows_made)
 
     def cancel(self) -> None:
-        """Nothing to cancel."""
+        """Do nothing: there is nothing to cancel."""
 
 
 def _batches(rows: Iterable[Any]) -> Iterator[Any]:
-    """Lists of at most :data:`BATCH_ROWS` rows and about ``BATCH_BYTES``; an error of the rows follows the last one.
+    """Yield lists of at most :data:`BATCH_ROWS` rows and about ``BATCH_BYTES``; an error of the rows follows the last
+    list.
 
-    An error that quotes values comes as a :class:`ReadError`, not raised, so that it has no context.
+    An error that quotes values is yielded as a :class:`ReadError`, not raised, so that it has no context.
     """
     batch: list[Any] = []
     weight = count = 0
@@ -105,7 +106,7 @@ def _batches(rows: Iterable[Any]) -> Iterator[Any]:
                 handed_on, batch, weight = batch, [], 0
                 yield handed_on
                 del handed_on
-    except Exception as error:  # whatever it is, it is raised again
+    except Exception as error:  # any error is raised again
         fault = function_error(error, count)
         if fault is None:
             if batch:
@@ -118,7 +119,7 @@ def _batches(rows: Iterable[Any]) -> Iterator[Any]:
 
 
 def _flat(rows: Iterable[Any], depth: int = 2) -> Iterator[Any]:
-    """Rows, where an item that is a sequence of rows stands for its rows."""
+    """Yield rows; an item that is a sequence of rows is flattened."""
     for item in rows:
         if depth and _is_list(item) and (not len(item) or isinstance(item[0], Mapping) or _is_list(item[0])):
             yield from _flat(item, depth - 1)
@@ -127,7 +128,7 @@ def _flat(rows: Iterable[Any], depth: int = 2) -> Iterator[Any]:
 
 
 def _is_list(item: object) -> bool:
-    """A list, or one of Airflow's lazy sequences; a tuple is a row of a driver."""
+    """Whether an item is a list or one of Airflow's lazy sequences; a tuple is a row of a driver."""
     return isinstance(item, Sequence) and not isinstance(item, (str, bytes, bytearray, tuple))
 
 

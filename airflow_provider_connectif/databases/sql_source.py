@@ -30,10 +30,10 @@ from airflow_provider_connectif.records.outcomes import SourceError
 from airflow_provider_connectif.records.rows import BATCH_BYTES, without_mark
 
 _BATCH_ROWS = 2000  # each batch waits once for the journal's database
-_ROWS_AT_ONCE = 500  # of one fetch: how large its rows are is known afterwards
+_ROWS_AT_ONCE = 500  # of one fetch: the size of its rows is known only afterwards
 _FIRST_ROWS = 50
-_BYTES_MEANWHILE = 128 * 1024  # of one fetch: less would not let a server write on whose buffers are full
-_INTERRUPT_S = 2.0  # how long a query that took too long has to end, and its connection to be closed
+_BYTES_MEANWHILE = 128 * 1024  # of one fetch: with less, a server with full buffers could not continue to write
+_INTERRUPT_S = 2.0  # time for a query that took too long to end, and for its connection to be closed
 
 
 class _Fetched(NamedTuple):
@@ -44,17 +44,17 @@ class _Fetched(NamedTuple):
 
 
 class SqlSource:
-    """The result of a query, streamed: a server-side cursor where the driver has one.
+    """The result of a query, streamed: with a server-side cursor if the driver has one.
 
     :param hook: any DbApiHook.
     :param conn_id: its connection's id, for messages.
     :param sql: one statement that returns rows.
-    :param parameters: as the driver's ``execute`` takes them.
-    :param read_timeout_s: seconds in which the query must end, its connection's making included.
+    :param parameters: in the form of the driver's ``execute``.
+    :param read_timeout_s: time limit in seconds for the query, including the time for its connection.
     :param clock: seconds on a clock that only goes forward.
     :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
     :raises ReadError: from iteration: the database failed; or the statement, its parameters or the settings of the
-        connection are wrong (``final``). The database's words are shown where they speak of objects and not of rows.
+        connection are wrong (``final``). The database's message is shown if it is about objects, not about rows.
     :raises SourceError: from iteration: the query did not end within ``read_timeout_s``; it is interrupted.
     """
 
@@ -71,7 +71,7 @@ class SqlSource:
         if not hasattr(hook, "get_conn") or not hasattr(hook, "get_records"):
             raise RowsError(f"connection {conn_id!r} is not an SQL connection: its hook is {type(hook).__name__}")
         self.columns: Sequence[str] | None = None
-        self.size: int | None = None  # nobody knows it before a streamed result has ended
+        self.size: int | None = None  # known only at the end of a streamed result
         self._hook = hook
         self.conn_id = conn_id
         self._sql = sql
@@ -85,20 +85,20 @@ class SqlSource:
         self._is_at_end = False
         self._ahead: deque[_Fetched] = deque()
         self._weight_ahead = 0
-        self._row_weight = 0  # about; known once there is a batch
+        self._row_weight = 0  # approximately; known after the first batch
         self._fault_ahead: ReadError | None = None
         self._is_cancelled = False
 
     def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        # Read in a thread of its own: some drivers hold signals back in the thread that waits for a query, and a task
-        # that is killed must notice, as must one whose query hangs.
+        # Read in a separate thread: some drivers delay signals in the thread that waits for a query, but a killed task
+        # must notice its signal, and so must one whose query hangs.
         deadline = self._clock() + self._read_timeout_s
         handover = Handover()
         reader = threading.Thread(target=self._read_into, args=(handover,), name="connectif-sql", daemon=True)
         reader.start()
         try:
             while True:
-                is_alive = reader.is_alive()  # before the look: what it has put last is still found
+                is_alive = reader.is_alive()  # checked first, so that its last item is still found
                 item = handover.get()
                 if item is None:
                     if self._is_cancelled:
@@ -125,13 +125,13 @@ class SqlSource:
                 for batch in self._batches():
                     if not handover.put(batch, self._fetch_meanwhile):
                         return
-                    del batch  # the queue has it, and the next one is about to be read
+                    del batch  # the queue has it, and the next one is read now
             finally:
                 self._connection = self._cursor = None
 
     def _fault_of(self, error: BaseException) -> Exception:
-        """What the run ends with."""
-        # A driver's error is not handed on: it quotes values, and so may its context and traceback.
+        """Return the error that ends the run."""
+        # A driver's error is not passed on: it quotes values, and so may its context and traceback.
         if isinstance(error, (RunFailed, AirflowException, MemoryError)):
             return error
         if isinstance(error, Exception):
@@ -139,7 +139,7 @@ class SqlSource:
         return ReadError(f"Reading from {self.conn_id!r} was ended by {type(error).__name__}")
 
     def _give_up(self, reader: threading.Thread) -> None:
-        """End the query and wait until its connection is closed, but not for a server that does not respond."""
+        """End the query and wait until its connection is closed, but not longer if the server does not respond."""
         threading.Thread(target=self.cancel, name="connectif-cancel", daemon=True).start()
         reader.join(_INTERRUPT_S)
 
@@ -148,14 +148,14 @@ class SqlSource:
             connection = connect(self._hook)
             driver_of(connection).keep_unreadable_values(connection)
             return connection
-        except Exception as error:  # what is no fault of a setting is raised again
+        except Exception as error:  # errors that are not the fault of a setting are raised again
             fault = connection_error(error, self.conn_id, self._extra())
             if fault is None:
                 raise
         raise fault
 
     def _extra(self) -> Mapping[str, Any]:
-        """The connection's, where the hook is one of Airflow's."""
+        """The connection's extra, if the hook is one of Airflow's."""
         if not hasattr(self._hook, "get_connection"):
             return {}
         extra: Mapping[str, Any] = self._hook.get_connection(self.conn_id).extra_dejson
@@ -169,7 +169,7 @@ class SqlSource:
         try:
             cursor.execute(*((sql,) if self._parameters is None else (sql, self._parameters)))
             return
-        except Exception as error:  # what is no fault of the parameters is raised again
+        except Exception as error:  # errors that are not the fault of the parameters are raised again
             fault = statement_error(error, self.conn_id, self._connection)
             if fault is None and driver_of(self._connection).is_accepted(self._connection, sql, self._parameters):
                 fault = read_error(error, self.conn_id, 0, is_fetching=True)
@@ -178,7 +178,7 @@ class SqlSource:
         raise fault
 
     def _fetch_meanwhile(self) -> None:
-        """Fetch a few rows ahead, since databases end the session of a reader that does not fetch for long."""
+        """Fetch a few rows ahead, since databases end the session of a reader that does not fetch for a long time."""
         if not self._row_weight or self._weight_ahead >= BATCH_BYTES or self._fault_ahead is not None:
             return
         try:
@@ -186,16 +186,16 @@ class SqlSource:
                 _rows_in(_BYTES_MEANWHILE, self._row_weight, 1), sum(len(a.rows) for a in self._ahead)
             )
         except ReadError as fault:
-            self._fault_ahead = fault  # raised once the rows before it are handed over
+            self._fault_ahead = fault  # raised after the rows before it are passed on
             return
         if fetched.rows:
             self._ahead.append(fetched)
             self._weight_ahead += fetched.weight
 
     def _next(self, rows: int, before: int = 0) -> _Fetched:
-        """Rows that were fetched ahead, or else newly fetched ones; none at the end.
+        """Return rows that were fetched ahead, or newly fetched ones; empty at the end.
 
-        :param before: how many rows the batch has already.
+        :param before: number of rows that the batch already has.
         """
         if not self._ahead:
             if self._fault_ahead is not None:
@@ -216,7 +216,7 @@ class SqlSource:
             self._is_at_end = not fetched
             return self._weighed(fetched)
         except MemoryError:
-            raise  # it is the worker's, and says nothing of a row
+            raise  # it is about the worker's memory, not about a row
         except Exception as error:  # noqa: BLE001 - a driver's converters may be anybody's, and raise anything
             fault = fetch_error(error, self.conn_id, self.rows_read, self.rows_read + before, rows)
         raise fault
@@ -237,7 +237,7 @@ class SqlSource:
             names = [str(column[0]) for column in cursor.description]
             names[:1] = [without_mark(name) for name in names[:1]]
             self.columns = names
-            yield []  # an empty result has columns too, and they are checked with the first batch
+            yield []  # an empty result has columns, too, and they are checked with the first batch
             while fetched.rows:
                 batch, weight = [*fetched.rows], fetched.weight
                 while fetched.rows and len(batch) < _BATCH_ROWS and weight < BATCH_BYTES:
@@ -254,7 +254,7 @@ class SqlSource:
                     fetched = self._next(at_once)
 
     def cancel(self) -> None:
-        """Interrupt a query that runs, where the driver can; may be called from a signal handler."""
+        """Interrupt a running query if the driver can; may be called from a signal handler."""
         self._is_cancelled = True
         connection = self._connection
         if connection is not None:
@@ -262,5 +262,5 @@ class SqlSource:
 
 
 def _rows_in(room: int, weight: int, rows: int) -> int:
-    """How many rows to fetch, if they are like those that were weighed."""
+    """Return the number of rows to fetch if they are as large as the earlier ones."""
     return max(1, min(_ROWS_AT_ONCE, room * rows // max(1, weight)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def without_semicolon(sql: str) -> str:
-    """A statement without the semicolon at its end, nor what comments and blanks stand behind it."""
+    """Return a statement without the semicolon at its end and the comments and blanks after it."""
     import sqlparse
     from sqlparse import tokens
 

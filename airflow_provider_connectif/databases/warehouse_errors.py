@@ -1,4 +1,4 @@
-"""What the errors of the drivers of warehouses mean: more rule sets as those of ``error_rules``."""
+"""Rules for the errors of warehouses' drivers, in the form of ``error_rules``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from airflow_provider_connectif.databases.error_rules import (
     kind_of,
 )
 
-# DuckDB parses and binds a statement before it looks at a row.
+# DuckDB parses and binds a statement before it reads a row.
 _WRONG_IN_DUCKDB = ("ParserException", "SyntaxException", "CatalogException", "BinderException")
 _DUCKDB_PARAMETERS = re.compile(
     r"^([\w ]+: )?(Values were not provided for the following|Parameter argument/count mismatch|"
     r"Unable to transform python value)"
 )
 
-# Trino's StandardErrorCode, of type USER_ERROR: what its analysis of a statement finds.
+# Trino's StandardErrorCode, of type USER_ERROR: errors that its analysis of a statement reports.
 # fmt: off
 _WRONG_IN_TRINO = frozenset(
     (
@@ -115,7 +115,7 @@ def _may_show_trino(error: BaseException) -> bool:
 
 
 def _field_of_redshift(error: BaseException, field: str) -> str:
-    """A field of the server's message; empty where the error is the driver's own."""
+    """Return a field of the server's message; empty if the error is the driver's own."""
     fields: Any = error.args[0] if error.args else None
     return str(fields.get(field, "")) if isinstance(fields, dict) else ""
 

@@ -1,1 +1,1 @@
-"""Changes on their way: one request each, in order, retried, within the quota. No Airflow."""
+"""Delivery by request: one request for each change, in order, with retries, within the quota. No Airflow."""

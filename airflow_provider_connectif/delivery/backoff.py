@@ -9,14 +9,14 @@ LONGEST_GROWN_DELAY_S = 30.0
 
 
 def retry_delay_s(failures: int, retry_after_s: float | None = None, *, jitter: float | None = None) -> float:
-    """Seconds to wait before the next attempt.
+    """Return the seconds to wait before the next attempt.
 
-    Doubles from half a second up to thirty seconds, times a random factor so that many tasks do not retry together.
-    A ``Retry-After`` that is longer wins; whether it is too long to wait for is the caller's decision.
+    They double from half a second up to thirty seconds, times a random factor so that many tasks do not retry together.
+    A longer ``Retry-After`` wins; the caller decides whether it is too long.
 
     :param failures: attempts that failed so far, 1 or more.
-    :param retry_after_s: what the server's ``Retry-After`` asks for, in seconds.
-    :param jitter: the random factor, between 0.5 and 1.5 by default; tests hand it in.
+    :param retry_after_s: seconds that the server's ``Retry-After`` asks for.
+    :param jitter: the random factor, between 0.5 and 1.5 by default; tests pass it.
     """
     factor = random.uniform(0.5, 1.5) if jitter is None else jitter
     grown = min(LONGEST_GROWN_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16)) * factor

@@ -1,7 +1,6 @@
-"""Many changes at once to Connectif: in order for each key, with retries, within the quota.
+"""Sends many changes at once to Connectif: in order for each key, with retries, within the quota.
 
-Threads send; the thread that submits collects what became of each change, so that counting and writing need
-no locks.
+Threads send; the submitting thread collects the outcome of each change, so that counting and writing need no locks.
 """
 
 from __future__ import annotations
@@ -27,31 +26,31 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import BATCH_BYTES
 from airflow_provider_connectif.reporting.effort import Effort
 
-POLL_S = 0.25  # how soon a stop, or a caller's turn, is noticed
-_HURRY_S = 1.0  # what the requests in flight get when the task is killed or breaks
-_ROWS_AHEAD = 8  # taken in ahead of sending, for each request that may be in flight
+POLL_S = 0.25  # the time in which a stop, or a caller's turn, is noticed
+_HURRY_S = 1.0  # the time for requests in flight when the task is killed or fails
+_ROWS_AHEAD = 8  # queued ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
-_BYTES_AHEAD = 2 * BATCH_BYTES  # of rows that are taken in; beyond that one row is taken in at a time
+_BYTES_AHEAD = 2 * BATCH_BYTES  # of queued rows; beyond that only one row is queued at a time
 
 
 class Delivery:
     """Sends changes; use as a context manager.
 
-    Changes of one key, by :meth:`Resource.same_key`, keep their order and are never in flight together. Each change of
-    which a journal has a line waits for :meth:`write_doubts` before it is sent; where sending twice is not harmless,
-    every change does, its permit in hand.
+    Changes of one key, by :meth:`Resource.same_key`, keep their order and are never in flight together. Each change
+    with a line in the journal waits for :meth:`write_doubts` before it is sent; if sending twice is not harmless, every
+    change does, after it has its permit.
 
     :param resource: sends one change and raises the client's errors.
     :param client: paces the requests by its quota.
-    :param policy: what each response leads to.
-    :param effort: counts requests that failed and are tried again.
-    :param max_in_flight: requests at once, 1 or more.
-    :param attempts: requests for one change in all, before it is undelivered.
-    :param samples_from_outside: before a run stops since everything is rejected, :attr:`wanted_sample` asks for changes
-        from further on; otherwise they are taken from those that are handed over.
-    :param most_unwritten: no further request goes while so many responses are not written down. Default: no
-        such limit.
-    :param asks_before_sending: each request waits for :meth:`write_doubts`, which knows who must not be sent again.
+    :param policy: the action for each response.
+    :param effort: counts requests that failed and are sent again.
+    :param max_in_flight: the most requests at once, 1 or more.
+    :param attempts: the most requests for one change, after which it is undelivered.
+    :param samples_from_outside: before a run stops because everything is rejected, :attr:`wanted_sample` asks for
+        changes from the rest of the plan; otherwise they are taken from the submitted ones.
+    :param most_unwritten: no further request is sent while so many responses are not recorded in the journal. Default:
+        no limit.
+    :param asks_before_sending: each request waits for :meth:`write_doubts`, which checks the suppression list.
     :param clock: of the delays before a retry.
     """
 
@@ -108,7 +107,7 @@ class Delivery:
         return self
 
     def __exit__(self, exc_type: object, *_: object) -> None:
-        """End the threads: after the requests in flight, but at most a moment when killed or failing."""
+        """End the threads: after the requests in flight, but within a moment if killed or failing."""
         self._closing = True
         self._gate.close()
         hurried = exc_type is not None or self._killed
@@ -116,13 +115,13 @@ class Delivery:
             self._client.quota.close()
         with self._work_there:
             self._work_there.notify_all()
-        deadline = SYSTEM_CLOCK.monotonic() + _HURRY_S  # a thread ends in real time, whatever the clock says
+        deadline = SYSTEM_CLOCK.monotonic() + _HURRY_S  # a thread ends in real time, not by a test's clock
         for thread in self._threads:
             thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()) if hurried else None)
 
     @property
     def stop(self) -> Stop | None:
-        """Why the run ends early, if it does."""
+        """The reason why the run ends early; ``None`` if it does not."""
         return Stop(StopKind.KILLED) if self._killed else self._stop
 
     def kill(self) -> None:
@@ -131,14 +130,14 @@ class Delivery:
         self._client.quota.close()
 
     def begin(self, planned_at: float) -> None:
-        """The plan whose changes are handed over now was made at this moment, in seconds since the epoch."""
+        """Begin a plan: ``planned_at`` is when it was made, in seconds since the epoch."""
         self._request.planned_at = planned_at
 
     def submit(self, patch: Patch, while_waiting: Callable[[], None]) -> bool:
-        """Hand over a patch; waits while enough rows are ahead of sending.
+        """Submit a patch; wait while enough rows are ahead of sending.
 
-        :param while_waiting: called several times a second while this waits; collects and logs.
-        :return: whether it was taken; ``False`` once the run ends early.
+        :param while_waiting: called several times a second during the wait; collects and logs.
+        :return: whether it was queued; ``False`` once the run ends early.
         """
         while not self.stop:
             if self.offer(patch):
@@ -147,7 +146,7 @@ class Delivery:
         return False
 
     def offer(self, patch: Patch) -> bool:
-        """Hand over a patch if there is room for it within a moment; whether it was taken."""
+        """Submit a patch if there is room for it within a moment; return whether it was queued."""
         with self._progress:
             if self.is_full and not self._gate.is_waited_at:
                 self._clock.wait(self._progress, POLL_S)
@@ -159,12 +158,14 @@ class Delivery:
 
     @property
     def is_full(self) -> bool:
-        """No further patch is taken before one is settled."""
+        """Whether no further patch is queued before one is settled."""
         return self._queue.unsettled >= self._ahead or self._queue.unsettled_bytes >= _BYTES_AHEAD
 
     @property
     def asked_wait(self) -> tuple[Wait, Error] | None:
-        """Where nothing that was taken in can be sent before a moment that Connectif has asked for: its response."""
+        """The pause that Connectif asks for and its response, if no queued change can be sent before; otherwise
+        ``None``.
+        """
         with self._progress:
             waits_for = None if self._open or self.stop else self._queue.waits_for()
         if waits_for is None:
@@ -173,9 +174,9 @@ class Delivery:
         return Wait(self._clock.now() + at - self._clock.monotonic(), Cause.ASKED), error
 
     def drain(self, while_waiting: Callable[[], None], is_enough: Callable[[], bool] = lambda: False) -> None:
-        """Wait until every row is settled, or, once the run ends early, the requests in flight have ended.
+        """Wait until every row is settled, or, once the run ends early, until the requests in flight have ended.
 
-        :param is_enough: whether to wait no longer, asked as often as ``while_waiting`` is called.
+        :param is_enough: returns whether to stop waiting; called as often as ``while_waiting``.
         """
         while not self._killed:
             with self._progress:
@@ -189,33 +190,35 @@ class Delivery:
 
     @property
     def wanted_sample(self) -> int:
-        """How many patches from further on :meth:`give_sample` is to hand over."""
+        """Number of patches from the rest of the plan that :meth:`give_sample` must submit."""
         return self._queue.wanted
 
     def give_sample(self, patches: Sequence[Patch]) -> None:
-        """Hand over patches from all over what is left; they are sent next."""
+        """Submit patches spread over the rest of the plan; they are sent next."""
         with self._work_there:
             self._queue.give_sample([self._job(patch) for patch in patches])
             self._work_there.notify_all()
 
     def finish(self) -> None:
-        """Nothing more is handed over, and all is settled: a run that had only rejections stops at its end, too."""
+        """Finish: nothing more is submitted, and everything is settled; a run with only rejections stops at its end,
+        too.
+        """
         with self._progress:
             sample = self._watch.sample
             if sample is not None and self._watch.rejects_everything and not self._queue.unsettled:
                 self._end(Stop(sample.kind, self._watch.last_error))
 
     def count_before(self, accepted: int, rejected: int) -> None:
-        """Count what Connectif answered to an earlier process of the run."""
+        """Count the responses to an earlier process of the run."""
         self._watch.count_before(accepted, rejected)
 
     def end(self, stop: Stop) -> None:
-        """Send nothing more; what is in flight comes to its end, what waits stays with :meth:`unsent`."""
+        """Send nothing more; requests in flight end normally, waiting changes are returned by :meth:`unsent`."""
         with self._progress:
             self._end(stop)
 
     def busy_since(self) -> float | None:
-        """When the suppression list was asked before the oldest request under way; ``None``: there is none.
+        """Time of the check of the suppression list before the oldest running request; ``None`` if there is none.
 
         In seconds on a clock that only goes forward; safe to call from any thread.
         """
@@ -224,32 +227,32 @@ class Delivery:
         return min((at for at in since if at is not None), default=None)
 
     def unsent(self) -> list[Patch]:
-        """The patches that were taken in and not settled when the run ended early, in the order of taking in."""
+        """Return the patches that were queued but not settled when the run ended early, in their order."""
         with self._progress:
             return self._queue.unsent()
 
     def only_written_down(self) -> list[Patch]:
-        """The patches that are in doubt, see :meth:`write_doubts`, although no request for them was sent."""
+        """Return the patches that are in doubt, see :meth:`write_doubts`, although no request for them was sent."""
         with self._progress:
             return self._queue.only_written_down() if self._resource.is_idempotent else []
 
     def unanswered(self) -> list[Patch]:
-        """The patches that are on their way, or were, without a response that says what became of them."""
+        """Return the patches that are or were in flight without a response that shows their outcome."""
         with self._progress:
-            # What is not idempotent is sent again only where it was not carried out.
+            # A change that is not idempotent is sent again only if it was not carried out.
             return self._open.changes() + (self._queue.sent_before() if self._resource.is_idempotent else [])
 
     def write_doubts(self, doubts: Doubts | None) -> None:
-        """Let changes go that wait for it to be written down that they do; for the thread that submits.
+        """Record in the journal that waiting changes are about to be sent, and release them; for the submitting thread.
 
-        :param doubts: where; ``None``: nowhere.
+        :param doubts: records them; ``None``: nothing is recorded.
         """
         self._gate.write(doubts)
 
     def written(self, unwritten: int) -> None:
-        """Responses were written down: sending may go on where it waited for that.
+        """Note that responses were recorded, so that sending may continue.
 
-        :param unwritten: how many responses that were collected are not written down yet.
+        :param unwritten: number of collected responses that are not recorded yet.
         """
         with self._work_there:
             are_fewer = unwritten < self._open.unwritten
@@ -258,7 +261,7 @@ class Delivery:
                 self._work_there.notify_all()
 
     def collect(self) -> list[Settled]:
-        """Changes settled since the last call."""
+        """Return the changes settled since the last call."""
         with self._progress:
             settled = list(self._responses.settled)
             self._responses.settled.clear()
@@ -266,7 +269,7 @@ class Delivery:
         return settled
 
     def collect_begun(self) -> list[Patch]:
-        """Changes of which a part was accepted since the last call, with what is to follow."""
+        """Return the changes of which a part was accepted since the last call, with the rest that follows."""
         with self._progress:
             begun = list(self._responses.begun)
             self._responses.begun.clear()

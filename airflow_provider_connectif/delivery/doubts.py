@@ -1,4 +1,4 @@
-"""Changes that must not go before it is written down that they do: until the response is here, they are in doubt."""
+"""Records changes in the journal before they are sent: until their responses arrive, they are in doubt."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
 from airflow_provider_connectif.records.changes import Patch
 
 MOST_WRITTEN_AHEAD = 50
-"""Changes that are written down and not sent yet: a kill leaves no more of them in doubt than responses are lost."""
+"""The most changes that are recorded but not sent yet: after a kill, so many changes are in doubt that were never
+sent."""
 
 ASKED_FOR_S = 0.25
 """Seconds for which a change may go after the suppression list was asked of it; an erasure waits for so long."""
 
 
 class Doubts(Protocol):
-    """Where it is written down which changes are on their way, and whose must not go."""
+    """Records which changes are in flight, and knows which people are suppressed."""
 
     def suppressed(self, patches: Sequence[Patch]) -> set[int]:
-        """The places of changes whose people must not be sent again."""
+        """Return the indexes of changes whose people are suppressed."""
 
     def begin(self, patches: Sequence[Patch]) -> None:
-        """Changes are about to be sent: until their responses are here, it is not known whether they arrived."""
+        """Record changes that are about to be sent: until their responses arrive, they are in doubt."""
 
     def withdraw(self, patches: Sequence[Patch]) -> None:
-        """Changes were not carried out, and wait to be sent again."""
+        """Remove the record of changes that were not carried out and wait to be sent again."""
 
 
 def is_in_doubt_once_sent(patch: Patch) -> bool:
-    """Whether a journal has a line of this change, and its next request writes."""
+    """Whether the journal has a line of this change, and its next request writes."""
     return not (patch.looks_up or patch.is_new or patch.digests is None)
 
 
@@ -46,9 +47,9 @@ class DoubtGate:
     of them are left: otherwise each thread would find a change that is not, and cause a write. Likewise the suppression
     list is asked about all of them at once, and each of them that goes within :data:`ASKED_FOR_S` does not wait here.
 
-    :param queue: of the changes that go next; ``None``: a change that was not sent must not be in doubt.
-    :param work_there: for the threads that send.
-    :param progress: for the thread that submits; of the same lock.
+    :param queue: of the next changes; ``None``: a change that was not sent must not be in doubt.
+    :param work_there: condition for the sending threads.
+    :param progress: condition for the submitting thread, with the same lock.
     :param quota: of the client.
     :param clock: of the wait.
     :param max_in_flight: requests at once.
@@ -81,20 +82,20 @@ class DoubtGate:
         return bool(self._about_to_go)
 
     def close(self) -> None:
-        """Let nothing more pass; takes no lock."""
+        """Close the gate; takes no lock."""
         self._is_closed = True
 
     def wait(self, job: Job, poll_s: float, *, is_to_be_written_down: bool = True) -> bool:
-        """Wait until a job may go, and it is written down that it does; by the thread that sends it.
+        """Wait until a job may be sent and is recorded; called by the thread that sends it.
 
         A job that is written down does not wait where the suppression list was asked of it a moment ago.
 
         :param poll_s: how soon a stop is noticed.
         :param is_to_be_written_down: ``False``: it is only looked up whether its person must not be sent again.
         :return: whether it may be sent.
-        :raises QuotaClosed: told to stop; it must not be sent.
+        :raises QuotaClosed: the run must stop; it must not be sent.
         """
-        # Only with a permit: a change that waits for a window is in no doubt when the process is killed.
+        # Only with a permit: a change that waits for a window is not in doubt if the process is killed.
         self._quota.reserve()
         with self._progress:
             if not (is_to_be_written_down or self._is_over) and self._is_recent(job.asked_at):
@@ -115,7 +116,7 @@ class DoubtGate:
         return True
 
     def put_off(self, job: Job) -> None:
-        """A job was not carried out, and waits to be sent again; with the lock."""
+        """Note that a job was not carried out and waits to be sent again; needs the lock."""
         if job.is_written_down:
             job.is_written_down = False
             self._not_carried_out.append(job.patch)
@@ -130,7 +131,7 @@ class DoubtGate:
     def write(self, doubts: Doubts | None) -> None:
         """Write down what waits and what goes next, and let it go; by the thread that submits.
 
-        :param doubts: where; ``None``: nowhere.
+        :param doubts: records them; ``None``: nothing is recorded.
         """
         with self._progress:
             waiting, self._about_to_go = self._about_to_go, []
@@ -162,7 +163,7 @@ class DoubtGate:
                 job.asked_at = None if id(job) in suppressed else now
             for job in to_write:
                 job.is_written_down = True
-                # What is to follow on a part, or to be sent again, was sent before.
+                # The rest of a change, or a change that is sent again, was sent before.
                 job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
             if waiting:
                 self._work_there.notify_all()
@@ -193,5 +194,5 @@ class DoubtGate:
 
 
 def _not_written_down(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs of which it has to be written down that they go, and is not."""
+    """Return the jobs that must be recorded and are not."""
     return [job for job in jobs if not job.is_written_down and is_in_doubt_once_sent(job.patch)]

@@ -1,4 +1,4 @@
-"""What became of the people of an erasure, written into the journal: receipts, and nothing of them beside that."""
+"""Records the results of an erasure in the journal: only receipts, without keys."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _ERASED = (Outcome.DELETED, Outcome.ABSENT)
 
 
 class ErasureConfirmation(Confirmation):
-    """Writes a receipt for each deletion, in the transaction that takes the person out of the journal for good.
+    """Writes a receipt for each deletion, in the transaction that removes the person from the journal.
 
-    :param lines: of an open journal, none of which is written.
+    :param lines: of an open journal; none is written.
     :param resource: of the erasure.
-    :param forgetting: takes people out of every sync.
+    :param forgetting: removes people from every sync.
     :param map_index: of the task instance, for receipts.
     """
 
@@ -34,22 +34,22 @@ class ErasureConfirmation(Confirmation):
         self._unwritten = 0
 
     def suppressed(self, patches: Sequence[Patch]) -> set[int]:
-        """Nobody: an erasure is for those who are suppressed."""
+        """Return nobody: an erasure is for suppressed people."""
         return set()
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
-        """The journal has no line of them that the deletion puts in doubt."""
+        """Do nothing: the journal has no lines of these people."""
 
     def begin(self, patches: Sequence[Patch]) -> None:
-        """Likewise."""
+        """Do nothing, as in :meth:`before_sending`."""
 
     def accept_part(self, patch: Patch) -> None:
-        """One spelling was deleted, and another one follows at once."""
+        """Do nothing: one spelling was deleted, and the next one follows at once."""
         if patch.place is not None:
             self._lines.settle_planned(patch.place)
 
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
-        """Write a receipt; what failed leaves none, so that the next attempt deletes it."""
+        """Write a receipt; a failed deletion leaves none, so that the next attempt repeats it."""
         people = self._people_of(settled.patch)
         if settled.outcome in _ERASED:
             self._unwritten += 1
@@ -61,13 +61,13 @@ class ErasureConfirmation(Confirmation):
 
     @property
     def unwritten(self) -> int:
-        """Deletions whose receipts are not written yet."""
+        """Number of deletions whose receipts are not written yet."""
         if self._lines.is_written:
             self._unwritten = 0
         return self._unwritten
 
     def commit_if_due(self) -> None:
-        """Write receipts when they are enough or old enough."""
+        """Write receipts if there are enough, or the oldest is old enough."""
         if self.unwritten >= self.commit_lines:
             self._lines.commit()
         self._lines.commit_if_due()

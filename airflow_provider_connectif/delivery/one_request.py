@@ -1,4 +1,4 @@
-"""One request for one change: which part of the change it carries, and what must be written down before it goes."""
+"""Sends one request for one change: chooses the part that it carries, and records it first if needed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class OneRequest:
 
     :param resource: sends one change and raises the client's errors.
     :param client: paces the requests by its quota.
-    :param gate: where a job waits until it is written down that it goes.
-    :param clock: of the plan's age.
-    :param poll_s: how soon a stop is noticed at the gate.
-    :param asks_before_sending: each request waits at the gate, where it is known who must not be sent again.
+    :param gate: where a job waits until it is recorded.
+    :param clock: for the age of the plan.
+    :param poll_s: the time in which a stop is noticed at the gate.
+    :param asks_before_sending: each request waits at the gate, which checks the suppression list.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class OneRequest:
         self._clock = clock
         self._poll_s = poll_s
         self.planned_at = clock.now()
-        """When the plan of the changes was made, in seconds since the epoch."""
+        """The time when the plan was made, in seconds since the epoch."""
 
     def send(self, job: Job) -> Answer | Error | None:
-        """The response to a request for a job, or the error instead of one.
+        """Send a request for a job, and return its response or error.
 
-        :return: ``None``: its person must not be sent again, and it was not sent.
-        :raises QuotaClosed: told to stop; nothing was sent.
+        :return: ``None``: its person is suppressed, and it was not sent.
+        :raises QuotaClosed: the run must stop; nothing was sent.
         """
         job.patch = self._resource.next_request(job.patch, self._clock.now() - self.planned_at)
         is_to_be_written_down = self._is_to_be_written_down(job)
@@ -60,7 +60,7 @@ class OneRequest:
             return failure
 
     def _is_to_be_written_down(self, job: Job) -> bool:
-        """Whether it must be known, whatever happens, that a request is on its way."""
+        """Whether the journal must know of the request before it is sent."""
         if not self._resource.is_idempotent:
             return True
         return not job.is_written_down and is_in_doubt_once_sent(job.patch)

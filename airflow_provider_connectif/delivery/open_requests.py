@@ -1,4 +1,4 @@
-"""Requests on their way, and responses that are not written down yet."""
+"""Keeps track of requests in flight, and of responses that are not recorded yet."""
 
 from __future__ import annotations
 
@@ -7,49 +7,49 @@ from airflow_provider_connectif.records.changes import Patch
 
 
 class OpenRequests:
-    """All calls are made with the lock of the delivery.
+    """The requests in flight. All calls need the delivery's lock.
 
-    :param most_unwritten: how many responses may be collected and not written down. ``None``: any number.
+    :param most_unwritten: the most responses that may be collected but not recorded. ``None``: any number.
     :param max_in_flight: requests at once.
     """
 
     def __init__(self, most_unwritten: int | None, max_in_flight: int) -> None:
         self._limit = None if most_unwritten is None else most_unwritten + max_in_flight
         self._in_flight: dict[int, Job] = {}
-        self._lost: list[Patch] = []  # with a thread that a fault of ours has ended
+        self._lost: list[Patch] = []  # with a thread that a fault of this package has ended
         self.unwritten = 0
-        """Responses that were collected and are not written down."""
+        """Number of responses that were collected but are not recorded."""
 
     def begin(self, job: Job) -> None:
-        """A request for a job goes."""
+        """Note that a request for a job is sent."""
         self._in_flight[id(job)] = job
 
     def end(self, job: Job) -> None:
-        """The request for a job has ended, with or without a response."""
+        """Note that the request for a job has ended, with or without a response."""
         del self._in_flight[id(job)]
         job.checked_at = None
 
     def busy_since(self) -> float | None:
-        """When the suppression list was asked before the oldest request on its way; ``None``: there is none."""
+        """Time of the check of the suppression list before the oldest request in flight; ``None`` if there is none."""
         asked = (job.checked_at for job in self._in_flight.values())
         return min((at for at in asked if at is not None), default=None)
 
     def lose(self, job: Job | None) -> None:
-        """The thread that sent a job has ended; nobody knows what became of its request."""
+        """Note that the thread that sent a job has ended, so that the result of its request is not known."""
         if job is not None and self._in_flight.pop(id(job), None) is not None:
             self._lost.append(job.whole)
 
     def __bool__(self) -> bool:
-        """Whether a request is on its way."""
+        """Whether a request is in flight."""
         return bool(self._in_flight)
 
     def changes(self) -> list[Patch]:
-        """The changes that are on their way, or were when their thread ended."""
+        """Return the changes that are in flight, or were when their thread ended."""
         return [*(job.whole for job in self._in_flight.values()), *self._lost]
 
     def is_behind_with_writing(self, settled: int) -> bool:
-        """Whether as many responses as may be lost at once are on their way or not written down.
+        """Whether the limit of requests in flight and unrecorded responses is reached.
 
-        :param settled: responses that nobody has collected yet.
+        :param settled: number of responses that are not collected yet.
         """
         return self._limit is not None and len(self._in_flight) + settled + self.unwritten >= self._limit

@@ -1,4 +1,4 @@
-"""Whether rows are rejected one by one, or everything is, whatever the rows hold."""
+"""Decides whether single rows are rejected, or everything is."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ REJECTIONS_THAT_STOP = 20
 
 @dataclass(eq=False)
 class Sample:
-    """Rows from all over what is left, sent before a run stops because of those that were first.
+    """A sample of rows spread over the rest of the plan, sent before a run stops because of its first rows.
 
-    :param kind: why the run would stop.
-    :param size: rows in it.
-    :param left: rows of it that are not sent yet.
-    :param open: rows of it that were sent and are not settled.
-    :param is_there: its rows are known; until then no row is sent that was not tried.
+    :param kind: the reason for which the run would stop.
+    :param size: number of its rows.
+    :param left: number of its rows that are not sent yet.
+    :param open: number of its rows that were sent and are not settled.
+    :param is_there: whether its rows are known; until then no new row is sent.
     """
 
     kind: StopKind
@@ -29,12 +29,12 @@ class Sample:
 
 
 class RejectionWatch:
-    """Counts responses, and decides when a run stops because all of them are rejections. Takes no lock.
+    """Counts responses, and decides when a run stops because all of them are rejections. It takes no lock.
 
-    Where the first twenty are, or five in a row of a kind that somebody in between sends, as many rows again are tried
-    from all over what is left. If one of them gets another response, the run goes on.
+    If the first twenty are rejections, or five in a row of a kind that a proxy in between sends, as many rows spread
+    over the rest of the plan are tried. If one of them gets another response, the run continues.
 
-    :param stops_when_all_rejected: ``False``: only the kinds that somebody in between sends stop the run.
+    :param stops_when_all_rejected: ``False``: only the kinds of a proxy in between stop the run.
     """
 
     def __init__(self, *, stops_when_all_rejected: bool) -> None:
@@ -44,7 +44,7 @@ class RejectionWatch:
         self._blocked_in_a_row = 0
         self.sample: Sample | None = None
         self.last_error: Error | None = None
-        """The last response that was no acceptance."""
+        """The last response that did not accept its change."""
 
     def count_before(self, accepted: int, rejected: int) -> None:
         """Count the responses to an earlier process of the run."""
@@ -57,24 +57,24 @@ class RejectionWatch:
 
     @property
     def lets_fresh_go(self) -> bool:
-        """Whether a row that was not tried yet may be sent: while a sample is out, no other one."""
+        """Whether a new row may be sent: during a sample, only its rows may."""
         return self.sample is None or (self.sample.is_there and self.sample.left > 0)
 
     def take(self) -> Sample | None:
-        """A row that was not tried yet is sent; the sample that it belongs to, if there is one."""
+        """Note that a new row is sent, and return the sample that it belongs to, if there is one."""
         if self.sample is not None:
             self.sample.left -= 1
             self.sample.open += 1
         return self.sample
 
     def settle(self, outcome: Outcome, rule: Rule, sample: Sample | None) -> StopKind | None:
-        """A row is settled; why the run stops, if it does. A new sample may be in :attr:`sample`.
+        """Note that a row is settled, and return why the run stops, if it does. A new sample may be in :attr:`sample`.
 
-        :param sample: what the row belongs to.
+        :param sample: that the row belongs to.
         """
         is_of_sample = sample is not None and sample is self.sample
         if outcome in (Outcome.UNDELIVERED, Outcome.SUPPRESSED):
-            if is_of_sample and sample is not None:  # it says nothing, so another row takes its place
+            if is_of_sample and sample is not None:  # the row shows nothing, so another row takes its place
                 sample.open -= 1
                 sample.left += 1
             return None

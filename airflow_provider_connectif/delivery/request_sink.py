@@ -1,7 +1,7 @@
-"""A sink that sends a request for each change, and gives its worker back while it waits for a window.
+"""A sink that sends a request for each change, and can wait for a window without a worker.
 
-What is left to send is then put into the plan of the journal's database, so that the process that continues needs
-neither the source nor the field definitions: it sends what the plan holds.
+It then stores the remaining changes in the plan of the journal's database, so that the next process needs neither the
+source nor the field definitions: it sends the plan.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ PLAN_MAX_AGE_S = 12 * 3600.0
 class RequestSink:
     """Delivers a plan by request.
 
-    :param resource: what is sent.
+    :param resource: of the changes.
     :param sender: sends the changes.
     :param quota: of the client.
     :param report: of the run.
-    :param journal: what Connectif has acknowledged; ``None``: nothing is remembered, and nothing deferred.
-    :param confirmation: writes into the journal what became of changes.
-    :param comes_back: the task was deferred before, and continues with its plan.
-    :param plan_max_age_s: a plan is sent for at most so many seconds, deferrals included.
+    :param journal: ``None``: nothing is recorded, and the run is never deferred.
+    :param confirmation: writes the outcomes of changes into the journal.
+    :param comes_back: whether the task continues with its plan after a deferral.
+    :param plan_max_age_s: seconds for which a plan is sent, deferrals included.
     """
 
     overwrites = True
@@ -72,28 +72,29 @@ class RequestSink:
         self._max_age_s = plan_max_age_s
         self._planned_at: float | None = None
         self._overdue: Iterator[Sequence[Patch]] = iter(())
-        """What is left of a plan that became too old."""
+        """The rest of a plan that became too old."""
         self._is_parked = False
         self.summary_is_complete = not comes_back
-        """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
+        """Whether the summary covers the whole run; ``False`` while this process has not loaded the state of earlier
+        ones."""
 
     @property
     def stop(self) -> Stop | None:
-        """Why sending ended early, if it did."""
+        """The reason why sending ended early; ``None`` if it did not."""
         return self._sender.stop
 
     @property
     def deferral(self) -> Deferral | None:
-        """The window or the delay that is to be waited for without a worker, if sending ended for that."""
+        """The deferral for a window or a delay, if it ended sending."""
         wait = self._sender.wait
         if wait is None or self.stop != Stop(StopKind.DEFERRED):
             return None
         return Deferral(wait.until, self._sender.time_left_s)
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, if there is one, and wait until no other run of the sync is under way.
+        """Open the journal, if there is one, and wait until no other run of the sync is running.
 
-        :raises RunFailed: there is none, and without it a retry would send what has arrived once more.
+        :raises RunFailed: there is no journal, and a retry would send changes again that have arrived.
         """
         if self._journal is not None:
             self._journal.open(is_to_stop, self._report.log.info, comes_back=self._comes_back, counted=self._report)
@@ -105,7 +106,7 @@ class RequestSink:
             )
 
     def resume(self) -> bool:
-        """Continue with the plan of an earlier process; whether there was a whole one."""
+        """Continue with the plan of an earlier process; return whether there was a complete one."""
         journal, report = self._journal, self._report
         state = journal.plan.load() if journal is not None and self._comes_back else None
         self.summary_is_complete = True
@@ -119,7 +120,7 @@ class RequestSink:
                     wording.CONTINUING_WITHOUT_PLAN,
                     "the changes left to send are gone; " if state is None else "",
                 )
-                report.rejects.reset()  # every row is looked at again
+                report.rejects.reset()  # every row is processed again
             return False
         report.restore(state)
         self._sender.restore(state.get("asked_deferrals", 0))
@@ -141,11 +142,11 @@ class RequestSink:
         return True
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
-        """What the changes of a plan take, one request for each at least."""
+        """Return the cost of a plan, at least one request for each change."""
         return changes.counts.by_request(self._quota.allowance)
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
-        """A request takes every column that the resource takes."""
+        """Accept every column: the resource has already checked them."""
 
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Send the changes of a plan, as far as possible.
@@ -159,7 +160,7 @@ class RequestSink:
         self._send(self._while_young(changes.batches()), changes.spread)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
-        """Leave the journal: with the plan where the run was deferred, else for good."""
+        """Leave the journal; the plan stays only if the run was deferred."""
         if self._journal is None:
             return
         if (deferral := self.deferral) is not None:
@@ -171,7 +172,7 @@ class RequestSink:
             if self.deferral is not None:
                 self._is_parked = True
                 return
-        self._journal.close(verdict, keyless=keyless)  # also where the run was killed meanwhile: nobody comes back
+        self._journal.close(verdict, keyless=keyless)  # also after a kill: no process continues it
 
     def kill(self) -> str:
         """Send nothing more; safe in a signal handler."""
@@ -179,22 +180,22 @@ class RequestSink:
         return ""
 
     def look_at_the_clock(self) -> None:
-        """End early where the time limit is reached, or a wait is too long for a worker."""
+        """End early if the time limit is reached, or a wait is too long for a worker."""
         self._sender.look_at_the_clock()
 
     @property
     def longest_pause_s(self) -> float:
-        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        """The longest pause in seconds that the run waits out if Connectif asks for one."""
         return self._sender.longest_pause_s
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
-        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+        """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
         self._sender.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
-        """What the responses have shown; ``deferrals``, where the run may be deferred.
+        """Return the counts of what responses have shown, and ``deferrals`` if the run may be deferred.
 
-        Of a run that is deferred ``pending`` and ``predicted_end`` besides: see :meth:`Progress.forecast`.
+        A deferred run also has ``pending`` and ``predicted_end``: see :meth:`Progress.forecast`.
         """
         summary = self._report.shown.summary()
         if self._sender.may_defer:
@@ -204,7 +205,7 @@ class RequestSink:
         return summary
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log the end of the run, or that it gives its worker back."""
+        """Log the end of the run, or its deferral."""
         if self._is_parked and self._sender.wait is not None:
             self._report.progress.log_deferral(self._sender.wait)
         else:
@@ -212,22 +213,22 @@ class RequestSink:
             self._report.progress.log_end(how, notes)
 
     def _send(self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more) -> None:
-        """Send what is pending, in this process or in an earlier one."""
+        """Send the pending changes of this process or of an earlier one."""
         self._sender.deliver(batches, spread, planned_at=self._planned_at)
 
     def _window_opens_at(self, until: float) -> float:
-        """When the next request may go, in seconds since the epoch.
+        """Return the time of the next request, in seconds since the epoch.
 
-        :param until: what the run is deferred for.
+        :param until: the end of the deferral.
         """
         return until
 
     def _count_removed(self, journal: Journal) -> None:
-        """Count the rows that erasures have taken out of the plan."""
+        """Count the rows that erasures have removed from the plan."""
         self._report.tally.count_many(Outcome.SUPPRESSED, journal.plan.take_removed())
 
     def _while_young(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
-        """The batches, until the plan is too old to be sent as it is."""
+        """Yield the batches until the plan is too old to be sent."""
         for batch in batches:
             if self._planned_at is not None and time.time() - self._planned_at > self._max_age_s:
                 self._sender.end(Stop(StopKind.PLAN_TOO_OLD))

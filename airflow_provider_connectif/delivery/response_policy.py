@@ -1,4 +1,4 @@
-"""What to do with each response: the one table that decides."""
+"""The response policy: one table with the action for each response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW
 
 
 class Action(StrEnum):
-    """What a response leads to."""
+    """The action for a response."""
 
     ACCEPT = "accept"
     """The change is delivered."""
@@ -21,7 +21,7 @@ class Action(StrEnum):
     REJECT = "reject"
     """The row is refused; counts against the failure budget."""
     RETRY = "retry"
-    """The row is sent again, after a growing delay; when its attempts are used up it is undelivered."""
+    """The row is sent again after a growing delay; after its last attempt it is undelivered."""
     FAIL = "fail"
     """The task ends at once and is not retried."""
     SKIP_TASK = "skip_task"
@@ -36,9 +36,8 @@ class Rule(NamedTuple):
     """A row of the table.
 
     ``is_remembered``: the journal holds the rejected row until it changes; otherwise it is rejected for this run only.
-    ``most_in_a_row``: so many responses of this kind without another one between them fail the task.
-    ``leaves_doubt``: the request may have been carried out all the same, so that it is not sent again where that is not
-    harmless; an author's own rule says that it may.
+    ``most_in_a_row``: the number of responses of this kind in a row that fails the task. ``leaves_doubt``: the request
+    may have been carried out, so it is not sent again if that is not harmless; a rule in ``on_response`` allows it.
     """
 
     action: Action
@@ -54,7 +53,7 @@ NOT_CONNECTIF = "2xx, not Connectif's"
 ANOTHER_KEY = "2xx, another key"
 """The row for a 2xx that shows a thing of another key."""
 _DOCUMENT = " with the error document"
-"""What a row's name ends with that is for responses with Connectif's error document only."""
+"""The end of a row's name for responses with Connectif's error document."""
 
 DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
     {
@@ -67,7 +66,7 @@ DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
         "E0401": Rule(Action.RETRY),
         "401": Rule(Action.FAIL),
         "403" + _DOCUMENT: Rule(Action.FAIL),
-        "403": Rule(Action.REJECT, most_in_a_row=5),  # a firewall that dislikes the row's text, or us
+        "403": Rule(Action.REJECT, most_in_a_row=5),  # a firewall that refuses the row's text, or every request
         "408": Rule(Action.RETRY, leaves_doubt=True),
         "413": Rule(Action.REJECT, most_in_a_row=5),
         "415": Rule(Action.FAIL),  # a fault of this package, the same for every row
@@ -81,9 +80,9 @@ DEFAULT_POLICY: Mapping[str, Rule] = MappingProxyType(
         NO_ANSWER: Rule(Action.RETRY, leaves_doubt=True),
     }
 )
-"""Rule by error code of a 400, status, class of statuses, or what the body is."""
+"""Rules by error code of a 400, status, class of statuses, or kind of body."""
 
-_ABOUT_THE_QUEUE = frozenset({"E0301", "E0401"})  # a 400 with one of these says nothing of the row
+_ABOUT_THE_QUEUE = frozenset({"E0301", "E0401"})  # a 400 with one of these is not about the row
 _NOT_BY_CLASS = frozenset({"401", "403", "429"})
 _NOT_THE_AUTHORS = frozenset({Action.WAIT, Action.CONFIRM})
 _AUTHORS_ACTIONS = tuple(action.value for action in Action if action not in _NOT_THE_AUTHORS)
@@ -91,17 +90,17 @@ _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class ResponsePolicy:
-    """The default table with an author's changes.
+    """The default table with the changes of ``on_response``.
 
-    The most specific row decides (error code, status, class), an author's row before a default one. An
-    author's class, such as ``4xx``, leaves 401, 403 and 429 alone: they speak of the key and the account and
-    not of a row, and must be named to be changed. A 2xx that cannot be Connectif's counts as no response, whatever an
-    author says of 2xx.
+    The most specific row decides (error code, status, class), a row of ``on_response`` before a default one. A class in
+    ``on_response``, such as ``4xx``, does not include 401, 403 and 429: they are about the key and the account, not
+    about a row, and must be named to be changed. A 2xx that cannot be Connectif's counts as no response, for any rule
+    on 2xx.
 
     :param on_response: action by status (``422`` or ``"422"``), class (``"5xx"``), error code (``"E0401"``) or
-        ``"no_answer"``; actions ``accept``, ``skip``, ``reject``, ``retry``, ``fail``, ``skip_task``. For requests
-        that write changes only: definitions and imports keep the default table.
-    :raises ValueError: a key or an action that is none; names every fault.
+        ``"no_answer"``; actions ``accept``, ``skip``, ``reject``, ``retry``, ``fail``, ``skip_task``. Only for requests
+        that write changes: definitions and imports keep the default table.
+        :raises ValueError: a key or an action is not valid; names every fault.
     """
 
     def __init__(self, on_response: Mapping[int | str, str] | None = None) -> None:
@@ -121,11 +120,11 @@ class ResponsePolicy:
             raise ValueError("on_response: " + "; ".join(faults))
 
     def for_status(self, status: int, code: str | None = None, *, is_error_document: bool = False) -> Rule:
-        """The rule for a response.
+        """Return the rule for a response.
 
         :param status: HTTP status.
         :param code: the body's error code, if it has one.
-        :param is_error_document: the body is Connectif's error document.
+        :param is_error_document: whether the body is Connectif's error document.
         """
         exact, hundred = str(status), f"{status // 100}xx"
         queue_code = code if status == 400 and code in _ABOUT_THE_QUEUE else None
@@ -140,14 +139,14 @@ class ResponsePolicy:
         return Rule(Action.FAIL)
 
     def for_success(self, status: int, *, shows_another_key: bool) -> Rule:
-        """The rule for a 2xx of Connectif's.
+        """Return the rule for a 2xx of Connectif.
 
-        :param shows_another_key: the body has another key than the one that was sent.
+        :param shows_another_key: whether the body has another key than the one that was sent.
         """
         return DEFAULT_POLICY[ANOTHER_KEY] if shows_another_key else self.for_status(status)
 
     def rule_for_error(self, error: ConnectifHttpError | NoAnswerError) -> Rule:
-        """The rule for an error of the client."""
+        """Return the rule for an error of the client."""
         if isinstance(error, ConnectifHttpError):
             return self.for_status(error.status, error.code, is_error_document=error.is_error_document)
         if NO_ANSWER in self._own:
@@ -155,7 +154,7 @@ class ResponsePolicy:
         return DEFAULT_POLICY[NOT_CONNECTIF if isinstance(error, NotConnectifError) else NO_ANSWER]
 
     def for_error(self, error: ConnectifHttpError | NoAnswerError) -> Action:
-        """The action for an error of the client."""
+        """Return the action for an error of the client."""
         return self.rule_for_error(error).action
 
 

@@ -1,4 +1,4 @@
-"""Applies the response policy: what each response means for its change, and for the run. Takes no lock."""
+"""Applies the response policy to each response, for its change and for the run. It takes no lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled,
 from airflow_provider_connectif.records.resource import Resource, Step
 from airflow_provider_connectif.reporting.effort import Effort
 
-_FAILURES_THAT_STOP = 20  # without one answer in between; more where more are in flight
+_FAILURES_THAT_STOP = 20  # in a row without another response; more if more are in flight
 _MISDIRECTED = 421  # another connection may lead to the right server (RFC 9110, 15.5.20)
 
 _ACCEPTED = Rule(Action.ACCEPT)
@@ -31,7 +31,7 @@ _OUTCOMES: dict[Action, Outcome] = {
 class Responses:
     """Settles jobs by their responses, or puts them back into the queue.
 
-    :param resource: says what has to follow on an accepted request.
+    :param resource: decides which request follows an accepted one.
     :param policy: what each response leads to.
     :param queue: of the jobs.
     :param watch: decides whether rejections stop the run.
@@ -64,24 +64,24 @@ class Responses:
         self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
         self._last_alive_at = -1.0
         self.settled: deque[Settled] = deque()
-        """Changes whose outcome is known, and nobody has collected yet."""
+        """Changes whose outcome is known and not collected yet."""
         self.begun: deque[Patch] = deque()
-        """Changes of which a part was accepted and the rest is to follow, likewise."""
+        """Changes with an accepted part whose rest follows, not collected yet."""
 
     def take(self, job: Job, came: Answer | Error) -> Stop | None:
-        """Decide about a job by what came of its request; why the run ends early, if it does."""
+        """Decide on a job by the response or error of its request; return why the run ends early, if it does."""
         if not isinstance(came, Answer):
             step = self._resource.step(job.patch, came)
             return self._advance(job, step) if step else self._apply(self._policy.rule_for_error(came), job, came)
         if not came.is_own:
             return self._take_anothers(job, came)
-        if job.patch.looks_up:  # an author's rules are for requests that write
+        if job.patch.looks_up:  # ``on_response`` is for requests that write
             return self._advance(job, self._resource.step(job.patch, came))
         return self._take_own(job, came)
 
     def suppress(self, job: Job) -> Stop | None:
-        """A job's person must not be sent again: it is settled without a request."""
-        if job.rejection is not None:  # its row was rejected, and what was to be sent of it alone is not
+        """Settle a job without a request, since its person is suppressed."""
+        if job.rejection is not None:  # its row was rejected, and its urgent part is not sent
             return self._settle_rejection(job, job.rejection, is_accepted=False)
         return self._settle(_ACCEPTED, job, Outcome.SUPPRESSED, None)
 
@@ -94,7 +94,7 @@ class Responses:
         return self._apply(rule, job)
 
     def _take_anothers(self, job: Job, answer: Answer) -> Stop | None:
-        """The response shows the thing of another key."""
+        """Handle a response that shows the thing of another key."""
         if not self._is_idempotent:
             error = NoAnswerError("the response shows another key")
             job.tries += 1
@@ -105,11 +105,11 @@ class Responses:
             self._queue.put_back(job)
             return None
         job.is_unconfirmed = True
-        # Neither its body nor its status need be the response to this request.
+        # Neither its body nor its status may belong to this request.
         return self._take_own(job, Answer(OK))
 
     def _advance(self, job: Job, step: Step | None) -> Stop | None:
-        """A request was accepted, or a look-up has ended: go on, or settle."""
+        """Continue or settle a job after an accepted request or a look-up."""
         if step is None:
             return self._apply(_ACCEPTED, job)
         was_sent = not job.patch.looks_up
@@ -131,10 +131,10 @@ class Responses:
         return None
 
     def _begun(self, job: Job, patch: Patch) -> Patch:
-        """A part was accepted: the rest goes next."""
+        """Return the rest of a change after a part was accepted."""
         digests = patch.digests
         if digests is not None and digests.properties is not None:
-            # Where the contact was created, nothing of what was accepted before is there any more.
+            # If the contact was created, nothing of the earlier accepted values is left.
             before = digests.before or b""
             if job.is_created:
                 before = marked_kept(before, patch.standings)
@@ -143,7 +143,7 @@ class Responses:
             patch = patch._replace(digests=digests._replace(before=now))
         job.is_written = job.is_follow_up = True
         self.begun.append(patch)
-        return patch._replace(place=None)  # a plan that is kept holds the whole, and not this rest
+        return patch._replace(place=None)  # a stored plan has the whole change, not this rest
 
     def _apply(self, rule: Rule, job: Job, error: Error | None = None) -> Stop | None:
         if rule.action is Action.WAIT:
@@ -171,9 +171,9 @@ class Responses:
         return self._settle(rule, job, outcome, error)
 
     def _settle_rejection(self, job: Job, rejection: Rejection, *, is_accepted: bool) -> Stop | None:
-        """What must not wait for a rejected change has been sent alone.
+        """Settle a rejected change after its urgent part was sent alone.
 
-        :param is_accepted: Connectif has accepted that.
+        :param is_accepted: whether Connectif has accepted that part.
         """
         alone = job.patch
         job.patch, job.tries = rejection.patch, rejection.tries
@@ -199,8 +199,8 @@ class Responses:
     def _give_up(self, rule: Rule, job: Job, error: Error | None, *, is_in_doubt: bool) -> Stop | None:
         self._queue.failed(job)
         stop = self._settle(rule, job, Outcome.UNDELIVERED, error, is_in_doubt=is_in_doubt)
-        # A row that only ever meets errors is one row's trouble as long as others get through meanwhile;
-        # when none did, Connectif is not there, and to go on would only wear out every row in turn.
+        # A row with only errors is a problem of that row as long as others succeed. If none did, Connectif is down, and
+        # continuing would only use up the attempts of every row.
         if self._last_alive_at < job.first_try_at and self._queue.failures_in_a_row >= self._failures_that_stop:
             return Stop(StopKind.NOT_RESPONDING, error)
         return stop

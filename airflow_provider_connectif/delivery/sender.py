@@ -22,17 +22,18 @@ Spread = Callable[[int], Sequence[Patch]]
 
 
 def nothing_more(most: int) -> Sequence[Patch]:
-    """Where nobody knows what is left, the sample comes from what is handed over."""
+    """Return no patches: the sample is then taken from the submitted ones."""
     return ()
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a delivery waits, and what it does instead.
+    """The limits for the waits of a delivery.
 
-    :param longest_wait_s: a delay of more seconds that Connectif asks for ends the run, where it cannot be deferred.
-    :param defer_after_s: a wait of more seconds gives the worker back; ``None``: it never does.
-    :param time_limit_s: seconds that the run may take in all, those in which it was deferred included.
+    :param longest_wait_s: the longest pause in seconds that is waited out if Connectif asks for one; a longer one ends
+        the run, unless it can be deferred.
+    :param defer_after_s: a longer wait, in seconds, defers the run; ``None``: it is never deferred.
+    :param time_limit_s: seconds that the run may take, deferrals included.
     """
 
     longest_wait_s: float
@@ -41,22 +42,22 @@ class Patience:
 
     @property
     def longest_pause_s(self) -> float:
-        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        """The longest pause in seconds that the run waits out if Connectif asks for one."""
         return self.longest_wait_s if self.defer_after_s is None else self.defer_after_s
 
 
 class RequestSender:
     """Sends changes and settles them by their responses.
 
-    :param resource: what is sent.
-    :param client: paces itself by its quota.
+    :param resource: of the changes.
+    :param client: paced by its quota.
     :param policy: what each response leads to.
-    :param report: gets what became of each change.
-    :param confirmation: writes the same into the journal, where there is one.
-    :param max_in_flight: requests at once.
-    :param attempts: requests for one change in all.
+    :param report: receives the outcome of each change.
+    :param confirmation: writes the outcomes into the journal, if there is one.
+    :param max_in_flight: the most requests at once.
+    :param attempts: the most requests for one change.
     :param stop_when_all_rejected: end early when the first responses are all rejections.
-    :param patience: how long it waits.
+    :param patience: the limits for its waits.
     :param clock: of the delays before a retry.
     """
 
@@ -89,7 +90,7 @@ class RequestSender:
         self._asked_deferrals = 0
         self._other_request_at: float | None = None
         self.wait: Wait | None = None
-        """What the run is to wait for without a worker, once ``stop`` says that it was deferred."""
+        """The wait of a deferred run, once ``stop`` says that it is deferred."""
         self._delivery = Delivery(
             resource,
             client,
@@ -106,28 +107,30 @@ class RequestSender:
 
     @property
     def stop(self) -> Stop | None:
-        """Why sending ended early, if it did."""
+        """The reason why sending ended early; ``None`` if it did not."""
         return self._delivery.stop
 
     @property
     def may_defer(self) -> bool:
-        """Whether the worker may be given back."""
+        """Whether the run may be deferred."""
         return self._patience.defer_after_s is not None
 
     @property
     def longest_pause_s(self) -> float:
-        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        """The longest pause in seconds that the run waits out if Connectif asks for one."""
         return self._patience.longest_pause_s
 
     @property
     def time_left_s(self) -> float | None:
-        """Seconds that are left of the time that the run may take."""
+        """Seconds that are left of the run's time limit."""
         limit = self._patience.time_limit_s
         return None if limit is None else max(0.0, limit - self._report.effort.duration_s)
 
     @property
     def asked_deferrals(self) -> int:
-        """Deferrals in a row that Connectif has asked for, this one included, with nothing delivered between them."""
+        """Number of deferrals in a row because of Connectif's requests for a pause, including this one, without a
+        delivery between them.
+        """
         if self.wait is None or self.wait.cause is not Cause.ASKED:
             return 0
         is_in_a_row = self._report.tally.delivered + self._report.tally.erased == self._delivered_before
@@ -136,7 +139,7 @@ class RequestSender:
     def restore(self, asked_deferrals: int) -> None:
         """Continue after a deferral, with the counts of the report.
 
-        :param asked_deferrals: as of :attr:`asked_deferrals`.
+        :param asked_deferrals: as in :attr:`asked_deferrals`.
         """
         tally = self._report.tally
         self._asked_deferrals = asked_deferrals
@@ -144,7 +147,7 @@ class RequestSender:
         self._delivery.count_before(self._delivered_before, tally.outcomes[Outcome.REJECTED])
 
     def end(self, stop: Stop) -> None:
-        """Send nothing more; what is in flight comes to its end."""
+        """Send nothing more; requests in flight end normally."""
         self._delivery.end(stop)
 
     def kill(self) -> None:
@@ -156,8 +159,8 @@ class RequestSender:
     ) -> None:
         """Send changes until all are settled, or the run ends early.
 
-        :param batches: in the order in which they are sent; read as there is room.
-        :param spread: takes so many patches evenly from what ``batches`` has not given yet.
+        :param batches: in the order of sending; read when there is room.
+        :param spread: returns a number of patches spread evenly over the batches that are not read yet.
         :param planned_at: seconds since the epoch. Default: now.
         """
         self._let_erasures_watch()
@@ -179,45 +182,45 @@ class RequestSender:
             self._end_confirmation(is_whole=is_whole)
 
     def unsent(self) -> Iterator[Sequence[Patch]]:
-        """What was not settled when sending ended early, in batches."""
+        """Yield the changes that were not settled when sending ended early, in batches."""
         yield [*self._delivery.unsent(), *self._left]
         yield from self._batches
 
     def left_behind(self) -> Iterator[Sequence[Patch]]:
-        """What was not settled when sending ended early, with what was on its way, in batches."""
+        """Yield the changes that were not settled when sending ended early, including those in flight, in batches."""
         yield self._delivery.unanswered()
         yield from self.unsent()
 
     def begin_other_request(self) -> None:
-        """A request for a change is about to be sent, and not by this sender."""
+        """Note that a request for a change is about to be sent outside this sender."""
         self._other_request_at = self._clock.monotonic()
         self._let_erasures_watch()
 
     def end_other_request(self) -> None:
-        """It has its response."""
+        """Note that this request has its response."""
         self._other_request_at = None
 
     def _let_erasures_watch(self) -> None:
-        # Not before it sends: a run may have made several senders.
+        # Only once it sends: a run may have several senders.
         if self._confirmation is not None:
             self._confirmation.watch_requests(self._busy_since)
 
     def _busy_since(self) -> float | None:
-        """When the oldest request began that is under way."""
+        """Return the start of the oldest running request."""
         began = (self._delivery.busy_since(), self._other_request_at)
         return min((at for at in began if at is not None), default=None)
 
     def put_off(self, batches: Iterator[Sequence[Patch]], wait: Wait) -> None:
-        """Send nothing yet: the run waits for something else, without a worker.
+        """Send nothing yet: the run is deferred for another reason.
 
-        :param batches: what is to be sent then.
+        :param batches: to send after the deferral.
         """
         self._batches = batches
         self.wait = wait
         self._delivery.end(Stop(StopKind.DEFERRED))
 
     def look_at_the_clock(self) -> None:
-        """End early where the time limit is reached, or a wait is too long for a worker."""
+        """End early if the time limit is reached, or a wait is too long for a worker."""
         if self.stop:
             return
         if self.time_left_s == 0.0:
@@ -232,12 +235,12 @@ class RequestSender:
             self.leave_alone(asked[1], asked[0].until - self._clock.now())
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
-        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+        """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
         if not self.may_defer:
             if asked_s > self._patience.longest_wait_s:
                 self._delivery.end(Stop(StopKind.LEFT_ALONE, error, asked_s, self._patience.longest_wait_s))
             return
-        if self._asked_deferrals >= self._attempts:  # a server that only ever puts us off is not there
+        if self._asked_deferrals >= self._attempts:  # a server that always asks for a pause counts as down
             self._delivery.end(Stop(StopKind.NOT_RESPONDING, error))
             return
         self._defer_for(Wait(self._clock.now() + asked_s, Cause.ASKED))
@@ -250,11 +253,11 @@ class RequestSender:
             self._delivery.end(Stop(StopKind.DEFERRED))
 
     def _asked_wait(self) -> tuple[Wait, Error] | None:
-        # Before all changes are handed over, others may follow that can be sent at once.
+        # Until all changes are submitted, others may follow that can be sent at once.
         return self._delivery.asked_wait if self._is_all_handed_over or self._delivery.is_full else None
 
     def _hand_over(self, batch: Sequence[Patch]) -> bool:
-        """Whether there is more to be done."""
+        """Submit a batch; return whether to continue."""
         batch = self._without_suppressed(batch)
         if self._confirmation is not None:
             self._confirmation.before_sending(batch)
@@ -267,7 +270,7 @@ class RequestSender:
         return True
 
     def _without_suppressed(self, batch: Sequence[Patch]) -> list[Patch]:
-        """A batch without changes whose people must not be sent again; these are settled."""
+        """Return a batch without changes of suppressed people, which are settled."""
         suppressed = set() if self._confirmation is None else self._confirmation.suppressed(batch)
         if suppressed:
             for place in sorted(suppressed):
@@ -275,9 +278,9 @@ class RequestSender:
         return [patch for place, patch in enumerate(batch) if place not in suppressed]
 
     def _sample(self, most: int) -> Sequence[Patch]:
-        """Changes taken evenly from what is not handed over yet."""
+        """Return changes spread evenly over those that are not submitted yet."""
         sample = self._without_suppressed(self._spread(most))
-        left = list(self._left)[1:]  # the first one may be on its way to be handed over
+        left = list(self._left)[1:]  # the first one may be submitted at this moment
         missing = min(most - len(sample), len(left))
         places = {n * (len(left) - 1) // max(1, missing - 1) for n in range(missing)}
         if places:
@@ -311,17 +314,18 @@ class RequestSender:
                 self._confirmation.commit_if_due()
 
     def _settle(self, settled: Settled) -> None:
-        """Count a change, and write into the journal what became of it."""
+        """Count a change, and write its outcome into the journal."""
         place = settled.patch.place
         is_suppressed = settled.outcome is Outcome.SUPPRESSED
         if is_suppressed and place is not None and self._confirmation is not None:
             if not self._confirmation.settle_suppressed(place):
-                return  # the erasure has taken it out of the plan, and counts it there
+                return  # the erasure has removed it from the plan, and counts it there
             settled = replace(settled, patch=settled.patch._replace(place=None))
         self._report.settle(settled, _not_kept if self._confirmation is None else self._confirmation.settle)
 
     def _end_confirmation(self, *, is_whole: bool) -> None:
-        # Refusals are kept back while every response is a rejection: of an early end nobody knows what was to follow.
+        # Refusals are not recorded while every response is a rejection: after an early end it is not known what would
+        # have followed.
         if self._confirmation is None:
             return
         unanswered = self._delivery.unanswered()
@@ -332,5 +336,5 @@ class RequestSender:
 
 
 def _not_kept(settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
-    """Without a journal every refusal is new."""
+    """Return that the refusal is new: without a journal every refusal is."""
     return False

@@ -1,4 +1,4 @@
-"""Which change is sent next: in order for each key, retries first, and no fresh ones while nothing gets through."""
+"""Chooses the next change to send: in order for each key, retries first, and no new ones while every attempt fails."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown, StopKind
 from airflow_provider_connectif.records.rows import weight_of_row
 
-_LEAST_SILENCE = 4  # failures in a row after which no fresh row is tried; more where more are in flight
+_LEAST_SILENCE = 4  # failures in a row after which no new row is tried; more if more are in flight
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """What Connectif has rejected, and by which rule."""
+    """A change that Connectif has rejected, with the rule."""
 
     patch: Patch
     outcome: Outcome
@@ -30,15 +30,15 @@ class Rejection:
 
 @dataclass(eq=False)
 class Job:
-    """A patch on its way.
+    """A patch that is being sent.
 
     :param order_key: one form for all spellings of its key.
     :param tries: attempts that count.
     :param first_try_at: seconds on a clock that only goes forward.
-    :param on_fresh_connection: the next attempt uses none of the pooled connections.
+    :param on_fresh_connection: whether the next attempt uses a new connection.
     :param asked_by: the response whose ``Retry-After`` the job waits for.
-    :param sample: what it was tried for.
-    :param place: in the order in which patches were taken in.
+    :param sample: that it belongs to.
+    :param place: in the order of the queue.
     :param weight: about how many bytes its row takes.
     :param is_settled: its outcome is known.
     :param is_written_down: that it is about to be sent.
@@ -89,40 +89,41 @@ class Job:
 
     @property
     def has_begun(self) -> bool:
-        """Whether an earlier request for it was accepted in part, or rejected."""
+        """Whether a part of it was accepted, or the whole was rejected."""
         return self.is_follow_up or self.rejection is not None
 
     @property
     def whole(self) -> Patch:
-        """The change; while a part of it is sent alone, that of which it is one."""
+        """The whole change, also while a part of it is sent alone."""
         return self.patch if self.rejection is None else self.rejection.patch
 
     def continue_with(self, patch: Patch) -> None:
-        """Another request has to follow.
+        """Continue with another request.
 
-        :param patch: what is to be sent next.
+        :param patch: to send next.
         """
-        # What follows on a part was written down with it, but for what a deleted contact gets once more.
+        # The rest of a change was recorded with its first part, except for properties that a deleted contact gets
+        # again.
         self.is_written_down &= patch.properties.keys() <= self.patch.properties.keys() | self.patch.later.keys()
         self.patch = patch
         self.tries, self.on_fresh_connection, self.asked_by = 0, False, None
 
 
 class SendingQueue:
-    """The patches that were taken in and are not settled. Takes no lock.
+    """The queued patches that are not settled. It takes no lock.
 
     :param max_in_flight: requests at once.
-    :param watch: decides when rows from further on are tried.
-    :param samples_from_outside: these rows are given by :meth:`give_sample`; until then no row goes that was not tried.
+    :param watch: decides when rows from the rest of the plan are tried.
+    :param samples_from_outside: whether :meth:`give_sample` submits these rows; until then no new row is sent.
     """
 
     def __init__(self, max_in_flight: int, watch: RejectionWatch, *, samples_from_outside: bool = False) -> None:
         self._samples_from_outside = samples_from_outside
         self.wanted = 0
-        """Rows from further on that somebody has to give: see :meth:`give_sample`."""
+        """Number of rows from the rest of the plan that must be submitted: see :meth:`give_sample`."""
         self._watch = watch
         self._ready: deque[Job] = deque()
-        self._due: deque[Job] = deque()  # whose delay is over; they go before rows not tried yet
+        self._due: deque[Job] = deque()  # whose delay has passed; they go before new rows
         self._delayed: list[tuple[float, int, Job]] = []
         self._behind: dict[str, deque[Job]] = {}  # rows that wait for an earlier one of their key, by key
         self._sequence = itertools.count()
@@ -134,7 +135,7 @@ class SendingQueue:
         self.unsettled_bytes = 0
 
     def add(self, job: Job) -> None:
-        """Take a patch in, at the end."""
+        """Add a patch at the end."""
         self._take_in(job)
         if job.order_key in self._behind:
             self._behind[job.order_key].append(job)
@@ -150,7 +151,7 @@ class SendingQueue:
         self._waited_for += job.goes_before
 
     def next(self, now: float) -> Job | None:
-        """The job to send now, if one may go."""
+        """Return the job to send now, if there is one."""
         while self._delayed and self._delayed[0][0] <= now:
             self._due.append(heapq.heappop(self._delayed)[2])
         if self._due:
@@ -158,40 +159,42 @@ class SendingQueue:
         return self._fresh_job()
 
     def due_in(self, now: float) -> float | None:
-        """Seconds until the next delay is over."""
+        """Return the seconds until the next delay has passed."""
         return self._delayed[0][0] - now if self._delayed else None
 
     def waits_for(self) -> tuple[float, Error] | None:
-        """Where no job may go before a moment that the server has asked for: the moment, and the response."""
+        """Return the end of a pause that the server asks for and its response, if no job may be sent before; otherwise
+        ``None``.
+        """
         if not self._delayed or self._due or (self._ready and self._may_fresh_go()):
             return None
         at, _, job = self._delayed[0]
         return None if job.asked_by is None else (at, job.asked_by)
 
     def put_back(self, job: Job) -> None:
-        """It was not sent, or must be sent once more at once."""
+        """Put a job back that was not sent, or must be sent again at once."""
         self._due.appendleft(job)
 
     def delay(self, job: Job, until: float, asked_by: Error | None) -> None:
-        """Keep a job back.
+        """Delay a job.
 
-        :param asked_by: the response that asked for the delay; ``None`` where it is our own.
+        :param asked_by: the response that asked for the delay; ``None`` for a delay of our own.
         """
         self._let_others_go(job)
         job.asked_by = asked_by
         heapq.heappush(self._delayed, (until, next(self._sequence), job))
 
     def failed(self, job: Job) -> None:
-        """An attempt got no response that counts."""
+        """Note that an attempt failed."""
         self.failures_in_a_row += 1
         self._fresh_allowed += job.tries > 1
 
     def got_through(self) -> None:
-        """An attempt got a response that counts: fresh rows may go again that were kept back."""
+        """Note that an attempt succeeded, so that delayed new rows may be sent again."""
         self.failures_in_a_row = self._fresh_allowed = 0
 
     def settle(self, job: Job, outcome: Outcome, rule: Rule) -> StopKind | None:
-        """A job is done with; why the run stops, if it does."""
+        """Settle a job; return why the run stops, if it does."""
         job.is_settled = True
         self._let_others_go(job)
         self.unsettled -= 1
@@ -205,14 +208,14 @@ class SendingQueue:
                 self._put_in_front(self._watch.sample.size)
         behind = self._behind[job.order_key]
         if behind:
-            # Behind the sample, which is in front: a row of the key that was just settled is no new evidence.
+            # After the sample, which is in front: a row of the key that was just settled is not new evidence.
             self._ready.insert(self._watch.sample.left if self._watch.sample else 0, behind.popleft())
         else:
             del self._behind[job.order_key]
         return stop
 
     def give_sample(self, jobs: Sequence[Job]) -> None:
-        """Rows from all over what is not taken in yet; where they are too few, rows that are taken in join them."""
+        """Add rows spread over those that are not submitted yet; if there are too few, add queued rows."""
         missing = self.wanted - len(jobs)
         self.wanted = 0
         if missing:
@@ -222,39 +225,39 @@ class SendingQueue:
             self._take_in(job)
             self._behind[job.order_key] = deque()
         self._ready.extendleft(reversed(jobs))
-        if self._watch.sample is not None:  # else a response of another kind has arrived meanwhile
+        if self._watch.sample is not None:  # otherwise a response of another kind has arrived in the meantime
             self._watch.sample.left, self._watch.sample.is_there = len(jobs) + from_here, True
 
     def upcoming(self, most: int) -> list[Job]:
-        """The jobs that go next and were not tried yet, at most so many; none while nothing gets through."""
+        """Return the next new jobs, at most ``most``; none while every attempt fails."""
         if self.failures_in_a_row >= self._silence or self._watch.sample is not None:
             return []
         return list(itertools.islice(self._ready, max(0, most)))
 
     def unsent(self) -> list[Patch]:
-        """The patches that are not settled and not in flight, in the order of taking in."""
+        """Return the patches that are not settled and not in flight, in their order."""
         return [job.whole for job in sorted(self._waiting(), key=lambda job: job.place)]
 
     def only_written_down(self) -> list[Patch]:
-        """The patches of which it is written down that they go, and which were not sent."""
+        """Return the patches that are recorded but were not sent."""
         return [job.patch for job in self._waiting() if job.is_only_written_down]
 
     def sent_before(self) -> list[Patch]:
-        """The patches that are to be sent again: what was sent may have arrived all the same."""
+        """Return the patches to send again; their earlier requests may have arrived."""
         jobs = [*self._due, *(job for _, _, job in self._delayed)]
         return [job.whole for job in jobs if job.tries or job.on_fresh_connection]
 
     def _waiting(self) -> list[Job]:
-        """The jobs that are not settled and not in flight."""
+        """Return the jobs that are not settled and not in flight."""
         jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]
         return jobs + [job for behind in self._behind.values() for job in behind]
 
     def _fresh_job(self) -> Job | None:
-        """A row not tried yet, if one may go.
+        """Return a new row, if one may be sent.
 
-        While nothing gets through, most of them stay back: to try each once would take long and spend the account's
-        requests before the first row has used up its attempts. One goes for each retry that failed, from the far end,
-        so that good rows behind a run of bad ones are found.
+        While every attempt fails, most new rows wait: trying each once would take long and use up the account's
+        requests before the first row has used up its attempts. For each failed retry one new row is sent, from the far
+        end, so that good rows after a series of bad ones are found.
         """
         if not self._ready or not self._may_fresh_go():
             return None
@@ -278,7 +281,7 @@ class SendingQueue:
         return self.failures_in_a_row < self._silence or bool(self._fresh_allowed) or not self._delayed
 
     def _put_in_front(self, size: int) -> None:
-        """Move rows to the front that are spread evenly over all that are ready, the first and the last among them."""
+        """Move rows to the front that are spread evenly over all ready rows, including the first and the last."""
         jobs = list(self._ready)
         if len(jobs) <= size:
             return

@@ -48,7 +48,7 @@ def digest_salt(base_url: str, way: str = "") -> str:
 
 
 def mapping_digest(mapping: Mapped, way: str = "") -> str:
-    """Changes when the mapping, or a definition that it uses, does.
+    """The digest of the mapping and of the definitions that it uses.
 
     :param way: of delivery, where it is one after which Connectif need not hold what was sent.
     """

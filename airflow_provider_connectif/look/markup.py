@@ -1,4 +1,4 @@
-"""Text from outside, as HTML: escaped, isolated, and cut."""
+"""Turns text from outside into HTML: escaped, isolated and cut."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _MASK = "***"
 
 
 def shown(text: object) -> str:
-    """Text as HTML that is nothing but text.
+    """Return text as HTML without any markup of its own.
 
-    ``<bdi>`` keeps right-to-left letters and marks from reordering what stands around them. Characters that cannot be
-    printed become U+FFFD. Longer text than 300 characters is cut.
+    ``<bdi>`` keeps right-to-left letters and marks from reordering the text around them. Characters that cannot be
+    printed become U+FFFD. Text of more than 300 characters is cut.
     """
     return f"<bdi>{plain(text)}</bdi>"
 
 
 def plain(text: object) -> str:
-    """The same without an element, for attributes and for the title of a picture's part."""
+    """Return the same without an element, for attributes and for titles in pictures."""
     whole = str(text)
     cut = whole if len(whole) <= LONGEST_TEXT else whole[: LONGEST_TEXT - 1] + "…"
     return escape("".join(_printable(letter) for letter in cut), quote=True)
@@ -32,12 +32,12 @@ def _printable(letter: str) -> str:
 
 
 def number(value: int) -> str:
-    """With thousands separators."""
+    """Format a number with thousands separators."""
     return f"{value:,}"
 
 
 def moment(at: datetime | None) -> str:
-    """A moment as a ``<time>`` element, in UTC."""
+    """Format a moment as a ``<time>`` element, in UTC."""
     if at is None:
         return "–"
     utc = at.astimezone(UTC)
@@ -45,7 +45,7 @@ def moment(at: datetime | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two largest units."""
+    """Format seconds in the two largest units."""
     whole = max(0, round(seconds))
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours:
@@ -54,7 +54,7 @@ def duration(seconds: float) -> str:
 
 
 def masked(key: str) -> str:
-    """A contact key of which only the first letter and the domain's ending are left."""
+    """Return a contact key with only its first letter and the end of its domain."""
     name, at, domain = key.rpartition("@")
     if not at:
         return key[:2] + _MASK

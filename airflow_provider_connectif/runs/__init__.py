@@ -1,1 +1,1 @@
-"""A run: its stages in their order, and how it ends."""
+"""A run: its stages in order, and its end."""

@@ -1,4 +1,4 @@
-"""A sink that sends nothing: it logs what a run would do, and what that costs."""
+"""A sink that sends nothing: it logs the plan of a run, and its cost."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ _LONGEST_MASKED = 60
 
 
 class Preview(Protocol[ResourceT]):
-    """Looks at a plan for a check: what one kind of delivery would do with it."""
+    """Examines a plan for a check, for one kind of delivery."""
 
     @property
     def valid(self) -> int | None:
-        """Rows that would be delivered; ``None`` until the plan was looked at."""
+        """Rows that would be delivered; ``None`` before :meth:`look`."""
 
     @property
     def overwrites(self) -> bool:
-        """Whether what Connectif has already would get the whole patch."""
+        """Whether existing contacts would get the whole patch."""
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
-        """Refuse columns that this kind of delivery cannot take.
+        """Refuse columns that this kind of delivery cannot use.
 
         :raises RunFailed: final; names them.
         """
 
     def look(self, changes: PendingChanges, resource: ResourceT) -> None:
-        """Look at the plan."""
+        """Examine the plan."""
 
     @property
     def cost(self) -> Cost:
-        """What the plan takes; once it was looked at."""
+        """Return the cost of the plan, after :meth:`look`."""
 
     def summary(self) -> dict[str, Any]:
-        """Entries of the summary."""
+        """Return the entries of the summary."""
 
     def describe(self) -> str:
-        """What would be sent, as the beginning of a list of counts."""
+        """Describe what would be sent, as the beginning of a list of counts."""
 
     def log_cost(self) -> None:
         """Log what a run takes."""
 
 
 class CheckSink(Generic[ResourceT]):
-    """Takes a plan and sends none of it; the only requests of a check are those for definitions.
+    """Accepts a plan and sends nothing; the only requests of a check are those for definitions.
 
-    :param resource: what would be sent.
+    :param resource: of the changes.
     :param report: of the run.
-    :param journal: opened to be read only.
-    :param preview: looks at the plan.
-    :param longest_wait_s: a delay of more seconds that Connectif asks for ends the check.
+    :param journal: opened only for reading.
+    :param preview: examines the plan.
+    :param longest_wait_s: the check ends if Connectif asks for a longer pause, in seconds.
     """
 
     summary_is_complete = True
@@ -96,24 +96,24 @@ class CheckSink(Generic[ResourceT]):
         self._preview = preview
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, without holding up another run of the sync."""
+        """Open the journal without a claim, so that other runs of the sync need not wait."""
         if self._journal is not None:
             self._journal.open(is_to_stop, self._report.log.info)
 
     def resume(self) -> bool:
-        """A check has nothing to come back to."""
+        """Return ``False``: a check has nothing to continue."""
         return False
 
     def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
-        """Nothing: :meth:`cost` has looked at the plan."""
+        """Do nothing: :meth:`cost` has examined the plan."""
 
     def cost(self, changes: PendingChanges, resource: ResourceT) -> Cost:
-        """Look at the plan."""
+        """Examine the plan, and return its cost."""
         self._preview.look(changes, resource)
         return self._preview.cost
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
-        """Refuse columns that the delivery cannot take."""
+        """Refuse columns that the delivery cannot use."""
         self._preview.check_columns(columns, resource)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
@@ -122,29 +122,29 @@ class CheckSink(Generic[ResourceT]):
             self._journal.close()
 
     def kill(self) -> str:
-        """Nothing is under way."""
+        """Do nothing: no request is running."""
         return ""
 
     def look_at_the_clock(self) -> None:
-        """A check waits for nothing."""
+        """Do nothing: a check waits for nothing."""
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
-        """Connectif asks for a pause of so many seconds: a check does not wait for one that is too long."""
+        """End the check if Connectif asks for a pause that is too long."""
         if asked_s > self.longest_pause_s:
             self.stop = Stop(StopKind.LEFT_ALONE, error, asked_s, self.longest_pause_s)
 
     @property
     def checked_only(self) -> int:
-        """Rows that are valid and would be delivered."""
+        """Number of rows that are valid and would be delivered."""
         return self._preview.valid or 0
 
     def summary(self) -> dict[str, Any]:
-        """``check_only``, ``valid``, ``merged`` (and ``duplicates``), and what the preview adds."""
+        """``check_only``, ``valid``, ``merged`` (and ``duplicates``), and the preview's entries."""
         merged = self._report.tally.outcomes[Outcome.MERGED]
         return {"check_only": True, "valid": self.checked_only, "duplicates": merged, **self._preview.summary()}
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log what a run takes, all reasons, and the plan."""
+        """Log the cost of a run, all reasons, and the plan."""
         report, tally = self._report, self._report.tally
         parts = [self._preview.describe()]
         for outcome, words in _SHOWN:
@@ -162,7 +162,7 @@ class CheckSink(Generic[ResourceT]):
 
 
 class RequestPreview:
-    """A plan that goes by request.
+    """The preview of a plan that goes by request.
 
     :param log: of the task.
     :param quota: knows the account's allowance.
@@ -175,17 +175,17 @@ class RequestPreview:
         self._quota = quota
         self._examples: list[Patch] = []
         self.valid: int | None = None
-        """Rows that would be delivered; ``None`` until the plan was looked at."""
+        """Rows that would be delivered; ``None`` before :meth:`look`."""
         self._cost = Cost(Requests(), 0, 0.0, "patch", "")
 
     def check_columns(self, columns: Sequence[str] | None, resource: Resource) -> None:
-        """A request takes every column that the resource takes."""
+        """Accept every column: the resource has already checked them."""
 
     def look(self, changes: PendingChanges, resource: Resource) -> None:
-        """Count, and keep some examples.
+        """Count the changes, and keep some examples.
 
-        :param changes: what a run would send.
-        :param resource: says how many requests a change takes of which a response decides.
+        :param changes: of the plan.
+        :param resource: gives the number of requests for a change that needs a response.
         """
         self.valid = len(changes) - changes.beside - changes.counts.removals
         self._examples = [patch for patch in next(changes.batches(), []) if patch.removal is None][:_EXAMPLES]
@@ -193,7 +193,7 @@ class RequestPreview:
 
     @property
     def cost(self) -> Cost:
-        """One request for each change at least."""
+        """Return the cost: at least one request for each change."""
         return self._cost
 
     def summary(self) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class RequestPreview:
         return {**requests, "run_duration_s": self._cost.seconds}
 
     def describe(self) -> str:
-        """How many are to send."""
+        """Describe the number of rows to send."""
         return f"{self.valid or 0:,} to send"
 
     def log_cost(self) -> None:
@@ -230,7 +230,7 @@ _SHOWN = (
 
 
 def masked_value(value: Any) -> Any:
-    """The form of a value without the value: letters as ``x``, digits as ``9``."""
+    """Return a value with its letters replaced by ``x`` and its digits by ``9``."""
     if value is None:
         return None
     if isinstance(value, list):

@@ -55,17 +55,17 @@ class ChoosingSink(Generic[ResourceT]):
 
     @property
     def stop(self) -> Stop | None:
-        """Why delivery ended before the last change, if it did."""
+        """The reason why delivery ended before the last change; ``None`` if it did not."""
         return self._sink.stop
 
     @property
     def failures(self) -> Sequence[ImportFailed]:
-        """What keeps a run from success that has come to its end, other than its rows."""
+        """Failures other than refused rows that keep a finished run from success."""
         return self._sink.failures
 
     @property
     def deferral(self) -> Deferral | None:
-        """What is to be waited for without a worker, if delivery ended for that."""
+        """The deferral that ended delivery; ``None`` if there is none."""
         return self._sink.deferral
 
     @property
@@ -80,12 +80,12 @@ class ChoosingSink(Generic[ResourceT]):
 
     @property
     def unaccounted(self) -> int:
-        """Rows of which it is not known whether they were delivered; they have no outcome."""
+        """Number of rows for which it is not known whether they were delivered; they have no outcome."""
         return self._sink.unaccounted
 
     @property
     def is_early(self) -> bool:
-        """Whether changes are left that another process or attempt delivers."""
+        """Whether changes are left for another process or attempt."""
         return self._sink.is_early
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
@@ -193,12 +193,12 @@ class ChoosingPreview(Generic[ResourceT]):
 
     @property
     def valid(self) -> int | None:
-        """Rows that would be delivered; ``None`` until the plan was looked at."""
+        """Rows that would be delivered; ``None`` before :meth:`look`."""
         return self._preview.valid
 
     @property
     def cost(self) -> Cost:
-        """What the plan takes; once it was looked at."""
+        """Return the cost of the plan, after :meth:`look`."""
         return self._cost
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
@@ -213,11 +213,11 @@ class ChoosingPreview(Generic[ResourceT]):
         self._preview.look(changes, resource)
 
     def summary(self) -> dict[str, Any]:
-        """Entries of the summary."""
+        """Return the entries of the summary."""
         return self._preview.summary()
 
     def describe(self) -> str:
-        """What would be sent, as the beginning of a list of counts."""
+        """Describe what would be sent, as the beginning of a list of counts."""
         return self._preview.describe()
 
     def log_cost(self) -> None:

@@ -1,4 +1,4 @@
-"""Which column of a result is meant by a name of the mapping: Snowflake and Oracle give names in capitals."""
+"""Matches names of the mapping to columns in another case: Snowflake and Oracle return names in capitals."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from airflow_provider_connectif.api.errors import RunFailed
 
 
 class AmbiguousColumnError(RunFailed, ValueError):
-    """Several columns of the result differ from a name of the mapping by case only."""
+    """Several columns of the result differ from a name of the mapping only by case."""
 
     final = True
 
 
 def other_case(wanted: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
-    """The columns that are meant by a name in another case: that name by the column.
+    """Return the wanted name for each column that has it in another case.
 
-    A column that has exactly a wanted name is meant by it and by no other.
+    A column with exactly a wanted name matches only that name.
 
     :param wanted: the names that the mapping uses.
     :param columns: of the result.
-    :raises AmbiguousColumnError: final; names the columns among which the author has to choose.
+    :raises AmbiguousColumnError: final; names the columns from which the author must choose.
     """
     free: dict[str, list[str]] = {}
     for column in dict.fromkeys(columns):
@@ -42,7 +42,7 @@ def other_case(wanted: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
 
 
 def described(names: Mapping[str, str]) -> str:
-    """What the log says of columns that are meant by a name in another case."""
+    """Describe columns that are read by a name in another case, for the log."""
     pairs = ", ".join(f'"{column}" as "{name}"' for column, name in names.items())
     return f"The source has some column names in another case than the mapping\n  Reading {pairs}"
 

@@ -1,4 +1,4 @@
-"""The columns of a source: checked with the first rows, and the ones that need a warning."""
+"""Checks the columns of a source with its first rows, and warns about some of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class SourceColumns:
-    """Checks the columns of one source, and warns once about each that a person should think twice about.
+    """Checks the columns of one source, and warns once about each column that needs it.
 
-    :param resource: with its definitions; says which columns it needs, and what there is to say about them.
-    :param sink: may have conditions of its own.
+    :param resource: with its definitions; gives the columns that it needs, and the warnings about them.
+    :param sink: may have further conditions.
     :param log: of the task.
     """
 
@@ -31,18 +31,18 @@ class SourceColumns:
         self._log = log
         self._is_checked = False
         self._names: Mapping[str, str] = {}
-        """The mapping's name by the column that it stands for, where the two differ by case."""
+        """The mapping's name by column, if the two differ by case."""
         self._asked_about: set[Any] = set()
-        """Columns of which the resource was asked what a person should know."""
+        """Columns that were already checked for warnings."""
         self._warn_about(resource.written_columns or ())
 
     def look_at(self, columns: Sequence[str] | None, batch: Sequence[Row]) -> Sequence[Row]:
         """Check the columns with the first batch, and warn about those of every batch.
 
-        :param columns: of the source; ``None`` where only its rows have them.
-        :param batch: rows that are about to be prepared.
-        :return: the rows, with the mapping's names for columns that differ from them by case only.
-        :raises RunFailed: a column is missing, or does not fit, or two columns may be meant.
+        :param columns: of the source; ``None`` if only its rows have them.
+        :param batch: the next rows to prepare.
+        :return: the rows, with the mapping's names for columns that differ from them only by case.
+        :raises RunFailed: a column is missing, is not valid, or is ambiguous.
         """
         if columns is not None:
             if not self._is_checked:
@@ -57,9 +57,9 @@ class SourceColumns:
         return renamed(batch, self._names) if self._names else batch
 
     def end(self) -> None:
-        """The source has ended. Without any row the resource is checked without columns.
+        """Finish after the last row; if there was no row, check the resource without columns.
 
-        :raises RunFailed: it cannot be written at all.
+        :raises RunFailed: the resource cannot be written at all.
         """
         if not self._is_checked:
             self._resource.check()
@@ -78,8 +78,8 @@ class SourceColumns:
     def _check(self, source_columns: Sequence[str] | None, batch: Sequence[Row]) -> None:
         columns: Sequence[Any] | None = source_columns
         if columns is None and batch:
-            # Without a mapping the first row's columns say what the author means to send; with one, a column that
-            # none of the first rows has is a fault of the mapping rather than of every row.
+            # Without a mapping, the first row's columns are what the author wants to send; with one, a column that none
+            # of the first rows has is a fault of the mapping, not of every row.
             columns = _columns_of(batch[:1] if self._resource.columns is None else batch)
         self._resource.check(columns)
         self._sink.check_columns(source_columns, self._resource)
@@ -92,7 +92,7 @@ class SourceColumns:
 
 
 def warn_of_other_owners(journal: Journal, way: str, owned: Set[str], log: Log) -> None:
-    """Warn of other syncs that write these properties: to each the other's values look like the person's own.
+    """Warn about other syncs that write these properties: to each sync, the other's values look like the person's own.
 
     :param way: of delivery, without that of the mapping.
     """
@@ -105,5 +105,5 @@ def warn_of_other_owners(journal: Journal, way: str, owned: Set[str], log: Log) 
 
 
 def _columns_of(rows: Sequence[Row]) -> list[Any]:
-    """The columns that any of some rows has, in the order in which they come."""
+    """Return the columns of some rows, in order of their first occurrence."""
     return list(dict.fromkeys(itertools.chain.from_iterable(row for row in rows if isinstance(row, Mapping))))

@@ -1,4 +1,4 @@
-"""Which rows are worth a request: those that differ from what Connectif has acknowledged."""
+"""Compares rows with the journal: a row needs a request only if it differs from what Connectif has acknowledged."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.journal.suppression import Among
 
-_ANOTHER = "-"  # the digest of no row, nor of a change of several rows, which is empty
+_ANOTHER = "-"  # not the digest of a row, nor of a change of several rows, which is empty
 
 
 class Seen(NamedTuple):
-    """A row and what the journal knows of its key.
+    """A row with the journal's line of its key.
 
-    ``place``: in its batch. ``key``: in the journal's form; ``None`` where the row has none that is valid.
-    ``is_pending``: another row of the key differs, so that this one counts even if the journal holds it.
+    ``place``: its index in the batch. ``key``: in the journal's form; ``None`` if the row has no valid key.
+    ``is_pending``: another row of the key differs, so that this one counts even if the journal has acknowledged it.
     """
 
     place: int
@@ -43,15 +43,15 @@ class Seen(NamedTuple):
 
 
 class Comparison:
-    """Compares rows with the journal. It writes what the journal has to know of rows that are not sent.
+    """Compares rows with the journal, and records rows that are not sent in it.
 
     :param journal: open.
-    :param resource: with the definitions that the run checks against.
-    :param tally: counts what is sent since the mapping changed.
+    :param resource: with the field definitions of the run.
+    :param tally: counts changes that are sent because the mapping changed.
     :param full_refresh: send every row, changed or not.
-    :param retry_rejected: send rows again that were refused as they are.
-    :param way: as of :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
-    :param shown: gets the key of every row that has one.
+    :param retry_rejected: send rows again that were rejected and have not changed.
+    :param way: as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
+    :param shown: receives the key of every row that has one.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Comparison:
         self._retry_rejected = retry_rejected
         self._shown = shown
         self.mapping_digest = mapping_digest(resource, way)
-        """Changes when the mapping, or a definition that it uses, does."""
+        """The digest of the mapping and of the definitions that it uses."""
         self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
         self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
         self._listed: Among | None = None
-        # What is in doubt is held as such only where sending it twice is not harmless.
+        # Changes in doubt are held only if sending them twice is not harmless.
         self._states_of_held_rows = (REJECTED,) if resource.is_idempotent else (REJECTED, IN_DOUBT)
 
     def look_up(self, batch: Sequence[Row], pending: PendingChanges) -> list[Seen]:
-        """The rows of a batch that are not unchanged at a glance.
+        """Return the rows of a batch that are not obviously unchanged.
 
-        Keys are looked up as they stand in the rows: where the journal has just that key and just that row, it was
-        checked on the day it was sent.
+        Keys are looked up as they are in the rows: if the journal has exactly that key and that row, the row was
+        checked when it was sent.
         """
         self._delivered_earlier.clear()
         keys: list[str | None] = self._plain_keys(batch)
@@ -121,14 +121,14 @@ class Comparison:
         return seen
 
     def _note_shown(self, keys: Collection[str | None], spelled: Collection[str | None] = ()) -> None:
-        """Note the keys of a batch, in the form of the journal, also those of rows that are not sent."""
+        """Note the keys of a batch, in the journal's form, including those of rows that are not sent."""
         if self._shown is not None:
             written, plain = self._journal.lines.written_key, self._journal.key_secret is None
             for some in (keys, spelled):
                 self._shown.add(some if plain else [key and written(key) for key in some])
 
     def suppressed(self, batch: Sequence[Row], seen_rows: Sequence[Seen]) -> set[int]:
-        """The places of rows whose people must not be sent again; the journal forgets what it has of them.
+        """Return the indexes of rows whose people are suppressed, and delete the journal's lines of these people.
 
         An erasure has deleted the lines of its own keys. So of the rows that are unchanged at a glance, only those that
         name people beside their key are looked at.
@@ -157,11 +157,12 @@ class Comparison:
         return {place for place, person in unseen.items() if person in found}
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
-        """The digest by which a line knows a row: that of its values, where an earlier version has written it.
+        """Return the row's digest in the form of the line: that of its values, if an earlier version has written the
+        line.
 
-        An acknowledged row gets its new digest, so that it is unchanged at a glance on the next night.
+        An acknowledged row gets its new digest, so that the next run finds it unchanged without converting it.
 
-        :param is_settled: no other row of the key is to be sent.
+        :param is_settled: whether no other row of the key is to be sent.
         """
         known = (line.row_digest, line.refused_digest, line.invalid_digest)
         if digest in known or not any(known):
@@ -176,7 +177,7 @@ class Comparison:
         return of_values
 
     def outcome(self, seen: Seen) -> Outcome | None:
-        """What is known of a row before any of its values is looked at closely."""
+        """Return the outcome of a row if it is known without reading its values; otherwise ``None``."""
         line = seen.line
         if seen.key is None or line is None or seen.is_pending:
             return None
@@ -188,35 +189,35 @@ class Comparison:
         if line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(line):
             if line.state not in self._states_of_held_rows or _says_another_rejection(line):
                 self._journal.lines.note(seen.key, REJECTED, line.refused_status, line.refused_reason)
-            # What an earlier attempt of this run has met is a refusal of this run; no other will report it. What is in
-            # doubt was not refused: it is held, in this run too.
+            # A refusal that an earlier attempt of this run has met counts as a refusal of this run; no other run
+            # reports it. A row in doubt was not refused: it is held, in this run, too.
             is_of_this_run = line.state == REJECTED and series.has_met(line)
             return Outcome.REJECTED if is_of_this_run else Outcome.HELD
         return None
 
     def is_known_refusal(self, seen: Seen) -> bool:
-        """Whether a run before this one has seen this row refused by Connectif."""
+        """Whether Connectif has rejected this row in an earlier run."""
         return seen.line is not None and self._journal.lines.is_known_refusal(seen.line)
 
     def is_known_invalid(self, seen: Seen, keyless: int, reasons: Sequence[str] = ()) -> bool:
-        """Whether a run before this one has seen the same invalid row; what is new is written down.
+        """Return whether an earlier run has seen the same invalid row; record it if it is new.
 
-        :param keyless: how many rows without a valid key were read, this one included.
-        :param reasons: why it is invalid, without personal data.
+        :param keyless: number of rows read without a valid key, including this one.
+        :param reasons: why the row is invalid, without personal data.
         """
         if seen.key is None:
-            # Such rows cannot be told apart: as many as before are known, those beyond are new.
+            # Such rows cannot be distinguished: as many as before are known, further ones are new.
             return keyless <= self._journal.series.keyless_before
         return self._journal.lines.meets_invalid(seen.key, seen.row_digest, seen.line, "; ".join(reasons))
 
     def change(self, seen: Seen, patch: Patch) -> PendingChange | None:
-        """What is to be sent for a row, or ``None`` if Connectif holds just that already."""
+        """Return the change to send for a row, or ``None`` if Connectif already holds all of it."""
         key, line = seen.key or "", _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
         patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
         patch = found.patch
-        if line is None or line.state == REMOVED:  # where the contact was deleted, its key alone makes it again
+        if line is None or line.state == REMOVED:  # the contact was deleted, and its key alone creates it again
             return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
             self._journal.lines.confirm(key, patch.digests)
@@ -238,9 +239,9 @@ class Comparison:
         return {key: outcome for key, outcome in outcomes.items() if outcome is not Outcome.UNCHANGED}
 
     def beside(self, seen: Seen, patch: Patch, counted_as: Outcome) -> PendingChange | None:
-        """What of a row must be sent though the row is not.
+        """Return the part of a row that must be sent although the row itself is not.
 
-        :param patch: the urgent part of it.
+        :param patch: the urgent part of the row.
         :param counted_as: the row's outcome.
         """
         key, line = seen.key or self._resource.same_key(patch.key), _line_that_says(seen)
@@ -252,16 +253,16 @@ class Comparison:
         return None if found is None else PendingChange(found, key, Rank.BESIDE, known.whole)
 
     def refusal(self, key: str) -> Seen:
-        """A key as its last refusal left it."""
+        """Return a key with the journal's line after its last refusal."""
         line = self._journal.lines.differing({key: _ANOTHER}, all_differ=True).get(key)
         return Seen(0, key, "", line)
 
     def _other_spellings(
         self, batch: Sequence[Row], keys: Sequence[str | None], lines: dict[str, Line | None]
     ) -> dict[int, str | None]:
-        """The proper keys of rows by place, where they are not what stands in the row; adds their lines.
+        """Return the valid keys of rows by index, if they differ from the text in the row, and load their lines.
 
-        A row without a key that stands there plainly is always among them, whether it has a proper one or none.
+        A row whose key is not obvious from its value is always among them, with or without a valid key.
         """
         unknown = [place for place, key in enumerate(keys) if key is None or (key in lines and lines[key] is None)]
         looked_at = {place: self._resource.key_of(batch[place]) for place in unknown}
@@ -271,7 +272,9 @@ class Comparison:
         return spelled
 
     def _delivered_as(self, key: str, line: Line) -> Outcome:
-        """The outcome of a row that Connectif holds: delivered, if an earlier attempt of this run did that."""
+        """Return the outcome of a row that Connectif holds: delivered, if an earlier attempt of this run has sent
+        it.
+        """
         if line.state != ACKNOWLEDGED:
             self._journal.lines.note(key, ACKNOWLEDGED)
         if key in self._delivered_earlier or not self._journal.series.delivered_earlier(line):
@@ -280,7 +283,7 @@ class Comparison:
         return Outcome(line.delivered_as or Outcome.UPDATED)
 
     def _plain_keys(self, batch: Sequence[Row]) -> list[str | None]:
-        """Keys in the form of the journal, by their looks alone; ``None`` for those that need a closer one."""
+        """Return keys in the journal's form if they are obvious from their values; ``None`` for others."""
         column = self._resource.key_column
         values: list[Any]
         if isinstance(batch, Batch):
@@ -310,28 +313,30 @@ class Comparison:
         try:
             return self._digester(row)
         except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text
-            return secrets.token_hex(16)  # equals nothing, so the row is looked at closely
+            return secrets.token_hex(16)  # equals no digest, so the row is compared property by property
 
 
 def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
-    """When a change is sent: before all others if the resource calls it urgent, else with those of its rank."""
+    """Return the rank of a change: the first one if the resource calls it urgent, otherwise ``rank``."""
     return Rank.URGENT if resource.is_urgent(patch.properties) else rank
 
 
 def _line_that_says(seen: Seen) -> Line | None:
-    """The line of a row's contact; ``None`` where it says only that the contact was given up on when it was new."""
+    """Return the line of a row's contact; ``None`` if it only says that all attempts for a new contact failed."""
     return None if seen.line is None or seen.line.says_nothing else seen.line
 
 
 def _says_each_property(line: Line) -> bool:
-    """Whether the digests of its properties say all that a line knows: then its row's need not be recognised."""
+    """Whether the digests of the properties cover all that a line knows, so that the digest of its row does not
+    matter.
+    """
     return line.properties is not None and line.refused_digest is None and line.invalid_digest is None
 
 
 def _is_about_the_row(line: Line) -> bool:
-    """Whether a refusal is the row's own fault; journals of earlier versions hold others, too.
+    """Whether a refusal is the fault of the row; journals of earlier versions have others, too.
 
-    Those of imports and of invalid rows have no status.
+    Refusals of imports and of invalid rows have no status.
     """
     return line.refused_status is None or line.refused_status in STATUSES_ABOUT_THE_ROW
 
@@ -343,5 +348,5 @@ def _says_another_rejection(line: Line) -> bool:
 
 
 def _twice(keys: Collection[str | None]) -> set[str]:
-    """The keys that stand more than once."""
+    """Return the keys that occur more than once."""
     return {key for key, count in Counter(keys).items() if key is not None and count > 1}

@@ -1,4 +1,4 @@
-"""The account's own definitions, fetched once a run."""
+"""Fetches the account's field definitions, once a run."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _STOP_KINDS: dict[Action | None, StopKind] = {Action.FAIL: StopKind.FAIL, Action
 
 
 class DefinitionsError(Exception):
-    """The definitions could not be read, and the run must not go on without.
+    """The definitions could not be read, and the run must not continue without them.
 
     :param error: the last response; ``None``: the rate limit is used up.
-    :param kind: how the run ends.
-    :param asked_s: with :attr:`StopKind.LEFT_ALONE`: seconds for which Connectif asks to be left alone.
+    :param kind: the reason why the run ends.
+    :param asked_s: with :attr:`StopKind.LEFT_ALONE`: the pause in seconds that Connectif asks for.
     """
 
     def __init__(self, error: Error | None, kind: StopKind, asked_s: float = 0.0) -> None:
@@ -62,19 +62,19 @@ def fetch_definitions(
 ) -> ResourceT:
     """Check a resource against the account's definitions.
 
-    :param stopped: whether the run was told to stop; looked at while waiting.
-    :param tell_failure: is told of each request that failed and is tried again, in words.
-    :param consequence: what it means for the run that there are no definitions, for the log. Default: the resource's.
-    :param longest_wait_s: a delay of more seconds that Connectif asks for is not waited for.
-    :param timeout_s: seconds for all of it: requests, retries and the rate limit. Default: no limit.
+    :param stopped: returns whether the run must stop; called while waiting.
+    :param tell_failure: called with a description of each request that failed and is sent again.
+    :param consequence: the consequence of missing definitions for the run, for the log. Default: the resource's.
+    :param longest_wait_s: the longest pause in seconds that is waited out if Connectif asks for one.
+    :param timeout_s: seconds for everything: requests, retries and the rate limit. Default: no limit.
     :param clock: of the delays before a retry, and of the timeout.
-    :return: the resource as it was where the key has no such scope, so that it might still be written. Logged once,
-        with what that means.
-    :raises DefinitionsError: a refused key, a response without definitions, or no response, in each attempt; or
-        the time is over. To go on without would leave every value unchecked.
-    :raises QuotaClosed: the run was told to stop.
+    :return: the resource with definitions; the unchanged resource if the API key does not have the scope, since it may
+        still be written. That is logged once, with the consequence.
+    :raises DefinitionsError: the API key is refused, every attempt got no response or one without definitions, or the
+        time has passed. Without definitions every value would be unchecked.
+    :raises QuotaClosed: the run must stop.
     """
-    policy = ResponsePolicy()  # what an author changes is about what is written
+    policy = ResponsePolicy()  # ``on_response`` is only about writing
     limits = _Limits(client.quota, stopped, longest_wait_s, timeout_s, clock)
     failures = 0
     while True:
@@ -95,7 +95,8 @@ def fetch_definitions(
                 return resource
             error, action = failure, policy.for_error(failure)
         except MalformedAnswerError as malformed:
-            # Connectif's own response, up to a hundred pages of it: the next attempt of the task may ask again.
+            # Connectif's own response, of up to a hundred pages: it is not requested again before the task's next
+            # attempt.
             error, action = NoAnswerError(str(malformed)), None
         failures += 1
         if stopped():
@@ -110,7 +111,7 @@ def fetch_definitions(
 
 
 class _Limits:
-    """How long the definitions are waited for."""
+    """The time limits for reading the definitions."""
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class _Limits:
         self._began_at = self._clock.monotonic()
 
     def check(self) -> None:
-        """Wait on, or not; see :func:`fetch_definitions`."""
+        """Check that waiting may continue; see :func:`fetch_definitions`."""
         if self._stopped():
             raise QuotaClosed("the run was asked to stop")
         wait = self._quota.wait
@@ -142,9 +143,9 @@ class _Limits:
 
 
 def _within(limits: _Limits, ask: Callable[[], ResourceT], clock: Clock) -> ResourceT:
-    """Ask in a thread of its own, so that a task that is killed does not wait for a response that may not come.
+    """Send the request in a thread, so that a killed task does not wait for a response that may never come.
 
-    Whatever the thread raises is raised here: a fault that was lost would look like an account without definitions.
+    Errors of the thread are raised here: a lost error would look like an account without definitions.
     """
     response: Future[ResourceT] = Future()
     is_here = threading.Condition()

@@ -1,4 +1,4 @@
-"""How a run ends: as a success or not, why, and in which words."""
+"""The end of a run: its verdict, the reason, and the lines for the log."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from airflow_provider_connectif.runs.sink import Sink
 
 
 class Ending:
-    """Gathers what ends a run, and says what it makes of its counts.
+    """Collects the causes that end a run, and decides on its verdict by the counts.
 
-    :param sink: where the plan goes.
+    :param sink: of the run.
     :param report: of the run.
-    :param budget: how many refused rows are too many.
-    :param account: where the run sends to, for messages.
+    :param budget: the failure budget.
+    :param account: the account that the run sends to, for messages.
     """
 
     def __init__(self, sink: Sink[Any], report: Report, budget: FailureBudget, account: Account) -> None:
@@ -40,24 +40,24 @@ class Ending:
         self._troubles: list[ImportFailed] = []
         self._scope: str | None = None
         self._is_killed = False
-        self._is_broken = True  # an exception ends the run, until it has come to its end
+        self._is_broken = True  # until the run has ended, an exception may end it
         self._breaks_as = Verdict.TRY_AGAIN
 
     def kill(self) -> None:
-        """The run is told to stop; safe in a signal handler."""
+        """Note that the run must stop; safe in a signal handler."""
         self._is_killed = True
 
     def stop_for(self, stop: Stop, scope: str | None = None) -> None:
-        """The run ends early.
+        """End the run early.
 
-        :param scope: what the API key had to allow for the request that ends it. Default: what the sink says.
+        :param scope: the scope that the last request needed. Default: the sink's.
         """
         self._own_stop, self._scope = stop, scope
 
     def fail_by(self, failure: ImportFailed, scope: str | None = None) -> None:
-        """Something that other runs have left keeps this one from going on.
+        """End the run because of work that other runs have left.
 
-        :param scope: as of :meth:`stop_for`.
+        :param scope: as in :meth:`stop_for`.
         """
         if failure.is_about_the_key:
             self.stop_for(Stop(StopKind.FAIL, failure.error), scope)
@@ -65,55 +65,58 @@ class Ending:
             self._troubles.append(failure)
 
     def break_off(self, error: BaseException) -> None:
-        """An exception ends the run, and is raised on."""
+        """Note that an exception, which the caller raises again, ends the run."""
         self._is_broken = True
         self._breaks_as = Verdict.FAILED if isinstance(error, RunFailed) and error.final else Verdict.TRY_AGAIN
 
     def come_to_its_end(self) -> None:
-        """No exception has ended the run."""
+        """Note that no exception has ended the run."""
         self._is_broken = False
 
     @property
     def stop(self) -> Stop | None:
-        """Why the run ends early, if it does."""
+        """The reason why the run ends early; ``None`` if it does not."""
         return Stop(StopKind.KILLED) if self._is_killed else self._own_stop or self._sink.stop
 
     @property
     def may_continue(self) -> bool:
-        """Nothing that was gathered ends the run."""
+        """Whether no cause has ended the run so far."""
         return not (self.stop or self._troubles)
 
     @property
     def recorded(self) -> Verdict:
-        """How the attempt ended, for the journal."""
+        """The verdict on the attempt, for the journal."""
         return self._breaks_as if self._is_broken else self._ended()[0]
 
     @property
     def left_behind(self) -> int:
-        """Rows that were read and have no outcome since the run ended early: they are undelivered."""
+        """Number of rows without an outcome because the run ended early; they count as undelivered."""
         is_early = self.stop is not None or self._is_broken or self._troubles or self._sink.is_early
         return max(0, self._unsettled - self._sink.unaccounted) if is_early else 0
 
     @property
     def reason_of_early_end(self) -> str:
-        """Why rows were left behind, in a few words for the journal."""
+        """The reason why rows were left, in a few words for the journal."""
         if self.stop is not None:
             return f"the run ended early ({self.stop.kind.value.replace('_', ' ')})"
         return "the run failed" if self._is_broken else "the run ended early"
 
     def verdict(self) -> tuple[Verdict, str]:
-        """How the run ended, and why in one sentence; the reasons of refusals are in the log and in the summary."""
+        """Return the verdict on the run, and the reason in one sentence; reasons of refusals are in the log and in the
+        summary.
+        """
         return self._ended()
 
     @property
     def words(self) -> str:
-        """How the run ended, as the beginning of a line."""
+        """The way the run ended, as the beginning of a line."""
         return "Failed" if self._is_broken else describe_end(self._ended()[0], self.stop)
 
     def notes(self, attempts: int) -> list[str]:
-        """Lines below the counts: the failure budget, the file of rows that were not delivered, the attempts.
+        """Return the lines below the counts: the failure budget, the file of rows that were not delivered, the
+        attempts.
 
-        :param attempts: of the run, this one included.
+        :param attempts: number of attempts of the run, including this one.
         """
         use, path = self._budget.describe_use(self._report.tally), self._report.written_rejects_path
         return [

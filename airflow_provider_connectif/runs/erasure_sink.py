@@ -1,4 +1,4 @@
-"""A sink that deletes people: first it suppresses them, then it waits for what may still make them again."""
+"""A sink that deletes people: first it suppresses them, then it waits for uploads that may create them again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LOOK_WITHOUT_WORKER_S = 60.0
 
 
 def check_number(people: int, most: int, noun: str) -> None:
-    """Refuse to delete more people than an author expects.
+    """Refuse to delete more people than ``max_deleted`` allows.
 
     :raises ImportFailed: final; nothing was deleted or suppressed.
     """
@@ -52,9 +52,9 @@ def check_number(people: int, most: int, noun: str) -> None:
 class ErasureSink(RequestSink):
     """Deletes the people of a plan.
 
-    1. They are written to the suppression list, and every sync of the journal forgets them.
-    2. It waits for requests of other runs that were under way then, and for uploads that carry them.
-    3. They are deleted at Connectif; each leaves a receipt.
+    1. It writes them to the suppression list, and removes them from every sync of the journal.
+    2. It waits for requests of other runs that were running then, and for uploads that contain them.
+    3. It deletes them at Connectif, with a receipt for each.
 
     :param resource: of the erasure.
     :param sender: sends the deletions.
@@ -62,10 +62,10 @@ class ErasureSink(RequestSink):
     :param report: of the run.
     :param journal: with the suppression list.
     :param confirmation: writes the receipts.
-    :param forgetting: takes people out of the journal.
-    :param watch: looks at imports.
-    :param most: more people are too many.
-    :param suppresses: ``False``: the suppression list is left as it is.
+    :param forgetting: removes people from the journal.
+    :param watch: polls imports.
+    :param most: the most people to delete.
+    :param suppresses: whether to write people to the suppression list.
     :param map_index: of the task instance.
     :param may_defer: wait for uploads without a worker.
     """
@@ -124,7 +124,7 @@ class ErasureSink(RequestSink):
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Delete the people of a plan, as far as possible.
 
-        :raises ImportFailed: they are too many; then nothing is done.
+        :raises ImportFailed: there are too many; nothing was deleted then.
         """
         check_number(len(changes), self._most, resource.noun)
         journal = self._of_journal
@@ -137,13 +137,13 @@ class ErasureSink(RequestSink):
         super().deliver(changes, resource)
 
     def summary(self) -> dict[str, Any]:
-        """``deleted`` and ``absent`` beside that of every run."""
+        """Return ``deleted`` and ``absent``, and the entries of every run."""
         outcomes = self._report.tally.outcomes
         erased = {outcome.value: outcomes[outcome] for outcome in (Outcome.DELETED, Outcome.ABSENT)}
         return {**super().summary(), **erased}
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
-        """Leave the journal, without what another run may have written of these people since."""
+        """Leave the journal, and remove what another run may have written about these people since."""
         try:
             if self._people:
                 self._forget(self._people)
@@ -153,7 +153,7 @@ class ErasureSink(RequestSink):
             self._report.log.warning(wording.NOT_OVERWRITTEN)
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log the end of the run, or what it waits for without a worker."""
+        """Log the end of the run, or the deferral."""
         if self._is_put_off and self.deferral is not None:
             until = clock(self.deferral.until)
             self._report.log.info("Imports that carry these people are open: next check at %s", until)
@@ -172,10 +172,10 @@ class ErasureSink(RequestSink):
             self._sender.deliver(left, planned_at=self._planned_at)
 
     def _window_opens_at(self, until: float) -> float:
-        return time.time() if self._is_put_off else until  # an import is waited for, and no window
+        return time.time() if self._is_put_off else until  # it waits for an import, not for a window
 
     def _without_done(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
-        """What no earlier attempt has a receipt for."""
+        """Yield the deletions without a receipt of an earlier attempt."""
         journal = self._of_journal
         run_id, began_at = journal.settings.run_id, journal.series.started_at
         for batch in batches:
@@ -189,9 +189,10 @@ class ErasureSink(RequestSink):
             yield [patch for place, patch in enumerate(batch) if people[place] not in found]
 
     def _wait_for_others(self, left: Iterator[Sequence[Patch]]) -> bool:
-        """Wait for whatever was sent of these people before they were suppressed; whether that has ended.
+        """Wait for everything that was sent about these people before they were suppressed; return whether that has
+        ended.
 
-        :param left: what is to be sent then.
+        :param left: the deletions to send then.
         """
         if not self._people:  # of a process before this one, which was deferred
             self._people = [person for batch in self._kept() for person in batch]
@@ -222,7 +223,7 @@ class ErasureSink(RequestSink):
             yield [person for patch in batch for person in self._resource.people_of(patch)]
 
     def _open_uploads(self) -> list[OpenUpload]:
-        """The uploads that carry these people and have not ended."""
+        """Return the uploads that contain these people and have not ended."""
         left = []
         for upload in self._forgetting.open_uploads(self._people):
             if upload.import_id is not None:
@@ -230,7 +231,7 @@ class ErasureSink(RequestSink):
                     left.append(upload)
             elif upload.is_at_work:
                 left.append(upload)
-            else:  # its process has died before there was a response
+            else:  # its process died before there was a response
                 self._watch.until_none_is_open(upload.since, upload.known_ids)
         return left
 
@@ -246,7 +247,7 @@ class ErasureSink(RequestSink):
 
 
 class ErasurePreview(RequestPreview):
-    """The plan of an erasure, for a check.
+    """The preview of an erasure, for a check.
 
     :param log: of the task.
     :param quota: knows the account's allowance.
@@ -258,7 +259,7 @@ class ErasurePreview(RequestPreview):
         self._most = most
 
     def look(self, changes: PendingChanges, resource: Resource) -> None:
-        """Count, and refuse what a run would refuse."""
+        """Count the people, and refuse what a run would refuse."""
         check_number(len(changes), self._most, resource.noun)
         super().look(changes, resource)
         self._cost = _by_deletion(self._cost)

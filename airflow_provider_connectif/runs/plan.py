@@ -1,4 +1,4 @@
-"""What a run is about to send, in numbers, complete before the first request to a contact."""
+"""The numbers of a plan, complete before the first request to a contact."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROPERTIES_LOGGED = 8
 _WAYS = {"patch": "PATCH", "import": "import", ERASE: "DELETE"}
 _WIDTH = 105
 _SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.SKIPPED, Outcome.UNCHANGED)
-"""What an earlier attempt of the run has delivered needs nothing more from this one."""
+"""Outcomes of an earlier attempt of the run that need nothing more from this one."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Plan:
     :param read: rows.
     :param to_create: contacts that this sync has not delivered before; some may exist.
     :param to_change: contacts that this sync has delivered before.
-    :param changed_properties: how many changes send a property, by its id.
+    :param changed_properties: number of changes that send a property, by its id.
     :param lowered: contacts with a consent below the value that Connectif has accepted last.
-    :param raised: likewise above it.
-    :param unchanged: rows that Connectif holds as they are.
+    :param raised: contacts with a consent above that value.
+    :param unchanged: rows that Connectif has acknowledged and that have not changed.
     :param held: rows that were rejected before and have not changed.
     :param invalid: rows that are not sent.
     :param merged: rows that became part of another row of their contact.
-    :param suppressed: rows of people who must not be sent.
+    :param suppressed: rows of suppressed people.
     :param removed: contacts that left the source; ``None``: not counted.
     :param requests_least: without retries and rejections.
     :param requests_most: likewise.
@@ -74,7 +74,7 @@ class Plan:
 
     @classmethod
     def of(cls, tally: Tally, counts: PlanCounts, cost: Cost, removed: int | None) -> Plan:
-        """The plan of a source that was read to its end.
+        """Return the plan of a source that was read to its end.
 
         :param tally: of the rows that are not sent.
         :param counts: of the changes.
@@ -113,7 +113,7 @@ class Plan:
         return whole
 
     def describe(self, *, was_chosen: bool = False) -> str:
-        """The plan as a small table for the log.
+        """Format the plan as a small table for the log.
 
         :param was_chosen: there was another way.
         """

@@ -1,4 +1,4 @@
-"""From a source that was read to its end to a plan that may be sent: numbers, guards, who left."""
+"""Completes a plan after the source is read: contacts that left, numbers, guards."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TellPlan = Callable[[dict[str, Any]], None]
 
 
 class Planning:
-    """Makes the plan of one run, says it, and holds it back where a guard says so.
+    """Completes the plan of one run, logs it, and stops the run if a guard is exceeded.
 
-    :param journal: open; ``None``: nothing is known of what was delivered before.
+    :param journal: open; ``None`` if the run has no journal.
     :param settings: of the run.
     :param report: of the run.
-    :param shown: the keys that the source has shown; ``None``: who left is not looked for.
-    :param tell_plan: gets the plan, JSON-ready.
+    :param shown: the keys in the source; ``None``: contacts that left are not searched for.
+    :param tell_plan: called with the plan, JSON-ready.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Planning:
     def decide(self, changes: PendingChanges, comparison: Comparison | None, resource: Any, sink: Sink[Any]) -> None:
         """Complete the plan, and allow it to be sent.
 
-        :param changes: of the rows; gets those for contacts that left.
-        :raises GuardExceeded: final; nothing may be sent. A check is logged before.
+        :param changes: of the rows; changes for contacts that left are added.
+        :raises GuardExceeded: final; nothing may be sent. A check is logged first.
         :raises JournalError: the journal's database failed.
         """
         departures = self._departures(changes, comparison, resource)
@@ -96,7 +96,7 @@ class Planning:
         return departures
 
     def _note_sending(self, departures: Departures | None, resource: Any) -> None:
-        """What has to be in the journal before the first request, and what is written once the plan was sent."""
+        """Write what must be in the journal before the first request, and prepare the record for the end of sending."""
         journal, read, tally = self._journal, self._settings.read, self._report.tally
         if journal is None or journal.read_only or journal.reads.asker is None:
             return
@@ -126,7 +126,7 @@ class Planning:
 
 
 def note_complete_read(journal: Journal, report: Report) -> None:
-    """Write down that the source was read to its end and its plan sent to its end.
+    """Record that the source was read to its end and that its whole plan was sent.
 
     :raises JournalError: the journal's database failed.
     """

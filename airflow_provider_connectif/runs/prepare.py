@@ -1,4 +1,4 @@
-"""From rows to changes: map, check, compare with the journal. Nothing is sent here."""
+"""Prepares rows: maps them, checks them and compares them with the journal. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CONTACTS_AT_ONCE = 1000
 
 
 class Preparer:
-    """Makes a pending change of each row that has to be sent, and settles the others.
+    """Turns each row that must be sent into a pending change, and settles the others.
 
-    :param resource: with the definitions that the run checks against.
+    :param resource: with the field definitions of the run.
     :param comparison: with the journal; ``None``: every valid row is sent.
-    :param pending: gets the changes.
-    :param report: gets the others: unchanged, held, invalid and merged rows.
+    :param pending: receives the changes.
+    :param report: receives the other rows: unchanged, held, invalid and merged.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Preparer:
         self._tally = report.tally
 
     def prepare(self, batch: Sequence[Row]) -> None:
-        """Settle the rows of a batch, or make changes of them.
+        """Settle the rows of a batch, or turn them into changes.
 
-        :raises PendingError: the changes cannot be kept.
+        :raises PendingError: the changes cannot be stored.
         """
         first = self._tally.read + 1
         self._tally.read += len(batch)
@@ -51,7 +51,7 @@ class Preparer:
         self._pending.merged_contacts.clear()
 
     def finish(self) -> None:
-        """The source has ended: changes of several rows that Connectif holds, or has refused, are not sent."""
+        """Finish after the last row: remove changes of several rows that Connectif holds or has rejected."""
         if self._comparison is None:
             return
         held = self._pending.take_acknowledged()
@@ -89,7 +89,7 @@ class Preparer:
         in_this_batch: set[str] = set()
         for seen in seen_rows:
             if seen.place in suppressed:
-                # Before anything else is looked at, so that she is in no file of refused rows either.
+                # Before all other checks, so that the person is in no file of refused rows either.
                 self._tally.count(Outcome.SUPPRESSED, first + seen.place)
                 continue
             if seen.key in in_this_batch:
@@ -132,12 +132,12 @@ class Preparer:
     def _beside(
         self, number: int, row: Row, seen: Seen, outcome: Outcome, comparison: Comparison
     ) -> PendingChange | None:
-        """What must be sent of a row though it is invalid, or held."""
+        """Return the part of an invalid or held row that must be sent all the same."""
         part = self._resource.urgent_part_of_row(number, row)
         return None if part is None else comparison.beside(seen, part, outcome)
 
     def _refuse_again(self, number: int, row: Row, outcome: Outcome, seen: Seen) -> None:
-        """Still refused as it is: whoever reads this run's log or rejects file must find it there."""
+        """Report a row that is still refused, so that it is in this run's log and rejects file, too."""
         reason = (seen.line.refused_reason if seen.line else None) or "refused"
         reasons = [f"held: {reason}" if outcome is Outcome.HELD else reason]
         is_known = self._comparison is not None and self._comparison.is_known_refusal(seen)

@@ -1,4 +1,6 @@
-"""Reads a source to its end: nothing is sent before, so that the plan is whole and the database is let go."""
+"""Reads a source to its end before anything is sent, so that the plan is complete and the database connection is
+closed.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,12 @@ def read_to_its_end(
     """Prepare every row.
 
     :param columns: of the source.
-    :param preparer: gets the rows.
-    :param journal: what was met of rows that are not sent is written meanwhile.
-    :param is_to_stop: whether the run was told to stop.
-    :param timeout_s: seconds in which the source must end.
+    :param preparer: receives the rows.
+    :param journal: changes for rows that are not sent are written to it meanwhile.
+    :param is_to_stop: returns whether the run must stop.
+    :param timeout_s: time limit in seconds for reading the source.
     :return: whether it was read to its end.
-    :raises SourceError: it did not end in time.
+    :raises SourceError: it was not read to its end in time.
     """
     began = clock()
     for batch in source:

@@ -40,28 +40,28 @@ ResourceT = TypeVar("ResourceT", bound=Resource)
 
 
 class EarlierWork(Protocol):
-    """What earlier runs of a sync have left at Connectif: imports that have not finished."""
+    """The work that earlier runs of a sync have left at Connectif: imports that have not finished."""
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for it, so that its older values do not come last, and write down what became of it.
+        """Wait for it, so that its older values do not arrive last, and record its result.
 
-        :return: until when to wait without a worker and then to begin again; ``None``: nothing is left.
-        :raises ImportFailed: it cannot be waited for.
-        :raises QuotaClosed: told to stop.
+        :return: the deferral after which to begin again; ``None``: nothing is left.
+        :raises ImportFailed: waiting for it is not possible.
+        :raises QuotaClosed: the run must stop.
         """
 
 
 class Run(Generic[ResourceT]):
     """Drives the stages of one run.
 
-    :param client: paces itself by its quota.
-    :param resource: what is written.
-    :param sink: where the plan goes.
-    :param report: what all stages report to.
-    :param journal: what Connectif has acknowledged; rows that did not change since are not sent.
-    :param settings: what the author has decided.
-    :param earlier: what earlier runs of the sync have left at Connectif.
-    :param tell_plan: gets the plan, JSON-ready, before the first request to a contact.
+    :param client: paced by its quota.
+    :param resource: of the rows.
+    :param sink: delivers the plan.
+    :param report: of the run.
+    :param journal: knows what Connectif has acknowledged; rows that have not changed since are not sent.
+    :param settings: from the operator's arguments.
+    :param earlier: the work that earlier runs of the sync have left at Connectif.
+    :param tell_plan: called with the plan, JSON-ready, before the first request to a contact.
     :param clock: seconds on a clock that only goes forward.
     """
 
@@ -80,7 +80,7 @@ class Run(Generic[ResourceT]):
     ) -> None:
         self._client = client
         self.resource = resource
-        """What is written; once they are known, with the account's definitions."""
+        """The resource of the rows, with the account's definitions once they are known."""
         self.sink = sink
         self.report = report
         self._journal = journal
@@ -94,14 +94,14 @@ class Run(Generic[ResourceT]):
         self._is_read = False
         self._open = ExitStack()
         self.is_over = False
-        """Its end is logged, or is being logged: nothing is to be logged after it."""
+        """Whether the end is logged or being logged: nothing must be logged after it."""
 
     def run(self, open_source: Callable[[], Source], before_end: Callable[[], None]) -> None:
         """Read every row, then deliver what differs.
 
-        :param open_source: called once the rows are wanted.
-        :param before_end: called when the end is about to be logged.
-        :raises RunFailed: the mapping, the source, the journal's database or the folder of pending changes.
+        :param open_source: called when the rows are needed.
+        :param before_end: called just before the end is logged.
+        :raises RunFailed: the mapping, the source, the journal's database or the folder for pending changes failed.
         """
         report, ending = self.report, self._ending
         try:
@@ -119,7 +119,7 @@ class Run(Generic[ResourceT]):
             finally:
                 try:
                     self._note_left_behind()
-                    with self._open:  # closed after the sink, which may still put off what is pending
+                    with self._open:  # closed after the sink, which may still store pending changes
                         self.sink.close(ending.recorded, report.tally.keyless if self._is_read else None)
                 except BaseException as error:
                     ending.break_off(error)
@@ -139,7 +139,7 @@ class Run(Generic[ResourceT]):
     def kill(self) -> str:
         """Stop now; safe in a signal handler.
 
-        :return: how far the run came.
+        :return: the counts so far, in words.
         """
         self._ending.kill()
         more = self.sink.kill()
@@ -148,24 +148,24 @@ class Run(Generic[ResourceT]):
 
     @property
     def deferral(self) -> Deferral | None:
-        """What the run waits for without a worker, if this process ended for that."""
+        """The deferral that ended this process; ``None`` if there is none."""
         if self._wait_for_another is not None and self._ending.stop == Stop(StopKind.DEFERRED):
             return self._wait_for_another
         return self.sink.deferral
 
     @property
     def waits_for_another(self) -> bool:
-        """Whether the deferral is for another run of the sync, or for what it has left: nothing was read yet."""
+        """Whether the deferral is for another run of the sync, or for its open imports: nothing was read yet."""
         return self._wait_for_another is not None
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the journal has a record of this attempt, with what it has counted."""
+        """Whether the journal has a record of this attempt, with its counts."""
         return self._journal is not None and self._journal.series.tries > 0
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The run so far; see :func:`airflow_provider_connectif.reporting.summary.summarise`."""
+        """The summary of the run so far; see :func:`airflow_provider_connectif.reporting.summary.summarise`."""
         return summarise(
             self.report.tally,
             effort=self.report.effort,
@@ -175,7 +175,7 @@ class Run(Generic[ResourceT]):
         )
 
     def verdict(self) -> tuple[Verdict, str]:
-        """How the run ended, and why in one sentence."""
+        """Return the verdict on the run, and the reason in one sentence."""
         return self._ending.verdict()
 
     def _begin(self) -> None:
@@ -280,13 +280,13 @@ class Run(Generic[ResourceT]):
         return comparison
 
     def _note_complete_read(self) -> None:
-        """Where the plan was sent to its end, later runs may compare their reads with this one."""
+        """Record the complete read if the whole plan was sent, so that later runs can compare their reads with it."""
         is_sent = self._is_read and self._ending.may_continue and not (self.sink.is_early or self.sink.failures)
         if is_sent and self._journal is not None and not self._journal.read_only:
             note_complete_read(self._journal, self.report)
 
     def _with_definitions(self) -> ResourceT:
-        """The resource, checked against the account's definitions where something needs them."""
+        """Return the resource, with the account's definitions if it needs them."""
         resource, report = self.resource, self.report
         if not self._settings.live_definitions or not resource.needs_definitions:
             return resource
@@ -311,7 +311,7 @@ class Run(Generic[ResourceT]):
             return resource
 
     def _is_to_stop(self) -> bool:
-        """Asked several times a second while something is waited for."""
+        """Whether the run must stop; called several times a second while it waits."""
         self.sink.look_at_the_clock()
         return self._ending.stop is not None
 
@@ -321,7 +321,7 @@ class Run(Generic[ResourceT]):
 
     def _journal_summary(self) -> dict[str, Any]:
         tally = self.report.tally
-        if self._journal is None:  # a look-up may have shown that there is nothing to send
+        if self._journal is None:  # after a look-up there may be nothing to send
             unchanged = tally.outcomes[Outcome.UNCHANGED]
             return {"unchanged": unchanged} if unchanged else {}
         removed = tally.removed

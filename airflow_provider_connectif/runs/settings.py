@@ -1,4 +1,4 @@
-"""What an author decides about a run."""
+"""The settings of a run, from the operator's arguments."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ READ_TIMEOUT_S = 6 * 3600.0
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What an author decides about a run.
+    """The settings of a run, from the operator's arguments.
 
-    :param budget: how many refused rows are too many.
-    :param live_definitions: check against the account's own definitions, read once where something needs them.
-    :param without_definitions: what it means for the run if they cannot be had, for the log. Default: the resource's.
-    :param definitions_timeout_s: seconds in which they must be there. Default: no limit but that of each request.
+    :param budget: the failure budget.
+    :param live_definitions: check against the account's definitions, read once if the resource needs them.
+    :param without_definitions: the consequence if they cannot be read, for the log. Default: the resource's.
+    :param definitions_timeout_s: seconds in which they must be read. Default: only the limit of each request.
     :param full_refresh: with a journal: send every row, changed or not.
-    :param retry_rejected: with a journal: send rows again that were refused as they are.
-    :param way: of delivery, where it is one after which Connectif need not hold what was sent.
-    :param work_folder: where pending changes lie. Default: the system's temporary folder.
-    :param pending_limit_bytes: of pending changes.
-    :param read_timeout_s: seconds in which the source must end.
-    :param time_limit_s: seconds that a run may take that can be deferred, those without a worker included.
+    :param retry_rejected: with a journal: send rows again that were rejected and have not changed.
+    :param way: of delivery, if Connectif need not hold the sent values afterwards.
+    :param work_folder: folder for pending changes. Default: the system's temporary folder.
+    :param pending_limit_bytes: the most bytes of pending changes.
+    :param read_timeout_s: time limit in seconds for reading the source.
+    :param time_limit_s: time limit in seconds for a run that can be deferred, deferrals included.
     :param conn_id: the client's connection, for messages.
-    :param guards: what a plan may be.
-    :param read: what is to be known of the read, and of the contacts that left the source.
+    :param guards: the limits on the plan.
+    :param read: the settings for the read, and for contacts that left the source.
     """
 
     budget: FailureBudget

@@ -1,4 +1,4 @@
-"""Where a plan goes: by request, by import, or nowhere."""
+"""The sink protocol: delivers a plan by request or by import, or only checks it."""
 
 from __future__ import annotations
 
@@ -20,75 +20,77 @@ class Sink(Protocol[ResourceT]):
 
     @property
     def scope(self) -> str:
-        """What the API key must allow."""
+        """The scope that the API key needs."""
 
     @property
     def stop(self) -> Stop | None:
-        """Why delivery ended before the last change, if it did."""
+        """The reason why delivery ended before the last change; ``None`` if it did not."""
 
     @property
     def failures(self) -> Sequence[ImportFailed]:
-        """What keeps a run from success that has come to its end, other than its rows."""
+        """Failures other than refused rows that keep a finished run from success."""
 
     @property
     def deferral(self) -> Deferral | None:
-        """What is to be waited for without a worker, if delivery ended for that."""
+        """The deferral that ended delivery; ``None`` if there is none."""
 
     @property
     def summary_is_complete(self) -> bool:
-        """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
+        """Whether the summary covers the whole run; ``False`` while this process has not loaded the state of earlier
+        ones.
+        """
 
     @property
     def overwrites(self) -> bool:
-        """Whether what Connectif has already gets the whole patch."""
+        """Whether existing contacts get the whole patch."""
 
     @property
     def longest_pause_s(self) -> float:
-        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        """The longest pause in seconds that the run waits out if Connectif asks for one."""
 
     @property
     def checked_only(self) -> int:
-        """Rows that a check found good; they have no outcome."""
+        """Number of rows that a check found valid; they have no outcome."""
 
     @property
     def unaccounted(self) -> int:
-        """Rows of which it is not known whether they were delivered; they have no outcome."""
+        """Number of rows for which it is not known whether they were delivered; they have no outcome."""
 
     @property
     def is_early(self) -> bool:
-        """Whether changes are left that another process or attempt delivers."""
+        """Whether changes are left for another process or attempt."""
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, if there is one, and wait until no other run of the sync is under way."""
+        """Open the journal, if there is one, and wait until no other run of the sync is running."""
 
     def resume(self) -> bool:
-        """Continue what an earlier process left; whether that was all there was to do."""
+        """Continue the work of an earlier process; return whether nothing else is left to do."""
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
-        """Refuse columns that this kind of delivery cannot take.
+        """Refuse columns that this kind of delivery cannot use.
 
         :raises RunFailed: final; names them.
         """
 
     def cost(self, changes: PendingChanges, resource: ResourceT) -> Cost:
-        """What a plan takes, before any of it is sent.
+        """Return the cost of a plan, before any of it is sent.
 
         :param changes: one for each key that differs.
-        :param resource: with the definitions that the rows were checked against.
+        :param resource: with the field definitions of the run.
         """
 
     def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
         """Deliver a plan, as far as possible.
 
         :param changes: one for each key that differs.
-        :param resource: with the definitions that the rows were checked against.
+        :param resource: with the field definitions of the run.
         """
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal so that the next process of the run, or the next run, can begin.
 
-        :param verdict: how the attempt ended.
-        :param keyless: rows without a valid key, where the source was read to its end.
+        :param verdict: on the attempt.
+        :param keyless: number of rows without a valid key, if the source was read to its end.
         """
 
     def kill(self) -> str:
@@ -98,14 +100,14 @@ class Sink(Protocol[ResourceT]):
         """Called several times a second while the run waits for something else."""
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
-        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+        """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
 
     def summary(self) -> dict[str, Any]:
-        """Entries of the summary that only this kind of delivery has."""
+        """Return the entries of the summary that only this kind of delivery has."""
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the end of the run.
 
-        :param how: how it ended, as the beginning of a line.
+        :param how: the way it ended, as the beginning of a line.
         :param notes: details, each for a line of its own.
         """

@@ -82,7 +82,7 @@ def _add_account_options(group: argparse._ArgumentGroup) -> None:
         help="a key, with every scope or those named; may be given again. "
         f"Scopes: {', '.join(sorted(SCOPES))}; without the option: {DEFAULT_API_KEY}",
     )
-    group.add_argument("--blocked", action="store_true", help="answer 403 to everything")
+    group.add_argument("--blocked", action="store_true", help="respond 403 to everything")
     group.add_argument(
         "--requests-per-minute",
         type=_whole_number,
@@ -94,7 +94,7 @@ def _add_account_options(group: argparse._ArgumentGroup) -> None:
         "--headers",
         choices=sorted(HEADER_STYLES),
         default="x-epoch",
-        help="the rate-limit headers of responses (%(default)s)",
+        help="rate-limit headers of responses (%(default)s)",
     )
 
 
@@ -121,7 +121,7 @@ def _add_contact_options(group: argparse._ArgumentGroup) -> None:
         help="endpoints that take them (%(default)s)",
     )
     group.add_argument(
-        "--nulls", choices=NULL_CHOICES, default="clear", help="what null does to a property (%(default)s)"
+        "--nulls", choices=NULL_CHOICES, default="clear", help="effect of null on a property (%(default)s)"
     )
     group.add_argument(
         "--page-size",
@@ -142,19 +142,19 @@ def _add_import_options(group: argparse._ArgumentGroup) -> None:
         "--import-rows-per-second",
         type=_whole_number,
         default=DEFAULT_ROWS_PER_SECOND,
-        help="rows of an import processed in a second; 0: as fast as possible (%(default)s)",
+        help="rows of imports per second; 0: as fast as possible (%(default)s)",
     )
     group.add_argument(
         "--import-queue-seconds",
         type=_seconds_or_none,
         default=DEFAULT_QUEUE_SECONDS,
-        help="how long an import is queued at least (%(default)g)",
+        help="least time for which an import is queued (%(default)g)",
     )
     group.add_argument(
         "--report-seconds",
         type=_seconds,
         default=DEFAULT_REPORT_SECONDS,
-        help="how long an address of an error report is valid (%(default)g)",
+        help="time for which an address of an error report is valid (%(default)g)",
     )
 
 

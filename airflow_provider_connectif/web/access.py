@@ -1,4 +1,4 @@
-"""Who may see what: Airflow's own auth manager decides, for every request."""
+"""Access to the page: Airflow's own auth manager decides, for every request."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ User = Annotated[Any, Depends(get_user)]
 """The user of a request, by cookie or bearer token; without one the request ends with 401."""
 
 requires_task_instances = requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)
-"""Ends a request with 403 whose user may not read the task instances of the DAG in its parameter ``dag_id``."""
+"""Ends a request with 403 if its user may not read the task instances of the DAG in its parameter ``dag_id``."""
 
 
 def readable_dags(user: Any) -> set[str]:
-    """The DAGs that a user may read."""
+    """Return the DAGs that a user may read."""
     return set(get_auth_manager().get_authorized_dag_ids(user=user, method="GET"))

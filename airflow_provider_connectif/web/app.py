@@ -1,4 +1,4 @@
-"""The page's routes. All of them read; each asks Airflow's auth manager first."""
+"""The page's routes. All of them only read, and check with Airflow's auth manager first."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NO_HISTORY = "its tables are not there yet, or of an earlier version; the sync'
 
 
 def make_app() -> FastAPI:
-    """The ASGI application that is mounted into Airflow's server."""
+    """Return the ASGI application that is mounted into Airflow's server."""
     app = FastAPI(title="Connectif", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.places = Places()
 
@@ -131,7 +131,7 @@ def _contact(places: Places, user: Any, dag_id: str, sync_id: str, key: str) -> 
                 of_sync = overview.dags_of_syncs(connection, tables).get(sync_id, set())
                 if dag_id not in of_sync:
                     continue
-                # A line says what the last run of any of them has met.
+                # A line has the outcome of the last run of any of these DAGs.
                 if not of_sync <= dags:
                     raise HTTPException(403, "Forbidden")
             found = _explained(places, place, sync_id, key)

@@ -19,16 +19,16 @@ _REQUESTS_A_MINUTE = 100  # documented for every account
 
 
 class Frame(NamedTuple):
-    """What all pages of one request share.
+    """The frame of all pages of one request.
 
-    ``root``: the page's path on the server. ``masks_keys``: contact keys are shown with their middle left out.
+    ``root``: the page's path on the server. ``masks_keys``: whether contact keys are shown without their middle.
     """
 
     root: str
     masks_keys: bool = False
 
     def document(self, title: str, body: str) -> str:
-        """A whole document."""
+        """Return a whole document."""
         return (
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -38,24 +38,24 @@ class Frame(NamedTuple):
         )
 
     def message(self, title: str, words: str) -> str:
-        """A page that says one thing."""
+        """Return a page with a message."""
         return self.document(title, f"<h1>{shown(title)}</h1><p>{shown(words)}</p>{self._back()}")
 
     def key(self, key: str | None) -> str:
-        """A contact key as it may be shown."""
+        """Return a contact key, masked if needed."""
         if key is None:
             return '<span class="quiet">no valid key</span>'
         return shown(masked(key) if self.masks_keys else key)
 
     def run_link(self, run: RunRecord, words: str, **more: object) -> str:
-        """A link to a run's page."""
+        """Return a link to a run's page."""
         names = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "map_index": run.map_index}
         return f'<a href="{self.root}/run?{plain_query({**names, **more})}">{words}</a>'
 
     def overview(self, journals: Sequence[tuple[JournalPlace, Sequence[SyncOverview] | str]]) -> str:
-        """All syncs of all journals.
+        """Return the page with all syncs of all journals.
 
-        :param journals: each with its syncs, or in words why it cannot be shown.
+        :param journals: each with its syncs, or with the reason why it cannot be shown.
         """
         parts = ["<h1>Connectif</h1>"]
         if not journals:
@@ -97,11 +97,11 @@ class Frame(NamedTuple):
         *,
         has_more: bool,
     ) -> str:
-        """A run's page.
+        """Return a run's page.
 
         :param reasons: outcome, reason and number of rows that were not delivered.
-        :param rows: a page of them.
-        :param reason: that they were chosen by.
+        :param rows: one page of them.
+        :param reason: the selected reason.
         """
         task = run.task_id if run.map_index < 0 else f"{run.task_id} [{run.map_index}]"
         seconds = ((run.ended_at or datetime.now(UTC)) - run.started_at).total_seconds()
@@ -137,7 +137,7 @@ class Frame(NamedTuple):
             f'<td class="n" data-name="rows">{number(count)}</td></tr>'
             for outcome, reason, count in reasons
         )
-        if not rows:  # the history of the run may be gone; the run's own line is kept for longer
+        if not rows:  # the history of the run may be deleted; the run's own line is kept for longer
             rows = "".join(
                 f'<tr><td></td><td>{shown(reason)}</td><td class="n" data-name="rows">{number(count)}</td></tr>'
                 for reason, count in run.reasons.items()
@@ -162,7 +162,7 @@ class Frame(NamedTuple):
         return f"<h2>Rows not delivered</h2>{chosen}<table>{head}<tbody>{lines}</tbody></table>{link}"
 
     def contact_form(self, dag_id: str, sync_id: str) -> str:
-        """The form that finds a contact; its key travels in the body of a POST."""
+        """Return the form that finds a contact; its key is sent in the body of a POST."""
         action = f"{self.root}/contact?{plain_query({'dag_id': dag_id})}"
         return (
             f'<h2>Find a contact</h2><form method="post" action="{action}">'
@@ -198,12 +198,12 @@ class Frame(NamedTuple):
 
 
 def plain_query(values: dict[str, object]) -> str:
-    """A query string, for an attribute."""
+    """Return a query string, for an attribute."""
     return _whole(urlencode({name: str(value) for name, value in values.items()}))
 
 
 def _whole(text: str) -> str:
-    """Escaped and not cut: what comes back must be what was there. What cannot be printed is named by its number."""
+    """Escape text without cutting it: it must return unchanged. Characters that cannot be printed become numbers."""
     return "".join(letter if letter.isprintable() else f"&#{ord(letter)};" for letter in escape(text, quote=True))
 
 

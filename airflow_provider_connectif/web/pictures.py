@@ -1,4 +1,4 @@
-"""Pictures as inline SVG: the way of a run's rows, and the last runs of a sync. Colours come from the style sheet."""
+"""Pictures as inline SVG: the way of a run's rows, and the last runs of a sync. The style sheet has the colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def way_of_rows(run: RunRecord) -> str:
 
 
 def last_runs(runs: Sequence[RunRecord]) -> str:
-    """The last runs as bars, the newest on the right: height is the number of rows that needed delivery.
+    """Draw the last runs as bars, the newest on the right; the height is the number of rows that needed delivery.
 
     :param runs: the newest first.
     """
@@ -35,5 +35,5 @@ def last_runs(runs: Sequence[RunRecord]) -> str:
 
 
 def verdict_words(run: RunRecord) -> str:
-    """How a run ended, in words."""
+    """Describe the end of a run."""
     return {"try_again": "failed, to be retried", None: "not ended"}.get(run.verdict, str(run.verdict))

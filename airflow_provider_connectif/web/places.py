@@ -1,4 +1,4 @@
-"""The journals that ``[connectif] journals`` names, opened to be read."""
+"""Opens the journals in ``[connectif] journals`` for reading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Unreachable(Exception):
 
 
 class Places:
-    """Keeps one engine for each connection. Safe to share by threads."""
+    """Keeps one engine for each connection. Threads may share it."""
 
     def __init__(self) -> None:
         self._engines: dict[str, sa.Engine] = {}
@@ -29,16 +29,16 @@ class Places:
 
     @contextmanager
     def reading(self, place: JournalPlace) -> Iterator[tuple[sa.Connection, JournalTables]]:
-        """A connection to a journal's database, and its tables.
+        """Yield a connection to a journal's database, and its tables.
 
-        :raises Unreachable: there is no such connection, or the database failed, also within the block.
+        :raises Unreachable: the connection does not exist, or the database failed, also within the block.
         """
         try:
             with self._engine(place.conn_id).connect() as connection:
                 yield connection, JournalTables(place.table, place.schema)
         except sa.exc.SQLAlchemyError as error:
             self._forget(place.conn_id)
-            # The driver's words may quote a contact key or the address of the database.
+            # The driver's message may quote a contact key or the address of the database.
             raise Unreachable(f"its database failed ({type(error).__name__})") from None
 
     @contextmanager
@@ -69,7 +69,7 @@ class Places:
             return self._engines[conn_id]
 
     def _forget(self, conn_id: str) -> None:
-        """The connection may have been changed since; the next request reads it again."""
+        """Forget the engine: the connection may have changed, and the next request reads it again."""
         with self._lock:
             engine = self._engines.pop(conn_id, None)
         if engine is not None:

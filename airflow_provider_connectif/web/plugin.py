@@ -1,7 +1,7 @@
 """Registers the page with Airflow, by the entry point group ``airflow.plugins``.
 
-Every component of Airflow loads this at its start, so it imports nothing heavy: the page itself is loaded with its
-first request. On Airflow 2.11 and 3.0, whose UI has no place for such a page, it registers nothing.
+Every component of Airflow loads this module at its start, so it imports nothing heavy: the page itself is loaded with
+its first request. On Airflow 2.11 and 3.0, whose UI cannot show such a page, it registers nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LazyPage:
 
 
 def page_root() -> str:
-    """The path of the page, with that of ``[api] base_url`` before it."""
+    """Return the path of the page, after the path of ``[api] base_url``."""
     from airflow.providers.common.compat.sdk import conf
 
     path: str = urlsplit(conf.get("api", "base_url", fallback="")).path

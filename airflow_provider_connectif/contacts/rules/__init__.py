@@ -50,15 +50,15 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             "text; numbers, UUIDs and IP addresses; structures of a database, such as a STRUCT or an object of JSON",
             "the text without blanks at its end, which `CHAR(n)` adds; a number's shortest exact text, without an "
             "exponent",
-            "more than `maxLength` characters, or 100,000 where there is none; blank where the field is required; "
+            "more than `maxLength` characters, or 100,000 if there is none; blank if the field is required; "
             "lone surrogates and NUL; whole floats of 2^53 and more, which are not exact (single precision: 2^24)",
             lambda field, _: texts.text(field.max_length, required=field.required),
         ),
         "email": Rule(
             "text",
-            "trimmed, also of byte order marks and marks that cannot be seen; accents composed; an internationalised "
+            "trimmed, also of byte order marks and invisible marks; accents composed; an internationalised "
             "domain in its ASCII form",
-            "what is no address by syntax; more than 254 characters",
+            "texts that are not an address by syntax; more than 254 characters",
             lambda field, _: addresses.email,
         ),
         "phone": Rule(
@@ -100,7 +100,7 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             ),
         ),
         "radio": Rule(
-            "an option's id; its label in any case, where only one option has it",
+            "an option's id; its label in any case, if only one option has it",
             "the option's id",
             "anything else; an id in another case",
             lambda field, _: options.radio(field.options),
