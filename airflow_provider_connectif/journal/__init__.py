@@ -1,1 +1,1 @@
-"""What Connectif has acknowledged, contact by contact, in a SQL database. No Airflow."""
+"""The journal: what Connectif has acknowledged, contact by contact, in a SQL database. No Airflow."""

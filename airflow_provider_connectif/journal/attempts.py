@@ -1,7 +1,7 @@
-"""The attempts of a task of a run: which belong together, and what they have counted together.
+"""The attempts of a task of a run: groups them into series, and adds up their counts.
 
-Attempts that belong together are a *series*: a task and its retries. What a series has delivered or met as a refusal is
-not sent again by its later attempts. A task that is cleared after its end begins a series of its own.
+A *series* is a task and its retries. Later attempts do not send again what the series has delivered or what was
+rejected in it. A task that is cleared after its end begins a new series.
 """
 
 from __future__ import annotations
@@ -31,18 +31,20 @@ class Counted(Protocol):
         """JSON-ready and without personal data."""
 
     def as_columns(self) -> Mapping[str, Any]:
-        """Those that have a column each, by :func:`airflow_provider_connectif.journal.record_tables.run_columns`."""
+        """The counts that have a column each, by
+        :func:`airflow_provider_connectif.journal.record_tables.run_columns`.
+        """
 
 
 @dataclass(frozen=True)
 class AttemptNumbers:
-    """What Airflow says of an attempt; ``None`` where it says nothing, as outside a task.
+    """Airflow's numbers of an attempt; ``None`` if they are not known, such as outside a task.
 
     :param try_number: counts every attempt of the task in this run, from 1; a deferral does not count.
     :param max_tries: the try number of the last retry, less 1. Clearing the task sets it to the last try number plus
         ``retries`` (``airflow.models.taskinstance.clear_task_instances``, Airflow 2.11 to 3.3).
-    :param retries: the task's.
-    :param comes_back: the process goes on after a deferral.
+    :param retries: of the task.
+    :param comes_back: whether the process continues after a deferral.
     """
 
     try_number: int | None = None
@@ -52,21 +54,21 @@ class AttemptNumbers:
 
     @property
     def first_try_number(self) -> int | None:
-        """The number of the first attempt since the task was cleared last, or since the run began."""
+        """The number of the first attempt since the task was last cleared, or since the run began."""
         if self.max_tries is None or self.retries is None:
             return None
         return self.max_tries - self.retries + 1
 
     @property
     def is_retry(self) -> bool:
-        """Whether Airflow itself tries again, without a user's Clear."""
+        """Whether Airflow itself retries, without a user's Clear."""
         first = self.first_try_number
         return self.comes_back or (first is not None and self.try_number is not None and self.try_number > first)
 
     def continues(self, last: Any) -> bool:
         """Whether this attempt belongs to the series of an earlier one.
 
-        :param last: the earlier one as it is recorded: ``verdict``, ``try_number``, ``max_tries``.
+        :param last: the record of the earlier attempt: ``verdict``, ``try_number``, ``max_tries``.
         """
         if self.comes_back:
             return True
@@ -74,7 +76,7 @@ class AttemptNumbers:
         is_last_one = None not in (last.try_number, last.max_tries) and last.try_number > last.max_tries
         if last.verdict not in _ENDED_FOR_GOOD and not (is_last_one and is_other):
             return True
-        # Airflow may not have heard of the end, and tries again: then the task was not cleared since.
+        # Airflow may not have noticed the end, and retries: the task was not cleared then.
         first = self.first_try_number
         return (
             first is not None
@@ -87,14 +89,14 @@ class AttemptNumbers:
 class Series:
     """The series that an attempt belongs to.
 
-    :param generation: of this process, as :class:`airflow_provider_connectif.journal.lease.Lease` counts them.
+    :param generation: of this process, from :class:`airflow_provider_connectif.journal.lease.Lease`.
     :param earlier: the generations of the earlier processes.
-    :param tries: attempts, this one included; a deferral does not count.
-    :param started_at: when the first attempt began, in seconds since the epoch.
-    :param counts: what the earlier processes have counted; empty for the first.
-    :param keyless_before: rows without a valid key in the run before; 0 where that is not known.
-    :param run_id: stands for the earlier attempts where the journal has no record of them.
-    :param attempt: whose lines the history of the run has; ``None``: it has none.
+    :param tries: number of attempts, including this one; a deferral does not count.
+    :param started_at: start of the first attempt, in seconds since the epoch.
+    :param counts: of the earlier processes; empty for the first.
+    :param keyless_before: rows without a valid key in the previous run; 0 if not known.
+    :param run_id: identifies the earlier attempts if the journal has no record of them.
+    :param attempt: the attempt whose lines the run's history has; ``None`` if it has none.
     """
 
     generation: int = 0
@@ -112,13 +114,13 @@ class Series:
         return bool(self.earlier or self.run_id)
 
     def delivered_earlier(self, line: Any) -> bool:
-        """Whether an earlier process of the series has delivered what a line says."""
+        """Whether an earlier process of the series has made the delivery in a line."""
         if line.delivered_generation is None:  # written before version 3
             return self.run_id is not None and line.run_id == self.run_id and line.state == ACKNOWLEDGED
         return line.delivered_generation in self.earlier
 
     def has_met(self, line: Any) -> bool:
-        """Whether the line's last outcome is one of the series, by whichever process; what it gave up on is none."""
+        """Whether the line's last outcome is from any process of the series, except undelivered changes."""
         if line.generation is None or line.state == UNDELIVERED:
             return False
         is_unrecorded = self.run_id is not None and line.run_id == self.run_id
@@ -131,7 +133,7 @@ class Attempts:
     :param tables: the journal's.
     :param sync_id: the stream of rows.
     :param run_id: the run.
-    :param task: tells the tasks of a run apart.
+    :param task: distinguishes the tasks of a run.
     :param of_airflow: ``dag_id``, ``task_id`` and ``map_index``, for people.
     """
 
@@ -142,10 +144,10 @@ class Attempts:
         self._runs, self._lines = tables.runs, tables.lines
         self._sync_id, self._run_id, self._task = sync_id, run_id, task
         self.series = Series(tries=0)
-        """The series of this attempt, once what :meth:`begin` has written is committed."""
+        """The series of this attempt, once the transaction of :meth:`begin` is committed."""
         self.counted: Counted | None = None
-        """Gives the counts that :meth:`note` records."""
-        # Names the task of the run in the tables: a digest, since the three together are too long for a key of MySQL.
+        """Returns the counts that :meth:`note` records."""
+        # Identifies the task of the run in the tables: a digest, since the three together are too long for a MySQL key.
         self.key = hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         runs = self._runs.c
         self._update = sa.update(self._runs).where(
@@ -155,9 +157,9 @@ class Attempts:
         )
 
     def begin(self, connection: sa.Connection, numbers: AttemptNumbers, generation: int) -> Series:
-        """Record that an attempt begins, or goes on after a deferral.
+        """Record that an attempt begins, or continues after a deferral.
 
-        :return: the series that it belongs to.
+        :return: its series.
         """
         runs, now = self._runs.c, datetime.now(UTC)
         last = connection.execute(sa.select(self._runs).where(self._is_mine)).first()
@@ -194,7 +196,7 @@ class Attempts:
         return series
 
     def note(self, connection: sa.Connection, **values: Any) -> None:
-        """Record what the attempt has counted so far, or how it ended; nothing if a newer one has begun.
+        """Record the counts of the attempt so far, or its end; do nothing if a newer one has begun.
 
         :param values: of ``verdict``, ``keyless``, ``ended_at``, ``attempt``.
         """
@@ -208,9 +210,10 @@ class Attempts:
         connection.execute(self._update, {**mine, "counts": json.dumps(counts), **values})
 
     def keyless_before(self, connection: sa.Connection) -> int:
-        """Rows without a valid key in the last other run that has read its source to the end.
+        """Return the rows without a valid key in the last other run that has read its source to the end.
 
-        Of the same task, or else of another one of the sync that is not mapped, such as the first load.
+        It is a run of the same task, or otherwise of another task of the sync that is not mapped, such as the first
+        load.
         """
         runs = self._runs.c
         is_mine = runs.task == self._task

@@ -1,4 +1,4 @@
-"""What Connectif has confirmed, written into the journal, and nothing else."""
+"""Writes into the journal what Connectif has confirmed, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _KILLED = "in doubt: the process ended before the response; it may have arrived"
 
 
 class Confirmation:
-    """Writes what became of changes.
+    """Writes the outcomes of changes.
 
     :param lines: of an open journal.
-    :param resource: what is sent.
-    :param holds_refusals_back: a refusal is written only when a response of another kind has arrived.
+    :param resource: of the changes.
+    :param holds_refusals_back: whether refusals are written only after a response of another kind.
     """
 
     def __init__(self, lines: RunLines, resource: Resource, *, holds_refusals_back: bool) -> None:
@@ -41,14 +41,14 @@ class Confirmation:
         self._same_key = resource.same_key
         self._writes_doubts = not resource.is_idempotent
         self._doubted: dict[str, str] = {}
-        """What is held of the changes that are written down as in doubt, by key."""
+        """The digests to hold for changes that are recorded as in doubt, by key."""
         self._refusals = HeldBackRefusals(lines, keeps=holds_refusals_back)
         self._refused_before: set[str] = set()
         self._restorable: set[str] = set()
-        """Keys of which no property was in doubt before the patch that is on its way."""
+        """Keys without a property in doubt before the patch that is in flight."""
 
     def suppressed(self, patches: Sequence[Patch]) -> set[int]:
-        """The places of changes whose people must not be sent again, as the suppression list knows it now."""
+        """Return the indexes of changes whose people are on the suppression list now."""
         if not patches or self._lines.suppressions.is_empty():
             return set()
         people = [self._people_of(patch) for patch in patches]
@@ -56,27 +56,27 @@ class Confirmation:
         return {place for place, named in enumerate(people) if not found.isdisjoint(named)}
 
     def settle_suppressed(self, place: int) -> bool:
-        """Take a suppressed change out of the plan; whether it was there."""
+        """Remove a suppressed change from the plan; return whether it was there."""
         return self._lines.settle_suppressed(place)
 
     def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
-        """Let erasures know since when a request is under way."""
+        """Let erasures know the start of the oldest running request."""
         self._lines.watch_requests(busy_since)
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
-        """Look up what the journal says of these keys, before :meth:`begin` marks it as not known."""
+        """Look up the journal's lines of these keys, before :meth:`begin` marks them as not known."""
         known = {self._same_key(patch.key): patch for patch in patches if patch.digests and not patch.is_new}
         self._refused_before |= self._lines.refused_before({key: _refusable(known[key]) for key in known})
         self._restorable |= self._lines.holding({key: _before(patch) for key, patch in known.items()})
 
     def begin(self, patches: Sequence[Patch]) -> None:
-        """Changes are about to be sent: what is written now outlives a kill.
+        """Record that changes are about to be sent, so that the record outlives a kill.
 
-        What the journal says of their properties is not known until their responses are here. Where sending twice is
-        not harmless, the whole change is in doubt.
+        Their properties at Connectif are not known until their responses arrive. If sending twice is not harmless, the
+        whole change is in doubt.
         """
         if not self._writes_doubts:
-            for are_rows in (True, False):  # what goes beside a row has no part in the row's state
+            for are_rows in (True, False):  # the urgent part of a refused row does not belong to the row's state
                 going = [patch for patch in patches if patch.digests and (patch.counted_as is None) is are_rows]
                 doubts_of = {self._same_key(patch.key): remaining(patch) for patch in going}
                 self._lines.doubt(doubts_of, are_rows=are_rows)
@@ -86,19 +86,19 @@ class Confirmation:
         self._doubted |= doubts
 
     def withdraw(self, patches: Sequence[Patch]) -> None:
-        """Changes were not carried out, and wait to be sent again."""
+        """Note that changes were not carried out, and wait to be sent again."""
         self._withdraw([self._same_key(patch.key) for patch in patches])
         self._lines.commit()
 
     def end_doubts(self, unanswered: Sequence[Patch]) -> None:
-        """Nothing is sent any more; what was not sent is in no doubt.
+        """End the doubts of changes that were not sent; nothing more is sent.
 
-        :param unanswered: as of :meth:`end`.
+        :param unanswered: as in :meth:`end`.
         """
         self._withdraw(self._doubted.keys() - {self._same_key(patch.key) for patch in unanswered})
 
     def take_back(self, unsent: Sequence[Patch]) -> None:
-        """Changes that :meth:`begin` was told of were not sent: Connectif holds what it held before."""
+        """Undo :meth:`begin` for changes that were not sent: Connectif still holds the earlier values."""
         for patch in unsent:
             key = self._same_key(patch.key)
             if patch.digests is not None and key in self._restorable:
@@ -110,9 +110,9 @@ class Confirmation:
         self._lines.withdraw_doubts([key for key in keys if self._doubted.pop(key, None) is not None])
 
     def accept_part(self, patch: Patch) -> None:
-        """A part of a change was accepted, and the rest is to follow at once.
+        """Record that a part of a change was accepted, and the rest follows at once.
 
-        :param patch: the rest, with what Connectif holds now.
+        :param patch: the rest, with the values that Connectif holds now.
         """
         if patch.digests is not None:
             now = patch.digests._replace(before=remaining(patch))
@@ -121,9 +121,9 @@ class Confirmation:
                 self._lines.settle_planned(patch.place)
 
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
-        """Write what became of a change. What failed leaves no mark, so that it differs next time by itself.
+        """Write the outcome of a change. A failed change leaves no mark, so it differs again in the next run.
 
-        :return: whether it is a refusal that a run before this one has met, too.
+        :return: whether it is a refusal that an earlier run has met, too.
         """
         patch = settled.patch
         if settled.outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED, Outcome.SUPPRESSED):
@@ -151,7 +151,7 @@ class Confirmation:
             is_known = key in self._refused_before
             self._refusals.add(key, _refusable(patch), status, "; ".join(reasons))
         elif settled.outcome is Outcome.UNDELIVERED:
-            self._lines.leave_in_doubt([key])  # it may have arrived all the same, after another process's patch
+            self._lines.leave_in_doubt([key])  # it may have arrived after another process's patch
         self._refused_before.discard(key)
         self._restorable.discard(key)
         if patch.place is not None:
@@ -159,16 +159,18 @@ class Confirmation:
         return is_known
 
     def _note(self, key: str, settled: Settled, patch: Patch, status: int | None, reason: str) -> None:
-        """Write the state that a change ends in without an acknowledgement."""
+        """Write the final state of a change without an acknowledgement."""
         if settled.is_in_doubt:
-            return  # it is written as such
+            return  # it is already written
         if settled.outcome is Outcome.UNDELIVERED:
             self._lines.note(key, UNDELIVERED, status, reason)
         elif settled.outcome in (Outcome.REJECTED, Outcome.SKIPPED) and patch.counted_as is None:
             self._lines.note(key, REJECTED, status, reason)
 
     def _settle_removal(self, key: str, settled: Settled, digests: Digests) -> None:
-        """Write what became of a contact that left the source; of what failed, the next complete read comes to it."""
+        """Write the outcome for a contact that left the source; after a failure, the next complete read finds it
+        again.
+        """
         if settled.outcome in _ACCEPTED or settled.outcome is Outcome.SKIPPED:
             column = with_kept(digests.properties, settled.patch)
             self._lines.remove(key, digests._replace(properties=column))
@@ -179,7 +181,7 @@ class Confirmation:
             self._lines.settle_planned(settled.patch.place)
 
     def _write(self, key: str, settled: Settled, patch: Patch, digests: Digests) -> None:
-        """Write what Connectif holds of a contact now."""
+        """Write the properties that Connectif holds of a contact now."""
         if settled.outcome is Outcome.UNDELIVERED:
             if patch.kept:
                 self._lines.restore_properties(key, with_kept(remaining(patch), patch))
@@ -188,7 +190,7 @@ class Confirmation:
         elif settled.outcome in _ACCEPTED:
             after = digests.properties
             if settled.is_recreated and after is not None:
-                # Properties that the mapping has lost since went with the contact.
+                # Properties that are no longer in the mapping were deleted with the contact.
                 after = updated(only(after, patch.whole), entries_of(marked_kept(after, patch.standings)))
             digests = digests._replace(properties=with_kept(after, patch))
             if settled.outcome is Outcome.UNCHANGED:
@@ -196,13 +198,13 @@ class Confirmation:
             else:
                 self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value)
         elif settled.is_follow_up:
-            pass  # what was accepted of it is written, and nothing else is known
+            pass  # its accepted part is written, and nothing else is known
         elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:
-            # With more tries, one without a response may have arrived.
+            # After several attempts, one without a response may have arrived.
             self._lines.restore_properties(key, with_kept(digests.before, patch))
 
     def _write_part(self, key: str, settled: Settled, part: Patch, digests: Digests) -> None:
-        """Write that a part was accepted that did not wait for its row, or that it was refused."""
+        """Write that the urgent part of a row was accepted or rejected."""
         outcome = settled.outcome
         is_accepted = settled.is_alone_accepted if settled.alone is not None else outcome in _ACCEPTED
         if digests.properties is not None and is_accepted:
@@ -216,11 +218,10 @@ class Confirmation:
         self._lines.acknowledge_part(key, digests._replace(before=now), state)
 
     def end(self, unanswered: Sequence[Patch], *, drops_refusals: bool) -> None:
-        """Sending has ended.
+        """End sending.
 
-        :param unanswered: patches that were sent, and nobody waits any more for a response that says what became of
-            them.
-        :param drops_refusals: the run ended early; what is still kept back is not to hold any row.
+        :param unanswered: patches that were sent, without a response that shows their outcome.
+        :param drops_refusals: whether the run ended early, so that refusals that are not written yet hold no row.
         """
         self._lines.leave_in_doubt(self._same_key(patch.key) for patch in unanswered)
         if drops_refusals:
@@ -235,7 +236,7 @@ class Confirmation:
     def restore(self, state: Sequence[Sequence[Any]], *, is_alive: bool) -> None:
         """Continue where an earlier process stopped.
 
-        :param is_alive: it has had a response that was no rejection.
+        :param is_alive: whether it has had a response other than a rejection.
         """
         self._refusals.restore(state)
         if is_alive:
@@ -243,23 +244,25 @@ class Confirmation:
 
     @property
     def commit_lines(self) -> int:
-        """Responses that are written at once."""
+        """Number of responses that are written at once."""
         return 1 if self._writes_doubts else self._lines.commit_lines
 
     @property
     def unwritten(self) -> int:
-        """Responses that are not written yet."""
+        """Number of responses that are not written yet."""
         return self._lines.unwritten
 
     def commit_if_due(self) -> None:
-        """Write what has gathered, when it is enough or old enough."""
+        """Write the collected lines if there are enough, or the oldest is old enough."""
         if self._writes_doubts and self.unwritten:
             self._lines.commit()
         self._lines.commit_if_due()
 
 
 def remaining(patch: Patch) -> bytes | None:
-    """Digests of the properties that are in no doubt while a patch is on its way; ``None``: none are known."""
+    """Return the digests of the properties that are not in doubt while a patch is in flight; ``None`` if none are
+    known.
+    """
     before = _before(patch)
     if patch.removal is not None:
         is_deleted = patch.removal == "delete"
@@ -268,7 +271,7 @@ def remaining(patch: Patch) -> bytes | None:
 
 
 def accepted(patch: Patch) -> Digests | None:
-    """What the journal holds of a patch once an import has taken all of it, in a line of its row or beside that."""
+    """Return the digests that the journal stores after an import has accepted a whole patch."""
     digests = patch.digests
     if digests is None or digests.properties is None:
         return digests
@@ -279,7 +282,7 @@ def accepted(patch: Patch) -> Digests | None:
 
 
 def with_kept(column: bytes | None, patch: Patch) -> bytes | None:
-    """Digests of properties with the marks of those that turned out to be the person's own."""
+    """Return digests of properties, with marks for those that have become the person's own."""
     return updated(column or b"", kept_marks(patch.kept)) if patch.kept else column
 
 
@@ -288,5 +291,5 @@ def _before(patch: Patch) -> bytes | None:
 
 
 def _refusable(patch: Patch) -> str:
-    """What is held if the patch is rejected: its row, or of several rows what they make together."""
+    """Return the digest to hold if the patch is rejected: of its row, or of several rows together."""
     return "" if patch.digests is None else patch.digests.row or patch.digests.patch

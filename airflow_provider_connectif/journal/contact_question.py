@@ -1,4 +1,4 @@
-"""Asks a journal about one contact of a sync."""
+"""Reads one contact of a sync from a journal."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _LONGEST_HISTORY = 100
 
 
 class ContactQuestion:
-    """Asks a journal about one contact of a sync.
+    """Reads one contact of a sync from a journal.
 
     :param database: open to be read.
     :param version: of its tables.
     :param sync_id: the sync.
-    :param keys: the forms that the contact's key may have in the tables, unless it is written as an HMAC.
-    :param people: whom the suppression list may know.
-    :param key_secret: of the journal's connection, with which keys may be written; the sync's lines say whether they
+    :param keys: the forms that the contact's key may have in the tables, unless it is stored as an HMAC.
+    :param people: the keys that the suppression list may have.
+    :param key_secret: of the journal's connection, with which keys may be stored; the sync's lines show whether they
         are.
     :param conn_id: the journal's connection, for messages.
     :raises JournalError: the database failed, or the suppression list was written with another secret.
@@ -83,13 +83,13 @@ class ContactQuestion:
 
     @property
     def written_key(self) -> str | None:
-        """The contact's key as its line has it; ``None``: it has no line."""
+        """The contact's key in its line; ``None`` if it has no line."""
         return self._line.get("contact_key")
 
     def history(self, most: int = _LONGEST_HISTORY) -> tuple[PastOutcome, ...]:
-        """The contact's outcomes, the last one first.
+        """Return the contact's outcomes, the last one first.
 
-        :param most: how many.
+        :param most: the most outcomes.
         """
         if self._version < VERSION:
             return ()
@@ -109,11 +109,11 @@ class ContactQuestion:
         )
 
     def explain(self, property_ids: Iterable[str], history: tuple[PastOutcome, ...]) -> Explanation:
-        """Everything that is known.
+        """Return everything that is known.
 
-        :param property_ids: that may have a digest, beside those of the history; the journal has no names of
+        :param property_ids: ids that may have a digest, besides those of the history; the journal has no names of
             properties.
-        :param history: of :meth:`history`.
+        :param history: from :meth:`history`.
         """
         of_history = [name for outcome in history for name in outcome.properties]
         properties = [self._property(name) for name in dict.fromkeys([*property_ids, *of_history])]
@@ -156,7 +156,7 @@ class ContactQuestion:
         there = columns_of(lines, self._database.engine) if self._version < VERSION else {c.name for c in lines.c}
         of_contact = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(self._written))
         query = sa.select(*(column for column in lines.c if column.name in there)).where(of_contact)
-        # A sync that once wrote its keys in another form has two lines; the newer one counts.
+        # A sync that once stored its keys in another form has two lines; the newer one counts.
         newest = query.order_by(lines.c.generation.desc()).limit(1)
         return dict(next((row._mapping for row in self._database.rows(newest)), {}))
 
@@ -164,7 +164,7 @@ class ContactQuestion:
         line = self._line
         if not line:
             return None
-        # Tables of an older version have the status and the reason of the last rejection in the place of the outcome's.
+        # Tables of an older version have the status and the reason of the last rejection instead of the outcome's.
         is_old = self._version < VERSION
         status, reason = line.get("status_code"), line.get("reason")
         refused_status = status if is_old else line["refused_status"]
@@ -227,7 +227,7 @@ class ContactQuestion:
 
 
 def are_keys_digests(database: JournalDatabase, sync_id: str, version: int = VERSION) -> bool:
-    """Whether the contact keys of a sync are written as HMACs: no e-mail, and no external id, has that form.
+    """Whether the contact keys of a sync are stored as HMACs: neither e-mails nor external ids have that form.
 
     An external id has 50 characters at most.
 
@@ -243,11 +243,11 @@ def are_keys_digests(database: JournalDatabase, sync_id: str, version: int = VER
 
 
 def known_syncs(database: JournalDatabase) -> list[str]:
-    """The ids of all syncs that have run with a journal."""
+    """Return the ids of all syncs that have run with a journal."""
     syncs = database.tables.syncs.c
     return [row.sync_id for row in database.rows(sa.select(syncs.sync_id).order_by(syncs.sync_id))]
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
-    """A moment of the database, of which SQLite and MySQL have no zone."""
+    """Return a moment of the database in UTC; SQLite and MySQL store no zone."""
     return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)

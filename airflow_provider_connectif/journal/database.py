@@ -1,4 +1,6 @@
-"""The journal's database: its connections, its tables at first use and from version to version, its errors in words."""
+"""The journal's database: its connections, the creation and migration of its tables, and the descriptions of its
+errors.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,16 @@ _FINAL = (sa.exc.ProgrammingError, sa.exc.IdentifierError)  # no such schema, no
 
 
 class JournalDatabase:
-    """Where a journal is kept.
+    """The database of a journal.
 
-    Every error of the database becomes a :class:`JournalError` without the values that drivers quote, since those
-    are contact keys.
+    Every error of the database becomes a :class:`JournalError` without the values that drivers quote, since those are
+    contact keys.
 
     :param engine: a SQLAlchemy engine of PostgreSQL, SQLite, MySQL or MariaDB.
-    :param table: the name of the table of lines; the others are called after it.
+    :param table: the name of the table of lines; the names of the others begin with it.
     :param schema: its schema, if not the connection's default.
     :param conn_id: the connection's, for messages.
-    :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
+    :param broken_setting: returns the setting of the connection that a driver's error refuses, if it is such an error.
     """
 
     def __init__(
@@ -47,14 +49,14 @@ class JournalDatabase:
             sa.event.listen(engine, "connect", _delete_securely)
         self._broken_setting = broken_setting
         self.is_open = False
-        """Whether the journal is open: before, nothing can have been sent that is not in it."""
+        """Whether the journal is open; nothing was sent before."""
         self._conn_id = conn_id
         self.tables = JournalTables(table, schema)
         self._name = f"{schema}.{table}" if schema else table
         self._reader: sa.Connection | None = None
 
     def note_open(self) -> None:
-        """The tables could be read: from here on a failure is one of the database and not of its settings."""
+        """Note that the tables could be read: later failures are those of the database, not of its settings."""
         self.is_open = True
 
     @property
@@ -63,7 +65,7 @@ class JournalDatabase:
         return self.engine.dialect.name
 
     def create(self, *, read_only: bool = False) -> int | None:
-        """Create the tables at first use, and bring those of an older version up to this one.
+        """Create the tables at first use, and migrate those of an older version.
 
         :param read_only: change nothing.
         :return: the version of the tables, ``None`` if there are none.
@@ -73,15 +75,15 @@ class JournalDatabase:
         return self.guarded(lambda: self._create(read_only), final_kinds=_FINAL)
 
     def read(self, action: Callable[[sa.Connection], T]) -> T:
-        """Ask something, on a connection that is kept for that: a transaction a question would cost more than it."""
+        """Run a query on a connection that stays open: a transaction for each query would cost more than the query."""
         return self.guarded(lambda: self._read(action))
 
     def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
-        """All rows of a query, whose columns are their attributes."""
+        """Return all rows of a query, with the columns as attributes."""
         return self.read(lambda connection: connection.execute(query).fetchall())
 
     def write(self, action: Callable[[sa.Connection], T]) -> T:
-        """Do something in one transaction."""
+        """Run an action in one transaction."""
 
         def transaction() -> T:
             with self.engine.begin() as connection:
@@ -94,12 +96,12 @@ class JournalDatabase:
         self.write(lambda connection: connection.execute(statement))
 
     def guarded(self, action: Callable[[], T], final_kinds: tuple[type[Exception], ...] = ()) -> T:
-        """Do something with the database, and say what went wrong without quoting what was asked.
+        """Run an action on the database, and describe an error without quoting the statement.
 
-        It is done again where the database has undone it to end a deadlock: MySQL locks gaps, which no order of
+        It is repeated if the database has rolled it back to end a deadlock: MySQL locks gaps, which no order of
         statements avoids.
 
-        :param final_kinds: errors that another try would meet again.
+        :param final_kinds: errors that another attempt would meet again.
         """
         setting: str | None = None
         words, is_final = "", False
@@ -112,13 +114,13 @@ class JournalDatabase:
             is_final = isinstance(error, final_kinds)
             setting = None if self.is_open else self._broken_setting(cause or error)
             faults = self._faults() if setting is None and is_about_tables(error, self.dialect) else []
-        except TypeError as error:  # out of a driver's ``connect``, which SQLAlchemy does not wrap
+        except TypeError as error:  # from a driver's ``connect``, which SQLAlchemy does not wrap
             setting, faults = None if self.is_open else self._broken_setting(error), []
             if setting is None:
                 raise
         except ValueError as fault:
             words, is_final, setting, faults = str(fault), True, None, []
-        # Raised out here, so that the driver's error is not kept as the context of ours.
+        # Raised outside the handler, so that the driver's error is not its context.
         if setting is not None:
             raise JournalError(f"the journal's connection {self._conn_id!r} cannot be used: {setting}", final=True)
         if faults:
@@ -136,10 +138,10 @@ class JournalDatabase:
         raise JournalError(f"the journal's database failed ({words}): changes that it did not record are sent again")
 
     def overwrite_deleted(self) -> bool:
-        """On SQLite, leave nothing in the file of what was deleted; whether that was possible.
+        """On SQLite, remove all traces of deleted data from the file; return whether that was possible.
 
-        ``secure_delete`` overwrites what is deleted, but not the copies that stay in pages which were split or merged
-        before. Other databases have means of their own, which need rights and time that a task does not have.
+        ``secure_delete`` overwrites deleted data, but not copies in pages that were split or merged before. Other
+        databases have their own means, which need rights and time that a task does not have.
         """
         if self.dialect != "sqlite":
             return True
@@ -148,12 +150,12 @@ class JournalDatabase:
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("vacuum")
                 is_busy, *_ = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").fetchone() or (0,)
-        except sa.exc.OperationalError:  # somebody reads or writes it, or the disk has no room for a second file
+        except sa.exc.OperationalError:  # it is being read or written, or the disk has no room for a second file
             return False
         return not is_busy
 
     def close(self) -> None:
-        """Give back the connection that is kept."""
+        """Close the connection that stays open."""
         reader, self._reader = self._reader, None
         if reader is not None:
             self.guarded(reader.close)
@@ -176,7 +178,7 @@ class JournalDatabase:
             self._reader = None
             if not (was_there and error.connection_invalidated):
                 raise
-        # Only the connection had gone, perhaps long ago.
+        # Only the connection was closed, perhaps long ago.
         return action(self._connected())
 
     def _connected(self) -> sa.Connection:
@@ -188,7 +190,7 @@ class JournalDatabase:
         try:
             return faults_of(self.engine, self.tables.metadata.sorted_tables)
         except sa.exc.SQLAlchemyError:
-            return []  # the first error says enough
+            return []  # the first error is sufficient
 
     def _create(self, read_only: bool) -> int | None:
         version = self._version()
@@ -198,7 +200,7 @@ class JournalDatabase:
             try:
                 self._migrate(version)
             except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError):
-                # A task beside this one may be at it at the same moment; what stays is told.
+                # Another task may create them at the same moment; a lasting error is raised.
                 if attempt == _TRIES_TO_CREATE - 1:
                     raise
                 time.sleep(0.2 * (attempt + 1))
@@ -214,7 +216,7 @@ class JournalDatabase:
         return version
 
     def _check(self, version: int, read_only: bool) -> None:
-        """Ask for every table and column before anything is sent, and for the right to change them."""
+        """Check every table and column, and the right to change them, before anything is sent."""
         tables, every = self.tables, self.tables.metadata.sorted_tables
         if read_only:  # the lines of older versions have fewer columns
             every = [tables.meta, tables.lines, tables.runs] if version >= VERSION else []
@@ -224,7 +226,7 @@ class JournalDatabase:
     def _migrate(self, version: int | None) -> None:
         meta = self.tables.meta
         if version is None:
-            # First, so that where lines are and this is not, somebody has taken it away.
+            # First, so that lines without this table mean that somebody has dropped it.
             meta.create(self.engine, checkfirst=True)
             self.tables.metadata.create_all(self.engine)
             with self.engine.begin() as connection:
@@ -233,7 +235,7 @@ class JournalDatabase:
         for to_version in range(version + 1, VERSION + 1):
             with self.engine.begin() as connection:
                 of_version = meta.c.name == "version"
-                # Locks the row, so that of several tasks that start at once one migrates and the others wait.
+                # Locks the row: if several tasks start at once, one migrates and the others wait.
                 connection.execute(sa.update(meta).where(of_version).values(value=meta.c.value))
                 is_done = int(connection.execute(sa.select(meta.c.value).where(of_version)).scalar_one()) >= to_version
                 if is_done and not self._is_unfinished_version(connection):
@@ -242,7 +244,7 @@ class JournalDatabase:
                 connection.execute(sa.update(meta).where(meta.c.name == "version").values(value=to_version))
 
     def _version(self) -> int | None:
-        """The version of the tables, ``None`` where there are none yet."""
+        """Return the version of the tables, ``None`` if there are none yet."""
         self._check_server()
         meta = self.tables.meta
         lines, inspector = self.tables.lines, sa.inspect(self.engine)
@@ -258,11 +260,11 @@ class JournalDatabase:
         return None if found is None else int(found)
 
     def _check_server(self) -> None:
-        """Ask the server what it is: some speak the protocol of another database.
+        """Check the kind of the server: some use the protocol of another database.
 
-        :raises ValueError: it cannot hold a journal.
+        :raises ValueError: it is not suitable for a journal.
         """
-        dialect = dialect_named(self.dialect)  # raises for one that is not known
+        dialect = dialect_named(self.dialect)  # raises an error for an unknown one
         if self.dialect == "sqlite":
             return
         with self.engine.connect() as connection:
@@ -271,7 +273,7 @@ class JournalDatabase:
             raise ValueError(f"no journal on this server: {fault}")
 
     def _is_unfinished_version(self, connection: sa.Connection) -> bool:
-        """Whether the tables were made before the first release with their version: then columns are missing."""
+        """Whether the tables were made before the first release with their version, so that columns are missing."""
         there = columns_of(self.tables.lines, connection)
         if "invalid_run" not in there:
             return False
@@ -283,5 +285,5 @@ class JournalDatabase:
 
 
 def _delete_securely(connection: Any, _: object) -> None:
-    """SQLite leaves what is deleted in its file, unless it is told to overwrite it."""
+    """Let SQLite overwrite deleted data, which it otherwise leaves in its file."""
     connection.execute("pragma secure_delete = on")

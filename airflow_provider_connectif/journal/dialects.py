@@ -1,4 +1,4 @@
-"""What the databases that can hold a journal spell differently: one table, :data:`DIALECTS`, by SQLAlchemy's names."""
+"""The differences between the databases that support a journal: one table, :data:`DIALECTS`, by SQLAlchemy's names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 _LINE_KEY = ("sync_id", "contact_key")
-_KEY_SEPARATOR = "\n"  # no contact key has a character that cannot be printed
+_KEY_SEPARATOR = "\n"  # all characters of contact keys can be printed
 
 # PostgreSQL's SQLSTATEs: deadlock, serialization failure; syntax error or access rule violation, invalid schema name.
 _POSTGRES_DEADLOCKS = ("40P01", "40001")
@@ -28,29 +28,30 @@ _SQLITE_OF_TABLES = ("no such table", "no such column", "has no column named", "
 _OLDEST_POSTGRES = 10
 _OLDEST_MYSQL = 8
 _OF_MYSQL_S_PROTOCOL = ("TiDB", "Vitess", "SingleStore", "StarRocks", "Doris", "OceanBase")
-# MySQL assigns from left to right: what is computed from the others comes first, and what they are compared with last.
+# MySQL assigns from left to right: columns that are computed from others come first, and those that they are compared
+# with last.
 _MYSQL_ORDER = ("refused_run", "properties", "", "row_digest", "patch_digest", "generation")
 
 Fill = Callable[[Any], Any]
-"""Gives an INSERT its source, where it has one."""
+"""Adds the source to an INSERT, if it has one."""
 NewValues = Callable[[Any], Mapping[str, Any]]
-"""What to set in a line that is there, of the columns of the new one."""
+"""Returns the values to set in an existing line, from the columns of the new one."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one kind of database does what the journal needs.
+    """The statements and rules of one kind of database.
 
-    :param fault_of: why a server cannot hold a journal, by what it says of its version; empty where it can.
+    :param fault_of: returns why a server is not suitable for a journal, by its version text; empty if it is.
     :param clock: seconds since the epoch by the database's clock.
-    :param insert_or_set: one statement that inserts a line, or changes the one that is there.
-    :param insert_if_absent: one statement that inserts a line, or leaves the one with its primary key as it is. A plain
-        INSERT may end in a deadlock, for which MySQL undoes the whole transaction with its savepoints.
+    :param insert_or_set: one statement that inserts a line, or changes an existing one.
+    :param insert_if_absent: one statement that inserts a line, or leaves the one with its primary key unchanged. A
+        plain INSERT may end in a deadlock, for which MySQL undoes the whole transaction with its savepoints.
     :param among_keys: whether a column is among the parameter ``keys``.
-    :param pack_keys: keys as that parameter: one text where the database can unpack it, since a thousand parameters
-        would cost more than the look-up.
-    :param is_deadlock: whether the database has undone a driver's statement to end a deadlock.
-    :param is_about_tables: whether a driver's error says that a table or column is missing, or out of reach.
+    :param pack_keys: returns keys as that parameter: one text if the database can unpack it, since a thousand
+        parameters would cost more than the look-up.
+    :param is_deadlock: returns whether the database has rolled back a statement to end a deadlock.
+    :param is_about_tables: returns whether a driver's error means that a table or column is missing or not accessible.
     """
 
     fault_of: Callable[[str], str]
@@ -64,7 +65,7 @@ class Dialect:
 
 
 def exact_text(length: int) -> Any:
-    """Text of any letters; MySQL's defaults may know Latin ones only, and ignore case.
+    """Return a type for text of any letters; MySQL's defaults may have only Latin letters, and ignore case.
 
     Trailing spaces are not significant on MySQL. No key, run or task has any.
     """
@@ -73,13 +74,17 @@ def exact_text(length: int) -> Any:
 
 
 def long_text() -> Any:
-    """Text of any letters and length; MySQL's plain one ends at 64 KiB, and takes the database's letters only."""
+    """Return a type for text of any letters and length; MySQL's plain type ends at 64 KiB, and accepts only the
+    database's letters.
+    """
     long = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
     return sa.Text().with_variant(long, "mysql").with_variant(long, "mariadb")
 
 
 def moment() -> Any:
-    """A moment to the microsecond; MySQL's plain type ends at seconds, and has no zone: there it is in UTC."""
+    """Return a type for a moment to the microsecond; MySQL's plain type ends at seconds, and has no zone: there it is
+    in UTC.
+    """
     exact = mysql.DATETIME(fsp=6)
     return sa.DateTime(timezone=True).with_variant(exact, "mysql").with_variant(exact, "mariadb")
 
@@ -94,13 +99,13 @@ def _or_nothing(insert_into: Callable[[sa.Table], Any], table: sa.Table) -> Any:
 
 
 def _or_the_same(table: sa.Table) -> Any:
-    # INSERT IGNORE would give shared locks to two tasks that wait for a third one's line, and so a deadlock.
+    # INSERT IGNORE would give shared locks to two tasks that wait for a third task's line, and so cause a deadlock.
     key = next(iter(table.primary_key.columns))
     return mysql.insert(table).on_duplicate_key_update({key.name: key})
 
 
 def _on_duplicate_key(lines: sa.Table, fill: Fill, values: NewValues) -> Any:
-    insert = fill(mysql.insert(lines))  # before its new line is named: SQLAlchemy 2.0 names another one for the copy
+    insert = fill(mysql.insert(lines))  # before its new line is named: SQLAlchemy 2.0 uses another name for the copy
 
     def place(item: tuple[str, Any]) -> int:
         return _MYSQL_ORDER.index(item[0] if item[0] in _MYSQL_ORDER else "")
@@ -126,7 +131,7 @@ def _as_json(keys: Collection[str]) -> str:
 
 
 def sqlstate(error: BaseException) -> str:
-    """The SQLSTATE of a driver's error; empty where it has none."""
+    """Return the SQLSTATE of a driver's error; empty if it has none."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
@@ -135,7 +140,7 @@ def _has_state(states: tuple[str, ...], error: BaseException) -> bool:
 
 
 def _has_number(numbers: tuple[int, ...], error: BaseException) -> bool:
-    return next(iter(error.args), None) in numbers  # the drivers give it first
+    return next(iter(error.args), None) in numbers  # the first argument of the drivers' errors
 
 
 def _has_words(words: tuple[str, ...], error: BaseException) -> bool:
@@ -203,7 +208,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 
 
 def dialect_named(name: str) -> Dialect:
-    """The dialect that SQLAlchemy calls so.
+    """Return the dialect with SQLAlchemy's name.
 
     :raises ValueError: it is not PostgreSQL, SQLite, MySQL or MariaDB.
     """

@@ -1,4 +1,4 @@
-"""What of a row's patch differs from what Connectif has accepted: only that is sent."""
+"""Reduces a row's patch to the properties that differ from what Connectif has accepted: only these are sent."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SIZE = 16  # bytes
 
 
 class Difference(NamedTuple):
-    """A patch with the properties that are to be sent, and what is known of it.
+    """A patch with the properties to send, and the journal's knowledge of it.
 
-    ``is_held``: Connectif has accepted all of it, so there is nothing to send. ``is_refused``: just this was refused
-    before, made of several rows.
+    ``is_held``: Connectif has accepted all of it, so there is nothing to send. ``is_refused``: the same patch, from
+    several rows, was rejected before.
     """
 
     patch: Patch
@@ -38,13 +38,13 @@ class Difference(NamedTuple):
 
 
 class Differences:
-    """Compares patches with what the journal knows of their contacts.
+    """Compares patches with the journal's lines of their contacts.
 
-    :param resource: says whether a change may carry a part of its properties.
+    :param resource: decides whether a change may carry a part of its properties.
     :param mapping_digest: of the run's mapping.
-    :param way: of delivery, as of :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
+    :param way: of delivery, as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     :param secret: of the contact keys in the journal.
-    :param sends_all: every property is sent, whatever the journal knows.
+    :param sends_all: whether every property is sent, changed or not.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Differences:
         self._digester = PropertyDigester(way if secret is None else f"{way}\n{secret.hex()}", resource.modes)
 
     def of(self, patch: Patch, contact: str, known: Known, row_digest: str, refused: str | None = None) -> Difference:
-        """What of a patch is to be sent.
+        """Return the part of a patch to send.
 
-        :param patch: of one row, or of several in one.
-        :param contact: the contact's key in the form of the journal.
-        :param known: what the journal knows of the contact's properties.
-        :param row_digest: of the row; empty: there are several.
-        :param refused: the digest of what was refused last.
+        :param patch: of one row, or of several rows together.
+        :param contact: the contact's key in the journal's form.
+        :param known: the journal's knowledge of the contact's properties.
+        :param row_digest: of the row; empty for several rows.
+        :param refused: the digest of the last refusal.
         """
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
@@ -89,7 +89,7 @@ class Differences:
         )
         patch = patch._replace(digests=digests)
         if self._ranks and (ranked or has_more):
-            # Also those that the mapping has lost: a response may show that the person has lowered one meanwhile.
+            # Also those that are no longer in the mapping: a response may show that the person has lowered one.
             column = known.column or b""
             known_ids = dict.fromkeys([*ranked, *(self._digester.are_known(column, self._ranks) if has_more else ())])
             patch = patch._replace(standings=self._standings(whole, contact, known_ids, differing, column))
@@ -104,10 +104,10 @@ class Differences:
         return Difference(patch, is_held, is_refused)
 
     def beside(self, patch: Patch, contact: str, known: Known, row_digest: str) -> Patch | None:
-        """What of a row's urgent part is to be sent although the row is not; ``None``: nothing.
+        """Return the part of a row's urgent part to send although the row is not sent; ``None``: nothing.
 
         :param patch: the urgent part, as its only properties.
-        :param row_digest: of the row. What was refused alone with just this row is not sent again.
+        :param row_digest: of the row. An urgent part that was rejected with this row is not sent again.
         """
         noted = frozenset(() if self.sends_all else entries_of(known.column or b""))
         marks = zip(patch.properties, refused_marks(patch.properties, row_digest), strict=True)
@@ -116,39 +116,39 @@ class Differences:
         return found.patch if found.patch.properties else None
 
     def removal(self, contact: str, column: bytes | None, kind: Removal, properties: Mapping[str, JsonValue]) -> Patch:
-        """The change for a contact that has left the source.
+        """Return the change for a contact that has left the source.
 
-        :param contact: its key in the form of the journal.
+        :param contact: its key in the journal's form.
         :param column: digests of the properties that Connectif has accepted.
-        :param kind: what is done.
-        :param properties: what is sent, unless it is deleted.
+        :param kind: the action.
+        :param properties: the properties to send, unless it is deleted.
         """
         before = column or b""
         ranked = dict.fromkeys([*(name for name in self._ranks if name in properties)])
         ranked |= dict.fromkeys(self._digester.are_known(before, self._ranks))
         standings = self._standings(properties, contact, ranked, set(properties), before)
         if kind == "delete":
-            # Who has decided otherwise than the source stays known: a row that comes back must not raise it.
+            # The person's own decisions stay known: a row that comes back must not raise them.
             after = of_ranked(before, [name for name in ranked if standings[name].is_kept])
         else:
             sent = {name: value for name, value in properties.items() if name in self._ranks}
             after = updated(of_ranked(before, ranked), self._digester.entries(contact, sent))
             after = without_marks(after, sent, Mark.BEFORE)
         digests = Digests("", "", self._mapping_digest, after, before)
-        looks_up = kind == "patch"  # a PATCH would make a contact again that somebody has deleted
+        looks_up = kind == "patch"  # a PATCH would create a contact again that somebody has deleted
         patch = Patch(0, contact, properties, {}, digests, was_delivered=True, looks_up=looks_up, standings=standings)
         return patch._replace(removal=kind)
 
     def _standings(
         self, whole: Mapping[str, JsonValue], contact: str, ranked: Iterable[str], differing: Set[str], column: bytes
     ) -> dict[str, Standing]:
-        """What is known of the ranked properties of a contact."""
+        """Return the knowledge of a contact's ranked properties."""
         standings = {}
         for name in ranked:
             standing = self._digester.standing(contact, name, self._ranks[name], column)
             if (
                 name in whole and name not in differing and standing.rank is None
-            ):  # of a line of an earlier version, which holds them all
+            ):  # of a line of an earlier version, which covers them all
                 standing = standing._replace(rank=self._rank_of(name, whole[name]))
             standings[name] = standing
         return standings
@@ -158,12 +158,13 @@ class Differences:
         return values.index(value) if isinstance(value, str) and value in values else None
 
     def _of_before(self, whole: Mapping[str, JsonValue], contact: str) -> str:
-        """The digest of all properties as earlier versions made it."""
+        """Return the digest of all properties in the form of earlier versions."""
         return patch_digest(whole, self._way, contact)
 
     def _is_sent_before(self, whole: Mapping[str, JsonValue], contact: str, digest: str | None) -> bool:
-        """Whether a line of an earlier version, which has one digest for all properties, stands for these."""
+        """Whether a line of an earlier version, with one digest for all properties, matches these."""
         if digest is None or digest == self._of_before(whole, contact):
             return digest is not None
-        # Still earlier ones name no key, and may be another contact's whose key had the same form then.
+        # Digests of still earlier versions contain no key, and may be another contact's whose key had the same form
+        # then.
         return not self._resource.is_of_another_before(contact) and digest == patch_digest(whole, self._way)

@@ -1,4 +1,4 @@
-"""Digests of rows and patches: how the journal knows that nothing changed without keeping a value."""
+"""Digests of rows and patches, by which the journal recognises unchanged rows without storing values."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ from airflow_provider_connectif.records.rows import Batch, Row, RowBatch
 
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
 
-_in_one_form = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # json.dumps would make one for each
+_in_one_form = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # built once
 
 Values = Sequence[Any]
 
 
 class Mapped(Protocol):
-    """What digests need of a :class:`airflow_provider_connectif.records.resource.Resource`, and mean by a mapping."""
+    """The members of a resource that digests need: of a
+    :class:`airflow_provider_connectif.records.resource.Resource`.
+    """
 
     @property
     def columns(self) -> Sequence[str] | None:
-        """All that is read of a row, the key's first; ``None``: every column."""
+        """The columns to read, the key's first; ``None``: every column."""
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """What else decides what is sent for a row."""
+        """Everything else that decides what is sent for a row."""
 
     @property
     def rules_version(self) -> bytes:
-        """Changes when the same row is sent otherwise."""
+        """A version that changes when the same row is sent with other values."""
 
 
 def digest_salt(base_url: str, way: str = "") -> str:
-    """A way of delivery to one host: what another one has acknowledged, such as a sandbox, says nothing of this one.
+    """Return a salt for one host and way of delivery: acknowledgements of another host, such as a sandbox, do not
+    count.
 
-    :param base_url: where patches are sent to.
-    :param way: as of :func:`mapping_digest`.
+    :param base_url: the address that patches are sent to.
+    :param way: as in :func:`mapping_digest`.
     """
     if base_url == DEFAULT_BASE_URL:
         return way
@@ -48,9 +51,9 @@ def digest_salt(base_url: str, way: str = "") -> str:
 
 
 def mapping_digest(mapping: Mapped, way: str = "") -> str:
-    """The digest of the mapping and of the definitions that it uses.
+    """Return the digest of the mapping and of the definitions that it uses.
 
-    :param way: of delivery, where it is one after which Connectif need not hold what was sent.
+    :param way: of delivery, if Connectif need not hold the sent values afterwards.
     """
     parts = (*mapping.definition, way) if way else mapping.definition
     return hashlib.blake2b(
@@ -59,14 +62,14 @@ def mapping_digest(mapping: Mapped, way: str = "") -> str:
 
 
 class RowDigester:
-    """Digests the columns of a row that a mapping uses, and its key, before any of their values is looked at closely.
+    """Digests the columns of a row that a mapping uses, and its key, before any value is checked.
 
-    Two rows of the same digest are sent alike. The reverse need not hold: a driver that hands over the same value
-    in another type changes the digest, and then the patch decides. So does a source whose rows come as texts of its
-    database, as those of PostgreSQL: the digests of its batches are not those of its rows one by one.
+    Two rows with the same digest are sent with the same values. The reverse need not hold: a driver that returns the
+    same value in another type changes the digest, and the patch decides then. For a source whose rows are the
+    database's texts, such as PostgreSQL's, the digests of its batches differ from those of its rows one by one.
 
-    :param mapping: with the definitions that the run checks against.
-    :param way: as of :func:`mapping_digest`.
+    :param mapping: with the field definitions of the run.
+    :param way: as in :func:`mapping_digest`.
     """
 
     def __init__(self, mapping: Mapped, way: str = "") -> None:
@@ -76,9 +79,9 @@ class RowDigester:
         self._columns = mapping.columns
 
     def __call__(self, row: Row) -> str:
-        """The digest of one row's values.
+        """Return the digest of one row's values.
 
-        :raises Exception: whatever a value's class raises when it is asked for its text.
+        :raises Exception: any error that a value's class raises for its text.
         """
         if self._columns is None:
             return _digest(self._seed, f"{tuple(row)}{tuple(row.values())}".encode("utf-8", "surrogatepass"))
@@ -86,7 +89,7 @@ class RowDigester:
         return _digest(self._seed, repr(values).encode("utf-8", "surrogatepass"))
 
     def of_batch(self, batch: Batch) -> list[str]:
-        """The digests of a batch: of its texts, if it has some that always become the same values, or else of those.
+        """Return the digests of a batch: of its texts, if these always become the same values, otherwise of its values.
 
         :raises Exception: as for one row.
         """
@@ -108,7 +111,7 @@ class RowDigester:
         places = {name: place for name in names if (place := batch.position(name)) is not None}
         pick = _picker(list(places.values()))
         seed = self._seed_of_texts.copy()
-        # What decides which values the texts are. Its form ends with the only NUL in it.
+        # The settings that decide the values of the texts. This part ends with its only NUL.
         seed.update(f"{[(name, types[place]) for name, place in places.items()]}{batch.converted.settings}\0".encode())
         seeded, join, digests = seed.copy, b"\0".join, []
         for texts in map(pick, batch.texts):  # a call for each row would cost a fifth of the digest
@@ -125,7 +128,7 @@ def _digest(seed: Any, text: bytes) -> str:
 
 
 def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ...]]:
-    """A function that takes the values at some positions out of a row; ``...`` stands for a missing one."""
+    """Return a function that returns the values at some positions of a row; ``...`` for a missing one."""
     known = [position for position in positions if position is not None]
     if len(known) == len(positions) > 1:
         return itemgetter(*known)
@@ -133,10 +136,10 @@ def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ..
 
 
 def patch_digest(properties: Mapping[str, Any], way: str = "", key: str = "") -> str:
-    """A digest of what is sent; the order of properties does not matter.
+    """Return a digest of the sent properties; their order does not matter.
 
-    :param way: as of :func:`mapping_digest`.
-    :param key: whose patch it is, in one form for all spellings. Blank: nobody's, as lines of earlier versions have it.
+    :param way: as in :func:`mapping_digest`.
+    :param key: of the patch, in one form for all spellings. Empty in lines of earlier versions.
     """
     text = _in_one_form(properties)
     if key:
@@ -145,7 +148,7 @@ def patch_digest(properties: Mapping[str, Any], way: str = "", key: str = "") ->
 
 
 def key_digester(secret: bytes | None) -> Callable[[str], str]:
-    """How a contact key is written into the journal: as it is, or as HMAC-SHA256 with a secret."""
+    """Return the function that writes a contact key for the journal: unchanged, or as HMAC-SHA256 with a secret."""
     if secret is None:
         return lambda key: key
     return lambda key: hmac.digest(secret, key.encode(), "sha256").hex()

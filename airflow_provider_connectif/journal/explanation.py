@@ -1,4 +1,4 @@
-"""What a journal knows of one contact in one sync: for the command line, and for the page.
+"""The journal's knowledge of one contact in one sync, for the command line and for the page.
 
 Nothing here has a value of the contact; reasons are those of the journal.
 """
@@ -15,12 +15,12 @@ from airflow_provider_connectif.journal.next_step import NextStep
 
 @dataclass(frozen=True)
 class KnownProperty:
-    """What the journal knows of one property of a contact.
+    """The journal's knowledge of one property of a contact.
 
     :param id: the property id.
     :param digest: of the value that Connectif has accepted last, 16 hexadecimal digits; ``None``: it is not known.
-    :param is_kept: it is a consent that belongs to the person.
-    :param is_awaited: it was sent, and no response has come.
+    :param is_kept: whether it is a consent that belongs to the person.
+    :param is_awaited: whether it was sent without a response.
     """
 
     id: str
@@ -30,7 +30,7 @@ class KnownProperty:
 
     @property
     def words(self) -> str:
-        """For a person."""
+        """The text for a person."""
         return "kept for the person" if self.is_kept else "sent, no response" if self.is_awaited else "accepted"
 
 
@@ -38,11 +38,11 @@ class KnownProperty:
 class LastOutcome:
     """The contact's line: its last outcome, and when it was last delivered.
 
-    All but ``state`` is ``None`` where the line does not know it; moments are in UTC. ``refused_at``, ``refused_run``
-    (the first that met it), ``refused_status``, ``refused_reason``: of the last remembered rejection. ``holds_row``:
-    the row of that rejection is held whenever the source has it. ``is_held``: that rejection is the last outcome, too.
-    ``knows_row``: the journal can tell whether the row is the one that Connectif has accepted. ``knows_properties``:
-    likewise for single properties.
+    Everything except ``state`` is ``None`` if the line does not know it; moments are in UTC. ``refused_at``,
+    ``refused_run`` (the first that met it), ``refused_status``, ``refused_reason``: of the last remembered rejection.
+    ``holds_row``: the row of that rejection is held whenever the source has it. ``is_held``: that rejection is the last
+    outcome, too. ``knows_row``: the journal knows the digest of the accepted row. ``knows_properties``: the same for
+    single properties.
     """
 
     state: str
@@ -64,7 +64,7 @@ class LastOutcome:
 
     @property
     def held_row(self) -> str | None:
-        """The rejection that holds a row, for a person; ``None``: none does."""
+        """The rejection that holds a row, in words; ``None`` if there is none."""
         if not self.holds_row:
             return None
         at = "" if self.refused_at is None else f" at {_minute(self.refused_at)}"
@@ -74,7 +74,7 @@ class LastOutcome:
 
 @dataclass(frozen=True)
 class PastOutcome:
-    """One outcome of the contact in the history; ``properties`` are the ids that were sent, or were to be."""
+    """One outcome of the contact in the history; ``properties`` are the ids that were sent or planned."""
 
     at: datetime
     run_id: str
@@ -89,8 +89,8 @@ class Suppressed:
     """An entry of the suppression list.
 
     :param kind: of the key that is on the list: ``email`` or ``external_id``.
-    :param at: since when.
-    :param run_id: the erasure that has written it.
+    :param at: the time of the entry.
+    :param run_id: of the erasure that wrote it.
     """
 
     kind: str
@@ -103,8 +103,8 @@ class LastRun:
     """The last run of the sync that has begun.
 
     :param verdict: how it ended; ``None``: it has not ended, or its process was killed.
-    :param holds_until: where it has not ended: until when it holds the sync unless it renews its claim; ``None``: it
-        does not.
+    :param holds_until: if it has not ended: the time until which it holds the sync unless it renews its claim; ``None``
+        if it does not.
     """
 
     run_id: str
@@ -115,7 +115,7 @@ class LastRun:
 
     @property
     def words(self) -> str:
-        """For a person."""
+        """The text for a person."""
         if self.ended_at is not None:
             return f"{self.run_id}, {self.verdict}, {_minute(self.ended_at)}"
         end = (
@@ -128,18 +128,18 @@ class LastRun:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the journal knows of one contact in one sync.
+    """The journal's knowledge of one contact in one sync.
 
     :param sync_id: the sync.
     :param version: of the journal's tables. Before 3 there is no history and no suppression list.
     :param last: the contact's line; ``None``: the sync has never met it, or the person was erased.
-    :param properties: those of the ids that were asked about of which something is known.
-    :param unnamed_properties: how many more the line knows, under ids that were not asked about.
+    :param properties: the known ones among the given ids.
+    :param unnamed_properties: number of further properties in the line, under other ids.
     :param history: its outcomes, the last one first.
-    :param is_pending: a task that waits without a worker has a change of it still to send.
+    :param is_pending: whether a deferred task still has a change of it to send.
     :param last_run: the sync's last run; ``None``: none is recorded.
     :param suppressed: the entries of the suppression list that are about the contact.
-    :param next_step: what the next run does about this state.
+    :param next_step: the action of the next run for this state.
     """
 
     sync_id: str
@@ -155,15 +155,15 @@ class Explanation:
 
     @property
     def knows_contact(self) -> bool:
-        """Whether anything is known of this contact in particular."""
+        """Whether the journal knows anything about this contact."""
         return bool(self.last or self.history or self.is_pending or self.suppressed)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as mappings and lists."""
+        """Return all of it as mappings and lists."""
         return asdict(self)
 
     def facts(self) -> Mapping[str, str | int | datetime]:
-        """The contact's state for a person, by what it is; without what is not known."""
+        """The contact's state for a person, by label; without unknown facts."""
         facts: dict[str, Any] = {"state": self._state()}
         for entry in self.suppressed:
             facts[f"suppressed by its {_KINDS.get(entry.kind, entry.kind)}"] = f"{_minute(entry.at)}, {entry.run_id}"

@@ -1,4 +1,4 @@
-"""What is wrong with a journal's tables when a statement fails because of them: which one, and what it lacks."""
+"""Finds the fault in a journal's tables after a statement has failed because of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from airflow_provider_connectif.journal.dialects import DIALECTS
 
 
 def is_about_tables(error: Exception, dialect: str) -> bool:
-    """Whether an error says that a table or column is missing, or that the user has no right to it.
+    """Whether an error means that a table or column is missing, or that the user has no right to it.
 
     Another attempt would meet it again.
 
-    :param error: as SQLAlchemy raised it.
+    :param error: from SQLAlchemy.
     :param dialect: of its engine.
     """
     if isinstance(error, sa.exc.NoSuchTableError):
@@ -25,9 +25,9 @@ def is_about_tables(error: Exception, dialect: str) -> bool:
 
 
 def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_write: Iterable[sa.Table]) -> None:
-    """Ask for no row of some tables, and change none.
+    """Read no row of some tables, and change none, to check them.
 
-    :raises SQLAlchemyError: :func:`is_about_tables` says yes to it, if a table or column is missing or out of reach.
+    :raises SQLAlchemyError: accepted by :func:`is_about_tables` if a table or column is missing or not accessible.
     """
     for table in to_read:
         found = connection.execute(_all_of_no_row(table)).keys()
@@ -51,7 +51,7 @@ def _changes_of_no_row(table: sa.Table) -> Iterator[Any]:
 
 
 def faults_of(engine: sa.Engine, tables: Iterable[sa.Table]) -> list[str]:
-    """What is wrong with tables, in words; empty if nothing is found."""
+    """Return the faults of tables, in words; empty if there are none."""
     return [fault for table in tables if (fault := _fault(engine, table))]
 
 
@@ -72,7 +72,7 @@ def _fault(engine: sa.Engine, table: sa.Table) -> str:
 
 def _fails(engine: sa.Engine, statement: Any) -> bool:
     with engine.connect() as connection:
-        # Said explicitly, as SQLAlchemy 1.4 would commit each statement by itself.
+        # Explicit, since SQLAlchemy 1.4 would commit each statement by itself.
         transaction = connection.begin()
         try:
             connection.execute(statement)

@@ -1,4 +1,4 @@
-"""What an erasure takes out of a journal, of every sync, and the receipts that it leaves."""
+"""Removes people from every sync of a journal for an erasure, and writes the receipts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PROPERTIES = {"_email": "email", "_externalId": "external_id"}
 
 
 class OpenUpload(NamedTuple):
-    """A file that is, or may be, at Connectif, and is not accounted for.
+    """A file that is or may be at Connectif, and is not accounted for.
 
-    ``plan_id``, ``file``: which one. ``import_id``: ``None`` while there is no response to its upload. ``since``: when
-    the upload began, in seconds since the epoch. ``known_ids``: the imports of the same plan. ``is_at_work``: a process
-    of its run is.
+    ``plan_id``, ``file``: its identity. ``import_id``: ``None`` while there is no response to its upload. ``since``:
+    start of the upload, in seconds since the epoch. ``known_ids``: the imports of the same plan. ``is_at_work``:
+    whether a process of its run is running.
     """
 
     plan_id: str
@@ -40,7 +40,7 @@ class OpenUpload(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """What says whom a pending row is about, and what it counts as."""
+    """The part of a pending row that names its people, and its outcome."""
 
     number: int
     file: int | None
@@ -48,17 +48,17 @@ class _Line(NamedTuple):
 
 
 class Forgetting:
-    """Takes people out of every sync of a journal.
+    """Removes people from every sync of a journal.
 
-    Keys are found in every form in which the journal may hold them: as they are, and as HMAC where the connection has a
-    secret. Of a row that is pending, the values are looked at, too: another sync may have the same person under another
-    key, and her e-mail among the properties.
+    Keys are found in every form that the journal may have: plain, and as HMAC if the connection has a secret. The
+    values of pending rows are searched, too: another sync may have the same person under another key, and the person's
+    e-mail among the properties.
 
     :param database: the journal's.
-    :param suppressions: makes the HMACs of receipts.
-    :param settings: of the erasure's journal: who it is, and the secret with which keys and pending rows may be
-        written. Its own pending rows are its list of what to do, and stay until they are done; so do those of the
-        other instances of a mapped task.
+    :param suppressions: returns the HMACs for receipts.
+    :param settings: of the erasure's journal: its identity, and the secret with which keys and pending rows may be
+        stored. Its own pending rows are its list of deletions, and stay until they are done; so do those of the other
+        instances of a mapped task.
     :param same_key: one form for all spellings of a key, by its kind.
     """
 
@@ -82,14 +82,13 @@ class Forgetting:
             self._payloads.insert(0, Payloads(key_secret, keeps_rows=False))
 
     def written_keys(self, people: Collection[PersonKey]) -> set[str]:
-        """Their keys in every form in which the journal's tables may have them."""
+        """Return their keys in every form that the journal's tables may have."""
         return {written(person.key) for person in people for written in self._digesters}
 
     def forget(self, connection: sa.Connection, people: Collection[PersonKey], *, waits_for_uploads: bool) -> None:
-        """Delete what the journal has of people, in a transaction of more.
+        """Delete the journal's data of people, within a transaction.
 
-        :param waits_for_uploads: rows of files that are, or may be, at Connectif stay: they say for what an erasure has
-            to wait.
+        :param waits_for_uploads: keep rows of files that are or may be at Connectif: an erasure must wait for these.
         """
         if not people:
             return
@@ -105,11 +104,11 @@ class Forgetting:
                 self._forget_in_plan(connection, plan.plan_id, state, people, written, waits_for_uploads)
 
     def open_uploads(self, people: Collection[PersonKey]) -> list[OpenUpload]:
-        """The uploads that carry these people, or may."""
+        """Return the uploads that contain or may contain these people."""
         return self._database.write(lambda connection: list(self._open_uploads(connection, people)))
 
     def runs_at_work_since(self, moment: float) -> int:
-        """How many other tasks may have requests under way that began before a moment.
+        """Return how many other tasks may have running requests that began before a moment.
 
         :param moment: by the database's clock, see :meth:`now`.
         """
@@ -120,14 +119,14 @@ class Forgetting:
         return sum(not self._is_mine(claim) for claim in self._database.rows(query))
 
     def now(self) -> float:
-        """Seconds since the epoch by the database's clock."""
+        """Return the seconds since the epoch by the database's clock."""
         clock = dialect_named(self._database.dialect).clock
         return float(self._database.read(lambda connection: connection.execute(clock).scalar_one()))
 
     def write_receipts(
         self, connection: sa.Connection, results: Mapping[PersonKey, str], run_id: str, map_index: int
     ) -> None:
-        """Write what became of people, in a transaction of more.
+        """Write the results of deletions, within a transaction.
 
         :param results: ``deleted`` or ``absent`` by person.
         """
@@ -143,9 +142,9 @@ class Forgetting:
     def results_of(
         self, people: Collection[PersonKey], run_id: str, map_index: int, since: float
     ) -> dict[PersonKey, str]:
-        """What the receipts of earlier attempts of a task say of people.
+        """Return the results in the receipts of a task's earlier attempts.
 
-        :param since: when the first of these attempts began, in seconds since the epoch.
+        :param since: start of the first of these attempts, in seconds since the epoch.
         """
         receipts = self._tables.receipts.c
 
@@ -165,7 +164,9 @@ class Forgetting:
         return self._database.write(look) if people else {}
 
     def _wait_for_writers(self, connection: sa.Connection) -> None:
-        """Lock every claim: whoever writes lines holds its own until they are written, and then they are deleted."""
+        """Lock every claim: a process holds its own claim while it writes lines, so they are written before this
+        deletes them.
+        """
         claims = self._tables.claims
         query = sa.select(claims.c.holder, claims.c.sync_id, claims.c.run_id, claims.c.task).order_by(claims.c.holder)
         for claim in connection.execute(query).fetchall():
@@ -174,11 +175,11 @@ class Forgetting:
                 connection.execute(of_holder.values(lease_until=claims.c.lease_until))
 
     def _is_mine(self, line: Any) -> bool:
-        """Whether a claim or a plan is this task's, or another instance's of it."""
+        """Whether a claim or a plan belongs to this task, or to another instance of it."""
         return _erasure(line.sync_id, line.run_id, line.task) == self._me
 
     def _delete_keys(self, connection: sa.Connection, table: sa.Table, written: Collection[str]) -> None:
-        keys = sorted(written)  # in one order everywhere, so that two tasks never lock each other out
+        keys = sorted(written)  # in the same order everywhere, so that two tasks never block each other
         for first in range(0, len(keys), _LINES_AT_ONCE):
             connection.execute(sa.delete(table).where(table.c.contact_key.in_(keys[first : first + _LINES_AT_ONCE])))
 
@@ -211,7 +212,7 @@ class Forgetting:
     def _lines_of(
         self, connection: sa.Connection, plan_id: str, people: Collection[PersonKey], written: Collection[str]
     ) -> Iterator[_Line]:
-        """The pending rows of a plan that are about these people."""
+        """Return the pending rows of a plan that are about these people."""
         pending, last = self._tables.pending.c, -1
         while True:
             may_be = sa.or_(pending.contact_key.in_(sorted(written)), pending.payload.is_not(None))
@@ -227,7 +228,7 @@ class Forgetting:
                     yield _Line(line.number, line.file, is_beside)
 
     def _read(self, line: Any, people: Collection[PersonKey]) -> tuple[set[PersonKey], bool]:
-        """Which of some people a pending row names, and whether its row has its outcome already."""
+        """Return which of some people a pending row names, and whether its row already has an outcome."""
         if line.payload is None:
             return set(), False
         if names_people(line.payload):
@@ -236,7 +237,7 @@ class Forgetting:
             try:
                 patch = payloads.unpacked(line)
             except (JournalError, json.JSONDecodeError):
-                continue  # written with another secret, or with none
+                continue  # stored with another secret, or without one
             found = {
                 PersonKey(kind, self._same_key[kind](value))
                 for name, kind in _PROPERTIES.items()
@@ -266,7 +267,7 @@ class Forgetting:
                     yield OpenUpload(plan.plan_id, sent.file, sent.import_id, sent.since or 0.0, ids, is_at_work)
 
     def _is_at_work(self, connection: sa.Connection, plan: Any) -> bool:
-        """Whether a process of the plan's task holds its claim, and is not deferred."""
+        """Whether a process of the plan's task holds its claim and is not deferred."""
         claims = self._tables.claims.c
         now = float(connection.execute(dialect_named(connection.dialect.name).clock).scalar_one())
         of_task = sa.and_(claims.sync_id == plan.sync_id, claims.run_id == plan.run_id, claims.task == plan.task)
@@ -275,17 +276,19 @@ class Forgetting:
 
 
 def _erasure(sync_id: str, run_id: str, task: str) -> tuple[str, str, str]:
-    """What the instances of a mapped task have in common; ``task`` ends with the map index, in brackets."""
+    """Return the identity that the instances of a mapped task share; ``task`` ends with the map index, in brackets."""
     return sync_id, run_id, task.rpartition("[")[0]
 
 
 def _group(file: int | None) -> int | None:
-    """The group of contacts that a pending row of an import belongs to; rejected ones bear ``-1`` less its number."""
+    """Return the group of contacts of a pending row of an import; for rejected ones it is stored as ``-1`` less its
+    number.
+    """
     return file if file is None or file >= 0 else -1 - file
 
 
 def _open_files_by_group(state: Mapping[str, Any]) -> dict[int | None, set[int]]:
-    """The open files of the groups of contacts that have some, by the number of the group."""
+    """Return the open files of groups of contacts, by the number of the group."""
     if not has_open_files(state):
         return {}
     saved = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class _Refusal(NamedTuple):
-    """What :meth:`RunLines.reject` takes; ``is_written``: the key is as it stands in the tables."""
+    """The arguments of :meth:`RunLines.reject`; ``is_written``: whether the key has the form of the tables."""
 
     key: str
     row_digest: str
@@ -20,11 +20,11 @@ class _Refusal(NamedTuple):
 
 
 class HeldBackRefusals:
-    """Keeps refusals out of the journal until a response of another kind shows that Connectif takes rows at all.
+    """Keeps refusals out of the journal until a response of another kind shows that Connectif accepts rows.
 
-    A run that stops because its first responses were all rejections must leave no row behind that is held for ever.
+    A run that stops because its first responses were all rejections must not leave held rows.
 
-    :param lines: where they go.
+    :param lines: receive the refusals.
     :param keeps: ``False``: the run does not stop for that, so every refusal is written at once.
     """
 
@@ -42,22 +42,22 @@ class HeldBackRefusals:
             self._write(refusal)
 
     def release(self) -> None:
-        """Write what was kept, and from now on everything at once."""
+        """Write the kept refusals, and from now on every refusal at once."""
         self._keeps = False
         for refusal in self._kept:
             self._write(refusal)
         self._kept.clear()
 
     def drop(self) -> None:
-        """Forget what was kept."""
+        """Drop the kept refusals."""
         self._kept.clear()
 
     def as_state(self) -> list[list[Any]]:
-        """JSON-ready, for the process that goes on after a deferral; keys as they stand in the tables."""
+        """The state for the process that continues after a deferral, JSON-ready; keys have the form of the tables."""
         return [list(self._as_written(refusal)) for refusal in self._kept]
 
     def restore(self, state: Sequence[Sequence[Any]]) -> None:
-        """Go on where an earlier process stopped."""
+        """Continue where an earlier process stopped."""
         self._kept = [_Refusal(*refusal) for refusal in state]
 
     def _as_written(self, refusal: _Refusal) -> _Refusal:

@@ -1,8 +1,8 @@
 """The outcomes of a run's rows, one line for each that was not unchanged, written with the journal's lines.
 
-A line has the contact's key, the outcome, and the ids of properties; it never has a value. The lines of a run are those
-of its last attempt that has read the source to its end, so that their sums are those of the run's summary: what an
-attempt says of a contact replaces what the attempts before it said.
+A line has the contact's key, the outcome, and the ids of properties, but never a value. The lines of a run are those of
+its last attempt that has read the source to its end, so that they add up to the run's summary: an attempt's line of a
+contact replaces those of earlier attempts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from airflow_provider_connectif.journal.tables import JournalTables
 _KEYS_AT_ONCE = 500
 _DELIVERED = ("created", "updated", "imported", "removed")
 LEFT_BEHIND = 0
-"""The attempt of lines whose rows an attempt has left without an outcome: whatever comes next replaces them."""
+"""The attempt number of lines for rows without an outcome: any later line replaces them."""
 
 
 class History:
@@ -32,9 +32,9 @@ class History:
     :param tables: the journal's.
     :param sync_id: the stream of rows.
     :param run_id: the run.
-    :param run_key: names the task of the run in the tables.
-    :param written_key: gives a contact key as it stands in the tables.
-    :param most_lines: for each outcome; rows beyond are counted in the run's own line only.
+    :param run_key: identifies the task of the run in the tables.
+    :param written_key: returns a contact key in the form of the tables.
+    :param most_lines: for each outcome; further rows are only counted in the run's own line.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class History:
         self._has_replaced_nameless = False
         self._since: float | None = None
         self.attempt = 0
-        """The generation of the process that began to read: it tells the lines of attempts apart."""
+        """The generation of the process that began to read; it distinguishes the lines of attempts."""
 
     @property
     def of_run(self) -> Any:
@@ -78,12 +78,12 @@ class History:
 
     @property
     def waits_since(self) -> float | None:
-        """Since when a line waits to be written, by ``time.monotonic``; ``None``: none does."""
+        """Since when a line waits to be written, by ``time.monotonic``; ``None`` if none does."""
         return self._since
 
     @property
     def waiting(self) -> int:
-        """How many lines wait to be written."""
+        """Number of lines that wait to be written."""
         return len(self._new) + len(self._kept) + len(self._corrected)
 
     def continue_attempt(self, connection: sa.Connection, attempt: int) -> None:
@@ -95,9 +95,9 @@ class History:
         self._counts = Counter({outcome: int(count) for outcome, count in connection.execute(query)})
 
     def begin_attempt(self, attempt: int, *, is_first: bool) -> None:
-        """The source is read from its first row: what this process says replaces what was said before.
+        """Begin to read from the first row: the lines of this process replace earlier ones.
 
-        :param is_first: the run has no lines yet.
+        :param is_first: whether the run has no lines yet.
         """
         self.attempt, self._may_replace = attempt, not is_first
         self._counts.clear()
@@ -115,13 +115,13 @@ class History:
     ) -> bool:
         """Add the outcome of a row.
 
-        :param key: of its contact, in the journal's form; ``None``: it has none that is valid, or it is not known.
-        :param properties: the ids of those that were sent, or were to be.
+        :param key: of its contact, in the journal's form; ``None`` if it is not valid or not known.
+        :param properties: ids of the properties that were sent or planned.
         :param status: of the response that decided.
         :param reason: without personal data.
-        :param is_written: the key is as it stands in the tables.
-        :param is_left_behind: the run has ended before the row had an outcome.
-        :return: ``False``: there are as many lines of this outcome as may be.
+        :param is_written: whether the key has the form of the tables.
+        :param is_left_behind: whether the run ended before the row had an outcome.
+        :return: ``False`` if the limit of lines for this outcome is reached.
         """
         if self._counts[outcome] >= self._most_lines:
             return False
@@ -145,13 +145,13 @@ class History:
         return True
 
     def add_many(self, outcome: str, rows: int, reason: str = "") -> None:
-        """Add the outcome of rows that nobody can tell apart: their lines have no key."""
+        """Add one outcome for several rows that cannot be identified one by one: their lines have no key."""
         for _ in range(rows):
             if not self.add(outcome, None, reason=reason):
                 return
 
     def keep(self, outcome: str, key: str) -> None:
-        """A row was delivered by an earlier attempt of the run: its line stays."""
+        """Keep the line of a row that an earlier attempt of the run delivered."""
         if self._counts[outcome] < self._most_lines:
             self._counts[outcome] += 1
             self._note_wait()
@@ -199,11 +199,11 @@ class History:
         *,
         is_left_behind: bool = False,
     ) -> None:
-        """Write the outcome of contacts that stand in another table, by one statement.
+        """Write the outcome of contacts in another table, by one statement.
 
-        :param source: selects their keys, as they stand in the tables, as the only column.
-        :param rows: how many they are.
-        :param is_left_behind: as of :meth:`add`.
+        :param source: selects their keys, in the form of the tables, as the only column.
+        :param rows: their number.
+        :param is_left_behind: as in :meth:`add`.
         """
         outcomes, room = self._outcomes.c, self._most_lines - self._counts[outcome]
         if room <= 0:
@@ -225,7 +225,7 @@ class History:
         connection.execute(sa.insert(self._outcomes).from_select(["contact_key", *constants], filled))
 
     def note_group(self, outcome: str, rows: int) -> None:
-        """The transaction of :meth:`write_group` is committed."""
+        """Note that the transaction of :meth:`write_group` is committed."""
         self._counts[outcome] = min(self._most_lines, self._counts[outcome] + rows)
 
     @property
@@ -234,13 +234,13 @@ class History:
         return set(self._keys.values())
 
     def forget(self, keys: Collection[str]) -> None:
-        """Let the lines that wait name nobody of these contacts: they asked to be forgotten."""
+        """Remove the keys of these contacts from the waiting lines: they were erased."""
         for line in self._new:
             if self._keys.get(line["contact_key"] or "") in keys:
                 line["contact_key"] = None
 
     def clear(self) -> None:
-        """What waited is written."""
+        """Note that the waiting lines are written."""
         self._has_replaced_nameless |= self._may_replace and any(line["contact_key"] is None for line in self._new)
         self._new.clear()
         self._keys.clear()
@@ -249,7 +249,7 @@ class History:
         self._since = None
 
     def _replace(self, connection: sa.Connection, keys: Collection[str], *, has_nameless: bool) -> None:
-        """Delete what earlier attempts have said of these contacts."""
+        """Delete the lines of earlier attempts for these contacts."""
         outcomes = self._outcomes.c
         for some in _parts(sorted(keys)):
             earlier = sa.and_(self.of_earlier_attempts, outcomes.contact_key.in_(some))
@@ -259,7 +259,7 @@ class History:
             connection.execute(sa.delete(self._outcomes).where(nameless))
 
     def _correct(self, connection: sa.Connection, correction: dict[str, Any]) -> None:
-        """One line, since two rows of a contact may have had the same outcome."""
+        """Correct one line, since two rows of a contact may have had the same outcome."""
         outcomes = self._outcomes.c
         of_contact = sa.and_(
             self.of_run,
@@ -277,7 +277,7 @@ class History:
 
 @lru_cache(maxsize=1024)
 def _as_json(properties: tuple[str, ...]) -> str:
-    """Most changes of a run carry the same few properties."""
+    """Encode property ids; cached, since most changes of a run carry the same few."""
     return json.dumps(sorted(properties), ensure_ascii=False)
 
 

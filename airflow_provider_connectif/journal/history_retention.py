@@ -11,11 +11,11 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 
 LINES_AT_ONCE = 5000
 PIECES_AT_MOST = 100
-"""At the start of a run; the next run goes on with what is left."""
+"""The most transactions at the start of a run; the next run continues with the rest."""
 
 
 def delete_older(database: JournalDatabase, sync_id: str, retention_s: float, now: float) -> int:
-    """Delete the lines of a sync that are older than its retention, at most half a million; how many.
+    """Delete the lines of a sync that are older than its retention, at most half a million; return their number.
 
     :param retention_s: in seconds.
     :param now: in seconds since the epoch.
@@ -26,10 +26,10 @@ def delete_older(database: JournalDatabase, sync_id: str, retention_s: float, no
 
 
 def delete_in_pieces(database: JournalDatabase, which: Any, most_pieces: int | None = None) -> int:
-    """Delete lines of the history, 5,000 in a transaction; how many.
+    """Delete lines of the history, 5,000 in a transaction; return their number.
 
     :param which: the condition for them.
-    :param most_pieces: transactions at most. Default: until none is left.
+    :param most_pieces: the most transactions. Default: until none is left.
     """
     table, deleted, pieces = database.tables.outcomes, 0, 0
     query = sa.select(table.c.id).where(which).limit(LINES_AT_ONCE)

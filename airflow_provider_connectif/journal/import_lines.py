@@ -1,6 +1,6 @@
-"""The contacts of a run's files, in the journal's database while their imports are under way: a line for each.
+"""Stores the contacts of a run's files in the journal's database while their imports are running: a line for each.
 
-A line bears the number of its group: contacts that are in the same files. Rejected ones bear ``-1`` less the number.
+A line has the number of its group: contacts in the same files. Rejected contacts have ``-1`` less that number.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _PAYLOADS_AT_ONCE = 500
 class ImportLine(NamedTuple):
     """A contact of a file.
 
-    ``number``: of its row in the source. ``group``: below zero where Connectif has rejected it. ``digest``: what the
-    journal holds if it is rejected; ``None`` where its file does not carry all that the row sets.
+    ``number``: of its row in the source. ``group``: below zero if Connectif has rejected it. ``digest``: for the
+    journal if it is rejected; ``None`` if its file does not contain everything that the row sets.
     """
 
     number: int
@@ -36,10 +36,10 @@ class ImportLines:
     """The lines of one plan.
 
     :param database: the journal's.
-    :param pending: its table of what is pending.
+    :param pending: its table of pending rows.
     :param plan_id: the plan.
-    :param written_key: a contact key as it stands in the tables.
-    :param payloads: packs patches and unpacks them.
+    :param written_key: returns a contact key in the form of the tables.
+    :param payloads: packs and unpacks patches.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ImportLines:
         self._payloads = payloads
 
     def begin(self) -> None:
-        """Nothing is left of what an earlier process has written."""
+        """Delete the lines of earlier processes."""
         of_plan = self._pending.c.plan_id == self._plan_id
         self._database.execute(sa.delete(self._pending).where(of_plan))
 
@@ -67,11 +67,11 @@ class ImportLines:
         same_contact: Callable[[str], str],
         people_beside: Callable[[Patch], Collection[PersonKey]] = lambda _: (),
     ) -> None:
-        """Write down contacts, without their values.
+        """Store contacts without their values.
 
-        :param patches: each with its group, and whether its files carry all that it sets.
-        :param same_contact: the journal's form of a contact key.
-        :param people_beside: whom a contact names beside its key.
+        :param patches: each with its group, and whether its files contain everything that it sets.
+        :param same_contact: returns the journal's form of a contact key.
+        :param people_beside: returns the people whom a contact names besides its key.
         """
         lines = [
             self._line(patch, group, same_contact, is_complete=is_complete)
@@ -81,9 +81,9 @@ class ImportLines:
         self._database.write(lambda connection: connection.execute(sa.insert(self._pending), lines))
 
     def keep_values(self, patches: Sequence[Patch]) -> None:
-        """Keep the values of contacts that are in files which are not uploaded yet.
+        """Store the values of contacts in files that are not uploaded yet.
 
-        They stand in the place of the people whom these contacts name, who are among the values.
+        They replace the stored people of these contacts, who are among the values.
         """
         pending = self._pending.c
         values = [{"of_number": patch.number, "packed": self._payloads.packed(patch)} for patch in patches]
@@ -96,7 +96,7 @@ class ImportLines:
             self._database.write(lambda connection: connection.execute(statement, values))
 
     def kept_values(self, groups: Collection[int]) -> Iterator[list[tuple[int, Patch]]]:
-        """The contacts of some groups with their values, in the order of their rows, in batches."""
+        """Yield the contacts of some groups with their values, in the order of their rows, in batches."""
         pending, last = self._pending.c, 0
         either = [*groups, *(-1 - group for group in groups)]
         while True:
@@ -114,7 +114,7 @@ class ImportLines:
             yield [(line.file if line.file >= 0 else -1 - line.file, self._payloads.unpacked(line)) for line in lines]
 
     def find(self, written_keys: Collection[str], groups: Collection[int]) -> Mapping[str, ImportLine]:
-        """The contacts of some groups, rejected or not, by those of these keys that are theirs."""
+        """Return the contacts of some groups, rejected or not, whose keys are among the given ones, by key."""
         if not written_keys or not groups:
             return {}
         pending = self._pending.c
@@ -129,21 +129,21 @@ class ImportLines:
         }
 
     def acknowledged(self, groups: Collection[int], *, is_whole: bool) -> Any:
-        """Which lines of the table are to be acknowledged with their groups.
+        """Return the condition for lines to acknowledge with their groups.
 
-        :param is_whole: all of their rows, and not a part of rows that were not sent.
+        :param is_whole: whether they are whole rows, not parts of rows that were not sent.
         """
         pending = self._pending.c
         holds = pending.row_digest.is_not(None) if is_whole else pending.properties.is_not(None)
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups), holds)
 
     def rows_of(self, groups: Collection[int]) -> Any:
-        """Which lines of the table are contacts of these groups that no report has named as rejected."""
+        """Return the condition for contacts of these groups that no report has named as rejected."""
         pending = self._pending.c
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups))
 
     def keys_of(self, groups: Collection[int]) -> Any:
-        """Select the keys of these contacts."""
+        """Return a query for the keys of these contacts."""
         return sa.select(self._pending.c.contact_key).where(self.rows_of(groups))
 
     def refuse(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
@@ -158,14 +158,14 @@ class ImportLines:
             connection.execute(sa.update(self._pending).where(of_these).values(file=-1 - pending.file))
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Take out contacts that are in no file any more."""
+        """Remove contacts that are no longer in a file."""
         pending = self._pending.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(numbers))
         if numbers:
             self._database.execute(sa.delete(self._pending).where(of_these))
 
     def counts(self) -> dict[int, int]:
-        """How many contacts each group has, rejected ones included."""
+        """Return the number of contacts in each group, including rejected ones."""
         pending = self._pending.c
         query = sa.select(pending.file, sa.func.count()).where(pending.plan_id == self._plan_id)
         found: dict[int, int] = {}
@@ -175,7 +175,7 @@ class ImportLines:
         return found
 
     def drop(self, connection: sa.Connection, groups: Collection[int]) -> None:
-        """Take out groups of which it is known what became of them."""
+        """Remove groups whose outcomes are known."""
         pending = self._pending.c
         either = [*groups, *(-1 - group for group in groups)]
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.file.in_(either))
@@ -190,7 +190,8 @@ class ImportLines:
             "number": patch.number,
             "file": group,
             "contact_key": self._written_key(same_contact(patch.key)),
-            # An import leaves blank values out, so of such a row Connectif does not hold all that a patch sets.
+            # An import leaves blank values out, so Connectif does not hold everything that the patch of such a row
+            # sets.
             "row_digest": digests.row if digests and is_complete and not is_alone else None,
             "patch_digest": digests.patch if digests and not is_alone else None,
             "mapping_digest": digests.mapping if digests else None,

@@ -1,4 +1,4 @@
-"""Writes into the journal what became of the contacts of an import."""
+"""Writes the outcomes of an import's contacts into the journal."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def settle_files(
     *,
     alike: GroupsAlike | None = None,
 ) -> None:
-    """An import has ended: write what is known of its contacts, in one transaction.
+    """Write the outcomes of an import that has ended, in one transaction.
 
     :param lines: of the run that has imported.
-    :param acknowledged: groups of contacts that Connectif has taken in, but for those that it has rejected; by the
-        outcome that their rows have already, if they have one.
-    :param given_up: groups of which that is not known: nothing of them is acknowledged, and their state is
+    :param acknowledged: groups of contacts that Connectif has accepted, except rejected ones; by the outcome that their
+        rows already have, if any.
+    :param given_up: groups whose outcome is not known: none of their contacts is acknowledged, and their state is
         ``undelivered``.
     :param rejected: the numbers of rows that it has rejected, in batches.
     :param state: of the run, saved with it.
-    :param alike: for the history; ``None``: it is not this run's, or all of it is known.
+    :param alike: for the history; ``None`` if it is another run's, or already known.
     :raises JournalError: the database failed, or another process has taken over.
     """
     lines.commit()
@@ -77,7 +77,7 @@ def settle_files(
             (outcome, list(rows), sum(rows.values()), alike.reasons.get(outcome, ""))
             for outcome, rows in alike.rows.items()
         ]
-    numbers = list(rejected)  # a transaction may be done again
+    numbers = list(rejected)  # a transaction may be repeated
 
     def write(connection: sa.Connection) -> None:
         for batch in numbers:

@@ -1,4 +1,4 @@
-"""How far a run has come with its imports: small, JSON-ready, without personal data."""
+"""The state of a run's imports: small, JSON-ready, without personal data."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 
 from airflow_provider_connectif.reporting.requests import Imported
 
-_SHORTEST_S = 0.001  # as exact as the times of a response are
+_SHORTEST_S = 0.001  # the precision of times in responses
 _NEEDED_TO_GO_ON = frozenset({"tally", "effort", "remapped", "timeout_at", "troubles"})
 
 
 @dataclass
 class SentFile:
-    """A file that was uploaded, or is about to be.
+    """A file that was uploaded or will be.
 
     :param file: its number in this run.
     :param rows: without the header.
     :param columns: field ids, without the contact key's.
-    :param since: when its upload began, in seconds since the epoch; ``None``: it did not.
-    :param import_id: from the response to the upload; ``None`` as long as there is none. No other import is ours.
-    :param is_settled: its import has ended and is accounted for.
-    :param is_finished: it has ended as it should.
-    :param is_failed: it failed as a whole; the next attempt imports its rows again.
-    :param is_whole: it is known of every row what became of it.
-    :param unnamed: rows that Connectif rejected, and nobody knows which.
-    :param missing: rows of which it is not known what became of them.
-    :param only_empty: it fills only what is empty.
-    :param began_at: when its import was made, in seconds since the epoch, by the clock that ``ended_at`` is of.
-    :param ended_at: when its import finished; of both ``None``: it did not, or that is not known.
+    :param since: start of its upload, in seconds since the epoch; ``None`` before it.
+    :param import_id: from the response to the upload; ``None`` without a response. No other import is ours.
+    :param is_settled: whether its import has ended and is accounted for.
+    :param is_finished: whether its import has finished.
+    :param is_failed: whether it failed as a whole, so that the next attempt imports its rows again.
+    :param is_whole: whether the outcome of every row is known.
+    :param unnamed: number of rejected rows that are not identified.
+    :param missing: number of rows without a known outcome.
+    :param only_empty: whether it fills only empty fields.
+    :param began_at: creation of its import, in seconds since the epoch, by the same clock as ``ended_at``.
+    :param ended_at: end of its import; both are ``None`` if it has not finished or that is not known.
     """
 
     file: int
@@ -49,26 +49,27 @@ class SentFile:
 
     @property
     def is_open(self) -> bool:
-        """It is, or may be, at Connectif, and is not accounted for."""
+        """Whether it is or may be at Connectif, and is not accounted for."""
         return not self.is_settled and (self.import_id is not None or self.since is not None)
 
     @property
     def is_sent(self) -> bool:
-        """It needs no upload any more."""
+        """Whether it needs no upload any more."""
         return self.import_id is not None or self.is_settled
 
 
 @dataclass
 class Group:
-    """Contacts that are in the same files: counted and acknowledged together, when all of these are settled.
+    """Contacts in the same files: counted and acknowledged together, when all these files are settled.
 
-    :param files: their numbers.
-    :param rows: contacts.
-    :param refused: those of them that an error report has named.
-    :param is_counted: all files are settled, and so are the contacts.
-    :param filled: those of them with a part in a file that fills only what is empty: nobody knows whether it did.
-    :param kept: consents of theirs that belong to the person from now on.
-    :param counted_as: the outcome that their rows have already; ``None``: they have none.
+    :param files: the numbers of the files.
+    :param rows: number of contacts.
+    :param refused: number of contacts that an error report has named.
+    :param is_counted: whether all files and the contacts are settled.
+    :param filled: number of contacts with a part in a file that fills only empty fields: it is not known whether it
+        did.
+    :param kept: number of consents that belong to the person from now on.
+    :param counted_as: the outcome that their rows already have; ``None`` if they have none.
     """
 
     files: list[int]
@@ -82,15 +83,15 @@ class Group:
 
 @dataclass
 class ImportState:
-    """How far a run is. Small, JSON-ready, and without personal data.
+    """The state of a run. Small, JSON-ready, and without personal data.
 
-    :param files: those of the run, in the order of their uploads.
-    :param groups: of contacts; the place of each is its number.
-    :param is_all_sent: every file is uploaded: no row needs to be read again.
-    :param is_parked: the plan in the journal's database holds what is needed to write the files that are not uploaded.
-    :param removals_left: contacts that left the source are still to be followed, and only the process that has read
-        the source knows them.
-    :param run: what else is needed to go on.
+    :param files: of the run, in the order of their uploads.
+    :param groups: of contacts; the index of each is its number.
+    :param is_all_sent: whether every file is uploaded, so that no row needs to be read again.
+    :param is_parked: whether the plan in the journal's database has the contacts of the files that are not uploaded.
+    :param removals_left: whether contacts that left the source still wait for ``on_removed``; only the process that has
+        read the source knows them.
+    :param run: other state that is needed to continue.
     """
 
     files: list[SentFile] = field(default_factory=list)
@@ -102,7 +103,9 @@ class ImportState:
 
     @property
     def is_complete(self) -> bool:
-        """No row has to be read again: each has its import, none of these has failed, and who left is followed."""
+        """Whether no row has to be read again: each has its import, no import has failed, and ``on_removed`` is carried
+        out.
+        """
         return self.is_all_sent and not self.removals_left and not any(file.is_failed for file in self.files)
 
     @property
@@ -117,32 +120,32 @@ class ImportState:
 
     @property
     def open_ids(self) -> list[str]:
-        """The imports that are not known to have ended, by id, in the order of their uploads."""
+        """Return the ids of imports that are not known to have ended, in the order of their uploads."""
         return [sent.import_id for sent in self.files if sent.is_open and sent.import_id is not None]
 
     @property
     def known_ids(self) -> set[str]:
-        """The imports that are ours, by id."""
+        """Return the ids of our imports."""
         return {sent.import_id for sent in self.files if sent.import_id is not None}
 
     @property
     def lost_since(self) -> float | None:
-        """When the first upload began that has no response, in seconds since the epoch."""
+        """Start of the first upload without a response, in seconds since the epoch."""
         lost = [sent.since for sent in self.files if sent.is_open and sent.import_id is None and sent.since is not None]
         return min(lost, default=None)
 
     @property
     def groups_left(self) -> set[int]:
-        """The groups that have a part in a file that is not uploaded yet, by number."""
+        """Return the numbers of groups with a part in a file that is not uploaded yet."""
         left = {sent.file for sent in self.files if sent.import_id is None}
         return {number for number, group in enumerate(self.groups) if not left.isdisjoint(group.files)}
 
     def groups_in(self, file: int) -> list[int]:
-        """The groups that have a part in a file, by number."""
+        """Return the numbers of groups with a part in a file."""
         return [number for number, group in enumerate(self.groups) if file in group.files]
 
     def as_json(self) -> dict[str, Any]:
-        """For the journal's database, or for a trigger."""
+        """Return the state for the journal's database, or for a trigger."""
         groups = [
             [group.files, group.rows, group.refused, int(group.is_counted), group.filled, group.kept, group.counted_as]
             for group in self.groups
@@ -158,7 +161,7 @@ class ImportState:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any] | None) -> ImportState | None:
-        """The state, or ``None`` where nothing was remembered, or nothing that can be read."""
+        """Read a state; ``None`` if there is none, or it cannot be read."""
         if not state:
             return None
         try:
@@ -183,24 +186,24 @@ def has_open_files(state: Mapping[str, Any]) -> bool:
     try:
         return any(_file(file).is_open for file in files) if isinstance(files, list) else False
     except (TypeError, AttributeError):
-        return False  # saved by another version, or by another operator
+        return False  # stored by another version, or by another operator
 
 
 _FIELDS = frozenset(known.name for known in fields(SentFile))
 
 
 def _file(saved: Mapping[str, Any]) -> SentFile:
-    # States of earlier versions have a digest of the content besides.
+    # States of earlier versions also have a digest of the content.
     return SentFile(**{name: value for name, value in saved.items() if name in _FIELDS})
 
 
 def _groups(saved: Any, files: list[SentFile]) -> list[Group]:
     if saved is not None:
-        # Those of earlier versions have the first four entries only.
+        # Groups of earlier versions have only the first four entries.
         return [
             Group(list(numbers), rows, named, bool(counted), *more) for numbers, rows, named, counted, *more in saved
         ]
-    # Before there were groups, each contact was in one file, and its lines bear that file's number.
+    # Before there were groups, each contact was in one file, and its line has that file's number.
     groups = [Group([], is_counted=True) for _ in range(max((sent.file for sent in files), default=-1) + 1)]
     for sent in files:
         groups[sent.file] = Group([sent.file], sent.rows, is_counted=sent.is_settled)

@@ -1,4 +1,4 @@
-"""The journal's record of the reads of a sync: who asks, and the last complete read."""
+"""The journal's record of the reads of a sync: the question of the reads, and the last complete read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ReadRecord:
     """The record of a sync's reads.
 
     :param database: of the journal.
-    :param sync_id: which sync.
+    :param sync_id: the sync.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str) -> None:
@@ -28,28 +28,28 @@ class ReadRecord:
         self._sync_id = sync_id
         self._syncs, self._lines, self._claims = database.tables.syncs, database.tables.lines, database.tables.claims
         self.is_there = True
-        """Whether the tables have a place for it: those of an older version do not."""
+        """Whether the tables have its column: those of an older version do not."""
         self.seen: str | None = None
-        """The record as this process, or the one that it continues, has left it."""
+        """The record as written by this process, or by the one that it continues."""
         self.asker: Asker | None = None
-        """This process and those before it that asked the same, once it has begun to read."""
+        """This process and earlier ones with the same question, once it has begun to read."""
 
     @property
     def last(self) -> LastRead | None:
-        """The last complete read as this process knows it; ``None``: there was none."""
+        """The last complete read that this process knows; ``None`` if there was none."""
         return Reads.parse(self.seen).last
 
     def load(self) -> None:
-        """Look the record up, for a process that asks nothing."""
+        """Load the record, for a process that does not read the source."""
         self.seen = self._text()
 
     def begin(self, identity: Mapping[str, Any], generation: int, *, read_only: bool) -> None:
-        """A process is about to read the source; where somebody else was the last one, it begins a series.
+        """Begin to read the source; if another process was the last one, begin a series.
 
-        While it reads, it may write that a contact's row is unchanged. That must not look as if another question had
-        shown the contact, so the record is written before the first row is read.
+        While it reads, it may write that a contact's row is unchanged. That must not look as if a read with another
+        question had shown the contact, so the record is written before the first row is read.
 
-        :param identity: of :func:`airflow_provider_connectif.records.reads.identity_of`.
+        :param identity: from :func:`airflow_provider_connectif.records.reads.identity_of`.
         :param generation: of the process.
         :param read_only: nothing is written.
         :raises JournalError: the database failed.
@@ -65,25 +65,25 @@ class ReadRecord:
             self._save(text)
 
     def has_changed(self) -> bool:
-        """Whether another task has written the record meanwhile."""
+        """Whether another task has written the record in the meantime."""
         return self._text() != self.seen
 
     def save(
         self, *, run_id: str, generation: int, rows: int, keyless: int, seen: str | None, is_same: bool, **more: Any
     ) -> None:
-        """Write down a complete read.
+        """Record a complete read.
 
-        :param seen: the record as the process has left it that has read the source.
-        :param is_same: this run has delivered nothing, and found nobody who left.
+        :param seen: the record as written by the process that read the source.
+        :param is_same: whether this run has delivered nothing and found no contact that left.
         :param more: the other arguments of :class:`LastRead`.
         """
         now = self._text()
         known = Reads.parse(now)
         is_shared = now != seen or self._has_company()
         last = known.last
-        # To count takes a moment for each million lines; no other process can have written one here.
+        # Counting takes a moment for each million lines; no other process can have written a record here.
         if last is not None and is_same and not is_shared and last.generation == generation - 1:
-            # With another number of rows somebody has come back whose row is unchanged.
+            # With another number of rows, a contact with an unchanged row has come back.
             is_known = (last.rows, last.keyless) == (rows, keyless)
         else:
             is_known = False

@@ -1,4 +1,4 @@
-"""Which run of a sync may write: one at a time, though a run may have several tasks."""
+"""The claim to a sync: only one run at a time may write, with one or several tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import clock
 
 LEASE_S = 60.0
-PARKED_S = 600.0  # after the moment that a parked task means to come back at: a triggerer may be down for a while
+PARKED_S = 600.0  # after the planned end of a parked task's deferral: a triggerer may be down for a while
 _RENEW_EVERY_S = 15.0
 _LOOK_EVERY_S = 60.0  # for a run that waits without a worker
 _LEAST_DEFERRAL_S = 5.0
@@ -27,11 +27,11 @@ _CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
 
 
 class Claim(NamedTuple):
-    """Who has a sync.
+    """The claim to a sync.
 
-    ``sync_id``: which one. ``run_id``: the DAG and its run. ``task``: which of its tasks, with its map index.
-    ``until``: when the claim ends if nobody renews it, in seconds since the epoch by this worker's clock. ``seen_at``:
-    when it was looked at, by the same clock.
+    ``sync_id``: the sync. ``run_id``: the DAG and its run. ``task``: the task, with its map index. ``until``: the end
+    of the claim if nobody renews it, in seconds since the epoch by this worker's clock. ``seen_at``: when it was read,
+    by the same clock.
     """
 
     sync_id: str
@@ -46,30 +46,32 @@ class Claim(NamedTuple):
 
     @property
     def is_parked(self) -> bool:
-        """Its task is deferred, as far as can be told: in its last two minutes a parked claim looks like any other."""
+        """Whether its task is deferred, as far as is known: in its last two minutes a parked claim looks like any
+        other.
+        """
         return self.until > self.seen_at + _CLEARLY_PARKED_S
 
     @property
     def look_again_at(self) -> float:
-        """When a run without a worker looks whether the claim has ended, in seconds since the epoch.
+        """The time at which a deferred run checks again whether the claim has ended, in seconds since the epoch.
 
-        A holder may end long before its claim would. Each look costs a worker some seconds.
+        A holder may end long before its claim. Each check costs a worker some seconds.
         """
         return min(self.until, self.seen_at + _LOOK_EVERY_S)
 
     @property
     def is_worth_deferring(self) -> bool:
-        """Whether giving the worker back costs less than waiting; a holder at work renews its claim long before."""
+        """Whether a deferral costs less than waiting; a running holder renews its claim long before."""
         return self.until > self.seen_at + _LEAST_DEFERRAL_S
 
     def describe(self) -> str:
-        """What another run says that waits for it."""
+        """Return the log message of a run that waits for it."""
         return wording.HELD_BY_ANOTHER_RUN.format(sync=repr(self.sync_id)) + self._holder
 
     def describe_deferral(self, until: float) -> str:
-        """What another run says that gives its worker back.
+        """Return the log message of a run that is deferred for it.
 
-        :param until: when it looks again, in seconds since the epoch.
+        :param until: the time of the next check, in seconds since the epoch.
         """
         words = wording.HELD_BY_ANOTHER_RUN_DEFERRED.format(sync=repr(self.sync_id), again=clock(until))
         return words + self._holder
@@ -81,19 +83,19 @@ class Claim(NamedTuple):
 
 
 class Lease:
-    """A task's claim to a sync, which holds off other runs. The tasks of one run hold a claim each.
+    """A task's claim to a sync, for which other runs wait. Each task of a run has a claim of its own.
 
-    A claim ends with its task, or a minute after a task that was killed, or ten minutes after the moment at which a
-    parked task meant to come back. A new try of a task takes over the claim of the one before.
+    A claim ends with its task, a minute after its task was killed, or ten minutes after the planned end of a parked
+    task's deferral. A new attempt of a task takes over the claim of the previous one.
 
-    A thread renews it, since the task's own thread may wait for long: for a query, or for a window. The times are those
-    of the database's clock, so that workers whose clocks differ, or jump, do not take each other for dead.
+    A thread renews it, since the task's own thread may wait for a long time, for a query or for a window. The times are
+    those of the database's clock, so that workers with different clocks do not consider each other dead.
 
     :param engine: of the journal's database.
     :param tables: the journal's.
     :param sync_id: which sync.
-    :param run_id: which run.
-    :param task: which of its tasks.
+    :param run_id: the run.
+    :param task: its task.
     :param clock: of the thread that renews it.
     """
 
@@ -124,12 +126,12 @@ class Lease:
         self.generation = 0
         self.is_lost = False
         self.busy_since: Callable[[], float | None] = lambda: None
-        """When the oldest request under way began, by the monotonic clock; ``None``: there is none."""
+        """Returns the start of the oldest running request, by the monotonic clock; ``None`` if there is none."""
 
     def take(self) -> Claim | None:
-        """Try to get the claim; ``generation`` then tells this process from all that had one before.
+        """Try to get the claim; ``generation`` then distinguishes this process from all earlier ones.
 
-        :return: another run's claim that holds this one off, the one that ends last; ``None`` if it was got.
+        :return: the claim of another run to wait for, the one that ends last; ``None`` if this run got the claim.
         """
         claims = self._claims.c
         of_sync = claims.sync_id == self._sync_id
@@ -155,7 +157,7 @@ class Lease:
         return None
 
     def park(self, until: float) -> None:
-        """Leave with the claim, to come back at a moment in seconds since the epoch; ``is_lost`` if it is gone."""
+        """Keep the claim over a deferral until a time in seconds since the epoch; ``is_lost`` if it is gone."""
         self._stop_keeping()
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
@@ -166,19 +168,19 @@ class Lease:
     def hold(self, connection: sa.Connection) -> bool:
         """Renew the claim in a transaction; until it ends, no other process gets the sync.
 
-        :return: ``False`` if the claim is gone: a newer attempt, or another run, may be at work.
+        :return: ``False`` if the claim is gone: a newer attempt or another run may be running.
         """
         if self._is_held and not self.is_lost:
             self.is_lost = not self._renewed(connection)
         return not self.is_lost
 
     def newest_generation(self, connection: sa.Connection) -> int:
-        """The generation of the process that took the sync last."""
+        """Return the generation of the process that last took the sync."""
         query = sa.select(self._syncs.c.generation).where(self._syncs.c.sync_id == self._sync_id)
         return int(connection.execute(query).scalar() or 0)
 
     def release(self) -> None:
-        """Give the claim back, also a parked one."""
+        """Release the claim, also a parked one."""
         self._stop_keeping()
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
@@ -194,7 +196,7 @@ class Lease:
             self._keeper = None
 
     def _next_generation(self, connection: sa.Connection) -> int:
-        """Count one up, which also locks the sync's line until the transaction ends."""
+        """Increase the generation, which also locks the sync's line until the transaction ends."""
         syncs = self._syncs
         update = sa.update(syncs).where(syncs.c.sync_id == self._sync_id).values(generation=syncs.c.generation + 1)
         if not connection.execute(update).rowcount:
@@ -206,20 +208,20 @@ class Lease:
 
     def _renewed(self, connection: sa.Connection) -> bool:
         began, asked = self.busy_since(), self._clock.monotonic()
-        now = self._now(connection)  # later than what was asked, so that nothing that began since is taken for answered
+        now = self._now(connection)  # read last, so that newer requests do not count as finished
         answered_until = now - (self._clock.monotonic() - (asked if began is None else began))
         until = {"lease_until": now + LEASE_S, "answered_until": answered_until}
         return bool(connection.execute(self._renew_mine, until).rowcount)
 
     def _now(self, connection: sa.Connection) -> float:
-        """Seconds since the epoch by the database's clock."""
+        """Return the seconds since the epoch by the database's clock."""
         return float(connection.execute(dialect_named(connection.dialect.name).clock).scalar_one())
 
     def _keep(self) -> None:
         try:
             self._renew()
         finally:
-            # Whatever ended the thread: a claim that nobody renews is none.
+            # For any error that ended the thread: a claim without renewal is lost.
             self.is_lost = self.is_lost or not self._is_to_end
 
     def _renew(self) -> None:
@@ -230,13 +232,13 @@ class Lease:
                     self.is_lost = not self._renewed(connection)
                 until = self._clock.monotonic() + LEASE_S
             except sa.exc.SQLAlchemyError:
-                # Once more before it is too late; the task's own thread tells what is wrong with the database.
+                # Try again before it is too late; the task's own thread reports the fault of the database.
                 self.is_lost = self._clock.monotonic() > until
             if self.is_lost:
                 return
 
     def _ends_within(self, seconds: float) -> bool:
-        """Wait for so long; whether the claim is to be renewed no more."""
+        """Wait for some seconds; return whether the claim must not be renewed any more."""
         until = self._clock.monotonic() + seconds
         with self._ending:
             while not self._is_to_end and (left := until - self._clock.monotonic()) > 0:
@@ -252,15 +254,14 @@ def wait_for_claim(
     may_defer: bool,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Claim | None:
-    """Wait until a claim is got.
+    """Wait for a claim.
 
     :param take: tries to get it: :meth:`Lease.take`.
-    :param stopped: whether the run was told to stop.
-    :param tell: is told of it: at first, when another run has the claim, and every ten minutes.
+    :param stopped: returns whether the run must stop.
+    :param tell: called with a log message at the beginning, when another run gets the claim, and every ten minutes.
     :param may_defer: do not wait for long.
     :param clock: of the wait.
-    :return: another run's claim that is to be waited for without a worker; ``None``: the claim was got, or the run was
-        told to stop.
+    :return: another run's claim to wait for without a worker; ``None`` if this run got the claim, or must stop.
     """
     tries, told, told_at = 0, "", 0.0
     while not stopped() and (claim := take()) is not None:
@@ -271,5 +272,5 @@ def wait_for_claim(
             if str(claim) != told or clock.monotonic() - told_at >= _TELL_AGAIN_S:
                 told, told_at = str(claim), clock.monotonic()
                 tell(claim.describe())
-        clock.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a look at one row; a run may take hours
+        clock.sleep(0.1 if tries < _TRIES_BEFORE_TELLING else 1.0)  # a query of one row; a run may take hours
     return None

@@ -1,4 +1,4 @@
-"""Changes that a run leaves without an outcome when it ends early: undelivered, in the lines and in the history."""
+"""Records changes without an outcome after an early end: as undelivered, in the lines and in the history."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import UNDELIVERED, outcome_columns
 from airflow_provider_connectif.records.changes import Patch
 
-_WITHIN_S = 5.0  # a task that was told to stop must end
+_WITHIN_S = 5.0  # a task that must stop has to end
 
 
 class LeftBehind(Protocol):
     """Changes that have no outcome."""
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
-        """Write that they are undelivered.
+        """Record them as undelivered.
 
-        The count in the line of the run is exact, even where not all of them are listed.
+        The count in the run's line is exact, even if not all of them are listed.
 
-        :param reason: why the run has ended early.
+        :param reason: why the run ended early.
         """
 
 
 class ChangesLeft:
-    """Changes as patches: at most as many are noted as the history takes of an outcome, and for five seconds.
+    """Changes as patches: they are recorded up to the history's limit for an outcome, for at most five seconds.
 
-    :param batches: gives those that were not sent, or whose response did not arrive.
-    :param same_key: the one form of a contact key for all its spellings.
+    :param batches: yields those that were not sent, or whose response did not arrive.
+    :param same_key: returns one form for all spellings of a contact key.
     :param clock: in seconds.
     """
 
@@ -49,7 +49,7 @@ class ChangesLeft:
         self._clock = clock
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
-        """Write that they are undelivered."""
+        """Record them as undelivered."""
         until, seen = self._clock() + _WITHIN_S, set()
         for batch in self._batches():
             for patch in batch:
@@ -71,7 +71,7 @@ class ContactsOfFilesLeft:
     """Contacts of files whose imports have not ended, or that were not uploaded.
 
     :param import_lines: of the run's plan.
-    :param rows: gives the contacts of each group that has no outcome, by its number.
+    :param rows: returns the number of contacts without an outcome, by the number of their group.
     """
 
     def __init__(self, import_lines: ImportLines, rows: Callable[[], Mapping[int, int]]) -> None:
@@ -79,7 +79,7 @@ class ContactsOfFilesLeft:
         self._rows = rows
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
-        """Write that they are undelivered, by one statement each."""
+        """Record them as undelivered, by one statement for each group."""
         rows, database = self._rows(), lines.database
         if not rows:
             return

@@ -1,4 +1,4 @@
-"""The lines of contacts that a source does not show any more: found in the order of their keys, and written down."""
+"""Finds the lines of contacts that are no longer in a source, in the order of their keys, and marks them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from airflow_provider_connectif.journal.states import LEFT, REMOVED, SUPPRESSED,
 from airflow_provider_connectif.records.outcomes import taken_over
 
 _KEYS_AT_ONCE = 100_000
-_LINES_AT_ONCE = 900  # SQLite takes 999 parameters everywhere
+_LINES_AT_ONCE = 900  # every SQLite accepts 999 parameters
 
 
 class LeftLine(NamedTuple):
-    """A delivered contact that a complete read did not show.
+    """A delivered contact that was not in a complete read.
 
-    ``properties``: digests of those that Connectif has accepted. ``is_marked``: an earlier read did not show it either,
-    and has marked it as left. ``generation``: of the process that has written the line, so of the one that has marked
-    it. ``delivered_generation``: of the process that has delivered it last; ``None`` in lines of an older version.
+    ``properties``: digests of the accepted ones. ``is_marked``: whether an earlier read has marked it as left.
+    ``generation``: of the process that wrote the line, and so of the one that marked it. ``delivered_generation``: of
+    the process that last delivered it; ``None`` in lines of an older version.
     """
 
     key: str
@@ -34,7 +34,7 @@ class LeftLine(NamedTuple):
 
 
 class LeftLines:
-    """Finds and marks the lines of contacts that a source does not show any more.
+    """Finds and marks the lines of contacts that are no longer in a source.
 
     :param database: of the journal.
     :param sync_id: which sync.
@@ -49,12 +49,13 @@ class LeftLines:
         self._run_id = run_id
         self._lines = database.tables.lines
         self.are_there = True
-        """Whether the tables say of a line what is asked here: those of an older version do not."""
+        """Whether the tables have the needed columns: those of an older version do not."""
 
     def missing(self, shown: ShownKeys) -> Iterator[list[LeftLine]]:
-        """The delivered contacts that were not shown, in batches; those that were followed before are left out.
+        """Yield the delivered contacts that are not in the source, in batches, without those whose ``on_removed`` was
+        carried out.
 
-        :param shown: what the source has shown, as keys stand in the tables.
+        :param shown: the keys in the source, in the form of the tables.
         """
         lines, last = self._lines.c, ""
         of_sync = sa.and_(
@@ -78,13 +79,15 @@ class LeftLines:
                 yield self._lines_of(left[first : first + _LINES_AT_ONCE])
 
     def removed_by(self, generations: Collection[int]) -> list[str]:
-        """The contacts that these processes have followed, by the keys that stand in the tables."""
+        """Return the keys, in the form of the tables, of contacts for which these processes have carried out
+        ``on_removed``.
+        """
         lines = self._lines.c
         of_these = sa.and_(lines.state == REMOVED, lines.generation.in_(sorted(generations)))
         return self._keys(sa.select(lines.contact_key).where(lines.sync_id == self._sync_id, of_these))
 
     def mark(self, keys: Sequence[str]) -> None:
-        """Note that these contacts have left. Their rows are looked at closely when they come back.
+        """Mark these contacts as left. If their rows come back, they are compared property by property.
 
         :raises JournalError: another process has taken over.
         """
@@ -108,7 +111,7 @@ class LeftLines:
             raise taken_over(self._sync_id)
 
     def _keys(self, query: sa.Select[tuple[str]]) -> list[str]:
-        """The driver's own rows, since SQLAlchemy's would take as long as the rest."""
+        """Return the keys of a query from the driver's own rows; SQLAlchemy's rows would double the time."""
 
         def fetch(connection: sa.Connection) -> list[str]:
             with closing(connection.execute(query)) as result:

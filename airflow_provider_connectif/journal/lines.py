@@ -1,4 +1,4 @@
-"""The lines of a journal: what they say, and those that have gathered and are not written yet."""
+"""The lines of a journal, and the collected ones that are not written yet."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _TAKEN_OVER = "another process has taken over the sync: which of their requests 
 
 
 class Line(NamedTuple):
-    """What the journal knows of one contact.
+    """The journal's line of one contact.
 
-    ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``,
-    ``invalid_digest``: of the last row that Connectif has rejected, that was invalid here; ``refused_run``,
+    ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``: of the last row
+    that Connectif rejected; ``invalid_digest``: of the last row that was invalid here; ``refused_run``,
     ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
-    ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of those that Connectif has
-    accepted; ``None``: not known one by one, as in lines that an earlier version has written.
+    ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of the accepted ones; ``None``
+    if they are not known one by one, as in lines of an earlier version.
     """
 
     row_digest: str | None
@@ -68,19 +68,19 @@ class Line(NamedTuple):
 
     @property
     def says_nothing(self) -> bool:
-        """Whether nothing of the contact was ever accepted or looked at: it is as new as one without a line."""
+        """Whether nothing of the contact was ever accepted or checked, as for one without a line."""
         known = (self.row_digest, self.patch_digest, self.refused_digest, self.invalid_digest)
         return not (any(known) or self.delivered_as or self.properties)
 
 
 NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties")
-"""Columns that lines of an older version lack."""
+"""Columns that lines of an older version do not have."""
 REFUSAL_BEFORE_3 = {"refused_status": "status_code", "refused_reason": "reason"}
-"""Columns of an older version that hold what newer ones hold of the last rejection."""
+"""Columns of an older version with the values of the last rejection, by the newer column."""
 
 
 class GatheredLines:
-    """Lines that are not written yet, by contact key, and by what they say of their contact.
+    """Lines that are not written yet, by contact key and by kind.
 
     :param tables: the journal's.
     """
@@ -98,14 +98,14 @@ class GatheredLines:
         self.restored_properties: dict[str, dict[str, Any]] = {}
 
     def acknowledge(self, key: str, names: Mapping[str, Any], digests: Digests, delivered_as: str | None) -> None:
-        """Connectif has accepted a patch.
+        """Record that Connectif has accepted a patch.
 
-        :param names: what names the line and who writes it, by column.
+        :param names: the columns that identify the line and its writer.
         """
         self.acknowledged[key] = {
             **names,
             **outcome_columns(ACKNOWLEDGED),
-            "row_digest": digests.row or None,  # several rows in one change would look unchanged one by one
+            "row_digest": digests.row or None,  # several rows of one change would look unchanged one by one
             "patch_digest": digests.patch,
             "mapping_digest": digests.mapping,
             "properties": digests.properties,
@@ -118,7 +118,7 @@ class GatheredLines:
         self.noted.pop(key, None)
 
     def acknowledge_part(self, key: str, names: Mapping[str, Any], digests: Digests, state: str) -> None:
-        """Connectif has accepted a part of a patch: ``before`` says what it holds now."""
+        """Record that Connectif has accepted a part of a patch: ``before`` has the properties that it holds now."""
         self.in_part[key] = {
             **names,
             "state": state,
@@ -128,7 +128,7 @@ class GatheredLines:
         }
 
     def confirm(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
-        """Connectif holds just this patch already."""
+        """Record that Connectif already holds exactly this patch."""
         self.confirmed[key] = {
             **names,
             **outcome_columns(ACKNOWLEDGED),
@@ -140,7 +140,7 @@ class GatheredLines:
         }
 
     def reject(self, key: str, names: Mapping[str, Any], row_digest: str, status: int | None, reason: str) -> None:
-        """Connectif has refused a row."""
+        """Record that Connectif has rejected a row."""
         self.rejected[key] = {
             **names,
             **outcome_columns(REJECTED, status, reason),
@@ -148,9 +148,10 @@ class GatheredLines:
         }
 
     def remove(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
-        """It left the source, and what the author wants was done about it.
+        """Record that a contact left the source, and that ``on_removed`` was carried out.
 
-        It counts as not delivered from now on: a row that comes back and is refused gives no reason to follow it again.
+        It counts as not delivered from now on: if its row comes back and is refused, ``on_removed`` is not carried out
+        again.
         """
         self.removed[key] = {
             **names,
@@ -162,7 +163,7 @@ class GatheredLines:
         }
 
     def note(self, key: str, names: Mapping[str, Any], state: str, status: int | None, reason: str | None) -> None:
-        """A contact's last outcome is this one; all else that is known of it stays.
+        """Record a contact's last outcome; everything else that is known of it stays.
 
         :param state: of :mod:`airflow_provider_connectif.journal.states`.
         """
@@ -171,13 +172,13 @@ class GatheredLines:
     def note_invalid(
         self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str, reason: str | None
     ) -> None:
-        """A row was refused before it was sent."""
+        """Record that a row was refused before it was sent."""
         outcome = outcome_columns(INVALID, None, reason)
         self.invalid[key] = {**names, **outcome, "invalid_digest": row_digest, "invalid_run": first_run}
         self.noted.pop(key, None)
 
     def begin_doubt(self, key: str, names: Mapping[str, Any], row_digest: str, reason: str) -> None:
-        """A change may have been sent, and must not be sent again: its row is held as it is."""
+        """Record that a change may have been sent, and must not be sent again: its row is held until it changes."""
         self.in_doubt[key] = {
             **names,
             **outcome_columns(IN_DOUBT, None, reason),
@@ -188,43 +189,43 @@ class GatheredLines:
         }
 
     def withdraw_doubt(self, key: str, names: Mapping[str, Any]) -> None:
-        """A change was not carried out: it is sent again."""
+        """Record that a change was not carried out: it is sent again."""
         nothing = dict.fromkeys(("row_digest", "patch_digest", "properties", *NO_REFUSAL))
         outcome = outcome_columns(UNDELIVERED, None, "was not carried out")
         self.in_doubt[key] = {**names, **outcome, **nothing}
 
     @property
     def responses(self) -> int:
-        """Lines that say what a response said."""
+        """Number of lines with the result of a response."""
         return len(self.acknowledged) + len(self.rejected) + len(self.noted) + len(self.removed)
 
     @property
     def others(self) -> int:
-        """Lines that the next run would come to by itself."""
+        """Number of lines that the next run would find by itself."""
         return len(self.in_part) + len(self.confirmed) + len(self.invalid) + len(self.in_doubt)
 
     @property
     def keys(self) -> set[str]:
-        """The contacts whose lines are not written yet."""
+        """Return the contacts whose lines are not written yet."""
         return set(self.restored_properties).union(*(gathered for gathered, _ in self._in_order))
 
     def drop(self, keys: Collection[str]) -> None:
-        """Write nothing of these contacts."""
+        """Drop the lines of these contacts."""
         for gathered in (*(gathered for gathered, _ in self._in_order), self.restored_properties):
             for key in gathered.keys() & set(keys):
                 del gathered[key]
 
     def clear(self) -> None:
-        """They are written."""
+        """Note that they are written."""
         self.restored_properties.clear()
         for gathered, _ in self._in_order:
             gathered.clear()
 
     def overlay(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
-        """Change lines of the database to what has gathered since.
+        """Update lines from the database with the collected ones.
 
         :param lines: by contact key.
-        :param keys: of the contacts that are looked at.
+        :param keys: of the contacts.
         """
         for gathered in (*(gathered for gathered, _ in self._in_order), self.restored_properties):
             for key in gathered.keys() & keys:
@@ -242,11 +243,11 @@ class GatheredLines:
     def write_properties(
         self, connection: sa.Connection, lines: Sequence[Mapping[str, Any]], doubt: str | None = None
     ) -> None:
-        """Set the digests of properties in lines that are there, but for those that a newer process has written.
+        """Set the digests of properties in existing lines, except those that a newer process has written.
 
         :param lines: ``sync_id``, ``contact_key``, ``generation`` and ``properties`` of each, for a doubt ``run_id``.
-        :param doubt: patches are about to be sent, so that the digests of their rows do not hold any more. The reason
-            of the state ``in_doubt``; blank: the state stays.
+        :param doubt: for patches that are about to be sent, so that the digests of their rows are no longer valid: the
+            reason of the state ``in_doubt``; empty: the state stays.
         """
         names = ("sync_id", "contact_key", "generation", "properties", *(("run_id",) if doubt else ()))
         outcome = outcome_columns(IN_DOUBT, None, doubt) if doubt else {}
@@ -259,13 +260,13 @@ class GatheredLines:
     def write_doubts(
         self, connection: sa.Connection, unanswered: Collection[str], generation: int, **values: Any
     ) -> None:
-        """Write a doubt in place of each acknowledgement: another process has taken over.
+        """Write a doubt instead of each acknowledgement, since another process has taken over.
 
-        Which patch of such a contact has reached Connectif last is not known.
+        It is not known which patch of such a contact has reached Connectif last.
 
-        :param unanswered: more contacts in doubt, as their keys stand in the tables.
+        :param unanswered: more contacts in doubt, with keys in the form of the tables.
         :param generation: after that of the other process, so that its own acknowledgement does not end the doubt.
-        :param values: of the columns that name the sync and the run.
+        :param values: of the columns for the sync and the run.
         """
         confirmed = (*self.acknowledged.values(), *self.removed.values())
         keys = {line["contact_key"] for line in confirmed} | set(unanswered)
@@ -278,7 +279,7 @@ class GatheredLines:
 
     @property
     def _in_order(self) -> Sequence[tuple[dict[str, dict[str, Any]], Sequence[str]]]:
-        """In the order of their writing, with the columns that they set."""
+        """Return the lines in the order of writing, with the columns that they set."""
         return (
             (self.in_doubt, _IN_DOUBT),
             (self.confirmed, _CONFIRMED),
@@ -293,14 +294,14 @@ class GatheredLines:
     def _upsert(
         self, connection: sa.Connection, lines: list[dict[str, Any]], columns: Sequence[str], *, is_late: bool = False
     ) -> None:
-        # In one order everywhere, so that two tasks never lock each other out.
+        # In the same order everywhere, so that two tasks never block each other.
         lines.sort(key=lambda line: str(line["contact_key"]))
         statement = self._tables.upsert(connection.dialect.name, list(columns), is_late=is_late)
         connection.execute(statement, lines)
 
 
 def _refusal(names: Mapping[str, Any], row_digest: str, status: int | None, reason: str) -> dict[str, Any]:
-    """What holds a row."""
+    """Return the columns by which a row is held."""
     return {
         "refused_digest": row_digest,
         "refused_at": datetime.now(UTC),

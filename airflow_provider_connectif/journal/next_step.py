@@ -1,4 +1,4 @@
-"""What the next run of a sync does about a contact, by the state of its line."""
+"""The next run's action for a contact, by the state of its line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_connectif.journal.states import (
 
 
 class Action(StrEnum):
-    """What becomes of the contact's row in the next run."""
+    """The next run's action for the contact's row."""
 
     SEND = "send"
     """All of its properties are sent."""
@@ -31,7 +31,7 @@ class Action(StrEnum):
 
 
 class NextStep(NamedTuple):
-    """What the next run does about a contact, and why."""
+    """The next run's action for a contact, and why."""
 
     action: Action
     words: str
@@ -113,14 +113,14 @@ def next_step(
     is_pending: bool,
     is_suppressed: bool = False,
 ) -> NextStep:
-    """What the next run does about a contact.
+    """Return the next run's action for a contact.
 
-    :param state: of its line; ``None``: it has none.
-    :param is_held: its last outcome holds the row until it changes.
-    :param knows_row: the line has the digest of the row that Connectif has accepted.
-    :param knows_properties: it has digests of what Connectif has accepted.
-    :param is_pending: a deferred task has a change of the contact still to send.
-    :param is_suppressed: the suppression list has the person.
+    :param state: of its line; ``None`` if it has none.
+    :param is_held: whether its last outcome holds the row until it changes.
+    :param knows_row: whether the line has the digest of the accepted row.
+    :param knows_properties: whether it has digests of accepted properties.
+    :param is_pending: whether a deferred task still has a change of the contact to send.
+    :param is_suppressed: whether the person is on the suppression list.
     """
     if is_suppressed:
         return _SUPPRESSED

@@ -1,6 +1,6 @@
-"""Queries of a journal for people who look: its syncs, their runs, the refused rows of a run.
+"""Queries of a journal for people: its syncs, their runs, the refused rows of a run.
 
-Each function asks on a connection that the caller has opened, and writes nothing. Moments are in UTC.
+Each function uses a connection that the caller has opened, and writes nothing. Moments are in UTC.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FACTS = (
 
 
 def version_of(connection: sa.Connection, tables: JournalTables) -> int | None:
-    """The version of the tables; ``None``: there are none."""
+    """Return the version of the tables; ``None`` if there are none."""
     if not sa.inspect(connection).has_table(tables.meta.name, schema=tables.meta.schema):
         return None
     query = sa.select(tables.meta.c.value).where(tables.meta.c.name == "version")
@@ -51,12 +51,12 @@ def version_of(connection: sa.Connection, tables: JournalTables) -> int | None:
 
 
 def has_history(connection: sa.Connection, tables: JournalTables) -> bool:
-    """Whether the tables are there, and are those of this version."""
+    """Whether the tables exist and have this version."""
     return (version_of(connection, tables) or 0) >= VERSION
 
 
 def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str, set[str]]:
-    """The DAGs whose runs are recorded, by sync."""
+    """Return the DAGs with recorded runs, by sync."""
     runs = tables.runs.c
     found: dict[str, set[str]] = {}
     for sync_id, dag_id, run_id in connection.execute(
@@ -67,13 +67,13 @@ def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str,
 
 
 def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection[str]) -> list[SyncOverview]:
-    """Syncs by name, each with its last runs."""
+    """Return syncs by name, each with its last runs."""
     if not sync_ids:
         return []
     runs = tables.runs
     place = sa.func.row_number().over(partition_by=runs.c.sync_id, order_by=runs.c.started_at.desc()).label("place")
     of_these = runs.c.sync_id.in_(sorted(sync_ids))
-    # The widest columns are read of the runs that are shown only.
+    # The widest columns are read only for the runs that are shown.
     ranked = sa.select(runs.c.sync_id, runs.c.run_key, place).where(of_these).subquery()
     is_same = sa.and_(runs.c.sync_id == ranked.c.sync_id, runs.c.run_key == ranked.c.run_key)
     newest = sa.select(*_columns(tables)).select_from(runs.join(ranked, is_same))
@@ -92,9 +92,9 @@ def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection
 def run_of(
     connection: sa.Connection, tables: JournalTables, dag_id: str, run_id: str, task_id: str, map_index: int
 ) -> RunRecord | None:
-    """The record of a task instance, if there is one.
+    """Return the record of a task instance, if there is one.
 
-    :param run_id: Airflow's.
+    :param run_id: of Airflow.
     """
     runs = tables.runs.c
     query = sa.select(*_columns(tables)).where(
@@ -113,11 +113,11 @@ def refused_rows(
     after: int = 0,
     most: int = 50,
 ) -> list[RowOutcome]:
-    """Rows of a run that were not delivered, in the order in which that was recorded.
+    """Return rows of a run that were not delivered, in the order of their records.
 
-    :param reason: only those with this one.
-    :param after: the id of the last row of the page before.
-    :param most: how many.
+    :param reason: only rows with this reason.
+    :param after: the id of the last row of the previous page.
+    :param most: the most rows.
     """
     outcomes = tables.outcomes
     query = sa.select(outcomes).where(
@@ -131,7 +131,7 @@ def refused_rows(
 def refused_by_reason(
     connection: sa.Connection, tables: JournalTables, run: RunRecord, most: int = 50
 ) -> list[tuple[str, str, int]]:
-    """Outcome, reason and number of rows that were not delivered, the commonest first."""
+    """Return outcome, reason and number of rows that were not delivered, the commonest first."""
     outcomes = tables.outcomes.c
     number = sa.func.count().label("number")
     query = (
@@ -173,7 +173,7 @@ def _pending(connection: sa.Connection, tables: JournalTables) -> dict[str, int]
 
 def _run(row: Any) -> RunRecord:
     dag_id = row.dag_id if row.dag_id is not None else _dag_of(row.run_id)
-    task_id, _, place = row.task.rpartition("[")  # unlike the columns for people it is never empty
+    task_id, _, place = row.task.rpartition("[")  # unlike the columns for people, it is never empty
     return RunRecord(
         sync_id=row.sync_id,
         run_key=row.run_key,
@@ -208,7 +208,9 @@ def _outcome(row: Any) -> RowOutcome:
 
 
 def _dag_of(run_id: str) -> str:
-    """Of runs that an earlier version has recorded; an Airflow run id may have slashes, a DAG id has none."""
+    """Return the DAG of a run that an earlier version has recorded; an Airflow run id may have slashes, a DAG id has
+    none.
+    """
     return run_id.partition("/")[0]
 
 
@@ -220,6 +222,6 @@ def _json(text: str | None) -> dict[str, Any]:
 def _utc(moment: datetime | str | None) -> datetime | None:
     if moment is None:
         return None
-    if isinstance(moment, str):  # what an aggregate gives on SQLite
+    if isinstance(moment, str):  # the result of an aggregate on SQLite
         moment = datetime.fromisoformat(moment)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

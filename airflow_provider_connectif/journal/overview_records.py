@@ -1,4 +1,4 @@
-"""What the queries of a journal give to people who look: a sync, a run, a row's outcome."""
+"""The results of a journal's queries for people: a sync, a run, a row's outcome."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ REFUSED = ("invalid", "rejected", "held")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One task's run as the journal has recorded it.
+    """The journal's record of one task's run.
 
-    :param run_key: names the run's outcomes within its sync.
-    :param run_id: Airflow's, without the DAG's id.
-    :param map_index: -1 where the task is not mapped.
-    :param tries: attempts so far.
-    :param verdict: ``None`` while it runs or waits, and where its process was killed.
+    :param run_key: identifies the run's outcomes within its sync.
+    :param run_id: of Airflow, without the DAG's id.
+    :param map_index: -1 if the task is not mapped.
+    :param tries: number of attempts so far.
+    :param verdict: ``None`` while it runs or waits, or if its process was killed.
     :param counts: by the names of :data:`airflow_provider_connectif.journal.record_tables.RUN_COUNTS`.
     :param plan: the numbers of its plan, by name.
     :param reasons: rows by reason, the commonest first.
@@ -42,7 +42,7 @@ class RunRecord:
 
     @property
     def refused(self) -> int:
-        """Rows that were refused: invalid, rejected or held."""
+        """Number of refused rows: invalid, rejected or held."""
         return sum(self.counts[name] for name in REFUSED)
 
     @property
@@ -61,8 +61,8 @@ class SyncOverview:
     """A sync and its last runs.
 
     :param runs: the newest first, 30 at most.
-    :param in_step_at: when a run last ended with every row delivered; ``None``: no recorded run did.
-    :param pending: changes that a task waiting without a worker has still to send.
+    :param in_step_at: when a run last ended with every row delivered; ``None`` if no recorded run did.
+    :param pending: number of changes that a deferred task still has to send.
     """
 
     sync_id: str
@@ -73,10 +73,10 @@ class SyncOverview:
 
 @dataclass(frozen=True)
 class RowOutcome:
-    """What became of one row.
+    """The outcome of one row.
 
-    :param contact_key: as the journal holds it, maybe as an HMAC; ``None``: the row has no valid key.
-    :param properties: ids that were sent, or were to be.
+    :param contact_key: in the journal's form, possibly an HMAC; ``None`` if the row has no valid key.
+    :param properties: ids that were sent or planned.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""Which syncs of a journal write the properties that only one should write."""
+"""Finds other syncs of a journal that write properties which only one sync should write."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
 
-_FORGOTTEN_AFTER_S = 30 * 86_400.0  # a sync that has not run for so long is taken to be gone
+_FORGOTTEN_AFTER_S = 30 * 86_400.0  # a sync that has not run for so long counts as gone
 
 
 def other_owners(
     database: JournalDatabase, sync_id: str, way: str, owned: Collection[str], *, read_only: bool = False
 ) -> dict[str, list[str]]:
-    """The other syncs that write some of these properties by the same way; it is noted that this one does.
+    """Return the other syncs that write some of these properties in the same way, and note that this one does.
 
-    :param way: of delivery: as of :func:`airflow_provider_connectif.journal.digests.digest_salt`.
+    :param way: of delivery: as in :func:`airflow_provider_connectif.journal.digests.digest_salt`.
     :param owned: ids of the properties.
     :param read_only: note nothing.
     :return: property ids by sync id.

@@ -1,4 +1,4 @@
-"""What earlier runs of a sync have shown: how fast Connectif processes their imports, and the account's window."""
+"""Measurements of a sync's earlier runs: the speed of imports at Connectif, and the account's window."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class PastImports:
         self._runs = database.tables.runs
         self._is_of_sync = self._runs.c.sync_id == sync_id
         self.is_there = True
-        """Whether the tables have a place for it: those of an older version do not."""
+        """Whether the tables have the columns for it: those of an older version do not."""
 
     def rows_per_second(self, rows: int) -> float | None:
-        """How fast an import of so many lines is processed: the median of the last five runs that can say it.
+        """Return the rows per second of imports: the median of the last five comparable runs.
 
-        Waiting in Connectif's queue is a part of each import's time, so that a small import looks slow: a run counts
-        only if it had at least a tenth of these lines.
+        The time in Connectif's queue is a part of each import's time, so a small import looks slow: a run counts only
+        if it had at least a tenth of these lines.
 
         :param rows: lines in all files of a plan.
-        :return: ``None``: no such run is known.
+        :return: ``None`` if there is no comparable run.
         :raises JournalError: the journal's database failed.
         """
         runs = self._runs.c
@@ -44,7 +44,7 @@ class PastImports:
         return statistics.median(line.import_rows / line.import_seconds for line in found) if found else None
 
     def window(self) -> Allowance | None:
-        """The account's window, as the last run has seen it that had to wait for one; ``None``: none had.
+        """Return the account's window from the last run that had to wait for one; ``None`` if no run had.
 
         :raises JournalError: the journal's database failed.
         """

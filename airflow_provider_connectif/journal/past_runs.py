@@ -1,4 +1,4 @@
-"""The runs that a journal has recorded, with their counts."""
+"""Reads the recorded runs of a journal, with their counts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class PastRun:
 
     :param sync_id: the sync.
     :param run_id: DAG and run.
-    :param task: the task, with its map index in brackets; ``-1``: it is not mapped.
-    :param tries: attempts.
-    :param verdict: how the last attempt ended; ``None``: it has not, or its process was killed.
-    :param started_at: when the first attempt began.
-    :param ended_at: when the last one ended.
+    :param task: the task, with its map index in brackets; ``-1`` if it is not mapped.
+    :param tries: number of attempts.
+    :param verdict: on the last attempt; ``None`` if it has not ended, or its process was killed.
+    :param started_at: start of the first attempt.
+    :param ended_at: end of the last one.
     :param duration_s: seconds between both.
     :param read: rows read.
     :param delivered: rows that Connectif has accepted.
     :param refused: rows invalid, rejected or held.
-    :param undelivered: rows that the run gave up on.
+    :param undelivered: rows whose attempts all failed, or that were not sent.
     :param requests: HTTP requests.
-    :param outcomes: rows by outcome, without those of which there was none.
-    :param reasons: rows by reason, where the history has them.
+    :param outcomes: rows by outcome, without zeros.
+    :param reasons: rows by reason, if the history has them.
     """
 
     sync_id: str
@@ -56,17 +56,17 @@ class PastRun:
     reasons: Mapping[str, int]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it by name."""
+        """Return all values by name."""
         return asdict(self)
 
 
 def past_runs(database: JournalDatabase, sync_id: str | None, most: int, *, not_green: bool = False) -> list[PastRun]:
-    """The last runs, the last one first.
+    """Return the last runs, the last one first.
 
-    :param database: open to be read; its tables have the version of this package.
+    :param database: open for reading; its tables have the version of this package.
     :param sync_id: only of this sync.
-    :param most: how many.
-    :param not_green: only those that did not end in success, nor were skipped; those that have not ended included.
+    :param most: the most runs.
+    :param not_green: only runs that neither succeeded nor were skipped, including those that have not ended.
     :raises JournalError: the database failed.
     """
     runs = database.tables.runs
@@ -109,5 +109,5 @@ def _first(*values: int | None) -> int | None:
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
-    """A moment of the database, of which SQLite and MySQL have no zone."""
+    """Return a moment of the database in UTC; SQLite and MySQL store no zone."""
     return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)

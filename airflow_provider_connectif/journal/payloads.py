@@ -1,7 +1,7 @@
-"""Patches of a plan as text in the journal's database, encrypted where no contact key may stand there in clear.
+"""Packs the patches of a plan as text for the journal's database, encrypted if the journal stores no plain keys.
 
-The line of a contact that is in a file has no values. It has digests of the people whom that contact names beside its
-key, so that an erasure finds the file that carries a person by another key.
+The line of a contact in a file has no values. It has digests of the people whom that contact names besides its key, so
+that an erasure finds a file with a person's other key.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.reporting.rejects import jsonable
 
-_PEOPLE = "people:"  # begins a text that names people and is no patch
+_PEOPLE = "people:"  # begins a text that names people instead of a patch
 _DIGITS = 32
 
 
 class Payloads:
-    """Packs patches and unpacks them.
+    """Packs and unpacks patches.
 
-    :param key_secret: where the journal keeps no contact key in clear: patches are encrypted with a key made of it.
-    :param keeps_rows: whether rows are kept beside their patches, for a file of refused rows.
+    :param key_secret: set if the journal stores no plain keys: patches are encrypted with a key derived from it.
+    :param keeps_rows: whether rows are stored with their patches, for the rejects file.
     """
 
     def __init__(self, key_secret: bytes | None, *, keeps_rows: bool) -> None:
@@ -35,7 +35,7 @@ class Payloads:
         self._keeps_rows = keeps_rows
 
     def packed(self, patch: Patch) -> str:
-        """A patch as text."""
+        """Return a patch as text."""
         row = jsonable(patch.row) if self._keeps_rows else None
         before = None if patch.digests is None or patch.digests.before is None else patch.digests.before.hex()
         entries = [patch.key, patch.properties, row, patch.number, dict(patch.others), before, patch.is_new]
@@ -43,16 +43,16 @@ class Payloads:
         return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
 
     def naming(self, people: Collection[PersonKey]) -> str | None:
-        """A text that names people by digests, in the place of a patch; ``None``: there are none."""
+        """Return a text that names people by digests, instead of a patch; ``None`` if there are none."""
         return _PEOPLE + " ".join(sorted(map(self._digest, people))) if people else None
 
     def named_in(self, text: str, people: Collection[PersonKey]) -> set[PersonKey]:
-        """Those of some people whom a text of :meth:`naming` names."""
+        """Return which of some people a text of :meth:`naming` names."""
         named = set(text.removeprefix(_PEOPLE).split(" "))
         return {person for person in people if self._digest(person) in named}
 
     def unpacked(self, line: Any) -> Patch:
-        """The patch of a line of the table.
+        """Return the patch of a line of the table.
 
         :raises JournalError: it was written with another secret.
         """
@@ -65,7 +65,7 @@ class Payloads:
             except InvalidToken:
                 raise JournalError("the plan was written with another secret: clear the task", final=True) from None
         key, properties, row, *more = json.loads(text)
-        # Plans of earlier versions end sooner; they were sent in the order of their rows.
+        # Plans of earlier versions have fewer fields; they were sent in the order of their rows.
         number, others, before, is_new, conditions = more + [line.number, {}, None, False, None][len(more) :]
         digests = Digests(
             line.row_digest,
@@ -83,7 +83,7 @@ class Payloads:
 
 
 def names_people(text: str) -> bool:
-    """Whether a text in the place of a patch is one of :meth:`Payloads.naming`."""
+    """Whether a text is from :meth:`Payloads.naming` instead of a patch."""
     return text.startswith(_PEOPLE)
 
 

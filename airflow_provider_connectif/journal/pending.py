@@ -40,19 +40,19 @@ _KEYS_AT_ONCE = 500
 
 
 class PendingChanges:
-    """What a run has to send, one change for each contact.
+    """The changes that a run has to send, one for each contact.
 
     Several rows of one contact become one change, by :meth:`Resource.merged`. Such a change has no row digest,
     so that its rows do not look unchanged one by one the next time.
 
     Rows stay beside their changes: for the file of refused rows, and to conceal what a server quotes of them.
 
-    The file is a SQLite database that is unlinked as soon as it is open: whatever ends the process, nothing remains.
+    The file is a SQLite database that is unlinked as soon as it is open: nothing remains at any end of the process.
 
-    :param resource: says what two rows of one key make together.
-    :param differences: what of a patch is to be sent; ``None``: all of each.
-    :param folder: where the file lies. Default: the system's temporary folder.
-    :param limit_bytes: more than this is an error, since a source must end.
+    :param resource: merges two rows of one key.
+    :param differences: reduces patches to the properties to send; ``None``: all are sent.
+    :param folder: of the file. Default: the system's temporary folder.
+    :param limit_bytes: the most bytes; more is an error, since a source must end.
     :raises PendingError: the folder cannot be written to.
     """
 
@@ -72,16 +72,16 @@ class PendingChanges:
         self._limit_bytes = limit_bytes
         self._lines = ChangeLines(resource)
         self.counts = PlanCounts(resource, sends_all=differences is not None and differences.sends_all)
-        """What the changes are."""
+        """Counts of the changes."""
         self._contacts = SeenTexts()
         self._is_indexed = False
         self._count = self._last_id = 0
         self._ranks: set[int] = set()
         self._position = (-1, 0)
         self.merged = 0
-        """Rows that became part of another row's change."""
+        """Number of rows that became part of another row's change."""
         self.merged_contacts: list[str] = []
-        """Their contacts, until somebody clears it."""
+        """Their contacts, until the caller clears the list."""
 
     def __len__(self) -> int:
         return self._count
@@ -93,28 +93,28 @@ class PendingChanges:
         self.close()
 
     def close(self) -> None:
-        """Give up what is pending, and the space it takes."""
+        """Delete the pending changes, and free their space."""
         with suppress(sqlite3.Error):
             self._database.close()
 
     @property
     def beside(self) -> int:
-        """How many changes are no row's: their rows have an outcome already."""
+        """Number of urgent parts whose rows already have an outcome."""
         return self.count_of(Rank.BESIDE)
 
     @property
     def size_bytes(self) -> int:
-        """The size of the file, or what it would have where all is still in memory."""
+        """The size of the file, or its future size while everything is in memory."""
         (pages,) = self._database.execute("pragma page_count").fetchone()
         return int(pages) * _PAGE_BYTES
 
     def add(self, changes: Iterable[PendingChange]) -> None:
-        """Keep changes, in the order of their rows.
+        """Add changes, in the order of their rows.
 
         :raises PendingError: the disk is full, or the limit is reached.
         """
         lines: dict[str, tuple[Any, ...]] = {}
-        for change in changes:  # each becomes a line at once: two thousand changes take more memory than their lines
+        for change in changes:  # packed at once: two thousand changes take more memory than their lines
             earlier = lines.get(change.contact)
             if earlier is not None:
                 first = self._lines.unpacked(earlier)
@@ -142,11 +142,11 @@ class PendingChanges:
         self._count += len(new)
 
     def holds(self, contacts: Collection[str]) -> set[str]:
-        """Which of these contacts have a change that is pending."""
+        """Return which of these contacts have a pending change."""
         return set(self._found(contacts))
 
     def patches_of(self, contacts: Collection[str]) -> dict[str, Patch]:
-        """The patches of these contacts that are pending."""
+        """Return the pending patches of these contacts."""
         return {contact: self._lines.unpacked(line[1:]).patch for contact, line in self._found(contacts).items()}
 
     def take_acknowledged(self) -> Iterator[str]:
@@ -154,11 +154,11 @@ class PendingChanges:
         return (change.contact for change in self._taken(_IS_HELD))
 
     def take_refused(self) -> list[PendingChange]:
-        """Take out merged changes that were refused before as they are."""
+        """Remove and return merged changes that were rejected before and have not changed."""
         return list(self._taken(_IS_REFUSED))
 
     def _taken(self, which: str) -> Iterator[PendingChange]:
-        """Take out changes, one by one: there may be many."""
+        """Remove changes and yield them one by one, since there may be many."""
         for line in self._database.execute(f"select {_COLUMNS} from changes where {which}"):  # noqa: S608
             change = self._lines.unpacked(line)
             self.counts.add(change, -1)
@@ -167,36 +167,38 @@ class PendingChanges:
 
     @property
     def place(self) -> int:
-        """Where the next change will stand."""
+        """The id of the next change."""
         return self._last_id
 
     def drop_since(self, place: int) -> None:
-        """Take out the changes that were added since :attr:`place` had this value, each for a contact of its own."""
+        """Remove the changes that were added since :attr:`place` had this value, each for a different contact."""
         for _ in self._taken(f"id > {int(place)}"):
             pass
 
     def count_of(self, rank: Rank) -> int:
-        """How many changes have a rank."""
+        """Return the number of changes with a rank."""
         return int(self._database.execute("select count(*) from changes where rank = ?", (rank,)).fetchone()[0])
 
     def batches(self) -> Iterator[list[Patch]]:
-        """All patches in the order of their rank, then of their rows; read while they are sent.
+        """Yield all patches in the order of their rank, then of their rows; read while they are sent.
 
         A batch has at most 500 patches, and fewer of large ones.
         """
-        for rank in sorted(self._ranks):  # a query for them would sort a line for each change, in memory
+        for rank in sorted(self._ranks):  # one query for all ranks would sort a line for each change in memory
             self._position = (rank, 0)
             while batch := self._batch(*self._position):
                 self._position = (rank, batch[-1][0])
                 yield [patch for _, patch in batch]
 
     def waiting(self) -> Iterator[Patch]:
-        """The patches of which a response or a look-up decides how many requests they take."""
+        """Yield the patches whose number of requests depends on a response or a look-up."""
         for line in self._database.execute(f"select {_COLUMNS} from changes where flags & {WAITS}"):  # noqa: S608
             yield self._lines.unpacked(line).patch
 
     def spread(self, most: int) -> list[Patch]:
-        """Patches taken evenly from those that :meth:`batches` has not given yet, and will not give any more."""
+        """Return patches spread evenly over those that :meth:`batches` has not yielded yet; it will not yield them any
+        more.
+        """
         rank, last = self._position
         left = "not taken and (rank > ? or (rank = ? and id > ?))"
         query = f"select id from changes where {left} order by rank, id"  # noqa: S608 - a text of ours
@@ -249,7 +251,7 @@ class PendingChanges:
         )
 
     def _found(self, contacts: Collection[str]) -> dict[str, Sequence[Any]]:
-        """The lines of these contacts, with their ids before them."""
+        """Return the lines of these contacts, each after its id."""
         asked = self._contacts.maybe(contacts) if self._count else []
         if not asked:
             return {}
@@ -278,7 +280,7 @@ class PendingChanges:
             os.close(handle)
             try:
                 database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
-                # The first write opens the file for good; then it needs no name any more.
+                # After the first write the file stays open, and no longer needs a name.
                 database.executescript(_SCHEMA)
             finally:
                 os.unlink(name)
@@ -294,7 +296,7 @@ class PendingChanges:
             self._database.execute("commit")
             return
         except sqlite3.Error as error:
-            # "database or disk is full" stands for both the limit and the disk.
+            # "database or disk is full" is the error for both the limit and the disk.
             is_full = getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
             with suppress(sqlite3.Error):
                 size = self.size_bytes
@@ -324,7 +326,7 @@ create table changes (
 );
 create table places (contact blob primary key, id integer not null) without rowid;
 """
-# Filled only when a contact comes for the second time: few do, and an index takes a third of the time of a write.
+# Filled only when a contact occurs for the second time: few do, and an index takes a third of the time of a write.
 _INDEX_ALL = "insert into places (contact, id) select contact, id from changes"
 _COLUMNS = ", ".join(COLUMNS)
 _INSERT = f"insert into changes (id, {_COLUMNS}) values (?{', ?' * len(COLUMNS)})"  # noqa: S608 - names of ours

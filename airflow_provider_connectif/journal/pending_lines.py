@@ -1,4 +1,4 @@
-"""Pending changes as lines of the file that keeps them, and back."""
+"""Packs pending changes as lines of their file, and unpacks them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from airflow_provider_connectif.records.raw_rows import RawRow, RowForm, joined,
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.rejects import jsonable
 
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # built once
 
 MERGED, HELD, REFUSED_AGAIN, _NEW, _OF_TEXTS, _DELIVERED, WAITS = 1, 2, 4, 8, 16, 32, 64
 """Bits of the column ``flags``."""
 COLUMNS = ("contact", "rank", "number", "flags", "payload")
-"""Of a line: few, since each costs time."""
+"""The columns of a line: few, since each takes time."""
 
 
 _CONDITIONS = Patch._fields.index("was_delivered") + 1
 _NO_CONDITIONS = Patch(0, "", {}, {})[_CONDITIONS:]
-"""What most patches have in the fields that :func:`conditions_of` is about; to compare them takes no time."""
+"""The usual values of the fields of :func:`conditions_of`; comparing with them is fast."""
 
 
 class Rank(IntEnum):
     """The order in which changes are sent; the lowest first.
 
-    ``BESIDE``: must not wait, though its row is not sent and has its outcome. ``URGENT``: must not wait behind the
-    others, whether the contact is new, was rejected before, or neither. ``REMOVED``: no row stands behind it any more.
+    ``BESIDE``: the urgent part of a row that is not sent and already has an outcome. ``URGENT``: must not wait for
+    others, whether the contact is new, was rejected before, or neither. ``REMOVED``: its contact has left the source.
     """
 
     BESIDE = 0
@@ -41,13 +41,13 @@ class Rank(IntEnum):
 
 
 class PendingChange(NamedTuple):
-    """A patch that is to be sent.
+    """A patch to send.
 
-    ``patch``: with the digests that the journal gets. ``contact``: the one form of the contact's key
+    ``patch``: with the digests for the journal. ``contact``: the contact's key in one form for all spellings
     (:meth:`airflow_provider_connectif.records.resource.Resource.same_key`). ``rank``: when it is sent.
-    ``known_whole``: the digest of all that Connectif holds, where its properties are not known one by one.
-    ``refused_digest``: of what was refused last. ``is_merged``: the change is made of several rows; then ``is_held``:
-    Connectif holds all of it, ``is_refused``: it was refused as it is.
+    ``known_whole``: the digest of everything that Connectif holds, if its properties are not known one by one.
+    ``refused_digest``: of the last refusal. ``is_merged``: whether the change comes from several rows; then
+    ``is_held``: whether Connectif holds all of it, ``is_refused``: whether it was rejected before and has not changed.
     """
 
     patch: Patch
@@ -61,11 +61,11 @@ class PendingChange(NamedTuple):
 
 
 class ChangeLines:
-    """Packs changes as lines, and makes changes of them again.
+    """Packs changes as lines, and unpacks them.
 
-    A change of one row that came as texts of its database is kept as these texts, with the ids of the properties that
-    are to be sent. To prepare the row once more costs no more than to read JSON, and nothing has to be written as JSON
-    while the source is read. Other changes are kept as JSON, with their rows.
+    A change of one row from the database's texts is stored as these texts, with the ids of the properties to send.
+    Preparing the row again costs no more than reading JSON, and nothing must be written as JSON while the source is
+    read. Other changes are stored as JSON, with their rows.
 
     :param resource: prepares rows: the same row gives the same change.
     """
@@ -78,7 +78,7 @@ class ChangeLines:
         self._mapping: str | None = None
 
     def packed(self, change: PendingChange) -> tuple[Any, ...]:
-        """A change as a line of :data:`COLUMNS`."""
+        """Return a change as a line of :data:`COLUMNS`."""
         patch = change.patch
         flags = change.is_merged | change.is_held << 1 | change.is_refused << 2 | patch.is_new << 3
         flags |= patch.was_delivered << 5 | bool(patch.later or patch.looks_up) << 6
@@ -90,7 +90,7 @@ class ChangeLines:
         return change.contact.encode("utf-8", "surrogatepass"), int(change.rank), patch.number, flags, payload
 
     def unpacked(self, line: Sequence[Any]) -> PendingChange:
-        """The change of a line."""
+        """Return the change of a line."""
         contact, rank, number, flags, payload = line
         whole = refused = None
         if flags & _OF_TEXTS:
@@ -107,7 +107,7 @@ class ChangeLines:
         return PendingChange(patch, contact.decode("utf-8", "surrogatepass"), Rank(rank), whole, refused, *states)
 
     def _of_texts(self, change: PendingChange) -> bytes | None:
-        """A head as text, a blank line, digests before and after, texts; ``None`` where that is not all.
+        """Return a head as text, a blank line, digests before and after, and texts; ``None`` if that is not sufficient.
 
         The head has the form of the texts and the digests, the conditions as JSON, and the ids that are sent.
         """
@@ -148,7 +148,7 @@ class ChangeLines:
         return with_conditions(Patch(number, made.key, properties, row, digests, others=others), conditions)
 
     def _is_told_by_texts(self, change: PendingChange) -> bool:
-        """Whether texts and digests say all of a change: but for merges, others are few."""
+        """Whether texts and digests contain the whole change; except for merged ones, nearly all do."""
         digests = change.patch.digests
         if change.refused_digest is not None or change.patch.counted_as is not None:
             return False
@@ -158,13 +158,13 @@ class ChangeLines:
             return False
         if self._mapping is None:
             self._mapping = digests.mapping
-        # What is known of all properties together counts only where they are not known one by one.
+        # The digest of all properties together counts only if they are not known one by one.
         is_known = digests.before is not None or change.known_whole is None
         return is_known and digests.mapping == self._mapping
 
     def _number_of(self, form: RowForm) -> int | None:
-        """The number of the form of a row's texts, if the same texts always become the same values."""
-        if form is not self._last_form:  # each batch has its own, and they are equal
+        """Return the number of the form of a row's texts, if the same texts always become the same values."""
+        if form is not self._last_form:  # each batch has its own form, and all are equal
             self._last_form, self._last_number = form, None
             if form.converted.types is not None:
                 if form not in self._forms:
@@ -174,7 +174,7 @@ class ChangeLines:
 
 
 def size_of(line: Sequence[Any]) -> int:
-    """How many bytes the row and the patch of a line take."""
+    """Return the bytes of the row and the patch of a line."""
     return len(line[-1])
 
 

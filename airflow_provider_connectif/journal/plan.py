@@ -1,7 +1,7 @@
-"""What a task has still to send while no process works at it: kept in the journal's database, in the order of sending.
+"""Stores the remaining changes of a deferred task in the journal's database, in the order of sending.
 
-Patches are personal data. A plan holds them only while they are pending: a line goes in the transaction that
-writes down what became of it, and a plan with its task, a newer run of its sync, or its retention.
+Patches are personal data. A plan contains them only while they are pending: the transaction that records a change's
+outcome deletes its line, and a plan is deleted with its task, by a newer run of its sync, or after its retention.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.records.rows import BATCH_BYTES
 
 _LINES_AT_ONCE = 1000
-_FIRST_LINES = 100  # how large they are is known afterwards
+_FIRST_LINES = 100  # their size is known only afterwards
 
 
 class Plan:
@@ -34,10 +34,10 @@ class Plan:
     :param database: the journal's.
     :param sync_id: the stream of rows that the task delivers.
     :param run_id: the run.
-    :param task: tells the tasks of a run apart.
-    :param key_secret: where the journal keeps no contact key in clear: patches are encrypted with a key made of it.
-    :param keeps_rows: whether rows are kept beside their patches, for a file of refused rows.
-    :param retention_s: seconds after which a plan that nobody came back for may be deleted by any run.
+    :param task: distinguishes the tasks of a run.
+    :param key_secret: set if the journal stores no plain keys: patches are encrypted with a key derived from it.
+    :param keeps_rows: whether rows are stored with their patches, for the rejects file.
+    :param retention_s: seconds after which any run may delete a plan that was not continued.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Plan:
         return sa.and_(plans.sync_id == self._sync_id, plans.run_id == self.run_id, plans.task == self._task)
 
     def load(self) -> dict[str, Any] | None:
-        """What the process before this one has saved, or ``None`` where no plan was left."""
+        """Return the state of the previous process, or ``None`` if there is no plan."""
         query = sa.select(self._plans.c.plan_id, self._plans.c.state).where(self._is_mine)
         found = self._database.read(lambda connection: connection.execute(query).first())
         if found is None:
@@ -78,11 +78,12 @@ class Plan:
         return state
 
     def sweep(self, *, keeps_mine: bool = False) -> None:
-        """Delete what earlier attempts of this task and other runs of the sync have left, and what is too old anywhere.
+        """Delete the plans of earlier attempts of this task and of other runs of the sync, and all plans that are too
+        old.
 
         Plans that name open imports stay: see :meth:`with_open_imports`.
 
-        :param keeps_mine: leave the plan of this task.
+        :param keeps_mine: keep the plan of this task.
         """
         plans = self._plans.c
         kept = [plan._plan_id for plan, _ in self.with_open_imports(includes_mine=True)]
@@ -96,11 +97,11 @@ class Plan:
         return sa.and_(self._plans.c.sync_id == self._sync_id, self._plans.c.run_id != self.run_id)
 
     def with_open_imports(self, *, includes_mine: bool = False) -> list[tuple[Plan, dict[str, Any]]]:
-        """The plans of other runs of the sync whose imports are not accounted for, the oldest first, with their states.
+        """Return the plans of other runs of the sync with unsettled imports, the oldest first, with their states.
 
-        Only with the claim to the sync, which says that these runs are at work no longer.
+        It needs the claim to the sync, so that these runs are no longer running.
 
-        :param includes_mine: also that of an earlier attempt of this task, which imported then.
+        :param includes_mine: also the plan of an earlier attempt of this task that imported.
         """
         plans = self._plans.c
         is_earlier = sa.or_(self._is_of_another_run, self._is_mine) if includes_mine else self._is_of_another_run
@@ -117,11 +118,11 @@ class Plan:
         return found
 
     def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
-        """Put patches off, in the order in which they are to be sent.
+        """Store patches, in the order of sending.
 
-        They are written a thousand at once, and the rest by :meth:`save`.
+        They are written in blocks of a thousand, and the rest by :meth:`save`.
 
-        :param same_contact: the journal's form of a contact key.
+        :param same_contact: returns the journal's form of a contact key.
         """
         for patch in patches:
             row, sent, mapping, properties, _ = patch.digests or Digests("", "", "")
@@ -142,9 +143,9 @@ class Plan:
                 self._write_gathered()
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write down what was put off, and how far the run is.
+        """Store the remaining patches and the state of the run.
 
-        :raises JournalError: another try has taken over, and with it this plan.
+        :raises JournalError: another attempt has taken over, and this plan with it.
         """
         self._write_gathered()
         self._made()
@@ -152,15 +153,15 @@ class Plan:
 
     @property
     def import_lines(self) -> ImportLines:
-        """The contacts of the run's files, where it imports."""
+        """The contacts of the run's files, if it imports."""
         return ImportLines(self._database, self._pending, self._made(), self._written_key, self._payloads)
 
     def save_in(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
-        """Write down how far the run is, in a transaction of more."""
+        """Store the state of the run, within a transaction."""
         self._keep(connection, state=json.dumps(state))
 
     def count(self) -> int:
-        """How many patches are pending."""
+        """Return the number of pending patches."""
         self._write_gathered()
         if self._plan_id is None:
             return 0
@@ -168,9 +169,9 @@ class Plan:
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def patches(self) -> Iterator[Sequence[Patch]]:
-        """The pending patches in the order in which they were added, in batches.
+        """Yield the pending patches in the order in which they were added, in batches.
 
-        :raises JournalError: another try has taken over, and with it this plan.
+        :raises JournalError: another attempt has taken over, and this plan with it.
         """
         self._write_gathered()
         pending, last, at_once = self._pending.c, 0, _FIRST_LINES
@@ -178,7 +179,7 @@ class Plan:
             after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
             query = sa.select(self._pending).where(after).order_by(pending.number).limit(at_once)
             lines = self._database.rows(query)
-            self._database.write(self._keep)  # after the look: lines that were taken away are not at their end
+            self._database.write(self._keep)  # after the query: deleted lines do not mean the end of the plan
             if not lines:
                 return
             last = lines[-1].number
@@ -187,19 +188,19 @@ class Plan:
             yield [self._payloads.unpacked(line) for line in lines]
 
     def settle(self, connection: sa.Connection, places: Sequence[int]) -> int:
-        """Take out changes whose outcome is known, in the transaction that writes it down; how many were there."""
+        """Remove changes whose outcome is known, in the transaction that records it; return how many there were."""
         pending = self._pending.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
         return connection.execute(sa.delete(self._pending).where(of_these)).rowcount
 
     def take_removed(self) -> int:
-        """How many rows erasures have taken out since this was asked last; changes without a row are none."""
+        """Return how many rows erasures have removed since the last call; changes without a row do not count."""
         if self._plan_id is None:
             return 0
         of_plan = self._plans.c.plan_id == self._plan_id
 
         def take(connection: sa.Connection) -> int:
-            # Locks the line first, so that no erasure comes between.
+            # Locks the line first, so that no erasure changes it in between.
             connection.execute(sa.update(self._plans).where(of_plan).values(removed=self._plans.c.removed))
             found = connection.execute(sa.select(self._plans.c.removed).where(of_plan)).scalar() or 0
             if found:
@@ -209,20 +210,22 @@ class Plan:
         return self._database.write(take)
 
     def drop(self) -> None:
-        """The task has ended: nothing of it stays."""
+        """Delete the whole plan, since the task has ended."""
         self._gathered.clear()
         if self._plan_id is not None:
             self._delete(self._plans.c.plan_id == self._plan_id)
             self._plan_id = None
 
     def _keep(self, connection: sa.Connection, **values: Any) -> None:
-        """Renew the plan's retention. Until the transaction ends nobody takes the plan away."""
+        """Renew the plan's retention. Until the transaction ends, nobody can delete the plan."""
         kept = sa.update(self._plans).where(self._plans.c.plan_id == self._plan_id)
         if not connection.execute(kept.values(kept_until=time.time() + self._retention_s, **values)).rowcount:
             raise taken_over(self._sync_id)
 
     def _made(self) -> str:
-        """The plan's id; a new one for each try, so that what an older one still does touches it not."""
+        """Return the plan's id: each attempt gets a new one, so that a leftover process of an earlier attempt cannot
+        write to it.
+        """
         if self._plan_id is None:
             made = uuid.uuid4().hex
             values: dict[str, Any] = {
@@ -243,7 +246,7 @@ class Plan:
         lines = [{"plan_id": plan_id, **line} for line in self._gathered]
 
         def write(connection: sa.Connection) -> None:
-            self._keep(connection)  # no line without its plan: nobody would delete it
+            self._keep(connection)  # a line without its plan would never be deleted
             connection.execute(sa.insert(self._pending), lines)
 
         self._database.write(write)
@@ -254,7 +257,7 @@ class Plan:
         def delete(connection: sa.Connection) -> None:
             ids = [row.plan_id for row in connection.execute(sa.select(self._plans.c.plan_id).where(which))]
             if ids:
-                # The plans first, which waits for whoever is writing lines of one of them.
+                # The plans first, which waits for processes that are writing their lines.
                 connection.execute(sa.delete(self._plans).where(self._plans.c.plan_id.in_(ids)))
                 connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
 

@@ -1,4 +1,4 @@
-"""Counts what the pending changes of a run are, change by change, so that no second look at them is needed."""
+"""Counts the pending changes of a run one by one, so that they need not be read again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ class PlanCounts:
     """The numbers of pending changes.
 
     ``to_create``, ``to_change``: changes of rows, by whether this sync has delivered something of their key before.
-    ``only_refreshed``: those of ``to_change`` that are sent although nothing differs. ``lowered``, ``raised``: changes
-    with a ranked property below, above the value that was accepted last. ``removals``: changes for keys that left the
-    source. ``properties``: changes by the id of a property that they send. ``least``, ``most``: requests by PATCH.
+    ``only_refreshed``: changes in ``to_change`` that are sent although nothing differs. ``lowered``, ``raised``:
+    changes with a ranked property below, above the value that was accepted last. ``removals``: changes for keys that
+    left the source. ``properties``: changes by the id of a property that they send. ``least``, ``most``: requests by
+    PATCH.
 
-    :param resource: says which properties have ranks, and what a change costs.
-    :param sends_all: changes are sent although nothing differs.
+    :param resource: knows which properties have ranks, and the cost of a change.
+    :param sends_all: whether changes are sent although nothing differs.
     """
 
     def __init__(self, resource: Resource, *, sends_all: bool = False) -> None:
@@ -36,7 +37,7 @@ class PlanCounts:
     def add(self, change: PendingChange, sign: int = 1) -> None:
         """Count a change.
 
-        :param sign: -1 to take one out again.
+        :param sign: -1 to remove one again.
         """
         patch = change.patch
         if self._costs_one and patch.removal is None:
@@ -63,9 +64,9 @@ class PlanCounts:
                 self.only_refreshed += sign
 
     def by_request(self, allowance: Allowance) -> Cost:
-        """What the changes take by PATCH, one request for each at least.
+        """Return the cost by PATCH, at least one request for each change.
 
-        :param allowance: the account's, as far as it is known.
+        :param allowance: of the account, as far as it is known.
         """
         seconds = allowance.seconds_for(self.most)
         return Cost(Requests(self.least, self.most), 0, seconds, "patch", "the operator sends by PATCH")
@@ -85,7 +86,7 @@ class PlanCounts:
 
 
 def _differs(change: PendingChange) -> bool:
-    """Whether a change has a property that was not accepted as it is, as far as that is known."""
+    """Whether a change has a property whose value was not accepted before, as far as that is known."""
     digests = change.patch.digests
     if digests is None or digests.before is None or digests.properties is None:
         return change.known_whole is None

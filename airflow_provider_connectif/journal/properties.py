@@ -1,11 +1,12 @@
-"""Digests of single properties: which of a contact's properties Connectif has accepted, without keeping a value.
+"""Digests of single properties: they show which of a contact's properties Connectif has accepted, without storing
+values.
 
-A line of the journal holds them in one column, an entry of 12 bytes for each property: four that name the property, and
-eight of its value. A property without an entry is not known, so it is sent with the contact's next change.
+A line of the journal has them in one column, with an entry of 12 bytes for each property: four for the property, and
+eight for its value. A property without an entry is not known, so it is sent with the contact's next change.
 
-A property whose values have ranks may have marks beside its entry. They are entries, too, under names that no property
-has: it is *kept* for the person; the value *before* a request whose response is awaited, or was lost; the row with
-which it was *refused*, though it was sent alone.
+A property whose values have ranks may have marks, too. They are entries under names that no property has: it is *kept*
+for the person; the value *before* a request whose response has not arrived; the row with which it was *refused* when it
+was sent alone.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from typing import Any, NamedTuple
 from airflow_provider_connectif.records.changes import Standing
 
 _NAME_BYTES = 4  # two of 150 properties share a name with a probability of 3e-6; both are then sent with each change
-_VALUE_BYTES = 8  # a changed value is taken for the old one with a probability of 5e-20
+_VALUE_BYTES = 8  # a changed value looks like the old one with a probability of 5e-20
 _ENTRY_BYTES = _NAME_BYTES + _VALUE_BYTES
 
 
 def entries_of(column: bytes) -> list[bytes]:
-    """The entries of a column."""
+    """Return the entries of a column."""
     return [column[start : start + _ENTRY_BYTES] for start in range(0, len(column), _ENTRY_BYTES)]
 
 
 def updated(column: bytes, entries: Sequence[bytes]) -> bytes:
-    """A column with these entries, and those of other properties that it had before."""
+    """Return a column with these entries, and the existing entries of other properties."""
     names = {entry[:_NAME_BYTES] for entry in entries}
     others = [entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names]
     return b"".join([*others, *entries])
@@ -39,11 +40,11 @@ def updated(column: bytes, entries: Sequence[bytes]) -> bytes:
 def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]:
     """Compare the entries of a patch with a column.
 
-    :return: the places of the entries that the column does not have, and the column as :func:`updated` makes it.
+    :return: the indexes of the entries that the column does not have, and the column from :func:`updated`.
     """
     joined = b"".join(entries)
     start = len(column) - len(joined)
-    if start >= 0:  # a column that was written for the same properties ends with their entries, in the same order
+    if start >= 0:  # a column for the same properties ends with their entries, in the same order
         before = [column[begin : begin + _ENTRY_BYTES] for begin in range(start, len(column), _ENTRY_BYTES)]
         differing = [place for place, entry in enumerate(entries) if before[place] != entry]
         if all(before[place][:_NAME_BYTES] == entries[place][:_NAME_BYTES] for place in differing):
@@ -53,24 +54,24 @@ def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]
 
 
 def are_more(column: bytes, entries: int) -> bool:
-    """Whether a column has more than so many entries: of other properties, or marks."""
+    """Whether a column has more entries than ``entries``: of other properties, or marks."""
     return len(column) > entries * _ENTRY_BYTES
 
 
 def without(column: bytes, property_ids: Iterable[str]) -> bytes:
-    """A column without the entries of some properties: what Connectif holds of them is not known."""
+    """Return a column without the entries of some properties, whose values at Connectif are not known."""
     names = {_name(property_id) for property_id in property_ids}
     return b"".join([entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names])
 
 
 def only(column: bytes, property_ids: Iterable[str]) -> bytes:
-    """A column with the entries of some properties only."""
+    """Return a column with only the entries of some properties."""
     names = {_name(property_id) for property_id in property_ids}
     return b"".join([entry for entry in entries_of(column) if entry[:_NAME_BYTES] in names])
 
 
 class Mark(StrEnum):
-    """What is noted of a ranked property beside its entry; the value is the end of the mark's name."""
+    """A mark of a ranked property; the value is the end of the mark's name."""
 
     KEPT = "\0kept"
     BEFORE = "\0before"
@@ -81,36 +82,36 @@ _NOTHING = bytes(_VALUE_BYTES)
 
 
 def kept_marks(property_ids: Iterable[str]) -> list[bytes]:
-    """The marks that these properties are kept for the person."""
+    """Return the marks that these properties are kept for the person."""
     return [_mark_name(property_id, Mark.KEPT) + _NOTHING for property_id in property_ids]
 
 
 def marked_kept(column: bytes, property_ids: Iterable[str]) -> bytes:
-    """The marks of a column that say which of these properties are kept for the person; nothing else of it."""
+    """Return only the marks of a column for those of these properties that are kept for the person."""
     return only(column, [property_id + Mark.KEPT for property_id in property_ids])
 
 
 def refused_marks(property_ids: Iterable[str], row_digest: str) -> list[bytes]:
-    """The marks that these properties were refused when they were sent alone, with a row of this digest."""
+    """Return the marks that these properties were rejected when they were sent alone, with a row of this digest."""
     value = hashlib.blake2b(row_digest.encode(), digest_size=_VALUE_BYTES).digest()
     return [_mark_name(property_id, Mark.REFUSED) + value for property_id in property_ids]
 
 
 def value_digest(column: bytes, property_id: str, mark: Mark | None = None) -> bytes | None:
-    """What a column holds under a property's name, or under one of its marks; ``None``: nothing."""
+    """Return the value digest of a property, or of one of its marks; ``None`` if there is none."""
     name = _name(property_id) if mark is None else _mark_name(property_id, mark)
     return next((entry[_NAME_BYTES:] for entry in entries_of(column) if entry[:_NAME_BYTES] == name), None)
 
 
 def without_marks(column: bytes, property_ids: Iterable[str], *marks: Mark) -> bytes:
-    """A column without some marks of these properties."""
+    """Return a column without some marks of these properties."""
     return without(column, [property_id + mark for property_id in property_ids for mark in marks])
 
 
 def doubted(column: bytes, property_ids: Iterable[str], ranked: Collection[str]) -> bytes:
-    """A column while properties are on their way: what Connectif holds of them is not known.
+    """Return a column while properties are in flight: their values at Connectif are not known.
 
-    :param ranked: properties whose entries stay as marks: what is higher and lower than before must still be known.
+    :param ranked: properties whose entries stay as marks, so that a raise or a fall can still be recognised.
     """
     ids = list(property_ids)
     entries = {entry[:_NAME_BYTES]: entry[_NAME_BYTES:] for entry in entries_of(column)}
@@ -123,16 +124,16 @@ def doubted(column: bytes, property_ids: Iterable[str], ranked: Collection[str])
 
 
 def of_ranked(column: bytes, property_ids: Iterable[str]) -> bytes:
-    """What a column knows of some ranked properties, with what decides whether they may be raised; nothing else."""
+    """Return the entries and marks of some ranked properties, and nothing else."""
     named = [[name, name + Mark.KEPT, name + Mark.BEFORE] for name in property_ids]
     return only(column, [name for names in named for name in names])
 
 
 class Known(NamedTuple):
-    """What the journal knows of a contact's properties at Connectif.
+    """The journal's knowledge of a contact's properties at Connectif.
 
-    ``column``: digests of single properties. ``None``: they are not known one by one, as in lines of earlier versions;
-    then ``whole`` is the digest of all that was sent together, where that is known.
+    ``column``: digests of single properties. ``None`` if they are not known one by one, as in lines of earlier
+    versions; ``whole`` is then the digest of everything that was sent together, if it is known.
     """
 
     column: bytes | None = None
@@ -142,8 +143,9 @@ class Known(NamedTuple):
 class PropertyDigester:
     """Digests the properties of contacts.
 
-    :param salt: of the digests. Other digests mean nothing here: those of another way of delivery, or another secret.
-    :param modes: of properties that are not sent whenever they differ: in another mode the same value is another one.
+    :param salt: of the digests. Digests with another salt do not count: those of another way of delivery, or another
+        secret.
+    :param modes: write modes of properties: in another mode the same value has another digest.
     """
 
     def __init__(self, salt: str, modes: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -152,9 +154,9 @@ class PropertyDigester:
         self._seeds: dict[str, tuple[bytes, Callable[[], Any]]] = {}
 
     def entries(self, contact: str, properties: Mapping[str, Any]) -> list[bytes]:
-        """The entries of a contact's properties, in their order.
+        """Return the entries of a contact's properties, in their order.
 
-        :param contact: whose they are, in one form for all spellings of the key.
+        :param contact: its key, in one form for all spellings.
         :param properties: JSON-ready values by property id.
         """
         prefix, seeds, entries = f"{contact}\n".encode("utf-8", "surrogatepass"), self._seeds, []
@@ -168,7 +170,7 @@ class PropertyDigester:
         return entries
 
     def are_known(self, column: bytes, property_ids: Iterable[str]) -> list[str]:
-        """Which of these properties have an entry, or had one before a doubt."""
+        """Return which of these properties have an entry, or had one before a doubt."""
         names = {entry[:_NAME_BYTES] for entry in entries_of(column)}
         return [
             property_id
@@ -177,7 +179,7 @@ class PropertyDigester:
         ]
 
     def standing(self, contact: str, property_id: str, values: Sequence[str], column: bytes) -> Standing:
-        """What a column says of a ranked property.
+        """Return a column's knowledge of a ranked property.
 
         :param values: from the lowest rank to the highest.
         """

@@ -1,4 +1,4 @@
-"""Deletes from a journal what it need not know any more."""
+"""Deletes data of a journal that is no longer needed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ROWS_AT_ONCE = 500
 
 
 class Purge:
-    """What is deleted: old history, or all that is known of one sync.
+    """Deletes old history, or all data of one sync.
 
-    Of the history the last record of each task of a sync stays: the next run compares its rows without a key with it.
+    The last record of each task of a sync stays in the history: the next run compares its rows without a key with it.
 
     :param database: open; its tables have the version of this package.
     :param sync_id: only of this sync.
-    :param before: history of this moment and later stays.
-    :param everything: all lines, plans and history of the sync; its next run sends every row.
+    :param before: history from this moment on stays.
+    :param everything: delete all lines, plans and history of the sync; its next run sends every row.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Purge:
         self._tables = database.tables
 
     def counts(self) -> dict[str, int]:
-        """Rows that would be deleted, by what they are.
+        """Return the numbers of rows that would be deleted, by kind.
 
         :raises JournalError: the database failed.
         """
@@ -44,7 +44,7 @@ class Purge:
         return counts
 
     def holder(self) -> str | None:
-        """Which run has a claim to the sync now, or means to come back to it."""
+        """Return the run that has a claim to the sync now, also during a deferral."""
         claims = self._tables.claims.c
         query = sa.select(claims.run_id, claims.task).where(
             claims.sync_id == self._sync_id, claims.lease_until > time.time()
@@ -54,7 +54,7 @@ class Purge:
     def carry_out(self) -> dict[str, int]:
         """Delete, in one transaction.
 
-        :return: rows that were deleted, by what they are.
+        :return: the numbers of deleted rows, by kind.
         :raises JournalError: the database failed; nothing was deleted.
         """
         return self._database.write(self._delete)
@@ -90,7 +90,7 @@ class Purge:
         return sa.and_(sa.true(), *conditions)
 
     def _old_runs(self) -> Sequence[tuple[str, str]]:
-        """The keys of the records that are deleted."""
+        """Return the keys of the records to delete."""
         runs = self._tables.runs.c
         query = sa.select(runs.sync_id, runs.run_key, runs.task).order_by(runs.generation.desc())
         if self._sync_id is not None:

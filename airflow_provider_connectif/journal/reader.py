@@ -22,7 +22,7 @@ class LineReader:
 
     :param database: the journal's.
     :param sync_id: which sync.
-    :param key_secret: with which keys are written; ``None``: as they are.
+    :param key_secret: with which keys are stored; ``None``: they are stored unchanged.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str, key_secret: bytes | None) -> None:
@@ -37,9 +37,9 @@ class LineReader:
         self._select = tables.lines_of(database.dialect, ["contact_key", *Line._fields])
 
     def open(self, version: int | None) -> None:
-        """Adapt to the version of the tables; only a run that writes brings them up to date.
+        """Adapt to the version of the tables; only a run that writes migrates them.
 
-        :param version: ``None``: there are none.
+        :param version: ``None`` if there are none.
         """
         self._is_there = version is not None
         if version is not None and version < VERSION:
@@ -49,16 +49,16 @@ class LineReader:
     def differing(
         self, digests: Mapping[str, str], series: Series, *, looks_closely: bool, all_differ: bool
     ) -> dict[str, Line | None]:
-        """The contacts whose acknowledged row is another one, each with its line if it has one.
+        """Return the contacts whose acknowledged row differs, each with its line if it has one.
 
-        A glance at keys and digests finds them, since most rows are unchanged on most nights; a second query has the
-        lines. Where most contacts of the last look differed, one query has all lines. With them are contacts that an
-        earlier attempt has delivered, and those whose last outcome was another than ``acknowledged``.
+        A first query compares only keys and digests, since most rows are unchanged on most nights; a second query reads
+        the lines. If most contacts of the last call differed, one query reads all lines. The result also has contacts
+        that an earlier attempt has delivered, and those whose last outcome was not ``acknowledged``.
 
-        :param digests: of the rows as they are now, by contact key.
+        :param digests: of the current rows, by contact key.
         :param series: the attempts that this one belongs to.
-        :param looks_closely: there are earlier attempts, so that a glance is not enough.
-        :param all_differ: none of the digests is that of a row.
+        :param looks_closely: whether there are earlier attempts, so that the first query is not sufficient.
+        :param all_differ: whether none of the digests is that of a row.
         """
         if not digests or not self._is_there:
             return dict.fromkeys(digests)
@@ -86,15 +86,15 @@ class LineReader:
         return lines if keys is None else {keys[written]: line for written, line in lines.items()}
 
     def lines_of(self, keys: Collection[str]) -> dict[str, Line]:
-        """The lines of contacts whose keys are as they stand in the tables."""
+        """Return the lines of contacts, whose keys have the form of the tables."""
         return {key: _line(values) for key, *values in self._found(self._select, keys)} if keys else {}
 
     def _seen(self, keys: Collection[str]) -> dict[str, str | None]:
-        """Digests by contact."""
+        """Return digests by contact."""
         return dict(self._found(self._glance, keys))
 
     def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
-        """The driver's own rows, since SQLAlchemy's take as long as the look-up's other work."""
+        """Return the driver's own rows; SQLAlchemy's rows would double the time of the look-up."""
         parameters = {"sync_id": self._sync_id, "keys": dialect_named(self._database.dialect).pack_keys(keys)}
 
         def fetch(connection: sa.Connection) -> Sequence[Any]:
@@ -106,14 +106,14 @@ class LineReader:
 
 
 def _as_before_3(name: str) -> Any:
-    """A field of a line as tables of an older version have it."""
+    """Return the expression for a field of a line in tables of an older version."""
     if name in REFUSAL_BEFORE_3:
         return REFUSAL_BEFORE_3[name]
     return sa.null() if name in NOT_BEFORE_3 else name
 
 
 def _line(values: Sequence[Any]) -> Line:
-    """The line of the values that a driver gives, some for bytes a view of them."""
+    """Return the line of a driver's values; some drivers return a memoryview for bytes."""
     line = Line(*values)
     digests = line.properties
     return line if digests is None or type(digests) is bytes else line._replace(properties=bytes(digests))

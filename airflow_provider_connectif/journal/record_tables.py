@@ -1,4 +1,4 @@
-"""The journal's tables beside its lines that people query: outcomes, erasures, and the columns of a run.
+"""The journal's tables besides its lines that people query: outcomes, erasures, and the columns of a run.
 
 None of them has a column for a value of a row.
 """
@@ -14,7 +14,7 @@ LONGEST_KEY = 320
 LONGEST_DIGEST = 32
 LONGEST_REASON = 500
 
-# An identity, so that who may write the table needs no right to a sequence; SQLite counts integers only.
+# An identity, so that writing the table needs no right to a sequence; SQLite counts only integers.
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 RUN_COUNTS = (
@@ -23,17 +23,17 @@ RUN_COUNTS = (
     *("recreated", "consent_kept", "unconfirmed", "stored_differently", "drifted", "removed", "new_refusals"),
     *("requests", "rate_limited"),
 )
-"""The counts of a run that have a column each. Without ``rows_read``, the first line adds up with the second to it."""
+"""The counts of a run that have a column each. ``rows_read`` is the sum of the other counts in the first two lines."""
 
 RUN_FACTS = (
     *("waited_s", "mapping_digest", "way", "plan", "reasons"),
     *("import_rows", "import_seconds", "window_requests", "window_seconds"),
 )
-"""The columns of a run that are no counts, and that its report fills."""
+"""The columns of a run, other than counts, that its report fills."""
 
 
 def run_columns() -> list[sa.Column[object]]:
-    """The columns that tell of a run: who, how many, at what cost."""
+    """Return the columns about a run: its identity, its counts and its cost."""
     return [
         sa.Column("dag_id", exact_text(LONGEST_NAME)),
         sa.Column("task_id", exact_text(LONGEST_NAME)),
@@ -41,7 +41,7 @@ def run_columns() -> list[sa.Column[object]]:
         *(sa.Column(name, sa.BigInteger) for name in RUN_COUNTS),
         sa.Column("waited_s", sa.Float(53)),
         sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
-        # The process whose attempt the lines of the history are of.
+        # The process of the attempt to which the history's lines belong.
         sa.Column("attempt", sa.Integer),
         # "patch", "import" or "erase".
         sa.Column("way", sa.String(12)),
@@ -50,17 +50,17 @@ def run_columns() -> list[sa.Column[object]]:
         # JSON: rows by reason, the commonest first.
         sa.Column("reasons", long_text()),
         # Lines of the run's files, and the seconds from the first upload to the end of the last import. NULL: the run
-        # did not import, or not all of its imports have finished as they should.
+        # did not import, or not all of its imports have finished.
         sa.Column("import_rows", sa.BigInteger),
         sa.Column("import_seconds", sa.Float(53)),
-        # The account's window, where the run has seen one follow another.
+        # The account's window, if the run has seen two in a row.
         sa.Column("window_requests", sa.Integer),
         sa.Column("window_seconds", sa.Float(53)),
     ]
 
 
 def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """A line for each row of a run that was not unchanged, at most so many for each outcome as the author allows."""
+    """Return the table with a line for each row of a run that was not unchanged, limited by ``history_lines``."""
     return sa.Table(
         f"{name}_outcomes",
         metadata,
@@ -68,12 +68,12 @@ def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("sync_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
         sa.Column("run_key", sa.String(LONGEST_DIGEST), nullable=False),
-        # Tells the attempts of the run apart: see the module "history".
+        # Distinguishes the attempts of the run: see the module "history".
         sa.Column("attempt", sa.Integer, nullable=False),
-        # NULL: the row has no valid key, or it is not known which contacts the outcome is of.
+        # NULL: the row has no valid key, or it is not known which contacts have the outcome.
         sa.Column("contact_key", exact_text(LONGEST_KEY)),
         sa.Column("outcome", sa.String(12), nullable=False),
-        # JSON: the ids of the properties that were sent, or were to be.
+        # JSON: the ids of the properties that were sent or planned.
         sa.Column("properties", long_text()),
         sa.Column("status_code", sa.Integer),
         sa.Column("reason", exact_text(LONGEST_REASON)),
@@ -85,7 +85,7 @@ def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
 
 
 def suppressed_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """The people who must not be sent again, by the HMAC of a normalised key."""
+    """Return the table of suppressed people, by the HMAC of a normalised key."""
     return sa.Table(
         f"{name}_suppressed",
         metadata,
@@ -98,7 +98,7 @@ def suppressed_table(name: str, metadata: sa.MetaData) -> sa.Table:
 
 
 def receipts_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """What became of each erasure."""
+    """Return the table with the result of each erasure."""
     return sa.Table(
         f"{name}_receipts",
         metadata,
@@ -116,7 +116,7 @@ def receipts_table(name: str, metadata: sa.MetaData) -> sa.Table:
 
 
 def rejects_files_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """The rejects files that tasks have written, so that old ones can be removed."""
+    """Return the table of rejects files that tasks have written, so that old ones can be removed."""
     return sa.Table(
         f"{name}_rejects_files",
         metadata,

@@ -1,4 +1,4 @@
-"""Which files of refused rows a task has written, so that old ones can be removed."""
+"""Records the rejects files that a task has written, so that old ones can be removed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RejectsFiles:
         self._sync_id, self._task = sync_id, task
 
     def note(self, path: str) -> None:
-        """A file is about to be written."""
+        """Record a file that is about to be written."""
         files = self._files.c
 
         def write(connection: sa.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The lines of a sync, as one run sees them and writes them."""
+"""Reads and writes the lines of a sync for one run."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from airflow_provider_connectif.records.people import PersonKey
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
 _ON_ITS_WAY = "sent; the process ended before the response, or it has not arrived yet"
-_MOST_CONFIRMED = 1000  # there is no response to lose, so these may gather
+_MOST_CONFIRMED = 1000  # no response can be lost, so these may be collected
 
 
 class RunLines:
     """Looks up the lines of a sync and writes them for one run.
 
-    Lines are written in small batches, after the response and never before; :meth:`commit` writes the rest.
+    Lines are written in small batches, only after the response; :meth:`commit` writes the rest.
 
     :param database: the journal's.
-    :param settings: the sync, the run of this process, and how keys are written.
+    :param settings: the sync, the run of this process, and the form of keys.
     :param reader: looks up lines in the database.
     :param lease: the claim of this process; without it nothing is acknowledged.
-    :param attempts: where the counts of this process are recorded with each batch.
-    :param plan: the pending changes of the run whose lines these are.
-    :param suppressions: of the journal: no line is written of a person who is on it.
+    :param attempts: records the counts of this process with each batch.
+    :param plan: the pending changes of the run.
+    :param suppressions: of the journal: no line of a suppressed person is written.
     :param generation: of the process that sent the rows, if not this one.
-    :param read_only: look, but write nothing.
-    :param history: whose lines are written with these.
+    :param read_only: write nothing.
+    :param history: its lines are written with these.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class RunLines:
         self.sync_id = settings.sync_id
         self.run_id = plan.run_id
         self.written_key = key_digester(settings.key_secret)
-        """Gives a contact key as it stands in the tables."""
+        """Returns a contact key in the form of the tables."""
         self.suppressions = suppressions
         self.person_of: Callable[[str], PersonKey | None] = lambda _: None
-        """The person whom a contact key names: :meth:`Resource.person_of` of what the run writes."""
+        """Returns the person whom a contact key names: :meth:`Resource.person_of` of the run's resource."""
         self._settings = settings
         self._reader = reader
         self._lease = lease
@@ -85,9 +85,9 @@ class RunLines:
         self._oldest_at: float | None = None
 
     def of_plan(self, plan: Plan, generation: int) -> RunLines:
-        """The same lines as an earlier run writes them, to settle what that run has left open.
+        """Return the lines as written by an earlier run, to settle its open imports.
 
-        What has been written since by newer processes is not overwritten; where it differs, it becomes doubtful.
+        Lines that newer processes have written since are not overwritten; if they differ, they become doubtful.
 
         :param plan: of the earlier run.
         :param generation: of the process that sent the rows.
@@ -106,17 +106,17 @@ class RunLines:
 
     @property
     def generation(self) -> int:
-        """Tells the processes of a sync apart: a newer one has a higher number."""
+        """The number of this process among those of the sync: a newer one has a higher number."""
         return self._lease.generation if self._generation is None else self._generation
 
     def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
-        """The contacts whose acknowledged row is another one, each with its line if it has one.
+        """Return the contacts whose acknowledged row differs, each with its line if it has one.
 
-        With them are contacts that an earlier attempt has delivered, and those whose last outcome
-        was another than ``acknowledged``.
+        The result also has contacts that an earlier attempt has delivered, and those whose last outcome was not
+        ``acknowledged``.
 
-        :param digests: of the rows as they are now, by contact key.
-        :param all_differ: none of the digests is that of a row.
+        :param digests: of the current rows, by contact key.
+        :param all_differ: whether none of the digests is that of a row.
         """
         series = self._attempts.series
         lines = self._reader.differing(digests, series, looks_closely=series.has_earlier, all_differ=all_differ)
@@ -125,10 +125,10 @@ class RunLines:
         return lines
 
     def refused_before(self, digests: Mapping[str, str], *, is_written: bool = False) -> set[str]:
-        """The contacts of which an earlier run has seen this very row refused by Connectif.
+        """Return the contacts whose same row Connectif has rejected in an earlier run.
 
         :param digests: of the rows, by contact key.
-        :param is_written: the keys are as they stand in the tables.
+        :param is_written: whether the keys have the form of the tables.
         """
         written = {key if is_written else self.written_key(key): key for key in digests}
         found = self._reader.lines_of(written)
@@ -139,13 +139,13 @@ class RunLines:
         }
 
     def is_known_refusal(self, line: Line) -> bool:
-        """Whether a run before this one has seen the refusal that a line holds."""
+        """Whether an earlier run has seen the refusal in a line."""
         return line.refused_digest is not None and (line.refused_run or line.run_id) != self.run_id
 
     def holding(self, columns: Mapping[str, bytes | None]) -> set[str]:
-        """The contacts whose line has just these digests of properties.
+        """Return the contacts whose line has exactly these digests of properties.
 
-        :param columns: by contact key; ``None`` is never held.
+        :param columns: by contact key; ``None`` never matches.
         """
         written = {self.written_key(key): column for key, column in columns.items() if column is not None}
         found = self._reader.lines_of(written)
@@ -153,13 +153,15 @@ class RunLines:
         return {key for key in columns if self.written_key(key) in held}
 
     def doubt(self, remaining: Mapping[str, bytes | None], *, are_rows: bool = True) -> None:
-        """Patches are about to be sent: until a response is here, what Connectif holds of their properties is unknown.
+        """Record that patches are about to be sent: until a response arrives, their properties at Connectif are not
+        known.
 
-        They are written with what has gathered, in one transaction. Without this mark a row that changes, whose
-        response is lost, and that changes back would be taken for unchanged.
+        They are written with the collected lines, in one transaction. Without this mark, a row that changes, whose
+        response is lost, and that changes back would look unchanged.
 
-        :param remaining: digests of the properties that are in no doubt, by contact key.
-        :param are_rows: the state of their lines becomes ``in_doubt``; ``False``: their rows have an outcome already.
+        :param remaining: digests of the properties that are not in doubt, by contact key.
+        :param are_rows: whether the state of their lines becomes ``in_doubt``; ``False`` if their rows already have an
+            outcome.
         """
         if remaining and not self._read_only:
             reason = _ON_ITS_WAY if are_rows else ""
@@ -168,7 +170,7 @@ class RunLines:
             self.commit()
 
     def restore_properties(self, key: str, column: bytes | None) -> None:
-        """A patch was rejected as a whole: Connectif still holds the properties that it held before.
+        """Record that a patch was rejected as a whole: Connectif still holds the earlier properties.
 
         :param column: their digests.
         """
@@ -176,9 +178,9 @@ class RunLines:
             self._gathered.restored_properties[key] = {**self._names(key), "properties": column}
 
     def begin_doubts(self, digests: Mapping[str, str], reason: str) -> None:
-        """Changes of these keys may have been sent, and must not be sent again; written at once.
+        """Record at once that changes of these keys may have been sent, and must not be sent again.
 
-        Until :meth:`acknowledge`, :meth:`reject` or :meth:`withdraw_doubts` their rows are held as they are.
+        Until :meth:`acknowledge`, :meth:`reject` or :meth:`withdraw_doubts` their rows are held.
 
         :param digests: of the rows, by key.
         :param reason: for the row that is held.
@@ -190,20 +192,20 @@ class RunLines:
             self.commit()
 
     def withdraw_doubts(self, keys: Iterable[str]) -> None:
-        """Changes of these keys were not carried out: they are sent again."""
+        """Record that changes of these keys were not carried out: they are sent again."""
         for key in keys:
             if self._gathers():
                 self._gathered.withdraw_doubt(key, self._names(key))
 
     def leave_in_doubt(self, keys: Iterable[str]) -> None:
-        """Patches of these contacts were sent, and had no response when sending was given up.
+        """Record that patches of these contacts had no response when sending ended.
 
-        If another process has taken over meanwhile, they may reach Connectif after its own.
+        If another process has taken over, they may reach Connectif after its own.
         """
         self._unanswered.update(self.written_key(key) for key in keys)
 
     def acknowledge(self, key: str, digests: Digests, *, delivered_as: str | None = None) -> None:
-        """Connectif has accepted a patch.
+        """Record that Connectif has accepted a patch.
 
         :param delivered_as: ``created`` or ``updated``.
         """
@@ -211,44 +213,44 @@ class RunLines:
             self._gathered.acknowledge(key, self._names(key), digests, delivered_as)
 
     def acknowledge_part(self, key: str, digests: Digests, state: str = ACKNOWLEDGED) -> None:
-        """Connectif has accepted a part of a patch.
+        """Record that Connectif has accepted a part of a patch.
 
         :param digests: ``before``: of all properties that Connectif holds now.
-        :param state: how the row has ended.
+        :param state: the final state of the row.
         """
         if self._gathers():
             self._gathered.acknowledge_part(key, self._names(key), digests, state)
 
     def confirm(self, key: str, digests: Digests) -> None:
-        """Connectif holds just this patch, though it comes from another row or by another mapping."""
+        """Record that Connectif holds exactly this patch, although it comes from another row or mapping."""
         if self._gathers():
             self._gathered.confirm(key, self._names(key), digests)
 
     def remove(self, key: str, digests: Digests) -> None:
-        """What the author wants was done about a contact that left the source.
+        """Record that ``on_removed`` was carried out for a contact that left the source.
 
-        :param digests: ``properties``: of what stays known of it.
+        :param digests: ``properties``: of those that stay known.
         """
         if self._gathers():
             self._gathered.remove(key, self._names(key), digests)
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
-        """Connectif has refused a row.
+        """Record that Connectif has rejected a row.
 
-        :param is_written: the key is as it stands in the tables already.
+        :param is_written: whether the key already has the form of the tables.
         """
         if self._gathers():
             names = self._names(key, is_written=is_written)
             self._gathered.reject(key, names, row_digest, status, reason)
 
     def meets_invalid(self, key: str, row_digest: str, line: Line | None, reason: str | None = None) -> bool:
-        """A row was refused here, before it was sent; an unchanged one costs no write.
+        """Record that a row was refused here, before it was sent; an unchanged one causes no write.
 
-        What is acknowledged or rejected stays known.
+        Acknowledged and rejected digests stay known.
 
         :param line: of the contact.
         :param reason: without personal data.
-        :return: whether a run before this one has met it.
+        :return: whether an earlier run has met it.
         """
         is_same = line is not None and line.invalid_digest == row_digest
         first_run = line.invalid_run if is_same and line is not None else None
@@ -258,7 +260,7 @@ class RunLines:
         return first_run is not None and first_run != self.run_id
 
     def note(self, key: str, state: str, status: int | None = None, reason: str | None = None) -> None:
-        """A contact's last outcome is this one; all else that is known of it stays.
+        """Record a contact's last outcome; everything else that is known of it stays.
 
         :param state: of :mod:`airflow_provider_connectif.journal.states`.
         :param status: of the response that decided, if one did.
@@ -268,7 +270,7 @@ class RunLines:
             self._gathered.note(key, self._names(key), state, status, reason)
 
     def settle_planned(self, place: int) -> None:
-        """The outcome of a planned change is known: it is pending no longer.
+        """Record that the outcome of a planned change is known, so that it is no longer pending.
 
         :param place: in the plan.
         """
@@ -276,7 +278,7 @@ class RunLines:
         self._gathers()
 
     def forget(self, keys: Collection[str]) -> None:
-        """Delete the lines of contacts who must not be sent again.
+        """Delete the lines of suppressed contacts.
 
         :param keys: in the journal's form.
         """
@@ -285,37 +287,37 @@ class RunLines:
             self._forgotten.update(self.written_key(key) for key in keys)
 
     def settle_suppressed(self, place: int) -> bool:
-        """Take a change out of the plan whose person must not be sent again.
+        """Remove the change of a suppressed person from the plan.
 
-        :return: whether it was there; otherwise the erasure has taken it out, see :meth:`Plan.take_removed`.
+        :return: whether it was there; otherwise the erasure has removed it, see :meth:`Plan.take_removed`.
         """
         return self.database.write(lambda connection: self.plan.settle(connection, [place]) > 0)
 
     def write_beside(self, write: Callable[[sa.Connection], None]) -> None:
-        """Write something else in the transaction that writes what has gathered."""
+        """Write something else in the transaction of the collected lines."""
         if self._gathers():
             self._beside.append(write)
 
     def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
-        """Let erasures know which requests may be under way.
+        """Let erasures know which requests may be running.
 
-        :param busy_since: gives the moment at which the oldest one began, by the monotonic clock.
+        :param busy_since: returns the start of the oldest one, by the monotonic clock.
         """
         self._lease.busy_since = busy_since
 
     @property
     def commit_lines(self) -> int:
-        """Responses that are written at once."""
+        """Number of responses that are written at once."""
         return COMMIT_LINES
 
     @property
     def unwritten(self) -> int:
-        """Responses that are not written yet."""
+        """Number of responses that are not written yet."""
         return self._gathered.responses
 
     @property
     def is_written(self) -> bool:
-        """Whether nothing waits to be written."""
+        """Whether no line waits to be written."""
         return self._oldest_at is None
 
     @property
@@ -324,7 +326,9 @@ class RunLines:
         return bool(self._unanswered)
 
     def commit_if_due(self) -> None:
-        """Write what has gathered, when it is enough or old enough; or stop where another process has taken over."""
+        """Write the collected lines if there are enough, or the oldest is old enough; stop if another process has taken
+        over.
+        """
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
         in_history = 0
         if self.history is not None and self.history.waits_since is not None:
@@ -335,10 +339,10 @@ class RunLines:
             self.commit()
 
     def commit(self) -> None:
-        """Write what has gathered.
+        """Write the collected lines.
 
-        :raises JournalError: the database failed; the contacts are sent again by the next attempt. Or another process
-            has taken over: what has gathered is written all the same, as a doubt.
+        :raises JournalError: the database failed, and the next attempt sends the contacts again; or another process has
+            taken over, and the collected lines are written as doubts.
         """
         has_history = self.history is not None and self.history.waits_since is not None
         if self._oldest_at is not None or has_history or (self._lease.is_lost and self._unanswered):
@@ -356,7 +360,7 @@ class RunLines:
             raise taken_over(self.sync_id)
 
     def _names(self, key: str, *, is_written: bool = False) -> dict[str, Any]:
-        """What names a line and who writes it, by column."""
+        """Return the columns that identify a line and its writer."""
         return {
             "sync_id": self.sync_id,
             "contact_key": key if is_written else self.written_key(key),
@@ -365,7 +369,7 @@ class RunLines:
         }
 
     def _gathers(self) -> bool:
-        """Whether anything is written; from now on something waits for that."""
+        """Return whether lines are written at all, and note that one waits."""
         if self._oldest_at is None and not self._read_only:
             self._oldest_at = time.monotonic()
         return not self._read_only
@@ -394,7 +398,9 @@ class RunLines:
         self._attempts.note(connection)
 
     def _drop_suppressed(self, connection: sa.Connection) -> None:
-        """An erasure has deleted the lines of people while what became of their rows was gathered: none comes back."""
+        """Drop the collected lines of people whom an erasure has removed in the meantime, so that none is written
+        again.
+        """
         if self.suppressions.is_empty_in(connection):
             return
         keys = self._gathered.keys | (set() if self.history is None else self.history.keys)

@@ -1,18 +1,18 @@
-"""Texts that were seen, in a few bytes each: for a look that is exact only where it must be."""
+"""Remembers texts in a few bytes each, so that most look-ups need no exact check."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-_GROUPS = 1 << 14  # each costs some 70 bytes beside its texts; a look reads all of one
+_GROUPS = 1 << 14  # each costs some 70 bytes besides its texts; a look-up reads one whole group
 _TAIL_BYTES = 4
 
 
 class SeenTexts:
-    """Says of a text that it was certainly not added, or that it may have been.
+    """Decides whether a text was certainly not added, or may have been.
 
-    It keeps four bytes of each text's hash, in 16,384 groups by its other bits: about 6 MB for a million texts. Of a
-    million texts, one in some ten million others is taken for one that may have been added.
+    It stores four bytes of each text's hash, in 16,384 groups by its other bits: about 6 MB for a million texts. With a
+    million texts, one in some ten million others seems to have been added.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class SeenTexts:
                 group += tail
 
     def maybe(self, texts: Iterable[str]) -> list[str]:
-        """Those of some texts that may have been added; every one that was is among them."""
+        """Return the texts that may have been added, including all that were."""
         groups, found = self._groups, []
         for text in texts:
             number = hash(text)

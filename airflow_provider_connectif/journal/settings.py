@@ -1,4 +1,4 @@
-"""Where a journal is and how it is kept."""
+"""The settings of a journal."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ HISTORY_RETENTION_S = 30 * 86400.0
 
 @dataclass(frozen=True)
 class JournalSettings:
-    """Where a journal is and how it is kept.
+    """The settings of a journal.
 
     :param sync_id: names one stream of rows to one account; lines of different syncs do not touch.
     :param run_id: the run that writes; another run of the same sync waits until this one has ended.
-    :param table: the name of the table; the others are called after it.
+    :param table: the name of the table; the names of the others begin with it.
     :param schema: its schema, if not the connection's default.
-    :param key_secret: write keys as HMAC-SHA256 with this secret; ``None`` writes them as they are.
-    :param task: tells the tasks of the run apart.
-    :param keeps_rows: whether pending patches are kept with their rows, for a file of refused ones.
-    :param plan_retention_s: seconds after which pending patches that nobody came back for may be deleted.
+    :param key_secret: write keys as HMAC-SHA256 with this secret; ``None`` stores them unchanged.
+    :param task: distinguishes the tasks of the run.
+    :param keeps_rows: whether pending patches are stored with their rows, for the rejects file.
+    :param plan_retention_s: seconds after which pending patches that were not continued may be deleted.
     :param conn_id: the connection to its database, for messages.
-    :param broken_setting: says of a driver's error which setting of the connection it refuses, if it is one.
-    :param attempt: what Airflow says of the attempt.
-    :param dag_id: of the run's line in the history; ``None`` outside of a task, as for the next two.
-    :param task_id: likewise.
-    :param map_index: likewise; -1 for a task that is not mapped.
-    :param history_lines: of each outcome of a run; rows beyond are counted and not listed.
+    :param broken_setting: returns the setting of the connection that a driver's error refuses, if it is such an error.
+    :param attempt: Airflow's numbers of the attempt.
+    :param dag_id: of the run's line in the history; ``None`` outside a task.
+    :param task_id: of the run's line; ``None`` outside a task.
+    :param map_index: of the run's line; ``None`` outside a task, -1 for a task that is not mapped.
+    :param history_lines: the most listed rows of each outcome of a run; further rows are only counted.
     :param history_retention_s: seconds for which these lines are kept.
-    :param list_secret: of the suppression list, and of the receipts of erasures; ``None``: the tables keep one.
-    :param may_defer: another run of the sync is waited for without a worker: see ``Journal.held_by``.
+    :param list_secret: of the suppression list, and of the receipts of erasures; ``None``: the tables have one.
+    :param may_defer: whether the task waits without a worker for another run of the sync: see ``Journal.held_by``.
     """
 
     sync_id: str

@@ -1,4 +1,4 @@
-"""Which keys a source has shown: a few bytes for each, in memory while they are few, then in a file without a name."""
+"""Remembers the keys of a source: a few bytes for each, in memory while they are few, then in a file without a name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _IN_MEMORY = 1 << 19  # hashes, 4 MB
 
 
 class ShownKeys:
-    """The keys that a source has shown, as hashes of eight bytes, for one process.
+    """The keys of a source, as hashes of eight bytes, for one process.
 
-    A key that was not shown is taken for one that was with a probability of 1 to 10^12 at ten million keys: then it is
-    followed by no run, since nothing is done about a contact that is there.
+    With ten million keys, a missing key looks present with a probability of 1 to 10^12: ``on_removed`` is then not
+    carried out for it.
 
     :param folder: of the file. Default: the system's temporary folder.
     """
@@ -29,10 +29,10 @@ class ShownKeys:
         self._latest = array("q")
         self._file: IO[bytes] | None = None
         self.count = 0
-        """Keys that were added, those that came more than once included."""
+        """Number of keys added, repeated ones included."""
 
     def add(self, keys: Iterable[str | None]) -> None:
-        """Add keys; ``None`` is none.
+        """Add keys; ``None`` is ignored.
 
         :raises PendingError: the disk is full.
         """
@@ -43,9 +43,9 @@ class ShownKeys:
             self._spill()
 
     def without_shown(self, keys: Iterable[str]) -> list[str]:
-        """Those of these keys that were not added, in their order.
+        """Return the keys that were not added, in their order.
 
-        All hashes are looked at for each call, so that it is for many keys at once.
+        Each call reads all hashes, so it is for many keys at once.
 
         :param keys: each once.
         """
@@ -58,7 +58,7 @@ class ShownKeys:
         return [key for number, key in by_hash.items() if number in left]
 
     def close(self) -> None:
-        """Give up what was added, and the space it takes."""
+        """Delete the keys, and free their space."""
         self._latest = array("q")
         if self._file is not None:
             self._file.close()

@@ -8,13 +8,13 @@ from typing import Any
 from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
 
 ACKNOWLEDGED = "acknowledged"
-"""Connectif holds the contact's row, or the part of it that was to be sent."""
+"""Connectif holds the contact's row, or the part of it that should be sent."""
 REJECTED = "rejected"
 """Connectif has rejected the row."""
 INVALID = "invalid"
 """The row was rejected here, before sending."""
 UNDELIVERED = "undelivered"
-"""A run has given up; the next attempt sends the row again."""
+"""Every attempt of a run failed, or the run ended early; the next attempt sends the row again."""
 IN_DOUBT = "in_doubt"
 """The row was sent, and its response is not known."""
 LEFT = "left"
@@ -25,11 +25,11 @@ SUPPRESSED = "suppressed"
 """The contact was erased and must not be sent."""
 
 OUTCOME_COLUMNS = ("state", "status_code", "reason", "outcome_at")
-"""The columns that tell of a line's last outcome; ``run_id`` says by which run."""
+"""The columns with a line's last outcome; ``run_id`` has the run."""
 
 
 def outcome_columns(state: str, status: int | None = None, reason: str | None = None) -> dict[str, Any]:
-    """The values of :data:`OUTCOME_COLUMNS`, as of now.
+    """Return the values of :data:`OUTCOME_COLUMNS` for this moment.
 
     :param status: the HTTP status of the response, if one decided.
     :param reason: without personal data; cut at 500 characters.

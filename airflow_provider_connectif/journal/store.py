@@ -1,8 +1,8 @@
-"""What Connectif has acknowledged, contact by contact, in a SQL database.
+"""The journal of what Connectif has acknowledged, contact by contact, in a SQL database.
 
-A line a sync and contact. Its digest of the row moves only when Connectif has acknowledged the patch. So rows
-that did not change cost no request, a killed task goes on where it stopped, what failed is sent again by itself,
-and what was rejected waits until it changes. No value is kept, only digests.
+It has one line for each sync and contact. The line's row digest changes only when Connectif has acknowledged the patch.
+So unchanged rows cost no request, a killed task continues where it stopped, failed rows are sent again, and rejected
+rows wait until they change. It stores no value, only digests.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Journal:
     """The journal of one sync, for one process: its claim to the sync, its attempt, its plan, and the lines.
 
     :param engine: a SQLAlchemy engine of PostgreSQL, SQLite, MySQL or MariaDB.
-    :param settings: where and how.
-    :param read_only: look, but write nothing and hold up nobody.
+    :param settings: of the journal.
+    :param read_only: write nothing, and take no claim.
     """
 
     def __init__(self, engine: sa.Engine, settings: JournalSettings, *, read_only: bool = False) -> None:
@@ -56,9 +56,9 @@ class Journal:
         self._attempts = Attempts(tables, settings.sync_id, settings.run_id, settings.task, of_airflow)
         self._reader = LineReader(self._database, settings.sync_id, settings.key_secret)
         self.waited_s = 0.0
-        """Seconds that :meth:`open` has waited for another run."""
+        """Seconds for which :meth:`open` has waited for another run."""
         self.held_by: Claim | None = None
-        """Another run's claim that is to be waited for without a worker; the journal is not open then."""
+        """Another run's claim to wait for without a worker; the journal is not open then."""
         self.plan = Plan(
             self._database,
             settings.sync_id,
@@ -71,18 +71,18 @@ class Journal:
         self.reads = ReadRecord(self._database, settings.sync_id)
         """The last complete read of the sync."""
         self.left = LeftLines(self._database, settings.sync_id, self._lease, settings.run_id)
-        """The lines of contacts that the source does not show any more."""
+        """The lines of contacts that are no longer in the source."""
         self.past_imports = PastImports(self._database, settings.sync_id)
-        """What earlier runs of the sync have shown of imports, and of the account's window."""
+        """Measurements of earlier runs of the sync, of imports and of the account's window."""
         self._has_owners = False
         self.history: History | None = None
-        """What becomes of the rows, but for the unchanged ones; ``None``: nothing is written."""
+        """The outcomes of the rows, except unchanged ones; ``None``: nothing is written."""
         if not read_only:
             written_key = key_digester(settings.key_secret)
             names = (settings.sync_id, settings.run_id, self._attempts.key)
             self.history = History(tables, *names, written_key, settings.history_lines)
         self.suppressions = SuppressionList(self._database, settings.list_secret, conn_id=settings.conn_id)
-        """The people who must not be sent again."""
+        """The suppressed people."""
         self.lines = RunLines(
             self._database,
             settings,
@@ -94,15 +94,15 @@ class Journal:
             read_only=read_only,
             history=self.history,
         )
-        """What Connectif has acknowledged and rejected, to look up and to write."""
+        """The lines with what Connectif has acknowledged and rejected, for reading and writing."""
         self.left_behind: LeftBehind | None = None
-        """The changes that have no outcome, should the run end early."""
+        """The changes without an outcome, in case the run ends early."""
         self.ended_early = ""
-        """Why changes are left without an outcome; blank: none are."""
+        """The reason why changes have no outcome; empty if there are none."""
 
     @property
     def key_secret(self) -> bytes | None:
-        """With which contact keys are written; ``None``: as they are."""
+        """The secret with which contact keys are stored; ``None``: they are stored unchanged."""
         return self._settings.key_secret
 
     @property
@@ -112,12 +112,12 @@ class Journal:
 
     @property
     def database(self) -> JournalDatabase:
-        """Where it is kept."""
+        """The journal's database."""
         return self._database
 
     @property
     def settings(self) -> JournalSettings:
-        """Where and how it is kept."""
+        """The journal's settings."""
         return self._settings
 
     @property
@@ -127,7 +127,7 @@ class Journal:
 
     @property
     def generation(self) -> int:
-        """Tells the processes of a sync apart: a newer one has a higher number."""
+        """The number of this process among those of the sync: a newer one has a higher number."""
         return self._lease.generation
 
     def open(
@@ -138,16 +138,16 @@ class Journal:
         comes_back: bool = False,
         counted: Counted | None = None,
     ) -> None:
-        """Create the tables at first use, and wait until no other run of this sync is under way.
+        """Create the tables at first use, and wait until no other run of this sync is running.
 
-        Where the task can defer, it does not wait for long here: then ``held_by`` says for whom it has to wait.
+        If the task can be deferred, it does not wait for long here: ``held_by`` is then the claim to wait for. Plans
+        that this run does not continue are deleted.
 
-        Plans that this run does not come back to are deleted.
-
-        :param stopped: whether the run was told to stop while it waits.
-        :param tell: is told that it waits, and for whom: at first, when that changes, and every ten minutes.
-        :param comes_back: the task has been here before, and its plan is to be gone on with.
-        :param counted: what the attempts of the run have counted; recorded with what is written.
+        :param stopped: returns whether the run must stop.
+        :param tell: called with a log message about the wait: at the beginning, when the holder changes, and every ten
+            minutes.
+        :param comes_back: whether the task continues with its plan after a deferral.
+        :param counted: the counts of the run's attempts, recorded with the lines.
         :raises JournalError: the database failed, or the tables were made by a newer version.
         """
         self._attempts.counted = counted
@@ -159,7 +159,7 @@ class Journal:
         if self.read_only:
             self._open_to_read(version)
             return
-        held_since: float | None = None  # to make the tables takes its time, too, and is no wait
+        held_since: float | None = None  # creating the tables takes time, too, but is not a wait
 
         def take() -> Claim | None:
             nonlocal held_since
@@ -181,9 +181,9 @@ class Journal:
         self._database.note_open()
 
     def begin_reading(self, identity: Mapping[str, Any] | None = None) -> None:
-        """The source is read from its first row: what the run has said of its rows before is replaced.
+        """Begin to read the source from its first row: earlier outcomes of the run are replaced.
 
-        :param identity: as of :meth:`ReadRecord.begin`; ``None``, the default: the read is not compared with others.
+        :param identity: as in :meth:`ReadRecord.begin`; ``None``, the default: the read is not compared with others.
         :raises JournalError: the database failed.
         """
         if identity is not None:
@@ -201,7 +201,9 @@ class Journal:
         delete_older(self._database, self._settings.sync_id, self._settings.history_retention_s, time.time())
 
     def other_owners(self, way: str, owned: Collection[str]) -> dict[str, list[str]]:
-        """Which other syncs write these properties: :func:`airflow_provider_connectif.journal.owners.other_owners`."""
+        """Return the other syncs that write these properties:
+        :func:`airflow_provider_connectif.journal.owners.other_owners`.
+        """
         if not self._has_owners:
             return {}
         return other_owners(self._database, self._settings.sync_id, way, owned, read_only=self.read_only)
@@ -213,10 +215,10 @@ class Journal:
         self._database.note_open()
 
     def park(self, state: Mapping[str, Any], until: float) -> None:
-        """Write what has gathered and how far the run is, and leave with the claim to the sync.
+        """Write the collected lines and the state of the run, and keep the claim to the sync over the deferral.
 
-        :param until: when the task means to come back, in seconds since the epoch.
-        :raises JournalError: the database failed, or another try has taken over; then :meth:`close` is the end.
+        :param until: the planned end of the deferral, in seconds since the epoch.
+        :raises JournalError: the database failed, or another attempt has taken over; call :meth:`close` then.
         """
         self.lines.commit()
         self._database.write(self._note)
@@ -227,11 +229,11 @@ class Journal:
         self._database.close()
 
     def close(self, verdict: Verdict | None = None, *, keyless: int | None = None, keeps_plan: bool = False) -> None:
-        """Write what has gathered and how the attempt ended, and let the next run begin.
+        """Write the collected lines and the end of the attempt, and release the claim.
 
-        :param verdict: how it ended; ``None`` where nobody is to know.
-        :param keyless: rows without a valid key, where the source was read to its end.
-        :param keeps_plan: the next attempt of the task needs it.
+        :param verdict: on the attempt; ``None`` to record no end.
+        :param keyless: number of rows without a valid key, if the source was read to its end.
+        :param keeps_plan: keep the plan for the next attempt of the task.
         """
         try:
             if self.lines.has_unanswered:

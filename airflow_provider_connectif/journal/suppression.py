@@ -1,8 +1,8 @@
-"""The suppression list: people who must not be sent again, known by the HMAC of a key.
+"""The suppression list: people who must not be sent again, by the HMAC of a key.
 
-The secret of the HMAC is the journal connection's, or else a random one that is created at first use and kept in the
-journal's table ``meta``. Each secret that was ever used has a line there, named by its fingerprint, so that a list that
-nobody can read any more stops a run and is not taken for an empty one.
+The secret of the HMAC is the journal connection's, or a random one that is created at first use and stored in the
+journal's table ``meta``. Each secret that was ever used has a line there, named by its fingerprint, so that an
+unreadable list stops a run instead of looking empty.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
 
 Among = Callable[[Iterable[PersonKey]], set[PersonKey]]
-"""Gives those of some people who are suppressed."""
+"""Returns which of some people are suppressed."""
 
 _KEYS_AT_ONCE = 1000
 _MOST_IN_MEMORY = 100_000
@@ -30,12 +30,12 @@ _FINGERPRINT_DIGITS = 8
 
 
 class SuppressionList:
-    """The people who must not be sent again.
+    """The list of suppressed people.
 
     :param database: the journal's.
-    :param secret: of the HMAC; ``None``: the one that the journal's tables keep.
+    :param secret: of the HMAC; ``None``: the one in the journal's tables.
     :param conn_id: the journal's connection, for messages.
-    :param setting: the name of the extra that holds the secret, for messages.
+    :param setting: the name of the extra with the secret, for messages.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class SuppressionList:
         self._select_secrets = sa.select(meta.name, meta.text).where(meta.name.like(f"{_PREFIX}%"))
 
     def is_empty(self) -> bool:
-        """Whether nobody was ever suppressed; costs one small query."""
+        """Return whether nobody was ever suppressed; this takes one small query."""
         return not (self.is_there and self._database.rows(self._select_secrets))
 
     def is_empty_in(self, connection: sa.Connection) -> bool:
-        """As :meth:`is_empty`, in a transaction of more."""
+        """As :meth:`is_empty`, within a transaction."""
         return not (self.is_there and connection.execute(self._select_secrets).first())
 
     def among(self, people: Iterable[PersonKey]) -> set[PersonKey]:
-        """Those who are suppressed, as the database knows it now.
+        """Return which of some people are suppressed now.
 
         :raises JournalError: the list was written with a secret that is not known here.
         """
@@ -77,7 +77,7 @@ class SuppressionList:
         return self._database.read(lambda connection: self._among(connection, set(people)))
 
     def entries(self, people: Collection[PersonKey]) -> Sequence[Any]:
-        """The entries that are about these people, each with ``key_kind``, ``at`` and ``run_id``.
+        """Return the entries of these people, each with ``key_kind``, ``at`` and ``run_id``.
 
         :raises JournalError: the list was written with a secret that is not known here.
         """
@@ -93,13 +93,13 @@ class SuppressionList:
         return self._database.read(look)
 
     def among_in(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
-        """As :meth:`among`, in a transaction of more."""
+        """As :meth:`among`, within a transaction."""
         return self._among(connection, set(people)) if self.is_there else set()
 
     def snapshot(self) -> Among:
-        """The list as it is now, for somebody who asks about a million people: one that is not long is held in memory.
+        """Return the current list, for checks of a million people: a short list is held in memory.
 
-        :return: gives those of some people who are suppressed; it may raise as :meth:`among`.
+        :return: returns which of some people are suppressed; it may raise the errors of :meth:`among`.
         """
         if not self.is_there:
             return lambda _: set()
@@ -111,7 +111,7 @@ class SuppressionList:
         return lambda people: {person for person in people if any(_hmac(secret, person) in listed for secret in known)}
 
     def stamp(self) -> object:
-        """Changes whenever somebody was suppressed since."""
+        """Return a value that changes whenever somebody is suppressed."""
         if self.is_empty():
             return None
         suppressed = self._tables.suppressed.c
@@ -119,24 +119,24 @@ class SuppressionList:
         return tuple(self._database.rows(sa.select(*columns))[0])
 
     def add(self, people: Iterable[PersonKey], run_id: str) -> dict[PersonKey, str]:
-        """Suppress people, from now on and in every sync of the journal; who is suppressed already, stays so.
+        """Suppress people, from now on and in every sync of the journal; existing entries stay.
 
-        :param run_id: of the run that does it.
+        :param run_id: of this run.
         :return: the HMAC of each.
         :raises JournalError: the database failed.
         """
         return self._database.write(lambda connection: self._add(connection, list(people), run_id))
 
     def hmacs(self, connection: sa.Connection, people: Iterable[PersonKey]) -> dict[PersonKey, str]:
-        """The HMAC of each person, with the secret that is in use; it is created where there is none."""
+        """Return the HMAC of each person, with the current secret, which is created if there is none."""
         secret = self._secret_in_use(connection)
         return {person: _hmac(secret, person) for person in people}
 
     def unsuppress(self, people: Collection[PersonKey]) -> int:
-        """Take people off the list, so that the next run may send them again.
+        """Remove people from the list, so that the next run may send them again.
 
-        :param people: every kind of key that a person may be meant by.
-        :return: how many entries were removed.
+        :param people: every kind of key that may name a person.
+        :return: number of removed entries.
         :raises JournalError: the database failed, or the list was written with another secret.
         """
         return self._database.write(lambda connection: self._remove(connection, people))
@@ -167,12 +167,12 @@ class SuppressionList:
             for person, digest in sorted(digests.items(), key=lambda item: item[1])
             if digest not in there
         ]
-        if lines:  # a task beside this one may be first
+        if lines:  # another task may be first
             connection.execute(dialect_named(connection.dialect.name).insert_if_absent(self._tables.suppressed), lines)
         return digests
 
     def _secrets(self, connection: sa.Connection) -> list[bytes]:
-        """Every secret with which the list may have been written.
+        """Return every secret with which the list may have been written.
 
         :raises JournalError: one of them is not known here.
         """

@@ -29,7 +29,7 @@ _DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
 class JournalTables:
     """The tables of one journal.
 
-    :param name: the name of the table of lines; the others are called after it.
+    :param name: the name of the table of lines; the names of the others begin with it.
     :param schema: the database schema, if not the connection's default.
     """
 
@@ -61,9 +61,9 @@ class JournalTables:
             # Digests of the properties that Connectif has accepted: see the module "properties". Empty: not known
             # one by one.
             sa.Column("properties", sa.LargeBinary),
-            # When the state became what it is; "status_code" and "reason" are of that outcome, too.
+            # Time of the state; "status_code" and "reason" belong to that outcome, too.
             sa.Column("outcome_at", moment()),
-            # Of the rejection that "refused_digest" is about.
+            # Of the rejection of "refused_digest".
             sa.Column("refused_status", sa.Integer),
             sa.Column("refused_reason", exact_text(LONGEST_REASON)),
         )
@@ -74,10 +74,10 @@ class JournalTables:
             sa.Column("generation", sa.Integer, nullable=False),
             # Since version 3: the properties that only one sync should write, as JSON. See the module "owners".
             sa.Column("owned", long_text()),
-            # JSON: the last run that has read its source to the end, what it read, and from where.
+            # JSON: the last run that has read its source to the end, with its question and its numbers.
             sa.Column("last_read", long_text()),
         )
-        # Which tasks of which run are at work on a sync, or mean to come back to it.
+        # The tasks that are working on a sync, or are deferred.
         self.claims = sa.Table(
             f"{name}_claims",
             self.metadata,
@@ -86,7 +86,8 @@ class JournalTables:
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("lease_until", sa.Float(53), nullable=False),
-            # Since version 3: requests that began before this moment have their responses. NULL: none can be under way.
+            # Since version 3: requests that began before this moment have their responses. NULL: no request can be
+            # running.
             sa.Column("answered_until", sa.Float(53)),
         )
         self.meta = sa.Table(
@@ -97,7 +98,7 @@ class JournalTables:
             sa.Column("text", sa.String(64)),
         )
 
-        # The attempts of each task of each run: how the last one ended, and what all of them have counted.
+        # The attempts of each task of each run: the end of the last one, and the counts of all.
         self.runs = sa.Table(
             f"{name}_runs",
             self.metadata,
@@ -122,7 +123,7 @@ class JournalTables:
         self.receipts = receipts_table(name, self.metadata)
         self.rejects_files = rejects_files_table(name, self.metadata)
 
-        # What a run has still to send while no process works at it.
+        # The remaining changes of deferred runs.
         self.plans = sa.Table(
             f"{name}_plans",
             self.metadata,
@@ -132,7 +133,7 @@ class JournalTables:
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("kept_until", sa.Float(53), nullable=False),
             sa.Column("state", long_text(), nullable=False),
-            # Since version 3: rows that an erasure has taken out, and nobody has counted yet.
+            # Since version 3: rows that an erasure has removed and that are not counted yet.
             sa.Column("removed", sa.Integer),
         )
         self.pending = sa.Table(
@@ -150,17 +151,18 @@ class JournalTables:
             sa.Column("properties", sa.LargeBinary),
         )
         for table in self.metadata.sorted_tables:
-            # A server may make tables by default that know no transactions.
+            # A server's default tables may not support transactions.
             table.dialect_kwargs["mysql_engine"] = table.dialect_kwargs["mariadb_engine"] = "InnoDB"
 
     def upsert(self, dialect: str, columns: list[str], source: Any = None, *, is_late: bool = False) -> Any:
-        """Insert lines, or set these columns of existing ones, but never those of a newer generation.
+        """Return a statement that inserts lines, or sets these columns of existing ones, but never those of a newer
+        generation.
 
-        An older attempt that comes late with another patch than the newer one's leaves a doubt: it is not known which
-        reached Connectif last. Then the digests are cleared, and the next run sends the contact once more.
+        An older attempt that writes late with another patch than the newer one leaves a doubt: it is not known which
+        reached Connectif last. The digests are then cleared, and the next run sends the contact once more.
 
-        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, in place of values.
-        :param is_late: set the columns whatever the generation of the line.
+        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, instead of values.
+        :param is_late: set the columns for any generation of the line.
         :raises ValueError: the dialect is not PostgreSQL, SQLite, MySQL or MariaDB.
         """
         if source is None:
@@ -172,27 +174,28 @@ class JournalTables:
         return self._upsert(dialect, columns, lambda insert: insert.from_select(names, source), is_late)
 
     def update_properties(self, more: Sequence[str], *, is_doubt: bool) -> Any:
-        """Set the digests of the properties that Connectif holds in a line, unless a newer process has written it.
+        """Return a statement that sets a line's digests of the properties at Connectif, unless a newer process has
+        written it.
 
         Its parameters are the columns, with ``of_`` before their names.
 
-        :param more: columns that are set, too.
-        :param is_doubt: a patch is about to be sent, so that the row's digest does not hold any more.
+        :param more: further columns to set.
+        :param is_doubt: whether a patch is about to be sent, so that the row's digest is no longer valid.
         """
         columns = ("properties", *more)
         return self._kept(("update properties", columns, is_doubt), lambda: self._update_properties(columns, is_doubt))
 
     def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
-        """Insert or set the lines of pending rows, as :meth:`upsert` does, by one statement.
+        """Return one statement that inserts or sets the lines of pending rows, as :meth:`upsert` does.
 
-        :param which: of the pending rows; a contact once at most.
-        :param columns: that are set; the digests are those of the pending rows.
-        :param values: of the other columns, and of ``sync_id``; what is not there becomes ``NULL``.
+        :param which: condition for the pending rows; each contact at most once.
+        :param columns: to set; the digests are those of the pending rows.
+        :param values: of the other columns, and of ``sync_id``; missing ones become ``NULL``.
         """
         lines, pending = self.lines.c, self.pending.c
 
         def selected(column: str) -> Any:
-            if column == "row_digest":  # that of a change of several rows is empty: they are looked at each time
+            if column == "row_digest":  # empty for a change of several rows, which are compared each time
                 return sa.func.nullif(pending[column], "")
             if column in _DIGESTS:
                 return pending[column]
@@ -205,12 +208,14 @@ class JournalTables:
 
     @property
     def digest_if_acknowledged(self) -> Any:
-        """The acknowledged row's digest; NULL for a contact whose last outcome was another, so that it is looked at."""
+        """Return the acknowledged row's digest; NULL for a contact with another last outcome, so that it is
+        compared.
+        """
         lines = self.lines.c
         return sa.case((lines.state == ACKNOWLEDGED, lines.row_digest), else_=sa.null())
 
     def lines_of(self, dialect: str, columns: Sequence[Any]) -> Any:
-        """Select lines by ``sync_id`` and ``keys``, as the dialect packs them."""
+        """Return a query for lines by ``sync_id`` and ``keys``, packed by the dialect."""
         lines = self.lines.c
         among = dialect_named(dialect).among_keys(lines.contact_key)
         return sa.select(*(lines[column] if isinstance(column, str) else column for column in columns)).where(
@@ -244,7 +249,7 @@ class JournalTables:
         is_newer = old.generation <= new.generation
         values: dict[str, Any] = {c: sa.case((is_newer, new[c]), else_=old[c]) for c in columns}
         if "refused_run" in columns and "refused_digest" in columns:
-            # The same row, refused once more: the run that met it first stays.
+            # The same row was rejected again: the run that met it first stays.
             is_same = sa.and_(old.refused_digest.is_not(None), old.refused_digest == new.refused_digest)
             first = sa.func.coalesce(old.refused_run, old.run_id)
             values["refused_run"] = sa.case(
@@ -258,16 +263,16 @@ class JournalTables:
 
 
 def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
-    """A claim is a task's own, and what is pending is kept."""
+    """Migrate to claims of single tasks, and to stored plans."""
     tables.metadata.create_all(connection, tables=[tables.claims, tables.plans, tables.pending])
-    # MySQL commits each of these by itself, so that a process that was killed may have done a part.
+    # MySQL commits each of these by itself, so a killed process may have done a part.
     left = {column["name"] for column in sa.inspect(connection).get_columns(tables.syncs.name, tables.syncs.schema)}
     for column in [name for name in ("run_id", "holders", "lease_until") if name in left]:
         connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s DROP COLUMN {column}").against(tables.syncs))
 
 
 def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
-    """Lines know their properties one by one; runs, outcomes and erasures are recorded."""
+    """Migrate to lines with single properties, and to records of runs, outcomes and erasures."""
     recorded = [tables.runs, tables.outcomes, tables.suppressed, tables.receipts, tables.rejects_files]
     tables.metadata.create_all(connection, tables=recorded)
     changed = (tables.lines, tables.pending, tables.syncs, tables.runs, tables.meta, tables.claims, tables.plans)
@@ -275,12 +280,12 @@ def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
         there = columns_of(table, connection)
         for column in table.columns:
             kind = column.type.compile(connection.dialect).replace("%", "%%")
-            if column.name not in there:  # a process that was killed may have added some on MySQL
+            if column.name not in there:  # a killed process may have added some on MySQL
                 connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(table))
-            elif kind.startswith("LONGTEXT"):  # up to version 2 it took the letters of MySQL's database only
+            elif kind.startswith("LONGTEXT"):  # up to version 2 it accepted only the letters of MySQL's database
                 kind += "" if column.nullable else " NOT NULL"
                 connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s MODIFY {column.name} {kind}").against(table))
-    # Up to version 2 these columns told of the last rejection only, whatever came after it.
+    # Up to version 2 these columns were only about the last rejection, even if other outcomes followed.
     lines = tables.lines.c
     is_to_do = sa.and_(lines.refused_digest.is_not(None), lines.refused_reason.is_(None))
     refusal = {
@@ -292,11 +297,11 @@ def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
 
 
 def columns_of(table: sa.Table, connection: sa.Connection | sa.Engine) -> set[str]:
-    """The columns that a table has in the database."""
+    """Return the columns of a table in the database."""
     return {column["name"] for column in sa.inspect(connection).get_columns(table.name, table.schema)}
 
 
 MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType(
     {2: _from_1_to_2, 3: _from_2_to_3}
 )
-"""What brings the tables of the version before up to a version."""
+"""The migrations: for each version, the function that migrates the previous one."""
