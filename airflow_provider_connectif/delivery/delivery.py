@@ -296,8 +296,7 @@ class Delivery:
         with self._work_there:
             while not (self._closing or self._killed or self._stop):
                 now = self._clock.monotonic()
-                is_behind = self._open.is_behind_with_writing(len(self._responses.settled))
-                job = None if is_behind else self._queue.next(now)
+                job = None if self._is_behind else self._queue.next(now)
                 if job is not None:
                     self._open.begin(job)
                     return job
@@ -326,8 +325,14 @@ class Delivery:
                 self._gate.put_off(job)
             if stop is not None:
                 self._end(stop)
-            self._work_there.notify_all()
+            if not self._is_behind:  # else :meth:`written` wakes them
+                self._work_there.notify_all()
             self._progress.notify()
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether nothing may be sent before responses are written down."""
+        return self._open.is_behind_with_writing(len(self._responses.settled))
 
     def _end(self, stop: Stop) -> None:
         self._stop = self._stop or stop
