@@ -12,7 +12,7 @@ from airflow_provider_connectif.journal.attempts import Series
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
-from airflow_provider_connectif.journal.lines import NOT_BEFORE_3, REFUSAL_BEFORE_3, Line
+from airflow_provider_connectif.journal.line import NOT_BEFORE_3, REFUSAL_BEFORE_3, Line
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED
 from airflow_provider_connectif.journal.tables import VERSION
 

@@ -13,7 +13,8 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.history import History
 from airflow_provider_connectif.journal.lease import Lease
-from airflow_provider_connectif.journal.lines import GatheredLines, Line
+from airflow_provider_connectif.journal.line import Line
+from airflow_provider_connectif.journal.lines import GatheredLines
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings

@@ -20,7 +20,7 @@ from airflow_provider_connectif.records.rows import Batch, Row
 from airflow_provider_connectif.reporting.summary import Tally
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.journal.lines import Line
+    from airflow_provider_connectif.journal.line import Line
     from airflow_provider_connectif.journal.shown_keys import ShownKeys
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.journal.suppression import Among

@@ -14,7 +14,7 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.differences import Differences
-from airflow_provider_connectif.journal.lines import Line
+from airflow_provider_connectif.journal.line import Line
 from airflow_provider_connectif.journal.properties import Known, PropertyDigester
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.store import Journal

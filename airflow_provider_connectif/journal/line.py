@@ -1,0 +1,46 @@
+"""A line of a journal, as it is read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Line(NamedTuple):
+    """The journal's line of one contact.
+
+    ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``: of the last row
+    that Connectif rejected; ``invalid_digest``: of the last row that was invalid here; ``refused_run``,
+    ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
+    ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of the accepted ones; ``None``
+    if they are not known one by one, as in lines of an earlier version.
+    """
+
+    row_digest: str | None
+    patch_digest: str | None
+    mapping_digest: str | None
+    refused_digest: str | None
+    run_id: str | None
+    status_code: int | None = None
+    reason: str | None = None
+    state: str | None = None
+    generation: int | None = None
+    delivered_as: str | None = None
+    delivered_generation: int | None = None
+    refused_run: str | None = None
+    invalid_digest: str | None = None
+    invalid_run: str | None = None
+    properties: bytes | None = None
+    refused_status: int | None = None
+    refused_reason: str | None = None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing of the contact was ever accepted or checked, as for one without a line."""
+        known = (self.row_digest, self.patch_digest, self.refused_digest, self.invalid_digest)
+        return not (any(known) or self.delivered_as or self.properties)
+
+
+NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties")
+"""Columns that lines of an older version do not have."""
+REFUSAL_BEFORE_3 = {"refused_status": "status_code", "refused_reason": "reason"}
+"""Columns of an older version with the values of the last rejection, by the newer column."""
