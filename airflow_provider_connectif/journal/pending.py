@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_connectif.journal.differences import Difference, Differences
+from airflow_provider_connectif.journal.pending_file import PendingFile
 from airflow_provider_connectif.journal.pending_lines import (
     COLUMNS,
     HELD,
@@ -26,7 +23,6 @@ from airflow_provider_connectif.journal.plan_counts import PlanCounts
 from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.seen_texts import SeenTexts
 from airflow_provider_connectif.records.changes import Patch
-from airflow_provider_connectif.records.outcomes import PendingError
 from airflow_provider_connectif.records.resource import Resource
 
 __all__ = ["BATCH_CHANGES", "PENDING_LIMIT_BYTES", "PendingChange", "PendingChanges", "Rank"]
@@ -34,8 +30,6 @@ __all__ = ["BATCH_CHANGES", "PENDING_LIMIT_BYTES", "PendingChange", "PendingChan
 PENDING_LIMIT_BYTES = 10_000_000_000
 BATCH_CHANGES = 500
 _BATCH_BYTES = 4_000_000  # a batch of wide rows is shorter
-_CACHE_KIB = 4_000
-_PAGE_BYTES = 8192
 _KEYS_AT_ONCE = 500
 
 
@@ -66,10 +60,8 @@ class PendingChanges:
     ) -> None:
         self._resource = resource
         self._differences = differences
-        self._folder = Path(tempfile.gettempdir()) if folder is None else folder
-        self._database = self._opened()
-        self._database.execute(f"pragma max_page_count = {max(8, limit_bytes // _PAGE_BYTES)}")
-        self._limit_bytes = limit_bytes
+        self._file = PendingFile(folder, limit_bytes)
+        self._database = self._file.database
         self._lines = ChangeLines(resource)
         self.counts = PlanCounts(resource, sends_all=differences is not None and differences.sends_all)
         """Counts of the changes."""
@@ -94,19 +86,17 @@ class PendingChanges:
 
     def close(self) -> None:
         """Delete the pending changes, and free their space."""
-        with suppress(sqlite3.Error):
-            self._database.close()
+        self._file.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file, or the size that it would have if everything is still in memory."""
+        return self._file.size_bytes
 
     @property
     def beside(self) -> int:
         """Number of urgent parts whose rows already have an outcome."""
         return self.count_of(Rank.BESIDE)
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of the file, or its future size while everything is in memory."""
-        (pages,) = self._database.execute("pragma page_count").fetchone()
-        return int(pages) * _PAGE_BYTES
 
     def add(self, changes: Iterable[PendingChange]) -> None:
         """Add changes, in the order of their rows.
@@ -135,7 +125,7 @@ class PendingChanges:
         last = self._last_id
         self._last_id += len(lines)
         new = [(line_id, *line) for line_id, line in enumerate(lines.values(), last + 1)]
-        self._guarded(lambda: self._write(new, again), size)
+        self._file.guarded(lambda: self._write(new, again), size)
         self._ranks.update(line[2] for line in new)
         self._ranks.update(line[1] for line in again)
         self._contacts.add(lines)
@@ -256,7 +246,7 @@ class PendingChanges:
         if not asked:
             return {}
         if not self._is_indexed:
-            self._guarded(lambda: self._database.execute(_INDEX_ALL), 0)
+            self._file.guarded(lambda: self._database.execute(_INDEX_ALL), 0)
             self._is_indexed = True
         by_key = {contact.encode("utf-8", "surrogatepass"): contact for contact in asked}
         keys = list(by_key)
@@ -274,58 +264,7 @@ class PendingChanges:
         if again:
             self._database.executemany(_UPDATE, again)
 
-    def _opened(self) -> sqlite3.Connection:
-        try:
-            handle, name = tempfile.mkstemp(prefix="connectif-pending-", dir=self._folder)
-            os.close(handle)
-            try:
-                database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
-                # After the first write the file stays open, and no longer needs a name.
-                database.executescript(_SCHEMA)
-            finally:
-                os.unlink(name)
-        except (OSError, sqlite3.Error) as error:
-            raise PendingError(f"pending changes cannot be kept in {str(self._folder)!r}: {error}") from None
-        return database
 
-    def _guarded(self, write: Callable[[], object], added_bytes: int) -> None:
-        size = 0
-        try:
-            self._database.execute("begin")
-            write()
-            self._database.execute("commit")
-            return
-        except sqlite3.Error as error:
-            # "database or disk is full" is the error for both the limit and the disk.
-            is_full = getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
-            with suppress(sqlite3.Error):
-                size = self.size_bytes
-            words = str(error)
-        where = f"{size / 1e6:,.0f} MB in {str(self._folder)!r}"
-        if is_full and size + added_bytes >= 0.9 * self._limit_bytes:  # the size may be that before the write
-            raise PendingError(
-                f"the pending changes exceed pending_limit, {self._limit_bytes / 1e9:g} GB ({where}): "
-                "does the source end?",
-                final=True,
-            )
-        if is_full:
-            raise PendingError(f"the disk is full: the pending changes take {where} so far; nothing was sent")
-        raise PendingError(f"the pending changes cannot be written ({words}; {where}); nothing was sent")
-
-
-_SCHEMA = f"""
-pragma page_size = {_PAGE_BYTES};
-pragma journal_mode = off;
-pragma synchronous = off;
-pragma locking_mode = exclusive;
-pragma temp_store = memory;
-pragma cache_size = -{_CACHE_KIB};
-create table changes (
-    id integer primary key, contact blob not null, rank integer not null, number integer not null,
-    flags integer not null, payload blob not null, taken integer not null default 0
-);
-create table places (contact blob primary key, id integer not null) without rowid;
-"""
 # Filled only when a contact occurs for the second time: few do, and an index takes a third of the time of a write.
 _INDEX_ALL = "insert into places (contact, id) select contact, id from changes"
 _COLUMNS = ", ".join(COLUMNS)

@@ -156,17 +156,17 @@ _PENDING = "test_pending.py::"
 
 
 @PLANNING.instead_of(
-    "journal.pending:PendingChanges._guarded",
+    "journal.pending_file:PendingFile.guarded",
     _PENDING + "test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size",
     _PENDING + "test_a_full_disk_is_an_error_that_another_attempt_may_not_meet",
 )
-def a_full_disk_is_no_error(original, self, write):
+def a_full_disk_is_no_error(original, self, write, added_bytes):
     with suppress(PendingError):
-        original(self, write)
+        original(self, write, added_bytes)
 
 
 @PLANNING.instead_of(
-    "journal.pending:PendingChanges._opened", _PENDING + "test_a_folder_that_cannot_be_written_is_named"
+    "journal.pending_file:PendingFile._opened", _PENDING + "test_a_folder_that_cannot_be_written_is_named"
 )
 def another_folder_will_do(original, self):
     self._folder = Path(tempfile.gettempdir())
