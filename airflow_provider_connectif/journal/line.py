@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from airflow_provider_connectif.journal.states import REJECTED
+
 
 class Line(NamedTuple):
     """The journal's line of one contact.
@@ -38,6 +40,19 @@ class Line(NamedTuple):
         """Whether nothing of the contact was ever accepted or checked, as for one without a line."""
         known = (self.row_digest, self.patch_digest, self.refused_digest, self.invalid_digest)
         return not (any(known) or self.delivered_as or self.properties)
+
+    @property
+    def says_each_property(self) -> bool:
+        """Whether the digests of the properties cover all that a line knows, so that the digest of its row does not
+        matter.
+        """
+        return self.properties is not None and self.refused_digest is None and self.invalid_digest is None
+
+    @property
+    def says_another_rejection(self) -> bool:
+        """Whether a line's last outcome is a rejection, and not the one that holds a row."""
+        last, held = (self.status_code, self.reason or ""), (self.refused_status, self.refused_reason or "")
+        return self.state == REJECTED and last != held
 
 
 NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
@@ -18,28 +18,15 @@ from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Batch, Row
 from airflow_provider_connectif.reporting.summary import Tally
+from airflow_provider_connectif.runs.seen_rows import Seen
+from airflow_provider_connectif.runs.suppressed_rows import SuppressedRows
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.line import Line
     from airflow_provider_connectif.journal.shown_keys import ShownKeys
     from airflow_provider_connectif.journal.store import Journal
-    from airflow_provider_connectif.journal.suppression import Among
 
 _ANOTHER = "-"  # not the digest of a row, nor of a change of several rows, which is empty
-
-
-class Seen(NamedTuple):
-    """A row with the journal's line of its key.
-
-    ``place``: its index in the batch. ``key``: in the journal's form; ``None`` if the row has no valid key.
-    ``is_pending``: another row of the key differs, so that this one counts even if the journal has acknowledged it.
-    """
-
-    place: int
-    key: str | None
-    row_digest: str
-    line: Line | None
-    is_pending: bool = False
 
 
 class Comparison:
@@ -74,9 +61,10 @@ class Comparison:
         self.mapping_digest = mapping_digest(resource, way)
         """The digest of the mapping and of the definitions that it uses."""
         self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
+        self.suppressed = SuppressedRows(journal, resource)
+        """Finds the rows whose people must not be sent again."""
         self._digester = RowDigester(resource, way)
         self._delivered_earlier: set[str] = set()
-        self._listed: Among | None = None
         # Changes in doubt are held only if sending them twice is not harmless.
         self._states_of_held_rows = (REJECTED,) if resource.is_idempotent else (REJECTED, IN_DOUBT)
 
@@ -115,7 +103,7 @@ class Comparison:
             digest = digests[place]
             if key is None:
                 digest = ""
-            elif line is not None and has_texts and not _says_each_property(line):
+            elif line is not None and has_texts and not line.says_each_property:
                 digest = self._known_digest(batch[place], digest, key, line, is_settled=key not in held)
             seen.append(Seen(place, key, digest, line, key in held))
         return seen
@@ -126,35 +114,6 @@ class Comparison:
             written, plain = self._journal.lines.written_key, self._journal.key_secret is None
             for some in (keys, spelled):
                 self._shown.add(some if plain else [key and written(key) for key in some])
-
-    def suppressed(self, batch: Sequence[Row], seen_rows: Sequence[Seen]) -> set[int]:
-        """Return the indexes of rows whose people are suppressed, and delete the journal's lines of these people.
-
-        An erasure has deleted the lines of its own keys. So of the rows that are unchanged at a glance, only those that
-        name people beside their key are looked at.
-        """
-        suppressions, has_others = self._journal.suppressions, self._resource.names_people_beside(batch)
-        if not (seen_rows or has_others) or suppressions.is_empty():
-            return set()
-        people = {seen.place: self._resource.people_of_row(batch[seen.place]) for seen in seen_rows}
-        found = suppressions.among(person for named in people.values() for person in named)
-        places = {place for place, named in people.items() if not found.isdisjoint(named)}
-        keys = {seen.key for seen in seen_rows if seen.place in places}
-        if has_others and len(people) < len(batch):
-            unseen = self._suppressed_beside(batch, people)
-            keys |= {self._resource.key_of(batch[place]) for place in unseen}
-            places |= unseen
-        self._journal.lines.forget({key for key in keys if key is not None})
-        return places
-
-    def _suppressed_beside(self, batch: Sequence[Row], seen: Collection[int]) -> set[int]:
-        """The places of unchanged rows that name suppressed people beside their key."""
-        if self._listed is None:
-            self._listed = self._journal.suppressions.snapshot()
-        beside = self._resource.people_beside(batch)
-        unseen = {place: person for place, person in beside.items() if place not in seen}
-        found = self._listed(unseen.values())
-        return {place for place, person in unseen.items() if person in found}
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
         """Return the row's digest in the form of the line: that of its values, if an earlier version has written the
@@ -187,7 +146,7 @@ class Comparison:
         if line.row_digest == seen.row_digest:
             return self._delivered_as(seen.key, line)
         if line.refused_digest == seen.row_digest and not self._retry_rejected and _is_about_the_row(line):
-            if line.state not in self._states_of_held_rows or _says_another_rejection(line):
+            if line.state not in self._states_of_held_rows or line.says_another_rejection:
                 self._journal.lines.note(seen.key, REJECTED, line.refused_status, line.refused_reason)
             # A refusal that an earlier attempt of this run has met counts as a refusal of this run; no other run
             # reports it. A row in doubt was not refused: it is held, in this run, too.
@@ -326,25 +285,12 @@ def _line_that_says(seen: Seen) -> Line | None:
     return None if seen.line is None or seen.line.says_nothing else seen.line
 
 
-def _says_each_property(line: Line) -> bool:
-    """Whether the digests of the properties cover all that a line knows, so that the digest of its row does not
-    matter.
-    """
-    return line.properties is not None and line.refused_digest is None and line.invalid_digest is None
-
-
 def _is_about_the_row(line: Line) -> bool:
     """Whether a refusal is the fault of the row; journals of earlier versions have others, too.
 
     Refusals of imports and of invalid rows have no status.
     """
     return line.refused_status is None or line.refused_status in STATUSES_ABOUT_THE_ROW
-
-
-def _says_another_rejection(line: Line) -> bool:
-    """Whether a line's last outcome is a rejection, and not the one that holds a row."""
-    last, held = (line.status_code, line.reason or ""), (line.refused_status, line.refused_reason or "")
-    return line.state == REJECTED and last != held
 
 
 def _twice(keys: Collection[str | None]) -> set[str]:

@@ -10,7 +10,8 @@ from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import InvalidRow, Row
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.runs.comparison import Comparison, Seen, rank_of
+from airflow_provider_connectif.runs.comparison import Comparison, rank_of
+from airflow_provider_connectif.runs.seen_rows import Seen
 
 _CONTACTS_AT_ONCE = 1000
 
@@ -81,7 +82,7 @@ class Preparer:
 
     def _differing(self, first: int, batch: Sequence[Row], comparison: Comparison) -> Iterator[PendingChange]:
         seen_rows = comparison.look_up(batch, self._pending)
-        suppressed = comparison.suppressed(batch, seen_rows)
+        suppressed = comparison.suppressed.among(batch, seen_rows)
         unseen = suppressed.difference(seen.place for seen in seen_rows)
         for place in unseen:
             self._tally.count(Outcome.SUPPRESSED, first + place)

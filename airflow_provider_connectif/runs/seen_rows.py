@@ -1,0 +1,22 @@
+"""A row of the source, with what the journal knows of its key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from airflow_provider_connectif.journal.line import Line
+
+
+class Seen(NamedTuple):
+    """A row with the journal's line of its key.
+
+    ``place``: its index in the batch. ``key``: in the journal's form; ``None`` if the row has no valid key.
+    ``is_pending``: another row of the key differs, so that this one counts even if the journal has acknowledged it.
+    """
+
+    place: int
+    key: str | None
+    row_digest: str
+    line: Line | None
+    is_pending: bool = False
