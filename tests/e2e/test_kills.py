@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_provider_connectif.journal.run_lines import COMMIT_LINES
+from airflow_provider_connectif.journal.line_writer import COMMIT_LINES
 from tests.e2e.deployment import Connectif, Deployment
 from tests.e2e.stage import Stage, held
 

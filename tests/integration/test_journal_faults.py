@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from airflow_provider_connectif.journal import lease
-from airflow_provider_connectif.journal.run_lines import COMMIT_LINES
+from airflow_provider_connectif.journal.line_writer import COMMIT_LINES
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 

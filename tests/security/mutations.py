@@ -145,7 +145,7 @@ def pending_patches_are_in_clear(original, self, *given, **named):
     self._payloads._fernet = None
 
 
-@OTHERS.instead_of("journal.run_lines:key_digester", "test_journal.py::test_keys_are_digests_with_a_secret")
+@OTHERS.instead_of("journal.line_writer:key_digester", "test_journal.py::test_keys_are_digests_with_a_secret")
 def keys_are_in_clear(original, secret):
     return original(None)
 

@@ -169,7 +169,7 @@ def kept_back_refusals_are_forgotten_over_a_deferral(original, self):
 
 
 @JOURNALS.instead_of(
-    "journal.run_lines:RunLines._write_gathered",
+    "journal.line_writer:LineWriter._write_gathered",
     _CONFIRMATION + "test_a_process_that_lost_its_claim_leaves_doubts_behind_and_stops",
 )
 def who_lost_the_claim_writes_on(original, self, connection):

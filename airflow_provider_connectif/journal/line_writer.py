@@ -1,0 +1,225 @@
+"""Collects what is to be written of the lines of a sync, and writes it in small batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_connectif.journal.attempts import Attempts
+from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.digests import key_digester
+from airflow_provider_connectif.journal.history import History
+from airflow_provider_connectif.journal.lease import Lease
+from airflow_provider_connectif.journal.lines import GatheredLines
+from airflow_provider_connectif.journal.plan import Plan
+from airflow_provider_connectif.journal.settings import JournalSettings
+from airflow_provider_connectif.journal.suppression import SuppressionList
+from airflow_provider_connectif.records.outcomes import taken_over
+from airflow_provider_connectif.records.people import PersonKey
+
+COMMIT_LINES = 50
+COMMIT_EVERY_S = 2.0
+_MOST_CONFIRMED = 1000  # no response can be lost, so these may be collected
+
+
+class LineWriter:
+    """Writes the collected lines of one run, each batch in one transaction with its history and its plan.
+
+    Lines are written in small batches, only after the response; :meth:`commit` writes the rest.
+
+    :param database: the journal's.
+    :param settings: the sync, the run of this process, and the form of keys.
+    :param lease: the claim of this process; without it nothing is acknowledged.
+    :param attempts: records the counts of this process with each batch.
+    :param plan: the pending changes of the run.
+    :param suppressions: of the journal: no line of a suppressed person is written.
+    :param generation: of the process that sent the rows, if not this one.
+    :param read_only: write nothing.
+    :param history: its lines are written with these.
+    """
+
+    def __init__(
+        self,
+        database: JournalDatabase,
+        settings: JournalSettings,
+        lease: Lease,
+        attempts: Attempts,
+        plan: Plan,
+        suppressions: SuppressionList,
+        *,
+        generation: int | None = None,
+        read_only: bool = False,
+        history: History | None = None,
+    ) -> None:
+        self.database = database
+        self.plan = plan
+        self.sync_id = settings.sync_id
+        self.run_id = plan.run_id
+        self.written_key = key_digester(settings.key_secret)
+        """Returns a contact key in the form of the tables."""
+        self.suppressions = suppressions
+        self.person_of: Callable[[str], PersonKey | None] = lambda _: None
+        """Returns the person whom a contact key names: :meth:`Resource.person_of` of the run's resource."""
+        self._settings = settings
+        self._lease = lease
+        self._attempts = attempts
+        self._generation = generation
+        self._read_only = read_only
+        self.history = history
+        self._unanswered: set[str] = set()
+        self._gathered = GatheredLines(database.tables)
+        self._settled: list[int] = []
+        self._forgotten: set[str] = set()
+        self._beside: list[Callable[[sa.Connection], None]] = []
+        self._doubted: tuple[list[dict[str, Any]], str] = [], ""
+        self._oldest_at: float | None = None
+
+    @property
+    def generation(self) -> int:
+        """The number of this process among those of the sync: a newer one has a higher number."""
+        return self._lease.generation if self._generation is None else self._generation
+
+    def settle_planned(self, place: int) -> None:
+        """Record that the outcome of a planned change is known, so that it is no longer pending.
+
+        :param place: in the plan.
+        """
+        self._settled.append(place)
+        self._gathers()
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Delete the lines of suppressed contacts.
+
+        :param keys: in the journal's form.
+        """
+        if keys and self._gathers():
+            self._gathered.drop(keys)
+            self._forgotten.update(self.written_key(key) for key in keys)
+
+    def settle_suppressed(self, place: int) -> bool:
+        """Remove the change of a suppressed person from the plan.
+
+        :return: whether it was there; otherwise the erasure has removed it, see :meth:`Plan.take_removed`.
+        """
+        return self.database.write(lambda connection: self.plan.settle(connection, [place]) > 0)
+
+    def write_beside(self, write: Callable[[sa.Connection], None]) -> None:
+        """Write something else in the transaction of the collected lines."""
+        if self._gathers():
+            self._beside.append(write)
+
+    def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
+        """Let erasures know which requests may be running.
+
+        :param busy_since: returns the start of the oldest one, by the monotonic clock.
+        """
+        self._lease.busy_since = busy_since
+
+    @property
+    def commit_lines(self) -> int:
+        """Number of responses that are written at once."""
+        return COMMIT_LINES
+
+    @property
+    def unwritten(self) -> int:
+        """Number of responses that are not written yet."""
+        return self._gathered.responses
+
+    @property
+    def is_written(self) -> bool:
+        """Whether no line waits to be written."""
+        return self._oldest_at is None
+
+    @property
+    def has_unanswered(self) -> bool:
+        """Whether patches were sent without a response, see :meth:`leave_in_doubt`."""
+        return bool(self._unanswered)
+
+    def commit_if_due(self) -> None:
+        """Write the collected lines if there are enough, or the oldest is old enough; stop if another process has taken
+        over.
+        """
+        age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
+        in_history = 0
+        if self.history is not None and self.history.waits_since is not None:
+            in_history = self.history.waiting
+            age = max(age, time.monotonic() - self.history.waits_since)
+        is_much = self._gathered.others + in_history >= _MOST_CONFIRMED
+        if self._lease.is_lost or self.unwritten >= COMMIT_LINES or is_much or age >= COMMIT_EVERY_S:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write the collected lines.
+
+        :raises JournalError: the database failed, and the next attempt sends the contacts again; or another process has
+            taken over, and the collected lines are written as doubts.
+        """
+        has_history = self.history is not None and self.history.waits_since is not None
+        if self._oldest_at is not None or has_history or (self._lease.is_lost and self._unanswered):
+            self.database.write(self._write_gathered)
+        self._gathered.clear()
+        if self.history is not None:
+            self.history.clear()
+        self._unanswered.clear()
+        self._settled.clear()
+        self._forgotten.clear()
+        self._beside.clear()
+        self._doubted = [], ""
+        self._oldest_at = None
+        if self._lease.is_lost:
+            raise taken_over(self.sync_id)
+
+    def _names(self, key: str, *, is_written: bool = False) -> dict[str, Any]:
+        """Return the columns that identify a line and its writer."""
+        return {
+            "sync_id": self.sync_id,
+            "contact_key": key if is_written else self.written_key(key),
+            "run_id": self.run_id,
+            "generation": self.generation,
+        }
+
+    def _gathers(self) -> bool:
+        """Return whether lines are written at all, and note that one waits."""
+        if self._oldest_at is None and not self._read_only:
+            self._oldest_at = time.monotonic()
+        return not self._read_only
+
+    def _write_gathered(self, connection: sa.Connection) -> None:
+        if not self._lease.hold(connection):
+            generation = self._lease.newest_generation(connection) + 1
+            names = {"sync_id": self.sync_id, "run_id": self._settings.run_id}
+            self._gathered.write_doubts(connection, self._unanswered, generation, **names)
+            return
+        self._drop_suppressed(connection)
+        self._gathered.write(connection)
+        if self.history is not None:
+            self.history.write(connection)
+        if self._forgotten:
+            lines = self.database.tables.lines
+            of_these = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(sorted(self._forgotten)))
+            connection.execute(sa.delete(lines).where(of_these))
+        for write in self._beside:
+            write(connection)
+        doubts, reason = self._doubted
+        if doubts:  # after the responses to earlier requests of the same contacts
+            self._gathered.write_properties(connection, doubts, reason)
+        if self._settled:
+            self.plan.settle(connection, self._settled)
+        self._attempts.note(connection)
+
+    def _drop_suppressed(self, connection: sa.Connection) -> None:
+        """Drop the collected lines of people whom an erasure has removed in the meantime, so that none is written
+        again.
+        """
+        if self.suppressions.is_empty_in(connection):
+            return
+        keys = self._gathered.keys | (set() if self.history is None else self.history.keys)
+        people = {person: key for key in keys if (person := self.person_of(key)) is not None}
+        if people and (suppressed := self.suppressions.among_in(connection, people)):
+            forgotten = {people[person] for person in suppressed}
+            self._gathered.drop(forgotten)
+            if self.history is not None:
+                self.history.forget(forgotten)
