@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.window import TOLD_BY_SERVER, Cause
 from airflow_provider_connectif.delivery.delivery import Delivery
+from airflow_provider_connectif.delivery.patience import Patience
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.samples import evenly
 from airflow_provider_connectif.reporting.report import Report
 
 Spread = Callable[[int], Sequence[Patch]]
@@ -24,26 +26,6 @@ Spread = Callable[[int], Sequence[Patch]]
 def nothing_more(most: int) -> Sequence[Patch]:
     """Return no patches: the sample is then taken from the submitted ones."""
     return ()
-
-
-@dataclass(frozen=True)
-class Patience:
-    """The limits for the waits of a delivery.
-
-    :param longest_wait_s: the longest pause in seconds that is waited out if Connectif asks for one; a longer one ends
-        the run, unless it can be deferred.
-    :param defer_after_s: a longer wait, in seconds, defers the run; ``None``: it is never deferred.
-    :param time_limit_s: seconds that the run may take, deferrals included.
-    """
-
-    longest_wait_s: float
-    defer_after_s: float | None = None
-    time_limit_s: float | None = None
-
-    @property
-    def longest_pause_s(self) -> float:
-        """The longest pause in seconds that the run waits out if Connectif asks for one."""
-        return self.longest_wait_s if self.defer_after_s is None else self.defer_after_s
 
 
 class RequestSender:
@@ -282,7 +264,7 @@ class RequestSender:
         sample = self._without_suppressed(self._spread(most))
         left = list(self._left)[1:]  # the first one may be submitted at this moment
         missing = min(most - len(sample), len(left))
-        places = {n * (len(left) - 1) // max(1, missing - 1) for n in range(missing)}
+        places = set(evenly(len(left), missing))
         if places:
             chosen = [patch for place, patch in enumerate(left) if place in places]
             sample += chosen

@@ -13,6 +13,7 @@ from airflow_provider_connectif.delivery.response_policy import Rule
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown, StopKind
 from airflow_provider_connectif.records.rows import weight_of_row
+from airflow_provider_connectif.records.samples import evenly
 
 _LEAST_SILENCE = 4  # failures in a row after which no new row is tried; more if more are in flight
 
@@ -285,7 +286,7 @@ class SendingQueue:
         jobs = list(self._ready)
         if len(jobs) <= size:
             return
-        places = sorted({n * (len(jobs) - 1) // max(1, size - 1) for n in range(size)})
+        places = evenly(len(jobs), size)
         chosen = set(places)
         rest = (job for place, job in enumerate(jobs) if place not in chosen)
         self._ready = deque([*(jobs[place] for place in places), *rest])

@@ -24,6 +24,7 @@ from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.seen_texts import SeenTexts
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.samples import evenly
 
 __all__ = ["BATCH_CHANGES", "PENDING_LIMIT_BYTES", "PendingChange", "PendingChanges", "Rank"]
 
@@ -193,7 +194,7 @@ class PendingChanges:
         left = "not taken and (rank > ? or (rank = ? and id > ?))"
         query = f"select id from changes where {left} order by rank, id"  # noqa: S608 - a text of ours
         (count,) = self._database.execute(f"select count(*) from changes where {left}", (rank, rank, last)).fetchone()  # noqa: S608
-        places = {n * (count - 1) // max(1, most - 1) for n in range(most)} if count > most else set(range(count))
+        places = set(evenly(count, most))
         ids = [row[0] for place, row in enumerate(self._database.execute(query, (rank, rank, last))) if place in places]
         marks = ",".join("?" * len(ids))
         self._database.execute(f"update changes set taken = 1 where id in ({marks})", ids)  # noqa: S608 - marks only

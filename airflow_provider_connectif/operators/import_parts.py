@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_connectif.contacts.first_patch import FirstPatch
 from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.delivery.patience import Patience
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.cost import ImportCosts, why_not_by_import
 from airflow_provider_connectif.imports.import_sink import LEFTOVERS_AT_ONCE, ImportSink

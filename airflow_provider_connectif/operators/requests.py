@@ -15,7 +15,8 @@ from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+    from airflow_provider_connectif.delivery.patience import Patience
+    from airflow_provider_connectif.delivery.sender import RequestSender
     from airflow_provider_connectif.journal.confirmation import Confirmation
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.records.resource import Resource
@@ -114,7 +115,7 @@ class RequestOperator(SyncOperator):
 
 def made_patience(operator: RequestOperator, parts: Parts) -> Patience:
     """Return the waiting rules of an operator's requests: how long they wait, and when the task is deferred instead."""
-    from airflow_provider_connectif.delivery.sender import Patience
+    from airflow_provider_connectif.delivery.patience import Patience
 
     client, limit = parts.client, operator.execution_timeout
     patience = Patience(client.longest_wait_s)

@@ -15,9 +15,10 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.delivery.patience import Patience
 from airflow_provider_connectif.delivery.request_sink import RequestSink
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.journal.store import Journal

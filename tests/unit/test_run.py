@@ -13,7 +13,7 @@ from airflow_provider_connectif.api.errors import QuotaClosed, RunFailed, Unauth
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.databases.sources import RowsError
-from airflow_provider_connectif.delivery.sender import Patience
+from airflow_provider_connectif.delivery.patience import Patience
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.outcomes import SourceError
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget

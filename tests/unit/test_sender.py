@@ -13,8 +13,9 @@ from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.delivery.patience import Patience
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
-from airflow_provider_connectif.delivery.sender import Patience, RequestSender
+from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting.rejects import Rejects

@@ -1,0 +1,14 @@
+"""Samples of many things that are in an order."""
+
+from __future__ import annotations
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return the indexes of a sample that is spread evenly, with the first and the last one, in their order.
+
+    :param count: of the things.
+    :param most: the size of the sample; all things if they are fewer.
+    """
+    if count <= most:
+        return list(range(count))
+    return [number * (count - 1) // max(1, most - 1) for number in range(most)]
