@@ -179,12 +179,16 @@ class PendingChanges:
         """How many changes have a rank."""
         return int(self._database.execute("select count(*) from changes where rank = ?", (rank,)).fetchone()[0])
 
-    def batches(self) -> Iterator[list[Patch]]:
+    def batches(self, only: Collection[Rank] = tuple(Rank)) -> Iterator[list[Patch]]:
         """All patches in the order of their rank, then of their rows; read while they are sent.
 
         A batch has at most 500 patches, and fewer of large ones.
+
+        :param only: patches of these ranks.
         """
-        for rank in sorted(self._ranks):  # a query for them would sort a line for each change, in memory
+        for rank in sorted(
+            self._ranks.intersection(only)
+        ):  # a query for them would sort a line for each change, in memory
             self._position = (rank, 0)
             while batch := self._batch(*self._position):
                 self._position = (rank, batch[-1][0])
