@@ -186,9 +186,8 @@ class PendingChanges:
 
         :param only: patches of these ranks.
         """
-        for rank in sorted(
-            self._ranks.intersection(only)
-        ):  # a query for them would sort a line for each change, in memory
+        # A query for all ranks would sort a line for each change, in memory.
+        for rank in sorted(self._ranks.intersection(only)):
             self._position = (rank, 0)
             while batch := self._batch(*self._position):
                 self._position = (rank, batch[-1][0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -296,6 +298,50 @@ def test_a_killed_import_is_found_again(
     assert {contact["_name"] for contact in strict.contacts.values()} == {"Eva"}
     strict.take_log()
     assert sync("last", on_removed="delete").summary["unchanged"] == COUNT - 5
+    assert requests(strict) == []
+
+
+@full_size
+@pytest.mark.parametrize("seed", range(16))
+def test_an_import_that_is_killed_at_any_moment_delivers_all_and_follows_everybody_once(
+    seed: int, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+    on_removed: Any = "delete" if seed % 2 else {NEWS: "unsubscribed"}
+    arguments = {"on_removed": on_removed, "properties": CONSENTS, "max_in_flight": 2}
+    fill(warehouse, KEYS, "Ana")
+    assert sync("0", SQL_OF_CONSENTS, **arguments).state == "success"
+    left = set(chance.sample(KEYS, 6))
+    lowered = set(chance.sample(sorted(set(KEYS) - left), 4))
+    warehouse.fill_rows(
+        [(key, "Eva", "unsubscribed" if key in lowered else "subscribed") for key in KEYS if key not in left]
+    )
+    strict.take_log()
+    strict.update(delay_s=0.03, import_run_s=0.5)
+    at = strict.requests + chance.randrange(32)
+    process = Process(tmp_path, "1", in_a_process, sql=SQL_OF_CONSENTS, poll_interval=0.1, **arguments)
+    until(lambda: strict.requests >= at or process.has_ended())
+    process.kill()
+    strict.update(delay_s=0.0)
+    again = sync("1", SQL_OF_CONSENTS, tries_before=1, **arguments)
+    assert again.state == "success", again.error
+    assert again.summary["imported"] + again.summary["updated"] + again.summary["unchanged"] == COUNT - 6
+    # Only an upload whose response was lost is repeated.
+    assert len(strict.uploads) <= 3
+    followed = Counter(
+        entry["key"] for entry in strict.log if entry["method"] in ("PATCH", "DELETE") and entry["key"] in left
+    )
+    assert followed.keys() == left
+    assert max(followed.values()) <= 2  # a kill loses the responses of two seconds
+    for key in KEYS:
+        if key in left:
+            assert strict.contacts.get(key, {}).get(NEWS) == (None if on_removed == "delete" else "unsubscribed")
+        else:
+            consent = "unsubscribed" if key in lowered else "subscribed"
+            assert (strict.contacts[key]["_name"], strict.contacts[key][NEWS]) == ("Eva", consent)
+    strict.take_log()
+    last = sync("2", SQL_OF_CONSENTS, **arguments)
+    assert (last.state, last.summary["unchanged"], last.summary["removed"]) == ("success", COUNT - 6, 0)
     assert requests(strict) == []
 
 
