@@ -110,6 +110,8 @@ class RequestSink:
         journal, report = self._journal, self._report
         state = journal.plan.load() if journal is not None and self._comes_back else None
         self.summary_is_complete = True
+        if state is not None and "quota" not in state:
+            state = None  # of an import: its author has changed the way since
         if state is not None:
             report.effort.restore(state["effort"], window_opens_at=state["quota"]["until"])
             self._sender.restore(state.get("asked_deferrals", 0))

@@ -91,6 +91,9 @@ def why_not_by_import(resource: ContactResource, columns: Sequence[str] | None) 
         return f"an import cannot write {', '.join(on_create)} on_create"
     if resource.mapping.nulls == "clear":
         return "an import cannot clear properties (nulls='clear')"
+    properties = resource.mapping.properties
+    if resource.warning_about(columns or () if properties is None else properties):
+        return "an import cannot raise consents (resubscribe='always')"
     try:
         refuse_columns(columns, resource.mapping)
     except MappingError as error:

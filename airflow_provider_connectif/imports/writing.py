@@ -19,7 +19,7 @@ from airflow_provider_connectif.imports.shapes import Shapes, Survey
 from airflow_provider_connectif.imports.suppressed import account_for_removed, suppressed_in, without_suppressed
 from airflow_provider_connectif.journal.confirmation import accepted, remaining
 from airflow_provider_connectif.journal.import_state import ImportState
-from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.journal.pending import PendingChanges, Rank
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -81,7 +81,7 @@ class Split:
     def removals(self) -> Iterator[list[Patch]]:
         """Contacts that left the source and go by request after the files, in batches."""
         if self._changes.counts.removals:
-            for batch in self._changes.batches():
+            for batch in self._changes.batches((Rank.URGENT, Rank.REMOVED)):
                 if left := [patch for patch in batch if patch.removal is not None and not self._is_patched(patch)]:
                     yield left
 

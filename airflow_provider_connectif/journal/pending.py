@@ -170,12 +170,15 @@ class PendingChanges:
         """Return the number of changes with a rank."""
         return int(self._database.execute("select count(*) from changes where rank = ?", (rank,)).fetchone()[0])
 
-    def batches(self) -> Iterator[list[Patch]]:
+    def batches(self, only: Collection[Rank] = tuple(Rank)) -> Iterator[list[Patch]]:
         """Yield all patches in the order of their rank, then of their rows; read while they are sent.
 
         A batch has at most 500 patches, and fewer of large ones.
+
+        :param only: patches of these ranks.
         """
-        for rank in sorted(self._ranks):  # one query for all ranks would sort a line for each change in memory
+        # A query for all ranks would sort a line for each change, in memory.
+        for rank in sorted(self._ranks.intersection(only)):
             self._position = (rank, 0)
             while batch := self._batch(*self._position):
                 self._position = (rank, batch[-1][0])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import random
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.integration.test_sync import SQL, requests, states
 from tests.integration.test_sync import sync as sync_of_sql
 from tests.support.import_runs import event_of
@@ -24,6 +27,7 @@ COUNT = 150  # by PATCH more than a window takes
 KEYS = [f"user{number:03}@example.com" for number in range(COUNT)]
 SQL_OF_CONSENTS = "select email, name, consent from contacts"
 CONSENTS = {"_name": "name", NEWS: "consent"}
+full_size = pytest.mark.full_size
 FORBIDDEN = {"status": 403, "json": {"detail": "no"}}
 
 
@@ -135,6 +139,7 @@ def test_a_check_says_the_way_and_sends_nothing(
     assert strict.requests == 0
 
 
+@full_size
 def test_the_author_may_say_import_where_patch_is_quicker(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
@@ -157,7 +162,7 @@ def test_what_no_import_can_do_is_refused_where_only_an_import_may_be_chosen(
     [
         ("delete", ["POST", "DELETE"]),
         ({NEWS: "unsubscribed"}, ["PATCH", "POST"]),
-        ({"visits": 0}, ["POST", "PATCH"]),
+        pytest.param({"visits": 0}, ["POST", "PATCH"], marks=full_size),
     ],
 )
 def test_who_left_is_followed_by_request_beside_an_import(
@@ -228,6 +233,18 @@ def test_a_deferred_import_goes_on_with_its_imports(
     assert sync("last", on_removed="delete").summary["removed"] == 0  # the read of "next" is complete
 
 
+@full_size
+def test_a_deferred_import_ends_where_its_author_has_changed_the_way(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    fill(warehouse, KEYS, "Ana")
+    run = sync("load", deferrable=True)
+    assert run.state == "deferred"
+    run = to_the_end(run, "load", via="patch")
+    assert (run.state, len(strict.uploads)) == ("success", 1), run.error
+    assert requests(strict) == []
+
+
 def test_a_deferred_patch_goes_on_by_patch(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, connection: Callable[..., None]
 ) -> None:
@@ -246,7 +263,9 @@ def in_a_process(run_id: str, before: Callable[[Any], None], **arguments: Any) -
     return sync(run_id, before=before, **arguments)
 
 
-@pytest.mark.parametrize("stage", ["upload", "processing", "removals"])
+@pytest.mark.parametrize(
+    "stage", [pytest.param("upload", marks=full_size), pytest.param("processing", marks=full_size), "removals"]
+)
 def test_a_killed_import_is_found_again(
     stage: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -282,6 +301,51 @@ def test_a_killed_import_is_found_again(
     assert requests(strict) == []
 
 
+@full_size
+@pytest.mark.parametrize("seed", range(16))
+def test_an_import_that_is_killed_at_any_moment_delivers_all_and_follows_everybody_once(
+    seed: int, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+    on_removed: Any = "delete" if seed % 2 else {NEWS: "unsubscribed"}
+    arguments = {"on_removed": on_removed, "properties": CONSENTS, "max_in_flight": 2}
+    fill(warehouse, KEYS, "Ana")
+    assert sync("0", SQL_OF_CONSENTS, **arguments).state == "success"
+    left = set(chance.sample(KEYS, 6))
+    lowered = set(chance.sample(sorted(set(KEYS) - left), 4))
+    warehouse.fill_rows(
+        [(key, "Eva", "unsubscribed" if key in lowered else "subscribed") for key in KEYS if key not in left]
+    )
+    strict.take_log()
+    strict.update(delay_s=0.03, import_run_s=0.5)
+    at = strict.requests + chance.randrange(32)
+    process = Process(tmp_path, "1", in_a_process, sql=SQL_OF_CONSENTS, poll_interval=0.1, **arguments)
+    until(lambda: strict.requests >= at or process.has_ended())
+    process.kill()
+    strict.update(delay_s=0.0)
+    again = sync("1", SQL_OF_CONSENTS, tries_before=1, **arguments)
+    assert again.state == "success", again.error
+    assert again.summary["imported"] + again.summary["updated"] + again.summary["unchanged"] == COUNT - 6
+    # Only an upload whose response was lost is repeated.
+    assert len(strict.uploads) <= 3
+    followed = Counter(
+        entry["key"] for entry in strict.log if entry["method"] in ("PATCH", "DELETE") and entry["key"] in left
+    )
+    assert followed.keys() == left
+    assert max(followed.values()) <= 2  # a kill loses the responses of two seconds
+    for key in KEYS:
+        if key in left:
+            assert strict.contacts.get(key, {}).get(NEWS) == (None if on_removed == "delete" else "unsubscribed")
+        else:
+            consent = "unsubscribed" if key in lowered else "subscribed"
+            assert (strict.contacts[key]["_name"], strict.contacts[key][NEWS]) == ("Eva", consent)
+    strict.take_log()
+    last = sync("2", SQL_OF_CONSENTS, **arguments)
+    assert (last.state, last.summary["unchanged"], last.summary["removed"]) == ("success", COUNT - 6, 0)
+    assert requests(strict) == []
+
+
+@full_size
 def test_a_killed_patch_is_retried_by_patch(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -304,7 +368,7 @@ def test_a_key_that_may_not_import_is_told_what_it_needs(
     strict.update(import_faults=[FORBIDDEN])
     run = sync("load")
     assert run.state == "failed"
-    assert 'lacks the scope Imports: Write or Imports: Read (via="patch" needs neither)' in str(run.error)
+    assert 'does not have the scope Imports: Write or Imports: Read (via="patch" needs neither)' in str(run.error)
     strict.update(import_faults=[])
     assert sync("next").summary["imported"] == COUNT
 
@@ -326,11 +390,42 @@ def test_a_key_that_may_not_write_contacts_imports_and_follows_nobody(
     assert strict.contacts.keys() == set(KEYS[2:])
 
 
-def test_the_journal_has_no_value_of_a_measurement(
-    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+@full_size
+def test_the_predicted_end_is_what_happens(
+    journal: JournalDatabase, tmp_path: Path, connection: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fill(warehouse, KEYS, "Ana")
-    sync("load")
-    assert "Ana" not in journal.text()
-    (line,) = journal.query("select plan from connectif_journal_runs")
-    assert json.loads(line[0])["way"] == "import"
+    """From the second import on, within a fifth: with windows of 20 seconds and 200 rows of a file a second."""
+    path = tmp_path / "warehouse.db"
+    connection("warehouse", conn_type="sqlite", host=str(path))
+    warehouse = Warehouse(path, ("name", "consent"))
+    everybody = [f"user{number:05}@example.com" for number in range(8000)]
+    nights = [
+        (everybody[:2000], "Ana", "import"),  # its end is unknown
+        (everybody[:6000], "Eva", "import"),
+        (everybody[150:8000], "Ida", "import"),  # beside it 150 contacts are deleted, over two windows
+        (everybody[150:8000], "Ida", "patch"),
+    ]
+    arguments = {"import_after": timedelta(minutes=1), "poll_interval": 2.0, "timeout": 600.0, "on_removed": "delete"}
+    with SandboxProcess(window_seconds=20.0, import_rows_per_second=200, import_queue_seconds=1.0) as sandbox:
+        connection("connectif_default", conn_type="connectif", host=sandbox.url, password=sandbox.api_key)
+        for night, (keys, name, expected) in enumerate(nights):
+            changed = 250 if expected == "patch" else 0
+            warehouse.fill_rows([(key, "Eve" if place < changed else name, "none") for place, key in enumerate(keys)])
+            run = sync(f"{night}", **arguments)
+            assert (run.state, run.plan["way"]) == ("success", expected), run.error
+            planned_at, ended_at = (moment(line) for line in plan_and_end(capsys.readouterr().out))
+            assert (run.plan["minutes"] is None) is (night == 0)
+            if night:
+                took_s = (ended_at - planned_at).total_seconds()
+                assert 60 * run.plan["minutes"] == pytest.approx(took_s, rel=0.2), f"night {night}"
+
+
+def plan_and_end(output: str) -> tuple[str, str]:
+    """The lines of a task's output that begin its plan and its end."""
+    lines = output.splitlines()
+    return next(line for line in lines if "Plan: " in line), next(line for line in lines if "Done: " in line)
+
+
+def moment(line: str) -> datetime:
+    (found,) = re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line)
+    return datetime.fromisoformat(found)

@@ -207,6 +207,8 @@ def test_who_left_costs_requests_and_is_in_no_file(
             "'_name' on_create",
         ),
         (ContactResource(ContactMapping(properties={"_name": "n"}), write_modes={"_name": "if_empty"}), ""),
+        (ContactResource(ContactMapping(properties={NEWS: "n"}), resubscribe="always"), "raise consents"),
+        (ContactResource(ContactMapping(properties={"_name": "n"}), resubscribe="always"), ""),
         (ContactResource(ContactMapping(properties={"tier": "n"})), "tier is not a known field"),
         (ContactResource(ContactMapping("external_id", "id", {"_name": "n"})), ""),
     ],
