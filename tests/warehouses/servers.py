@@ -97,14 +97,14 @@ def _mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
 @pytest.fixture
 def mysql(_mariadb: dict[str, Any], connection: Connect) -> Iterator[Warehouse]:
     connection("mysql", **(_mariadb | {"schema": "shop"}))
-    yield from _mysql(_mariadb, "MySQL, MariaDB", "mysqlclient")
+    yield from _mysql(_mariadb, "MariaDB", "mysqlclient")
 
 
 @pytest.fixture
 def mysql_connector(_mariadb: dict[str, Any], connection: Connect) -> Iterator[Warehouse]:
     driver = "mysql-connector-python"
     connection("mysql", **(_mariadb | {"host": "127.0.0.1", "schema": "shop", "extra": {"client": driver}}))
-    yield from _mysql(_mariadb, "MySQL's connector", driver)
+    yield from _mysql(_mariadb, "MariaDB, MySQL's connector", driver)
 
 
 def _mysql(server: dict[str, Any], name: str, driver: str) -> Iterator[Warehouse]:
