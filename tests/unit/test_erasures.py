@@ -17,6 +17,7 @@ from airflow_provider_connectif.contacts.identity import FORMS, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.named_people import people_beside, people_named, people_of_row
 from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.forgetting import Forgetting
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.journal.rejects_files import RejectsFiles
@@ -312,6 +313,19 @@ def test_the_write_ahead_log_has_nothing_of_what_was_deleted(open_journal: OpenJ
         forget(journal, ANA)
         assert journal.database.overwrite_deleted()
         assert not any(ANA.key.encode() in file.read_bytes() for file in path.parent.iterdir())
+
+
+def test_a_file_that_is_in_use_is_not_called_overwritten(open_journal: OpenJournal, path: Path) -> None:
+    open_journal().database.execute(sa.text("pragma journal_mode = wal"))
+    impatient = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0.05})
+    database = JournalDatabase(impatient, "connectif_journal")
+    with impatient.connect() as reader:
+        reader.exec_driver_sql("begin")
+        reader.exec_driver_sql("select 1 from connectif_journal").fetchall()
+        assert not database.overwrite_deleted()
+        reader.rollback()
+    assert database.overwrite_deleted()
+    impatient.dispose()
 
 
 def test_a_file_of_refused_rows_that_another_task_wrote_is_not_removed(open_journal: OpenJournal) -> None:
