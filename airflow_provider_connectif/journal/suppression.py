@@ -80,18 +80,21 @@ class SuppressionList:
         """As :meth:`among`, in a transaction of more."""
         return self._among(connection, set(people)) if self.is_there else set()
 
-    def snapshot(self) -> Among:
+    def snapshot(self) -> Among | None:
         """The list as it is now, for somebody who asks about a million people: one that is not long is held in memory.
 
-        :return: gives those of some people who are suppressed; it may raise as :meth:`among`.
+        :return: gives those of some people who are suppressed, and may raise as :meth:`among`; ``None``: nobody is.
+        :raises JournalError: as :meth:`among`.
         """
-        if not self.is_there:
-            return lambda _: set()
+        if self.is_empty():
+            return None
         query = sa.select(self._tables.suppressed.c.key_hmac).limit(_MOST_IN_MEMORY + 1)
         listed = frozenset(self._database.read(lambda connection: connection.execute(query).scalars().all()))
         if len(listed) > _MOST_IN_MEMORY:
             return self.among
-        known = self._database.read(self._secrets) if listed else []
+        if not listed:
+            return None
+        known = self._database.read(self._secrets)
         return lambda people: {person for person in people if any(_hmac(secret, person) in listed for secret in known)}
 
     def stamp(self) -> object:

@@ -80,18 +80,20 @@ def test_a_list_of_another_secret_is_not_taken_for_an_empty_one(open_journal: Op
     journal.suppressions.add([ANA], "run")
     without = SuppressionList(journal.database, None)
     without.is_there = True
-    for ask in (lambda: without.among([BEN]), lambda: without.snapshot()([BEN]), lambda: without.add([BEN], "run")):
+    for ask in (lambda: without.among([BEN]), without.snapshot, lambda: without.add([BEN], "run")):
         with pytest.raises(JournalError, match="written with another secret"):
             ask()
 
 
 def test_a_snapshot_knows_whom_the_list_knew_then(open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = open_journal()
+    assert journal.suppressions.snapshot() is None
     journal.suppressions.add([ANA], "run")
     in_memory = journal.suppressions.snapshot()
     monkeypatch.setattr("airflow_provider_connectif.journal.suppression._MOST_IN_MEMORY", 0)
     of_long_list = journal.suppressions.snapshot()
     for snapshot in (in_memory, of_long_list):
+        assert snapshot is not None
         assert snapshot([ANA, BEN]) == {ANA}
 
 
