@@ -96,18 +96,22 @@ class SuppressionList:
         """As :meth:`among`, within a transaction."""
         return self._among(connection, set(people)) if self.is_there else set()
 
-    def snapshot(self) -> Among:
+    def snapshot(self) -> Among | None:
         """Return the current list, for checks of a million people: a short list is held in memory.
 
-        :return: returns which of some people are suppressed; it may raise the errors of :meth:`among`.
+        :return: returns which of some people are suppressed, and may raise the errors of :meth:`among`; ``None``: the
+            list is empty.
+        :raises JournalError: as :meth:`among`.
         """
-        if not self.is_there:
-            return lambda _: set()
+        if self.is_empty():
+            return None
         query = sa.select(self._tables.suppressed.c.key_hmac).limit(_MOST_IN_MEMORY + 1)
         listed = frozenset(self._database.read(lambda connection: connection.execute(query).scalars().all()))
         if len(listed) > _MOST_IN_MEMORY:
             return self.among
-        known = self._database.read(self._secrets) if listed else []
+        if not listed:
+            return None
+        known = self._database.read(self._secrets)
         return lambda people: {person for person in people if any(_hmac(secret, person) in listed for secret in known)}
 
     def stamp(self) -> object:

@@ -25,6 +25,7 @@ class SuppressedRows:
         self._journal = journal
         self._resource = resource
         self._listed: Among | None = None
+        self._has_asked = False
 
     def among(self, batch: Sequence[Row], seen_rows: Sequence[Seen]) -> set[int]:
         """Return the indexes of rows whose people are suppressed, and delete the journal's lines of these people.
@@ -32,15 +33,14 @@ class SuppressedRows:
         An erasure has deleted the lines of its own keys. So of the rows that are unchanged at a glance, only those that
         name people beside their key are looked at.
         """
-        suppressions, has_others = self._journal.suppressions, self._resource.names_people_beside(batch)
-        if not (seen_rows or has_others) or suppressions.is_empty():
-            return set()
-        people = {seen.place: self._resource.people_of_row(batch[seen.place]) for seen in seen_rows}
-        found = suppressions.among(person for named in people.values() for person in named)
-        places = {place for place, named in people.items() if not found.isdisjoint(named)}
+        suppressions, places = self._journal.suppressions, set[int]()
+        if seen_rows and not suppressions.is_empty():
+            people = {seen.place: self._resource.people_of_row(batch[seen.place]) for seen in seen_rows}
+            found = suppressions.among(person for named in people.values() for person in named)
+            places = {place for place, named in people.items() if not found.isdisjoint(named)}
         keys = {seen.key for seen in seen_rows if seen.place in places}
-        if has_others and len(people) < len(batch):
-            unseen = self._suppressed_beside(batch, people)
+        if len(seen_rows) < len(batch) and self._resource.names_people_beside(batch):
+            unseen = self._suppressed_beside(batch, {seen.place for seen in seen_rows})
             keys |= {self._resource.key_of(batch[place]) for place in unseen}
             places |= unseen
         self._journal.lines.forget({key for key in keys if key is not None})
@@ -48,8 +48,11 @@ class SuppressedRows:
 
     def _suppressed_beside(self, batch: Sequence[Row], seen: Collection[int]) -> set[int]:
         """The places of unchanged rows that name suppressed people beside their key."""
+        if not self._has_asked:
+            # Once a run: none of these rows is sent, so it does not matter who is suppressed in the meantime.
+            self._listed, self._has_asked = self._journal.suppressions.snapshot(), True
         if self._listed is None:
-            self._listed = self._journal.suppressions.snapshot()
+            return set()
         beside = self._resource.people_beside(batch)
         unseen = {place: person for place, person in beside.items() if place not in seen}
         found = self._listed(unseen.values())

@@ -55,10 +55,10 @@ def refused(path: str, run_id: str = "earlier", *, map_index: int = -1, **argume
     assert is_there(path)
 
 
-def grow_older(journal: JournalDatabase, path: str, days: float = 40.0) -> None:
+def grow_older(journal: JournalDatabase, path: str, days: float = 40) -> None:
     """A file, and what the journal knows of it, were written so long ago."""
-    is_sqlite = journal.kind == "sqlite"
-    moment = f"strftime('%Y-%m-%d %H:%M:%f000', at, '-{days} days')" if is_sqlite else f"at - interval '{days}' day"
+    hours, is_sqlite = round(days * 24), journal.kind == "sqlite"
+    moment = f"strftime('%Y-%m-%d %H:%M:%f000', at, '-{hours} hours')" if is_sqlite else f"at - interval '{hours}' hour"
     journal.query(f"update connectif_journal_rejects_files set at = {moment} where path = '{path}'")
     written = time.time() - days * DAY_S
     if path.startswith("memory://"):
@@ -92,7 +92,7 @@ def test_an_old_file_of_the_task_is_removed(
     for path in (old, young):
         refused(path, path)
     grow_older(journal, old)
-    grow_older(journal, young, days=29.0)
+    grow_older(journal, young, days=29)
     later(rejects_retention=None)
     assert is_there(old)
     later()
@@ -157,7 +157,7 @@ def test_the_file_that_a_run_writes_stays(
     """The same path in every run, with a retention that is shorter than the time between two runs."""
     path = f"{folder}/rejects.jsonl"
     refused(path)
-    grow_older(journal, path, days=5.0 if hours == 72 else 0.25)
+    grow_older(journal, path, days=5 if hours == 72 else 0.25)
     refused(path, "again", rejects_retention=timedelta(hours=hours))
     assert "email" in ObjectStoragePath(path).read_text()
     assert noted(journal) == [path]

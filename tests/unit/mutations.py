@@ -11,6 +11,7 @@ from tests.support.mutations import Mutation, Mutations
 from tests.unit.mutations_of_comparison import COMPARISON
 from tests.unit.mutations_of_consent import CONSENT
 from tests.unit.mutations_of_delivery import DELIVERY
+from tests.unit.mutations_of_erasures import ERASURES
 from tests.unit.mutations_of_guards import GUARDED
 from tests.unit.mutations_of_import_jobs import JOBS
 from tests.unit.mutations_of_imports import IMPORTS
@@ -165,5 +166,5 @@ for _kind, _verdict in VERDICTS.items():
 
 MUTATIONS: list[Mutation] = [
     *(*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *GUARDED),
-    *(*COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *UPLOADS, *JOBS, *RUNS, *SINK),
+    *(*COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *UPLOADS, *JOBS, *RUNS, *SINK, *ERASURES),
 ]
