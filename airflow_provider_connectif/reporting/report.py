@@ -111,7 +111,7 @@ class Report:
 
     @property
     def window(self) -> Allowance | None:
-        """The account's window, where the run has seen one follow another."""
+        """The account's window, if the run has seen two in a row."""
         return self._quota.seen
 
     def apart(self) -> Report:
