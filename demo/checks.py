@@ -103,7 +103,7 @@ def _first_night(outcome: Outcome) -> list[Result]:
     counts = counts_of(outcome.customers)
     return [
         Result(
-            "every bad row was found: before sending where the provider can tell, else by Connectif",
+            "every bad row was found: before sending if the provider can see it, otherwise by Connectif",
             _is_accounted(outcome.first, outcome.customers) and _is_accounted(outcome.imported, outcome.answers),
         ),
         Result(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-"""How Airflow is told to write its log."""
+"""The format of Airflow's log, as set in its configuration."""
 
 _HEAD = re.compile(r"\d{4}-\d\d-\d\dT\S+ (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<logger>\S+): (?P<words>.*)")
 _FAILURE = re.compile(r"[\w.]*\.Airflow(?:Fail|Skip)?Exception: (.*)")
