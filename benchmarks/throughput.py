@@ -2,9 +2,9 @@
 
     python -m benchmarks.throughput
 
-The server, in a process of its own, answers each request after a tenth of a second and knows no limit. With 32
-requests at once no client can deliver more than 320 rows a second. The peer is a loop over one
-``requests.Session``, which is what a script without this package is.
+The server, in its own process, responds to each request after a tenth of a second and has no rate limit. With 32
+requests at once no client can deliver more than 320 rows a second. It is compared with a loop over one
+``requests.Session``, as a script without this package would have.
 """
 
 from __future__ import annotations

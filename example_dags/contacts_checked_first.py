@@ -2,8 +2,8 @@
 
 The check reads every row, brings it into the form that the account's fields want, and sends no contact: a value
 that Connectif would refuse costs none of the account's 100 requests a minute. It fails when more rows are bad than
-`failure_budget` allows, and then nothing is sent. Its log tells which columns break which rule, and how long the
-run would take.
+`failure_budget` allows, and then nothing is sent. Its log shows which columns break which rule, and how long the run
+would take.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
 """

@@ -3,9 +3,9 @@
 Each partition has its own log, counts, retries and failure budget, so that a bad region is seen, and cleared, on its
 own. It is not faster: Connectif allows 100 requests a minute for the whole account, however many tasks share them.
 
-The tasks need no lock and no pool for that. Each answer of Connectif says in its headers how many requests the account
-has left in the window, and every task believes them: what one uses up the others see in their next answer. When two
-take the last place at once, one of them gets a 429, waits for the next window and sends again.
+The tasks need no lock and no pool for that. The headers of each response say how many requests the account has left in
+the window, and every task goes by them: a task sees what the others have used with its next response. When two tasks
+send the last request of a window at once, one of them gets a 429, waits for the next window and sends again.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
 """

@@ -1,4 +1,4 @@
-"""What an answer of Connectif leads to, decided by the DAG's author.
+"""The DAG's author decides what a response leads to.
 
 By default a row that Connectif refuses counts against `failure_budget`. Here the refusals named in `on_response` are
 nobody's fault: those rows are left out, counted as skipped, and the task stays green.

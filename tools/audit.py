@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
-_PROBES = ("requests", "urllib3")  # asked for first; without an answer the others are not asked for
+_PROBES = ("requests", "urllib3")  # asked for first; without a response the others are not asked for
 _TIMEOUT_S = 300
 
 
@@ -36,9 +36,9 @@ def main() -> int:
 
 
 def judged(report: Sequence[Mapping[str, Any]]) -> tuple[int, list[str]]:
-    """The exit status, and what to tell of pip-audit's report."""
+    """Return the exit status, and the lines to print of pip-audit's report."""
     lines = [
-        f"audit: {package['name']} {package['version']}: {found['id']}, mended in {', '.join(found['fix_versions'])}"
+        f"audit: {package['name']} {package['version']}: {found['id']}, fixed in {', '.join(found['fix_versions'])}"
         for package in report
         for found in package.get("vulns", ())
     ]

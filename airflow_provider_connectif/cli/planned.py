@@ -45,7 +45,7 @@ class Planned:
 
     @property
     def words(self) -> str:
-        """For a person."""
+        """The text for a person."""
         lines = [_WORDS[self.outcome], *(f"Reason: {reason}" for reason in self.reasons)]
         if self.outcome != "sent" and self.first:
             lines.append(f"But {', '.join(sorted(self.first))} is sent alone: a withdrawn consent does not wait.")

@@ -1,4 +1,4 @@
-"""What a plan takes by import: files, requests, time."""
+"""The cost of a plan by import: files, requests, time."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from airflow_provider_connectif.reporting.requests import Cost, Requests
 _AS_FAST_AS_BEFORE = (0.95, 1.0, 1.05)
 
 RowsPerSecond = Callable[[int], float | None]
-"""How fast Connectif processes an import of so many lines; ``None``: that is not known."""
+"""Returns the speed at which Connectif processes an import of so many lines; ``None``: unknown."""
 
 
 class ImportCosts:
-    """Says what plans take by import.
+    """Computes the cost of plans by import.
 
-    ``split``, ``seconds``, ``most_polls``: of the plan that was looked at last, for who delivers it.
+    ``split``, ``seconds``, ``most_polls``: of the plan of the last :meth:`cost`, for its delivery.
 
     :param rules: of the import.
-    :param quota: knows the account's allowance.
-    :param rows_per_second: what earlier imports have shown.
+    :param quota: has the account's allowance.
+    :param rows_per_second: the speed of earlier imports.
     """
 
     def __init__(self, rules: ImportRules, quota: Quota, rows_per_second: RowsPerSecond = lambda _: None) -> None:
@@ -42,12 +42,12 @@ class ImportCosts:
         self.most_polls: int | None = None
 
     def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None = None) -> Cost:
-        """What a plan takes: about so many files, their uploads and polls, and what goes by request.
+        """Return the cost of a plan: estimated files, their uploads and polls, and the contacts sent by request.
 
-        ``requests.most`` has the polls of imports whose speed is known, or those that are left of ``most_requests``,
-        otherwise one of each.
+        ``requests.most`` includes the polls: as expected if the speed is known, as many as ``most_requests`` leaves
+        room for, or one for each file.
 
-        :param most_requests: the polls get rarer so that no more requests are made in all.
+        :param most_requests: a limit on all requests; polls are made rarer to keep within it.
         """
         self.split = split = Split(changes, resource.mapping, self._rules)
         before = _requests(resource, split.by_patch())
@@ -70,18 +70,18 @@ class ImportCosts:
         return Cost(sent + Requests(files, polls), files, seconds, "import", "the operator imports")
 
     def _seen_after(self, processing_s: float) -> float:
-        """Seconds until a poll shows the end, on average where the import may be a little faster or slower."""
+        """Return the expected seconds until a poll shows the end; the processing time is only known roughly."""
         interval_s = self._rules.poll_interval_s
         ends = [math.ceil(processing_s * factor / interval_s) * interval_s for factor in _AS_FAST_AS_BEFORE]
         return sum(ends) / len(ends)
 
     def _expected_polls(self, files: int, processing_s: float) -> int:
-        """Polls of imports that are processed in so many seconds: one shows the end of each."""
+        """Return the number of polls for imports that take so many seconds; the last poll of each shows its end."""
         return files + math.ceil(processing_s / poll_delay_s(self._rules.poll_interval_s, min(files, QUEUE_LENGTH)))
 
 
 def why_not_by_import(resource: ContactResource, columns: Sequence[str] | None) -> str:
-    """What a plan needs that an import cannot do, in words; empty: nothing.
+    """Describe what a plan needs that an import cannot do; empty: nothing.
 
     :param resource: with the definitions that the rows are checked against.
     :param columns: of the source, if they are known.

@@ -76,7 +76,7 @@ class ImportSink:
 
     @property
     def scope(self) -> str:
-        """What the API key must allow."""
+        """The permissions that the API key must have."""
         if self._patching.stop_is_of_removals:
             return self._scope_of_removals
         more = ", or Contacts: Write" if self._rules.patch_leftovers else ""
@@ -84,7 +84,7 @@ class ImportSink:
 
     @property
     def stop(self) -> Stop | None:
-        """Why the import ended early, if it did."""
+        """The reason why the import ended early; ``None``: it did not."""
         return self._own_stop or self._patching.stop
 
     @property
@@ -154,7 +154,7 @@ class ImportSink:
     def begin(self, is_to_stop: Callable[[], bool]) -> None:
         """From here on the run is this sink's, in this thread; the journal is open, or is opened next.
 
-        :param is_to_stop: whether the run was told to stop.
+        :param is_to_stop: returns whether the run must stop.
         """
         self._context.is_to_stop = is_to_stop
         self._context.client.quota.while_waiting = self._on_rate_limit
@@ -184,7 +184,7 @@ class ImportSink:
 
         :return: until when to wait for that without a worker; ``None``: nothing is left.
         :raises ImportFailed: that cannot be waited for.
-        :raises QuotaClosed: told to stop.
+        :raises QuotaClosed: the run must stop.
         """
         if self._journal is None or not (found := self._journal.plan.with_open_imports()):
             return None
@@ -205,7 +205,7 @@ class ImportSink:
         refuse_columns(columns, resource.mapping)
 
     def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
-        """What the files of a plan take, polled once each, and the changes that go by PATCH."""
+        """Return the cost of a plan: its files, polled once each, and the changes sent by PATCH."""
         return self._job.cost(changes, resource)
 
     def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
@@ -214,7 +214,7 @@ class ImportSink:
             self._job.deliver(self._folder, changes, resource.mapping)
 
     def look_at_the_clock(self) -> None:
-        """What is waited for has its own time limit."""
+        """Do nothing: the waits of an import have their own time limit."""
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """Connectif asks for a pause of so many seconds: one that is too long ends the run."""
@@ -254,12 +254,12 @@ class ImportSink:
 
     @cached_property
     def _folder(self) -> Path:
-        """Where files lie until the sink is closed."""
+        """The folder of the files until the sink is closed."""
         return self._open.enter_context(work_folder("connectif-import-", self._rules.work_folder))
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """What ends an import is kept for the end of the run."""
+        """Keep an error that ends an import for the end of the run."""
         try:
             yield
         except ImportFailed as failure:

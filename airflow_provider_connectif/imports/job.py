@@ -77,7 +77,7 @@ class ImportJob:
         self.is_loaded = self.is_deferred = False
 
     def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
-        """What a plan takes: :meth:`ImportCosts.cost`."""
+        """Return the cost of a plan: :meth:`ImportCosts.cost`."""
         return self._costs.cost(changes, resource)
 
     def deliver(self, folder: Path, changes: PendingChanges, mapping: ContactMapping) -> None:

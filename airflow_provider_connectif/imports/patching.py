@@ -45,7 +45,7 @@ class Patching:
 
     @property
     def stop(self) -> Stop | None:
-        """Why sending ended early, if it did."""
+        """The reason why sending ended early; ``None``: it did not."""
         return self._sender.stop or (None if self._last_sender is None else self._last_sender.stop)
 
     @property

@@ -159,7 +159,7 @@ class Layout:
         return self.files + self.patches
 
     def lines(self, survey: Survey) -> int:
-        """How many lines the files of these contacts have in all."""
+        """Return the number of lines in all files of these contacts."""
         if self.patches_all:
             return 0
         of_rows = sum(

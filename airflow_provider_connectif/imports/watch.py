@@ -195,10 +195,10 @@ class Watch:
                     left.remove(import_id)
 
     def times_of(self, one: Import, sent: SentFile) -> tuple[float | None, float | None]:
-        """When a finished import was made and when it finished, in seconds since the epoch, by one clock.
+        """Return the begin and end of a finished import, in seconds since the epoch, by one clock.
 
-        By Connectif's where the response has both times. Otherwise from the upload to this poll, unless nobody has
-        polled for a while.
+        If the response has both times, they are Connectif's. Otherwise they are those of the upload and of this poll,
+        unless the import was not polled for a while.
         """
         if one.created_at is not None and one.finished_at is not None and one.finished_at >= one.created_at:
             return one.created_at.timestamp(), one.finished_at.timestamp()

@@ -175,7 +175,7 @@ class History:
         )
 
     def write(self, connection: sa.Connection) -> None:
-        """Write what waits, in the transaction of the journal's lines; it may be done again."""
+        """Write the waiting lines in the transaction of the journal's lines, which may be repeated."""
         if self._kept:
             is_delivered = self._outcomes.c.outcome.in_(_DELIVERED)
             for some in _parts(self._kept):

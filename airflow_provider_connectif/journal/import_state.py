@@ -110,7 +110,7 @@ class ImportState:
 
     @property
     def imported_in(self) -> Imported | None:
-        """How long the imports took; ``None`` unless all have finished as they should, and it is known when."""
+        """The duration of the imports; ``None`` unless all have finished normally, at a known time."""
         files = [file for file in self.files if file.rows]
         times = [(file.began_at, file.ended_at) for file in files if file.is_finished]
         began, ended = [at for at, _ in times if at is not None], [at for _, at in times if at is not None]

@@ -94,7 +94,7 @@ class ReadRecord:
         self._save(Reads(asker, read).text)
 
     def _has_company(self) -> bool:
-        """Whether another task of the same run is at work on the sync, or means to come back to it."""
+        """Whether another task of the same run is working on the sync, or is deferred."""
         if not self.is_there:
             return False
         query = sa.select(sa.func.count()).where(self._claims.c.sync_id == self._sync_id)

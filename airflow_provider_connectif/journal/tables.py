@@ -203,7 +203,7 @@ class JournalTables:
             return sa.literal(values[column], lines[column].type) if known else sa.cast(sa.null(), lines[column].type)
 
         source = sa.select(selected("sync_id"), pending.contact_key, *map(selected, columns)).where(which)
-        # In one order everywhere, so that two tasks never lock each other out.
+        # In the same order everywhere, so that two tasks never block each other.
         return self.upsert(dialect, columns, source.order_by(pending.contact_key))
 
     @property

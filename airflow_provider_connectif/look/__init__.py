@@ -1,1 +1,1 @@
-"""How the pages look: shared by the page in Airflow, the page of the sandbox and the demo. Imports nothing else."""
+"""The look of the pages in Airflow, of the sandbox and of the demo. Imports nothing else of the package."""

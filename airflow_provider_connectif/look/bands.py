@@ -13,7 +13,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "refused": ("invalid", "rejected", "held"),
     "undelivered": ("undelivered",),
 }
-"""The outcomes of rows, by what they mean for the person who looks."""
+"""The outcomes of rows, grouped by their meaning for the reader."""
 
 _WIDTH, _LEAST, _HEIGHT, _GAP, _TOP = 380, 20, 170, 6, 26
 _FROM_X, _GROUP_X, _TO_X, _BAR = 4, 92, 196, 10
@@ -23,8 +23,8 @@ _FROM_X, _GROUP_X, _TO_X, _BAR = 4, 92, 196, 10
 class Part:
     """Some of the rows or requests.
 
-    ``group``: a key of :data:`GROUPS`, which says in which colour. ``words``: what became of them. ``count``: how many,
-    at least 1.
+    ``group``: a key of :data:`GROUPS`, which gives the colour. ``words``: their outcome. ``count``: how many, at least
+    1.
     """
 
     group: str
@@ -35,7 +35,7 @@ class Part:
 def way_of_rows(rows_read: int, counts: Mapping[str, int]) -> str:
     """The way of a run's rows from read to their outcomes.
 
-    :param counts: of the summary, by name; others than those of :data:`GROUPS` are not shown.
+    :param counts: of the summary, by name; only those of :data:`GROUPS` are shown.
     """
     parts = [
         Part(group, name.replace("_", " "), counts[name])

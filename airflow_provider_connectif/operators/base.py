@@ -99,7 +99,7 @@ class SyncOperator(SyncArguments):
     def dry_run(self) -> None:
         """Check every row and send none; ``airflow tasks test --dry-run`` calls it (Airflow 2.11).
 
-        :raises AirflowException: as :meth:`execute` would, for what a check can tell.
+        :raises AirflowException: as :meth:`execute` would, for faults that a check finds.
         """
         if has_xcom_arg(self.rows):
             self.log.warning(wording.NO_DRY_RUN_OF_UPSTREAM)

@@ -1,4 +1,4 @@
-"""What delivers by import, made from the arguments of an operator. Loaded only by a task that may import."""
+"""Makes the sink and the preview of an import. Loaded only by tasks that may import."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 
 def made_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRules:
-    """How an operator imports.
+    """Return the rules by which an operator imports.
 
-    :param start: how this process begins.
+    :param start: the start of this process.
     :param of_import: arguments of :class:`ImportRules` that only some operators have.
     """
     event, limit = read_event(start.event), operator.execution_timeout if operator.deferrable else None
@@ -63,14 +63,14 @@ def made_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRul
 
 
 class ImportParts:
-    """Makes what one run of an operator needs to import.
+    """Makes the objects with which one run of an operator imports.
 
-    :param operator: whose arguments these are.
+    :param operator: has the arguments.
     :param parts: of the run.
-    :param start: how this process begins.
-    :param rules: how it imports.
-    :param policy: what each response to a request for a contact leads to.
-    :param max_in_flight: such requests at once.
+    :param start: the start of this process.
+    :param rules: of the import.
+    :param policy: decides on each response to a request for a contact.
+    :param max_in_flight: requests for contacts at once.
     :param instead: as of :class:`ImportSink`.
     """
 
@@ -95,7 +95,7 @@ class ImportParts:
         self._costs = ImportCosts(rules, parts.client.quota, self._rows_per_second)
 
     def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
-        """What the mapping needs that an import cannot do, in words; empty: nothing."""
+        """Describe what the mapping needs that an import cannot do; empty: nothing."""
         return why_not_by_import(resource, columns)
 
     def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
@@ -106,11 +106,11 @@ class ImportParts:
         refuse_columns(columns, resource.mapping)
 
     def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None) -> Cost:
-        """What a plan takes: :meth:`ImportCosts.cost`."""
+        """Return the cost of a plan: :meth:`ImportCosts.cost`."""
         return self._costs.cost(changes, resource, most_requests)
 
     def make_sink(self) -> ImportSink:
-        """What imports."""
+        """Return the sink that imports."""
         operator, parts = self._operator, self._parts
         first_patch = FirstPatch(
             parts.client,
@@ -135,7 +135,7 @@ class ImportParts:
         )
 
     def make_preview(self) -> ImportPreview:
-        """What looks at a plan for a check."""
+        """Return the preview of a plan, for a check."""
         return ImportPreview(self._rules, self._parts.report, self._parts.client.quota, advises=not self._instead)
 
     def _made_sender(self, resource: Any) -> RequestSender:
@@ -154,7 +154,7 @@ class ImportParts:
 
 
 def trigger_for(operator: Importing, deferral: Deferral) -> BaseTrigger:
-    """What waits for the imports that a deferral names; without any, for room in the queue."""
+    """Return the trigger that waits for the imports of a deferral, or, if it has none, for room in the queue."""
     from airflow_provider_connectif.triggers.imports import ImportTrigger
     from airflow_provider_connectif.triggers.window import WindowTrigger
 

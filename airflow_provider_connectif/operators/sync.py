@@ -220,7 +220,7 @@ class _ByImport:
         )
 
     def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
-        """What the mapping needs that an import cannot do, in words; empty: nothing."""
+        """Describe what the mapping needs that an import cannot do; empty: nothing."""
         return self._made.why_not(resource, columns)
 
     def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
@@ -231,13 +231,13 @@ class _ByImport:
         self._made.refuse_columns(resource, columns)
 
     def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None) -> Cost:
-        """What a plan takes by import."""
+        """Return the cost of a plan by import."""
         return self._made.cost(changes, resource, most_requests)
 
     def make_sink(self) -> ImportSink:
-        """What imports the plan that was looked at last."""
+        """Return the sink for the plan of the last call of :meth:`cost`."""
         return self._made.make_sink()
 
     def make_preview(self) -> ImportPreview:
-        """What looks at a plan for a check."""
+        """Return the preview of a plan, for a check."""
         return self._made.make_preview()

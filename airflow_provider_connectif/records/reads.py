@@ -1,7 +1,8 @@
-"""What is known of the reads of a sync's source: who asks, and what the last complete read was.
+"""Records of the reads of a sync's source: the one in progress, and the last complete one.
 
-A read is complete when the source was read to its end, and the plan that came of it was sent to its end. What a source
-does not show any more is known only against reads that asked the same question.
+A read is complete when the source was read to its end and the whole plan was sent. The question of a read is the
+combination of task, host, key, connection and SQL (:func:`identity_of`). Contacts that left the source are found only
+by comparison with reads that asked the same question.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 IDENTITY_RULE = 1
-"""To be raised when the same contact gets another key in the journal: a contact that seems to be missing may then only
-have another spelling."""
+"""Raise it when contacts get other keys in the journal: a contact that seems to have left may only have a new key."""
 
 
 MOST_KEYLESS_DIGESTS = 500
@@ -64,11 +64,12 @@ class Keyless:
 
 @dataclass(frozen=True)
 class Asker:
-    """Who reads the source of a sync, in a series of processes that nobody else has interrupted.
+    """The reader of a sync's source: a series of processes with the same question, and no other reader in between.
 
-    :param identity: who asks whom for what: see :func:`identity_of`.
+    :param identity: the digest of the question: see :func:`identity_of`.
     :param since: the generation of the first process of the series.
-    :param is_shared: another task was at work on the sync beside one of them, so that the next process begins a series.
+    :param is_shared: another task worked on the sync at the same time as one of them; the next process begins a new
+        series.
     """
 
     identity: Mapping[str, Any]
@@ -83,13 +84,13 @@ class LastRead:
     :param run_id: the run that read.
     :param generation: of its process.
     :param at: when its plan was sent, in ISO format.
-    :param rows: that it read.
-    :param contacts: that the sync knew after it.
+    :param rows: how many it read.
+    :param contacts: how many the sync knew after it.
     :param keyless: rows without a valid key.
-    :param identity: who asked whom for what: see :func:`identity_of`.
+    :param identity: the digest of its question: see :func:`identity_of`.
     :param asked_since: :attr:`Asker.since` of the series that it belongs to.
-    :param has_looked: it has marked the contacts that it did not show.
-    :param looked_since: the generation of the process that was the first of the series to mark them; 0: none has.
+    :param has_looked: whether it has marked the contacts that it did not show.
+    :param looked_since: the generation of the first process of the series that has marked them; 0: none has.
     :param always_keyless: those of them that every complete read of the series has had.
     """
 
@@ -106,15 +107,15 @@ class LastRead:
     always_keyless: Keyless = field(default_factory=Keyless)
 
     def is_of(self, asker: Asker) -> bool:
-        """Whether nobody else has read for the sync since, nor does beside this process."""
+        """Whether no other reader has read for the sync since, or reads at the same time."""
         return self.asked_since == asker.since and not asker.is_shared
 
 
 @dataclass(frozen=True)
 class Reads:
-    """What the journal keeps of the reads of a sync.
+    """The records of reads in the journal.
 
-    :param asker: who has begun to read last; ``None``: nobody.
+    :param asker: the reader that began last; ``None``: there was none.
     :param last: the last complete read; ``None``: there was none.
     """
 
@@ -123,7 +124,7 @@ class Reads:
 
     @classmethod
     def parse(cls, text: str | None) -> Reads:
-        """Read what :attr:`text` has made; of ``None``, nothing is known."""
+        """Parse :attr:`text`; ``None``: nothing is recorded."""
         found = json.loads(text) if text else {}
         asker, last = found.get("asker"), found.get("last")
         if last is not None:
@@ -132,7 +133,7 @@ class Reads:
 
     @property
     def text(self) -> str:
-        """As it stands in the journal."""
+        """The text for the journal."""
         return json.dumps(asdict(self), sort_keys=True)
 
 

@@ -100,18 +100,18 @@ class Report:
         self.left_behind = 0
         """Rows without an outcome when the run ended early: they are undelivered."""
         self.imported_in: Imported | None = None
-        """How long the run's imports took, once all of them have finished."""
+        """The duration of the run's imports, once all of them have finished."""
         self.complete_read: dict[str, Any] | None = None
         """The record of the complete read, JSON-ready; it is written once the whole plan was sent."""
 
     def go_by_import(self) -> None:
-        """From here on most rows take no request of their own."""
+        """Called when the run imports: from now on most rows need no request of their own."""
         self.way = "import"
         self.progress.go_by_import()
 
     @property
     def window(self) -> Allowance | None:
-        """The account's window, where the run has seen one follow another."""
+        """The account's window, if the run has seen two in a row."""
         return self._quota.seen
 
     def apart(self) -> Report:

@@ -27,7 +27,7 @@ class Requests(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """How long the imports of a run took.
+    """The size and duration of the imports of a run.
 
     ``rows``: lines of its files. ``seconds``: from the first upload to the end of the last import.
     """

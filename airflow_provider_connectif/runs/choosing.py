@@ -1,4 +1,4 @@
-"""PATCH or import: which way a plan goes, decided once it is complete."""
+"""The decision between PATCH and import, made once the plan is complete."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from airflow_provider_connectif.runs.sink import ResourceT, Sink
 
 
 class ImportingSink(Sink[ResourceT], Protocol):
-    """A sink that imports, made in the middle of a run."""
+    """A sink that imports, created in the middle of a run."""
 
     def begin(self, is_to_stop: Callable[[], bool]) -> None:
-        """From here on the run is this sink's; the journal is open."""
+        """Take the run from another sink; the journal is open."""
 
     def end(self) -> None:
-        """The run is another sink's."""
+        """Leave the run to another sink."""
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for what earlier runs of the sync have left at Connectif."""
+        """Wait for imports that earlier runs of the sync have left at Connectif."""
 
 
 class ByImport(Protocol[ResourceT]):
-    """Delivery by import, which a run may choose. Nothing of an import is loaded before one of these is called."""
+    """Delivery by import, which a run may choose. The modules of an import are loaded by the first call of a method."""
 
     def why_not(self, resource: ResourceT, columns: Sequence[str] | None) -> str:
-        """What the mapping needs that an import cannot do, in words; empty: nothing."""
+        """Describe what the mapping needs that an import cannot do; empty: nothing."""
 
     def refuse_columns(self, resource: ResourceT, columns: Sequence[str] | None) -> None:
         """Refuse columns that an import cannot take.
@@ -41,35 +41,36 @@ class ByImport(Protocol[ResourceT]):
         """
 
     def cost(self, changes: PendingChanges, resource: ResourceT, most_requests: int | None) -> Cost:
-        """What a plan takes by import.
+        """Return the cost of a plan by import.
 
-        :param most_requests: it polls so rarely that it makes no more; ``None``: as often as the author says.
+        :param most_requests: imports are polled so rarely that there are no more; ``None``: as often as the author
+            wants.
         """
 
     def make_sink(self) -> ImportingSink[ResourceT]:
-        """What delivers the plan that was looked at last."""
+        """Return a sink for the plan of the last call of :meth:`cost`."""
 
     def make_preview(self) -> Preview[ResourceT]:
-        """What looks at a plan for a check."""
+        """Return the preview of a plan, for a check."""
 
 
 def may_import(via: Via, import_after_s: float, patch: Cost) -> bool:
-    """Whether it has to be known what a plan takes by import. Pure.
+    """Whether the cost by import must be known to choose. Pure.
 
-    :param import_after_s: with ``auto`` a plan that takes no longer by PATCH goes by PATCH.
-    :param patch: what the plan takes by PATCH.
+    :param import_after_s: with ``auto``, a plan that PATCH delivers within these seconds is not imported.
+    :param patch: the cost of the plan by PATCH.
     """
     is_long = patch.seconds is not None and patch.seconds > import_after_s
     return via == "import" or (via == "auto" and is_long)
 
 
 def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | None, why_not: str) -> Cost:
-    """The way of a plan: its cost, with the reason. Pure.
+    """Choose the way of a plan; return its cost that way, with the reason for the choice. Pure.
 
-    :param import_after_s: with ``auto`` a plan that takes no longer by PATCH goes by PATCH.
-    :param patch: what the plan takes by PATCH.
-    :param by_import: likewise by import; ``None``: nobody has looked, or it cannot go so.
-    :param why_not: what the mapping needs that an import cannot do; empty: nothing.
+    :param import_after_s: with ``auto``, a plan that PATCH delivers within these seconds is not imported.
+    :param patch: the cost of the plan by PATCH.
+    :param by_import: the cost by import; ``None``: not computed, or it cannot be imported.
+    :param why_not: describes what the mapping needs that an import cannot do; empty: nothing.
     """
     if via != "auto":
         return _chosen(patch if by_import is None else by_import, f'via="{via}"')
@@ -90,13 +91,13 @@ def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | N
 
 
 class WayChooser(Generic[ResourceT]):
-    """Chooses the way of a plan.
+    """Chooses whether a plan is sent by PATCH or imported.
 
-    :param via: what the author wants.
+    :param via: the author's choice.
     :param import_after_s: as of :func:`choose_way`.
-    :param by_import: knows what a plan takes by import.
-    :param quota: knows the account's allowance.
-    :param journal: knows what earlier runs have shown of it; open.
+    :param by_import: computes the cost by import.
+    :param quota: has the account's allowance.
+    :param journal: has the allowance that earlier runs have seen; open.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class WayChooser(Generic[ResourceT]):
         self._columns: Sequence[str] | None = None
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
-        """Keep the columns of the source; refuse them where only an import may be chosen.
+        """Keep the columns of the source; refuse those that cannot be imported, if only an import may be chosen.
 
         :raises RunFailed: final; names them.
         """
@@ -119,7 +120,7 @@ class WayChooser(Generic[ResourceT]):
             self._by_import.refuse_columns(resource, columns)
 
     def choose(self, changes: PendingChanges, resource: ResourceT) -> Cost:
-        """What the plan takes, the way that it goes.
+        """Choose the way of a plan; return its cost that way.
 
         :raises JournalError: the journal's database failed.
         """

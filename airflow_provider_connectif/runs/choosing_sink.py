@@ -1,4 +1,4 @@
-"""A sink that goes the way that was chosen for its plan, and the same for a check that sends nothing."""
+"""The sink and the preview of an operator that chooses between PATCH and import."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from airflow_provider_connectif.runs.sink import ResourceT, Sink
 
 
 class ChoosingSink(Generic[ResourceT]):
-    """Is a sink by request until an import is chosen, or an earlier process has left imports; then it is one by import.
+    """Delivers by request, unless an import is chosen or an earlier process has left imports: then by import.
 
     :param chooser: chooses the way.
     :param by_request: delivers by request.
-    :param by_import: makes what delivers by import.
+    :param by_import: makes the sink that imports.
     :param report: of the run.
     :param journal: of the run.
     """
@@ -50,7 +50,7 @@ class ChoosingSink(Generic[ResourceT]):
 
     @property
     def scope(self) -> str:
-        """What the API key must allow."""
+        """The permissions that the API key must have."""
         return self._sink.scope
 
     @property
@@ -70,12 +70,12 @@ class ChoosingSink(Generic[ResourceT]):
 
     @property
     def summary_is_complete(self) -> bool:
-        """Whether the summary is that of the whole run, and not only of a process that could not yet look back."""
+        """Whether the summary is that of the whole run, and not only of this process."""
         return self._sink.summary_is_complete
 
     @property
     def longest_pause_s(self) -> float:
-        """Seconds that Connectif may ask for before the run does something else than to wait."""
+        """The longest pause, in seconds, for which the run waits if Connectif asks for one."""
         return self._sink.longest_pause_s
 
     @property
@@ -98,7 +98,7 @@ class ChoosingSink(Generic[ResourceT]):
 
         :return: until when to wait for that without a worker; ``None``: nothing is left.
         :raises ImportFailed: that cannot be waited for.
-        :raises QuotaClosed: told to stop.
+        :raises QuotaClosed: the run must stop.
         """
         if not self._journal.plan.with_open_imports():
             return None
@@ -110,12 +110,12 @@ class ChoosingSink(Generic[ResourceT]):
             sink.end()
 
     def resume(self) -> bool:
-        """Continue what an earlier process left, the way that it went; whether that was all there was to do."""
+        """Continue the delivery of an earlier process, by the same way; return whether that was all there was to do."""
         if ImportState.from_json(self._journal.plan.load()) is not None:
             sink = self._begin_import()
             if sink.resume():
                 return True
-            sink.end()  # an earlier attempt had not uploaded all; what is left is a new plan
+            sink.end()  # an earlier attempt had not uploaded all changes; the rest is a new plan
             self._sink = self._by_request
         if self._by_request.resume():
             return True
@@ -130,19 +130,19 @@ class ChoosingSink(Generic[ResourceT]):
         self._chooser.check_columns(columns, resource)
 
     def cost(self, changes: PendingChanges, resource: ResourceT) -> Cost:
-        """Choose the way, and say what the plan takes."""
+        """Choose the way of a plan; return its cost that way."""
         cost = self._chooser.choose(changes, resource)
         self._way = cost.way
         return cost
 
     def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
-        """Deliver a plan, as far as possible, the way that :meth:`cost` has chosen."""
+        """Deliver a plan, as far as possible, by the way that :meth:`cost` has chosen."""
         if self._way == "import":
             self._begin_import()
         self._sink.deliver(changes, resource)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
-        """Leave the journal so that the next process of the run, or the next run, can begin."""
+        """Close the journal so that the next process of the run, or the next run, can begin."""
         self._sink.close(verdict, keyless)
 
     def kill(self) -> str:
@@ -158,7 +158,7 @@ class ChoosingSink(Generic[ResourceT]):
         self._sink.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
-        """Those of the delivery, and ``imported`` either way: an earlier attempt may have gone the other one."""
+        """Return the entries of the delivery; ``imported`` always, since an earlier attempt may have imported."""
         return {"imported": self._report.tally.outcomes[Outcome.IMPORTED], **self._sink.summary()}
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
@@ -174,11 +174,11 @@ class ChoosingSink(Generic[ResourceT]):
 
 
 class ChoosingPreview(Generic[ResourceT]):
-    """Looks at a plan for a check, and chooses its way as a run would.
+    """Previews a plan for a check, and chooses its way as a run would.
 
     :param chooser: chooses the way.
-    :param by_request: looks at a plan that goes by request.
-    :param by_import: makes what looks at one that goes by import.
+    :param by_request: previews a plan that is sent by request.
+    :param by_import: makes the preview of one that is imported.
     """
 
     overwrites = True
@@ -206,7 +206,7 @@ class ChoosingPreview(Generic[ResourceT]):
         self._chooser.check_columns(columns, resource)
 
     def look(self, changes: PendingChanges, resource: ResourceT) -> None:
-        """Choose, and look at the plan."""
+        """Choose the way of the plan, and preview it."""
         self._cost = self._chooser.choose(changes, resource)
         if self._cost.way == "import":
             self._preview = self._by_import.make_preview()
@@ -221,5 +221,5 @@ class ChoosingPreview(Generic[ResourceT]):
         return self._preview.describe()
 
     def log_cost(self) -> None:
-        """Log what a run takes."""
+        """Log the cost of a run."""
         self._preview.log_cost()

@@ -1,4 +1,4 @@
-"""Contacts that left the source: which, and what is done about them."""
+"""Finds the contacts that left the source, and plans what to do about them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from airflow_provider_connectif.records.resource import Resource
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """What is to be known of a read.
+    """The settings of a read that concern contacts that left the source.
 
-    :param identity: who asks whom for what: :func:`airflow_provider_connectif.records.reads.identity_of`.
+    :param identity: the digest of the question: :func:`airflow_provider_connectif.records.reads.identity_of`.
     :param counts_left: find the contacts that left the source.
-    :param on_removed: what is done about them: ``delete``, or properties that they get; ``None``: nothing.
+    :param on_removed: the action for them: ``delete``, or properties that they get; ``None``: none.
     """
 
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -31,11 +31,11 @@ class ReadSettings:
 
 
 class Departures:
-    """Finds the contacts that left the source, and makes changes of those that are to be followed.
+    """Finds the contacts that left the source, and plans changes for those that ``on_removed`` applies to now.
 
     :param journal: open.
-    :param settings: of the author.
-    :param shown: the keys that the source has shown, to its end.
+    :param settings: the author's.
+    :param shown: all keys of the source.
     :param keyless: rows without a valid key in this read.
     :param came_back: contacts that an earlier read has marked as left, and that this one shows.
     """
@@ -50,22 +50,22 @@ class Departures:
         self._last, asker = journal.reads.last, journal.reads.asker
         self._asker = asker if asker is not None else Asker(settings.identity, journal.generation)
         self.only_counted = why_only_counted(self._asker, self._last, keyless=keyless, came_back=came_back)
-        """Why nobody is followed whatever the author says; empty: they are."""
+        """The reason why contacts are only counted, whatever ``on_removed`` is; empty: they are not only counted."""
         self.count = 0
-        """Contacts that left since the last complete read, and those before them that are followed now."""
+        """Contacts that left since the last complete read, and earlier ones whose change is planned now."""
         self.postponed = 0
-        """Contacts that left before and are not followed yet, since a row without a valid key may be theirs."""
+        """Contacts that left earlier and have no change yet, since a row without a valid key may be theirs."""
         self._unmarked = 0
 
     @property
     def follows(self) -> bool:
-        """Whether the contacts that left are followed in this run."""
+        """Whether this run plans changes for contacts that left."""
         return self._settings.on_removed is not None and not self.only_counted
 
     def add_to(self, changes: PendingChanges, resource: Resource, differences: Differences) -> None:
-        """Add a change for each contact that is to be followed.
+        """Add the planned changes for contacts that left.
 
-        :param changes: of the run, the rows' complete.
+        :param changes: the run's; those of its rows are complete.
         :raises PendingError: the changes cannot be kept.
         """
         before, new, unmarked = changes.place, 0, 0
@@ -79,7 +79,7 @@ class Departures:
             self.count += len(followed) - sum(map(self._is_new, followed))
             self._unmarked -= sum(not line.is_marked for line in followed)
         if self._journal.reads.has_changed():
-            # A task beside this one reads for the sync: what it delivers meanwhile was not shown here either.
+            # Another task reads for the sync at the same time: the contacts that it delivers are not in this source.
             self.only_counted = self.only_counted or ANOTHER_TASK
             changes.drop_since(before)
             self.count = self._unmarked = self.postponed = 0
@@ -87,7 +87,7 @@ class Departures:
         self._unmarked += unmarked
 
     def mark(self, resource: Resource) -> None:
-        """Write down who has left and is not followed.
+        """Mark the lines of contacts that left and have no change.
 
         :raises JournalError: the database failed, or another process has taken over.
         """
@@ -100,12 +100,12 @@ class Departures:
 
     @property
     def looked_since(self) -> int:
-        """As of :class:`LastRead`, for the record of this read."""
+        """The value of :class:`LastRead` for the record of this read."""
         is_first = self._last is None or not self._last.is_of(self._asker) or not self._last.looked_since
         return self._journal.generation if is_first or self._last is None else self._last.looked_since
 
     def _is_new(self, line: LeftLine) -> bool:
-        """Whether the contact has left since the last complete read; an attempt since then may have marked it."""
+        """Whether the contact has left since the last complete read. An attempt after that read may have marked it."""
         return not line.is_marked or self._last is None or line.generation > self._last.generation
 
     def _is_due(self, line: LeftLine, resource: Resource) -> bool:
@@ -132,22 +132,22 @@ ANOTHER_TASK = "another task has read for this sync since the last complete read
 
 
 def was_shown(line: LeftLine, asker: Asker, last: LastRead) -> bool:
-    """Whether the question of this read has shown a contact before, with no other question in between. Pure.
+    """Whether an earlier read with the same question, and no other question in between, has shown the contact. Pure.
 
-    :param line: of a contact that is not shown now.
+    :param line: of a contact that this read does not show.
     :param last: of the same series of reads.
     """
     if line.delivered_generation is not None and line.delivered_generation >= asker.since:
         return True
-    # A read that looks marks whoever it does not show. So who is not marked was shown by it, and who was marked by a
-    # later one, too.
+    # A read that looks for contacts that left marks those it does not show. So it has shown those that are not marked,
+    # and those that a later read has marked.
     return last.looked_since > 0 and (not line.is_marked or line.generation > last.looked_since)
 
 
 def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, came_back: int = 0) -> str:
-    """Why contacts that left are only counted in a run, in words for the log; empty: they may be followed. Pure.
+    """Return, for the log, why contacts that left are only counted; empty: changes may be planned for them. Pure.
 
-    :param asker: this read, and those before it in the same series.
+    :param asker: of this read.
     :param last: the last complete read.
     :param keyless: rows without a valid key in this read.
     :param came_back: contacts that an earlier read has marked as left, and that this one shows.

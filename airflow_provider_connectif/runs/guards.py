@@ -1,4 +1,4 @@
-"""Guards: limits on a plan, above which a run does not begin to send."""
+"""Guards: limits on a plan. A run whose plan exceeds one sends nothing."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Limit = int | float | None
 
 
 class GuardExceeded(RunFailed):
-    """A plan is beyond a guard; nothing was sent."""
+    """A plan exceeds a guard; nothing was sent."""
 
     final = True
 
 
 @dataclass(frozen=True)
 class GuardLimits:
-    """What an author allows a plan to be; of each the default is no limit.
+    """The limits that an author sets for a plan; the default of each is no limit.
 
     :param max_created: contacts that the sync has not delivered before.
-    :param max_changed: contacts that it has, and whose properties differ.
+    :param max_changed: contacts that it has delivered before, and whose properties differ.
     :param max_removed: contacts that left the source.
     :param max_lowered: contacts whose consent is lowered.
     :param max_raised: contacts whose consent is raised.
-    :param min_rows: rows that the source must have at least; a share is one of the rows of the last complete read.
-    :param is_off: let this run pass.
+    :param min_rows: the least number of rows in the source; a share is one of the rows of the last complete read.
+    :param is_off: the guards do not stop this run.
     """
 
     max_created: Limit = None
@@ -44,12 +44,12 @@ class GuardLimits:
 
     @property
     def are_any(self) -> bool:
-        """Whether there is a limit at all."""
+        """Whether there is any limit."""
         return any(getattr(self, guard.name) is not None for guard in GUARDS)
 
 
 class Guarded(NamedTuple):
-    """The numbers of a plan that guards are about."""
+    """The numbers of a plan that guards limit."""
 
     rows: int
     created: int
@@ -62,8 +62,8 @@ class Guarded(NamedTuple):
 class Guard(NamedTuple):
     """One guard.
 
-    ``name``: of the argument. ``count``: the number of a plan that it is about. ``noun``: what that counts.
-    ``least``: what a share allows however few contacts are known. ``is_minimum``: the number must not be lower.
+    ``name``: of the argument. ``count``: the number of a plan that it limits. ``noun``: what is counted, for messages.
+    ``least``: a share allows at least so many. ``is_minimum``: the number must not be lower.
     """
 
     name: str
@@ -84,9 +84,9 @@ GUARDS: tuple[Guard, ...] = (
 
 
 def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[str]:
-    """Which guards a plan is beyond, in words with the number and the limit. Pure.
+    """Describe the guards that a plan exceeds, with the number and the limit of each. Pure.
 
-    :param last: of the last run that sent its plan to the end; ``None``: before it shares are no limit.
+    :param last: the last run that sent its whole plan; ``None``: there is none, and shares are no limit.
     """
     found = []
     for guard in GUARDS:
@@ -102,10 +102,10 @@ def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[
 
 
 def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[str]:
-    """Hold a plan back that is beyond a guard.
+    """Refuse a plan that exceeds a guard.
 
-    :return: which guards it is beyond though they are off for this run.
-    :raises GuardExceeded: final; names each number, its limit and the way to let a run pass.
+    :return: the guards that it exceeds, if guards are off for this run.
+    :raises GuardExceeded: final; names each number, its limit and how to let a run pass.
     """
     found = exceeded(plan, limits, last)
     if found and not limits.is_off:
@@ -117,7 +117,7 @@ def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> l
 
 
 def check_limits(limits: GuardLimits, *, has_journal: bool) -> None:
-    """Check what an author allows.
+    """Check the limits that an author has set.
 
     :raises ValueError: names the argument.
     """
@@ -138,7 +138,7 @@ def shrank_by_half(rows: int, last: LastRead | None) -> bool:
 
 
 def share_of(share: float, number: int, *, rounds_up: bool = False) -> int:
-    """A share of a number, as the share is written: 0.29 of 100 is 29, and not what binary fractions make of it."""
+    """Return a share of a number by decimal arithmetic: 0.29 of 100 is 29, and not 28.999…."""
     exact = Decimal(repr(share)) * number
     return math.ceil(exact) if rounds_up else math.floor(exact)
 

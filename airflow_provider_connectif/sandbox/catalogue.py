@@ -57,7 +57,7 @@ class ContactField:
             raise CatalogueError(f"a contact field needs a text id, not {field_id!r}")
         if not isinstance(field_type, str) or field_type not in FIELD_TYPES:
             known = ", ".join(sorted(FIELD_TYPES))
-            raise CatalogueError(f"contact field {field_id}: type {field_type!r} is none of {known}")
+            raise CatalogueError(f"contact field {field_id}: type {field_type!r} is not one of {known}")
         return cls(
             id=field_id,
             type=field_type,

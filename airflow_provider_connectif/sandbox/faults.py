@@ -146,7 +146,7 @@ def _parse_action(description: object) -> FaultAction:
     if action.status is None and (action.body or action.headers):
         raise FaultError("action: body and headers need a status")
     if action.status in _BODILESS and action.body:
-        raise FaultError(f"action: an answer {action.status} has no body")
+        raise FaultError(f"action: a response with {action.status} has no body")
     return action
 
 

@@ -237,7 +237,7 @@ def _first_line(process: subprocess.Popen[bytes], deadline: float) -> str:
         selector.register(process.stdout, selectors.EVENT_READ)
         while not line.endswith(b"\n"):
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                return f"no answer in time. {line.decode('utf-8', 'replace')}"
+                return f"no response in time. {line.decode('utf-8', 'replace')}"
             chunk = os.read(process.stdout.fileno(), 4096)
             if not chunk:
                 process.wait()

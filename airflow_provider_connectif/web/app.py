@@ -146,7 +146,7 @@ def _contact(places: Places, user: Any, dag_id: str, sync_id: str, key: str) -> 
 
 
 def _explained(places: Places, place: JournalPlace, sync_id: str, key: str) -> tuple[Explanation, str | None]:
-    """What a journal knows of a contact, as ``explain`` says it, and the contact's key as its line has it.
+    """Return what a journal knows of a contact, as ``explain`` prints it, and the contact's key in its line.
 
     :param key: as it was typed: an e-mail, an external id, or a key as it stands in the journal.
     """

@@ -173,7 +173,7 @@ class Frame(NamedTuple):
         )
 
     def contact(self, dag_id: str, explanation: Explanation, written_key: str | None) -> str:
-        """What the command ``explain`` prints of a contact.
+        """Return the page with what the command ``explain`` prints of a contact.
 
         :param written_key: as the contact's line has it; ``None``: it has none.
         """

@@ -43,7 +43,7 @@ class Places:
 
     @contextmanager
     def asking(self, place: JournalPlace) -> Iterator[JournalDatabase]:
-        """A journal's database, to ask about one contact.
+        """Yield a journal's database, for questions about one contact.
 
         :raises Unreachable: as :meth:`reading`.
         """

@@ -1,7 +1,7 @@
 """The connection as a person makes it, in a browser: filled in, saved, tested, looked at again, used by a run.
 
 Needs Playwright and a Chromium; it is skipped, with words, where one of them is not there. The pictures of the docs are
-made anew by ``CONNECTIF_E2E_PICTURES=docs/images python -m pytest tests/e2e/test_browser.py``.
+made again by ``CONNECTIF_E2E_PICTURES=docs/images python -m pytest tests/e2e/test_browser.py``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECRET = KEY.partition(":")[2]
 
 
 class Browser:
-    """A page of Airflow's UI, and all that the server has ever answered to it.
+    """A page of Airflow's UI, and all responses that it has got from the server.
 
     :param page: Playwright's.
     :param url: Airflow's.
@@ -79,13 +79,13 @@ class Browser:
         form.wait_for(state="hidden")
 
     def test(self, conn_id: str) -> Any:
-        """Press the button that tests a connection; returns the server's answer."""
+        """Press the button that tests a connection; returns the server's response."""
         with self.page.expect_response(lambda response: response.url.endswith("/connections/test")) as answer:
             self.row(conn_id).get_by_role("button", name="Test Connection").click()
         return answer.value
 
     def all_seen(self) -> str:
-        """What the page shows, its fields' values and storage included, and every answer of the API."""
+        """Return what the page shows, including its fields' values and storage, and every response of the API."""
         values = self.page.evaluate(
             "() => JSON.stringify([[...document.querySelectorAll('input,textarea')].map(field => field.value),"
             " {...localStorage}, {...sessionStorage}])"

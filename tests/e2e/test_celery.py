@@ -17,7 +17,7 @@ IN_FLIGHT = 8
 LIMIT = 200
 WINDOW_S = 20.0
 LOST_S = 2.0
-"""What a window may lose: the header tells its end in whole seconds, and four tasks must see it."""
+"""The time that a window may lose: the header gives its end in whole seconds, and four tasks must see it."""
 START_S = 25.0
 """How long four tasks may take to start, and to end, on two busy cores."""
 

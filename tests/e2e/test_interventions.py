@@ -14,7 +14,7 @@ BEFORE_THE_FAILURE = 200
 def test_clearing_a_failed_task(
     deployment: Deployment, stage: Stage, connectif: Connectif, measured: Callable[..., None]
 ) -> None:
-    """A task fails since Connectif does; cleared once that is over, it sends the rest and nothing twice."""
+    """A task fails because Connectif fails. Cleared after Connectif's failure, it sends the rest, and nothing twice."""
     stage.fill(COUNT)
     connectif.add_fault({"status": 500}, after=BEFORE_THE_FAILURE)
     stage.write_dag('ContactPatchOperator(task_id="contacts", journal_conn_id="journal", **CONTACTS)')

@@ -33,7 +33,7 @@ def test_kill_of_the_task_process(
 def test_kill_of_the_task_and_its_worker(
     deployment: Deployment, stage: Stage, connectif: Connectif, measured: Callable[..., None]
 ) -> None:
-    """The worker dies with the task, so that nobody tells of it: the scheduler misses the heartbeat and tries again."""
+    """The worker dies with the task, so that nothing reports it. The scheduler misses the heartbeat and tries again."""
     _kill_while_sending(
         deployment, stage, connectif, measured, lambda task: deployment.kill_task(task, with_worker=True)
     )

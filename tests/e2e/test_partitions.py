@@ -37,7 +37,7 @@ def test_four_partitions_with_one_journal(
 
     tasks = [stage.task(run_id, "quarter", index) for index in range(PARTS)]
     assert [deployment.summary(task)["created"] for task in tasks] == [COUNT // PARTS] * PARTS
-    # As many answers as contacts, each saying that the contact was new: none was sent twice.
+    # As many responses as contacts, each with the status of a new contact: none was sent twice.
     assert connectif.answers() == {"201": COUNT}
     assert held(connectif) == stage.source()
     assert _acknowledged(deployment, stage) == [COUNT // PARTS] * PARTS

@@ -45,7 +45,7 @@ def rows(count: int, visits: int = 0) -> list[dict[str, Any]]:
 
 
 def wait_as_the_triggerer(run: Run) -> Any:
-    """Run the trigger of a deferral as the triggerer does: made anew out of what Airflow's database holds of it.
+    """Run the trigger of a deferral as the triggerer does: created from what Airflow's database holds of it.
 
     :return: the payload of its event, as it comes out of that database.
     """
@@ -193,7 +193,7 @@ def test_a_process_that_is_killed_between_windows_or_in_them_loses_nothing(
     until(lambda: strict.received > LIMIT + 3)
     second.kill()
 
-    # Airflow's retry begins anew: it reads the source, and the journal knows what was acknowledged.
+    # Airflow's retry begins again: it reads the source, and the journal has what was acknowledged.
     runs = deliver_to_the_end(rows=rows(70))
 
     assert runs[-1].state == "success"

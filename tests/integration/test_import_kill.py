@@ -195,7 +195,7 @@ def test_rows_that_have_changed_between_two_tries(
     run = next_try(rows=newer)
 
     assert run.state == "success", run.error
-    if remembering:  # all was uploaded, so the try is over with it; the next run has the change
+    if remembering:  # all was uploaded, so the try ends with that; the next run has the change
         assert run.summary["imported"] == 3000
         summary = import_rows("next night", rows=newer, **remembering).summary
         assert (summary["created"], summary["updated"]) == (1, 1)  # by PATCH, which takes less than two files
@@ -268,7 +268,7 @@ def test_after_success_the_same_task_begins_anew(strict: StrictServer, rememberi
 def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
     strict: StrictServer, remembering: dict[str, Any]
 ) -> None:
-    """Mapped tasks whose files have as many rows: the answer to the second upload is lost before it arrived."""
+    """Mapped tasks whose files have as many rows: the second upload is lost before it arrived, and has no response."""
     other = rows(3000, begin=5000)
     assert import_rows("night", rows=other, map_index=0, **remembering).state == "success"
     strict.update(import_faults=[{"times": 1, "drop": "before"}])

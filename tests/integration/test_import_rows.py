@@ -219,7 +219,7 @@ def test_a_dag_run_imports_and_defers_in_airflow_itself(
     """A stuck import, a timeout, and the next attempt: without a journal nothing holds the id, so it uploads again.
 
     The import ends after the first try has failed, however long Airflow takes from one step to the next: a try that
-    is over its timeout asks once more, and would rightly find an import that ended in the meantime.
+    exceeds its timeout polls once more, and would rightly find an import that ended in the meantime.
     """
     from datetime import timedelta
 

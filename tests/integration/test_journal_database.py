@@ -40,7 +40,7 @@ def test_a_batch_is_looked_up_by_one_query(
     deliver("first", rows=rows)
     ((directory,),) = database.query("show data_directory")
     log = Path(directory) / "log"
-    before = log.stat().st_size  # a server tells of statements that failed, too
+    before = log.stat().st_size  # a server logs statements that failed, too
     database.query("alter database postgres set log_statement = 'all'")
     try:
         assert deliver("again", rows=rows).summary["unchanged"] == 2001

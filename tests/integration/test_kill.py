@@ -53,7 +53,7 @@ class Child:
                 os.dup2(descriptor, number)
             self._result.write_text(json.dumps(work()))
             code = 0
-        except BaseException:  # noqa: BLE001 - whatever it is, it must end here and be told
+        except BaseException:  # noqa: BLE001 - whatever it is, it must end here and be reported
             os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(code)
@@ -79,7 +79,7 @@ class Child:
         return self._ended
 
     def terminate(self) -> tuple[float, dict[str, Any]]:
-        """Seconds until the process has ended after its SIGTERM, and what it told at its end."""
+        """Return the seconds from SIGTERM to the end of the process, and what it reported at its end."""
         sent_at = time.monotonic()
         os.kill(self.pid, signal.SIGTERM)
         until(self.has_ended)
@@ -107,7 +107,7 @@ def _as_task_runner(**arguments: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def start(tmp_path: Path, airflow_db: None) -> Iterator[Callable[[Callable[[], Any]], Child]]:
-    """Start a child; it tells state and summary when it ends by itself."""
+    """Start a child; it reports its state and summary when it ends by itself."""
     children = []
 
     def _start(work: Callable[[], Any]) -> Child:
@@ -168,7 +168,7 @@ def test_a_killed_task_ends_at_once_says_how_far_it_came_and_sends_nothing_more(
     assert delivered == sum(entry["status"] == 201 for entry in strict.log) > 0
     *_, told, last = child.lines()
     assert told.startswith("Stop requested: 100 rows read, ")
-    # The counts stand in the last line too where answers came in after that very moment.
+    # The counts stand in the last line too where responses came in after that very moment.
     assert last.startswith("Stopped early")
     with_counts = [line.partition("\n")[0].partition(": ")[2] for line in (told, last) if " rows read" in line]
     assert with_counts[-1].startswith(f"100 rows read, {delivered} delivered")
@@ -176,7 +176,7 @@ def test_a_killed_task_ends_at_once_says_how_far_it_came_and_sends_nothing_more(
     assert (len(with_counts) == 1) == (", with the counts above" in last)
     assert end["summary"]["requests"] == strict.requests
     if isinstance(sign, int):
-        assert received <= sign + 16  # what was in flight, and what was tried anew meanwhile
+        assert received <= sign + 16  # what was in flight, and what was tried again meanwhile
     assert child.has_ended()
     assert strict.received == received
 

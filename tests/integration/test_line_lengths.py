@@ -22,7 +22,7 @@ SYNC_ID = "contacts_of_the_customers_of_all_shops_in_southern_europe.sync_contac
 IMPORT = {"kind": "ContactImportOperator", "patch_leftovers": False, "poll_interval": 0.2}
 DEFERRABLE = {"deferrable": True, "defer_after": timedelta(seconds=0.2)}
 
-# What the server does, what the operator is told, the state at the end, and words of its exception.
+# What the server does, the operator's arguments, the state at the end, and words of its exception.
 RUNS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "success": ({}, {}, "success", ""),
     "refused": ({"faults": [{"keys": ["user1@example.com"], "status": 422}]}, {"bad": 9}, "failed", "10 of 69 rows"),

@@ -28,7 +28,7 @@ ROWS = [{"email": f"{n}@example.com", field["id"]: raw} for n, (field, raw, _) i
 
 
 def test_a_check_says_what_the_run_will_do(account: CatalogueServer, tmp_path: Path) -> None:
-    """The same rows invalid for the same reasons, in the summary and in the rejects file; as many requests as told."""
+    """The same rows invalid for the same reasons, in the summary and the rejects file; as many requests as logged."""
     paths = [tmp_path / "checked", tmp_path / "run"]
     checked = run_operator(rows=iter(ROWS), check_only=True, rejects_path=str(paths[0]), failure_budget=1.0)
     report = account.report()

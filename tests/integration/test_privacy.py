@@ -147,7 +147,7 @@ def test_nothing_personal_is_told_whatever_the_server_does(
     assert "1 row read" in text
     assert found(text) == []
     assert found(exception_text(alone.error)) == []
-    if end.summary["rejected"]:  # the file for mending is the one place where the row is meant to be
+    if end.summary["rejected"]:  # the rejects file is the only place where the row is meant to be
         assert "Quittenbaum" in rejects.read_text()
 
 

@@ -1,4 +1,4 @@
-"""The account's window, in every form in which a server may tell of it: used up, never overrun, shared by tasks.
+"""The account's window, in every form in which a server may announce it: used up, never exceeded, shared by tasks.
 
 Windows are short here; ``benchmarks/rate_limit.py`` does the same with the real hundred a minute. The runs go in
 parallel, each against a server of its own, because almost all of their time is waiting.
@@ -33,7 +33,7 @@ class Case:
 
     :param settings: of the server.
     :param rows: of each task.
-    :param told_late_s: how long a new window lies unused because the server's telling is short by that much.
+    :param told_late_s: how long a new window stays unused because the server's headers are imprecise by that much.
     :param refusals: 429s in one window that are no waste, because nothing could be known before.
     """
 

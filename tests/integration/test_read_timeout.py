@@ -1,4 +1,4 @@
-"""A source that does not end: the task fails for a retry when its time is over, and nothing was sent."""
+"""A source that does not end: the task fails for a retry after its time limit, and nothing was sent."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def keys(*numbers: int) -> list[str]:
     return [f"user{n}@example.com" for n in numbers]
 
 
-# on_response, what the server answers to the third of five rows, the task's state, and the counts of the rest.
+# on_response, the server's response to the third of five rows, the task's state, and the counts of the rest.
 OVERRIDES: list[tuple[dict[Any, str], dict[str, Any], str, dict[str, int]]] = [
     ({422: "skip"}, {"status": 422}, "success", {"created": 4, "skipped": 1}),
     ({"422": "skip"}, {"status": 422}, "success", {"created": 4, "skipped": 1}),

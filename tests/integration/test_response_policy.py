@@ -1,7 +1,7 @@
-"""Each answer alone, in a real Airflow task: the documented action, the task's state and the summary in XCom.
+"""Each response alone, in a real Airflow task: the documented action, the task's state and the summary in XCom.
 
 The table is the README's and the design's, read as a specification. The operator has one retry, so that "failed"
-means that Airflow was told not to try again, and "up_for_retry" that it did try again, and failed again.
+means that Airflow was asked not to try again, and "up_for_retry" that it did try again, and failed again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def counts(run: Run) -> dict[str, int]:
     return {name: run.summary[name] for name in COUNTS if run.summary[name]}
 
 
-# What the server answers to the first request or (always) to each; then the task's state, the counts, contact
+# The server's response to the first request or (always) to each; then the task's state, the counts, contact
 # requests in all, and the words that the summary's only reason must hold.
 ALONE: dict[str, tuple[dict[str, Any], str, dict[str, int], int, str]] = {
     "200": ({"status": 200}, "success", {"updated": 1}, 1, ""),

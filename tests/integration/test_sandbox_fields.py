@@ -50,7 +50,7 @@ def test_the_catalogue_describes_fields_of_every_type(sandbox: SandboxProcess) -
 
 @pytest.mark.parametrize("links", ["absolute", "relative"])
 def test_pages_are_linked_until_the_last(links: str) -> None:
-    """Section 4.1: `links.next` and `links.prev`; both forms, as the documents do not tell which."""
+    """Section 4.1: `links.next` and `links.prev`; both forms, as the documents do not say which."""
     with SandboxProcess(requests_per_minute=0, page_size=7, links=links) as sandbox:
         pages = all_pages(sandbox, "/contact-fields")
         ids = [field["id"] for page in pages for field in page["results"]]

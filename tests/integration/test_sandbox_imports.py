@@ -49,7 +49,7 @@ def sandbox(running: SandboxProcess) -> SandboxProcess:
 def test_an_upload_is_an_import_in_the_queue_and_then_contacts(
     sandbox: SandboxProcess, account: ImportRequests
 ) -> None:
-    """5.1: 201 and the Import. 5.2: its properties; the total is in the answer already."""
+    """5.1: 201 and the Import. 5.2: its properties; the total is in the response already."""
     sandbox.add_fault({"import": {"stuck": "queued"}}, match=UPLOADS)
     response = account.upload(TWO, delimiter=",")
     created = response.json()

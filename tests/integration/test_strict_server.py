@@ -40,7 +40,7 @@ class Wire:
         self.socket.sendall(head.encode() + b"\r\n" + content)
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Status 0: the connection ended before a whole answer had come."""
+        """Return status, headers and body. Status 0: the connection ended before a whole response had come."""
         start = self.file.readline().split(b" ")
         if len(start) < 2:
             return 0, {}, b""

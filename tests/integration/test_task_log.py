@@ -1,4 +1,4 @@
-"""What a task's log tells somebody who reads it at night: short, in order, nothing twice, and true."""
+"""A task's log for somebody who reads it at night: short, in order, nothing twice, and true."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def selected(sql: str) -> dict[str, Any]:
     return {"rows": None, "sql": sql, "sql_conn_id": "warehouse"}
 
 
-# What the server does, how the operator is told, and how the last line and the exception begin.
+# What the server does, the operator's arguments, and the beginnings of the last line and the exception.
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "all is well": ({}, {}, "Done", ""),
     "over the budget": (

@@ -29,7 +29,7 @@ IMPORT_ID = "5f0000000000000000000000"
 
 
 class Hanging:
-    """A script that answers nothing; ``left`` counts the clients that have gone."""
+    """A script that never responds; ``left`` counts the clients that have gone."""
 
     def __init__(self) -> None:
         self.left = 0

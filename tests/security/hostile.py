@@ -1,4 +1,4 @@
-"""A server that answers byte by byte as a test wants it, and a client that believes it is Connectif."""
+"""A server that sends exactly the bytes that a test chooses, and a client that takes it for Connectif."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Hostile:
 
 
 def http(status: int = 200, body: bytes = b"{}", *headers: str) -> bytes:
-    """An answer, whole."""
+    """Return a whole response."""
     lines = [f"HTTP/1.1 {status} So", f"Content-Length: {len(body)}", *headers, "Connection: close", "", ""]
     return "\r\n".join(lines).encode() + body
 

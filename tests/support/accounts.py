@@ -16,7 +16,7 @@ WINDOW_S = 300.0
 
 
 class Account(Resource):
-    """Answers by the number of the change, as a function of the test's says. It stands for resource and client.
+    """Responds by the number of the change, with a function of the test. It stands for resource and client.
 
     :param window: requests that it allows in five minutes.
     """

@@ -163,7 +163,7 @@ class CatalogueServer:
         self._process.wait(10)
 
     def reset(self, **settings: Any) -> None:
-        """Begin anew: arguments of ``_Account``."""
+        """Start with an empty account: arguments of ``_Account``."""
         self._ask(json.dumps(settings))
 
     def report(self) -> dict[str, Any]:

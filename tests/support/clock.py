@@ -54,7 +54,7 @@ class FakeClock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Time stands still, as while a request is answered that takes none."""
+        """Stop the time, as during a request that takes none."""
         with self._lock:
             self._held += 1
         try:

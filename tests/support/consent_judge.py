@@ -3,7 +3,7 @@
 Pure code, written from the specification and with nothing of the package: its own ranks, its own memory. For each
 contact and consent property it knows what the server accepted, what responses showed, and what the source had.
 
-What a run knew cannot always be told from outside: it was killed, or a response was lost. There the judge accepts every
+What a run knew cannot always be seen from outside: it was killed, or a response was lost. There the judge accepts every
 reading that the specification allows, so that each violation that it reports is one.
 """
 

@@ -42,7 +42,7 @@ def import_rows(run_id: str = "night", **arguments: Any) -> Run:
 
 
 def event_of(run: Run) -> Any:
-    """What the trigger of a deferral says, run as the triggerer does: made anew of what Airflow's database holds."""
+    """Return the event of a deferral's trigger, created from what Airflow's database holds."""
     trigger = run.error.trigger  # type: ignore[union-attr]
     path, kwargs = trigger.serialize()
     module, _, name = path.rpartition(".")

@@ -158,7 +158,7 @@ class Process:
             run = self._run(run_id, before=_end_at_sigterm, **arguments)
             self._end.write_text(json.dumps([run.state, run.summary, str(run.error or "")]))
             code = 0
-        except BaseException:  # noqa: BLE001 - whatever it is, it must end here and be told
+        except BaseException:  # noqa: BLE001 - whatever it is, it must end here and be reported
             os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(code)

@@ -21,7 +21,7 @@ _WITHOUT_DISK = (
     *("--sync-frm=0", "--innodb-buffer-pool-size=32M"),
 )
 _ROOM_BYTES = 2**30
-# As root it does not start without being told so.
+# As root it starts only with this option.
 _USER = ["--user=root"] if os.geteuid() == 0 else []
 
 

@@ -1,4 +1,4 @@
-"""A small HTTP server whose every answer is a function of the test's own: for one client, not for a whole run."""
+"""A small HTTP server whose responses come from a function of the test: for one client, not for a whole run."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Account:
         self.in_flight: dict[str, int] = {}
 
     def report(self) -> dict[str, Any]:
-        """Everything but the contacts, which may be too many to be told."""
+        """Return everything but the contacts, which may be too many."""
         names = ("log", "violations", "windows", "requests", "received")
         return {name: getattr(self, name) for name in names} | {"in_flight": sum(self.in_flight.values())}
 
@@ -127,7 +127,7 @@ def judge(
     content: bytes,
     upload: tuple[Upload, dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], int, dict[str, Any], bytes]:
-    """Judge one request; the log's entry, the status, the fault and the body of the answer.
+    """Judge one request; return the log's entry, the status, the fault and the body of the response.
 
     :param upload: in place of the content, with the fault that was found for it.
     """

@@ -93,7 +93,7 @@ def _record_pattern(delimiter: str, cells: int) -> re.Pattern[str]:
 
 
 def count_rows(path: Path, delimiter: str) -> int:
-    """Rows without the header, as far as the file can be read; its faults are found when it is worked off."""
+    """Rows without the header, as far as the file can be read; its faults are found when it is processed."""
     count = -1
     try:
         for _ in records(path, delimiter):

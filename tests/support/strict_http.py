@@ -22,7 +22,7 @@ Head = tuple[bytes, bytes, dict[str, str]]
 
 
 class Connection(asyncio.Protocol):
-    """One connection: a request, its answer, the next request."""
+    """One connection: a request, its response, the next request."""
 
     account: Account
     all: ClassVar[set[Connection]] = set()
@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
         self.left = 0  # bytes of the body that are still to come
         self.upload: Upload | None = None  # which takes the body
         self.upload_fault: dict[str, Any] = {}
-        self.key = ""  # of the request that is being answered
+        self.key = ""  # of the request that is being processed
         self.asked = self.account
         self.busy = False
         self.all.add(self)
@@ -251,7 +251,8 @@ def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
 
 
 async def accept_all(port: int) -> None:
-    """Accept every connection that is there: requests of the test before, whose client is gone, are none of the next.
+    """Accept every waiting connection: requests of the previous test, whose client is gone, must not count for the
+    next.
 
     Connections are accepted in the order of their coming, so that a last one says when all are there to be closed.
     """
@@ -263,7 +264,7 @@ async def accept_all(port: int) -> None:
 
 
 async def main() -> None:
-    """Serve until standard input ends; a line of it is a command, and is answered by a line."""
+    """Serve until standard input ends; each line of it is a command, and gets a line in return."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Connection, "127.0.0.1", 0)
     reports = await loop.create_server(ReportConnection, "127.0.0.1", 0)

@@ -10,7 +10,7 @@ from tests.support.strict_imports import Import, Imports
 from tests.support.strict_uploads import LARGEST_FILE, Upload
 
 Judgement = tuple[int, dict[str, Any], Any]
-"""Status, fault and body of the answer (a mapping, or ``None`` for none)."""
+"""Status, fault and body of the response (a mapping, or ``None`` for none)."""
 
 
 def judge_upload(imports: Imports, upload: Upload, fault: dict[str, Any], entry: dict[str, Any]) -> Judgement:
@@ -111,7 +111,7 @@ def judge_report(
 
 
 def body_of(status: int, body: Any, fault: dict[str, Any], error: Any) -> bytes:
-    """An answer's JSON; ``error`` makes the documented shape of a refusal."""
+    """Return a response's JSON; ``error`` makes the documented shape of a refusal."""
     if "text" in fault and fault.get("status") == status:
         return str(fault["text"]).encode()
     if status >= 400:

@@ -224,7 +224,7 @@ class Import:
                 left -= len(batch)
                 self._apply_batch(header, batch, line, seen, report)
                 line += len(batch)
-                await asyncio.sleep(0)  # let the requests in between be answered
+                await asyncio.sleep(0)  # let the requests in between get their responses
         if not line and self.at_rows:
             raise strict_csv.FileFault("there is no row")
 

@@ -27,7 +27,7 @@ DEFAULTS: dict[str, Any] = {
     # Whole seconds "floor" or "ceil", "fraction", "epoch" or "iso" (X-RateLimit-*), "draft7" or "draft8" (one combined
     # header), or "none".
     "headers": "floor",
-    "headers_every": 1,  # 2: on every second answer only
+    "headers_every": 1,  # 2: on every second response only
     "retry_after": None,  # on a 429: "seconds", HTTP "date", or nothing
     "clock_ahead_s": 0.0,  # of the server, against the client
     "delay_s": 0.0,
@@ -57,7 +57,7 @@ counted over the requests that the window let pass; ``None`` for no end), ``time
 What happens: ``status`` with ``json`` (over the documented body) or ``text`` and ``content_type``, ``headers``: below
 300 with one of these two nothing is changed, since somebody in between has responded; ``shows`` (the key of the contact
 that the response shows); ``interim`` (statuses before the final response, each in a packet of its own);
-``drop`` or ``hang``, each ``"before"`` or ``"after"`` the contact is changed; ``half`` an answer; ``trickle_s``
+``drop`` or ``hang``, each ``"before"`` or ``"after"`` the contact is changed; ``half`` a response; ``trickle_s``
 between the bytes of a body; ``delay_s``; ``gate``, as the setting of that name. ``KEY`` and ``BODY`` in a body stand
 for what was sent.
 """
@@ -94,7 +94,7 @@ class StrictServer:
             self._process.wait(10)
 
     def reset(self, **settings: Any) -> None:
-        """Begin anew, as empty as at first, with these changes to the defaults."""
+        """Start with an empty account, with these changes to the defaults."""
         unknown = settings.keys() - DEFAULTS.keys()
         if unknown:
             raise TypeError(f"no settings of the strict server: {sorted(unknown)}")
@@ -149,7 +149,7 @@ class StrictServer:
     def uploads(self) -> list[dict[str, Any]]:
         """All uploads of files to import, from the log.
 
-        ``t``, ``status`` (0: no answer), ``received`` bytes of a file that never came whole; once the body had come
+        ``t``, ``status`` (0: no response), ``received`` bytes of a file that never came whole; once the body had come
         ``sha256``, ``size``, ``file_name``, ``options`` (as words); where it was accepted ``import_id``, ``total``.
         """
         return [entry for entry in self.log if (entry["method"], entry["target"]) == ("POST", "/imports/")]
@@ -163,7 +163,7 @@ class StrictServer:
     def log(self) -> list[dict[str, Any]]:
         """All requests in the order of their coming.
 
-        ``t``, ``method``, ``key``, ``by``, ``body`` (of a PATCH), ``status`` (0: no answer).
+        ``t``, ``method``, ``key``, ``by``, ``body`` (of a PATCH), ``status`` (0: no response).
         """
         return self._ask("report")["log"]
 
@@ -184,7 +184,7 @@ class StrictServer:
 
     @property
     def in_flight(self) -> int:
-        """Requests that have no answer yet and whose connection stands."""
+        """Return the number of requests that have no response yet and whose connection is open."""
         return self._ask("count")["in_flight"]
 
     def _ask(self, command: str, settings: dict[str, Any] | None = None) -> Any:

@@ -112,8 +112,8 @@ def run_in_airflow(
 ) -> Run:
     """Run a DAG of one operator, or of a task and the operator on its output, in Airflow itself.
 
-    The operator has one retry: ``failed`` after a single try means that Airflow was told not to try again, and
-    two tries that it would have gone on trying.
+    The operator has one retry: ``failed`` after a single try means that Airflow was asked not to try again, and two
+    tries that it would have tried more.
     """
     from airflow.providers.common.compat.sdk import DAG, task
 

@@ -60,7 +60,7 @@ def unchanged_rows_are_not_looked_at(original, self, batch, seen):
 
 
 @ERASURES.instead_of(
-    "journal.run_lines:RunLines.forget",
+    "journal.line_writer:LineWriter.forget",
     _TEST + "test_a_row_counts_as_suppressed_whether_or_not_it_has_changed",
 )
 def the_line_of_a_suppressed_row_stays(original, self, keys):

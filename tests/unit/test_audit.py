@@ -12,7 +12,7 @@ UNKNOWN = {"name": "regress", "skip_reason": "Dependency not found on PyPI"}
 def test_a_vulnerability_fails() -> None:
     status, lines = judged([SAFE, FOUND])
     assert status == 1
-    assert lines[0] == "audit: urllib3 1.0: CVE-1, mended in 2.0"
+    assert lines[0] == "audit: urllib3 1.0: CVE-1, fixed in 2.0"
 
 
 def test_what_was_not_checked_is_told() -> None:

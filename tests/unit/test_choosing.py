@@ -155,7 +155,7 @@ def test_what_an_import_takes() -> None:
     assert (known.files, known.requests) == (1, Requests(2, 2 + 100))
     assert known.seconds == pytest.approx(100, rel=0.02)
     assert costs.seconds == known.seconds
-    # A poll shows the end when its interval is over.
+    # A poll shows the end only after its interval.
     assert cost(changes_of(1000), speed=100.0, poll_interval_s=40.0)[0].seconds == 40.0
 
 

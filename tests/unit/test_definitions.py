@@ -25,7 +25,7 @@ Fetch = Callable[..., FieldTable | None]
 
 
 class Client:
-    """Answers in turn, the last one for ever; an answer is definitions, what is raised, or a function that waits."""
+    """Responds in turn, the last one for ever: definitions, an exception to raise, or a function that waits."""
 
     tries = 3
 

@@ -31,7 +31,7 @@ CONTACTS = ContactResource(ContactMapping())
 
 
 class Server(Resource):
-    """Answers by the number of the row: statuses in turn, the last one for ever. It stands for resource and client."""
+    """Responds by the number of the row: statuses in turn, the last one for ever. It stands for resource and client."""
 
     is_idempotent = True
 

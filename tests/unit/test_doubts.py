@@ -189,7 +189,7 @@ def test_a_reserved_permit_is_used_once_and_not_after_a_stop() -> None:
 
 
 class Contacts(Server):
-    """To send one twice is harmless, and a journal has a line of each. Every response tells what the window has left.
+    """To send one twice is harmless, and a journal has a line of each. Every response shows what the window has left.
 
     :param left: requests that the first response leaves.
     """

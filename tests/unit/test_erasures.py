@@ -28,10 +28,10 @@ from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.records.rows import RowBatch
-from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import ImportFailed
-from airflow_provider_connectif.runs.comparison import Comparison, Seen
 from airflow_provider_connectif.runs.erasure_sink import check_number
+from airflow_provider_connectif.runs.seen_rows import Seen
+from airflow_provider_connectif.runs.suppressed_rows import SuppressedRows
 from tests.unit.conftest import OpenJournal
 
 ANA, BEN = person("email", "Ana@Example.com"), person("email", "ben@example.com")
@@ -126,8 +126,9 @@ def compared(journal: Journal, rows: Iterable[tuple[str, str]], seen: Iterable[i
     """The places of rows that count as suppressed; all but those that are seen are unchanged."""
     batch = RowBatch(("external_id", "_email"), list(rows))
     resource = ContactResource(ContactMapping("external_id"))
-    comparison = Comparison(journal, resource, Tally(), full_refresh=False, retry_rejected=False)
-    return comparison.suppressed(batch, [Seen(place, batch.values[place][0], "", None) for place in seen])
+    return SuppressedRows(journal, resource).among(
+        batch, [Seen(place, batch.values[place][0], "", None) for place in seen]
+    )
 
 
 @pytest.mark.parametrize("seen", [(), (0,), (0, 1)])
@@ -297,7 +298,7 @@ def test_a_404_without_the_error_document_is_no_response() -> None:
 
 def test_one_person_too_many_is_too_many() -> None:
     check_number(100, 100, "contact")
-    with pytest.raises(ImportFailed, match="The source has 101 contacts to delete, and max_deleted allows 100"):
+    with pytest.raises(ImportFailed, match="The source has 101 contacts to delete, but max_deleted allows 100"):
         check_number(101, 100, "contact")
 
 

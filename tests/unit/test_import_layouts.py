@@ -205,7 +205,7 @@ def test_the_order_of_columns_and_blanks_make_no_shape() -> None:
 
 @pytest.mark.parametrize(("count", "is_patched"), [(5, True), (19, True), (20, False), (200, False)])
 def test_an_import_is_never_dearer_than_patch(count: int, is_patched: bool) -> None:
-    """Ten columns of which each contact lacks another one or two: ten files, each uploaded and polled."""
+    """Ten columns, of which each contact has all but one or two: ten files, each uploaded and polled."""
     shapes = Counter(
         tuple(name for place, name in enumerate(NAMES) if place not in (n % 10, n * 7 % 10)) for n in range(count)
     )

@@ -1,4 +1,4 @@
-"""When progress is told, and in which words."""
+"""The times and the words of the log's progress lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which errors of a database are the statement's fault, and what is told of them."""
+"""The errors of a database that are the statement's fault, and their messages."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ STATES = {
 @pytest.mark.parametrize(("state", "is_wrong"), STATES.items())
 def test_postgresql_tells_by_its_sqlstate(lookup: Callable[[str], type[Exception]], state: str, is_wrong: bool) -> None:
     kind = lookup(state)
-    # psycopg2's errors have their state from the server's answer only.
+    # psycopg2's errors have their state from the server's response only.
     error = kind("words") if hasattr(kind, "sqlstate") else type(kind.__name__, (kind,), {"pgcode": state})("words")
     assert is_of_a_database(error)
     assert is_statement_wrong(error) is is_wrong

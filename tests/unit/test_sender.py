@@ -103,7 +103,7 @@ def test_a_window_that_opens_in_time_is_waited_for() -> None:
 
 
 def _once(answer: Callable[[int], Answer], number: int) -> Callable[[int], Answer]:
-    """The answer, and the second time acceptance."""
+    """Return the response the first time, and acceptance the second time."""
     asked: list[int] = []
 
     def answered(which: int) -> Answer:

@@ -1,7 +1,7 @@
 """The rules of pacing, against simulated servers on a simulated clock.
 
-Each server is a reading of the API document, 1.3: a window of 100 requests a minute, told in one of the forms
-that are seen in the wild, or not at all.
+Each server is a reading of the API document, 1.3: a window of 100 requests a minute, announced in one of the forms that
+are seen in the wild, or not at all.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def simulate(
     now = start
     events: list[
         tuple[float, int, int, float, tuple[bool, RateSignal] | None]
-    ] = []  # (time, order, task, sent at, answer)
+    ] = []  # (time, order, task, sent at, response)
     order = 0
     busy = [0] * len(tasks)
     while now < until:
@@ -99,7 +99,7 @@ def simulate(
         now = max(now + 1e-6, min([*wakes, events[0][0] if events else math.inf, now + 1.0]))
         while events and events[0][0] <= now:
             at, _, index, sent_at, answer = heapq.heappop(events)
-            if answer is None:  # arrives at the server; the answer travels back
+            if answer is None:  # arrives at the server; the response travels back
                 order += 1
                 heapq.heappush(
                     events, (at + latency * rng.uniform(0.2, 0.8), order, index, sent_at, servers.answer(at))

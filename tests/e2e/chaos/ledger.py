@@ -109,7 +109,7 @@ class Ledger:
 
     @property
     def needed(self) -> int:
-        """Contacts that Connectif has had to accept since the evening, mended ones included."""
+        """Contacts that Connectif has had to accept since the evening, including those that were corrected."""
         return self._night.needed + self._mended
 
     def compare(self, run_id: str) -> None:

@@ -123,7 +123,7 @@ class Scene:
         return ", ".join([struck.strike.victim for struck in self.struck] + late)
 
     def told(self, run_id: str) -> str:
-        """What Airflow tells of a run's task: its log, and the audit log's entries, which the UI shows beside it."""
+        """Return what Airflow shows of a run's task: its log, and its entries of the audit log."""
         entries = self.deployment.metadata.query(
             "select event, extra from log where dag_id = %s and run_id = %s order by id", (self.night.name, run_id)
         )
@@ -147,7 +147,7 @@ class Scene:
         return self.stage.task(run_id, "contacts")
 
     def set_faults(self, faults: Faults) -> None:
-        """Let Connectif answer so from now on, and all others as slowly as the night wants it."""
+        """Set Connectif's faults from now on; requests without a fault are as slow as the night's kind says."""
         self.connectif.clear_faults()
         for fault in faults:
             self.connectif.add_fault(**{"seed": self.night.seed, **fault})
@@ -166,7 +166,7 @@ class Scene:
         return next((process for process in owned if process.pid == task["pid"]), None)
 
     def asked(self, question: Callable[[], T]) -> T | None:
-        """The answer of a database that may be down just now: ``None`` then."""
+        """Return the result of a query; ``None`` if the database is down just now."""
         try:
             return question()
         except psycopg.OperationalError:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.e2e.chaos.scene import Scene
 
 CLIENT_TIMEOUT_S = 1.5
-"""How long the client waits for an answer at night."""
+"""How long the client waits for a response at night."""
 
 Faults = Sequence[Mapping[str, Any]]
 
@@ -24,9 +24,9 @@ class Victim:
 
     :param away_s: how long it may stay away, from and to, in seconds.
     :param strike: makes it die; ``False``: it is not there to die yet.
-    :param component: it is this component, that is started again when it is to be back.
-    :param faults: it is Connectif, that answers so meanwhile.
-    :param true_causes: what Airflow may tell of a task when its end is this victim's fault.
+    :param component: the victim is this component, which is started again when its time away has ended.
+    :param faults: the victim is Connectif, which has these faults meanwhile.
+    :param true_causes: causes that Airflow may show of a task that ended because of this victim.
     """
 
     away_s: tuple[float, float]
@@ -62,7 +62,7 @@ def _task(*, with_worker: bool) -> Victim:
         if process is None:
             return False
         worker = process.parent() if with_worker else None
-        # The worker first, so that nobody can tell of the end.
+        # The worker first, so that nothing reports the end.
         for victim in (worker, process):
             if victim is not None:
                 _kill(victim)

@@ -120,7 +120,7 @@ class Deployment:
             self.rest.define_connection(name, self.database.airflow_connection(name))
 
     def _start_services(self, python: Path) -> Mapping[str, object]:
-        """Start what else is needed before Airflow is; returns the settings that tell Airflow of it."""
+        """Start what else is needed before Airflow is; returns Airflow's settings for it."""
         return {}
 
     def _migrate(self, python: Path, settings: Mapping[str, str]) -> None:
@@ -311,7 +311,7 @@ class Deployment:
     def kill_task(self, key: TaskKey, *, with_worker: bool = False) -> None:
         """``kill -9`` the process of a running task.
 
-        :param with_worker: the worker that supervises it as well, and first, so that nobody can tell of the end.
+        :param with_worker: the worker that supervises it as well, and first, so that nothing reports the end.
         """
         process = self.task_process(key)
         if with_worker and (worker := process.parent()) is not None:

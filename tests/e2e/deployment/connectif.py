@@ -26,7 +26,7 @@ class Connectif(SandboxProcess):
         return {"conn_type": "connectif", "host": self.url, "password": self.api_key, "extra": self._extra}
 
     def answers(self) -> dict[str, int]:
-        """How many requests were answered with each status since the last reset, ``{"201": 4, "429": 1}``.
+        """Return the number of responses with each status since the last reset, ``{"201": 4, "429": 1}``.
 
         The sandbox counts all paths together. A mapping of system fields only asks for no definitions, and then
         every one of these is a PATCH.

@@ -53,7 +53,7 @@ def wait_until(condition: Callable[[], Any], within_s: float, what: str, explain
 
 @contextlib.contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM becomes what Ctrl-C is, so that what is cleaned up after the one is after the other."""
+    """Handle SIGTERM as Ctrl-C, so that the same is cleaned up after both."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -147,8 +147,8 @@ class Component:
     def processes(self) -> list[psutil.Process]:
         """All that it started and that still runs: it, its children and theirs, also those that lost their parent.
 
-        They are told by their session, which no part of Airflow leaves; process groups are changed and environments
-        overwritten by titles.
+        They are recognised by their session, which no part of Airflow leaves. Process groups change, and process titles
+        overwrite environments.
         """
         return [process for pid in psutil.pids() if (process := self._own(pid)) is not None]
 

@@ -28,10 +28,10 @@ class Rest:
         self._has_signed_in = root == "/api/v1"
 
     def call(self, method: str, path: str, content: Any = None, also: Sequence[int] = ()) -> Any:
-        """Call ``/api/…/path`` and return what it answers, ``None`` for an empty answer.
+        """Call ``/api/…/path`` and return the body of the response, ``None`` if it is empty.
 
-        :param also: statuses from 400 up that are no error.
-        :raises DeploymentError: an error is answered, or nothing.
+        :param also: statuses of 400 and above that are no error.
+        :raises DeploymentError: the response is an error, or there is none.
         """
         if not self._has_signed_in:
             token = self._answer("GET", "/auth/token", None, ())

@@ -36,7 +36,7 @@ _LENT = "lent.pth"
 def installed(version: str = NEWEST, extra: Sequence[str] = ()) -> Path:
     """The interpreter of a virtual environment with that Airflow and this package's wheel, made if need be.
 
-    The environment is made anew when the pins change, the wheel installed anew when the package does.
+    A new environment is made when the pins change, and the wheel is installed again when the package changes.
 
     :param version: one of :data:`CONSTRAINTS`.
     :param extra: more requirements.

@@ -203,7 +203,7 @@ def test_a_killed_attempt_continues_in_its_retry_and_starts_over_where_it_was_th
         process.kill()
         journal.query("delete from connectif_journal_claims")  # it would end after a minute
         run = attempt(*next_one, run_id=run_id, rows=source[:-1], full_refresh=True)
-        # A run that goes on has the one that was never answered, too.
+        # A run that continues sends the one without a response again.
         assert run.summary["requests"] == (1000 if starts_over else 1001)
         assert (strict.received - since == 2001) is starts_over
         assert (run.summary["created"] + run.summary["updated"], run.summary["unchanged"]) == (1000, 0)

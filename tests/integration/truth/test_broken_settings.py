@@ -1,4 +1,4 @@
-"""A setting that no other attempt mends: told in words, once, without the secrets that it holds."""
+"""A wrong setting, which no other attempt corrects: it is reported once, without the secrets that it holds."""
 
 from __future__ import annotations
 

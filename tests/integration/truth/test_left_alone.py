@@ -131,7 +131,7 @@ def test_the_limit_may_be_longer_or_shorter(
     assert ConnectifHook().get_conn().longest_wait_s == seconds
 
 
-# Where the task can defer, the hour costs no worker, and the row comes first when it is over.
+# Where the task can defer, the hour costs no worker, and the row is sent first after it.
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -181,7 +181,7 @@ def test_a_run_that_stops_after_a_deferral_holds_no_row_either(
     assert journal.query("select count(*) from connectif_journal where refused_digest is not null") == [(0,)]
 
 
-# Definitions: Retry-After is not looked at, so that five attempts are over in a few seconds.
+# Definitions: Retry-After is not looked at, so that five attempts take only a few seconds.
 
 
 def test_definitions_come_when_connectif_is_asked_as_late_as_it_wants(a_second: StrictServer) -> None:

@@ -30,7 +30,7 @@ Respond = Callable[[socket.socket, str, int], bool | None]
 
 
 class KeepAliveServer:
-    """Answers request after request on each connection, with bytes of the test's own."""
+    """Responds to request after request on each connection, with bytes that the test chooses."""
 
     def __init__(self, respond: Respond) -> None:
         self._respond = respond

@@ -14,7 +14,7 @@ from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_in_airflow
 
 
-# Kind of fault: digits that are none of the number's (the decimal of a float, a second number, an extension) become
+# Kind of fault: digits that do not belong to the number (the decimal of a float, a second number, an extension) become
 # part of it, and somebody else gets the messages.
 def test_digits_that_are_not_the_number_s_are_not_dialled(
     strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None]

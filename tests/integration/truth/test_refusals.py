@@ -1,4 +1,4 @@
-"""A contact that never reached Connectif is not green, and a new refusal is told from a known one."""
+"""A task whose contact never reached Connectif is not green, and a new refusal is distinguished from a known one."""
 
 from __future__ import annotations
 

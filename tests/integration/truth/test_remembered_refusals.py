@@ -40,7 +40,7 @@ def refused_in(journal: JournalDatabase) -> int:
 
 
 # A gateway's word about some rows is taken for Connectif's: from the second night on they are held, the task is green,
-# and they never arrive although the gateway was mended long ago.
+# and they never arrive although the gateway was repaired long ago.
 
 
 @pytest.mark.parametrize("request_count", [27])
@@ -155,7 +155,8 @@ def test_a_row_that_only_ever_gets_not_now_is_undelivered_and_sent_again(
     assert deliver("next night", rows=rows(5)).summary["created"] == 1
 
 
-# A run that stops because everything is rejected remembers nothing: the mapping is mended, and yet the rows are held.
+# A run that stops because everything is rejected remembers nothing: the mapping is corrected, and yet the rows are
+# held.
 
 
 @pytest.mark.parametrize("count", [200, 41])

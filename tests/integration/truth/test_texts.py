@@ -122,7 +122,7 @@ def test_types_that_print_as_text_are_text(
     }
 
 
-# Kind of fault: an option's id whose accents the account composes and the warehouse does not is none of the field's.
+# Kind of fault: an option's id whose accents the account composes and the warehouse does not is not recognised.
 @pytest.mark.parametrize(("of_account", "of_row"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
 def test_an_option_is_found_however_its_accents_are_composed(
     of_account: str, of_row: str, strict: StrictServer, run: Callable[..., Run]

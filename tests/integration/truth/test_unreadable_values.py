@@ -77,7 +77,7 @@ def test_one_such_row_in_airflow(
     )
     assert end.state == "success"
     assert strict.contacts == {"b@example.com": {"_birthdate": "1990-05-17"}}
-    # The file of rejects holds the row, for the person who mends it.
+    # The rejects file holds the row, for the person who corrects it.
     assert SECRET in rejects.read_text()
     logs = Path(os.environ["AIRFLOW_HOME"]).glob("logs/**/*")
     assert not any(SECRET in path.read_text(errors="replace") for path in logs if path.is_file())
