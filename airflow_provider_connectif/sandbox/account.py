@@ -33,6 +33,7 @@ class Account:
         self._defaults = dict(defaults)
         self._contacts: dict[str, Contact] = {}
         self._ids: dict[tuple[str, str], str] = {}
+        self._sent: dict[str, set[str]] = {}
         self._created = 0
 
     def __len__(self) -> int:
@@ -50,6 +51,10 @@ class Account:
         contact_id = self._ids.get(_index_key(key_property, key))
         return None if contact_id is None else self._contacts[contact_id]
 
+    def sent(self, contact: Contact) -> frozenset[str]:
+        """Return the properties of a contact that somebody has sent; the others are defaults, or its own."""
+        return frozenset(self._sent[str(contact["id"])])
+
     def upsert(self, key_property: str, key: str, patch: Mapping[str, object]) -> tuple[Contact, bool]:
         """Set properties of a contact, creating it when there is none; return it and whether it was created.
 
@@ -60,6 +65,7 @@ class Account:
         contact = self._new_contact(key_property, key) if existing is None else existing
         self._forget_keys(contact)
         contact.update(patch)
+        self._sent.setdefault(str(contact["id"]), set()).update(patch)
         for name in [name for name, value in patch.items() if value is None]:
             del contact[name]
         contact["_updatedAt"] = utc_timestamp()
@@ -73,12 +79,14 @@ class Account:
             return False
         self._forget_keys(contact)
         del self._contacts[str(contact["id"])]
+        del self._sent[str(contact["id"])]
         return True
 
     def clear(self) -> None:
         """Remove all contacts."""
         self._contacts.clear()
         self._ids.clear()
+        self._sent.clear()
 
     def _new_contact(self, key_property: str, key: str) -> Contact:
         self._created += 1

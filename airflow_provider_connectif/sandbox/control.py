@@ -15,7 +15,7 @@ from starlette.responses import Response
 from airflow_provider_connectif.sandbox.answers import empty_answer, http_error, json_answer
 from airflow_provider_connectif.sandbox.faults import FaultError, parse_fault
 from airflow_provider_connectif.sandbox.import_list import QUEUE_LENGTH, QUEUED, ImportFate, ImportOptions
-from airflow_provider_connectif.sandbox.page import overview_page
+from airflow_provider_connectif.sandbox.page import View, overview_page
 from airflow_provider_connectif.sandbox.state import SandboxState
 
 
@@ -42,10 +42,14 @@ def _page(state: SandboxState, query: str, body: bytes) -> Response:
     # running.
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return Response(
-        overview_page(state).encode("utf-8", "replace"),
+        overview_page(state, _view(query)).encode("utf-8", "replace"),
         media_type="text/html; charset=utf-8",
         headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"},
     )
+
+
+def _view(query: str) -> View:
+    return View(query) if query in {view.value for view in View} else View.LIVE
 
 
 def _contacts(state: SandboxState, query: str, body: bytes) -> Response:

@@ -1,145 +1,217 @@
-"""The page at ``/``: the requests, their responses, and the used part of the window. No scripts."""
+"""The page at ``/``: what arrived, how it was answered, how much of the window is used. No scripts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
 from html import escape
 from itertools import islice
 
-from airflow_provider_connectif.sandbox.account import Contact
+from airflow_provider_connectif.look.bands import GROUPS, Part, draw
+from airflow_provider_connectif.look.markup import moment, number, plain, shown
+from airflow_provider_connectif.sandbox.account import Account, Contact
 from airflow_provider_connectif.sandbox.import_list import Import
 from airflow_provider_connectif.sandbox.page_style import STYLE
+from airflow_provider_connectif.sandbox.page_windows import windows_section
+from airflow_provider_connectif.sandbox.refusals import KEPT_REFUSALS, Refusal
+from airflow_provider_connectif.sandbox.request_log import DROPPED
 from airflow_provider_connectif.sandbox.state import SandboxState
 
 SHOWN_CONTACTS = 50
 SHOWN_IMPORTS = 20
+OPEN_REFUSALS = 10
+"""Refused requests that are in sight; those before them open on request."""
 REFRESH_S = 2
 
-_LONGEST_VALUE = 120
+_KEYS = ("_email", "_externalId")
 
-# Shown in columns of their own, or the same for every contact.
-_NOT_LISTED = frozenset({"id", "_email", "_externalId", "_isAnonymous", "_createdAt", "_updatedAt"})
+# By the class of a status: what it means for the one who has sent the request.
+_GROUP_OF_STATUS = {"2": "delivered", "4": "refused"}
+_TO_BE_RETRIED = "undelivered"
+_WORDS_OF_STATUS = {
+    "200": "OK",
+    "201": "created",
+    "204": "no content",
+    "400": "bad request",
+    "401": "wrong key",
+    "403": "not allowed",
+    "404": "not found",
+    "413": "too large",
+    "415": "wrong type",
+    "422": "invalid",
+    "429": "too many",
+    "503": "unavailable",
+}
+"""Short, as the picture of the requests has little room."""
 
-# The class of a status, for its colour; the code itself is always there as text.
-_STATUS_CLASSES = {"2": "good", "4": "refused", "5": "failed", "d": "failed"}
+
+class View(StrEnum):
+    """The page renews itself, holds still, or is a copy that is saved; by the address's query."""
+
+    LIVE = ""
+    STILL = "still"
+    COPY = "copy"
 
 
-def overview_page(state: SandboxState) -> str:
+def overview_page(state: SandboxState, view: View = View.LIVE) -> str:
     """Return the whole page. Every value that came from outside is escaped."""
+    refresh = f'<meta http-equiv="refresh" content="{REFRESH_S}">\n' if view is View.LIVE else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="refresh" content="{REFRESH_S}">
-<title>Connectif sandbox: {len(state.account):,} in the account</title>
+{refresh}<title>Connectif sandbox: {number(len(state.account))} in the account</title>
 <style>{STYLE}</style>
 </head>
 <body>
-<header><h1>Connectif sandbox</h1><p>A stand-in for the API. Nothing here reaches a real account.</p></header>
-<main>
-{_window_section(state)}
+<a class="skip" href="#content">Skip to content</a>
+<main id="content">
+<h1>Connectif sandbox</h1>
+<p>A stand-in for the API. Nothing here reaches a real account. {_renewal(view)}</p>
+{_connection_section(state)}
+<div class="columns">
 {_requests_section(state)}
+{windows_section(state.window)}
+</div>
+{_refusals_section(state)}
 {_imports_section(state)}
-{_contacts_section(state)}
+{_contacts_section(state.account)}
 </main>
 </body>
 </html>
 """
 
 
-def _window_section(state: SandboxState) -> str:
-    window = state.window.peek()
-    if not window.limit:
-        content = f"<p class=figure>{state.log.total:,}<small> requests, no limit</small></p>"
-    else:
-        used = window.limit - window.remaining
-        if window.reset_in_s:
-            opens = f"a new window opens in {window.reset_in_s:.0f} s"
-        else:
-            opens = "the next request opens a window"
-        content = (
-            f"<p class=figure>{used:,}<small> of {window.limit:,} requests used</small></p>"
-            f"{_bar(used, window.limit, 'refused' if not window.remaining else 'good')}<p>{opens}</p>"
-        )
-    return _section("window", "Rate window", content)
+def _renewal(view: View) -> str:
+    if view is View.LIVE:
+        return f'This page renews itself every {REFRESH_S} seconds: <a href="/?{View.STILL}">hold it still</a>.'
+    if view is View.STILL:
+        return f'As it was at {moment(datetime.now(UTC))}: <a href="/">renew it</a>.'
+    return f"As it was at {moment(datetime.now(UTC))}."
+
+
+def _connection_section(state: SandboxState) -> str:
+    first, *others = state.settings.api_keys
+    connection = {"conn_type": "connectif", "host": state.address, "password": first.pair}
+    command = f"export AIRFLOW_CONN_CONNECTIF_DEFAULT={shlex.quote(json.dumps(connection))}"
+    more = f"<p>API keys beside this one: {len(others)}.</p>" if others else ""
+    return _section("connection", "The connection", f"<pre><code>{escape(command)}</code></pre>{more}")
 
 
 def _requests_section(state: SandboxState) -> str:
-    counts = state.log.by_status
-    most = max(counts.values(), default=0)
+    groups = list(GROUPS)
+    parts = sorted(map(_part, state.log.by_status.items()), key=lambda part: (groups.index(part.group), part.words))
+    if not parts:
+        return _section("requests", "Requests", "<p>No request has come in yet.</p>")
     rows = "".join(
-        f'<tr><th scope="row">{escape(status)}</th><td class=number>{count:,}</td>'
-        f"<td class=wide>{_bar(count, most, _STATUS_CLASSES.get(status[0], 'other'))}</td></tr>"
-        for status, count in sorted(counts.items())
+        f'<tr><td>{shown(endpoint)}</td><td class="n" data-name="requests">{number(count)}</td></tr>'
+        for endpoint, count in state.log.by_endpoint.most_common()
     )
-    head = '<tr><th scope="col">Status</th><th scope="col">Requests</th><td></td></tr>'
-    content = _table(head, rows) if rows else "<p>No request has come in yet.</p>"
-    return _section("requests", "Requests by status", content)
+    picture = draw(f"{number(state.log.total)} requests", parts)
+    return _section("requests", "Requests", picture + _table(("Endpoint", "Requests"), rows, numbers=(1,)))
+
+
+def _part(status_and_count: tuple[str, int]) -> Part:
+    status, count = status_and_count
+    if status == DROPPED:
+        return Part(_TO_BE_RETRIED, "without a response", count)
+    group = _TO_BE_RETRIED if status == "429" else _GROUP_OF_STATUS.get(status[0], _TO_BE_RETRIED)
+    words = _WORDS_OF_STATUS.get(status)
+    return Part(group, f"with {status}, {words}" if words else f"with {status}", count)
+
+
+def _refusals_section(state: SandboxState) -> str:
+    total = state.refusals.total
+    if not total:
+        return _section("refused", "Refused requests", "<p>No request was refused.</p>")
+    note = f", the latest {KEPT_REFUSALS} below" if total > KEPT_REFUSALS else ""
+    figure = f'<p class="figure">{number(total)}<small> refused{note}</small></p>'
+    rows = list(map(_refusal_row, state.refusals.latest_first()))
+    latest, others = _refusals_table(rows[:OPEN_REFUSALS]), rows[OPEN_REFUSALS:]
+    summary = f"<summary>{number(len(others))} before them</summary>"
+    more = f"<details>{summary}{_refusals_table(others)}</details>" if others else ""
+    return _section("refused", "Refused requests", figure + latest + more)
+
+
+def _refusals_table(rows: Sequence[str]) -> str:
+    return _table(("At (UTC)", "Request", "Contact", "Status", "Reason"), "".join(rows), numbers=(3,))
+
+
+def _refusal_row(refusal: Refusal) -> str:
+    return (
+        f"<tr><td>{_clock(refusal.time)}</td><td>{shown(f'{refusal.method} {refusal.path}')}</td>"
+        f'<td data-name="contact">{shown(refusal.key) if refusal.key is not None else "–"}</td>'
+        f'<td class="n" data-name="status">{refusal.status or "–"}</td>'
+        f'<td class="bad">{shown(refusal.reason)}</td></tr>'
+    )
 
 
 def _imports_section(state: SandboxState) -> str:
     rows = "".join(_import_row(one) for one in islice(state.imports.latest_first(), SHOWN_IMPORTS))
-    names = ("Import", "Status", "Rows", "Taken", "Refused", "UTC")
-    head = "<tr>" + "".join(f'<th scope="col">{name}</th>' for name in names) + "</tr>"
-    content = _table(head, rows) if rows else "<p>No file has arrived yet.</p>"
+    heads = ("Import", "Status", "Rows", "Taken", "Refused", "Created (UTC)")
+    content = _table(heads, rows, numbers=(2, 3, 4)) if rows else "<p>No file has arrived yet.</p>"
     return _section("imports", "Imports", content)
 
 
 def _import_row(one: Import) -> str:
-    numbers = "".join(f"<td class=number>{number:,}</td>" for number in (one.total, one.success, one.errors))
-    created = one.times["createdAt"]
+    counts = (("rows", one.total), ("taken", one.success), ("refused", one.errors))
+    numbers = "".join(f'<td class="n" data-name="{name}">{number(count)}</td>' for name, count in counts)
     return (
-        f'<tr><th scope="row">{escape(one.id.lstrip("0"))} ({escape(one.origin)})</th><td>{_shown(one.status)}</td>'
-        f'{numbers}<td><time datetime="{escape(created)}">{escape(created[11:19])}</time></td></tr>'
+        f"<tr><td>{shown(one.id.lstrip('0'))} ({shown(one.origin)})</td><td>{shown(one.status)}</td>{numbers}"
+        f"<td>{_clock(one.times['createdAt'])}</td></tr>"
     )
 
 
-def _contacts_section(state: SandboxState) -> str:
-    total = len(state.account)
-    rows = "".join(_contact_row(contact) for contact in islice(state.account.latest_first(), SHOWN_CONTACTS))
+def _contacts_section(account: Account) -> str:
+    total = len(account)
+    rows = "".join(_contact_row(account, contact) for contact in islice(account.latest_first(), SHOWN_CONTACTS))
     note = f", the latest {SHOWN_CONTACTS} below" if total > SHOWN_CONTACTS else ""
-    head = '<tr><th scope="col">Contact</th><th scope="col">Properties</th><th scope="col">UTC</th></tr>'
-    table = _table(head, rows) if rows else "<p>No contact has arrived yet.</p>"
-    figure = f"<p class=figure>{total:,}<small> in the account{note}</small></p>"
+    table = (
+        _table(("Contact", "What was sent", "Written (UTC)"), rows) if rows else "<p>No contact has arrived yet.</p>"
+    )
+    figure = f'<p class="figure">{number(total)}<small> in the account{note}</small></p>'
     return _section("contacts", "Contacts", figure + table)
 
 
-def _contact_row(contact: Contact) -> str:
-    keys = "<br>".join(_shown(contact[name]) for name in ("_email", "_externalId") if name in contact)
-    properties = "".join(
-        f"<div><dt>{_shown(name)}</dt><dd>{_shown(value)}</dd></div>"
+def _contact_row(account: Account, contact: Contact) -> str:
+    keys = "<br>".join(shown(contact[name]) for name in _KEYS if name in contact)
+    was_sent = account.sent(contact)
+    sent = "".join(
+        f"<div><dt>{shown(name)}</dt><dd>{_value(value)}</dd></div>"
         for name, value in contact.items()
-        if name not in _NOT_LISTED
+        if name in was_sent and name not in _KEYS
     )
-    written = str(contact["_updatedAt"])
-    clock = f'<time datetime="{escape(written)}">{escape(written[11:19])}</time>'
-    return f'<tr><th scope="row">{keys}</th><td><dl>{properties}</dl></td><td>{clock}</td></tr>'
+    return (
+        f'<tr><td><b>{keys}</b></td><td><dl class="sent">{sent}</dl></td>'
+        f"<td>{_clock(str(contact['_updatedAt']))}</td></tr>"
+    )
 
 
 def _section(name: str, title: str, content: str) -> str:
-    return f'<section class={name} aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{content}</section>'
+    return f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{content}</section>'
 
 
-def _table(head: str, rows: str) -> str:
-    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+def _table(heads: Sequence[str], rows: str, numbers: Sequence[int] = ()) -> str:
+    cells = "".join(
+        f'<th scope="col"{" class=n" if place in numbers else ""}>{head}</th>' for place, head in enumerate(heads)
+    )
+    return f'<div class="table"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _shown(value: object) -> str:
+def _value(value: object) -> str:
     if isinstance(value, list):
-        text = ", ".join(_texts(value))
-    else:
-        text = value if isinstance(value, str) else json.dumps(value)
-    return escape(text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…")
+        return shown(", ".join(_texts(value)) or "none")
+    return shown(value if isinstance(value, str) else json.dumps(value))
 
 
-def _texts(values: Iterable[object]) -> list[str]:
-    return [str(value) for value in values]
+def _texts(values: Sequence[object]) -> Iterator[str]:
+    return (str(value) for value in values)
 
 
-def _bar(part: int, whole: int, kind: str) -> str:
-    # Hidden from screen readers: the same figure always stands next to it as text.
-    percent = 100 * part / whole if whole else 0
-    return f'<div class="bar {kind}" aria-hidden="true"><i style="width:{percent:.1f}%"></i></div>'
+def _clock(time: str) -> str:
+    """The time of day of an ISO 8601 timestamp in UTC."""
+    return f'<time datetime="{plain(time)}">{plain(time[11:19])}</time>'

@@ -58,7 +58,8 @@ def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.s
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again after it has ended; nothing is left to do by then.
         signal.signal(stop_signal, _exit_in_order)
-    app = SandboxApp(SandboxState(settings))
+    address = _address(listener)
+    app = SandboxApp(SandboxState(settings, address))
     config = uvicorn.Config(
         app,
         http=_SandboxProtocol,
@@ -71,7 +72,7 @@ def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.s
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    _SandboxServer(config, app, _greeting(settings, listener), output).run(sockets=[listener])
+    _SandboxServer(config, app, _greeting(settings, address), output).run(sockets=[listener])
 
 
 class _SandboxProtocol(H11Protocol):
@@ -105,12 +106,15 @@ def _exit_in_order(signal_number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _greeting(settings: Settings, listener: socket.socket) -> str:
+def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown_host = f"[{host}]" if ":" in host else host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _greeting(settings: Settings, address: str) -> str:
     first, *others = settings.api_keys
     keys = f"API key {first.pair}" + (f" and {len(others)} more" if others else "")
     limit = "no request limit"
     if settings.requests_per_window:
         limit = f"{settings.requests_per_window} requests per {settings.window_seconds:g} s"
-    return f"Connectif sandbox on http://{shown_host}:{port}/  ({keys}, {limit})"
+    return f"Connectif sandbox on {address}/  ({keys}, {limit})"

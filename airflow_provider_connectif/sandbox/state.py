@@ -6,21 +6,27 @@ from airflow_provider_connectif.sandbox.account import Account
 from airflow_provider_connectif.sandbox.faults import FaultList
 from airflow_provider_connectif.sandbox.import_list import ImportList
 from airflow_provider_connectif.sandbox.keys import KeyRing
+from airflow_provider_connectif.sandbox.refusals import RefusalList
 from airflow_provider_connectif.sandbox.request_log import RequestLog
 from airflow_provider_connectif.sandbox.settings import Settings
 from airflow_provider_connectif.sandbox.window import RateWindow
 
 
 class SandboxState:
-    """The account, its keys, the window, the faults and the log; for the event loop's thread only."""
+    """The account, its keys, the window, the faults and the log; for the event loop's thread only.
 
-    def __init__(self, settings: Settings) -> None:
+    ``address``: ``http://host:port`` at which the sandbox listens, for the page.
+    """
+
+    def __init__(self, settings: Settings, address: str = "") -> None:
         self.settings = settings
+        self.address = address
         self.keys = KeyRing(settings.api_keys)
         self.blocked = settings.blocked
         self.window = RateWindow(settings.requests_per_window, settings.window_seconds)
         self.faults = FaultList()
         self.log = RequestLog()
+        self.refusals = RefusalList()
         # Assumption: a new contact gets the default of every required field, as creating such a field writes
         # the default to all contacts.
         self.account = Account(
@@ -38,4 +44,5 @@ class SandboxState:
         self.imports.clear()
         self.account.clear()
         self.log.clear()
+        self.refusals.clear()
         self.window.clear()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 
 Headers = dict[str, str]
+
+KEPT_WINDOWS = 60
+"""How many windows are kept one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,26 @@ class WindowState:
     refused: bool = False
 
 
+@dataclass(slots=True)
+class WindowUse:
+    """How many requests one window, or several together, let pass, and how many they refused.
+
+    ``opened_epoch``: when the first of them was opened.
+    """
+
+    opened_epoch: float
+    used: int = 0
+    refused: int = 0
+
+
 class RateWindow:
     """A fixed window of ``limit`` requests in ``seconds``; 0 means no limit.
 
     A window starts with the first request after the previous one ended. That the window is fixed and not
     sliding is an assumption; that it is one minute for the whole account and all methods is documented.
+
+    ``latest`` are the last 60 windows in which a request came, the oldest first; ``earlier`` are all before them
+    together, ``earlier_count`` of them.
     """
 
     def __init__(
@@ -47,6 +66,9 @@ class RateWindow:
         self._used = 0
         self._ends_at = -math.inf
         self._ends_at_epoch = 0
+        self.latest: deque[WindowUse] = deque()
+        self.earlier = WindowUse(0.0)
+        self.earlier_count = 0
 
     def take(self) -> WindowState:
         """Count one request, and return the window including it."""
@@ -57,9 +79,13 @@ class RateWindow:
             # Rounded up once, so that every response of a window names the same second and none names one too
             # early.
             self._ends_at_epoch = math.ceil(self._wall_clock() + self.seconds)
+            self._open()
         refused = bool(self.limit) and self._used >= self.limit
-        if not refused:
+        if refused:
+            self.latest[-1].refused += 1
+        else:
             self._used += 1
+            self.latest[-1].used = self._used
         return self._state(now, refused=refused)
 
     def peek(self) -> WindowState:
@@ -67,9 +93,20 @@ class RateWindow:
         return self._state(self._monotonic(), refused=False)
 
     def clear(self) -> None:
-        """Forget the current window: the next request opens a new one."""
+        """Forget all windows: the next request opens a new one."""
         self._used = 0
         self._ends_at = -math.inf
+        self.latest.clear()
+        self.earlier = WindowUse(0.0)
+        self.earlier_count = 0
+
+    def _open(self) -> None:
+        self.latest.append(WindowUse(self._wall_clock()))
+        if len(self.latest) > KEPT_WINDOWS:
+            oldest = self.latest.popleft()
+            first = self.earlier.opened_epoch or oldest.opened_epoch
+            self.earlier = WindowUse(first, self.earlier.used + oldest.used, self.earlier.refused + oldest.refused)
+            self.earlier_count += 1
 
     def _state(self, now: float, *, refused: bool) -> WindowState:
         if not self.limit or now >= self._ends_at:

@@ -1,4 +1,4 @@
-"""The sandbox's own doors under /_sandbox/, its page and its command line. Nothing here is the API's."""
+"""The sandbox's own doors under /_sandbox/, and its command line. Nothing here is the API's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -76,65 +75,6 @@ def test_reset_empties_contacts_log_and_window() -> None:
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/_sandbox/x", 404), ("GET", "/_sandbox/reset", 405)])
 def test_other_doors_are_closed(sandbox: SandboxProcess, method: str, path: str, status: int) -> None:
     assert requests.request(method, sandbox.url + path, timeout=10).status_code == status
-
-
-# The page
-
-
-class _Elements(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def page_of(sandbox: SandboxProcess) -> _Elements:
-    response = requests.get(sandbox.url + "/", timeout=10)
-    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    elements = _Elements()
-    elements.feed(response.text)
-    return elements
-
-
-def test_the_page_shows_values_as_text_whatever_they_hold(sandbox: SandboxProcess) -> None:
-    payload = "<script>alert('x')</script>\"><img src=x onerror=y>&amp;"
-    ask(sandbox, "PATCH", "/contacts/%22%3Cscript%3E%22@example.com", json={"_name": payload})
-    ask(
-        sandbox,
-        "PATCH",
-        "/contacts/external-id/%3Cscript%3E",
-        json={"_name": payload, "interests": ["music"]},
-    )
-    page = page_of(sandbox)
-    assert not {"script", "img"} & set(page.tags)
-    assert page.text.count(payload) == 2
-    assert '"<script>"@example.com' in page.text
-
-
-def test_the_page_shows_totals_statuses_and_the_latest_contacts(sandbox: SandboxProcess) -> None:
-    for number in range(60):
-        ask(sandbox, "PATCH", f"/contacts/number-{number}@example.com", json={"city": "Vigo"})
-    ask(sandbox, "PATCH", "/contacts/ana", json={})
-    page = page_of(sandbox)
-    assert "60 in the account, the latest 50 below" in page.text
-    assert [f"number-{number}@" in page.text for number in (59, 10, 9, 0)] == [True, True, False, False]
-    assert re.search(r"201\s*60", page.text)
-    assert re.search(r"400\s*1", page.text)
-
-
-def test_the_page_shows_the_windows_use() -> None:
-    with SandboxProcess(requests_per_minute=10, window_seconds=3600) as sandbox:
-        assert "0 of 10 requests used" in page_of(sandbox).text
-        for _ in range(4):
-            ask(sandbox)
-        assert "4 of 10 requests used" in page_of(sandbox).text
-        assert "a new window opens in" in page_of(sandbox).text
 
 
 # The command line

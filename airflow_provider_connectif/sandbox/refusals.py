@@ -1,0 +1,80 @@
+"""The requests that were refused, each with its reason, for the page."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from airflow_provider_connectif.sandbox.request_log import utc_timestamp
+
+KEPT_REFUSALS = 200
+
+BY_FAULT = "by a fault that was asked for"
+NO_SUCH_KEY = "no such API key"
+WINDOW_USED_UP = "the window's requests are used up"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused request. ``path``: the template. ``key``: the contact's, decoded; None where the path has none.
+
+    ``status``: None if the connection was closed without a response. ``reason``: may quote names, no values.
+    """
+
+    time: str
+    method: str
+    path: str
+    key: str | None
+    status: int | None
+    reason: str
+
+
+class RefusalList:
+    """Counts all refused requests, and keeps the last 200."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._latest: deque[Refusal] = deque(maxlen=KEPT_REFUSALS)
+
+    def note(self, method: str, path: str, key: str | None, response: Response | None, cause: str) -> None:
+        """Take note of a request unless its response is a success.
+
+        :param response: None: it got none.
+        :param cause: what the response itself does not say; may be empty.
+        """
+        status = None if response is None else response.status_code
+        if status is not None and status < 400:
+            return
+        self.total += 1
+        reasons = [cause, "no response" if response is None else _detail(response)]
+        reason = ": ".join(filter(None, reasons)) or "no reason given"
+        self._latest.append(Refusal(utc_timestamp(), method, path, key, status, reason))
+
+    def latest_first(self) -> Iterator[Refusal]:
+        """Return the refused requests that are kept, the latest first."""
+        return reversed(self._latest)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.total = 0
+        self._latest.clear()
+
+
+def _detail(response: Response) -> str:
+    """What the body of a response says: an HttpError's detail, the reason of each property, or its text."""
+    text = bytes(response.body).decode("utf-8", "replace")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(content, dict):
+        return text
+    errors = content.get("validationErrors")
+    named = [f"{error.get('name')}: {error.get('reason')}" for error in errors or () if isinstance(error, dict)]
+    code = content.get("code")
+    detail = "; ".join(named) or str(content.get("detail", content.get("title", "")))
+    return f"{detail} ({code})" if code else detail
