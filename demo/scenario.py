@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import os
-import re
 import shutil
 import signal
 import sys
@@ -17,19 +16,13 @@ from typing import Any
 from demo import checks, nights, warehouse
 from demo.airflow_home import AirflowFailed, AirflowHome, Run
 from demo.log_lines import Message
+from demo.result_page import result_page
 from demo.screen import Screen
-from demo.story import Story, without_proxy
+from demo.story import TITLES, Story, without_proxy
 
 _NEEDED = ("apache-airflow", "apache-airflow-providers-sqlite", "requests", "starlette", "uvicorn")
 _REQUESTS, _WINDOW_S = 100, 4
-_RUNS = {
-    "1 first": "first",
-    "2 killed": "resumed",
-    "3 quiet": "quiet",
-    "4 person": "wedding",
-    "5 import": "imported",
-    "6 key": "refused",
-}
+_COLUMNS = ("1 first", "2 killed", "3 quiet", "4 person", "5 import", "6 key")
 _ROWS: tuple[tuple[str, Callable[[Run], Any]], ...] = (
     ("task ended", lambda run: run.state),
     ("rows read", lambda run: run.summary["read"]),
@@ -104,25 +97,28 @@ def _play(screen: Screen, root: Path, folder: Path) -> checks.Outcome:
             screen.command("airflow db migrate")
             airflow.migrate()
             outcome = Story(screen, sandbox, airflow, folder, customers, answers).play()
-        _save_page(sandbox.url, folder / "sandbox.html")
+        (folder / "sandbox.html").write_bytes(without_proxy(f"{sandbox.url}/?copy"))
     return outcome
 
 
 def finish(outcome: checks.Outcome, screen: Screen, root: Path) -> int:
-    """Print what became of every row, and whether it is what must have become of it.
+    """Print what became of every row, and whether it is what must have become of it; the same as ``result.html``.
 
     :return: the demo's exit status: 1 if something is not as it must be.
     """
-    runs = [getattr(outcome, name) for name in _RUNS.values()]
+    runs: list[Run] = [getattr(outcome, name) for name in TITLES]
     rows = [(label, [str(value(run)) for run in runs]) for label, value in _ROWS]
-    screen.table("What became of the rows", list(_RUNS), rows)
+    screen.table("What became of the rows", _COLUMNS, rows)
     results = checks.check(outcome)
+    page = result_page(dict(zip(TITLES.values(), runs, strict=True)), results)
+    (root / ".demo" / "result.html").write_text(page, encoding="utf-8")
     screen.heading("Checked against the warehouse")
     for result in results:
         screen.check(result.words, holds=result.holds)
     screen.heading("To look at")
     screen.facts(
         {
+            "result": ".demo/result.html: the acts as pictures",
             "page": ".demo/sandbox.html: what the sandbox holds, and how it responded",
             "rejects": f"{os.path.relpath(outcome.first.summary['rejects_path'], root)}: the bad rows of act 1, each "
             "with its reasons",
@@ -150,12 +146,6 @@ def _shortened(message: Message, root: Path) -> Message:
 
 def _described(rows: list[warehouse.Row], what: str) -> str:
     return f"{len(rows):,} {what} ({sum(row.flaw is not None for row in rows)} of them bad)"
-
-
-def _save_page(url: str, path: Path) -> None:
-    page = without_proxy(f"{url}/").decode()
-    # The server is gone when the page is looked at, so it must not ask for a newer one.
-    path.write_text(re.sub(r'<meta http-equiv="refresh"[^>]*>\n?', "", page), encoding="utf-8")
 
 
 def _is_installed(distribution: str) -> bool:

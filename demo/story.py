@@ -17,6 +17,15 @@ from demo.screen import Screen
 from demo.warehouse import SUBSCRIPTION, Row
 
 DAG, SURVEY = "customers_every_night", "survey_by_import"
+TITLES = {
+    "first": "The first night",
+    "resumed": "Killed in the middle of the night",
+    "quiet": "A quiet night",
+    "wedding": "Somebody has unsubscribed",
+    "imported": "Many contacts in few requests",
+    "refused": "The wrong key",
+}
+"""Of the acts, in their order, by the name of their run in :class:`demo.checks.Outcome`."""
 WRONG_SECRET = "a-secret-that-connectif-does-not-know"
 FAULTS: tuple[tuple[int, dict[str, Any]], ...] = (  # requests to leave alone first, and what happens then, once
     (40, {"status": 503}),
@@ -88,9 +97,8 @@ class Story:
         for refusal in REFUSALS:
             self._sandbox.add_fault(**refusal)
         bad = sum(row.flaw is not None for row in self._customers)
-        self._screen.act(
-            1,
-            "The first night",
+        self._begin(
+            "first",
             f"Connectif knows none of the {len(self._customers)} customers in the warehouse, and {bad} rows are bad: "
             "an e-mail without @, the 30th of February, half a point. On the way Connectif responds 503 once, breaks a "
             "connection, sends a 429 ahead of time, and its 100 requests per window run out. Every good row is to "
@@ -105,9 +113,8 @@ class Story:
         return run
 
     def _killed_night(self, customers: Sequence[Row]) -> tuple[Run, Any, Any]:
-        self._screen.act(
-            2,
-            "Killed in the middle of the night",
+        self._begin(
+            "resumed",
             f"A campaign has given {nights.CAMPAIGN} customers new points. After {_KILLED_AFTER} requests kill -9 ends "
             "the task's process, which has no time to write anything down. The task then runs again, as a retry by "
             "Airflow would: the journal knows what Connectif has acknowledged.",
@@ -134,9 +141,8 @@ class Story:
         return run, after_kill, self._sandbox.contacts()
 
     def _quiet_night(self, customers: Sequence[Row]) -> Run:
-        self._screen.act(
-            3,
-            "A quiet night",
+        self._begin(
+            "quiet",
             f"{nights.MOVED} customers have moved to another city, and nothing else has changed. A run without a "
             "journal would send all contacts again. This one compares each row with what Connectif has acknowledged.",
         )
@@ -151,9 +157,8 @@ class Story:
 
     def _wedding(self, customers: Sequence[Row]) -> Run:
         her = nights.subscriber(customers)
-        self._screen.act(
-            4,
-            "Somebody has unsubscribed",
+        self._begin(
+            "wedding",
             f"{nights.SUBSCRIBER} unsubscribes with the link in a newsletter: Connectif knows, and the warehouse does "
             'not. Her row still says "subscribed" when she marries and her surname changes. The run is to send the '
             "surname and to leave her decision alone.",
@@ -170,9 +175,8 @@ class Story:
 
     def _import(self) -> Run:
         minutes = len(self._answers) / 100
-        self._screen.act(
-            5,
-            "Many contacts in few requests",
+        self._begin(
+            "imported",
             f"A survey has brought {len(self._answers):,} answers, most of them by people who are no customers yet. "
             f"One by one they would take {minutes:.0f} minutes at the real Connectif's rate limit. The import operator "
             "uploads them as CSV files, and reads what became of each row.",
@@ -185,15 +189,17 @@ class Story:
         return run
 
     def _wrong_key(self) -> Run:
-        self._screen.act(
-            6,
-            "The wrong key",
+        self._begin(
+            "refused",
             "Somebody has stored a wrong API key. The task may be tried three times, but waiting does not make a key "
             "right: it is to fail at its first try, and to say what to do.",
         )
         run = self._run("refused", "dags", "test", DAG, "2026-03-06", secret=WRONG_SECRET)
         self._screen.result(f"The task {run.state} at try {run.tries} of {run.may_try}. No contact was changed.")
         return run
+
+    def _begin(self, name: str, words: str) -> None:
+        self._screen.act(list(TITLES).index(name) + 1, TITLES[name], words)
 
     def _run(self, name: str, *arguments: str, secret: str | None = None) -> Run:
         """Run a task, and note under ``name`` how many PATCH requests the sandbox has counted meanwhile."""

@@ -143,8 +143,9 @@ def _refusals_table(rows: Sequence[str]) -> str:
 
 def _refusal_row(refusal: Refusal) -> str:
     return (
-        f"<tr><td>{_clock(refusal.time)}</td><td>{shown(f'{refusal.method} {refusal.path}')}</td>"
-        f'<td data-name="contact">{shown(refusal.key) if refusal.key is not None else "–"}</td>'
+        f"<tr><td>{_clock(refusal.time)}</td>"
+        f'<td class="whole">{shown(f"{refusal.method} {refusal.path}")}</td>'
+        f'<td class="key" data-name="contact">{shown(refusal.key) if refusal.key is not None else "–"}</td>'
         f'<td class="n" data-name="status">{refusal.status or "–"}</td>'
         f'<td class="bad">{shown(refusal.reason)}</td></tr>'
     )
@@ -186,7 +187,7 @@ def _contact_row(account: Account, contact: Contact) -> str:
         if name in was_sent and name not in _KEYS
     )
     return (
-        f'<tr><td><b>{keys}</b></td><td><dl class="sent">{sent}</dl></td>'
+        f'<tr><td class="key"><b>{keys}</b></td><td><dl class="sent">{sent}</dl></td>'
         f"<td>{_clock(str(contact['_updatedAt']))}</td></tr>"
     )
 

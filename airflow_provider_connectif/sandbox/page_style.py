@@ -13,7 +13,9 @@ svg.windows{{width:100%;max-width:600px;height:90px;display:block;margin:.4em 0}
 .limit{{stroke:var(--quiet);stroke-width:1;stroke-dasharray:3 3}}
 summary{{cursor:pointer;padding:6px 0}}
 .sent{{display:flex;flex-wrap:wrap;gap:2px 16px;margin:0}}.sent div{{display:flex;gap:6px;min-width:0}}
-.sent dt{{color:var(--quiet)}}.sent dd{{margin:0;overflow-wrap:anywhere}}
+.sent dt{{color:var(--quiet);flex:none;max-width:50%;overflow-wrap:anywhere}}.sent dd{{margin:0;overflow-wrap:anywhere}}
 td.n,time{{font-variant-numeric:tabular-nums}}
+time{{white-space:nowrap}}
+@media (min-width:601px){{th,td.whole{{white-space:nowrap}}td.key{{min-width:16em}}}}
 .bad{{color:var(--refused)}}
 """

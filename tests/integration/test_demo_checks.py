@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 
 from demo import checks, nights, warehouse
 from demo.airflow_home import Run
+from demo.result_page import result_page
 from demo.scenario import finish
 from demo.screen import Screen
+from demo.story import TITLES
 from demo.warehouse import SUBSCRIPTION, Row
 
-CUSTOMERS, ANSWERS = warehouse.customers(), warehouse.answers()
+CUSTOMERS, ANSWERS = warehouse.customers(), warehouse.answers(nights.ANSWERS)
 CAMPAIGN = nights.after_campaign(CUSTOMERS)
 AT_END = nights.after_wedding(nights.after_moves(CAMPAIGN))
 GOOD = next(row for row in CUSTOMERS if row.flaw is None)
@@ -57,7 +60,7 @@ def as_it_must_be(tmp_path: Path) -> checks.Outcome:
 def counts_of(rows: list[Row]) -> dict[str, Any]:
     """The summary that a table must lead to."""
     counts = checks.counts_of(rows)
-    others = {"updated": 0, "waited_s": 11.0, "duration_s": 12.0, "requests": 348}
+    others = {"updated": 0, "waited_s": 11.0, "duration_s": 12.0, "requests": 348, "rate_limited": 1, "reasons": {}}
     return {**counts, "created": counts["delivered"], **others}
 
 
@@ -161,8 +164,24 @@ def test_they_tell_of_a_rejects_file_that_is_too_short(as_it_must_be: checks.Out
 def test_the_demo_ends_with_1_if_a_check_fails(
     as_it_must_be: checks.Outcome, faults_struck: list[int], status: int, tmp_path: Path
 ) -> None:
+    (tmp_path / ".demo").mkdir()
     out = io.StringIO()
     outcome = dataclasses.replace(as_it_must_be, faults_struck=faults_struck)
     assert finish(outcome, Screen(out), tmp_path) == status
     assert ("NOT SO" in out.getvalue()) == bool(status)
     assert max(map(len, out.getvalue().splitlines())) <= 80
+    page = (tmp_path / ".demo" / "result.html").read_text()
+    assert ("All as it must be." in page, "1 of 12 checks do not hold." in page) == (not status, bool(status))
+    assert page.count('class="wrong"') == status
+
+
+def test_the_result_page_has_the_picture_of_each_run(as_it_must_be: checks.Outcome) -> None:
+    runs = {title: getattr(as_it_must_be, name) for name, title in TITLES.items()}
+    wrong = dataclasses.replace(as_it_must_be.refused, failure="the key is <b>wrong</b>")
+    page = result_page({**runs, "The wrong key": wrong}, checks.check(as_it_must_be))
+    labels = re.findall(r'aria-label="([^"]*)"', page)
+    assert labels[0] == "320 rows read: 270 created, 12 merged, 36 invalid, 2 rejected"
+    assert labels[4] == "1,000 rows read: 996 imported, 2 merged, 2 invalid"
+    assert "No row has an outcome yet" not in labels[0]
+    assert "the key is &lt;b&gt;wrong&lt;/b&gt;" in page
+    assert not re.findall(r"https?://", page)
