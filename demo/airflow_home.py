@@ -33,18 +33,18 @@ _NOT_INHERITED = re.compile(r"_?AIRFLOW|.*_PROXY$", re.IGNORECASE)
 
 
 class AirflowFailed(Exception):
-    """Airflow could not do what it was told; the text says where to look."""
+    """A command of Airflow failed; the text says where to look."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """How a task ended.
+    """The end of a task.
 
     :param state: Airflow's word for it.
-    :param tries: how often it was begun.
-    :param may_try: how often it might have been.
-    :param summary: what it pushed to XCom under ``summary``.
-    :param failure: the exception's words, if it failed.
+    :param tries: number of attempts.
+    :param may_try: number of attempts that Airflow would make.
+    :param summary: the XCom ``summary``.
+    :param failure: the text of the exception, if it failed.
     """
 
     state: str
@@ -199,7 +199,7 @@ class AirflowHome:
                 if word == until:
                     return rest
             elif _WAITS_FOR_A_RETRY.match(line):
-                raise AirflowFailed(f"a task failed and waits to be tried again, see {self._log_path}")
+                raise AirflowFailed(f"a task failed and waits for a retry, see {self._log_path}")
             else:
                 reader.feed(line)
         raise AirflowFailed(f"{what} did not end within {_LONGEST_S:g} s, see {self._log_path}")

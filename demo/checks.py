@@ -1,4 +1,4 @@
-"""Whether the demo came out as it must. What must be is worked out from the warehouse, not from the provider."""
+"""Checks of the demo's outcome. What is expected is computed from the warehouse, not taken from the provider."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """One thing that must be so, in words, and whether it is."""
+    """One check: what is expected, in words, and whether it holds."""
 
     words: str
     holds: bool
 
 
 def check(outcome: Outcome) -> list[Result]:
-    """Everything that must be so."""
+    """All checks."""
     return [
         Result(
             f"Connectif holds the good rows of all nights, value by value: {len(outcome.contacts):,} contacts",
@@ -103,7 +103,7 @@ def _first_night(outcome: Outcome) -> list[Result]:
     counts = counts_of(outcome.customers)
     return [
         Result(
-            "every bad row was found: before sending where the provider can tell, else by Connectif",
+            "every bad row was refused: by the provider before it was sent, or by Connectif",
             _is_accounted(outcome.first, outcome.customers) and _is_accounted(outcome.imported, outcome.answers),
         ),
         Result(
@@ -111,7 +111,7 @@ def _first_night(outcome: Outcome) -> list[Result]:
             _lines(outcome.first) == counts["invalid"] + counts["rejected"],
         ),
         Result(
-            "503, dropped connection, 429 and a spent window cost no row",
+            "a 503, a dropped connection, a 429 and a used-up window cost no row",
             all(struck == 1 for struck in outcome.faults_struck) and outcome.first.summary["waited_s"] > 0,
         ),
     ]
@@ -163,15 +163,15 @@ def _others(outcome: Outcome) -> list[Result]:
             and outcome.patches["imported"] == 0,
         ),
         Result(
-            "all runs with the right key are green, as the bad rows are within their failure budgets",
+            "all runs with the right key are green: the bad rows are within the failure budgets",
             all(run.state == "success" for run in outcome.green),
         ),
         Result(
-            f"the wrong key failed the task at its first try of {refused.may_try}, and changed no contact",
+            f"the wrong key failed the task at attempt 1 of {refused.may_try}, and changed no contact",
             (refused.state, refused.tries) == ("failed", 1) and _delivered(refused) == 0 and "401" in refused.failure,
         ),
         Result(
-            "no API key and no e-mail address of a contact stands in Airflow's log",
+            "Airflow's log has no API key and no contact's e-mail address",
             not any(word.casefold() in log for word in (*outcome.secrets, *emails)),
         ),
     ]

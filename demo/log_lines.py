@@ -1,4 +1,4 @@
-"""What the provider writes into Airflow's log, out of all that Airflow writes there."""
+"""The provider's messages, picked out of Airflow's log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-"""How Airflow is told to write its log."""
+"""The setting ``[logging] log_format`` of the demo's Airflow."""
 
 _HEAD = re.compile(r"\d{4}-\d\d-\d\dT\S+ (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<logger>\S+): (?P<words>.*)")
 _FAILURE = re.compile(r"[\w.]*\.Airflow(?:Fail|Skip)?Exception: (.*)")
@@ -59,7 +59,7 @@ class LogReader:
             self.flush()
 
     def flush(self) -> None:
-        """Nothing more comes for now: a message is written at once, so what is there of it is all of it."""
+        """Show the message read so far. A message is written at once, so a pause means that it is complete."""
         if self._lines:
             text, *details = self._lines
             self._lines = []

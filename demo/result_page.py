@@ -18,7 +18,7 @@ _STYLE = f"""{STYLE}
 ul.checks{{list-style:none;padding:0}}
 ul.checks li{{padding:3px 0}}
 .ok::before{{content:"✓ ";color:var(--delivered);font-weight:600}}
-.wrong{{color:var(--refused)}}.wrong::before{{content:"✗ not so: ";font-weight:600}}
+.wrong{{color:var(--refused)}}.wrong::before{{content:"✗ failed: ";font-weight:600}}
 """
 
 
@@ -29,7 +29,7 @@ def result_page(acts: Mapping[str, Run], results: Sequence[Result]) -> str:
     :param results: of the checks.
     """
     broken = sum(not result.holds for result in results)
-    verdict = "All as it must be." if not broken else f"{broken} of {len(results)} checks do not hold."
+    verdict = "All checks hold." if not broken else f"{broken} of {len(results)} checks do not hold."
     checks = "".join(
         f'<li class="{"ok" if result.holds else "wrong"}">{shown(result.words)}</li>' for result in results
     )

@@ -36,14 +36,14 @@ _ROWS: tuple[tuple[str, Callable[[Run], Any]], ...] = (
     ("  held", lambda run: run.summary.get("held", 0)),
     ("requests", lambda run: run.summary["requests"]),
     ("seconds", lambda run: f"{run.summary['duration_s']:.1f}"),
-    ("  of them waited", lambda run: f"{run.summary['waited_s']:.1f}"),
+    ("  of these waited", lambda run: f"{run.summary['waited_s']:.1f}"),
 )
 
 
 def main(root: Path) -> int:
     """Run the demo in ``root``/.demo.
 
-    :return: 0 if everything came out as it must, 1 if not, 130 or 143 if it was interrupted.
+    :return: 0 if all checks hold, 1 if not, 130 or 143 if it was interrupted.
     """
     missing = [name for name in _NEEDED if not _is_installed(name)]
     if missing:
@@ -102,9 +102,9 @@ def _play(screen: Screen, root: Path, folder: Path) -> checks.Outcome:
 
 
 def finish(outcome: checks.Outcome, screen: Screen, root: Path) -> int:
-    """Print what became of every row, and whether it is what must have become of it; the same as ``result.html``.
+    """Print the outcome of each run and the checks, and write both to ``result.html``.
 
-    :return: the demo's exit status: 1 if something is not as it must be.
+    :return: the demo's exit status: 1 if a check does not hold.
     """
     runs: list[Run] = [getattr(outcome, name) for name in TITLES]
     rows = [(label, [str(value(run)) for run in runs]) for label, value in _ROWS]
@@ -129,8 +129,8 @@ def finish(outcome: checks.Outcome, screen: Screen, root: Path) -> int:
         }
     )
     if not all(result.holds for result in results):
-        return _failed("not everything is as it must be, see above; .demo/airflow.log has the whole story")
-    screen.heading(f"All as it must be, after {screen.seconds:.0f} s.")
+        return _failed("a check does not hold, see above; the whole log is .demo/airflow.log")
+    screen.heading(f"All checks hold, after {screen.seconds:.0f} s.")
     return 0
 
 

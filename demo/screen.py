@@ -81,7 +81,7 @@ class Screen:
             self._wrapped(lead, f"… {hidden} more {'line' if hidden == 1 else 'lines'} in the log", _QUIET)
 
     def result(self, words: str) -> None:
-        """What an act has led to."""
+        """The outcome of an act."""
         self._print()
         self._wrapped("→ ", words, _BOLD)
 
@@ -100,14 +100,14 @@ class Screen:
         self._print(title, _BOLD)
 
     def facts(self, facts: Mapping[str, str]) -> None:
-        """A list of names and what there is to say of each."""
+        """A list of names with a few words on each."""
         width = max(map(len, facts)) + 2
         for name, words in facts.items():
             self._wrapped(f"  {name:<{width}}", words)
 
     def check(self, words: str, *, holds: bool) -> None:
-        """One thing that must be so, and whether it is."""
-        self._wrapped("  ok  " if holds else "  NOT SO: ", words, _GREEN if holds else _RED)
+        """A check, and whether it holds."""
+        self._wrapped("  ok  " if holds else "  FAILED: ", words, _GREEN if holds else _RED)
 
     @property
     def _time(self) -> str:

@@ -101,8 +101,8 @@ class Story:
             "first",
             f"Connectif knows none of the {len(self._customers)} customers in the warehouse, and {bad} rows are bad: "
             "an e-mail without @, the 30th of February, half a point. On the way Connectif responds 503 once, breaks a "
-            "connection, sends a 429 ahead of time, and its 100 requests per window run out. Every good row is to "
-            "arrive.",
+            "connection, sends a 429 ahead of time, and its 100 requests per window run out. Every good row "
+            "should arrive.",
         )
         run = self._run("first", "dags", "test", DAG, "2026-03-01")
         refused = run.summary["invalid"] + run.summary["rejected"]
@@ -160,8 +160,8 @@ class Story:
         self._begin(
             "wedding",
             f"{nights.SUBSCRIBER} unsubscribes with the link in a newsletter: Connectif knows, and the warehouse does "
-            'not. Her row still says "subscribed" when she marries and her surname changes. The run is to send the '
-            "surname and to leave her decision alone.",
+            'not. Her row still says "subscribed" when she marries and her surname changes. The run should send the '
+            "surname and leave her decision alone.",
         )
         self._unsubscribe(her.email)
         nights.store(self._folder / "warehouse.db", customers)
@@ -191,11 +191,11 @@ class Story:
     def _wrong_key(self) -> Run:
         self._begin(
             "refused",
-            "Somebody has stored a wrong API key. The task may be tried three times, but waiting does not make a key "
-            "right: it is to fail at its first try, and to say what to do.",
+            "Somebody has stored a wrong API key. The task has three attempts, but waiting does not make a key "
+            "right: it should fail at the first one, and say what to do.",
         )
         run = self._run("refused", "dags", "test", DAG, "2026-03-06", secret=WRONG_SECRET)
-        self._screen.result(f"The task {run.state} at try {run.tries} of {run.may_try}. No contact was changed.")
+        self._screen.result(f"The task {run.state} at attempt {run.tries} of {run.may_try}. No contact was changed.")
         return run
 
     def _begin(self, name: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The page at ``/``: what arrived, how it was answered, how much of the window is used. No scripts."""
+"""The page at ``/``: requests and their responses, refusals, windows, imports and contacts. No scripts."""
 
 from __future__ import annotations
 
