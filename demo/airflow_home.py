@@ -33,7 +33,7 @@ _NOT_INHERITED = re.compile(r"_?AIRFLOW|.*_PROXY$", re.IGNORECASE)
 
 
 class AirflowFailed(Exception):
-    """An Airflow command failed; the text says where to look."""
+    """A command of Airflow failed; the text says where to look."""
 
 
 @dataclass(frozen=True)
