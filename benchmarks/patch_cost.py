@@ -3,7 +3,8 @@
     python -m benchmarks.patch_cost
 
 The second night of a sync: of each contact one property has changed. The server is a process of its own, without a
-limit; only this process is measured. Two versions of the package are compared by the ratio to the loop.
+limit; only this process is measured. Two versions of the package are compared by the ratio to the loop: it was 1.4
+when a request carried all properties, and on a busy machine it varies by a tenth.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.support.task_runs import run_operator
 
 ROWS = 3000
 TURNS = 3
+MOST = 1.7
 UNLIMITED = 10_000_000
 
 
@@ -69,7 +71,7 @@ def main() -> int:
             ratios.append(changed / loop)
             figures.show(f"a request of the loop, turn {turn + 1}", loop, "µs")
             figures.show("  a changed contact", changed, "µs")
-        figures.show("a changed contact over a request of the loop, the best turn", min(ratios), "times")
+        figures.show("a changed contact over a request of the loop, the best turn", min(ratios), "times", most=MOST)
     return figures.exit_code()
 
 
