@@ -313,7 +313,11 @@ def test_explain_a_consent_that_belongs_to_the_person(
 
 
 def test_explain_a_contact_whose_key_is_an_hmac(
-    explain: Callable[..., Shown], request: pytest.FixtureRequest, journal: JournalDatabase, strict: StrictServer
+    explain: Callable[..., Shown],
+    request: pytest.FixtureRequest,
+    connection: Callable[..., None],
+    journal: JournalDatabase,
+    strict: StrictServer,
 ) -> None:
     hidden = journal_database(journal.kind, request, connectif_journal_secret="sesame")
     night(1, row("ana", _points=1), journal_key="sha256")
@@ -322,7 +326,9 @@ def test_explain_a_contact_whose_key_is_an_hmac(
     assert property_of(shown, "_points")["connectif"] == "equal"
     assert "ana@example.com" not in hidden.text()
 
-    journal_database(journal.kind, request)  # the same database by a connection without the secret
+    fields = json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])
+    del fields["extra"]["connectif_journal_secret"]
+    connection("journal", **fields)
     without = explain("ana")
     assert without.code == 1
     assert "no connectif_journal_secret" in without.err
