@@ -150,6 +150,10 @@ class History:
             if not self.add(outcome, None, reason=reason):
                 return
 
+    def fill_up(self, outcome: str, rows: int) -> None:
+        """Add lines without a key until there are so many of an outcome."""
+        self.add_many(outcome, rows - self._counts[outcome])
+
     def keep(self, outcome: str, key: str) -> None:
         """Keep the line of a row that an earlier attempt of the run delivered."""
         if self._counts[outcome] < self._most_lines:
