@@ -196,7 +196,7 @@ def columns_of_query(sql: str, conn_id: str) -> list[str]:
     with connection_named_by("--sql-conn-id", conn_id):
         hook = sql_hook(conn_id)
     source = SqlSource(hook, conn_id, sql)
-    with closing(iter(source)) as batches:  # type: ignore[type-var]  # a generator
+    with closing(iter(source)) as batches:
         next(batches, None)
         columns = source.columns
     if columns is None:

@@ -56,8 +56,16 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
-        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1000000")
+    return _whole_number(text, most=1_000_000)
+
+
+def _days(text: str) -> int:
+    return _whole_number(text, most=36_500)
+
+
+def _whole_number(text: str, *, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {most}")
     return int(text)
 
 
@@ -183,7 +191,7 @@ COMMANDS = Group(
                         _option("--sync-id", help="only of this sync"),
                         _option(
                             "--older-than",
-                            type=_count,
+                            type=_days,
                             default=_KEPT_DAYS,
                             metavar="DAYS",
                             help=f"days after which history is deleted ({_KEPT_DAYS})",

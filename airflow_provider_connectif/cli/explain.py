@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.cli.check import require_sync
 from airflow_provider_connectif.cli.journals import opened_journal
 from airflow_provider_connectif.cli.live import LiveContact, live_contact, with_live
@@ -91,7 +92,7 @@ def _live(arguments: Namespace, key: str, failures: list[str]) -> LiveContact | 
         return None
     try:
         return live_contact(arguments.connectif_conn_id, arguments.key, key)
-    except CommandFailed as failure:
+    except (CommandFailed, RunFailed) as failure:  # the latter: the connection cannot be used
         failures.append(str(failure))
         return None
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
 from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals, place_of
-from airflow_provider_connectif.databases.journals import JournalConnection
+from airflow_provider_connectif.databases.journals import engine_to_read
+from airflow_provider_connectif.databases.read_errors import broken_setting
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.database import JournalDatabase
@@ -50,17 +51,19 @@ def opened_journal(argument: str | None) -> Iterator[OpenJournal]:
     :raises JournalError: its database cannot be used.
     """
     place = chosen_journal(argument)
-    connection = JournalConnection(place.conn_id, "command line", place.table, place.schema, "plain")
-    with connection.open({}, read_only=True) as journal:
-        assert journal is not None  # noqa: S101 - it has a connection
-        database = journal.lines.database
+    # SQLAlchemy is loaded where a journal is used.
+    from airflow_provider_connectif.journal.database import JournalDatabase
+
+    engine = engine_to_read(place.conn_id, named_by="journal_conn_id")
+    database = JournalDatabase(engine, place.table, place.schema, place.conn_id, broken_setting)
+    try:
         version = database.create(read_only=True)
         if version is None:
             raise CommandFailed(
                 f"connection {place.conn_id!r} has no journal {place.table!r}: its first run creates it, "
                 "or it has another name"
             )
-        try:
-            yield OpenJournal(place, database, version)
-        finally:
-            database.close()
+        yield OpenJournal(place, database, version)
+    finally:
+        database.close()
+        engine.dispose()

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from airflow_provider_connectif.cli.commands import COMMANDS, Command, Group
@@ -47,8 +48,7 @@ def _keep_logs_off_stdout() -> None:
 
     Airflow's own command line does the same from 3.3 on.
     """
-    import airflow.settings  # noqa: F401 - configures the log
-
+    import_module("airflow.settings")  # configures the log
     for handler in logging.getLogger().handlers + logging.getLogger("airflow").handlers:
         _turn_to_stderr(handler)
 

@@ -144,13 +144,14 @@ def key_secret(conn_id: str) -> bytes | None:
     return secret.encode() if isinstance(secret, str) and secret else None
 
 
-def engine_to_read(conn_id: str) -> Any:
+def engine_to_read(conn_id: str, *, named_by: str = "[connectif] journals") -> Any:
     """Return a SQLAlchemy engine of a journal's connection, only for reading. It connects when it is used.
 
+    :param named_by: the setting that names the connection, for messages.
     :raises JournalError: the connection is not suitable for a journal.
     :raises NoSuchConnectionError: there is no such connection.
     """
-    with connection_named_by("[connectif] journals", conn_id):
+    with connection_named_by(named_by, conn_id):
         hook = BaseHook.get_hook(conn_id)
     if not hasattr(hook, "get_sqlalchemy_engine"):
         raise JournalError(f"no journal on connection {conn_id!r}: it is not an SQL connection", final=True)

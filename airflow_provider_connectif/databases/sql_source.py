@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -89,7 +89,7 @@ class SqlSource:
         self._fault_ahead: ReadError | None = None
         self._is_cancelled = False
 
-    def __iter__(self) -> Iterator[Sequence[Mapping[str, Any]]]:
+    def __iter__(self) -> Generator[Sequence[Mapping[str, Any]], None, None]:
         # Read in a separate thread: some drivers delay signals in the thread that waits for a query, but a killed task
         # must notice its signal, and so must one whose query hangs.
         deadline = self._clock() + self._read_timeout_s

@@ -150,6 +150,10 @@ class History:
             if not self.add(outcome, None, reason=reason):
                 return
 
+    def fill_up(self, outcome: str, rows: int) -> None:
+        """Add lines without a key until there are so many of an outcome."""
+        self.add_many(outcome, rows - self._counts[outcome])
+
     def keep(self, outcome: str, key: str) -> None:
         """Keep the line of a row that an earlier attempt of the run delivered."""
         if self._counts[outcome] < self._most_lines:
@@ -182,8 +186,11 @@ class History:
                 mine = sa.and_(self.of_earlier_attempts, self._outcomes.c.contact_key.in_(some), is_delivered)
                 connection.execute(sa.update(self._outcomes).where(mine).values(attempt=self.attempt))
         if self._may_replace:
-            keys = {line["contact_key"] for line in self._new}
-            self._replace(connection, keys - {None}, has_nameless=None in keys)
+            named = [line for line in self._new if line["contact_key"] is not None]
+            keys = {line["contact_key"] for line in named if line["properties"] is not None}
+            # Of rows that were not sent: another row of the contact may come that an earlier attempt has delivered.
+            not_sent = {line["contact_key"] for line in named} - keys
+            self._replace(connection, keys, not_sent, has_nameless=len(named) < len(self._new))
         if self._new:
             connection.execute(self._insert, self._new)
         for correction in self._corrected:
@@ -248,12 +255,18 @@ class History:
         self._corrected.clear()
         self._since = None
 
-    def _replace(self, connection: sa.Connection, keys: Collection[str], *, has_nameless: bool) -> None:
-        """Delete the lines of earlier attempts for these contacts."""
+    def _replace(
+        self, connection: sa.Connection, keys: Collection[str], not_sent: Collection[str], *, has_nameless: bool
+    ) -> None:
+        """Delete the lines of earlier attempts for these contacts.
+
+        :param not_sent: contacts with new lines only for rows that were not sent; their delivered lines stay.
+        """
         outcomes = self._outcomes.c
-        for some in _parts(sorted(keys)):
-            earlier = sa.and_(self.of_earlier_attempts, outcomes.contact_key.in_(some))
-            connection.execute(sa.delete(self._outcomes).where(earlier))
+        for contacts, which in ((keys, sa.true()), (not_sent, outcomes.outcome.not_in(_DELIVERED))):
+            for some in _parts(sorted(contacts)):
+                earlier = sa.and_(self.of_earlier_attempts, outcomes.contact_key.in_(some), which)
+                connection.execute(sa.delete(self._outcomes).where(earlier))
         if has_nameless and not self._has_replaced_nameless:
             nameless = sa.and_(self.of_earlier_attempts, outcomes.contact_key.is_(None))
             connection.execute(sa.delete(self._outcomes).where(nameless))

@@ -21,11 +21,13 @@ class ReadRecord:
 
     :param database: of the journal.
     :param sync_id: the sync.
+    :param task: names the task that reads among all tasks of the sync.
     """
 
-    def __init__(self, database: JournalDatabase, sync_id: str) -> None:
+    def __init__(self, database: JournalDatabase, sync_id: str, task: str = "") -> None:
         self._database = database
         self._sync_id = sync_id
+        self._task = task
         self._syncs, self._lines, self._claims = database.tables.syncs, database.tables.lines, database.tables.claims
         self.is_there = True
         """Whether the tables have its column: those of an older version do not."""
@@ -38,6 +40,12 @@ class ReadRecord:
     def last(self) -> LastRead | None:
         """The last complete read that this process knows; ``None`` if there was none."""
         return Reads.parse(self.seen).last
+
+    @property
+    def last_of_task(self) -> LastRead | None:
+        """The last complete read, with the rows of this task's own one; 0 rows: this task has not read completely."""
+        reads = Reads.parse(self.seen)
+        return reads.last and replace(reads.last, rows=reads.rows_by_task.get(self._task, 0))
 
     def load(self) -> None:
         """Load the record, for a process that does not read the source."""
@@ -60,9 +68,9 @@ class ReadRecord:
         if known.asker is not None and not known.asker.is_shared and dict(known.asker.identity) == dict(identity):
             since = known.asker.since
         self.asker = Asker(dict(identity), since, is_shared)
-        text = replace(known, asker=self.asker).text
-        if text != self.seen and not read_only:
-            self._save(text)
+        begun = replace(known, asker=self.asker)
+        if begun.text != self.seen and not read_only:
+            self._save(begun)
 
     def has_changed(self) -> bool:
         """Whether another task has written the record in the meantime."""
@@ -91,7 +99,7 @@ class ReadRecord:
         at = datetime.now(UTC).isoformat()
         read = LastRead(run_id, generation, at, rows, contacts, keyless, **more)
         asker = known.asker and replace(known.asker, is_shared=known.asker.is_shared or is_shared)
-        self._save(Reads(asker, read).text)
+        self._save(Reads(asker, read), rows)
 
     def _has_company(self) -> bool:
         """Whether another task of the same run is working on the sync, or is deferred."""
@@ -114,7 +122,21 @@ class ReadRecord:
         found: str | None = self._database.read(lambda connection: connection.execute(query).scalar())
         return found
 
-    def _save(self, text: str) -> None:
-        syncs = self._syncs
-        self._database.execute(sa.update(syncs).where(syncs.c.sync_id == self._sync_id).values(last_read=text))
-        self.seen = text
+    def _save(self, reads: Reads, rows: int | None = None) -> None:
+        """Write the record.
+
+        :param rows: of this task's complete read; ``None``: it has none to record.
+        """
+        syncs = self._syncs.c
+        of_sync = syncs.sync_id == self._sync_id
+
+        def write(connection: sa.Connection) -> str:
+            # Lock the row, so that no task overwrites the rows of a parallel one.
+            connection.execute(sa.update(self._syncs).where(of_sync).values(sync_id=syncs.sync_id))
+            now = Reads.parse(connection.execute(sa.select(syncs.last_read).where(of_sync)).scalar())
+            merged = replace(reads, rows_by_task=now.rows_by_task)
+            text = (merged if rows is None else merged.with_rows_of(self._task, rows)).text
+            connection.execute(sa.update(self._syncs).where(of_sync).values(last_read=text))
+            return text
+
+        self.seen = self._database.write(write)

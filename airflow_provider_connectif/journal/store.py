@@ -68,7 +68,7 @@ class Journal:
             keeps_rows=settings.keeps_rows,
             retention_s=settings.plan_retention_s,
         )
-        self.reads = ReadRecord(self._database, settings.sync_id)
+        self.reads = ReadRecord(self._database, settings.sync_id, f"{settings.dag_id}.{settings.task}")
         """The last complete read of the sync."""
         self.left = LeftLines(self._database, settings.sync_id, self._lease, settings.run_id)
         """The lines of contacts that are no longer in the source."""

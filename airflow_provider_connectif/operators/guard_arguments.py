@@ -24,9 +24,9 @@ class GuardArguments(BaseOperator):
     :param max_lowered: the most contacts with a consent below the value that Connectif accepted last. A share always
         allows 20.
     :param max_raised: the same for consents above that value.
-    :param min_rows: the least rows that the source must have: a number, or a share of the rows of the last complete
-        read. Without it, a warning names both numbers if a source that had at least half of the contacts shrank by
-        half.
+    :param min_rows: the least rows that the source must have: a number, or a share of the rows of this task's last
+        complete read. Without it, a warning names both numbers if a source that had at least half of the contacts
+        shrank by half.
     :param guards_off: let one run pass (templated).
     :raises ValueError: a limit is not valid, or there is no journal; raised when the DAG is parsed.
     """

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+_MOST_TASKS = 2000
 IDENTITY_RULE = 1
 """Raise it when contacts get other keys in the journal: a contact that seems to have left may only have a new key."""
 
@@ -117,10 +118,18 @@ class Reads:
 
     :param asker: the reader that began last; ``None``: there was none.
     :param last: the last complete read; ``None``: there was none.
+    :param rows_by_task: the rows of each task's last complete read. Tasks of one sync, such as a first load and a
+        nightly task, or those of a mapped operator, read different rows.
     """
 
     asker: Asker | None = None
     last: LastRead | None = None
+    rows_by_task: Mapping[str, int] = field(default_factory=dict)
+
+    def with_rows_of(self, task: str, rows: int) -> Reads:
+        """Return the records with the rows of a task."""
+        others = [entry for entry in self.rows_by_task.items() if entry[0] != task]
+        return replace(self, rows_by_task=dict([(task, rows), *others][:_MOST_TASKS]))
 
     @classmethod
     def parse(cls, text: str | None) -> Reads:
@@ -129,7 +138,11 @@ class Reads:
         asker, last = found.get("asker"), found.get("last")
         if last is not None:
             last |= {name: Keyless.from_json(last[name]) for name in ("keyless", "always_keyless")}
-        return cls(None if asker is None else Asker(**asker), None if last is None else LastRead(**last))
+        return cls(
+            None if asker is None else Asker(**asker),
+            None if last is None else LastRead(**last),
+            found.get("rows_by_task", {}),
+        )
 
     @property
     def text(self) -> str:

@@ -46,6 +46,9 @@ class RowHistory(Protocol):
     def add_many(self, outcome: str, rows: int, reason: str = "") -> None:
         """Add one outcome for several rows that cannot be identified one by one."""
 
+    def fill_up(self, outcome: str, rows: int) -> None:
+        """Add lines without a key until there are so many of an outcome."""
+
     def keep(self, outcome: str, key: str) -> None:
         """Note that an earlier attempt of the run delivered a row."""
 
@@ -202,6 +205,11 @@ class Report:
             if self.history is not None:
                 key, reason = self._resource.same_key(settled.patch.key), "; ".join(reasons)
                 self.history.correct(counted_as.value, Outcome.UNDELIVERED.value, key, status=status, reason=reason)
+
+    def note_suppressed(self) -> None:
+        """Write the rows of suppressed people into the history, which must not name them."""
+        if self.history is not None:
+            self.history.fill_up(Outcome.SUPPRESSED.value, self.tally.outcomes[Outcome.SUPPRESSED])
 
     def as_counts(self) -> dict[str, Any]:
         """The counts for the journal's record of the attempt, JSON-ready and without personal data."""

@@ -48,6 +48,7 @@ class Planning:
         self._shown = shown
         self._tell_plan = tell_plan
         self._last = None if journal is None else journal.reads.last
+        self._last_of_task = None if journal is None else journal.reads.last_of_task
 
     def decide(self, changes: PendingChanges, comparison: Comparison | None, resource: Any, sink: Sink[Any]) -> None:
         """Complete the plan, and allow it to be sent.
@@ -73,7 +74,7 @@ class Planning:
             plan.lowered,
             plan.raised,
         )
-        passed = check_guards(guarded, self._settings.guards, self._last)
+        passed = check_guards(guarded, self._settings.guards, self._last_of_task)
         if passed:
             self._report.log.warning("guards_off: the plan is sent although it exceeds %s", "; ".join(passed))
         if comparison is not None:
@@ -120,12 +121,12 @@ class Planning:
         }
 
     def _warn(self, plan: Plan) -> None:
-        if self._settings.guards.min_rows is None and shrank_by_half(plan.read, self._last):
+        if self._settings.guards.min_rows is None and shrank_by_half(plan.read, self._last_of_task):
             self._report.log.warning(
                 "The source has shrunk by half: %s rows now, %s in the last complete read\n"
                 "  If the query is at fault, set min_rows=0.5: the task then fails before it sends anything",
                 f"{plan.read:,}",
-                f"{0 if self._last is None else self._last.rows:,}",
+                f"{0 if self._last_of_task is None else self._last_of_task.rows:,}",
             )
 
 

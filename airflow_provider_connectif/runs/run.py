@@ -120,6 +120,7 @@ class Run(Generic[ResourceT]):
                 try:
                     self._note_left_behind()
                     with self._open:  # closed after the sink, which may still store pending changes
+                        report.note_suppressed()
                         self.sink.close(ending.recorded, report.tally.keyless if self._is_read else None)
                 except BaseException as error:
                     ending.break_off(error)

@@ -448,6 +448,7 @@ EXPLAIN = ["explain", "ana@example.com", "--sync-id", "nightly"]
         (["explain", "no key", "--sync-id", "nightly"], "not a valid e-mail"),
         (["explain", "", "--sync-id", "nightly", "--key", "external_id"], "not a valid external id"),
         (["journal", "runs", "--last", "0"], "whole number"),
+        (["journal", "purge", "--older-than", "36501"], "from 1 to 36500"),
         (["journal", "purge", "--everything"], "--everything needs --sync-id"),
         (EXPLAIN, "no journal: give --journal-conn-id"),
     ],
@@ -561,6 +562,10 @@ def test_a_wrong_key_and_an_unreachable_host(
         assert (live.code, words in live.err) == (1, True)
         assert live.data["last"]["state"] == "acknowledged"  # what the journal knows is shown all the same
         assert "ana@example.com" not in live.err
+    for unusable in ({**wrong, "password": ""}, {**wrong, "extra": {"timeout": "soon"}}):
+        connection("connectif_default", **unusable)
+        live = explain("ana", "--live")
+        assert (live.code, live.data["last"]["state"]) == (1, "acknowledged"), live.err
     missing = command("fields", "--connectif-conn-id", "nowhere")
     assert (missing.code, "Airflow has no connection of this name" in missing.err) == (1, True)
 

@@ -6,16 +6,19 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.journal import lease
 from tests.integration.conftest import FAST
 from tests.support.doc_blocks import BLOCKS, is_about_history
 from tests.support.histories import assert_agrees, of_summary, run_line, sums
 from tests.support.import_runs import import_rows
 from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer
+from tests.support.task_runs import run_operator
 
 SECRET = "0123456789abcdef0123456789abcdef"
 OF_DOCS = "contacts_to_connectif.contacts"
@@ -138,6 +141,27 @@ def test_an_import_lists_its_contacts(journal: JournalDatabase, strict: StrictSe
     assert_agrees(journal.query, "dag/night", run.summary)
     assert run_line(journal.query, "dag/night")["way"] == "import"
     assert outcomes_of(journal, "night")["user1"] == ["imported", "merged"]
+
+
+def test_rows_of_people_who_were_erased_are_counted_and_not_named(
+    journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.2)
+    rows = [row(f"user{n}") for n in range(5)]
+    deliver("first", rows=rows[:4])
+    erase = {"kind": "ContactDeleteOperator", "journal_conn_id": "journal", "sync_id": "forget"}
+    context = {"run_id": "erase", "dag": SimpleNamespace(dag_id="dag")}
+    people = [{"email": one["email"]} for one in (rows[0], rows[2], rows[4])]
+    erased = run_operator(**erase, rows=people, context=context)
+    assert (erased.state, erased.summary["deleted"], erased.summary["absent"]) == ("success", 3, 0), erased.error
+    assert sums(journal.query, "dag/erase") == {}
+    assert journal.query("select result, count(*) from connectif_journal_receipts group by result") == [("deleted", 3)]
+    for run_id, run_task in (("patch", deliver), ("import", import_rows)):
+        run = run_task(run_id, rows=rows, sync_id=run_id, journal_conn_id="journal")
+        assert run.summary["suppressed"] == 3
+        assert_agrees(journal.query, f"dag/{run_id}", run.summary)
+    named = journal.query("select distinct contact_key from connectif_journal_outcomes where outcome = 'suppressed'")
+    assert named == [(None,)]
 
 
 VALUES = {

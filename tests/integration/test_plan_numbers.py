@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -181,6 +182,27 @@ def test_the_source_that_shrank(
     assert "3 rows now, 295 in the last complete read" in warning
     deliver("incremental", rows=rows(1, "Eva"))
     assert [text for text in logged() if "shrunk by half" in text] == []
+
+
+def test_a_task_is_measured_by_what_it_has_read_itself(
+    journal: JournalDatabase, strict: StrictServer, logged: Callable[[], list[str]]
+) -> None:
+    """Of mapped tasks, and of a first load and a nightly task with one sync, each reads other rows."""
+    sources = {0: rows(60), 1: rows(66)[60:], 2: []}
+    for run_id in ("first", "second"):
+        for index, source in sources.items():
+            run = deliver(run_id, rows=source, map_index=index, min_rows=0.5)
+            assert run.state in ("success", "skipped"), run.error
+        logged()
+        unguarded = deliver(f"{run_id}, without min_rows", rows=sources[1], map_index=1)
+        assert unguarded.state == "success"
+        assert [text for text in logged() if "shrunk by half" in text] == []
+    other_task = {"more_context": {"dag": SimpleNamespace(dag_id="another")}}
+    assert deliver("nightly", rows=rows(3), min_rows=0.9, **other_task).state == "success"
+    shrunk = deliver("third", rows=rows(29), map_index=0, min_rows=0.5)
+    assert "29 rows read, min_rows=0.5 of 60 needs 30" in str(shrunk.error)
+    again = deliver("fourth", rows=rows(29), map_index=0, min_rows=0.5)
+    assert "29 rows read, min_rows=0.5 of 60 needs 30" in str(again.error)  # a red night is no measure
 
 
 def test_a_first_load_that_was_killed_is_retried_whatever_the_shares(

@@ -7,7 +7,8 @@ from typing import Any
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 _DELIVERED = ("created", "updated", "imported")
-OUTCOMES = (*_DELIVERED, "not_taken", "skipped", "invalid", "rejected", "held", "merged", "undelivered")
+_REFUSED = ("invalid", "rejected", "held")
+OUTCOMES = (*_DELIVERED, *_REFUSED, "not_taken", "skipped", "merged", "suppressed", "undelivered")
 _SUMMED = (*OUTCOMES, "unchanged")
 _BESIDE = ("recreated", "consent_kept", "unconfirmed", "drifted", "new_refusals", "requests", "rate_limited")
 

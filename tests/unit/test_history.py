@@ -75,6 +75,21 @@ def test_what_a_retry_says_of_a_contact_replaces_what_was_said_and_what_it_kept_
     assert sorted(lines(second)) == [("ana", "created"), ("bea", "created")]
 
 
+def test_what_is_written_of_another_row_before_does_not_replace_what_a_retry_keeps(open_journal: OpenJournal) -> None:
+    """Both rows of a contact are read, but their lines are written one after the other."""
+    first = attempt(open_journal)
+    for outcome, sent in (("updated", ("_name",)), ("merged", ()), ("invalid", ())):
+        history_of(first).add(outcome, "ana", properties=sent)
+    first.close(Verdict.TRY_AGAIN, keyless=0)
+    second = attempt(open_journal)
+    for outcome in ("merged", "invalid"):
+        history_of(second).add(outcome, "ana")
+        second.lines.commit()
+    history_of(second).keep("updated", "ana")
+    second.close(Verdict.SUCCESS, keyless=0)
+    assert sorted(lines(second)) == [("ana", "invalid"), ("ana", "merged"), ("ana", "updated")]
+
+
 def test_an_attempt_that_did_not_read_its_source_to_the_end_leaves_the_lines_before_it(
     open_journal: OpenJournal,
 ) -> None:
