@@ -18,7 +18,8 @@ class PlanCounts:
     ``to_create``, ``to_change``: changes of rows, by whether this sync has delivered something of their key before.
     ``only_refreshed``: those of ``to_change`` that are sent although nothing differs. ``lowered``, ``raised``: changes
     with a ranked property below, above the value that was accepted last. ``removals``: changes for keys that left the
-    source. ``properties``: changes by the id of a property that they send. ``least``, ``most``: requests by PATCH.
+    source. ``properties``: changes by the id of a property that they send. ``least``, ``most``: requests by PATCH, if
+    none is rejected. ``alone``: changes of which a part is sent alone where the rest is rejected.
 
     :param resource: says which properties have ranks, and what a change costs.
     :param sends_all: changes are sent although nothing differs.
@@ -31,7 +32,7 @@ class PlanCounts:
         self.to_create = self.to_change = self.only_refreshed = 0
         self.lowered = self.raised = self.removals = 0
         self.properties: Counter[str] = Counter()
-        self.least = self.most = 0
+        self.least = self.most = self.alone = 0
 
     def add(self, change: PendingChange, sign: int = 1) -> None:
         """Count a change.
@@ -53,6 +54,8 @@ class PlanCounts:
                 self.properties[property_id] += sign
         if patch.standings:
             self._count_ranks(patch, sign)
+        if not self._costs_one:
+            self.alone += sign * (self._resource.urgent_part(patch) is not None)
         if patch.counted_as is not None:
             return
         if not patch.was_delivered:
@@ -68,7 +71,7 @@ class PlanCounts:
         :param allowance: the account's, as far as it is known.
         """
         seconds = allowance.seconds_for(self.most)
-        return Cost(Requests(self.least, self.most), 0, seconds, "patch", "the operator sends by PATCH")
+        return Cost(Requests(self.least, self.most + self.alone), 0, seconds, "patch", "the operator sends by PATCH")
 
     def _count_ranks(self, patch: Patch, sign: int) -> None:
         is_lower = is_higher = False

@@ -194,7 +194,7 @@ class Resource(Protocol):
         return change._replace(properties={name: whole[name] for name in differing}, others=others)
 
     def requests(self, change: Patch) -> tuple[int, int]:
-        """Return the least and the largest number of requests for a change, without retries and rejections."""
+        """Return the least and the largest number of requests for a change, without retries."""
         return 1, 1
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:

@@ -11,7 +11,7 @@ Via = Literal["auto", "patch", "import"]
 
 
 class Requests(NamedTuple):
-    """The least and the largest number of requests, without retries and rejections."""
+    """The least and the largest number of requests, without retries."""
 
     least: int = 0
     most: int = 0
@@ -39,7 +39,7 @@ class Imported(NamedTuple):
 class Cost(NamedTuple):
     """The cost of a plan.
 
-    ``requests``: without retries and rejections. ``files``: of an import. ``seconds``: at best; ``None``: not known.
+    ``requests``: without retries. ``files``: of an import. ``seconds``: at best; ``None``: not known.
     ``way``: ``patch``, ``import`` or ``erase``; ``reason``: why this way. ``was_chosen``: there was another way.
     """
 

@@ -43,7 +43,7 @@ class Plan:
     :param merged: rows that became part of another row of their contact.
     :param suppressed: rows of suppressed people.
     :param removed: contacts that left the source; ``None``: not counted.
-    :param requests_least: without retries and rejections.
+    :param requests_least: without retries.
     :param requests_most: likewise.
     :param files: of an import.
     :param minutes: at best; ``None``: nobody knows how long Connectif processes an import.

@@ -209,3 +209,17 @@ def test_other_operators_take_guards_too(kind: str, journal: JournalDatabase, st
     assert "2 contacts to create, max_created=1 allows 1" in str(stopped.error)
     assert "1 contacts to change, max_changed=0 allows 0" in str(stopped.error)
     assert [entry for entry in strict.take_log() if "key" in entry or entry["target"] == "/imports/"] == []
+
+
+def test_a_withdrawal_that_is_sent_again_alone_lies_in_the_range(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    """Each contact is looked up, its row is rejected, and its consent is sent alone."""
+    mapping = {SUBSCRIPTION: "name", "visits": "visits"}
+    sql = "select email, name, visits from contacts"
+    for run_id, consent, visits in (("0", "subscribed", 1), ("1", "unsubscribed", "many")):
+        warehouse.fill_rows([(key(number), consent, None, visits) for number in range(3)])
+        strict.take_log()
+        run = sync(run_id, sql, properties=mapping, failure_budget=3)
+    assert (run.state, run.summary["rejected"]) == ("success", 3), run.error
+    assert run.plan["requests_least"] < len(requests(strict)) == run.plan["requests_most"] == 9
