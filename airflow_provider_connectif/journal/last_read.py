@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.states import LEFT, REMOVED, SUPPRESSED
-from airflow_provider_connectif.records.reads import Asker, LastRead, Reads
+from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead, Reads
 
 _GONE = (LEFT, REMOVED, SUPPRESSED)
 
@@ -69,7 +69,7 @@ class ReadRecord:
         return self._text() != self.seen
 
     def save(
-        self, *, run_id: str, generation: int, rows: int, keyless: int, seen: str | None, is_same: bool, **more: Any
+        self, *, run_id: str, generation: int, rows: int, keyless: Keyless, seen: str | None, is_same: bool, **more: Any
     ) -> None:
         """Write down a complete read.
 
@@ -84,7 +84,7 @@ class ReadRecord:
         # To count takes a moment for each million lines; no other process can have written one here.
         if last is not None and is_same and not is_shared and last.generation == generation - 1:
             # With another number of rows somebody has come back whose row is unchanged.
-            is_known = (last.rows, last.keyless) == (rows, keyless)
+            is_known = (last.rows, last.keyless.count) == (rows, keyless.count)
         else:
             is_known = False
         contacts = last.contacts if is_known and last is not None else self._known()

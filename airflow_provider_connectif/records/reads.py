@@ -7,13 +7,59 @@ does not show any more is known only against reads that asked the same question.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 IDENTITY_RULE = 1
 """To be raised when the same contact gets another key in the journal: a contact that seems to be missing may then only
 have another spelling."""
+
+
+MOST_KEYLESS_DIGESTS = 500
+"""Of more rows without a valid key, only the number is known."""
+
+
+@dataclass(frozen=True)
+class Keyless:
+    """The rows of a read that have no valid key: each may be of a contact that seems to have left.
+
+    :param count: how many there are.
+    :param digests: short digests of them, sorted; ``None``: there are too many to keep them.
+    """
+
+    count: int = 0
+    digests: tuple[str, ...] | None = ()
+
+    @classmethod
+    def of(cls, count: int, digests: Collection[str]) -> Keyless:
+        """So many rows.
+
+        :param digests: of all of them, or of more than :data:`MOST_KEYLESS_DIGESTS`.
+        """
+        is_few = count <= MOST_KEYLESS_DIGESTS
+        return cls(count, tuple(sorted(digest[:12] for digest in digests)) if is_few else None)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Keyless:
+        """Make of JSON what ``dataclasses.asdict`` has given."""
+        return cls(found["count"], None if found["digests"] is None else tuple(found["digests"]))
+
+    def has_others_than(self, earlier: Keyless) -> bool:
+        """Whether one of these rows was not among those of an earlier read, as far as that is known."""
+        if self.count > earlier.count:
+            return True
+        if self.digests is None or earlier.digests is None:
+            return False
+        return bool(Counter(self.digests) - Counter(earlier.digests))
+
+    def in_common_with(self, other: Keyless) -> Keyless:
+        """The rows that both reads have."""
+        if self.digests is None or other.digests is None:
+            return Keyless(min(self.count, other.count), None)
+        common = tuple(sorted((Counter(self.digests) & Counter(other.digests)).elements()))
+        return Keyless(len(common), common)
 
 
 @dataclass(frozen=True)
@@ -44,7 +90,7 @@ class LastRead:
     :param asked_since: :attr:`Asker.since` of the series that it belongs to.
     :param has_looked: it has marked the contacts that it did not show.
     :param looked_since: the generation of the process that was the first of the series to mark them; 0: none has.
-    :param least_keyless: the fewest rows without a valid key in a complete read of the series.
+    :param always_keyless: those of them that every complete read of the series has had.
     """
 
     run_id: str
@@ -52,12 +98,12 @@ class LastRead:
     at: str
     rows: int
     contacts: int
-    keyless: int
+    keyless: Keyless
     identity: Mapping[str, Any]
     asked_since: int = -1
     has_looked: bool = False
     looked_since: int = 0
-    least_keyless: int = 0
+    always_keyless: Keyless = field(default_factory=Keyless)
 
     def is_of(self, asker: Asker) -> bool:
         """Whether nobody else has read for the sync since, nor does beside this process."""
@@ -79,10 +125,10 @@ class Reads:
     def parse(cls, text: str | None) -> Reads:
         """Read what :attr:`text` has made; of ``None``, nothing is known."""
         found = json.loads(text) if text else {}
-        return cls(
-            Asker(**found["asker"]) if found.get("asker") else None,
-            LastRead(**found["last"]) if found.get("last") else None,
-        )
+        asker, last = found.get("asker"), found.get("last")
+        if last is not None:
+            last |= {name: Keyless.from_json(last[name]) for name in ("keyless", "always_keyless")}
+        return cls(None if asker is None else Asker(**asker), None if last is None else LastRead(**last))
 
     @property
     def text(self) -> str:

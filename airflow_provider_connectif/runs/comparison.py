@@ -11,10 +11,11 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, REJECTED, REMOVED
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, LEFT, REJECTED, REMOVED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, Outcome
 from airflow_provider_connectif.records.raw_rows import RawBatch
+from airflow_provider_connectif.records.reads import MOST_KEYLESS_DIGESTS, Keyless
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Batch, Row
 from airflow_provider_connectif.reporting.summary import Tally
@@ -75,6 +76,10 @@ class Comparison:
         """The digest of the mapping and of the definitions that it uses."""
         self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
         self._digester = RowDigester(resource, way)
+        self.came_back = 0
+        """Rows of contacts that an earlier read has marked as left."""
+        self._keyless = 0
+        self._keyless_digests: list[str] = []
         self._delivered_earlier: set[str] = set()
         self._listed: Among | None = None
         # Changes in doubt are held only if sending them twice is not harmless.
@@ -113,7 +118,9 @@ class Comparison:
                 continue
             line = lines.get(key) if key is not None else None
             digest = digests[place]
+            self.came_back += line is not None and line.state == LEFT
             if key is None:
+                self._note_keyless(digest)
                 digest = ""
             elif line is not None and has_texts and not _says_each_property(line):
                 digest = self._known_digest(batch[place], digest, key, line, is_settled=key not in held)
@@ -126,6 +133,16 @@ class Comparison:
             written, plain = self._journal.lines.written_key, self._journal.key_secret is None
             for some in (keys, spelled):
                 self._shown.add(some if plain else [key and written(key) for key in some])
+
+    @property
+    def keyless(self) -> Keyless:
+        """The rows that have no valid key."""
+        return Keyless.of(self._keyless, self._keyless_digests)
+
+    def _note_keyless(self, digest: str) -> None:
+        self._keyless += 1
+        if len(self._keyless_digests) <= MOST_KEYLESS_DIGESTS:
+            self._keyless_digests.append(digest)
 
     def suppressed(self, batch: Sequence[Row], seen_rows: Sequence[Seen]) -> set[int]:
         """Return the indexes of rows whose people are suppressed, and delete the journal's lines of these people.

@@ -12,7 +12,7 @@ from airflow_provider_connectif.journal.pending import PendingChange, PendingCha
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import JsonValue
-from airflow_provider_connectif.records.reads import Asker, LastRead
+from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead
 from airflow_provider_connectif.records.resource import Resource
 
 
@@ -37,16 +37,19 @@ class Departures:
     :param settings: of the author.
     :param shown: the keys that the source has shown, to its end.
     :param keyless: rows without a valid key in this read.
+    :param came_back: contacts that an earlier read has marked as left, and that this one shows.
     """
 
-    def __init__(self, journal: Journal, settings: ReadSettings, shown: ShownKeys, *, keyless: int) -> None:
+    def __init__(
+        self, journal: Journal, settings: ReadSettings, shown: ShownKeys, *, keyless: Keyless, came_back: int
+    ) -> None:
         self._journal = journal
         self._settings = settings
         self._shown = shown
         self._keyless = keyless
         self._last, asker = journal.reads.last, journal.reads.asker
         self._asker = asker if asker is not None else Asker(settings.identity, journal.generation)
-        self.only_counted = why_only_counted(self._asker, self._last, keyless=keyless)
+        self.only_counted = why_only_counted(self._asker, self._last, keyless=keyless, came_back=came_back)
         """Why nobody is followed whatever the author says; empty: they are."""
         self.count = 0
         """Contacts that left since the last complete read, and those before them that are followed now."""
@@ -111,11 +114,11 @@ class Departures:
         return was_shown(line, self._asker, self._last)
 
     def _may_be_there(self, line: LeftLine) -> bool:
-        """Whether a row without a valid key may be the contact's: there are more of them than when it was shown."""
+        """Whether a row without a valid key may be the contact's: it was not among such rows when it was shown."""
         if self._last is None:
             return True
         was_shown_last = self._last.has_looked and not line.is_marked
-        return self._keyless > (self._last.keyless if was_shown_last else self._last.least_keyless)
+        return self._keyless.has_others_than(self._last.keyless if was_shown_last else self._last.always_keyless)
 
     def _change(self, line: LeftLine, resource: Resource, differences: Differences) -> PendingChange:
         on_removed = self._settings.on_removed
@@ -141,12 +144,13 @@ def was_shown(line: LeftLine, asker: Asker, last: LastRead) -> bool:
     return last.looked_since > 0 and (not line.is_marked or line.generation > last.looked_since)
 
 
-def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: int) -> str:
+def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, came_back: int = 0) -> str:
     """Why contacts that left are only counted in a run, in words for the log; empty: they may be followed. Pure.
 
     :param asker: this read, and those before it in the same series.
     :param last: the last complete read.
     :param keyless: rows without a valid key in this read.
+    :param came_back: contacts that an earlier read has marked as left, and that this one shows.
     """
     if asker.identity.get("sql") is None:
         return "the rows do not come from SQL of this task"
@@ -157,8 +161,16 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: int) -> st
         return f"since the last complete read another {' and another '.join(_IN_WORDS[name] for name in changed)}"
     if not last.is_of(asker):
         return ANOTHER_TASK
-    if keyless > last.keyless:
-        return f"{keyless:,} rows have no valid key, and {last.keyless:,} had none in the last complete read"
+    if keyless.count > last.keyless.count:
+        return (
+            f"{keyless.count:,} rows have no valid key, and {last.keyless.count:,} had none in the last complete read"
+        )
+    if keyless.has_others_than(last.keyless):
+        return "a row has no valid key that had one in the last complete read, or was not there"
+    if keyless.count and came_back:
+        # Two rows without a key look alike where their other columns do: one may have got its key back, and another
+        # one lost it.
+        return "rows have no valid key, and contacts have come back that may have been such rows before"
     return ""
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.reads import Keyless
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.departures import Departures
@@ -74,13 +76,15 @@ class Planning:
         passed = check_guards(guarded, self._settings.guards, self._last)
         if passed:
             self._report.log.warning("guards_off: the plan is sent although it exceeds %s", "; ".join(passed))
-        self._note_sending(departures, resource)
+        if comparison is not None:
+            self._note_sending(departures, resource, comparison.keyless)
 
     def _departures(self, changes: PendingChanges, comparison: Comparison | None, resource: Any) -> Departures | None:
         if self._journal is None or self._shown is None or comparison is None:
             return None
-        read, tally = self._settings.read, self._report.tally
-        departures = Departures(self._journal, read, self._shown, keyless=tally.keyless)
+        read = self._settings.read
+        rows: dict[str, Any] = {"keyless": comparison.keyless, "came_back": comparison.came_back}
+        departures = Departures(self._journal, read, self._shown, **rows)
         departures.add_to(changes, resource, comparison.differences)
         if earlier := self._journal.series.earlier:
             self._report.count_removed_earlier(self._journal.left.removed_by(earlier))
@@ -90,12 +94,12 @@ class Planning:
             )
         if departures.postponed:
             self._report.log.warning(
-                "%s contacts that left the source earlier are not followed yet: more rows have no valid key than then",
+                "%s contacts that left earlier are not followed yet: rows have no valid key that had one then",
                 f"{departures.postponed:,}",
             )
         return departures
 
-    def _note_sending(self, departures: Departures | None, resource: Any) -> None:
+    def _note_sending(self, departures: Departures | None, resource: Any, keyless: Keyless) -> None:
         """Write what must be in the journal before the first request, and prepare the record for the end of sending."""
         journal, read, tally = self._journal, self._settings.read, self._report.tally
         if journal is None or journal.read_only or journal.reads.asker is None:
@@ -106,12 +110,12 @@ class Planning:
         earlier = last if last is not None and last.is_of(asker) else None
         self._report.complete_read = {
             "rows": tally.read,
-            "keyless": tally.keyless,
+            "keyless": asdict(keyless),
             "identity": dict(read.identity),
             "asked_since": asker.since,
             "has_looked": departures is not None,
             "looked_since": departures.looked_since if departures else earlier.looked_since if earlier else 0,
-            "least_keyless": min(tally.keyless, earlier.least_keyless) if earlier else tally.keyless,
+            "always_keyless": asdict(keyless.in_common_with(earlier.always_keyless) if earlier else keyless),
             "seen": journal.reads.seen,
         }
 
@@ -136,4 +140,6 @@ def note_complete_read(journal: Journal, report: Report) -> None:
     journal.lines.commit()
     tally = report.tally
     is_same = not (tally.delivered or tally.outcomes[Outcome.IMPORTED] or tally.left or tally.removals)
+    keyless = {name: Keyless.from_json(noted[name]) for name in ("keyless", "always_keyless")}
+    noted = {**noted, **keyless}
     journal.reads.save(run_id=journal.run_id, generation=journal.generation, is_same=is_same, **noted)

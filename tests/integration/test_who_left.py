@@ -96,6 +96,8 @@ def test_who_left_while_a_key_was_unreadable_is_followed_once_all_are_readable(
     for run_id in ("2", "3"):  # the first key is unreadable, the second has left
         warehouse.fill([None, *KEYS[2:]])
         sync(run_id, on_removed="delete", failure_budget=1)
+    warehouse.fill([None, KEYS[0], *KEYS[3:]])  # now it is the third
+    sync("3b", on_removed="delete", failure_budget=1)
     assert requests(strict) == []
     warehouse.fill([KEYS[0], *KEYS[2:]])
     assert sync("4", on_removed="delete").summary["removed"] == 1

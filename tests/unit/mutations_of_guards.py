@@ -37,19 +37,21 @@ def guards_only_say(original, plan, limits, last):
 
 
 @GUARDED.instead_of("runs.departures:why_only_counted", _DEPARTURES + "test_another_question_is_only_counted")
-def another_question_is_the_same(original, asker, last, *, keyless):
+def another_question_is_the_same(original, asker, last, *, keyless, came_back=0):
     same = last and LastRead(**{**last.__dict__, "identity": asker.identity, "asked_since": asker.since})
-    return original(asker, same, keyless=keyless)
+    return original(asker, same, keyless=keyless, came_back=came_back)
 
 
 @GUARDED.instead_of("runs.departures:why_only_counted", _DEPARTURES + "test_what_else_is_only_counted")
-def rows_without_a_key_hide_nobody(original, asker, last, *, keyless):
-    return original(asker, last, keyless=0)
+def rows_without_a_key_hide_nobody(original, asker, last, *, keyless, came_back=0):
+    return original(asker, last, keyless=Keyless())
 
 
 @GUARDED.instead_of("runs.departures:why_only_counted", _DEPARTURES + "test_what_else_is_only_counted")
-def another_task_reads_nothing(original, asker, last, *, keyless):
-    return original(asker, last and LastRead(**{**last.__dict__, "asked_since": asker.since}), keyless=keyless)
+def another_task_reads_nothing(original, asker, last, *, keyless, came_back=0):
+    return original(
+        asker, last and LastRead(**{**last.__dict__, "asked_since": asker.since}), keyless=keyless, came_back=came_back
+    )
 
 
 @GUARDED.instead_of("runs.departures:was_shown", _DEPARTURES + "test_who_was_shown_by_the_question_before")

@@ -11,7 +11,7 @@ from airflow_provider_connectif.journal import shown_keys
 from airflow_provider_connectif.journal.left_lines import LeftLine
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.records.outcomes import Outcome, PendingError
-from airflow_provider_connectif.records.reads import Asker, LastRead, Reads, identity_of
+from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead, Reads, identity_of
 from airflow_provider_connectif.reporting.verdict import Verdict, removals_verdict
 from airflow_provider_connectif.runs.departures import was_shown, why_only_counted
 
@@ -23,9 +23,13 @@ IDENTITY = identity_of(
 ASKER = Asker(IDENTITY, since=1)
 
 
+def keyless(*digests: str) -> Keyless:
+    return Keyless.of(len(digests), digests)
+
+
 def last(**changes: object) -> LastRead:
-    usual = {"run_id": "run", "generation": 3, "at": "", "rows": 10, "contacts": 10, "keyless": 1}
-    series = {"identity": IDENTITY, "asked_since": 1, "has_looked": True, "looked_since": 2, "least_keyless": 1}
+    usual = {"run_id": "run", "generation": 3, "at": "", "rows": 10, "contacts": 10, "keyless": keyless("a")}
+    series = {"identity": IDENTITY, "asked_since": 1, "has_looked": True, "looked_since": 2}
     return LastRead(**{**usual, **series, **changes})  # type: ignore[arg-type]
 
 
@@ -34,24 +38,27 @@ def line(generation: int = 3, *, is_marked: bool = False, delivered_generation: 
 
 
 def test_the_same_question_of_a_complete_read_is_followed() -> None:
-    assert why_only_counted(ASKER, last(), keyless=1) == ""
+    assert why_only_counted(ASKER, last(), keyless=keyless("a")) == ""
 
 
 @pytest.mark.parametrize("name", ["rule", "task", "host", "key", "key_column", "sql_conn_id", "sql"])
 def test_another_question_is_only_counted(name: str) -> None:
     asker = Asker(IDENTITY | {name: "another"}, since=4)
-    assert why_only_counted(asker, last(), keyless=0).startswith("since the last complete read")
+    assert why_only_counted(asker, last(), keyless=keyless()).startswith("since the last complete read")
 
 
 def test_what_else_is_only_counted() -> None:
-    assert "no complete read" in why_only_counted(ASKER, None, keyless=0)
-    assert "another task" in why_only_counted(Asker(IDENTITY, since=4), last(), keyless=0)
-    assert "another task" in why_only_counted(Asker(IDENTITY, since=1, is_shared=True), last(), keyless=0)
-    assert why_only_counted(ASKER, last(), keyless=2) == (
+    assert "no complete read" in why_only_counted(ASKER, None, keyless=keyless())
+    assert "another task" in why_only_counted(Asker(IDENTITY, since=4), last(), keyless=keyless())
+    assert "another task" in why_only_counted(Asker(IDENTITY, since=1, is_shared=True), last(), keyless=keyless())
+    assert why_only_counted(ASKER, last(), keyless=keyless("a", "a")) == (
         "2 rows have no valid key, and 1 had none in the last complete read"
     )
+    assert "a row has no valid key that had one" in why_only_counted(ASKER, last(), keyless=keyless("b"))
+    assert "contacts have come back" in why_only_counted(ASKER, last(), keyless=keyless("a"), came_back=1)
+    assert why_only_counted(ASKER, last(), keyless=keyless(), came_back=1) == ""
     no_sql = IDENTITY | {"sql": None}
-    assert "do not come from SQL" in why_only_counted(Asker(no_sql, since=1), last(identity=no_sql), keyless=0)
+    assert "do not come from SQL" in why_only_counted(Asker(no_sql, since=1), last(identity=no_sql), keyless=keyless())
 
 
 @pytest.mark.parametrize(
@@ -78,6 +85,15 @@ def test_a_record_is_known_again_as_it_was_written() -> None:
     reads = Reads(ASKER, last())
     assert Reads.parse(reads.text) == reads
     assert Reads.parse(None) == Reads()
+
+
+def test_of_many_rows_without_a_key_only_the_number_is_known() -> None:
+    many = keyless(*(f"{number}" for number in range(501)))
+    assert (many.count, many.digests) == (501, None)
+    assert not keyless("a").has_others_than(many)
+    assert many.has_others_than(keyless("a"))
+    assert keyless("a", "b").in_common_with(keyless("b", "c")) == keyless("b")
+    assert keyless("a").in_common_with(many) == Keyless(1, None)
 
 
 @pytest.mark.parametrize("in_memory", [1, 3, 1000])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_connectif.records.reads import LastRead
+from airflow_provider_connectif.records.reads import Keyless, LastRead
 from airflow_provider_connectif.runs.guards import (
     GUARDS,
     Guarded,
@@ -30,7 +30,7 @@ MAXIMA = [name for name in FIELDS if name != "min_rows"]
 
 
 def last(contacts: int, rows: int | None = None) -> LastRead:
-    return LastRead("run", 1, "", contacts if rows is None else rows, contacts, 0, {})
+    return LastRead("run", 1, "", contacts if rows is None else rows, contacts, Keyless(), {})
 
 
 def beyond(name: str, limit: float, number: int, known: LastRead | None) -> bool:
