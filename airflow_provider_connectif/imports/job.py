@@ -95,6 +95,7 @@ class ImportJob:
             left = lambda: itertools.chain(self._patching.left_behind(), split.by_file())  # noqa: E731
             self._journal.left_behind = ChangesLeft(left, mapping.same_contact)
         self._patching.deliver(split, mapping)
+        self._commit()
         if self._context.is_to_stop():
             return
         with split.files(folder / "files") as files:
@@ -300,9 +301,15 @@ class ImportJob:
         began = time.monotonic()
         self._patching.follow(self._removals())
         self.watch.was_away = time.monotonic() - began > self._rules.poll_interval_s
+        self._commit()
         if not self._context.is_to_stop():
             self.state.removals_left = False
             self.save()
+
+    def _commit(self) -> None:
+        """Write down what became of requests, before a state says that no row has to be read again."""
+        if self._lines is not None:
+            self._lines.commit()
 
     def _wait(self, settlement: Settlement) -> None:
         if self._rules.deferrable and self.state.open_ids and not self.account.failures:

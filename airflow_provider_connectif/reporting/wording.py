@@ -52,7 +52,7 @@ NO_PATCH_OF_CONSENTS = (
     "  Give the key the scope Contacts: Write, so that changes of the source can raise consents"
 )
 BY_PATCH = "Delivering %s by PATCH"
-FOLLOWING_WHO_LEFT = "Following the contacts that left the source by request, while Connectif processes the imports"
+FOLLOWING_WHO_LEFT = "Following the contacts that left the source, by PATCH or DELETE"
 UPLOADED = "Import %s: file %d of %d, %s, %s, columns: %s%s"
 ALL_UPLOADED = "Uploaded %s, %s\n  Imports: %s"
 IMPORT_ENDED = "Import %s: %s; of %s %s taken, %s rejected%s"

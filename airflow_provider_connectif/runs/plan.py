@@ -153,8 +153,8 @@ class Plan:
         if self.minutes is None:
             return "its end is unknown before an import has shown how fast Connectif is"
         seconds = 60 * self.minutes
-        if self.way == "import":
-            return f"about {describe_seconds(max(1.0, seconds))}, until {clock(time.time() + seconds)}"
+        if self.way == "import" and seconds:
+            return f"about {describe_seconds(seconds)}, until {clock(time.time() + seconds)}"
         return f"about {describe_seconds(seconds)}" if seconds else "less than a minute"
 
 

@@ -264,7 +264,7 @@ def in_a_process(run_id: str, before: Callable[[Any], None], **arguments: Any) -
 
 
 @pytest.mark.parametrize(
-    "stage", [pytest.param("upload", marks=full_size), pytest.param("processing", marks=full_size), "removals"]
+    "stage", [pytest.param("upload", marks=full_size), "processing", pytest.param("removals", marks=full_size)]
 )
 def test_a_killed_import_is_found_again(
     stage: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path

@@ -8,6 +8,7 @@ Each is caught by a unit test, so that all of them take a few minutes: ``make mu
 from __future__ import annotations
 
 from tests.support.mutations import Mutation, Mutations
+from tests.unit.mutations_of_choosing import CHOOSING
 from tests.unit.mutations_of_comparison import COMPARISON
 from tests.unit.mutations_of_consent import CONSENT
 from tests.unit.mutations_of_delivery import DELIVERY
@@ -166,5 +167,5 @@ for _kind, _verdict in VERDICTS.items():
 
 MUTATIONS: list[Mutation] = [
     *(*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *GUARDED),
-    *(*COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *UPLOADS, *JOBS, *RUNS, *SINK, *ERASURES),
+    *(*CHOOSING, *COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *UPLOADS, *JOBS, *RUNS, *SINK, *ERASURES),
 ]
