@@ -1,4 +1,4 @@
-"""What the page's style sheet has beside that of the pages in Airflow; in a module, so that no wheel leaves it out."""
+"""The sandbox's additions to the pages' style sheet; in a module, so that no wheel leaves them out."""
 
 from airflow_provider_connectif.look.style import STYLE as LOOK
 

@@ -65,7 +65,7 @@ class RefusalList:
 
 
 def _detail(response: Response) -> str:
-    """What the body of a response says: an HttpError's detail, the reason of each property, or its text."""
+    """Return the words of a response's body: an HttpError's detail, the reason of each property, or its text."""
     text = bytes(response.body).decode("utf-8", "replace")
     try:
         content = json.loads(text)

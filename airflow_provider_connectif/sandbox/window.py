@@ -12,7 +12,7 @@ from email.utils import formatdate
 Headers = dict[str, str]
 
 KEPT_WINDOWS = 60
-"""How many windows are kept one by one."""
+"""The number of windows that are kept one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class WindowState:
 
 @dataclass(slots=True)
 class WindowUse:
-    """How many requests one window, or several together, let pass, and how many they refused.
+    """The numbers of requests that one window, or several together, let pass and refused.
 
     ``opened_epoch``: when the first of them was opened.
     """
