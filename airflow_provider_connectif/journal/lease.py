@@ -207,7 +207,7 @@ class Lease:
         return int(connection.execute(query).scalar_one())
 
     def _renewed(self, connection: sa.Connection) -> bool:
-        began, asked = self.busy_since(), self._clock.monotonic()
+        asked, began = self._clock.monotonic(), self.busy_since()  # in this order: a request may begin in between
         now = self._now(connection)  # read last, so that newer requests do not count as finished
         answered_until = now - (self._clock.monotonic() - (asked if began is None else began))
         until = {"lease_until": now + LEASE_S, "answered_until": answered_until}
