@@ -35,10 +35,10 @@ test-all: $(VENV)/installed-dev
 
 # Journals in MariaDB: tests of what differs between databases. Needs mariadb-server-core, a C compiler, libmariadb-dev.
 # `make test DATABASES=all` takes every test of a journal there, too, once the driver is installed.
+MARIADB_TESTS ?= $(addprefix tests/integration/,test_journal.py test_journal_database.py test_journal_of_mysql.py \
+	truth/test_journal_tables.py)
 test-mariadb: $(VENV)/installed-mysql
-	CONNECTIF_DATABASES=mysql $(BIN)/python -m pytest --numprocesses 2 -k mysql tests/integration/test_journal.py \
-		tests/integration/test_journal_database.py tests/integration/test_journal_of_mysql.py \
-		tests/integration/truth/test_journal_tables.py
+	CONNECTIF_DATABASES=mysql $(BIN)/python -m pytest --numprocesses 2 -k mysql $(MARIADB_TESTS)
 
 # Every database that can be tried on one machine, with its driver, in a virtual environment of its own; writes the table of
 # docs/databases.md. Some minutes. MySQL needs MariaDB's server, and a C compiler with its client's headers.

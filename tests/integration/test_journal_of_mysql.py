@@ -18,6 +18,7 @@ from airflow_provider_connectif.journal.database import JournalDatabase as Datab
 from airflow_provider_connectif.journal.dialects import DIALECTS
 from airflow_provider_connectif.journal.forgetting import Forgetting
 from airflow_provider_connectif.journal.lease import Lease
+from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.people import PersonKey
 from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
@@ -202,17 +203,17 @@ def test_an_erasure_finds_what_was_written_while_it_waited(mysql: Callable[..., 
         tables = database.tables
         claim = {"holder": "h", "sync_id": "other", "run_id": "dag/night", "task": "t[-1]", "lease_until": 4e9}
         database.execute(sa.insert(tables.claims).values(claim))
-        forgetting = Forgetting(
-            database, SuppressionList(database, None), None, "erasure", {"email": str, "external_id": str}
-        )
+        settings = JournalSettings("erasure", "dag/erasure")
+        forms = {"email": str, "external_id": str}
+        forgetting = Forgetting(database, SuppressionList(database, None), settings, forms)
         ana = PersonKey("email", ANA)
         with other.engine.begin() as writer:
             writer.execute(sa.update(tables.claims).values(lease_until=5e9))  # as who writes lines holds its claim
             end = threads.submit(
                 database.write, lambda connection: forgetting.forget(connection, [ana], waits_for_uploads=False)
             )
-            waiting = "select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'"
-            until(lambda: bool(journal.query(waiting)))
+            claims = "db = 'journal' and info like 'UPDATE connectif_journal_claims%' and time_ms > 100"
+            until(lambda: bool(journal.query(f"select 1 from information_schema.processlist where {claims}")))
             writer.execute(sa.insert(tables.plans).values(PLAN))
             pending = {"plan_id": "p", "number": 1, "contact_key": ANA, "row_digest": "r"}
             writer.execute(sa.insert(tables.pending).values(pending))
