@@ -16,6 +16,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,6 +156,7 @@ class Process:
             # Also what pytest has put in the place of the standard streams, which loggers hold on to.
             for number in {1, 2, sys.stdout.fileno(), sys.stderr.fileno()}:
                 os.dup2(output, number)
+            _forget_threads()
             run = self._run(run_id, before=_end_at_sigterm, **arguments)
             self._end.write_text(json.dumps([run.state, run.summary, str(run.error or "")]))
             code = 0
@@ -193,6 +195,13 @@ class Process:
         assert self._end.exists(), self._end.with_suffix(".log").read_text(errors="replace")
         state, summary, error = json.loads(self._end.read_text())
         return Run(state, summary, RuntimeError(error) if error else None)
+
+
+def _forget_threads() -> None:
+    """No thread lives on in a forked process; a trigger that runs here would wait for that of a trigger before it."""
+    from asgiref.sync import SyncToAsync
+
+    SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
 
 
 def _end_at_sigterm(operator: Any) -> None:

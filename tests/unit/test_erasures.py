@@ -255,7 +255,7 @@ def test_a_receipt_is_found_by_the_attempts_of_its_task_only(open_journal: OpenJ
 
 
 class Wire:
-    """A client that deletes with scripted outcomes."""
+    """A client whose responses are given."""
 
     def __init__(self, *responses: bool | Exception) -> None:
         self.responses = list(responses)
