@@ -69,10 +69,10 @@ def rows_of(chance: random.Random) -> list[dict[str, Any]]:
 
 
 def faults_of(chance: random.Random, verdict: str) -> list[dict[str, Any]]:
-    some = [f"p{number}@example.com" for number in chance.sample(range(PEOPLE), 6)]
-    faults: list[dict[str, Any]] = [{"keys": some[:3], "status": 422}]
+    some = [f"p{number}@example.com" for number in chance.sample(range(PEOPLE), 3)]
+    faults: list[dict[str, Any]] = [{"keys": some, "status": 422}]
     if verdict == "up_for_retry":
-        faults.append({"keys": some[3:], "status": 503})
+        faults.insert(0, {"nth": [4, None], "status": 503})
     if verdict == "killed":
         faults.insert(0, {"nth": [3, None], "hang": "after"})
     if verdict == "skipped":
