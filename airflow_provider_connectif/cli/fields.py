@@ -46,7 +46,7 @@ def show_fields(arguments: Namespace) -> None:
     proposal, left = proposed(columns, key_column, definitions, arguments.key)
     sections: list[Section] = [("", rows), ("Proposal; check it before you use it", _as_code(key_column, proposal))]
     if left:
-        sections.append(("Columns without a field that looks like them", ", ".join(left)))
+        sections.append(("Columns without a field of a similar name", ", ".join(left)))
     data = {"key_column": key_column, "properties": proposal, "columns_without_field": left}
     show(arguments.output, {"fields": rows, "proposal": data}, sections)
 

@@ -195,7 +195,8 @@ class RequestSink:
         self._sender.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts of what responses have shown, and ``deferrals`` if the run may be deferred.
+        """Return the counts of comparisons with the contacts that responses show; ``deferrals`` if the run may be
+        deferred.
 
         A deferred run also has ``pending`` and ``predicted_end``: see :meth:`Progress.forecast`.
         """

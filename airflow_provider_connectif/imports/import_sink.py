@@ -89,7 +89,7 @@ class ImportSink:
 
     @property
     def overwrites(self) -> bool:
-        """Whether existing contacts get the whole patch."""
+        """Whether the import changes existing contacts."""
         return self._rules.on_existing == "update"
 
     @property
@@ -224,8 +224,8 @@ class ImportSink:
     def summary(self) -> dict[str, Any]:
         """``imported``, ``merged`` (and ``duplicates``), ``imports``, ``files``, ``deferrals``, ``not_taken``.
 
-        Of a run that is deferred ``pending`` (rows of files whose imports have not finished) and ``predicted_end``
-        besides: by the speed of earlier imports, ``None`` where none is known.
+        A deferred run also has ``pending`` (rows of files whose imports have not finished) and ``predicted_end`` (by
+        the speed of earlier imports; ``None`` if it is unknown).
         """
         report, files = self._context.report, self._job.state.files
         outcomes = report.tally.outcomes

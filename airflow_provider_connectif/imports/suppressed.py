@@ -63,7 +63,7 @@ class SuppressedContacts:
         self._looked_at: dict[int, int] = {}
 
     def take_out(self, sent: SentFile, file: ImportFile) -> None:
-        """Write a file with such people again without them.
+        """Write a file again without suppressed people, if it has any.
 
         Called after the journal says that the upload begins: a later erasure waits for it.
         """

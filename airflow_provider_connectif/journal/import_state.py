@@ -181,7 +181,7 @@ class ImportState:
 
 
 def has_open_files(state: Mapping[str, Any]) -> bool:
-    """Whether a saved state names a file whose import, or whose upload, is not accounted for."""
+    """Whether a saved state names a file whose import or upload has no known end."""
     files = state.get("files")
     try:
         return any(_file(file).is_open for file in files) if isinstance(files, list) else False

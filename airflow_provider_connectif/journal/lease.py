@@ -46,8 +46,8 @@ class Claim(NamedTuple):
 
     @property
     def is_parked(self) -> bool:
-        """Whether its task is deferred, as far as is known: in its last two minutes a parked claim looks like any
-        other.
+        """Whether its task is deferred. In the last two minutes of its claim, this is ``False`` for a deferred task,
+        too.
         """
         return self.until > self.seen_at + _CLEARLY_PARKED_S
 

@@ -73,7 +73,7 @@ _INVALID = NextStep(
 )
 _UNDELIVERED = NextStep(
     Action.COMPARE,
-    "What Connectif has not accepted of the row is sent.",
+    "The part of the row that Connectif has not accepted is sent.",
     "The last run gave up on the contact, or ended before its turn.",
 )
 _HELD_IN_DOUBT = NextStep(

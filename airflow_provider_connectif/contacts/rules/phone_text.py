@@ -36,7 +36,9 @@ def without_decimals(text: str, region: str | None) -> str:
             if foreign is None:
                 return whole
             if _valid(whole, region) not in (foreign, None):
-                raise InvalidValue("must be a phone number, but this float fits with and without a +: cast it to text")
+                raise InvalidValue(
+                    "must be a phone number, but this float can be one with or without a +: cast it to text"
+                )
             return foreign
         if is_zero or len(decimals[2]) == 1:
             raise InvalidValue(
