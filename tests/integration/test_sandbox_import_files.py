@@ -33,10 +33,10 @@ COLUMNS = {
 }
 
 
-def test_cells_become_values_of_their_field_s_type(sandbox: SandboxProcess, account: ImportRequests) -> None:
+def test_cells_become_values_of_their_field_s_type(sandbox: SandboxProcess, import_requests: ImportRequests) -> None:
     """5.3: the forms of a date, a checkbox, a number, a phone with and without prefix; unknown columns vanish."""
     header, cells = ",".join(COLUMNS), ",".join(cell for cell, _ in COLUMNS.values())
-    state = account.imported(f"_email,{header},shoe_size,_createdAt\r\na@example.com,{cells},42,2026-01-01\r\n")
+    state = import_requests.imported(f"_email,{header},shoe_size,_createdAt\r\na@example.com,{cells},42,2026-01-01\r\n")
     assert (state["status"], state["success"], state["errors"]) == ("finished", 1, 0)
     found = contact(sandbox)
     assert {name: found[name] for name in COLUMNS} == {name: value for name, (_, value) in COLUMNS.items()}
@@ -70,25 +70,25 @@ def test_cells_become_values_of_their_field_s_type(sandbox: SandboxProcess, acco
     ],
 )
 def test_a_cell_that_does_not_fit_refuses_its_row(
-    sandbox: SandboxProcess, account: ImportRequests, column: str, cell: str
+    sandbox: SandboxProcess, import_requests: ImportRequests, column: str, cell: str
 ) -> None:
     """5.3: blanks in typed columns, formats by type. That the whole row is refused is an assumption."""
-    state = account.imported(f"_email;{column}\na@example.com;{cell}\n", delimiter=";")
+    state = import_requests.imported(f"_email;{column}\na@example.com;{cell}\n", delimiter=";")
     assert (state["status"], state["total"], state["success"], state["errors"]) == ("finished", 1, 0, 1)
     assert sandbox.contacts() == {}
-    (row,) = csv.DictReader(io.StringIO(account.report(state).text), delimiter=";")
+    (row,) = csv.DictReader(io.StringIO(import_requests.report(state).text), delimiter=";")
     assert (row["line"], row["_email"]) == ("2", "a@example.com")
     assert row["error"].startswith(f"{column}: ")
 
 
 @pytest.mark.parametrize("row", ["nobody,Ana", ",Ana", "a@example.com", "a@example.com,Ana,5"])
-def test_a_row_without_a_key_or_of_another_length_is_refused(account: ImportRequests, row: str) -> None:
-    state = account.imported(TWO + row + "\n")
+def test_a_row_without_a_key_or_of_another_length_is_refused(import_requests: ImportRequests, row: str) -> None:
+    state = import_requests.imported(TWO + row + "\n")
     assert (state["success"], state["errors"]) == (2, 1)
 
 
-def test_an_external_id_has_priority(sandbox: SandboxProcess, account: ImportRequests) -> None:
+def test_an_external_id_has_priority(sandbox: SandboxProcess, import_requests: ImportRequests) -> None:
     """5.3: both keys are allowed, the external id has priority; an e-mail stays unique."""
-    state = account.imported("_email,_externalId\na@example.com,A/1\na@example.com,A/2\n")
+    state = import_requests.imported("_email,_externalId\na@example.com,A/1\na@example.com,A/2\n")
     assert (state["success"], state["errors"]) == (1, 1)
     assert contact(sandbox)["_externalId"] == "A/1"

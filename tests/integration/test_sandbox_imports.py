@@ -47,11 +47,11 @@ def sandbox(running: SandboxProcess) -> SandboxProcess:
 
 
 def test_an_upload_is_an_import_in_the_queue_and_then_contacts(
-    sandbox: SandboxProcess, account: ImportRequests
+    sandbox: SandboxProcess, import_requests: ImportRequests
 ) -> None:
     """5.1: 201 and the Import. 5.2: its properties; the total is in the response already."""
     sandbox.add_fault({"import": {"stuck": "queued"}}, match=UPLOADS)
-    response = account.upload(TWO, delimiter=",")
+    response = import_requests.upload(TWO, delimiter=",")
     created = response.json()
     assert response.status_code == 201
     assert created == {
@@ -66,7 +66,7 @@ def test_an_upload_is_an_import_in_the_queue_and_then_contacts(
         "createdAt": created["createdAt"],
     }
     sandbox.release_imports()
-    state = account.end(created["id"])
+    state = import_requests.end(created["id"])
     assert (state["status"], state["success"], state["errors"]) == ("finished", 2, 0)
     assert state["createdAt"] <= state["startedAt"] <= state["finishedAt"]
     assert "errorReportFileUrl" not in state
@@ -84,34 +84,36 @@ def test_an_upload_is_an_import_in_the_queue_and_then_contacts(
     ],
 )
 def test_options_that_are_not_as_documented_are_a_422(
-    sandbox: SandboxProcess, account: ImportRequests, name: str, options: dict[str, Any]
+    sandbox: SandboxProcess, import_requests: ImportRequests, name: str, options: dict[str, Any]
 ) -> None:
     """5.1: booleans as words, updateOnlyEmptyFields requires overrideExisting, the file is text/csv."""
-    response = account.upload(TWO, **options)
+    response = import_requests.upload(TWO, **options)
     assert response.status_code == 422
     assert [error["name"] for error in response.json()["validationErrors"]] == [name]
     assert sandbox.imports() == []
 
 
-def test_ten_imports_may_be_queued_and_those_of_the_app_count(sandbox: SandboxProcess, account: ImportRequests) -> None:
+def test_ten_imports_may_be_queued_and_those_of_the_app_count(
+    sandbox: SandboxProcess, import_requests: ImportRequests
+) -> None:
     """5.1: one queue of ten for the app and the API. 2.3: E0401, status 400."""
     sandbox.queue_imports(9)
     sandbox.add_fault({"import": {"stuck": "queued"}}, match=UPLOADS, times=1)
-    assert account.upload(TWO).status_code == 201
-    full = account.upload(TWO)
+    assert import_requests.upload(TWO).status_code == 201
+    full = import_requests.upload(TWO)
     assert (full.status_code, full.json()["code"]) == (400, "E0401")
     assert [one["origin"] for one in sandbox.imports()] == ["api"] + ["app"] * 9
     sandbox.release_imports()
     until(lambda: {one["status"] for one in sandbox.imports()} == {"finished"})
-    assert account.upload(TWO).status_code == 201
+    assert import_requests.upload(TWO).status_code == 201
 
 
-def test_the_list_has_pages(sandbox: SandboxProcess, account: ImportRequests) -> None:
+def test_the_list_has_pages(sandbox: SandboxProcess, import_requests: ImportRequests) -> None:
     """5.1: ImportList, links and results; the newest first is an assumption."""
-    ids = [account.imported(TWO)["id"] for _ in range(3)]
-    first = account.ask().json()
+    ids = [import_requests.imported(TWO)["id"] for _ in range(3)]
+    first = import_requests.ask().json()
     assert first["links"] == {"next": f"{sandbox.url}/imports/?page=2"}
-    second = account.session.get(first["links"]["next"], headers=account.key, timeout=5).json()
+    second = import_requests.session.get(first["links"]["next"], headers=import_requests.key, timeout=5).json()
     assert second["links"] == {"prev": f"{sandbox.url}/imports/?page=1"}
     assert [one["id"] for one in first["results"] + second["results"]] == ids[::-1]
 
@@ -162,30 +164,34 @@ def test_a_sandbox_ends_quietly_in_the_middle_of_an_import() -> None:
 
 @pytest.mark.parametrize(("end", "stamp"), [("error", "finishedAt"), ("cancelled", "cancelledAt"), ("paused", None)])
 def test_an_import_ends_as_it_is_asked_to(
-    sandbox: SandboxProcess, account: ImportRequests, end: str, stamp: str | None
+    sandbox: SandboxProcess, import_requests: ImportRequests, end: str, stamp: str | None
 ) -> None:
     sandbox.add_fault({"import": {"end": end, "after_rows": 1}}, match=UPLOADS, times=1)
-    state = account.imported(TWO)
+    state = import_requests.imported(TWO)
     assert (state["status"], state["success"], list(sandbox.contacts())) == (end, 1, ["a@example.com"])
     assert {"finishedAt", "cancelledAt"} & state.keys() == ({stamp} if stamp else set())
-    assert account.imported(TWO)["status"] == "finished"
+    assert import_requests.imported(TWO)["status"] == "finished"
 
 
 @pytest.mark.parametrize("state", ["queued", "inProgress"])
-def test_an_import_is_stuck_until_it_is_released(sandbox: SandboxProcess, account: ImportRequests, state: str) -> None:
+def test_an_import_is_stuck_until_it_is_released(
+    sandbox: SandboxProcess, import_requests: ImportRequests, state: str
+) -> None:
     sandbox.add_fault({"import": {"stuck": state}}, match=UPLOADS, times=1)
-    import_id = account.upload(TWO).json()["id"]
-    assert account.imported(TWO)["status"] == "finished"
-    assert account.state(import_id)["status"] == state
+    import_id = import_requests.upload(TWO).json()["id"]
+    assert import_requests.imported(TWO)["status"] == "finished"
+    assert import_requests.state(import_id)["status"] == state
     sandbox.release_imports()
-    assert account.end(import_id)["status"] == "finished"
+    assert import_requests.end(import_id)["status"] == "finished"
 
 
-def test_a_lost_acknowledgement_leaves_an_import_behind(sandbox: SandboxProcess, account: ImportRequests) -> None:
+def test_a_lost_acknowledgement_leaves_an_import_behind(
+    sandbox: SandboxProcess, import_requests: ImportRequests
+) -> None:
     sandbox.add_fault({"drop": True, "apply": True}, match=UPLOADS, times=1)
     with pytest.raises(requests.ConnectionError):
-        account.upload(TWO)
-    assert [one["total"] for one in account.ask().json()["results"]] == [2]
+        import_requests.upload(TWO)
+    assert [one["total"] for one in import_requests.ask().json()["results"]] == [2]
 
 
 BAD = "_email,_points\na@example.com,x\n"
@@ -204,22 +210,22 @@ def test_an_error_report_has_an_address_that_expires() -> None:
         account.session.close()
 
 
-def test_an_error_report_can_be_made_to_fail(sandbox: SandboxProcess, account: ImportRequests) -> None:
-    state = account.imported(BAD)
+def test_an_error_report_can_be_made_to_fail(sandbox: SandboxProcess, import_requests: ImportRequests) -> None:
+    state = import_requests.imported(BAD)
     sandbox.add_fault({"status": 403}, match={"path": "/error-reports/{id}"}, times=1)
-    assert [account.report(state).status_code for _ in range(2)] == [403, 200]
-    assert account.session.get(f"{sandbox.url}/error-reports/{state['id']}", timeout=5).status_code == 403
-    assert account.session.get(f"{sandbox.url}/error-reports/nothing?sig=", timeout=5).status_code == 403
+    assert [import_requests.report(state).status_code for _ in range(2)] == [403, 200]
+    assert import_requests.session.get(f"{sandbox.url}/error-reports/{state['id']}", timeout=5).status_code == 403
+    assert import_requests.session.get(f"{sandbox.url}/error-reports/nothing?sig=", timeout=5).status_code == 403
     assert "/error-reports/{id}" in {entry["path"] for entry in sandbox.requests()["recent"]}
 
 
 # The sandbox's own
 
 
-def test_the_page_shows_imports(sandbox: SandboxProcess, account: ImportRequests) -> None:
+def test_the_page_shows_imports(sandbox: SandboxProcess, import_requests: ImportRequests) -> None:
     assert "No file has arrived yet." in requests.get(f"{sandbox.url}/", timeout=5).text
     sandbox.add_fault({"import": {"end": "<b>odd"}}, match=UPLOADS)
-    account.imported(TWO)
+    import_requests.imported(TWO)
     page = requests.get(f"{sandbox.url}/", timeout=5).text
     counts = (("rows", 2), ("taken", 2), ("refused", 0))
     cells = "".join(f'<td class="n" data-name="{name}">{count}</td>' for name, count in counts)

