@@ -282,7 +282,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (PHONE, 34600123456.0, "not a float"),
     (PHONE, "+491701234567.000", "with decimals"),
     (PHONE, "491701234567.0", "+ and the country code first"),
-    (GERMAN, "491701234567.0", "with and without a +"),
+    (GERMAN, "491701234567.0", "with or without a +"),
     (PHONE, "+491701234567.5", "with decimals"),
     (PHONE, "+49.1701234567.0", "with decimals"),
     (PHONE, "+4.91701E+11", "digits, and +"),
