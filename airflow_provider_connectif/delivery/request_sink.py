@@ -228,6 +228,7 @@ class RequestSink:
 
     def _count_removed(self, journal: Journal) -> None:
         """Count the rows that erasures have removed from the plan."""
+        journal.lines.commit()  # what is counted already must not be counted as removed, see Plan.settle_counted
         self._report.tally.count_many(Outcome.SUPPRESSED, journal.plan.take_removed())
 
     def _while_young(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:

@@ -207,7 +207,7 @@ class LineWriter:
         if doubts:  # after the responses to earlier requests of the same contacts
             self._gathered.write_properties(connection, doubts, reason)
         if self._settled:
-            self.plan.settle(connection, self._settled)
+            self.plan.settle_counted(connection, self._settled)
         self._attempts.note(connection)
 
     def _drop_suppressed(self, connection: sa.Connection) -> None:

@@ -10,7 +10,7 @@ import copy
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -192,6 +192,19 @@ class Plan:
         pending = self._pending.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
         return connection.execute(sa.delete(self._pending).where(of_these)).rowcount
+
+    def settle_counted(self, connection: sa.Connection, places: Collection[int]) -> None:
+        """Remove changes whose outcome is counted, in the transaction that records it.
+
+        An erasure may have removed some of them while their requests were running. It counts what it removes, so that
+        count is reduced by these: each row has one outcome.
+        """
+        missing = len(set(places)) - self.settle(connection, sorted(set(places)))
+        if missing:
+            removed = sa.func.coalesce(self._plans.c.removed, 0)
+            left = sa.case((removed > missing, removed - missing), else_=0)
+            of_plan = self._plans.c.plan_id == self._plan_id
+            connection.execute(sa.update(self._plans).where(of_plan).values(removed=left))
 
     def take_removed(self) -> int:
         """Return how many rows erasures have removed since the last call; changes without a row do not count."""

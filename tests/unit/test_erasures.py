@@ -177,6 +177,16 @@ def test_a_pending_change_that_names_her_is_deleted_and_counted(
     assert journal.plan.take_removed() == 2
 
 
+def test_a_change_that_was_delivered_while_an_erasure_removed_it_is_counted_once(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    journal.plan.add([patch(1, ANA.key), patch(2, BEN.key)], lambda key: key)
+    journal.plan.save({})
+    places = [each.place for batch in journal.plan.patches() for each in batch]
+    forget(journal, ANA)
+    journal.database.write(lambda connection: journal.plan.settle_counted(connection, places))
+    assert (journal.plan.count(), journal.plan.take_removed()) == (0, 0)
+
+
 def uploaded(journal: Journal, *, is_open: bool = True) -> None:
     """A file with three contacts, whose import has not ended."""
     lines = journal.plan.import_lines
