@@ -10,12 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-    conf,
-)
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.assets import report_outlets
@@ -25,10 +20,12 @@ from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.links import show_link
+from airflow_provider_connectif.operators.endings import raise_end
+from airflow_provider_connectif.operators.kept_rejects import KeptRejects
 from airflow_provider_connectif.operators.lineage import lineage
 from airflow_provider_connectif.operators.metrics import send_effort, send_end
 from airflow_provider_connectif.operators.parts import Parts, Start
-from airflow_provider_connectif.operators.rejects_file import RejectsFile, remove_file
+from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
@@ -36,21 +33,22 @@ from airflow_provider_connectif.operators.task_state import ProgressStore, try_n
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
-from airflow_provider_connectif.reporting.folding import FoldedLog, folded
+from airflow_provider_connectif.reporting.folding import FoldedLog
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_connectif.journal.rejects_files import RejectsFiles
+    from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
+    from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.runs.run import EarlierWork, Run
+    from airflow_provider_connectif.runs.settings import RunSettings
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
 PLAN_KEY = "plan"
-LONGEST_TASK = 250  # in the journal's tables
 _SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held", "guards_off")  # in the log's first line
 
 
@@ -67,7 +65,7 @@ class SyncOperator(SyncArguments):
 
     _run: Run[Any] | None = None
     _source: RowsSource | SqlSource | None = None
-    _rejects_files: RejectsFiles | None = None
+    _kept_rejects: KeptRejects
     _is_killed = False
     _is_by_import = False
     _summary: Mapping[str, Any] | None = None
@@ -255,20 +253,9 @@ class SyncOperator(SyncArguments):
 
     def _end(self, start: Start, failure: RunFailed | None) -> None:
         # Outside the handlers, so that no driver error, which may quote a row, is shown as context.
-        from airflow_provider_connectif.reporting.verdict import Verdict
-
-        if failure is not None and failure.final:
-            raise AirflowFailException(folded(str(failure)))
         if self._run is not None and failure is None:
             self._defer_if_asked(self._run, start)
-        verdict, words = self._run.verdict() if self._run else (Verdict.SUCCESS, "")
-        words = folded("; ".join(text for text in (str(failure or ""), words) if text))
-        if verdict is Verdict.SKIPPED:
-            raise AirflowSkipException(words)
-        if verdict is Verdict.FAILED:
-            raise AirflowFailException(words)
-        if failure is not None or verdict is Verdict.TRY_AGAIN:
-            raise AirflowException(words)
+        raise_end(self._run, failure)
 
     def _defer_if_asked(self, run: Run[Any], start: Start) -> None:
         if (deferral := run.deferral) is None:
@@ -290,7 +277,6 @@ class SyncOperator(SyncArguments):
         from airflow_provider_connectif.reporting.rejects import Rejects
         from airflow_provider_connectif.reporting.report import Report
         from airflow_provider_connectif.runs.run import Run
-        from airflow_provider_connectif.runs.settings import RunSettings
 
         log, store = FoldedLog(self.log), ProgressStore(start.context)
         resource = self.make_resource()
@@ -307,20 +293,11 @@ class SyncOperator(SyncArguments):
         rejects = nullcontext() if path is None else self._rejects_file(path, start)
         with closing(client), journal as opened, rejects as sink:
             if not start.comes_back and start.effort is None:  # a run that continues logs that itself
-                log.info(
-                    wording.CHECKING if check_only else wording.DELIVERING,
-                    self._describe_source(),
-                    client.base_url,
-                    wording.details(
-                        resource.describe(),
-                        self._describe(),
-                        self._journal().describe(),
-                        "; ".join(name for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
-                    ),
-                )
-            self._remember_files(start, opened)
+                self._log_start(log, client, resource, check_only=check_only)
+            dag_id = getattr(start.context.get("dag"), "dag_id", "")
+            self._kept_rejects = KeptRejects(opened, dag_id, self.task_id)
             if sink is not None:
-                sink.note = self._note_file
+                sink.note = self._kept_rejects.note
             # An erasure stores no key, neither in the lines nor in the history.
             history = None if opened is None or not resource.is_compared else opened.history
             report = Report(
@@ -337,24 +314,8 @@ class SyncOperator(SyncArguments):
                 report.effort.restore_after_others(start.effort)
             parts = Parts(client, resource, report, opened)
             goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
-            limit = self.execution_timeout if self.deferrable else None
-            settings = RunSettings(
-                budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
-                live_definitions=self._asks_for_definitions(),
-                full_refresh=is_on("full_refresh", self.full_refresh),
-                retry_rejected=is_on("retry_rejected", self.retry_rejected),
-                work_folder=work_folder(),
-                pending_limit_bytes=self.pending_limit,
-                read_timeout_s=self.read_timeout.total_seconds(),
-                time_limit_s=None if limit is None else limit.total_seconds(),
-                conn_id=str(self.connectif_conn_id),
-                way=self._way(),
-                without_definitions=self._without_definitions(),
-                definitions_timeout_s=self._definitions_timeout_s(),
-                guards=self._limits(is_off=is_on("guards_off", self.guards_off)),
-                read=self._read_settings(start.context, resource, client.base_url),
-            )
             earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
+            settings = self._run_settings(start, client, resource)
             tell = partial(self._tell_plan, start)
             made = Run(client, resource, goal, report, opened, settings, earlier=earlier, tell_plan=tell)
             self._signal_safe_log = SignalSafeLogger(log)
@@ -362,30 +323,43 @@ class SyncOperator(SyncArguments):
             with closing(self._signal_safe_log):
                 yield made
 
-    def _remember_files(self, start: Start, journal: Journal | None) -> None:
-        """Record in the journal which files of refused rows this task writes."""
-        self._rejects_files = None
-        if journal is not None and not journal.read_only:
-            from airflow_provider_connectif.journal.rejects_files import RejectsFiles
+    def _log_start(self, log: FoldedLog, client: ConnectifClient, resource: Resource, *, check_only: bool) -> None:
+        log.info(
+            wording.CHECKING if check_only else wording.DELIVERING,
+            self._describe_source(),
+            client.base_url,
+            wording.details(
+                resource.describe(),
+                self._describe(),
+                self._journal().describe(),
+                "; ".join(name for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
+            ),
+        )
 
-            dag_id = getattr(start.context.get("dag"), "dag_id", "")
-            task = f"{dag_id}.{self.task_id}"[:LONGEST_TASK]
-            self._rejects_files = RejectsFiles(journal.database, journal.settings.sync_id, task)
+    def _run_settings(self, start: Start, client: ConnectifClient, resource: Resource) -> RunSettings:
+        from airflow_provider_connectif.runs.settings import RunSettings
 
-    def _note_file(self, path: str) -> None:
-        if self._rejects_files is not None:
-            self._rejects_files.note(path)
-
-    def _remove_old_files(self) -> None:
-        """Remove rejects files of earlier runs of this task that are older than ``rejects_retention``."""
-        if self._rejects_files is None or self.rejects_path is None or self.rejects_retention is None:
-            return
-        removed = self._rejects_files.remove_old(self.rejects_retention, remove_file)
-        if removed:
-            self.log.info("Removed %d rejects files that were older than rejects_retention", removed)
+        limit = self.execution_timeout if self.deferrable else None
+        return RunSettings(
+            budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
+            live_definitions=self._asks_for_definitions(),
+            full_refresh=is_on("full_refresh", self.full_refresh),
+            retry_rejected=is_on("retry_rejected", self.retry_rejected),
+            work_folder=work_folder(),
+            pending_limit_bytes=self.pending_limit,
+            read_timeout_s=self.read_timeout.total_seconds(),
+            time_limit_s=None if limit is None else limit.total_seconds(),
+            conn_id=str(self.connectif_conn_id),
+            way=self._way(),
+            without_definitions=self._without_definitions(),
+            definitions_timeout_s=self._definitions_timeout_s(),
+            guards=self._limits(is_off=is_on("guards_off", self.guards_off)),
+            read=self._read_settings(start.context, resource, client.base_url),
+        )
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
-        self._remove_old_files()
+        if self.rejects_path is not None and (removed := self._kept_rejects.remove_old(self.rejects_retention)):
+            self.log.info("Removed %d rejects files that were older than rejects_retention", removed)
         seconds = self.read_timeout.total_seconds()
         if self.sql is not None:
             with connection_named_by("sql_conn_id", self.sql_conn_id):

@@ -119,7 +119,7 @@ class ImportParts:
             write_modes=operator.write_modes,
         )
         path = operator.rejects_path
-        keep_report = None if path is None else partial(report_file, path, note=operator._note_file)
+        keep_report = None if path is None else partial(report_file, path, note=operator._kept_rejects.note)
         context = ImportContext(parts.client, self._rules, parts.report, parts.journal, keep_report=keep_report)
         sender = self._made_sender(first_patch)
         patching = Patching(context, sender, first_patch, lambda: self._made_sender(parts.resource))
