@@ -23,13 +23,13 @@ install_warehouses = $(if $(UV),$(UV) pip install --python $(WAREHOUSES)/bin/pyt
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
 
-# Several processes, since many tests wait: for a window, a state, a killed task. Each takes the next test, the slow ones
-# first (tests/conftest.py). DATABASES=all: every test of a journal on every database.
+# Several processes, since many tests wait: for a window, a state, a killed task. Each takes the next test (tests/conftest.py).
+# DATABASES=all: every test of a journal on every database.
 test: $(VENV)/installed-dev
 	$(if $(DATABASES),CONNECTIF_DATABASES=$(DATABASES) )$(BIN)/python -m pytest --numprocesses $(WORKERS) \
 		--dist loadscope --no-loadscope-reorder
 
-# Also what takes as many rows as a real night: some minutes more.
+# Also slow tests, every variant of each test, and what takes as many rows as a real night: an hour.
 test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder -m 'not mutations'
 
@@ -38,7 +38,7 @@ test-all: $(VENV)/installed-dev
 MARIADB_TESTS ?= $(addprefix tests/integration/,test_journal.py test_journal_database.py test_journal_of_mysql.py \
 	truth/test_journal_tables.py)
 test-mariadb: $(VENV)/installed-mysql
-	CONNECTIF_DATABASES=mysql $(BIN)/python -m pytest --numprocesses 2 -k mysql $(MARIADB_TESTS)
+	CONNECTIF_DATABASES=mysql $(BIN)/python -m pytest --numprocesses 2 -m 'not full_size' -k mysql $(MARIADB_TESTS)
 
 # Every database that can be tried on one machine, with its driver, in a virtual environment of its own; writes the table of
 # docs/databases.md. Some minutes. MySQL needs MariaDB's server, and a C compiler with its client's headers.

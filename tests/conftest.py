@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import pathlib
 import tempfile
@@ -26,10 +27,34 @@ os.environ.update(
 pytest_plugins = ["tests.support.airflow_runs", "tests.support.servers", "tests.support.peers"]
 
 
-@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever names a test means it, however long it takes: ``pytest tests/unit/test_words.py::test_a_word``."""
+    by_default = config.getini("addopts")[-1]  # the markers of `make test`
+    if config.option.markexpr == by_default and any("::" in argument for argument in config.args):
+        config.option.markexpr = ""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first, so that no process is left alone with it in the end."""
+    """Of a ``sampled`` test all variants but a few are slow, spread evenly over them.
+
+    What takes long comes first, so that no process is left alone with it in the end.
+    """
+    for _, variants in itertools.groupby(items, lambda item: (item.path, getattr(item, "originalname", item.name))):
+        _mark_all_but_a_sample(list(variants))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _mark_all_but_a_sample(variants: list[pytest.Item]) -> None:
+    marker = variants[0].get_closest_marker("sampled")
+    if marker is None:
+        return
+    quick = [item for item in variants if not item.get_closest_marker("full_size")]
+    (count,) = marker.args
+    sample = {number * len(quick) // count for number in range(count)}
+    for number, item in enumerate(quick):
+        if number not in sample:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -74,6 +74,7 @@ def test_a_failure_that_airflow_tries_again_counts_once(
     assert stats.counts["connectif.rows.undelivered"] == 1
 
 
+@pytest.mark.slow
 def test_an_event_of_the_asset_only_where_something_was_delivered(
     strict: StrictServer, run_dag: Callable[..., Any]
 ) -> None:

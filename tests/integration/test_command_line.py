@@ -588,6 +588,7 @@ def _in_a_process(program: list[str], *arguments: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_programs(program: list[str], journal: JournalDatabase, strict: StrictServer) -> None:
     night(1, row("ana", _points=1))

@@ -141,6 +141,7 @@ class Nights:
         assert run.summary["undelivered"] <= len(unlucky), run.error
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("kind", "seed", "size"), CASES)
 def test_no_consent_is_raised_by_accident_and_every_withdrawal_arrives(
     seed: int, size: Size, strict: StrictServer, journal: JournalDatabase, tmp_path: Path

@@ -73,6 +73,7 @@ def test_what_an_upstream_task_says_and_the_context_reach_the_function(
     assert len(strict.contacts) == 7
 
 
+@pytest.mark.slow
 def test_the_function_is_asked_for_no_rows_where_none_can_be_sent(
     run: Callable[..., Any], strict: StrictServer
 ) -> None:
@@ -90,6 +91,7 @@ def test_the_function_is_asked_for_no_rows_where_none_can_be_sent(
     assert asked == []
 
 
+@pytest.mark.slow
 def test_the_function_is_asked_for_all_its_rows_before_the_first_is_sent(
     run: Callable[..., Any], strict: StrictServer
 ) -> None:
@@ -119,6 +121,7 @@ def test_an_annotation_of_the_rows_makes_no_xcoms_of_the_summary(run: Callable[.
     assert xcom(dag_run, "contacts", "created") is None
 
 
+@pytest.mark.slow
 def test_mapped_over_partitions_each_with_its_own_rows(run: Callable[..., Any], strict: StrictServer) -> None:
     from airflow.providers.common.compat.sdk import task
 
@@ -132,6 +135,7 @@ def test_mapped_over_partitions_each_with_its_own_rows(run: Callable[..., Any], 
     assert {contact["visits"] for contact in strict.contacts.values()} == {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_over_a_deferral_the_function_is_called_once(
     run: Callable[..., Any], strict: StrictServer, connection: Callable[..., None], request: pytest.FixtureRequest
 ) -> None:
@@ -168,6 +172,7 @@ def test_rows_from_elsewhere_are_refused_when_the_dag_is_parsed(run: Callable[..
         run(contacts)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("count", [0, 3, 1000, 1300])
 @pytest.mark.parametrize("journal", [None, "journal"])
 def test_a_function_that_fails_leaves_nothing_sent(

@@ -129,12 +129,14 @@ def test_few_rows_need_no_deferral(journal: JournalDatabase, strict: StrictServe
     assert run.summary["deferrals"] == 0
 
 
+@pytest.mark.slow
 def test_a_window_that_is_near_is_waited_for(journal: JournalDatabase, strict: StrictServer) -> None:
     (run,) = deliver_to_the_end(rows=rows(50), defer_after=timedelta(seconds=10))
     assert run.state == "success"
     assert run.summary["waited_s"] > WINDOW_S
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_counted_and_written_over_all_processes(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -154,6 +156,7 @@ def test_what_is_refused_is_counted_and_written_over_all_processes(
     assert journal.pending() == 0
 
 
+@pytest.mark.slow
 def test_refusals_in_a_later_window_do_not_look_like_a_wrong_mapping(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -163,6 +166,7 @@ def test_refusals_in_a_later_window_do_not_look_like_a_wrong_mapping(
     assert runs[-1].summary["created"] == 35
 
 
+@pytest.mark.slow
 def test_a_refused_key_in_a_later_window_ends_the_task_and_the_plan(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -202,6 +206,7 @@ def test_a_process_that_is_killed_between_windows_or_in_them_loses_nothing(
     assert journal.pending() == 0
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_gone_at_the_return_leaves_the_account_alone(
     journal: JournalDatabase,
     strict: StrictServer,
@@ -244,6 +249,7 @@ def test_a_plan_that_is_gone_is_made_again(journal: JournalDatabase, strict: Str
     assert set(sent(strict).values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_newer_run_waits_for_a_deferred_one_and_then_takes_the_place_of_its_plan(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +274,7 @@ def test_what_nobody_comes_back_for_is_deleted_after_its_retention(
     assert journal.pending() == 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", DATABASES)
 def test_with_sha256_pending_patches_are_encrypted(
     kind: str, request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
@@ -288,6 +295,7 @@ def test_with_sha256_pending_patches_are_encrypted(
         assert not any(b"example" in file.read_bytes() for file in files)
 
 
+@pytest.mark.slow
 def test_what_the_task_may_take_is_counted_over_its_deferrals(journal: JournalDatabase, strict: StrictServer) -> None:
     limit = timedelta(seconds=2 * WINDOW_S + 1)
     runs = deliver_to_the_end(rows=rows(200), execution_timeout=limit)
@@ -298,6 +306,7 @@ def test_what_the_task_may_take_is_counted_over_its_deferrals(journal: JournalDa
     assert strict.requests <= 4 * LIMIT
 
 
+@pytest.mark.slow
 def test_a_plan_is_sent_for_so_long_deferrals_included_and_the_retry_reads_the_source_again(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -316,6 +325,7 @@ def test_a_plan_is_sent_for_so_long_deferrals_included_and_the_retry_reads_the_s
     assert set(sent(strict).values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_window_that_others_have_used_up_is_waited_for_before_the_fields_are_read(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

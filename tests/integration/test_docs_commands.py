@@ -155,6 +155,7 @@ RUN_HERE: MappingProxyType[str, Callable[[str, Path, pytest.MonkeyPatch], None]]
 )
 
 
+@pytest.mark.sampled(1)
 @every("shell")
 def test_a_command_works(block: Block, airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in commands(block):

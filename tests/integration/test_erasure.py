@@ -260,6 +260,7 @@ def test_a_secret_that_comes_later_makes_no_one_unknown(
     assert "user2@example.com" in strict.contacts
 
 
+@pytest.mark.slow
 def test_another_journal_needs_an_erasure_of_its_own(
     strict: StrictServer, journal: JournalDatabase, connection: Callable[..., None], tmp_path: Path
 ) -> None:

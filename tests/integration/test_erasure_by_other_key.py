@@ -60,6 +60,7 @@ def test_what_a_row_names_in_any_spelling_is_found(strict: StrictServer, journal
     assert strict.contacts == {}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_an_upload_that_carries_her_under_the_other_key_is_waited_for(
     deferrable: bool, strict: StrictServer, journal: JournalDatabase, tmp_path: Path
@@ -94,6 +95,7 @@ def test_an_upload_that_carries_her_under_the_other_key_is_waited_for(
     assert night.summary["suppressed"] == 1, night.error
 
 
+@pytest.mark.slow
 def test_an_erasure_may_share_the_sync_of_the_task_beside_it(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:

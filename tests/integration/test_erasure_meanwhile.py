@@ -78,6 +78,7 @@ def test_who_waits_for_a_window_is_not_sent(strict: StrictServer, journal: Journ
     assert is_forgotten(strict, journal)
 
 
+@pytest.mark.slow
 def test_while_a_run_reads_it_plans_nothing_for_the_person(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ STEPS = (
 )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_step_and_a_retry_complete_it(
     step: str, strict: StrictServer, journal: JournalDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

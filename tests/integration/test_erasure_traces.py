@@ -60,6 +60,7 @@ def somebody_reads(path: Path) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_no_page_of_the_sqlite_file_has_a_key(strict: StrictServer, airflow_db: None, request: Any) -> None:
     journal_database("sqlite", request)
     path = Path(json.loads(os.environ["AIRFLOW_CONN_JOURNAL"])["host"])
@@ -76,6 +77,7 @@ def test_no_page_of_the_sqlite_file_has_a_key(strict: StrictServer, airflow_db: 
         assert found_in(files_of(path), gone) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("postgres" not in DATABASES, reason="only what PostgreSQL does with deleted rows")
 def test_no_dump_of_postgres_has_a_key_and_no_file_after_what_the_docs_say(
     strict: StrictServer, airflow_db: None, request: Any
@@ -133,6 +135,7 @@ def test_no_reason_of_a_run_names_the_person(
     assert not any(trace in dump for trace in ("ana.p", "érez", "e\u0301rez", "\\xe9rez", "%c3%a9"))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", usually("sqlite"))
 @pytest.mark.parametrize("key", ["plain", "sha256"])
 def test_a_pending_plan_of_another_kind_of_key_loses_the_person(

@@ -151,6 +151,7 @@ def test_from_upstream_task(
     assert [row.email for row in answers if row.email in logged] == [], "the task's log holds personal data"
 
 
+@pytest.mark.slow
 def test_mapped_over_partitions(run_example: Callable[[str], Any], sandbox: SandboxProcess, tmp_path: Path) -> None:
     dag_run = run_example("contacts_mapped_over_partitions")
 

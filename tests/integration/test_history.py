@@ -64,6 +64,7 @@ MIXED = [
 ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("journal", DATABASES, indirect=True)
 def test_a_retry_replaces_what_the_attempt_before_it_has_left(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(faults=[fault("dan", 422), fault("eve", 503)])
@@ -143,6 +144,7 @@ def test_an_import_lists_its_contacts(journal: JournalDatabase, strict: StrictSe
     assert outcomes_of(journal, "night")["user1"] == ["imported", "merged"]
 
 
+@pytest.mark.slow
 def test_rows_of_people_who_were_erased_are_counted_and_not_named(
     journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +175,7 @@ VALUES = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("journal_key", ["plain", "sha256"])
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_no_value_of_a_row_is_in_the_database(
@@ -220,6 +223,7 @@ def _all_bytes(journal: JournalDatabase, tmp_path: Path) -> bytes:
 QUERIES = [block for block in BLOCKS if is_about_history(block)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("journal", DATABASES, indirect=True)
 def test_the_documented_queries_find_what_they_promise(journal: JournalDatabase, strict: StrictServer) -> None:
     assert len(QUERIES) == 6

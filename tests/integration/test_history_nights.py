@@ -83,6 +83,7 @@ def quick_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.5)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("nights", NIGHTS)
 @pytest.mark.parametrize("journal_key", ["plain", "sha256"])
 @pytest.mark.usefixtures("airflow_db", "quick_claims")

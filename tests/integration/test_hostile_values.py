@@ -191,6 +191,7 @@ COLUMN = {kind: f"{kind}_00" for kind in VARIANTS} | {"novel": "novel"}
 NOVEL = {"id": "novel", "type": "novel", "custom": True, "readOnly": False, "required": False}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("values", [lambda: HOSTILE, of_pandas], ids=["hand-written", "of pandas"])
 def test_each_value_is_sent_as_documented_or_invalid(
     account: CatalogueServer, tmp_path: Path, values: Callable[[], dict[str, tuple[Any, dict[str, Any]]]]
@@ -245,6 +246,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from([f"{kind}_{n:02}" for kind in VARIANTS for n in range(8)]), VALUES)))
 def test_whatever_comes_the_account_refuses_nothing(account: CatalogueServer, values: list[tuple[str, Any]]) -> None:
@@ -286,6 +288,7 @@ def library_s(text: str, region: str | None = None) -> str | None:
     return written if whole and stable and 8 <= len(written) <= 16 else None
 
 
+@pytest.mark.slow
 def test_phones_of_all_countries_get_the_library_s_verdict() -> None:
     """National and international forms, with and without trunk prefixes; well-formed E.164 takes no other way."""
     faults = []

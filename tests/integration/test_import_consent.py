@@ -112,6 +112,7 @@ def test_another_property_does_not_send_a_consent_again(
     assert connectif.consents()["user0"] == "unsubscribed"
 
 
+@pytest.mark.slow
 def test_what_the_source_raises_goes_by_patch(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_consent_that_falls_to_none_is_decided_by_a_response(
     assert {key for _, key in connectif.news()} == {email(0), email(1), email(3)}
 
 
+@pytest.mark.slow
 def test_without_the_scope_for_contacts_raises_are_kept_and_withdrawals_go_in_files(
     journal: JournalDatabase, strict: StrictServer, connectif: Account, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +181,7 @@ def test_without_the_scope_for_contacts_raises_are_kept_and_withdrawals_go_in_fi
     assert connectif.news() == []
 
 
+@pytest.mark.slow
 def test_where_only_kept_consents_are_left_nothing_is_sent(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:
@@ -189,6 +192,7 @@ def test_where_only_kept_consents_are_left_nothing_is_sent(
     assert night("same", people(*["subscribed"] * 3)).summary["unchanged"] == 3
 
 
+@pytest.mark.slow
 def test_too_many_to_look_up_go_in_files_and_are_kept(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:
@@ -223,6 +227,7 @@ def test_only_contacts_that_an_import_creates_cannot_be_told_apart(strict: Stric
         import_rows(rows=[], write_modes={"tier": "on_create", "visits": "on_create"})
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("patch_leftovers", [False, None])
 def test_who_withdraws_need_not_have_a_valid_row(
     journal: JournalDatabase, strict: StrictServer, connectif: Account, patch_leftovers: bool | None

@@ -118,6 +118,7 @@ def test_a_report_that_names_no_row_is_counted_and_kept(
     assert path.with_name(f"rejects.jsonl.import-{run.summary['imports'][0]}.csv").exists()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dead", [2, 100])
 def test_an_expired_report_is_asked_for_again(
     strict: StrictServer, run_import: Importer, tmp_path: Path, dead: int

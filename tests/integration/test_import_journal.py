@@ -124,6 +124,7 @@ def test_refused_rows_are_written_also_after_a_deferral(
     assert next(line["key"] for line in lines if line["row_number"] == 11) == "user10@example.com"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("on_existing", ["fill_empty", "keep"])
 def test_what_need_not_be_at_connectif_is_not_taken_for_delivered_by_patch(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer, on_existing: str
@@ -139,6 +140,7 @@ def test_what_need_not_be_at_connectif_is_not_taken_for_delivered_by_patch(
     assert strict.contacts == as_contacts(rows(10))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("existing", ["success", "errors", None])
 def test_keep_reports_numbers_whatever_existing_contacts_count_as(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer, existing: str | None
@@ -160,6 +162,7 @@ def test_blank_texts_are_left_to_a_patch(journal: JournalDatabase, strict: Stric
     assert patched(strict) == {f"u{n}@example.com" for n in range(3)}
 
 
+@pytest.mark.slow
 def test_the_last_row_of_a_contact_is_what_the_journal_knows(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer
 ) -> None:
@@ -231,6 +234,7 @@ def test_a_file_that_failed_is_imported_by_the_next_try_and_the_others_are_not(
     assert strict.contacts == as_contacts(rows(600))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["error", "cancelled"])
 def test_one_import_fails_and_another_is_stuck(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer, end: str
@@ -249,6 +253,7 @@ def test_one_import_fails_and_another_is_stuck(
         assert strict.contacts == as_contacts(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["journal", "nothing"])
 def test_a_file_that_failed_is_not_forgotten_over_one_that_was_stuck(
     journal: JournalDatabase, strict: StrictServer, memory: str
@@ -298,6 +303,7 @@ def test_a_plan_that_is_gone_after_a_deferral_is_made_again(journal: JournalData
     assert strict.contacts == as_contacts(rows(10))
 
 
+@pytest.mark.slow
 def test_leftovers_go_by_patch(journal: JournalDatabase, strict: StrictServer, run_import: Importer) -> None:
     columns = ("_name", "_surname", "visits", "spent")
     source = [

@@ -80,6 +80,7 @@ def large_rows() -> list[dict[str, Any]]:
     return [{**row, "tier": f"{n:05}" * 1000} for n, row in enumerate(rows(4000))]
 
 
+@pytest.mark.slow
 def test_killed_during_the_upload(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
     strict.update(import_faults=[{"times": 1, "bytes_per_s": 2_000_000}])
     process = start(rows=large_rows())
@@ -95,6 +96,7 @@ def test_killed_during_the_upload(strict: StrictServer, start: Start, next_try: 
     assert strict.contacts == as_contacts(large_rows())
 
 
+@pytest.mark.slow
 def test_killed_when_all_was_on_its_way(strict: StrictServer, start: Start, next_try: Callable[..., Run]) -> None:
     strict.update(import_faults=[{"times": 1, "bytes_per_s": 100_000}])
     process = start(rows=ROWS)
@@ -109,6 +111,7 @@ def test_killed_when_all_was_on_its_way(strict: StrictServer, start: Start, next
     assert strict.contacts == as_contacts(ROWS)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("hang", ["before", "after"])
 def test_killed_between_the_upload_and_its_answer(
     strict: StrictServer, start: Start, next_try: Callable[..., Run], hang: str
@@ -125,6 +128,7 @@ def test_killed_between_the_upload_and_its_answer(
     assert run.summary["imported"] == account(run.summary) == 3000
 
 
+@pytest.mark.slow
 def test_killed_among_several_files(
     strict: StrictServer, start: Start, next_try: Callable[..., Run], remembering: dict[str, Any]
 ) -> None:
@@ -144,6 +148,7 @@ def test_killed_among_several_files(
     assert strict.contacts == as_contacts(ROWS)
 
 
+@pytest.mark.slow
 def test_killed_twice(strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int) -> None:
     strict.update(import_hold="queued")
     for tries_before in range(2):
@@ -155,6 +160,7 @@ def test_killed_twice(strict: StrictServer, start: Start, next_try: Callable[...
     assert len(strict.uploads) == once
 
 
+@pytest.mark.slow
 def test_told_to_stop_it_leaves_imports_alone_and_names_them(
     strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int
 ) -> None:
@@ -171,6 +177,7 @@ def test_told_to_stop_it_leaves_imports_alone_and_names_them(
     assert len(strict.uploads) == once
 
 
+@pytest.mark.slow
 def test_told_to_stop_during_an_upload_there_is_none(
     strict: StrictServer, start: Start, next_try: Callable[..., Run]
 ) -> None:
@@ -183,6 +190,7 @@ def test_told_to_stop_during_an_upload_there_is_none(
     assert len(uploaded(strict)) == 1
 
 
+@pytest.mark.slow
 def test_rows_that_have_changed_between_two_tries(
     strict: StrictServer, start: Start, next_try: Callable[..., Run], remembering: dict[str, Any]
 ) -> None:
@@ -207,6 +215,7 @@ def test_rows_that_have_changed_between_two_tries(
     assert ends[1] - ends[0] >= 0.5  # not before the older import has finished
 
 
+@pytest.mark.slow
 def test_killed_while_it_was_deferred_and_went_on(
     strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int
 ) -> None:
@@ -225,6 +234,7 @@ def test_killed_while_it_was_deferred_and_went_on(
     assert len(strict.uploads) == once
 
 
+@pytest.mark.slow
 def test_an_attempt_that_airflow_begins_with_an_earlier_deferral_is_one_of_its_own(
     strict: StrictServer, remembering: dict[str, Any], once: int
 ) -> None:
@@ -245,6 +255,7 @@ def test_an_attempt_that_airflow_begins_with_an_earlier_deferral_is_one_of_its_o
     assert len(strict.uploads) == once
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("event", [None, "nonsense", {"carried": {"files": 7}}, {"carried": None, "requests": "x"}])
 def test_an_event_that_is_none_loses_no_row(
     strict: StrictServer, next_try: Callable[..., Run], event: Any, once: int
@@ -257,6 +268,7 @@ def test_an_event_that_is_none_loses_no_row(
     assert len(strict.uploads) == once
 
 
+@pytest.mark.slow
 def test_after_success_the_same_task_begins_anew(strict: StrictServer, remembering: dict[str, Any]) -> None:
     """A user's Clear: another try, but the first one for its end."""
     assert import_rows("night", rows=ROWS, **remembering).state == "success"
@@ -265,6 +277,7 @@ def test_after_success_the_same_task_begins_anew(strict: StrictServer, rememberi
     assert len(strict.uploads) == 2
 
 
+@pytest.mark.slow
 def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
     strict: StrictServer, remembering: dict[str, Any]
 ) -> None:
@@ -277,6 +290,7 @@ def test_a_file_that_only_looks_like_ours_is_not_taken_for_it(
     assert strict.contacts == as_contacts(other) | as_contacts(ROWS)
 
 
+@pytest.mark.slow
 def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering: dict[str, Any]) -> None:
     strict.update(import_hold="queued")
     limit = timedelta(seconds=4)

@@ -60,6 +60,7 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
     return journal_database(request.param, request)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("count", "seed"),
     [
@@ -87,6 +88,7 @@ def test_any_pattern_arrives_whole_and_takes_few_requests(
 
 
 # The first process ends while every import stands still: nobody waits with a worker.
+@pytest.mark.sampled(1)
 @pytest.mark.versions
 @pytest.mark.parametrize("fills", [(0.5,), (0.5, 0.8, 0.95), (0.02, 0.5, 1.0)])
 def test_a_realistic_table_holds_no_worker_while_it_waits(
@@ -129,6 +131,7 @@ def test_in_airflow_it_defers_with_a_journal(
     assert (len(journal.acknowledged()), journal.pending()) == (300, 0)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_rejected_in_several_files_a_contact_is_rejected_once(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path, deferrable: bool
@@ -150,6 +153,7 @@ def test_rejected_in_several_files_a_contact_is_rejected_once(
     assert (again.summary["unchanged"], again.summary["held"], again.summary["imported"]) == (55, 5, 0)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("end", ["error", "cancelled"])
 def test_a_file_that_fails_leaves_its_contacts_undelivered_and_no_others(
     strict: StrictServer, journal: JournalDatabase, end: str
@@ -185,6 +189,7 @@ def test_rejections_that_no_report_names_are_counted_and_nothing_of_their_files_
 
 
 # A file whose rows nobody can account for must not hide what another one says.
+@pytest.mark.slow
 def test_numbers_that_do_not_add_up_in_one_of_several_files(strict: StrictServer, journal: JournalDatabase) -> None:
     source = table(80, 6, (0.5,))
     strict.update(import_faults=[{"on": "GET", "nth": [1, 1000], "json": {"total": 1}}])
@@ -290,6 +295,7 @@ def test_a_queue_that_others_fill_is_waited_for_without_a_worker(
     assert strict.contacts == as_contacts(rows(20))
 
 
+@pytest.mark.slow
 def test_killed_while_files_were_left_the_next_attempt_reads_again(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -311,6 +317,7 @@ def test_killed_while_files_were_left_the_next_attempt_reads_again(
 
 
 # Other systems' imports of the same size, type and minute in the list, and a kill wherever an upload can be.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kill", ["before", "after", "response"])
 @pytest.mark.parametrize("nth", [3, *(pytest.param(nth, marks=pytest.mark.full_size) for nth in (1, 10))])
 @pytest.mark.parametrize("with_journal", [True, False])
@@ -338,6 +345,7 @@ def test_killed_among_files_by_column_beside_another_system(
 
 
 # Every file is uploaded, some imports have ended and are written down, the others stand still.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_killed_while_some_imports_by_column_have_ended(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path, deferrable: bool
@@ -376,6 +384,7 @@ def test_what_has_finished_is_noticed_while_files_are_uploaded(strict: StrictSer
     assert any(entry["method"] == "POST" for entry in strict.log[polled:])
 
 
+@pytest.mark.slow
 def test_lines_name_three_imports_at_most(
     strict: StrictServer, airflow_db: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -432,6 +441,7 @@ def test_a_check_states_what_both_ways_take(
     assert strict.uploads == []
 
 
+@pytest.mark.slow
 def test_a_later_patch_run_settles_an_import_by_column(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def sparse(count: int) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("arguments", "files"),
     [
@@ -211,6 +212,7 @@ def test_a_thousand_columns(tmp_path: Path) -> None:
     assert [{**row, "_email": row["email"]} for row in rows] == [{**row, "email": row["_email"]} for row in read]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.versions
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_dag_run_imports_and_defers_in_airflow_itself(

@@ -91,6 +91,7 @@ def test_what_is_no_answer_is_asked_again(strict: StrictServer, uploaded: Callab
     assert payload["requests"] == 4
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("retry_after", [None, "seconds", "date"])
 def test_it_keeps_to_the_window(strict: StrictServer, uploaded: Callable[[], str], retry_after: str | None) -> None:
     strict.update(import_hold="queued")

@@ -183,6 +183,7 @@ NIGHTS: dict[str, list[Night]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("case", NIGHTS)
 def test_what_is_sent_night_after_night(case: str, journal: JournalDatabase, strict: StrictServer) -> None:
     options: dict[str, Any] = {}
@@ -225,6 +226,7 @@ def four_quarters(run_dag: Callable[..., Any]) -> Callable[[], Any]:
     return lambda: run_dag(dag)
 
 
+@pytest.mark.slow
 def test_mapped_tasks_of_a_dag_share_a_journal(
     journal: JournalDatabase, strict: StrictServer, four_quarters: Callable[[], Any]
 ) -> None:

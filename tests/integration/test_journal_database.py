@@ -32,6 +32,7 @@ def test_lines_are_what_the_page_says(journal: JournalDatabase, strict: StrictSe
     assert "night" in run_id
 
 
+@pytest.mark.slow
 def test_a_batch_is_looked_up_by_one_query(
     request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
 ) -> None:
@@ -75,6 +76,7 @@ def test_with_sha256_the_journal_holds_no_email(
         assert not any(b"example" in file.read_bytes() for file in files)
 
 
+@pytest.mark.slow
 def test_another_secret_knows_no_contact(
     request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_schema_that_is_not_there_is_named(
     assert "nowhere" in str(run.error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DATABASES)
 def test_warehouse_and_journal_may_be_one_database(
     kind: str, request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
@@ -213,6 +216,7 @@ VERSION_1 = (
 )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("half_done", [False, True])
 def test_a_journal_of_version_1_is_brought_up_to_date_and_keeps_what_it_knows(
     half_done: bool, journal: JournalDatabase, strict: StrictServer

@@ -84,6 +84,7 @@ TROUBLES: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_task_that_is_killed_again_and_again_ends_with_what_the_source_has(
     trouble: str, journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process]
@@ -109,6 +110,7 @@ def test_a_task_that_is_killed_again_and_again_ends_with_what_the_source_has(
     assert deliver("night", rows=source).summary["requests"] == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_while_a_source_is_still_read(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process], tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_nothing_is_sent_while_a_source_is_still_read(
     assert strict.received == len(source)
 
 
+@pytest.mark.slow
 def test_a_task_that_is_told_to_end_writes_down_every_answer(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process]
 ) -> None:
@@ -171,6 +174,7 @@ def end_all_sessions(server: Any) -> None:
         database.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [stop_and_start, end_all_sessions])
 def test_when_the_journals_database_goes_away_the_retry_goes_on(
     trouble: Callable[[Any], None], own_postgres: Any, strict: StrictServer, tmp_path: Path, airflow_db: None
@@ -240,6 +244,7 @@ def test_another_run_waits_until_the_first_has_ended(
     assert "for another run of the sync" not in first.output()
 
 
+@pytest.mark.slow
 def test_a_run_whose_processes_are_gone_holds_up_no_other_for_ever(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +261,7 @@ def test_a_run_whose_processes_are_gone_holds_up_no_other_for_ever(
     assert has(strict, rows())
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_for_its_source_keeps_its_claim(
     journal: JournalDatabase,
     strict: StrictServer,
@@ -279,6 +285,7 @@ def test_a_run_that_waits_for_its_source_keeps_its_claim(
     assert [entry["body"]["visits"] for entry in strict.log] == [1, 2]
 
 
+@pytest.mark.slow
 def test_what_an_orphan_does_late_is_mended_by_the_next_run(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process], tmp_path: Path
 ) -> None:

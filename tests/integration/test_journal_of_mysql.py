@@ -51,6 +51,7 @@ def opened() -> Iterator[Database]:
         engine.dispose()
 
 
+@pytest.mark.sampled(1)
 @needs_mariadb
 @drivers
 def test_nights_with_each_driver(driver: str, mysql: Callable[..., JournalDatabase], strict: StrictServer) -> None:

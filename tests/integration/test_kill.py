@@ -150,6 +150,7 @@ MOMENTS: dict[str, tuple[dict[str, Any], str | int]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_task_ends_at_once_says_how_far_it_came_and_sends_nothing_more(
     moment: str, start: Callable[[Callable[[], Any]], Child], strict: StrictServer
@@ -228,6 +229,7 @@ def test_a_killed_task_cancels_the_query_that_runs(
     assert strict.received == 0
 
 
+@pytest.mark.slow
 def test_a_task_killed_between_two_batches_of_a_query_lets_go_of_it(
     start: Callable[[Callable[[], Any]], Child], strict: StrictServer, warehouse: Any
 ) -> None:
@@ -243,6 +245,7 @@ def test_a_task_killed_between_two_batches_of_a_query_lets_go_of_it(
     assert strict.requests == 20
 
 
+@pytest.mark.slow
 def test_a_killed_task_ends_through_airflows_own_signal_handler(strict: StrictServer, tmp_path: Path) -> None:
     strict.reset(limit=20)
     # A process from scratch: Airflow's own threads would not survive a fork.
@@ -270,6 +273,7 @@ def test_a_killed_task_ends_through_airflows_own_signal_handler(strict: StrictSe
     assert strict.requests == 20
 
 
+@pytest.mark.slow
 def test_after_execution_timeout_nothing_comes_behind_the_last_line(
     strict: StrictServer, run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:

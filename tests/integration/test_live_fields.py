@@ -27,6 +27,7 @@ ROWS_HTTP = int(os.environ.get("CONNECTIF_ROWS_HTTP", "300"))
 MAPPING = ContactMapping(definitions=[Field.from_api(field) for field in FIELDS])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", SPELLINGS)
 def test_each_type_takes_what_the_account_takes_and_nothing_else(kind: str) -> None:
     faults, counts = [], {True: 0, False: 0}
@@ -42,6 +43,7 @@ def test_each_type_takes_what_the_account_takes_and_nothing_else(kind: str) -> N
     assert min(counts.values()) > ROWS / 20, "both outcomes are meant to be tried"
 
 
+@pytest.mark.slow
 def test_a_run_over_every_field_gets_no_422(account: CatalogueServer) -> None:
     tried = [case for kind in SPELLINGS for case in spellings(kind, ROWS_HTTP)]
     rows = [{"email": f"{n}@example.com", field["id"]: raw} for n, (field, raw, _) in enumerate(tried)]

@@ -89,6 +89,7 @@ def small_windows(strict: StrictServer, connection: Callable[..., None]) -> Call
     return begin
 
 
+@pytest.mark.slow
 def test_the_order_is_kept_over_deferrals(
     journal: JournalDatabase, strict: StrictServer, small_windows: Callable[[], None]
 ) -> None:
@@ -131,6 +132,7 @@ def _as_an_earlier_version_left_it(journal: JournalDatabase) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_plan_that_an_earlier_version_has_deferred_continues(
     journal: JournalDatabase, strict: StrictServer, small_windows: Callable[[], None], tmp_path: Path
 ) -> None:

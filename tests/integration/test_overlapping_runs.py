@@ -72,6 +72,7 @@ def claims_of(journal: JournalDatabase) -> list[str]:
     return [run_id for (run_id,) in journal.query("select run_id from connectif_journal_claims order by run_id")]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
 def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_ended(
     kind: str,
@@ -123,6 +124,7 @@ def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_en
     assert claims_of(journal) == []
 
 
+@pytest.mark.slow
 def test_a_claim_whose_holder_was_killed_is_waited_for_until_it_ends(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_claim_whose_holder_was_killed_is_waited_for_until_it_ends(
     assert len(strict.contacts) == 5
 
 
+@pytest.mark.slow
 def test_a_claim_that_is_about_to_end_is_waited_for_on_the_worker(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +192,7 @@ def test_a_cleared_task_that_waits_starts_over(journal: JournalDatabase, strict:
     assert (second.state, second.summary["tries"], second.summary["unchanged"]) == ("success", 1, 5)
 
 
+@pytest.mark.slow
 def test_what_the_task_may_take_counts_while_it_waits_for_another_run(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -206,6 +210,7 @@ def test_what_the_task_may_take_counts_while_it_waits_for_another_run(
     holder.process.kill()
 
 
+@pytest.mark.slow
 def test_a_deferred_run_whose_claim_has_gone_to_another_waits_for_that_one(
     journal: JournalDatabase,
     strict: StrictServer,
@@ -232,6 +237,7 @@ def test_a_deferred_run_whose_claim_has_gone_to_another_waits_for_that_one(
     assert len(strict.contacts) == 5
 
 
+@pytest.mark.slow
 def test_a_deferred_run_continues_with_its_plan_after_one_that_died_before_it_did_anything(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +267,7 @@ def _never() -> Iterator[dict[str, Any]]:
     yield {}
 
 
+@pytest.mark.slow
 @pytest.mark.versions
 def test_runs_of_a_dag_overlap(
     journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any], tmp_path: Path

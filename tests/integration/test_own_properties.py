@@ -118,6 +118,7 @@ class Judge:
 FULL_SIZE = (pytest.mark.full_size, pytest.mark.slow, pytest.mark.timeout(1800))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("seed", "contacts", "nights"),
     [*((seed, 30, 14) for seed in range(2)), pytest.param(4, 1000, 200, marks=FULL_SIZE)],
@@ -251,6 +252,7 @@ def test_a_mapping_that_loses_a_property_sends_nothing_and_one_that_gains_it_sen
 SENT = {"_name": "Ana", "tier": "Golden", "last_visit": "2026-05-17", "visits": 3}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("modes", "counts"),
     [
@@ -287,6 +289,7 @@ def test_what_connectif_stored_is_compared_with_what_was_sent(
     assert night(2, rows, fields="live").summary["unchanged"] == 2
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("stores", "key", "counts", "words"),
     [

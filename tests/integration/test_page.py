@@ -108,6 +108,7 @@ def test_a_run_page_by_page_and_by_reason(journal: RecordedJournal, client: Call
     assert f'aria-label="{picture}"' in first.text
 
 
+@pytest.mark.slow
 def test_a_contact_is_found_by_key_spelling_and_hmac(journal: RecordedJournal, client: Callable[..., Any]) -> None:
     from airflow_provider_connectif.journal.digests import key_digester
 

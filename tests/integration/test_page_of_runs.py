@@ -82,6 +82,7 @@ def faults_of(chance: random.Random, verdict: str) -> list[dict[str, Any]]:
     return faults
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("nights", NIGHTS)
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_they_agree(

@@ -49,6 +49,7 @@ def plans(journal: JournalDatabase) -> tuple[int, int]:
     return count, journal.pending()
 
 
+@pytest.mark.slow
 def test_an_orphan_that_still_reads_leaves_no_patch_behind(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_an_orphan_that_still_reads_leaves_no_patch_behind(
     assert plans(journal) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_taken_away_is_no_success(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_plan_that_is_taken_away_is_no_success(
     assert len(strict.contacts) == 1500
 
 
+@pytest.mark.slow
 def test_mapped_tasks_that_wait_together_have_a_plan_each(journal: JournalDatabase, strict: StrictServer) -> None:
     source = rows(60)
     tasks = {index: {"map_index": index, "rows": source[index::2]} for index in (0, 1)}
@@ -109,6 +112,7 @@ def test_mapped_tasks_that_wait_together_have_a_plan_each(journal: JournalDataba
     assert plans(journal) == (0, 0)
 
 
+@pytest.mark.slow
 def test_rejects_are_written_once_where_the_plan_was_gone(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -131,6 +135,7 @@ def test_rejects_are_written_once_where_the_plan_was_gone(
     assert sorted(written) == [1, 5]
 
 
+@pytest.mark.slow
 def test_a_contact_that_changes_back_while_the_answer_to_a_planned_patch_is_lost_is_sent_again(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
 ) -> None:
@@ -193,6 +198,7 @@ def test_a_task_that_is_told_to_end_while_it_is_being_deferred_leaves_nothing_be
     assert database.query("select 1 from connectif_journal_claims") == []
 
 
+@pytest.mark.slow
 def test_a_secret_that_was_changed_meanwhile_fails_in_words_and_leaves_no_patch(
     request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
 ) -> None:
@@ -206,6 +212,7 @@ def test_a_secret_that_was_changed_meanwhile_fails_in_words_and_leaves_no_patch(
     assert "another secret" in str(run.error)
 
 
+@pytest.mark.slow
 def test_rejects_go_on_in_a_store_that_cannot_append(
     request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
 ) -> None:

@@ -115,6 +115,7 @@ def consents(run_id: str, rows: list[tuple[str, str]], warehouse: Warehouse, **a
     return sync(run_id, sql, properties={SUBSCRIPTION: "name"}, **{**limits, **arguments})
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", [{}, {"kind": "ContactImportOperator"}], ids=["by PATCH", "by import"])
 def test_one_broken_night_is_stopped_and_nobody_is_subscribed_again(
     way: dict[str, str], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
@@ -185,6 +186,7 @@ def test_the_source_that_shrank(
     assert [text for text in logged() if "shrunk by half" in text] == []
 
 
+@pytest.mark.slow
 def test_a_task_is_measured_by_what_it_has_read_itself(
     journal: JournalDatabase, strict: StrictServer, logged: Callable[[], list[str]]
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_first_load_that_was_killed_is_retried_whatever_the_shares(
     assert again.plan["to_create"] == 90
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
 def test_other_operators_take_guards_too(kind: str, journal: JournalDatabase, strict: StrictServer) -> None:
     deliver("0", kind=kind, rows=rows(20))

@@ -63,6 +63,7 @@ def test_two_journals_of_3000_contacts_share_a_pool_ten_times(strict: StrictServ
         run_two_at_once(tmp_path, 3_000, night)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pooled", "airflow_db")
 def test_a_query_is_read_through_the_pool(strict: StrictServer) -> None:
     series = "select 'user' || n || '@example.com' as email, n as visits from generate_series(1, 5000) n"

@@ -238,6 +238,7 @@ def many(count: int) -> Iterator[dict[str, Any]]:
         yield {"email": f"{n}@example.com", "n": f"Ana {n}", "p": f"+346{n:08}", "i": 101 if n % 50 == 0 else 7}
 
 
+@pytest.mark.slow
 def test_a_check_of_100_000_rows_sends_nothing_and_takes_no_more_memory(account: CatalogueServer) -> None:
     megabytes = []
     for count in (2_000, 100_000):

@@ -122,6 +122,7 @@ class Nights:
         self._warehouse.fill_rows(rows)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kinds", [ALWAYS, INTERRUPTED], ids=["one question", "several"])
 @pytest.mark.parametrize(
     ("seed", "nights"), [(0, 5), *(pytest.param(seed, 14, marks=FULL_SIZE) for seed in range(1, 26))]

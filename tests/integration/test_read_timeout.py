@@ -58,6 +58,7 @@ def test_a_query_of_sqlite_that_never_ends(
     assert_timed_out(run(sql=endless, sql_conn_id="warehouse", read_timeout=SOON), strict, "0 rows")
 
 
+@pytest.mark.slow
 def test_a_database_that_accepts_the_connection_and_says_nothing(
     strict: StrictServer, connection: Callable[..., None], run: Callable[..., Run]
 ) -> None:

@@ -66,6 +66,7 @@ def test_one_table_of_three_countries(night: Callable[..., Run], strict: StrictS
     assert "Spain" not in reason
 
 
+@pytest.mark.slow
 def test_another_country_is_another_number(night: Callable[..., Run], strict: StrictServer) -> None:
     customers = [("ana@example.com", "612 345 678", "ES"), ("bea@example.com", "612 345 679", "ES")]
     assert night("monday", customers).summary["created"] == 2

@@ -32,6 +32,7 @@ def requests_of(strict: StrictServer, key: str = "ana@example.com") -> list[dict
     return [entry for entry in strict.log if entry["key"] == key]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("rows", [[ana(visits=1), ana(visits=2)], [ana(visits=2), ana(visits=1)]], ids=["up", "down"])
 @pytest.mark.parametrize("are_far_apart", [False, True])
 def test_one_request_on_the_first_night_and_none_after(
@@ -46,6 +47,7 @@ def test_one_request_on_the_first_night_and_none_after(
     assert strict.contacts["ana@example.com"] == {"visits": rows[-1]["visits"]}
 
 
+@pytest.mark.slow
 def test_without_a_journal_it_is_one_request_too(strict: StrictServer, airflow_db: None) -> None:
     run = deliver("night", rows=far_apart(ana(visits=1), ana(visits=2)), journal_conn_id=None)
     assert (run.summary["read"], run.summary["created"], run.summary["merged"]) == (OTHERS + 2, OTHERS + 1, 1)
@@ -70,6 +72,7 @@ def test_who_unsubscribed_in_one_of_them_is_unsubscribed(
     assert strict.contacts["ana@example.com"] == {"_newsletterSubscriptionStatus": "unsubscribed"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("are_far_apart", [False, True])
 def test_a_row_that_joins_an_unchanged_one_counts_by_its_place(
     are_far_apart: bool, journal: JournalDatabase, strict: StrictServer
@@ -100,6 +103,7 @@ def test_what_is_rejected_as_one_is_held_as_one(journal: JournalDatabase, strict
     assert len(requests_of(strict)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", DATABASES)
 def test_rows_of_a_contact_that_was_imported_are_sent_again_when_they_change(
     database: str, request: pytest.FixtureRequest, airflow_db: None, strict: StrictServer
@@ -117,6 +121,7 @@ def test_rows_of_a_contact_that_was_imported_are_sent_again_when_they_change(
     assert journal.query("select row_digest from connectif_journal") == [(None,)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("values", [(1, 2), (2, 1)], ids=["up", "down"])
 def test_rows_far_apart_are_imported_once(
     values: tuple[int, int], journal: JournalDatabase, strict: StrictServer
@@ -137,6 +142,7 @@ def test_rows_far_apart_are_imported_once(
     assert strict.contacts["ana@example.com"] == {"visits": values[1]}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("database", DATABASES)
 def test_rows_of_a_contact_that_an_import_refused_are_held(
     database: str, request: pytest.FixtureRequest, airflow_db: None, strict: StrictServer

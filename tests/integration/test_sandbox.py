@@ -40,6 +40,7 @@ def sandbox(running: SandboxProcess) -> SandboxProcess:
 # Keys and scopes: sections 1.1 and 1.2 (guides/authentication), 2.1
 
 
+@pytest.mark.slow
 def test_each_scope_opens_its_own_endpoints_and_403_says_what_is_missing() -> None:
     """Section 1.2: scopes are chosen per key and resource. Section 2.1: 403 carries an HttpError."""
     keys = {

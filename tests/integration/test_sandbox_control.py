@@ -63,6 +63,7 @@ def test_contacts_come_in_pages(sandbox: SandboxProcess) -> None:
     assert requests.get(f"{sandbox.url}/_sandbox/contacts?limit=x", timeout=10).status_code == 400
 
 
+@pytest.mark.slow
 def test_reset_empties_contacts_log_and_window() -> None:
     with SandboxProcess(requests_per_minute=1, window_seconds=3600) as sandbox:
         ask(sandbox, "PATCH", "/contacts/ana@example.com", json={})
@@ -86,6 +87,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -108,11 +110,13 @@ def test_an_option_that_cannot_be_used_is_refused_in_words(arguments: list[str],
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_start_says_why() -> None:
     with pytest.raises(SandboxError, match="cannot read"), SandboxProcess(fields="/no/such/file"):
         pass
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_even_in_a_long_delay(stop_signal: signal.Signals) -> None:
     command = [*COMMAND, "--port", "0", "--requests-per-minute", "7"]

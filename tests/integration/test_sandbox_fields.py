@@ -48,6 +48,7 @@ def test_the_catalogue_describes_fields_of_every_type(sandbox: SandboxProcess) -
     assert ask(sandbox, "GET", "/contact-fields/vip/").json() == fields["vip"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("links", ["absolute", "relative"])
 def test_pages_are_linked_until_the_last(links: str) -> None:
     """Section 4.1: `links.next` and `links.prev`; both forms, as the documents do not say which."""
@@ -70,6 +71,7 @@ def test_the_page_size_of_a_request_goes_on_in_its_links(sandbox: SandboxProcess
     assert ask(sandbox, "GET", "/contact-fields/?pageSize=many").status_code == 400
 
 
+@pytest.mark.slow
 def test_a_file_replaces_the_custom_fields(tmp_path: Path) -> None:
     """Section 4.2: the file holds ContactField objects; system fields are there in any case."""
     catalogue = tmp_path / "fields.json"

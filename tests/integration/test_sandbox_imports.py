@@ -137,6 +137,7 @@ def test_each_request_needs_its_scope() -> None:
 # 5.2, 5.4: states and the error report
 
 
+@pytest.mark.slow
 def test_an_import_takes_its_time() -> None:
     """5.2: queued, inProgress, finished; progress is success and errors."""
     rows = "".join(f"user{number}@example.com,Ana\n" for number in range(1000))
@@ -247,6 +248,7 @@ def test_a_queue_holds_what_it_holds(sandbox: SandboxProcess, count: int) -> Non
         sandbox.queue_imports(count)
 
 
+@pytest.mark.slow
 def test_the_command_line_knows_the_options() -> None:
     command = [sys.executable, "-m", "airflow_provider_connectif.sandbox", "--import-queue-seconds", "-1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -170,6 +170,7 @@ def test_refused_requests_are_counted_all_and_kept_for_a_while(sandbox: SandboxP
 # The windows
 
 
+@pytest.mark.slow
 def test_no_count_is_lost_when_a_window_ends() -> None:
     with SandboxProcess(requests_per_minute=3, window_seconds=0.5) as sandbox:
         while len(ends := until_refused(sandbox)) < 2:

@@ -24,6 +24,7 @@ def get(sandbox: SandboxProcess, path: str = "/store/", key: str | None = None) 
         return session.get(sandbox.url + path, headers=headers, timeout=10)
 
 
+@pytest.mark.slow
 def test_over_the_limit_is_429_without_a_body() -> None:
     """Sections 1.3 and 2: no resource is attached to 429."""
     with SandboxProcess(requests_per_minute=3, window_seconds=LONG) as sandbox:
@@ -41,6 +42,7 @@ def test_the_window_is_one_for_all_endpoints_and_keys() -> None:
         assert get(sandbox, key="b:2").status_code == 429
 
 
+@pytest.mark.slow
 def test_looking_at_the_sandbox_and_a_wrong_key_cost_nothing() -> None:
     """That a request with a wrong key, which belongs to no account, is not counted is an assumption."""
     with SandboxProcess(requests_per_minute=1, window_seconds=LONG) as sandbox:
@@ -52,6 +54,7 @@ def test_looking_at_the_sandbox_and_a_wrong_key_cost_nothing() -> None:
         assert sandbox.window()["remaining"] == 0
 
 
+@pytest.mark.slow
 def test_a_burst_gets_exactly_the_limit() -> None:
     """Section 1.3, with many connections at once."""
     with SandboxProcess(requests_per_minute=25, window_seconds=LONG) as sandbox:
@@ -60,6 +63,7 @@ def test_a_burst_gets_exactly_the_limit() -> None:
         assert (statuses.count(200), statuses.count(429)) == (25, 35)
 
 
+@pytest.mark.slow
 def test_the_window_opens_again_when_the_headers_say_so() -> None:
     """Section 1.3: a window, after which requests are taken again."""
     with SandboxProcess(requests_per_minute=2, window_seconds=1.0, headers="seconds") as sandbox:
@@ -106,6 +110,7 @@ def rate_headers(response: requests.Response) -> dict[str, str]:
     return {name: value for name, value in names.items() if "ratelimit" in name or name == "retry-after"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("style", HEADER_NAMES)
 def test_each_header_style_names_the_same_window(style: str) -> None:
     """Section 1.3: which headers the service sends is not sure, so each form that was seen can be had."""

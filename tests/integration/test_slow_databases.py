@@ -160,6 +160,7 @@ def read_on(cursor: Any) -> None:
         pass
 
 
+@pytest.mark.sampled(1)
 def test_a_reader_whose_task_works_long_at_a_batch_keeps_its_cursor(database: SlowDatabase, size: Size) -> None:
     batches = iter(SqlSource(database.hook, "slow", database.sql))
     assert next(batches) == []
@@ -180,6 +181,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("mode", MODES)
 def test_all_rows_are_delivered_in_one_attempt(
     mode: str,

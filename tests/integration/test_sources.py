@@ -102,6 +102,7 @@ FORMS = {
 """How many instances of the operator run."""
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_rows_arrive_in_every_form_that_airflow_hands_over(
     form: Callable[..., Any], strict: StrictServer, run_dag: Callable[..., Any]
@@ -194,6 +195,7 @@ ITERABLES: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ITERABLES)
 def test_any_iterable_of_rows_will_do(name: str, strict: StrictServer, run: Callable[..., Run]) -> None:
     end = run(rows=ITERABLES[name]())

@@ -142,6 +142,7 @@ def test_the_cursor_of_the_connections_extra_makes_no_difference(
     assert strict.contacts == {f"user{n}@example.com": {"visits": n} for n in (1, 2, 3)}
 
 
+@pytest.mark.slow
 def test_a_big_result_stays_on_the_server_and_is_read_to_its_end_before_sending(
     postgres: Any, strict: StrictServer, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_big_result_stays_on_the_server_and_is_read_to_its_end_before_sending(
     assert strict.received > 0
 
 
+@pytest.mark.slow
 def test_the_databases_session_ends_with_the_task(postgres: Any, strict: StrictServer, run: Callable[..., Run]) -> None:
     # The server's own processes, which vacuum after what other tests have written, are no sessions.
     others = """select count(*) from pg_stat_activity where backend_type = 'client backend'

@@ -33,6 +33,7 @@ def row(name: str, visits: int = 1, **values: Any) -> dict[str, Any]:
     return {"email": key_of(name), "visits": visits, **values}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("state", ["left", "undelivered", "invalid", "rejected", "in_doubt"])
 def test_a_row_that_is_as_it_was_acknowledged_is_acknowledged_again(
     state: str, journal: JournalDatabase, strict: StrictServer

@@ -102,6 +102,7 @@ def test_who_was_deleted_at_connectif_is_not_made_again_to_be_unsubscribed(
     assert KEYS[0] not in strict.contacts
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("what", "changed"),
     [

@@ -40,6 +40,7 @@ def in_a_process(run_id: str, before: Callable[[Any], None], **arguments: Any) -
     return sync(run_id, before=before, **arguments)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("seed", [*range(QUICK), *(pytest.param(n, marks=FULL_SIZE) for n in range(QUICK, 50))])
 def test_a_killed_run_follows_everybody_who_left_and_nobody_else(
     seed: int, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, tmp_path: Path

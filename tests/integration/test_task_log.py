@@ -47,6 +47,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 # Windows
 
 
+@pytest.mark.slow
 def test_each_window_is_one_line(strict: StrictServer, connection: Callable[..., None], lines: Lines) -> None:
     connection("connectif_default", **strict.connection(timeout=10))
     strict.reset(limit=20, window_s=6.0, headers="fraction")
@@ -102,6 +103,7 @@ def test_a_cap_of_the_connection_is_named_as_the_cause(
     assert re.search(r"\d of 20 sent, about [123] min.* left\n .*, 7 requests", process.output())
 
 
+@pytest.mark.slow
 def test_an_import_tells_each_window_that_it_waits_for(
     strict: StrictServer, connection: Callable[..., None], lines: Lines, airflow_db: None
 ) -> None:
@@ -152,6 +154,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, Callable[[StrictServer], str], st
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.usefixtures("usual_delays")
 @pytest.mark.parametrize("name", FAILURES)
 def test_requests_that_fail_and_are_tried_again_are_told_with_their_cause(
@@ -351,6 +354,7 @@ def repeating(between: int) -> list[dict[str, Any]]:
     return [*twice, alike, *rows(between), *again, alike]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("between", [5, 1200], ids=["in one batch", "in two batches"])
 def test_rows_that_are_merged_are_told_and_sent_once_over_all_nights(
     between: int, journal: JournalDatabase, strict: StrictServer, lines: Lines
@@ -368,6 +372,7 @@ def test_rows_that_are_merged_are_told_and_sent_once_over_all_nights(
     assert "merged" not in lines()[-1]
 
 
+@pytest.mark.slow
 def test_rows_that_are_merged_are_counted_over_a_deferral(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], lines: Lines
 ) -> None:
@@ -416,6 +421,7 @@ def test_an_import_tells_of_rows_that_are_merged(journal: JournalDatabase, sandb
     assert [contact["_points"] for contact in sandbox.contacts().values()] == [2]
 
 
+@pytest.mark.slow
 def test_who_waits_for_a_deferred_run_reads_that_it_is_deferred_and_until_when(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -263,6 +263,7 @@ def bodies(strict: StrictServer, since: int) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_after_the_night(
     journal: JournalDatabase, strict: StrictServer, fill: Callable[..., None], tell: Callable[[str], Told]
 ) -> None:
@@ -300,6 +301,7 @@ def test_after_the_night(
     assert {written(journal, key)[0] for key in foretold} == {None, "acknowledged", "left"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", STATES)
 def test_after_a_kill_in_the_night(
     name: str,
@@ -339,6 +341,7 @@ def test_after_a_kill_in_the_night(
     assert_told(tell(state.key), line, history, strict.contacts.get(state.key))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("journal_key", ["plain", "sha256"])
 @pytest.mark.parametrize("key", ["email", "external_id"])
 def test_an_erased_contact_is_called_suppressed(
@@ -387,6 +390,7 @@ def test_an_erased_contact_is_called_suppressed(
     assert (data["suppressed"], data["last"]["state"]) == ([], "acknowledged")
 
 
+@pytest.mark.slow
 def test_what_holds_a_row_is_told_apart_from_the_last_outcome(
     journal: JournalDatabase, strict: StrictServer, fill: Callable[..., None], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def at_any_pace(strict: StrictServer, connection: Callable[..., None]) -> None:
     connection("connectif_default", **strict.connection(requests_per_minute=FAST, timeout=5))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", [patch, check, refresh, load])
 def test_rows_without_a_usable_key_are_invalid(
     way: Callable[..., Run], journal: JournalDatabase, strict: StrictServer
@@ -78,6 +79,7 @@ def test_rows_without_a_usable_external_id_are_invalid(
         assert (run.state, run.summary["invalid"], run.summary["unchanged"]) == ("failed", 2, 0)
 
 
+@pytest.mark.slow
 def test_a_join_that_finds_nobody_is_no_quiet_night(journal: JournalDatabase, strict: StrictServer) -> None:
     people = [{"email": f"user{n}@example.com", "_name": f"N{n}"} for n in range(3000)]
     assert patch("first night", rows=people).state == "success"

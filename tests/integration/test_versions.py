@@ -46,6 +46,7 @@ def warnings_at_import(modules: list[str], place: Path) -> list[tuple[str, str]]
     return [(category, text) for filename, category, text in caught if Path(filename).is_relative_to(place)]
 
 
+@pytest.mark.slow
 def test_no_import_of_this_package_warns() -> None:
     assert len(MODULES) > 40
     # The page needs FastAPI, which comes with Airflow's api-server, from 3.0 on; before, nothing loads it.

@@ -157,6 +157,7 @@ def test_what_no_import_can_do_is_refused_where_only_an_import_may_be_chosen(
         sync("load", via="import", **arguments)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("on_removed", "order"),
     [
@@ -245,6 +246,7 @@ def test_a_deferred_import_ends_where_its_author_has_changed_the_way(
     assert requests(strict) == []
 
 
+@pytest.mark.slow
 def test_a_deferred_patch_goes_on_by_patch(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, connection: Callable[..., None]
 ) -> None:
@@ -373,6 +375,7 @@ def test_a_key_that_may_not_import_is_told_what_it_needs(
     assert sync("next").summary["imported"] == COUNT
 
 
+@pytest.mark.slow
 def test_a_key_that_may_not_write_contacts_imports_and_follows_nobody(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

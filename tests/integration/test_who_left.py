@@ -67,6 +67,7 @@ def test_who_left_before_anybody_looked_is_followed_where_the_question_never_cha
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("end", [{"min_rows": 1000}, {"failure_budget": 0, "properties": {"_points": "name"}}])
 def test_another_task_that_has_only_read_leaves_its_contacts_alone(
     end: dict[str, Any], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
@@ -87,6 +88,7 @@ def test_another_task_that_has_only_read_leaves_its_contacts_alone(
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+@pytest.mark.slow
 def test_who_left_while_a_key_was_unreadable_is_followed_once_all_are_readable(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
@@ -142,6 +144,7 @@ def test_a_retry_counts_who_left_as_the_attempt_before_it_did(
     assert journal.query("select removed from connectif_journal_runs order by run_id") == [(0,), (6,), (9,)]
 
 
+@pytest.mark.slow
 def test_a_night_that_was_deferred_is_a_complete_read_like_any_other(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, connection: Callable[..., None]
 ) -> None:

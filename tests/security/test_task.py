@@ -157,6 +157,7 @@ def test_a_journal_s_statements_are_logged_without_values(
     assert "quittenbaum" not in caplog.text
 
 
+@pytest.mark.slow
 def test_nothing_is_made_out_of_bytes_but_data() -> None:
     """No module that can run what it reads: what databases and servers hold is JSON and CSV, and stays data."""
     modules = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "joblib", "subprocess", "ctypes"}

@@ -83,6 +83,7 @@ importlib.import_module(f"{ours}.decorators.contacts")
 """
 
 
+@pytest.mark.slow
 def test_a_dag_that_is_parsed_imports_nothing_that_only_a_run_needs() -> None:
     """Airflow itself may have loaded SQLAlchemy by then, so each import of this package is looked at."""
     done = subprocess.run([sys.executable, "-c", PARSE_DAGS], capture_output=True, text=True, check=False)

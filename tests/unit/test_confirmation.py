@@ -151,6 +151,7 @@ def test_a_journal_of_a_newer_version_is_final(open_journal: OpenJournal, path: 
     assert error.value.final
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("table", ["pending", "claims", "plans", "runs", "syncs"])
 def test_a_table_that_is_gone_is_named_and_final(table: str, open_journal: OpenJournal, path: Path) -> None:
     open_journal().close()

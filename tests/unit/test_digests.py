@@ -129,6 +129,7 @@ def test_mappings(case: str) -> None:
         assert same_row is not differs
 
 
+@pytest.mark.slow
 def test_digests_are_the_same_in_another_process_also_of_sets() -> None:
     script = """
 from airflow_provider_connectif.journal.digests import *

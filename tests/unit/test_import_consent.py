@@ -154,6 +154,7 @@ def test_a_plan_is_split_by_what_each_contact_needs() -> None:
     assert (split.patches, split.kept) == (0, 2)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("more", "looked_up"), [(0, True), (1, False)])
 def test_a_thousand_contacts_are_looked_up_and_not_one_more(more: int, looked_up: bool) -> None:
     count = LOOK_UPS_AT_MOST + more

@@ -36,6 +36,7 @@ def folders(tmp_path: Path) -> Iterator[Path]:
     return (tmp_path / f"run{number}" for number in itertools.count())
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8), delimiter=st.sampled_from(",;\t|^ "))
 def test_any_text_comes_back_as_it_was(folders: Iterator[Path], rows: list[Any], delimiter: str) -> None:
@@ -163,6 +164,7 @@ def open_files_below(folder: Path) -> int:
     return sum(os.path.realpath("/proc/self/fd" / link).startswith(str(folder)) for link in links)
 
 
+@pytest.mark.slow
 def test_thousands_of_groups_need_neither_handles_nor_much_memory(tmp_path: Path) -> None:
     ids = [f"f{n}" for n in range(12)]
     mapping = ContactMapping(definitions=[Field(field_id, "text") for field_id in ids])
@@ -255,6 +257,7 @@ CELLS_OF: dict[str, str] = {
 ALL: dict[str, Any] = VALUES | {"note": 'a "note"', "city": "Vic", "tags": ["x", "y"], "_name": "Ana"}
 
 
+@pytest.mark.sampled(26)
 @pytest.mark.parametrize("seed", range(200))
 def test_any_pattern_of_blanks_arrives_whole(tmp_path: Path, seed: int) -> None:
     """Whatever files there are, what they hold together is each contact's row, without a blank."""

@@ -77,6 +77,7 @@ def settled(tmp_path: Path, count: int, interval_s: float, fault_share: float, s
     return client, account.report.tally
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("fault_share", [0.0, 0.3])
 @pytest.mark.parametrize(("count", "interval_s"), [(1, 20.0), (1, 3.0), (4, 20.0), (11, 20.0), (11, 60.0), (40, 20.0)])
 def test_no_import_is_polled_more_often_than_poll_interval_says(

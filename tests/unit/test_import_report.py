@@ -120,6 +120,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_it_is_it_is_survived_in_little_memory(tmp_path: Path, name: str) -> None:
     path, of_file = tmp_path / "report", keys()
@@ -138,6 +139,7 @@ def test_any_bytes(tmp_path: Path, data: bytes) -> None:
     assert outcome(path, keys(rows=3), 3)[0] is None
 
 
+@pytest.mark.slow
 def test_a_report_on_every_one_of_many_rows_takes_little_memory(tmp_path: Path) -> None:
     def of_file(cells: Collection[str]) -> Mapping[str, int]:
         numbers = {cell: cell.removeprefix("user").removesuffix("@example.com") for cell in cells}

@@ -6,6 +6,7 @@ import json
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,6 +84,7 @@ def check(mapping: ContactMapping, row: dict[Any, Any]) -> None:
     json.dumps(patch.properties, ensure_ascii=False).encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.fixed_dictionaries(dict.fromkeys(COLUMNS, VALUES)))
 def test_any_value_in_any_column(row: dict[str, Any]) -> None:

@@ -232,6 +232,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         PendingChanges(CONTACTS, folder=tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_that_another_attempt_may_not_meet(tmp_path: Path) -> None:
     code = (
         "import resource, signal; from pathlib import Path\n"
@@ -252,6 +253,7 @@ def test_a_full_disk_is_an_error_that_another_attempt_may_not_meet(tmp_path: Pat
     assert f"in {str(tmp_path)!r} so far; nothing was sent" in done.stdout
 
 
+@pytest.mark.slow
 def test_no_file_is_left_behind_by_a_process_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"

@@ -334,6 +334,7 @@ def test_a_rejected_row_is_sent_last_where_it_changed_or_an_author_says_so(
     journal.close()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("status", "is_held"), [(400, True), (422, True), (None, True), (404, False), (413, False)])
 def test_a_refusal_is_held_only_where_it_is_about_the_row(status: int | None, is_held: bool, rejected: Night) -> None:
     journal = rejected(of(ANA, _name="Ana"), status=status)

@@ -67,6 +67,7 @@ def test_it_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(AIRFLOW_VERSION < (3, 1), reason="3.0 needs Flask-AppBuilder for this; 2.11 has no such service")
 def test_airflows_connection_form_has_the_fields() -> None:
     # In an interpreter of its own, as in the API server: who asks for the hooks first decides what 3.1 finds of them.

@@ -405,6 +405,7 @@ def test_no_body_makes_it_raise(seed: int) -> None:
         assert set(shown_consents({property_id: _json(rng) for property_id in RANKS})) == set(RANKS)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)  # seconds where the time grows with the length, hours where it grows with its square
 def test_large_and_deep_bodies() -> None:
     deep: Any = "x"

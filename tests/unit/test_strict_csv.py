@@ -13,6 +13,7 @@ from tests.support.strict_csv import count_rows, records
 HARD = 'a"\n\r,;|=\0ñ🙂 \u2028\t'
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("delimiter", [",", ";"])
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
 @pytest.mark.parametrize("width", [2, 1000])

@@ -105,6 +105,7 @@ def test_an_exception_holds_for_its_files_only() -> None:
     assert refused("The demo was told so.", "demo/scenario.py") == ["told"]
 
 
+@pytest.mark.slow
 def test_the_repository_is_in_plain_words_but_for_the_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a clone")

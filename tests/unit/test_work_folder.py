@@ -30,6 +30,7 @@ def test_it_is_its_users_and_goes_with_all_that_is_in_it(temporary: Path) -> Non
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_it_goes_when_its_user_fails(temporary: Path) -> None:
     with pytest.raises(ZeroDivisionError), work_folder(PREFIX):
         raise ZeroDivisionError

@@ -89,6 +89,7 @@ def sent(strict: StrictServer, since: int) -> list[str]:
 # A cleared task that "continues" sends nothing at a full refresh, and counts old refusals that nobody asked again.
 
 
+@pytest.mark.slow
 def test_a_run_that_had_ended_and_is_run_again_in_airflow_sends_everything_again(
     journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_retry_in_airflow_has_the_totals_of_the_run(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
 def test_a_retry_of_a_full_refresh_goes_on_and_a_cleared_one_starts_over(
     kind: str, journal: JournalDatabase, strict: StrictServer
@@ -167,6 +169,7 @@ ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[int, int], bool]] = 
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("end", ENDS)
 def test_how_an_attempt_ended_decides_whether_the_next_starts_over(
     end: str, journal: JournalDatabase, strict: StrictServer
@@ -184,6 +187,7 @@ def test_how_an_attempt_ended_decides_whether_the_next_starts_over(
     assert again.summary["tries"] == (1 if starts_over else 2)
 
 
+@pytest.mark.slow
 def test_a_killed_attempt_continues_in_its_retry_and_starts_over_where_it_was_the_last(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -221,6 +225,7 @@ def test_refusals_of_the_earlier_series_are_asked_again_or_held_but_not_counted_
     assert (refreshed.state, refreshed.summary["requests"]) == ("success", 2)
 
 
+@pytest.mark.slow
 def test_mapped_tasks_have_attempts_of_their_own(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(faults=[BUSY])
     assert attempt(1, map_index=0, rows=[ANA, BEA], full_refresh=True).state == "up_for_retry"
@@ -313,6 +318,7 @@ def test_a_killed_attempts_requests_are_in_the_sum(
     assert strict.received - 58 <= run.summary["requests"] <= strict.received  # in flight, and a batch of 50
 
 
+@pytest.mark.slow
 def test_a_deferral_is_the_same_attempt_and_one_whose_plan_was_swept_forgets_no_request(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
 ) -> None:

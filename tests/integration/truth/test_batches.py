@@ -64,6 +64,7 @@ def peak_mb(kind: str, size: int, folder: Path) -> int:
 
 # 3,000 rows of 200 KB added 577 MB: a thousand rows were a batch, three batches were in memory, and 256 rows ahead.
 # 1,200 of them are 240 MB, and more than one such batch.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["postgres", "sqlite", "generator", "documents", "sets", "objects"])
 def test_large_rows_take_little_more_memory_than_small_ones(
     kind: str, strict: StrictServer, request: pytest.FixtureRequest, connection: Any, tmp_path: Path

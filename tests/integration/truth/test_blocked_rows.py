@@ -35,6 +35,7 @@ def test_one_row_that_is_blocked_ends_no_run(
     assert (run.state, run.summary["created"], run.summary["rejected"]) == ("success", 49, 1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("fault", [FIREWALL, TOO_LARGE], ids=["403 of a firewall", "413"])
 @pytest.mark.parametrize("blocked", [range(4), range(20, 60, 2), range(100, 140)], ids=["four", "every other", "forty"])
 def test_rows_that_are_blocked_here_and_there_end_no_run(

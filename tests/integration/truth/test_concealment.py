@@ -104,6 +104,7 @@ def test_what_a_person_can_act_on_stays(said: str) -> None:
 
 
 # A regular expression of all words of a row took seconds for each refusal, and held every other request up.
+@pytest.mark.slow
 def test_a_wide_row_s_reason_takes_milliseconds() -> None:
     chance = random.Random(7)
 

@@ -61,6 +61,7 @@ def second_night(tmp_path: Path, kind: str) -> Process:
     return Process(tmp_path, "second night", deliver, rows=NEW, fields="live", max_in_flight=1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["import", "patch"])
 def test_a_later_run_waits_for_it_and_delivers_the_newer_values_last(
     strict: StrictServer, left_open: JournalDatabase, tmp_path: Path, kind: str
@@ -76,6 +77,7 @@ def test_a_later_run_waits_for_it_and_delivers_the_newer_values_last(
 
 
 # The task's operator was exchanged since, and the same run is tried again or cleared.
+@pytest.mark.slow
 def test_a_task_that_imported_and_delivers_by_patch_now_waits_for_it(
     strict: StrictServer, left_open: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_task_that_imported_and_delivers_by_patch_now_waits_for_it(
 
 
 # The same without a worker: the task looks now and then, reads nothing meanwhile, and begins when nothing is left.
+@pytest.mark.sampled(1)
 @pytest.mark.versions
 @pytest.mark.parametrize("end", ["finished", "gone"])
 @pytest.mark.parametrize(("kind", "run_id"), [("import", "second"), ("patch", "second"), ("patch", "first night")])
@@ -127,6 +130,7 @@ def test_a_later_run_that_may_be_deferred_holds_no_worker_while_it_waits(
     assert left_open.pending() == 0
 
 
+@pytest.mark.slow
 def test_waiting_without_a_worker_ends_with_the_timeout(strict: StrictServer, left_open: JournalDatabase) -> None:
     night: dict[str, Any] = {"deferrable": True, "timeout": 2, **JOURNAL}
     first = import_rows("second", rows=never_read(), **night)
@@ -143,6 +147,7 @@ def never_read() -> Iterator[dict[str, Any]]:
     yield {}
 
 
+@pytest.mark.slow
 def test_in_airflow_a_later_run_settles_it(
     strict: StrictServer, left_open: JournalDatabase, run_dag: Callable[..., Any]
 ) -> None:
@@ -161,6 +166,7 @@ def test_in_airflow_a_later_run_settles_it(
     assert len(strict.uploads) == 1
 
 
+@pytest.mark.slow
 def test_what_it_refused_is_held(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
     strict.update(import_hold="queued", import_zero=False)
     source = [*rows(9), {**rows(1, begin=9)[0], "visits": 0}]
@@ -207,6 +213,7 @@ def test_a_run_that_was_killed(strict: StrictServer, journal: JournalDatabase, t
 
 
 # An earlier run's rows never overwrite what the journal has learnt since: such a contact is in doubt and sent again.
+@pytest.mark.slow
 def test_newer_lines_of_the_journal_are_not_overwritten(
     strict: StrictServer, left_open: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -233,6 +240,7 @@ def test_a_later_run_that_waits_in_vain_says_so_and_sends_nothing(
     assert left_open.pending() == 20
 
 
+@pytest.mark.slow
 def test_a_key_that_may_not_read_imports_is_named(strict: StrictServer, left_open: JournalDatabase) -> None:
     strict.update(import_faults=[{"on": "GET", "status": 403}])
     run = deliver("second night", rows=NEW, fields="live")
@@ -242,6 +250,7 @@ def test_a_key_that_may_not_read_imports_is_named(strict: StrictServer, left_ope
 
 
 # An author's policy is about contacts: it does not decide what becomes of an import's requests.
+@pytest.mark.slow
 def test_on_response_does_not_apply_to_imports(
     strict: StrictServer, left_open: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -253,6 +262,7 @@ def test_on_response_does_not_apply_to_imports(
 
 
 # Mapped tasks share a sync: each of them waits for the earlier run, and the first one settles it.
+@pytest.mark.slow
 def test_two_tasks_of_a_later_run(strict: StrictServer, left_open: JournalDatabase, tmp_path: Path) -> None:
     halves = [NEW[:10], NEW[10:]]
     processes = [
@@ -279,6 +289,7 @@ def test_a_check_makes_no_tables(strict: StrictServer, journal: JournalDatabase)
 
 
 # Nobody waits for ever for a plan that nobody may keep any longer.
+@pytest.mark.slow
 def test_a_plan_beyond_its_retention_is_deleted(strict: StrictServer, left_open: JournalDatabase) -> None:
     left_open.query("update connectif_journal_plans set kept_until = 1")
     strict.update(import_hold=None)
@@ -286,6 +297,7 @@ def test_a_plan_beyond_its_retention_is_deleted(strict: StrictServer, left_open:
     assert (run.state, run.summary["imported"], left_open.pending()) == ("success", 20, 0)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("end", ["error", "cancelled"])
 def test_an_earlier_import_that_failed_delivers_nothing_and_stops_nobody(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path, end: str

@@ -54,6 +54,7 @@ def test_two_people_are_delivered_by_a_dag(
     assert set(strict.contacts) == {f"{one}@example.com", f"{other}@example.com"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_two_people_are_two_lines_of_the_journal(
     one: str, other: str, journal: JournalDatabase, strict: StrictServer
@@ -69,6 +70,7 @@ def test_two_people_are_two_lines_of_the_journal(
     }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_two_people_are_imported(one: str, other: str, strict: StrictServer, airflow_db: None) -> None:
     done = run_operator(kind="ContactImportOperator", rows=[row(one), row(other)], poll_interval=QUICK)

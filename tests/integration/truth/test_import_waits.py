@@ -38,6 +38,7 @@ def times(strict: StrictServer, method: str, target: str) -> list[float]:
 
 # The rate limit is used up and does not open before the timeout: for the upload of the first file, for a look at the
 # list, for a poll.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("on", ["POST", "LIST", "GET"])
 def test_the_timeout_holds_while_429_is_waited_out(strict: StrictServer, airflow_db: None, on: str) -> None:
     used_up = {"on": on, "status": 429, "headers": {"Retry-After": "30"}}
@@ -50,6 +51,7 @@ def test_the_timeout_holds_while_429_is_waited_out(strict: StrictServer, airflow
 
 
 # The field definitions come before the first upload; they have as long.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize(
     "fault",
@@ -123,6 +125,7 @@ def test_an_hour_is_waited_out_without_a_worker_once_all_is_uploaded(strict: Str
 
 
 # A shorter delay is kept to, by every request of an import, also without a worker.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("status", [503, 500])
 def test_retry_after_of_an_upload(strict: StrictServer, airflow_db: None, status: int) -> None:
     strict.update(import_faults=[{"times": 1, "status": status, "headers": {"Retry-After": "3"}}])
@@ -131,6 +134,7 @@ def test_retry_after_of_an_upload(strict: StrictServer, airflow_db: None, status
     assert second - first >= 2.9
 
 
+@pytest.mark.slow
 def test_retry_after_of_a_full_queue(strict: StrictServer, airflow_db: None) -> None:
     full = {"times": 1, "status": 400, "json": {"code": "E0401"}, "headers": {"Retry-After": "3"}}
     strict.update(import_faults=[full])
@@ -139,6 +143,7 @@ def test_retry_after_of_a_full_queue(strict: StrictServer, airflow_db: None) -> 
     assert second - first >= 2.9
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("on", ["GET", "LIST"])
 def test_retry_after_of_a_question(strict: StrictServer, airflow_db: None, on: str) -> None:
     asked = {"on": on, "times": 1, "status": 503, "headers": {"Retry-After": "3"}}
@@ -148,6 +153,7 @@ def test_retry_after_of_a_question(strict: StrictServer, airflow_db: None, on: s
     assert asked_at[1] - asked_at[0] >= 2.9
 
 
+@pytest.mark.slow
 def test_retry_after_while_the_triggerer_polls(strict: StrictServer, airflow_db: None) -> None:
     strict.update(import_faults=[{"on": "GET", "times": 1, "status": 503, "headers": {"Retry-After": "3"}}])
     assert import_over_deferral(rows=rows(10))[-1].state == "success"
@@ -156,6 +162,7 @@ def test_retry_after_while_the_triggerer_polls(strict: StrictServer, airflow_db:
 
 
 # Polls that fail one after the other come at growing distances, whatever poll_interval is.
+@pytest.mark.sampled(1)
 @pytest.mark.usefixtures("usual_delays")
 @pytest.mark.parametrize("way", [import_rows, lambda **arguments: import_over_deferral(**arguments)[-1]])
 def test_polls_that_fail_come_at_growing_distances(
@@ -168,6 +175,7 @@ def test_polls_that_fail_come_at_growing_distances(
 
 
 # Leftovers by PATCH are newer than an import of an earlier attempt that is still open: they come after it.
+@pytest.mark.slow
 def test_leftovers_come_after_the_imports_of_an_earlier_attempt(
     strict: StrictServer, airflow_db: None, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_the_next_upload_waits_until_what_the_lost_one_may_have_begun_has_ended(
 OPEN = {"status": "inProgress", "from_upload": 1}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("other", "is_waited_for"),
     [
@@ -166,6 +167,7 @@ def test_killed_between_upload_and_response_beside_another_system(
 
 # Nothing remembers, and the rows have changed: the older import must not end after the newer one. Also where the task
 # was cleared, so that Airflow counts its attempts from the beginning.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("is_cleared", [False, True])
 def test_without_a_memory_an_older_import_is_waited_for(
     strict: StrictServer, airflow_db: None, tmp_path: Path, is_cleared: bool

@@ -41,6 +41,7 @@ def fails_for_good(strict: StrictServer, words: str, **arguments: Any) -> None:
 # A table that somebody has dropped was "cannot be reached", and retried for ever; some were noticed after sending.
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_that_is_missing_is_named(table: str, journal: JournalDatabase, strict: StrictServer) -> None:
     deliver("first", rows=[ANA])
@@ -48,6 +49,7 @@ def test_a_table_that_is_missing_is_named(table: str, journal: JournalDatabase, 
     fails_for_good(strict, f"table {table} is missing, or this user may not see it")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["ContactImportOperator", "ContactPatchOperator"])
 def test_several_are_named_together(kind: str, journal: JournalDatabase, strict: StrictServer) -> None:
     deliver("first", rows=[ANA])
@@ -57,6 +59,7 @@ def test_several_are_named_together(kind: str, journal: JournalDatabase, strict:
     fails_for_good(strict, "table connectif_journal_pending is missing", kind=kind)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("table", "column"),
     [
@@ -96,6 +99,7 @@ def with_less_rights(
     database.query("drop role clerk")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_that_the_user_may_not_read_is_named(
     table: str, strict: StrictServer, with_less_rights: Callable[[str], None]
@@ -146,6 +150,7 @@ HALF_DONE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("case", HALF_DONE)
 def test_a_journal_of_version_2_is_brought_up_to_date_and_nothing_is_sent_again(
     case: str, journal: JournalDatabase, strict: StrictServer

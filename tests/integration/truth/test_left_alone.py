@@ -134,6 +134,7 @@ def test_the_limit_may_be_longer_or_shorter(
 # Where the task can defer, the hour costs no worker, and the row is sent first after it.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("status", [503, 429])
 def test_a_task_that_can_defer_waits_without_a_worker(
     status: int, journal: JournalDatabase, strict: StrictServer
@@ -150,6 +151,7 @@ def test_a_task_that_can_defer_waits_without_a_worker(
     assert (second.state, second.summary["created"]) == ("success", 10)
 
 
+@pytest.mark.slow
 def test_a_server_that_puts_off_for_ever_ends_the_task(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
 ) -> None:
@@ -192,6 +194,7 @@ def test_definitions_come_when_connectif_is_asked_as_late_as_it_wants(a_second: 
     assert a_second.requests == 1
 
 
+@pytest.mark.slow
 def test_definitions_that_come_later_are_waited_for_without_a_worker(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -209,6 +212,7 @@ def test_definitions_that_come_later_are_waited_for_without_a_worker(
 # What an author says about contacts must not decide about definitions.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("on_response", [{"5xx": "reject"}, {"5xx": "skip"}, {"no_answer": "accept"}])
 def test_an_authors_table_is_for_contacts_only(on_response: dict[Any, str], strict: StrictServer) -> None:
     strict.reset(fields_fault={"status": 503, "headers": {"Retry-After": "0.5"}})

@@ -23,6 +23,7 @@ ROWS = [{"email": f"user{n}@example.com", "_points": n} for n in range(25)]
 # or waits for half an hour.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", ["draft7", "draft8", "iso"])
 def test_a_window_is_kept_to_whatever_form_its_headers_have(
     headers: str, strict: StrictServer, connection: Callable[..., None], run: Callable[..., Run]
@@ -36,6 +37,7 @@ def test_a_window_is_kept_to_whatever_form_its_headers_have(
     assert time.monotonic() - began_at < 20
 
 
+@pytest.mark.slow
 def test_the_same_in_a_task_of_airflow(
     strict: StrictServer, connection: Callable[..., None], run_dag: Callable[..., Any]
 ) -> None:
@@ -46,6 +48,7 @@ def test_the_same_in_a_task_of_airflow(
     assert end.summary["rate_limited"] <= 2
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("header", ["Retry-After", "X-RateLimit-Reset"])
 @pytest.mark.parametrize("with_zone", [True, False])

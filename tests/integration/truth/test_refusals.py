@@ -59,6 +59,7 @@ def test_held_rows_count_against_the_budget_in_airflow_too(
     assert (ignored.state, ignored.summary["held"], ignored.summary["requests"]) == ("success", 1, 0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("options", "state", "words"),
     [
@@ -227,6 +228,7 @@ def test_a_check_tells_new_refusals_and_writes_nothing(journal: JournalDatabase,
 # A share of all rows read hides that nearly every row that changed was refused.
 
 
+@pytest.mark.slow
 def test_most_of_the_changed_rows_refused_is_not_green_because_of_the_unchanged(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

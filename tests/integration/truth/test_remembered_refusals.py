@@ -57,6 +57,7 @@ def test_rows_that_a_gateway_rejects_in_one_night_are_delivered_in_the_next(
     assert len(strict.contacts) == request_count
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "fault",
     [{"status": status, **body} for status in (402, 404, 405, 406, 409, 410, 418, 451) for body in ({}, PAGE)]
@@ -86,6 +87,7 @@ def test_nothing_but_connectifs_own_word_about_the_row_is_remembered(
     assert (second.state, second.summary["created"], second.summary["unchanged"]) == ("success", 1, 4)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -144,6 +146,7 @@ def test_a_status_that_says_not_now_is_retried(status: int, journal: JournalData
     assert (run.state, run.summary["created"], run.summary["requests"]) == ("success", 5, 6)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("status", [408, 421, 423, 425])
 def test_a_row_that_only_ever_gets_not_now_is_undelivered_and_sent_again(
     status: int, journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
@@ -159,6 +162,7 @@ def test_a_row_that_only_ever_gets_not_now_is_undelivered_and_sent_again(
 # held.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [200, 41])
 def test_a_run_that_stops_since_all_is_rejected_holds_no_row(
     count: int, journal: JournalDatabase, strict: StrictServer
@@ -191,6 +195,7 @@ def test_a_run_with_fewer_rows_than_it_takes_to_stop_is_judged_by_its_budget(
     assert refused_in(journal) == remembered
 
 
+@pytest.mark.slow
 def test_refusals_that_are_kept_back_hold_up_no_sending(journal: JournalDatabase, strict: StrictServer) -> None:
     """With a hundred requests at once more of them are kept back than the journal writes at a time."""
     strict.reset(faults=[{"status": 422, "keys": keys(*range(200))}], delay_s=0.05)
@@ -202,6 +207,7 @@ def test_refusals_that_are_kept_back_hold_up_no_sending(journal: JournalDatabase
 # A full queue is no fault of the row, whatever an author does about the response.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("named", ["code", 400, "4xx"])
 @pytest.mark.parametrize("code", ["E0301", "E0401"])
 def test_a_full_queue_holds_no_row(code: str, named: str | int, journal: JournalDatabase, strict: StrictServer) -> None:
@@ -214,6 +220,7 @@ def test_a_full_queue_holds_no_row(code: str, named: str | int, journal: Journal
 # The first responses are all rejections, and the run ends early for another reason: as little is known of the rows.
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_after_nothing_but_rejections_holds_no_row(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_pending_rows_that_are_gone_after_a_deferral(strict: StrictServer, journal: JournalDatabase, loss: str) -> None:
     strict.update(limit=25, window_s=2.0, headers="fraction")
@@ -63,6 +64,7 @@ def test_pending_rows_that_are_gone_after_a_deferral(strict: StrictServer, journ
     assert strict.contacts == as_contacts(source)
 
 
+@pytest.mark.slow
 def test_in_airflow_the_next_attempt_delivers_what_was_gone(
     strict: StrictServer, journal: JournalDatabase, run_dag: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +190,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", [import_rows, lambda **arguments: import_over_deferral(**arguments)[-1]])
 @pytest.mark.parametrize("numbers", NUMBERS)
 def test_numbers_of_an_import_that_do_not_fit(
@@ -219,6 +222,7 @@ def test_an_import_that_is_there_again(strict: StrictServer, journal: JournalDat
 
 
 # Imports that do not finish: what they did not take is undelivered.
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("fault", "state"),
     [
@@ -257,6 +261,7 @@ REPORTS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_that_does_not_fit_the_errors(strict: StrictServer, journal: JournalDatabase, report: str) -> None:
     strict.update(import_zero=False, import_faults=[{"on": "REPORT", "text": REPORTS[report]}])
@@ -268,6 +273,7 @@ def test_a_report_that_does_not_fit_the_errors(strict: StrictServer, journal: Jo
 
 
 # An import was deferred and its plan is gone, or half of its rows: no row is lost, and none is called refused.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("loss", ["plan", "half", "rows"])
 def test_the_plan_of_a_deferred_import_is_gone(strict: StrictServer, journal: JournalDatabase, loss: str) -> None:
     strict.update(import_zero=False, import_run_s=0.3)

@@ -41,6 +41,7 @@ def everything_shown(run: Run, capfd: pytest.CaptureFixture[str]) -> str:
 
 
 # One row with such a value stopped every run at its place, and the driver's words about it were logged.
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", BEYOND_PYTHON)
 def test_a_value_beyond_python_s_range_refuses_its_row_alone(
     kind: str, driver: str, strict: StrictServer, capfd: pytest.CaptureFixture[str]

@@ -141,6 +141,7 @@ def test_an_external_id_that_is_another_ones_is_noticed_too(strict: StrictServer
     assert (end.state, end.summary["requests"]) == ("success", 7)
 
 
+@pytest.mark.slow
 def test_the_second_request_waits_for_the_window_as_every_other(
     strict: StrictServer, connection: Callable[..., None], run: Callable[..., Run]
 ) -> None:
