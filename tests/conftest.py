@@ -24,7 +24,12 @@ os.environ.update(
     NO_PROXY="127.0.0.1,localhost",
 )
 
-pytest_plugins = ["tests.support.airflow_runs", "tests.support.servers", "tests.support.peers"]
+pytest_plugins = [
+    "tests.support.airflow_runs",
+    "tests.support.servers",
+    "tests.support.peers",
+    "tests.support.catalogue_fixtures",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

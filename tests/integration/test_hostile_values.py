@@ -26,10 +26,8 @@ from hypothesis import strategies as st
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.catalogue import VARIANTS
-from tests.support.catalogue_server import CatalogueServer
+from tests.support.catalogue_fixtures import CatalogueAccount
 from tests.support.task_runs import run_operator
-
-pytest_plugins = ["tests.support.catalogue_fixtures"]
 
 
 class Colour(str, enum.Enum):
@@ -194,7 +192,7 @@ NOVEL = {"id": "novel", "type": "novel", "custom": True, "readOnly": False, "req
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("values", [lambda: HOSTILE, of_pandas], ids=["hand-written", "of pandas"])
 def test_each_value_is_sent_as_documented_or_invalid(
-    account: CatalogueServer, tmp_path: Path, values: Callable[[], dict[str, tuple[Any, dict[str, Any]]]]
+    account: CatalogueAccount, tmp_path: Path, values: Callable[[], dict[str, tuple[Any, dict[str, Any]]]]
 ) -> None:
     account.reset(add=[NOVEL])
     cases = [(name, kind, *case) for name, case in values().items() for kind in TYPES]
@@ -217,14 +215,14 @@ def test_each_value_is_sent_as_documented_or_invalid(
 
 
 @pytest.mark.parametrize("key", ["email", "external_id"])
-def test_each_value_as_the_contact_key(account: CatalogueServer, key: Any) -> None:
+def test_each_value_as_the_contact_key(account: CatalogueAccount, key: Any) -> None:
     rows = [{key: value, "_name": "Ana"} for value, _ in HOSTILE.values()]
     done = run_operator(rows=iter(rows), key=key, failure_budget=1.0)
     report = account.report()
     assert (done.state, done.summary["read"], report["refused"]) == ("success", len(rows), [])
     keys = {
         "email": {'"a@b"@example.com'},
-        "external_id": {"external-id/0", "external-id/-0", "external-id/7", f"external-id/{uuid.UUID(int=7)}"},
+        "external_id": {"0", "-0", "7", str(uuid.UUID(int=7))},
     }
     assert keys[key] <= set(report["contacts"])
     counted = ("created", "updated", "invalid", "merged")  # "minus zero as text" is "-0", but two values are 0, two 7
@@ -249,7 +247,7 @@ VALUES = st.recursive(
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from([f"{kind}_{n:02}" for kind in VARIANTS for n in range(8)]), VALUES)))
-def test_whatever_comes_the_account_refuses_nothing(account: CatalogueServer, values: list[tuple[str, Any]]) -> None:
+def test_whatever_comes_the_account_refuses_nothing(account: CatalogueAccount, values: list[tuple[str, Any]]) -> None:
     account.reset()
     rows = [{"email": f"{n}@example.com", column: value} for n, (column, value) in enumerate(values)]
     done = run_operator(rows=iter(rows), nulls="clear", failure_budget=1.0)
@@ -260,7 +258,7 @@ def test_whatever_comes_the_account_refuses_nothing(account: CatalogueServer, va
 ZONES = ["UTC", "Europe/Madrid", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu"]
 
 
-def test_a_birthday_stays_on_its_day_whatever_the_driver_s_time_zone(account: CatalogueServer) -> None:
+def test_a_birthday_stays_on_its_day_whatever_the_driver_s_time_zone(account: CatalogueAccount) -> None:
     birth = dt.datetime(1990, 5, 17)
     rows = [{"email": f"{n}@example.com", "_birthdate": birth.replace(tzinfo=ZoneInfo(z))} for n, z in enumerate(ZONES)]
     assert run_operator(rows=rows).state == "success"
@@ -268,7 +266,7 @@ def test_a_birthday_stays_on_its_day_whatever_the_driver_s_time_zone(account: Ca
     assert sent == {"1990-05-17T00:00:00Z"}
 
 
-def test_nothing_is_cleared_that_always_holds_a_value(account: CatalogueServer) -> None:
+def test_nothing_is_cleared_that_always_holds_a_value(account: CatalogueAccount) -> None:
     columns = [f"{kind}_{n:02}" for kind in VARIANTS for n in range(5)]
     row = dict.fromkeys(columns) | {"email": "ana@example.com"}
     assert run_operator(rows=[row], nulls="clear").state == "success"

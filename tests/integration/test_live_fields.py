@@ -16,11 +16,9 @@ import pytest
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.records.rows import InvalidRow
-from tests.support.catalogue_server import STYLES, TRAPS, CatalogueServer
+from tests.support.catalogue_fixtures import LINKS, TRAPS, CatalogueAccount
 from tests.support.spellings import FIELDS, REFUSED, SPELLINGS, fault, spellings
 from tests.support.task_runs import run_operator
-
-pytest_plugins = ["tests.support.catalogue_fixtures"]
 
 ROWS = int(os.environ.get("CONNECTIF_ROWS", "10000"))
 ROWS_HTTP = int(os.environ.get("CONNECTIF_ROWS_HTTP", "300"))
@@ -44,13 +42,13 @@ def test_each_type_takes_what_the_account_takes_and_nothing_else(kind: str) -> N
 
 
 @pytest.mark.slow
-def test_a_run_over_every_field_gets_no_422(account: CatalogueServer) -> None:
+def test_a_run_over_every_field_gets_no_422(account: CatalogueAccount) -> None:
     tried = [case for kind in SPELLINGS for case in spellings(kind, ROWS_HTTP)]
     rows = [{"email": f"{n}@example.com", field["id"]: raw} for n, (field, raw, _) in enumerate(tried)]
     done = run_operator(rows=rows, failure_budget=1.0)
     report = account.report()
     assert report["refused"] == []
-    assert report["statuses"] == {"200": len(report["pages"]), "201": done.summary["created"]}
+    assert report["statuses"] == {200: len(report["pages"]), 201: done.summary["created"]}
     assert len(rows) == done.summary["read"] == done.summary["created"] + done.summary["invalid"]
     arrived = report["contacts"]
     sent = [arrived.get(f"{n}@example.com", {}).get(field["id"], REFUSED) for n, (field, *_) in enumerate(tried)]
@@ -62,9 +60,9 @@ PAGES = 16
 GOOD = {"email": "a@example.com", "text_00": "x"}
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_all_pages_are_read_once_whatever_their_links_look_like(account: CatalogueServer, style: str) -> None:
-    account.reset(style=style)
+@pytest.mark.parametrize("style", LINKS)
+def test_all_pages_are_read_once_whatever_their_links_look_like(account: CatalogueAccount, style: str) -> None:
+    account.reset(fields_link=LINKS[style])
     wrong_for_the_last = {"email": "b@example.com", FIELDS[-2]["id"]: "none of its options"}
     done = run_operator(rows=[GOOD, wrong_for_the_last], failure_budget=1)
     report = account.report()
@@ -75,7 +73,7 @@ def test_all_pages_are_read_once_whatever_their_links_look_like(account: Catalog
 
 @pytest.mark.parametrize("trap", TRAPS)
 def test_pages_that_lead_astray_end_the_run_before_a_value_is_sent_unchecked(
-    account: CatalogueServer, trap: str
+    account: CatalogueAccount, trap: str
 ) -> None:
     account.reset(trap=trap)
     run = run_operator(rows=[GOOD])
@@ -102,7 +100,7 @@ SYSTEM = {"rows": [{"email": "a@example.com", "_name": "Ana"}], "properties": {"
     ],
 )
 def test_definitions_are_read_only_where_something_needs_them(
-    account: CatalogueServer, arguments: dict[str, Any], pages: int
+    account: CatalogueAccount, arguments: dict[str, Any], pages: int
 ) -> None:
     assert run_operator(**arguments).state == "success"
     assert len(account.report()["pages"]) == pages
@@ -112,27 +110,27 @@ HTML = "<html>Bad gateway</html>"
 
 
 @pytest.mark.parametrize(
-    ("settings", "state", "patches", "words"),
+    ("fault", "state", "patches", "words"),
     [
-        ({"faults": [[503, HTML], [500, None]]}, "success", 1, "Done: "),
-        ({"faults": [[429, None]], "headers": {"Retry-After": "1"}}, "success", 1, "Done: "),
-        ({"always": [403, {"status": 403}]}, "success", 1, "does not have the scope Contact fields: Read (403)"),
-        ({"always": [404, {"status": 404}]}, "up_for_retry", 0, "Stopped early: "),
-        ({"always": [200, HTML]}, "up_for_retry", 0, "HTTP 200 OK with an HTML or XML page"),
-        ({"always": [200, {"results": []}]}, "up_for_retry", 0, "Stopped early: "),
-        ({"always": [200, {"results": [{"id": 7}]}]}, "up_for_retry", 0, "Stopped early: "),
-        ({"always": [401, None]}, "failed", 0, "Stopped early: "),
+        ([{"status": 503, "text": HTML}, {"status": 500}], "success", 1, "Done: "),
+        ([{"status": 429, "headers": {"Retry-After": "1"}}], "success", 1, "Done: "),
+        ({"status": 403}, "success", 1, "does not have the scope Contact fields: Read (403)"),
+        ({"status": 404}, "up_for_retry", 0, "Stopped early: "),
+        ({"status": 200, "text": HTML}, "up_for_retry", 0, "HTTP 200 OK with an HTML or XML page"),
+        ({"status": 200, "text": '{"results": []}'}, "up_for_retry", 0, "Stopped early: "),
+        ({"status": 200, "text": '{"results": [{"id": 7}]}'}, "up_for_retry", 0, "Stopped early: "),
+        ({"status": 401}, "failed", 0, "Stopped early: "),
     ],
 )
 def test_definitions_that_do_not_come(
-    account: CatalogueServer, said: Callable[[], str], settings: dict[str, Any], state: str, patches: int, words: str
+    account: CatalogueAccount, said: Callable[[], str], fault: Any, state: str, patches: int, words: str
 ) -> None:
-    account.reset(**settings)
+    account.reset(fields_fault=fault)
     assert run_operator(**CUSTOM).state == state
     assert account.report()["patches"] == patches
     log = said()
     assert words in log
-    assert log.count("custom fields are not checked") == ("always" in settings and state == "success")
+    assert log.count("custom fields are not checked") == (isinstance(fault, dict) and state == "success")
 
 
 CROSSED = {
@@ -177,7 +175,7 @@ GAPS["options"] += [{"id": "d", "label": "Twice"}, {"id": "x", "label": "gold"},
     ],
 )
 def test_definitions_that_nobody_expects(
-    account: CatalogueServer, definition: dict[str, Any], value: Any, sent: Any
+    account: CatalogueAccount, definition: dict[str, Any], value: Any, sent: Any
 ) -> None:
     account.reset(add=[{"id": "odd", "custom": True, "readOnly": False, "required": False} | definition])
     run_operator(rows=[{"email": "a@example.com", "odd": value}], default_region="PT")
@@ -201,7 +199,7 @@ def test_definitions_that_nobody_expects(
     ],
 )
 def test_a_system_property_is_the_same_with_and_without_the_account_s_definitions(
-    account: CatalogueServer, arguments: dict[str, Any], row: dict[str, Any], sent: str, more: dict[str, Any]
+    account: CatalogueAccount, arguments: dict[str, Any], row: dict[str, Any], sent: str, more: dict[str, Any]
 ) -> None:
     properties = {column: column for column in (*list(row)[1:], *more)}
     assert run_operator(rows=[row | more], properties=properties, **arguments).state == "success"

@@ -15,11 +15,10 @@ import pytest
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from tests.support.airflow_runs import task_states, xcom
-from tests.support.catalogue_server import CatalogueServer
+from tests.support.catalogue_fixtures import CatalogueAccount
 from tests.support.spellings import FIELDS, SPELLINGS, spellings
+from tests.support.strict_server import API_KEY
 from tests.support.task_runs import run_in_airflow, run_operator
-
-pytest_plugins = ["tests.support.catalogue_fixtures"]
 
 ROOT = Path(__file__).parents[2]
 PAGES = 16
@@ -27,7 +26,7 @@ ALL_TYPES = [case for kind in SPELLINGS for case in spellings(kind, 40)]
 ROWS = [{"email": f"{n}@example.com", field["id"]: raw} for n, (field, raw, _) in enumerate(ALL_TYPES)]
 
 
-def test_a_check_says_what_the_run_will_do(account: CatalogueServer, tmp_path: Path) -> None:
+def test_a_check_says_what_the_run_will_do(account: CatalogueAccount, tmp_path: Path) -> None:
     """The same rows invalid for the same reasons, in the summary and the rejects file; as many requests as logged."""
     paths = [tmp_path / "checked", tmp_path / "run"]
     checked = run_operator(rows=iter(ROWS), check_only=True, rejects_path=str(paths[0]), failure_budget=1.0)
@@ -46,7 +45,7 @@ def test_a_check_says_what_the_run_will_do(account: CatalogueServer, tmp_path: P
     assert len(json.dumps(checked.summary)) < 2048
 
 
-def test_the_log_names_reasons_rows_and_masked_patches(account: CatalogueServer, said: Callable[[], str]) -> None:
+def test_the_log_names_reasons_rows_and_masked_patches(account: CatalogueAccount, said: Callable[[], str]) -> None:
     rows: list[dict[str, Any]] = [
         {"email": "ana.secret@example.com", "_name": "Ána 7", "_mobilePhone": "+34600123456", "decimal_00": 12.5},
         {"email": "ANA.secret@example.com ", "_name": "Zoë_é", "checkbox_00": ["gold", "Silver"]},
@@ -76,7 +75,7 @@ def test_the_log_names_reasons_rows_and_masked_patches(account: CatalogueServer,
         assert secret not in log + json.dumps(done.summary) + str(done.error)
 
 
-def test_every_reason_of_a_check_is_in_the_log(account: CatalogueServer, said: Callable[[], str]) -> None:
+def test_every_reason_of_a_check_is_in_the_log(account: CatalogueAccount, said: Callable[[], str]) -> None:
     columns = [field["id"] for field in FIELDS if field["type"] in ("integer", "decimal", "date", "radio")][-40:]
     rows = ({"email": f"{n}@example.com", column: b"x"} for n in range(4) for column in columns)
     assert run_operator(rows=rows, check_only=True).state == "failed"
@@ -97,11 +96,9 @@ def test_every_reason_of_a_check_is_in_the_log(account: CatalogueServer, said: C
     ],
 )
 def test_it_tells_how_long_a_run_takes_at_the_account_s_window(
-    account: CatalogueServer, connection: Callable[..., None], headers: dict[str, str], valid: int, duration_s: float
+    account: CatalogueAccount, connection: Callable[..., None], headers: dict[str, str], valid: int, duration_s: float
 ) -> None:
-    from tests.support.catalogue_server import API_KEY
-
-    account.reset(headers=headers, sizes=[200])
+    account.reset(response_headers=headers, fields_a_page=200)
     connection("connectif_default", conn_type="connectif", host=account.url, password=API_KEY)
     rows = ({"email": f"{n}@example.com", "text_00": "x"} for n in range(valid))
     summary = run_operator(rows=rows, check_only=True).summary
@@ -117,7 +114,7 @@ def test_it_tells_how_long_a_run_takes_at_the_account_s_window(
     ],
 )
 def test_duplicates_are_rows_whose_key_stood_before(
-    account: CatalogueServer, key: Any, keys: list[Any], duplicates: int
+    account: CatalogueAccount, key: Any, keys: list[Any], duplicates: int
 ) -> None:
     summary = run_operator(
         rows=({key: k, "_name": "x"} for k in keys), key=key, check_only=True, failure_budget=1
@@ -134,7 +131,7 @@ def test_duplicates_are_rows_whose_key_stood_before(
     ],
 )
 def test_rows_of_one_contact_are_told_as_merged_beside_what_is_sent(
-    account: CatalogueServer, said: Callable[[], str], keys: str, words: str
+    account: CatalogueAccount, said: Callable[[], str], keys: str, words: str
 ) -> None:
     run_operator(rows=[{"email": f"{key}@example.com", "_name": "x"} for key in keys], check_only=True)
     assert f" no contact sent: {words}" in said()
@@ -152,7 +149,7 @@ FAULTS = (
 
 @pytest.mark.parametrize("check_only", [True, False])
 def test_all_that_is_wrong_with_the_mapping_is_one_message(
-    account: CatalogueServer, sqlite_warehouse: Callable[..., None], check_only: bool
+    account: CatalogueAccount, sqlite_warehouse: Callable[..., None], check_only: bool
 ) -> None:
     sqlite_warehouse(["email", "first_name", "tier", "score", "text_1", "surname"], [["a@example.com", *"abcde"]])
     sql = f"select {', '.join(COLUMNS)} from contacts"
@@ -162,7 +159,7 @@ def test_all_that_is_wrong_with_the_mapping_is_one_message(
     assert (account.report()["patches"], done.summary["read"]) == (0, 0)
 
 
-def test_a_wrong_column_of_an_upstream_task_s_rows_is_one_message_too(account: CatalogueServer) -> None:
+def test_a_wrong_column_of_an_upstream_task_s_rows_is_one_message_too(account: CatalogueAccount) -> None:
     rows = ({"email": f"{n}@example.com", "first_name": "Ana"} for n in range(2000))
     done = run_operator(rows=rows, properties={"_name": "frst_name"}, check_only=True)
     assert 'column "frst_name" is missing (did you mean "first_name"?)' in str(done.error)
@@ -178,9 +175,9 @@ def test_what_is_known_at_parse_is_said_at_parse() -> None:
 
 
 def test_without_the_scope_the_run_works_warns_once_and_says_what_is_not_checked(
-    account: CatalogueServer, said: Callable[[], str]
+    account: CatalogueAccount, said: Callable[[], str]
 ) -> None:
-    account.reset(always=[403, {"status": 403, "title": "Forbidden"}])
+    account.reset(fields_fault={"status": 403})
     rows = [{"email": "a@example.com", "_name": 5, "loyalty_tier": "gold", "boolean_00": True}, {"email": "nobody"}]
     done = run_operator(rows=rows, failure_budget=1)
     report, log = account.report(), said()
@@ -194,7 +191,7 @@ def test_without_the_scope_the_run_works_warns_once_and_says_what_is_not_checked
     assert log.count(warning) == log.count("Contact fields: Read") == 1
 
 
-def test_in_a_dag_the_check_gates_the_run(account: CatalogueServer, run_dag: Callable[..., Any]) -> None:
+def test_in_a_dag_the_check_gates_the_run(account: CatalogueAccount, run_dag: Callable[..., Any]) -> None:
     from airflow.providers.common.compat.sdk import DAG
 
     with DAG("checked_first", schedule=None) as dag:
@@ -208,14 +205,14 @@ def test_in_a_dag_the_check_gates_the_run(account: CatalogueServer, run_dag: Cal
 
 
 def test_a_check_succeeds_in_airflow_and_its_summary_is_the_return_value(
-    account: CatalogueServer, run_dag: Callable[..., Any]
+    account: CatalogueAccount, run_dag: Callable[..., Any]
 ) -> None:
     done = run_in_airflow(run_dag, rows=[{"email": "a@example.com", "text_00": "x"}], check_only=True)
     assert (done.state, done.returned["check_only"], done.returned["valid"]) == ("success", True, 1)
     assert done.returned == done.summary
 
 
-def test_a_dry_run_checks_and_sends_nothing(account: CatalogueServer, said: Callable[[], str]) -> None:
+def test_a_dry_run_checks_and_sends_nothing(account: CatalogueAccount, said: Callable[[], str]) -> None:
     ContactPatchOperator(task_id="patch", rows=[{"email": "a@example.com", "text_00": "x"}]).dry_run()
     assert account.report()["patches"] == 0
     assert "no contact sent: 1 to send, 0 invalid" in said()
@@ -239,7 +236,7 @@ def many(count: int) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_check_of_100_000_rows_sends_nothing_and_takes_no_more_memory(account: CatalogueServer) -> None:
+def test_a_check_of_100_000_rows_sends_nothing_and_takes_no_more_memory(account: CatalogueAccount) -> None:
     megabytes = []
     for count in (2_000, 100_000):
         command = [sys.executable, "-c", PROBE, str(count), os.environ["AIRFLOW_CONN_CONNECTIF_DEFAULT"]]
@@ -247,6 +244,6 @@ def test_a_check_of_100_000_rows_sends_nothing_and_takes_no_more_memory(account:
         _, read, invalid, used = output.partition("PROBE")[2].split(" ")
         assert (int(read), int(invalid)) == (count, count / 50)
         megabytes.append(float(used))
-    assert account.report()["statuses"] == {"200": 2 * PAGES}
+    assert account.report()["statuses"] == {200: 2 * PAGES}
     assert PAGES <= 30
     assert megabytes[1] - megabytes[0] <= 25, megabytes

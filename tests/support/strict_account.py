@@ -7,13 +7,15 @@ import math
 import time
 from datetime import UTC, datetime
 from email.utils import formatdate
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from tests.support import strict_import_endpoints as endpoints
 from tests.support import strict_rules as rules
+from tests.support.catalogue import is_email
+from tests.support.strict_bodies import error, fault_content
 from tests.support.strict_contacts import Contacts, overwrite
+from tests.support.strict_fields import FieldPages
 from tests.support.strict_imports import Imports, open_folder
 from tests.support.strict_stored import documented, shown, stored
 from tests.support.strict_uploads import Upload
@@ -36,6 +38,8 @@ class Account:
         self.folder = Path(self._folder.name)
         self.contacts = Contacts(self.folder)
         self.imports = Imports(self, self.folder)
+        self.field_pages = FieldPages(self)
+        self.url = ""
         self.windows: list[dict[str, float]] = []
         self.requests = 0  # of any kind
         self.received = 0  # contact requests, also those that a window refuses
@@ -69,7 +73,7 @@ class Account:
 
     def rate_headers(self, refused: bool) -> dict[str, str]:
         if not self.windows or not self.limit:
-            return {}
+            return self.response_headers
         window = self.windows[-1]
         ends, left = window["ends"], max(0.0, window["ends"] - time.time() - self.clock_ahead_s)
         headers = {}
@@ -97,7 +101,7 @@ class Account:
             headers["Retry-After"] = math.ceil(left)
         if refused and self.retry_after == "date":
             headers["Retry-After"] = formatdate(math.ceil(ends), usegmt=True)
-        return {name: str(value) for name, value in headers.items()}
+        return self.response_headers | {name: str(value) for name, value in headers.items()}
 
     def fault_for(self, method: str, key: str) -> dict[str, Any]:
         """The first fault that fits a request which the window let pass."""
@@ -166,7 +170,7 @@ def _about_imports(
     else:
         status, fault, body = endpoints.judge_upload(account.imports, *upload, entry)
         wrong += entry["violations"]
-    return status, fault, endpoints.body_of(status, body, fault, _error)
+    return status, fault, endpoints.body_of(status, body, fault, error)
 
 
 def _decide(
@@ -178,14 +182,14 @@ def _decide(
     entry: dict[str, Any],
     wrong: list[str],
 ) -> tuple[int, dict[str, Any], bytes]:
-    if target.startswith(b"/contact-fields/"):
-        return _field_page(account, method, target, wrong)
+    if target.startswith((b"/contact-fields/", b"/contact-fields?")):
+        return account.field_pages.respond(method, target, wrong)
     by, segment = "email", target.removeprefix(b"/contacts/")
     if segment.startswith(b"external-id/"):
         by, segment = "external_id", segment.removeprefix(b"external-id/")
     if method not in (b"PATCH", b"GET", b"DELETE") or not target.startswith(b"/contacts/") or b"/" in segment:
         wrong.append("no documented endpoint")
-        return 404, {}, _error(404)
+        return 404, {}, error(404)
     key, faults = rules.decoded_segment(segment)
     wrong += faults
     entry.update(key=key, by=by, order_key=f"{by}:{rules.one_spelling(key, by)}")
@@ -195,7 +199,7 @@ def _decide(
         return _deleted(account, key, by, content, wrong, entry)
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         wrong.append("content type is not application/json")
-        return 415, {}, _error(415)
+        return 415, {}, error(415)
     body, faults = rules.parsed_object(content)
     wrong += faults
     entry["body"] = body
@@ -207,14 +211,14 @@ def _decide(
         return 0, fault, b""
     if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
         fault.setdefault("status", 200)
-        return fault["status"], fault, _fault_content(fault, key, content)
-    if body is None or faults or not _can_be(key, by):
-        return 400, {}, _error(400)
+        return fault["status"], fault, fault_content(fault, key, content)
+    if body is None or faults or not _can_be(key, by, account):
+        return 400, {}, error(400)
     if account.stores == "documented":
         body = documented(body, by)
-    errors = rules.property_errors(body, by)
+    errors = rules.property_errors(body, by, account.fields)
     if errors:
-        return 422, {}, _error(422, validationErrors=errors)
+        return 422, {}, error(422, validationErrors=errors)
     created = key not in account.contacts
     kept = stored(account.stores, body, by)
     if account.keep_contacts:
@@ -248,14 +252,14 @@ def _looked_up(
         return 0, fault, b""
     if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
         fault.setdefault("status", 200)
-        return fault["status"], fault, _fault_content(fault, key, content)
+        return fault["status"], fault, fault_content(fault, key, content)
     if not account.may_read_contacts:
-        return 403, fault, _error(403)
-    if not _can_be(key, by):
-        return 400, fault, _error(400)
+        return 403, fault, error(403)
+    if not _can_be(key, by, account):
+        return 400, fault, error(400)
     properties = account.contacts.get(key)
     if properties is None:
-        return 404, fault, _error(404)
+        return 404, fault, error(404)
     if account.log_states:
         entry["is_shown"] = True
     return 200, fault, json.dumps(_contact(properties, fault.get("shows", key), by)).encode()
@@ -276,16 +280,16 @@ def _deleted(
         return 0, fault, b""
     if fault.get("status", 200) >= 300 or "text" in fault or "json" in fault:
         fault.setdefault("status", 200)
-        return fault["status"], fault, _fault_content(fault, key, content)
+        return fault["status"], fault, fault_content(fault, key, content)
     if not account.may_delete_contacts:
-        return 403, fault, _error(403)
-    if not _can_be(key, by):
-        return 400, fault, _error(400)
+        return 403, fault, error(403)
+    if not _can_be(key, by, account):
+        return 400, fault, error(400)
     account.contacts.replace({key: None})
     if account.log_states:
         entry["after"] = None
     if before is None and account.deletes_nobody_with == 404:
-        return 404, fault, _error(404)
+        return 404, fault, error(404)
     return fault.get("status") or 204, fault, b""
 
 
@@ -294,22 +298,10 @@ def _contact(properties: dict[str, Any], key: str, by: str) -> dict[str, Any]:
     return {"id": "5f0000000000000000000000"} | properties | {key_property: key}
 
 
-def _can_be(key: str, by: str) -> bool:
-    return rules.is_email(key) if by == "email" else rules.is_external_id(key)
-
-
-def _field_page(account: Account, method: bytes, target: bytes, wrong: list[str]) -> tuple[int, dict[str, Any], bytes]:
-    """``GET /contact-fields/`` in pages; how a page is named is nobody's business but the server's."""
-    if method != b"GET":
-        wrong.append("no documented endpoint")
-        return 404, {}, _error(404)
-    if account.fields_fault:
-        status = account.fields_fault.get("status", 0)
-        return status, account.fields_fault, _fault_content(account.fields_fault, "", b"") if status else b""
-    first = int(target.partition(b"?after=")[2] or 0)
-    last = first + account.fields_a_page
-    links = {"next": f"/contact-fields/?after={last}"} if last < len(rules.FIELDS) else {}
-    return 200, {}, json.dumps({"links": links, "results": rules.FIELDS[first:last]}).encode()
+def _can_be(key: str, by: str, account: Account) -> bool:
+    if by != "email":
+        return rules.is_external_id(key)
+    return rules.is_email(key) if account.fields is None else is_email(key)
 
 
 def _header_faults(method: bytes, headers: dict[str, str]) -> list[str]:
@@ -320,26 +312,3 @@ def _header_faults(method: bytes, headers: dict[str, str]) -> list[str]:
     if "host" not in headers:
         wrong.append("no Host header")
     return wrong
-
-
-def _fault_content(fault: dict[str, Any], key: str, content: bytes) -> bytes:
-    """The body of a fault; ``KEY`` and ``BODY`` in it stand for what was sent."""
-    if "text" in fault:
-        text = fault["text"]
-    elif "json" in fault:
-        text = json.dumps({"status": fault["status"], "title": phrase(fault["status"])} | fault["json"])
-    else:  # no resource is documented for 401 and 429, and a gateway's 5xx has none of the API's
-        return b"" if fault["status"] in (401, 429) or fault["status"] >= 500 else _error(fault["status"])
-    sent = json.dumps(content.decode())[1:-1]
-    return text.replace("KEY", key).replace("BODY", sent).encode()
-
-
-def _error(status: int, **more: Any) -> bytes:
-    return json.dumps({"status": status, "title": phrase(status), "detail": "Strictly no.", **more}).encode()
-
-
-def phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"

@@ -13,7 +13,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.support.strict_account import Account, judge, phrase
+from tests.support.strict_account import Account, judge
+from tests.support.strict_bodies import phrase
 from tests.support.strict_import_endpoints import judge_report
 from tests.support.strict_uploads import Upload
 
@@ -217,7 +218,7 @@ def _head(status: int, headers: dict[str, str], length: int) -> bytes:
     return ("\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items())]) + "\r\n\r\n").encode()
 
 
-def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
+def control(command: str, settings: dict[str, Any], port: int, report_port: int) -> Any:
     """``reset`` with settings, ``update`` of some, ``change`` of contacts, ``report``, ``take log``, ``contacts``,
     ``dump`` to a file, or ``count``.
     """
@@ -227,6 +228,7 @@ def control(command: str, settings: dict[str, Any], report_port: int) -> Any:
         if hasattr(Connection, "account"):
             Connection.account.close()
         Connection.account = Account(settings)
+        Connection.account.url = f"http://127.0.0.1:{port}"
         Connection.account.imports.report_port = report_port
     account = Connection.account
     if command == "update":
@@ -277,7 +279,7 @@ async def main() -> None:
         command, settings = json.loads(line)
         if command == "reset" and hasattr(Connection, "account"):
             await accept_all(port)
-        print(json.dumps(control(command, settings, report_port)), flush=True)
+        print(json.dumps(control(command, settings, port, report_port)), flush=True)
     Connection.account.close()
 
 

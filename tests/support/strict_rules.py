@@ -13,6 +13,8 @@ import re
 import unicodedata
 from typing import Any
 
+from tests.support import catalogue
+
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(rb"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+")  # RFC 3986, and no character left in doubt
 _ATOM = r"[^\s@\"(),:;<>\[\\\]\x00-\x20\x7f]+"
@@ -107,24 +109,39 @@ def parsed_object(content: bytes) -> tuple[dict[str, Any] | None, list[str]]:
     return body, wrong
 
 
-def property_errors(body: dict[str, Any], by: str) -> list[dict[str, str]]:
+def property_errors(body: dict[str, Any], by: str, fields: list[dict[str, Any]] | None) -> list[dict[str, str]]:
     """``validationErrors`` of a patch.
 
     :param by: ``email`` or ``external_id``; only a patch by external id may set ``_email``.
+    :param fields: of the account, if they are not :data:`FIELDS`.
     """
     errors = []
+    by_id = None if fields is None else {field["id"]: field for field in fields}
     for name, value in body.items():
-        field = _BY_ID.get(name)
-        if field is None:
-            reason = "is not a property of a contact"
-        elif field["readOnly"] and not (name == "_email" and by == "external_id"):
-            reason = "is read-only"
-        elif not _has_type(value, field["type"]) or not _is_within(value, field):
-            reason = f"must be {field['type']}"
-        else:
-            continue
-        errors.append({"name": name, "path": "/" + name.replace("~", "~0").replace("/", "~1"), "reason": reason})
+        reason = _refusal(name, value, by) if by_id is None else _refusal_of_a_catalogue(by_id, name, value, by)
+        if reason:
+            errors.append({"name": name, "path": "/" + name.replace("~", "~0").replace("/", "~1"), "reason": reason})
     return errors
+
+
+def _refusal(name: str, value: Any, by: str) -> str | None:
+    field = _BY_ID.get(name)
+    if field is None:
+        return "is not a property of a contact"
+    if field["readOnly"] and not _may_be_set(name, by):
+        return "is read-only"
+    return None if _has_type(value, field["type"]) and _is_within(value, field) else f"must be {field['type']}"
+
+
+def _refusal_of_a_catalogue(by_id: dict[str, dict[str, Any]], name: str, value: Any, by: str) -> str | None:
+    if _may_be_set(name, by):
+        return None if catalogue.is_email(value) else "no e-mail address"
+    return catalogue.refusal(by_id.get(name), value)
+
+
+def _may_be_set(name: str, by: str) -> bool:
+    """Whether a patch may set it, although the list of fields calls it read-only."""
+    return name == "_email" and by == "external_id"
 
 
 def _has_type(value: Any, kind: str) -> bool:

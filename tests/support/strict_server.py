@@ -39,8 +39,15 @@ DEFAULTS: dict[str, Any] = {
     "may_read_contacts": True,  # whether the key has the scope "Contacts: Read"
     "may_delete_contacts": True,  # likewise "Contacts: Delete"
     "deletes_nobody_with": 204,  # what a DELETE of a contact that is not there responds with; or 404
-    "fields_a_page": 7,
-    "fields_fault": None,  # what is done to every GET /contact-fields/
+    # Definitions of the account's fields, each with its own limits (tests.support.catalogue judges values); None: those
+    # of strict_rules.
+    "fields": None,
+    "fields_a_page": 7,  # or several numbers, by turns; a page may be empty and yet have a next one
+    "fields_link": "/contact-fields/?page={n}",  # to the next page; {url} and {URL} stand for this server
+    # In place of the link of the second page, and whatever JSON; {served} stands for the number of pages so far.
+    "fields_second_link": None,
+    "fields_fault": None,  # what is done to every GET /contact-fields/; a list: to one request after the other
+    "response_headers": {},  # of every response
     "faults": [],
     "keep_log": True,
     "log_states": False,  # also what a contact held before and after each request or row of an import, see `take_log`
