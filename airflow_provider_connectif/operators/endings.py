@@ -1,4 +1,4 @@
-"""How a task ends: the exception of Airflow for each verdict of a run."""
+"""The exception of Airflow with which a task ends, for each verdict of a run."""
 
 from __future__ import annotations
 
