@@ -44,7 +44,8 @@ DEFERRED_EARLY = "Stopped before the progress of the run was loaded; the log bef
 READ_INTO_FILES = "Read %s in %s: %s in %s, together %s"
 BLANK_TEXTS = "%s blank texts left out of the import; the journal does not count them as delivered"
 TOO_MANY_LOOK_UPS = (
-    "%s with lowered consent would need a look-up, more than the limit of %s: none is looked up\n  %s kept from now on"
+    "%s with a lowered consent would need a look-up, more than the limit of %s: none is looked up\n"
+    "  From now on %s kept: not raised by this sync"
 )
 NO_PATCH = "The API key cannot write contacts (403), so all of them go into files"
 NO_PATCH_OF_CONSENTS = (
@@ -64,7 +65,9 @@ NEXT_UPLOAD = "Attempt {next} of {tries} follows when the imports that began sin
 QUEUE_FULL = "The queue of imports is full, imports of the app included: waiting for room"
 QUEUE_FULL_DEFERRED = "The queue of imports is full, imports of the app included: waiting without a worker"
 WAITING_FOR_IMPORTS = "Waiting: %s%s"
-WAITING_FOR_LOST_UPLOAD = "Waiting for %s of this account: an earlier upload may have begun one of them\n  Imports: %s"
+WAITING_FOR_LOST_UPLOAD = (
+    "Waiting for %s of this account: an upload without a response may have begun one of them\n  Imports: %s"
+)
 IMPORTS_DEFERRED = "Deferred, without a worker, until %s at the latest\n  %s"
 PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a worker"
 CONTINUING_IMPORTS = "Continuing with the imports of an earlier process\n  %s"
@@ -76,7 +79,7 @@ TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead
 EARLIER_RUN = "An earlier run has left imports open: waiting for them first\n  Run: %s"
 EARLIER_RUN_DEFERRED = "An earlier run has left imports open: deferred, next check at {again}\n  Run: {run_id}"
 EARLIER_RUN_FINISHED = "The imports of the earlier run have finished\n  %s, %s rejected"
-EARLIER_RUN_SETTLED = "Another task of this run has settled them"
+EARLIER_RUN_SETTLED = "Another task of this run has settled the imports of the earlier run"
 TROUBLE_OF_EARLIER_RUN = "Earlier run: %s"
 
 # Responses
