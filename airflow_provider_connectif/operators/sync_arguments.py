@@ -41,9 +41,9 @@ class SyncArguments(GuardArguments):
     :param parameters: parameters of ``sql`` in the form of its driver (templated).
     :param check_only: read, map and check every row and send none; log and summary then show the plan and its cost
         (templated).
-    :param journal_conn_id: a PostgreSQL, MySQL or SQLite connection for the journal, which stores what Connectif has
-        acknowledged for each key. With a journal, only changed rows are sent, a killed task continues where it stopped,
-        and rejected rows are held until they change. Default: no journal (templated).
+    :param journal_conn_id: a PostgreSQL, MySQL, MariaDB or SQLite connection for the journal, which stores what
+        Connectif has acknowledged for each key. With a journal, only changed rows are sent, a killed task continues
+        where it stopped, and rejected rows are held until they change. Default: no journal (templated).
     :param sync_id: names one stream of rows to one account in the journal (templated).
     :param journal_table: the name of the journal's table, created at first use.
     :param journal_schema: its schema; by default the connection's own.
