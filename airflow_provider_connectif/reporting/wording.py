@@ -11,6 +11,8 @@ from __future__ import annotations
 
 DELIVERING = "Delivering %s to %s%s"
 CHECKING = "Checking %s for %s, without sending%s"
+DELETING = "Deleting the contacts in %s at %s%s"
+NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
 # The source
 
@@ -70,7 +72,7 @@ WAITING_FOR_LOST_UPLOAD = (
 )
 IMPORTS_DEFERRED = "Deferred, without a worker, until %s at the latest\n  %s"
 PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a worker"
-CONTINUING_IMPORTS = "Continuing with the imports of an earlier process\n  %s"
+CONTINUING_IMPORTS = "Continuing with the imports of an earlier process%s"
 UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading again"
 EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
 EARLIER_ATTEMPT_LEFT = "An earlier attempt did not follow all contacts that left the source\n  %s"
@@ -100,7 +102,6 @@ CANNOT_READ_CONTACTS = (
 
 # A check
 
-COST_BY_REQUEST = "A run takes %s: at %s a minute %s"
 COST_BY_IMPORT = "By import: %s, at least %s and %s; how long Connectif processes a file is not documented"
 COST_BY_PATCH = "By PATCH: %s, at %s %s"
 PATCH_IS_FASTER = "PATCH would be faster: ContactPatchOperator takes the same arguments and keeps the same journal"
