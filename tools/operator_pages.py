@@ -136,7 +136,8 @@ ContactDeleteOperator(
 )
 
 _PARAMETER = re.compile(r"^\s*:param (\w+): (.*?)(?=^\s*:\w+|\Z)", re.MULTILINE | re.DOTALL)
-_DEFAULT = re.compile(r" Default \d[^.]*\.")  # the table has a column for it
+_DEFAULT = re.compile(r" Default \d[^.;]*\.")  # the table has a column for it
+_TEMPLATED = re.compile(r"\s*\(templated\)")  # the table marks these
 _ROLE = re.compile(r":\w+:`~?([^`]*)`")
 
 
@@ -211,7 +212,7 @@ def _tables(operator: type[Any]) -> Iterator[str]:
 
 def _as_markdown(text: str) -> str:
     plain = _ROLE.sub(lambda role: f"`{role[1].rsplit('.', 1)[-1]}`", text)
-    return " ".join(plain.replace("``", "`").replace(" (templated)", "").split())
+    return " ".join(_TEMPLATED.sub("", plain.replace("``", "`")).split())
 
 
 def _in_words(value: Any) -> str:

@@ -139,7 +139,7 @@ def operator_arguments(
     """Return the arguments of an operator that checks.
 
     :param arguments: of the command.
-    :param place: of the journal; ``None`` without one.
+    :param place: where the journal is; ``None`` without one.
     :param are_keys_digests: whether the sync's keys are written as HMACs.
     :param takes_nulls: whether the operator has the argument ``nulls``.
     """

@@ -98,16 +98,28 @@ _SQL = (
 )
 _KEY_OPTIONS = (
     _option("--key", choices=("email", "external_id"), default="email", help="the kind of contact key (email)"),
-    _option("--key-column", help="the column of the key (named like the kind)"),
+    _option("--key-column", help="the column with the key (email or external_id, like --key)"),
 )
 _MAPPING = (
     *_KEY_OPTIONS,
-    _option("--properties", type=_json_object, metavar="JSON", help="column by property id, as of the operator"),
+    _option(
+        "--properties", type=_json_object, metavar="JSON", help="column by property id, like the operator's argument"
+    ),
     _option("--fields", choices=("live", "builtin"), default="live", help="what properties are checked against (live)"),
     _option("--default-region", help="two letters, for phone numbers without a country code"),
     _option("--nulls", choices=("omit", "clear"), default="omit", help="how empty values are treated (omit)"),
-    _option("--resubscribe", choices=("on_change", "never", "always"), default="on_change", help="as of the operator"),
-    _option("--write-modes", type=_json_object, metavar="JSON", help="write mode by property id, as of the operator"),
+    _option(
+        "--resubscribe",
+        choices=("on_change", "never", "always"),
+        default="on_change",
+        help="when to raise consents (on_change)",
+    ),
+    _option(
+        "--write-modes",
+        type=_json_object,
+        metavar="JSON",
+        help="write mode by property id, like the operator's argument",
+    ),
 )
 _COMMON = (_OUTPUT, _VERBOSE)
 

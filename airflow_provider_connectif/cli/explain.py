@@ -24,7 +24,7 @@ from airflow_provider_connectif.records.outcomes import JournalError
 
 _LONGEST_KEY = 320
 _WRONG_KEY = {
-    "email": "KEY is not a valid e-mail address; --key external_id if the sync's contacts have external ids",
+    "email": "KEY is not a valid e-mail address; use --key external_id if the sync's contacts have external ids",
     "external_id": "KEY is not a valid external id: it is empty, or has more than 50 characters",
 }
 

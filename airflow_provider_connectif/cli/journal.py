@@ -37,7 +37,8 @@ def show_runs(arguments: Namespace) -> None:
             require_sync(journal.database, arguments.sync_id)
         runs = past_runs(journal.database, arguments.sync_id, arguments.last, not_green=arguments.not_green)
     rows = [run.as_dict() for run in runs]
-    show(arguments.output, rows, [("", [{name: row[name] for name in _IN_TABLE} for row in rows])])
+    table = [{name: row[name] for name in _IN_TABLE} | {"task": row["task"].removesuffix("[-1]")} for row in rows]
+    show(arguments.output, rows, [("", table)])
 
 
 def purge(arguments: Namespace) -> None:

@@ -59,7 +59,7 @@ class ContactErasure(Resource):
 
     def describe(self) -> str:
         """Describe the deletions in one line, for the log."""
-        return f'deleting contacts by {self._kind} from column "{self.key_column}"'
+        return f'key {self._kind} from column "{self.key_column}"'
 
     def check(self, columns: Sequence[Any] | None = None) -> None:
         """Check that the key's column exists once.

@@ -256,7 +256,7 @@ def write_again(
     files: Sequence[SentFile],
     contacts: Iterable[Sequence[tuple[Group, Patch]]],
 ) -> dict[int, ImportFile]:
-    """Write files of an earlier process that are not uploaded yet again, from the stored plan; return them by number.
+    """Write those files again that an earlier process did not upload, from the stored plan; return them by number.
 
     :param types: of their columns.
     :param files: to write.

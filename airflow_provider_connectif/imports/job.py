@@ -19,7 +19,7 @@ from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.suppressed import SuppressedContacts
 from airflow_provider_connectif.imports.uploads import Uploads
-from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.imports.watch import Watch, listed
 from airflow_provider_connectif.imports.writing import Split, keep_values, rewrite_files, write_files
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.journal.left_behind import ChangesLeft, ContactsOfFilesLeft
@@ -27,6 +27,7 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong
 
@@ -205,7 +206,7 @@ class ImportJob:
         self._note_files_as_left()
         settlement = self._settlement(folder, contacts, self.account)
         self.watch.was_away = not self._rules.comes_back
-        self._log.info(wording.CONTINUING_IMPORTS, self.describe())
+        self._log.info(wording.CONTINUING_IMPORTS, wording.details(*self._what_is_left()))
         ended = self._or_defer(settlement.settle_once)
         if self.is_deferred:
             return
@@ -225,6 +226,16 @@ class ImportJob:
             self._wait(settlement)
         else:  # otherwise the trigger would fire at once, again and again
             self._or_defer(settlement.settle_all)
+
+    def _what_is_left(self) -> Iterator[str]:
+        """Yield the imports without a result, whose state this process does not know yet, and the number of files to
+        upload.
+        """
+        ids = [sent.import_id for sent in self.state.files if not sent.is_settled]
+        if uploaded := [str(one) for one in ids if one is not None]:
+            yield f"Imports: {listed(uploaded)}"
+        if to_upload := ids.count(None):
+            yield f"{plural(to_upload, 'file')} not uploaded"
 
     def _note_files_as_left(self) -> None:
         """Note the contacts of files without a result: if the run ends early, they are undelivered."""

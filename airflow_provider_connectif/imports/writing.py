@@ -32,8 +32,8 @@ class Split:
     """Splits the contacts of a plan by the way they go. Values that no file can contain stay with the files, which
     refuse them.
 
-    Contacts that left the source never go into files. Who of them has a consent withdrawn comes with :meth:`by_patch`,
-    the others last, with :meth:`removals`.
+    Contacts that left the source never go into files. :meth:`by_patch` yields those whose consent is withdrawn,
+    :meth:`removals` the others.
 
     :param changes: the plan.
     :param mapping: with the field definitions of the run.
@@ -67,7 +67,7 @@ class Split:
         self._look()
 
     def by_patch(self) -> Iterator[Patch]:
-        """Those that go by PATCH before the files."""
+        """Yield the contacts that go by PATCH before the files."""
         if self.patches:
             for batch in self._changes.batches():
                 yield from filter(self._is_patched, self._ways.of(batch))
@@ -79,7 +79,7 @@ class Split:
             yield [self._ways.in_files(patch) for patch in ways if not (self.patches and self._is_patched(patch))]
 
     def removals(self) -> Iterator[list[Patch]]:
-        """Contacts that left the source and go by request after the files, in batches."""
+        """Yield the contacts that left the source and go by request after the files, in batches."""
         if self._changes.counts.removals:
             for batch in self._changes.batches((Rank.URGENT, Rank.REMOVED)):
                 if left := [patch for patch in batch if patch.removal is not None and not self._is_patched(patch)]:
@@ -210,7 +210,7 @@ def keep_values(journal: Journal, state: ImportState, batches: Iterable[Sequence
 def rewrite_files(
     context: ImportContext, state: ImportState, folder: Path, mapping: ContactMapping, types: Mapping[str, str]
 ) -> dict[int, ImportFile]:
-    """Write the files of an earlier process that are not uploaded yet again; return them by number.
+    """Write those files again that an earlier process did not upload; return them by their number in the plan.
 
     :param folder: is created, and must not exist.
     :param types: of their columns.

@@ -68,8 +68,8 @@ class LastOutcome:
         if not self.holds_row:
             return None
         at = "" if self.refused_at is None else f" at {_minute(self.refused_at)}"
-        status = "" if self.refused_status is None else f", HTTP {self.refused_status}"
-        return f"rejected{at}, first by {self.refused_run or self.run_id}{status}: {self.refused_reason or 'no reason'}"
+        reason = self.refused_reason or ("no reason" if self.refused_status is None else f"HTTP {self.refused_status}")
+        return f"rejected{at}, first by {self.refused_run or self.run_id}: {reason}"
 
 
 @dataclass(frozen=True)

@@ -206,10 +206,10 @@ class History:
         *,
         is_left_behind: bool = False,
     ) -> None:
-        """Write the outcome of contacts in another table, by one statement.
+        """Write one outcome for many contacts whose keys are in another table, by one statement.
 
-        :param source: selects their keys, in the form of the tables, as the only column.
-        :param rows: their number.
+        :param source: selects the keys, in the form of the tables, as the only column.
+        :param rows: number of the keys.
         :param is_left_behind: as in :meth:`add`.
         """
         outcomes, room = self._outcomes.c, self._most_lines - self._counts[outcome]

@@ -130,6 +130,11 @@ class Journal:
         """The number of this process among those of the sync: a newer one has a higher number."""
         return self._lease.generation
 
+    @property
+    def is_new(self) -> bool:
+        """Whether this process is the first one that writes to the sync."""
+        return self._lease.generation == 1
+
     def open(
         self,
         stopped: Callable[[], bool],
@@ -171,8 +176,6 @@ class Journal:
         self.held_by = wait_for_claim(take, stopped, tell, may_defer=self._settings.may_defer)
         self.waited_s = 0.0 if held_since is None else time.monotonic() - held_since
         if not (self.held_by or stopped()):
-            if self._lease.generation == 1:
-                tell(f"The journal has no rows of sync {self._settings.sync_id!r} yet: all rows are sent")
             self.plan.sweep(keeps_mine=comes_back)
             numbers, generation = self._settings.attempt, self._lease.generation
             series = self._database.write(lambda connection: self._attempts.begin(connection, numbers, generation))

@@ -68,6 +68,7 @@ class SyncOperator(SyncArguments):
     _kept_rejects: KeptRejects
     _is_killed = False
     _is_by_import = False
+    _begins_with = wording.DELIVERING
     _summary: Mapping[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -325,7 +326,7 @@ class SyncOperator(SyncArguments):
 
     def _log_start(self, log: FoldedLog, client: ConnectifClient, resource: Resource, *, check_only: bool) -> None:
         log.info(
-            wording.CHECKING if check_only else wording.DELIVERING,
+            wording.CHECKING if check_only else self._begins_with,
             self._describe_source(),
             client.base_url,
             wording.details(

@@ -12,6 +12,7 @@ from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.requests import RequestOperator, made_patience, make_sender
 from airflow_provider_connectif.operators.switches import check_switches, check_texts, final_where_mapped
 from airflow_provider_connectif.records.outcomes import JournalError
+from airflow_provider_connectif.reporting import wording
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.fields import KeyKind
@@ -45,6 +46,7 @@ class ContactDeleteOperator(RequestOperator):
     """
 
     template_fields: Sequence[str] = (*RequestOperator.template_fields, "key_column")
+    _begins_with = wording.DELETING
 
     def __init__(
         self,
@@ -126,4 +128,4 @@ class ContactDeleteOperator(RequestOperator):
         return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
 
     def _describe(self) -> str:
-        return f"; at most {self.max_deleted:,}" + ("" if self.suppress else ", without suppressing them")
+        return f"At most {self.max_deleted:,} people" + ("" if self.suppress else ", without suppressing them")

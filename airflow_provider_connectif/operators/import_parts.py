@@ -99,7 +99,7 @@ class ImportParts:
         return why_not_by_import(resource, columns)
 
     def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
-        """Refuse columns that cannot be a column of a file.
+        """Refuse columns that a file cannot have.
 
         :raises MappingError: names them.
         """

@@ -68,7 +68,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         seconds. Default 6 hours: the duration of imports is not documented, and a nightly import that takes longer
         should be checked before the next one. Reading the field definitions before it has the same limit. Reading the
         source does not count.
-    :param max_file_bytes: limit for the size of a file. Default 48 MB; Connectif accepts 50 MB.
+    :param max_file_bytes: limit for the size of a file; Connectif accepts 50 MB. Default 48 MB.
     :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH if that takes fewer requests than its
         file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: if there are more files than
         fit into the queue of ten, the smallest go by PATCH, one request for each contact. ``False``: no contact goes by

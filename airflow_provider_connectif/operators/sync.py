@@ -63,7 +63,7 @@ class ContactSyncOperator(ContactPatchOperator):
     :param poll_interval: between two polls of an import: a timedelta, or seconds. Default 20 seconds.
     :param timeout: from the first upload to the end of the last import, for each attempt: a timedelta, or seconds.
         Default 6 hours.
-    :param max_file_bytes: every file of an import is smaller. Default 48 MB; Connectif takes 50 MB.
+    :param max_file_bytes: limit for the size of a file; Connectif accepts 50 MB. Default 48 MB.
     :raises ValueError: when the DAG is parsed: an argument that cannot work.
     """
 

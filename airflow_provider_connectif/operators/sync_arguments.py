@@ -28,7 +28,8 @@ _LEAST_PENDING_LIMIT = 1_000_000
 class SyncArguments(GuardArguments):
     """The arguments that all operators share which write rows to Connectif, whatever the resource.
 
-    They also take the guards: :class:`airflow_provider_connectif.operators.guard_arguments.GuardArguments`.
+    They also take the guards: :class:`airflow_provider_connectif.operators.guard_arguments.GuardArguments`. The text of
+    a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
 
     :param rows: an iterable of mappings from column to value, or the output of an upstream task with such rows. It is
         resolved when the task runs and never rendered, so that this operator writes no personal data to Airflow's
@@ -38,20 +39,18 @@ class SyncArguments(GuardArguments):
     :param hook_params: parameters of that connection's hook, such as ``{"warehouse": "LOADING"}`` for Snowflake, as in
         Airflow's SQL operators (templated).
     :param parameters: parameters of ``sql`` in the form of its driver (templated).
-    :param check_only: read, map and check every row and send none; the summary then has ``check_only``,
-        ``valid``, ``duplicates`` (rows whose key an earlier row had), ``run_requests`` and ``run_duration_s``
+    :param check_only: read, map and check every row and send none; log and summary then show the plan and its cost
         (templated).
-    :param journal_conn_id: a PostgreSQL, MySQL or SQLite connection for the journal, which stores what Connectif has
-        acknowledged for each key. With a journal, only changed rows are sent, a killed task continues where it stopped,
-        and rejected rows are held until they change. Default: no journal (templated).
+    :param journal_conn_id: a PostgreSQL, MySQL, MariaDB or SQLite connection for the journal, which stores what
+        Connectif has acknowledged for each key. With a journal, only changed rows are sent, a killed task continues
+        where it stopped, and rejected rows are held until they change. Default: no journal (templated).
     :param sync_id: names one stream of rows to one account in the journal (templated).
     :param journal_table: the name of the journal's table, created at first use.
     :param journal_schema: its schema; by default the connection's own.
     :param journal_key: ``plain`` (default), or ``sha256``: keys are written as HMAC-SHA256 with the secret
         ``connectif_journal_secret`` of the journal connection's extra.
     :param full_refresh: with a journal: send every row, changed or not (templated).
-    :param retry_rejected: with a journal: send rows again that were rejected and have not changed (templated). The text
-        of a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
+    :param retry_rejected: with a journal: send rows again that were rejected and have not changed (templated).
     :param ignore_held: with a journal: held rows do not count against ``failure_budget`` (templated).
     :param plan_retention: time after which the journal's database deletes the pending patches of a deferred task that
         never continued. Default 7 days.
@@ -71,7 +70,7 @@ class SyncArguments(GuardArguments):
     :param rejects_path: path of the file for refused rows as JSON Lines, in any form that ``ObjectStoragePath``
         supports; each attempt writes a new file, and none if no row was refused. The file is personal data (templated).
     :param rejects_retention: with a journal: time after which files that this task has written to its ``rejects_path``
-        are removed. Default 30 days; ``None`` keeps all. Files that somebody else has written stay.
+        are removed; ``None`` keeps all. Files that somebody else has written stay. Default 30 days.
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """

@@ -58,12 +58,12 @@ class Client(Protocol):
         """Download the error report of an import into a sink."""
 
     def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
-        """Send one patch."""
+        """Create or update one contact; ``patch`` has its properties by id."""
 
     def patch_contact_by_external_id(
         self, external_id: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool
     ) -> Answer:
-        """Send one patch."""
+        """Create or update one contact; ``patch`` has its properties by id."""
 
     def get_contact(self, email: str) -> Mapping[str, Any] | None:
         """Return one contact; ``None`` if Connectif has none."""

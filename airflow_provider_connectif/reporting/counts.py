@@ -40,7 +40,7 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is
     if followed := tally.removals[Outcome.UPDATED]:
         parts.append(f"{followed:,} removed")
     if tally.known_refusals:
-        parts.append(f"{tally.new_refusals:,} of the refusals new")
+        parts.append("no new refusal" if not tally.new_refusals else plural(tally.new_refusals, "new refusal"))
     unsettled = tally.read - tally.accounted
     if unsettled and not is_planned:
         parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")

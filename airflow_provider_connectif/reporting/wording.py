@@ -11,6 +11,8 @@ from __future__ import annotations
 
 DELIVERING = "Delivering %s to %s%s"
 CHECKING = "Checking %s for %s, without sending%s"
+DELETING = "Deleting the contacts in %s at %s%s"
+NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
 # The source
 
@@ -44,7 +46,8 @@ DEFERRED_EARLY = "Stopped before the progress of the run was loaded; the log bef
 READ_INTO_FILES = "Read %s in %s: %s in %s, together %s"
 BLANK_TEXTS = "%s blank texts left out of the import; the journal does not count them as delivered"
 TOO_MANY_LOOK_UPS = (
-    "%s with lowered consent would need a look-up, more than the limit of %s: none is looked up\n  %s kept from now on"
+    "%s with a lowered consent would need a look-up, more than the limit of %s: none is looked up\n"
+    "  From now on %s kept: not raised by this sync"
 )
 NO_PATCH = "The API key cannot write contacts (403), so all of them go into files"
 NO_PATCH_OF_CONSENTS = (
@@ -64,10 +67,12 @@ NEXT_UPLOAD = "Attempt {next} of {tries} follows when the imports that began sin
 QUEUE_FULL = "The queue of imports is full, imports of the app included: waiting for room"
 QUEUE_FULL_DEFERRED = "The queue of imports is full, imports of the app included: waiting without a worker"
 WAITING_FOR_IMPORTS = "Waiting: %s%s"
-WAITING_FOR_LOST_UPLOAD = "Waiting for %s of this account: an earlier upload may have begun one of them\n  Imports: %s"
+WAITING_FOR_LOST_UPLOAD = (
+    "Waiting for %s of this account: an upload without a response may have begun one of them\n  Imports: %s"
+)
 IMPORTS_DEFERRED = "Deferred, without a worker, until %s at the latest\n  %s"
 PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a worker"
-CONTINUING_IMPORTS = "Continuing with the imports of an earlier process\n  %s"
+CONTINUING_IMPORTS = "Continuing with the imports of an earlier process%s"
 UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading again"
 EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
 EARLIER_ATTEMPT_LEFT = "An earlier attempt did not follow all contacts that left the source\n  %s"
@@ -76,7 +81,7 @@ TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead
 EARLIER_RUN = "An earlier run has left imports open: waiting for them first\n  Run: %s"
 EARLIER_RUN_DEFERRED = "An earlier run has left imports open: deferred, next check at {again}\n  Run: {run_id}"
 EARLIER_RUN_FINISHED = "The imports of the earlier run have finished\n  %s, %s rejected"
-EARLIER_RUN_SETTLED = "Another task of this run has settled them"
+EARLIER_RUN_SETTLED = "Another task of this run has settled the imports of the earlier run"
 TROUBLE_OF_EARLIER_RUN = "Earlier run: %s"
 
 # Responses
@@ -97,7 +102,6 @@ CANNOT_READ_CONTACTS = (
 
 # A check
 
-COST_BY_REQUEST = "A run takes %s: at %s a minute %s"
 COST_BY_IMPORT = "By import: %s, at least %s and %s; how long Connectif processes a file is not documented"
 COST_BY_PATCH = "By PATCH: %s, at %s %s"
 PATCH_IS_FASTER = "PATCH would be faster: ContactPatchOperator takes the same arguments and keeps the same journal"

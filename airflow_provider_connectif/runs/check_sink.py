@@ -15,7 +15,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, St
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
-from airflow_provider_connectif.reporting.formats import describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.verdict import Verdict
@@ -207,14 +207,7 @@ class RequestPreview:
         return f"{self.valid or 0:,} to send"
 
     def log_cost(self) -> None:
-        """Log the cost, and examples with masked values."""
-        seconds = self._cost.seconds
-        self._log.info(
-            wording.COST_BY_REQUEST,
-            self._cost.requests.describe(),
-            f"{self._quota.requests_per_minute:,}",
-            f"about {describe_seconds(seconds)}" if seconds else "less than a minute",
-        )
+        """Log examples with masked values; the plan's lines have the cost."""
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
             self._log.info(wording.EXAMPLE, patch.number, json.dumps(masked, ensure_ascii=False))

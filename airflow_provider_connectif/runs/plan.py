@@ -142,8 +142,10 @@ class Plan:
         if self.removed is not None:
             lines.append(f"  left the source: {self.removed:,}")
         files = f"{plural(self.files, 'file')}, " if self.files else ""
-        requests = Requests(self.requests_least, self.requests_most).describe()
-        lines.append(f"  by {_WAYS[self.way]}: {files}{requests}, {self._described_time}")
+        requests = Requests(self.requests_least, self.requests_most)
+        if not requests.most:
+            return "\n".join([*lines, "  nothing to send"])
+        lines.append(f"  by {_WAYS[self.way]}: {files}{requests.describe()}, {self._described_time}")
         if was_chosen:
             lines += textwrap.wrap(f"  since {self.way_reason}", _WIDTH, subsequent_indent="    ")
         return "\n".join(lines)

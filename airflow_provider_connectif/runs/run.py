@@ -188,6 +188,8 @@ class Run(Generic[ResourceT]):
             journal.lines.person_of = self.resource.person_of
         effort.add_wait_for_others(journal.waited_s)
         if journal.held_by is None:
+            if journal.is_new and self.resource.is_compared:
+                self.report.log.info(wording.NEW_SYNC, journal.settings.sync_id)
             effort.begin_series(journal.series.counts, journal.series.started_at)
         else:
             self._defer_for(journal.held_by)

@@ -170,8 +170,9 @@ class SandboxProcess:
 
         action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``;
         with ``"apply": True`` the request takes effect all the same. For ``POST /imports/`` also
-        ``{"import": {...}}``, the fate of the import: ``stuck`` in ``queued`` or ``inProgress`` (see
-        ``release_imports``), or its ``end``: ``error``, ``cancelled`` or another word, ``after_rows`` rows.
+        an ``import``: ``{"import": {"stuck": "queued"}}`` keeps it ``queued`` or ``inProgress`` until
+        ``release_imports``; ``{"import": {"end": "error", "after_rows": 10}}`` ends it with this status
+        (``error``, ``cancelled`` or any word) after so many rows.
         match: ``method``, ``path`` (a template such as ``/contacts/{email}``), ``key`` (a regular expression
         on the decoded key).
         times: how often (None: always). after: matching requests to leave alone first.

@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise NotLoopbackError(f"the host must be localhost or a loopback address, not {host!r}") from None
     if not address.is_loopback:
         raise NotLoopbackError(
-            f"the sandbox listens on loopback addresses only, as its control needs no key; {host} is none"
+            f"the sandbox listens on loopback addresses only, since its control needs no key; {host} is not one"
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     # The protocol is named because asyncio sets TCP_NODELAY only then: without it, every response with a body waits

@@ -332,7 +332,30 @@ def test_the_first_line_names_the_sync_and_the_journal(
     told = lines()
     assert len(told) == 3
     assert told[0].endswith("\n  Journal of sync 'nightly' on 'journal'")
-    assert told[1] == "The journal has no rows of sync 'nightly' yet: all rows are sent"
+    assert told[1] == "The journal has no rows of sync 'nightly' yet: every row counts as new"
+
+
+def test_a_quiet_night_has_nothing_to_send(
+    journal: JournalDatabase, strict: StrictServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert deliver("night", rows=rows(2)).state == "success"
+    capfd.readouterr()
+    assert deliver("quiet night", rows=rows(2)).state == "success"
+    (plan,) = [told for told in provider_lines("".join(capfd.readouterr())) if told.startswith("Plan: ")]
+    assert plan == "Plan: 2 rows read\n  0 to create, 0 to change, 2 unchanged\n  nothing to send"
+
+
+def test_an_erasure_says_that_it_deletes(journal: JournalDatabase, strict: StrictServer, lines: Lines) -> None:
+    run = run_operator(kind="ContactDeleteOperator", rows=rows(1), journal_conn_id="journal", sync_id="forget")
+    assert run.state == "success"
+    told = lines()
+    assert told[0] == (
+        f"Deleting the contacts in the given rows at {strict.url}\n"
+        '  key email from column "email"\n'
+        "  At most 100 people\n"
+        "  Journal of sync 'forget' on 'journal'"
+    )
+    assert [line.split(" ")[0] for line in told] == ["Deleting", "Done:"]
 
 
 def test_a_journal_that_knows_the_sync_is_not_called_new(

@@ -410,7 +410,8 @@ def test_what_holds_a_row_is_told_apart_from_the_last_outcome(
     strict.update(faults=[{"status": 422}])
     refused = explained(visits=2)
     assert kind(refused) == ("rejected", "hold", True)
-    assert "HTTP 422: HTTP 422 Unprocessable Entity" in refused["table"]
+    assert ": HTTP 422 Unprocessable Entity" in refused["table"]
+    assert "HTTP 422: HTTP 422" not in refused["table"]
     # Another row is the last outcome; the row that was rejected is still held where it comes back.
     assert kind(explained(visits=3, _birthdate="no day")) == ("invalid", "hold", True)
     strict.update(faults=[{"status": 503}])
