@@ -64,7 +64,6 @@ def play(number: int, night: Night, strict: StrictServer) -> None:
     assert (number, counts) == (number, night.counts)
 
 
-@pytest.mark.sampled(5)
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_sent_for_a_row_of_the_table(case: str, journal: JournalDatabase, strict: StrictServer) -> None:
     for number, night in enumerate(CASES[case], 1):

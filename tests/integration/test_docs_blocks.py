@@ -87,7 +87,6 @@ def contacts(
     return sandbox.contacts
 
 
-@pytest.mark.sampled(3)
 @every("dag")
 def test_a_dag_runs_as_it_stands(
     block: Block, contacts: Callable[[], dict[str, Any]], run_dag: Callable[..., Any], tmp_path: Path

@@ -222,7 +222,6 @@ def test_an_import_that_is_there_again(strict: StrictServer, journal: JournalDat
 
 
 # Imports that do not finish: what they did not take is undelivered.
-@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("fault", "state"),
     [
@@ -261,7 +260,6 @@ REPORTS = {
 }
 
 
-@pytest.mark.sampled(4)
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_that_does_not_fit_the_errors(strict: StrictServer, journal: JournalDatabase, report: str) -> None:
     strict.update(import_zero=False, import_faults=[{"on": "REPORT", "text": REPORTS[report]}])
