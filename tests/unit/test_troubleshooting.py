@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_connectif
-from airflow_provider_connectif.reporting import verdict
+from airflow_provider_connectif.imports.settlement import TROUBLES
+from airflow_provider_connectif.reporting import verdict, wording
 from tests.support.doc_blocks import ROOT, blocks_of
 
 PAGES = [ROOT / "docs" / name for name in ("troubleshooting.md", "upgrades.md")]
@@ -22,7 +23,7 @@ MESSAGES = [
     for line in block.text.splitlines()
 ]
 _FIELD = "\0"
-_PLACEHOLDER = re.compile(r"%(?:\.\d+)?[a-z]|\{\w*\}")
+_PLACEHOLDER = re.compile(r"%(?:\.\d+)?[a-z]|\{\w*(?::[^{}]*)?\}")
 
 
 @cache
@@ -64,5 +65,27 @@ def test_a_message_that_the_code_does_not_have_is_found_out(invented: str) -> No
 
 def test_every_way_to_end_early_is_on_the_page() -> None:
     page = PAGES[0].read_text(encoding="utf-8")
-    words = [words for _, words in verdict._STOP_VERDICTS.values()] + list(verdict._STATUS_WORDS.values())
-    assert [text for text in words if re.sub(r"{\w+}", "...", text) not in page] == []
+    words = [words for _, words in (*verdict._STOP_VERDICTS.values(), *TROUBLES.values())]
+    words += verdict._STATUS_WORDS.values()
+    assert [text for text in words if re.sub(r"{[\w:,]+}", "...", text) not in page] == []
+
+
+def warnings_of_the_code() -> set[str]:
+    """The names of the sentences of ``wording.py`` that are logged as warnings."""
+    found = set()
+    for path in Path(airflow_provider_connectif.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "warning":
+                found |= {
+                    name.attr
+                    for name in call.args[:1]
+                    if isinstance(name, ast.Attribute) and getattr(name.value, "id", "") == "wording"
+                }
+    return found
+
+
+def test_every_warning_is_on_the_page() -> None:
+    page, names = PAGES[0].read_text(encoding="utf-8"), warnings_of_the_code()
+    assert len(names) > 15
+    first_lines = {name: getattr(wording, name).split("\n")[0].removesuffix("%s") for name in names}
+    assert [name for name, line in first_lines.items() if re.sub(r"%[a-z]", "...", line) not in page] == []
