@@ -134,7 +134,7 @@ class Delivery:
         self._request.planned_at = planned_at
 
     def submit(self, patch: Patch, while_waiting: Callable[[], None]) -> bool:
-        """Submit a patch; wait while enough rows are ahead of sending.
+        """Submit a patch; wait while the queue is full.
 
         :param while_waiting: called several times a second during the wait; collects and logs.
         :return: whether it was queued; ``False`` once the run ends early.

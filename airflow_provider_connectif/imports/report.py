@@ -114,9 +114,10 @@ class NamedContacts:
         [(self.count,)] = self._database.execute("select count(*) from named")
 
     def batches(self) -> Iterator[dict[str, str]]:
-        """Yield the reasons by the report's keys, in the order of rows, some hundred at a time.
+        """Yield the reason of each rejected contact by its key in the report, in the order of the rows, some hundred at
+        a time.
 
-        These are Connectif's own words, which may quote values.
+        The reasons are Connectif's own words, which may quote values.
         """
         with closing(self._database.execute("select key, reason from named order by number")) as cursor:
             while batch := cursor.fetchmany(_AT_ONCE):

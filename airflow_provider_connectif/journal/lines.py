@@ -193,7 +193,7 @@ class GatheredLines:
                 lines[key] = (lines.get(key) or Line(None, None, None, None, None))._replace(**known)
 
     def write(self, connection: sa.Connection) -> None:
-        """Write them."""
+        """Write the gathered lines to the journal."""
         for gathered, columns in self._in_order:
             if gathered:
                 self._upsert(connection, list(gathered.values()), columns)

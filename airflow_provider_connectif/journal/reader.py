@@ -58,7 +58,7 @@ class LineReader:
         :param digests: of the current rows, by contact key.
         :param series: the attempts that this one belongs to.
         :param looks_closely: whether there are earlier attempts, so that the first query is not sufficient.
-        :param all_differ: whether none of the digests is that of a row.
+        :param all_differ: count every contact as differing, whatever its digest.
         """
         if not digests or not self._is_there:
             return dict.fromkeys(digests)

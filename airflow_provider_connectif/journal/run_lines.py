@@ -91,7 +91,7 @@ class RunLines(LineWriter):
         ``acknowledged``.
 
         :param digests: of the current rows, by contact key.
-        :param all_differ: whether none of the digests is that of a row.
+        :param all_differ: count every contact as differing, whatever its digest.
         """
         series = self._attempts.series
         lines = self._reader.differing(digests, series, looks_closely=series.has_earlier, all_differ=all_differ)

@@ -27,7 +27,7 @@ def check_import_arguments(poll_interval: object, timeout: object, max_file_byte
 
 
 def refuse_on_create(resource: ContactResource) -> None:
-    """Refuse a write mode that no file can keep to.
+    """Refuse the write mode ``on_create``, which no file can carry out.
 
     :raises ValueError: names the properties.
     """

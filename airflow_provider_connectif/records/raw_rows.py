@@ -29,7 +29,7 @@ class RawValues(Protocol):
 
     def loader(self, position: int) -> Callable[[bytes], Any]:
         """Return a function that converts the texts of one column; it returns an :class:`UnreadableValue` for
-        others.
+        a text that cannot be converted.
         """
 
 

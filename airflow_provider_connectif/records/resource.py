@@ -137,13 +137,13 @@ class Resource(Protocol):
         return () if person is None else (person,)
 
     def names_people_beside(self, batch: Sequence[Row]) -> bool:
-        """Whether :meth:`people_beside` may have something to say about a batch. Costs nothing."""
+        """Whether the rows of a batch may name people beside their keys, for :meth:`people_beside`; costs nothing."""
         return False
 
     def people_beside(self, batch: Sequence[Row]) -> Mapping[int, PersonKey]:
-        """Whom rows name beside their keys, by the place of the row. Default: nobody.
+        """Return the person whom a row names beside its key, by the place of the row. Default: nobody.
 
-        It is asked about rows that have not changed, once somebody was suppressed: it looks at no other values.
+        It is called for rows that have not changed, once somebody was suppressed, and reads only that value.
         """
         return {}
 

@@ -55,7 +55,7 @@ NO_PATCH_OF_CONSENTS = (
     "  Give the key the scope Contacts: Write, so that changes of the source can raise consents"
 )
 BY_PATCH = "Delivering %s by PATCH"
-FOLLOWING_WHO_LEFT = "Following the contacts that left the source, by PATCH or DELETE"
+FOLLOWING_WHO_LEFT = "Carrying out on_removed for the contacts that left the source, by PATCH or DELETE"
 UPLOADED = "Import %s: file %d of %d, %s, %s, columns: %s%s"
 ALL_UPLOADED = "Uploaded %s, %s\n  Imports: %s"
 IMPORT_ENDED = "Import %s: %s; of %s %s taken, %s rejected%s"
@@ -75,7 +75,7 @@ PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a w
 CONTINUING_IMPORTS = "Continuing with the imports of an earlier process%s"
 UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading again"
 EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
-EARLIER_ATTEMPT_LEFT = "An earlier attempt did not follow all contacts that left the source\n  %s"
+EARLIER_ATTEMPT_LEFT = "An earlier attempt did not carry out on_removed for all contacts that left the source\n  %s"
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
 EARLIER_RUN = "An earlier run has left imports open: waiting for them first\n  Run: %s"

@@ -21,7 +21,7 @@ _BACKLOG = 512
 
 
 class NotLoopbackError(ValueError):
-    """The sandbox should listen on an address that others could reach."""
+    """The sandbox was started with an address that other machines could reach."""
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -284,7 +284,7 @@ def test_a_killed_import_is_found_again(
     if stage == "upload":
         until(lambda: any(entry["target"] == "/imports/" for entry in strict.log if "target" in entry))
     elif stage == "removals":
-        process.wait_until_it_says("Following the contacts that left")
+        process.wait_until_it_says("Carrying out on_removed for the contacts that left")
         until(lambda: [entry["method"] for entry in strict.log].count("DELETE") > 2)
     else:
         until(lambda: len([entry for entry in strict.log if entry.get("target", "").startswith("/imports/0")]) > 0)
