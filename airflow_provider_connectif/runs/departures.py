@@ -70,7 +70,7 @@ class Departures:
         """
         before, new, unmarked = changes.place, 0, 0
         for batch in self._journal.left.missing(self._shown):
-            due = [line for line in batch if self._is_due(line, resource)]
+            due = [line for line in batch if self._is_due(line)]
             followed = [line for line in due if not self._may_be_there(line)]
             changes.add(self._change(line, resource, differences) for line in followed)
             self.postponed += len(due) - len(followed)
@@ -86,7 +86,7 @@ class Departures:
         self.count += new
         self._unmarked += unmarked
 
-    def mark(self, resource: Resource) -> None:
+    def mark(self) -> None:
         """Mark the lines of contacts that left and have no change.
 
         :raises JournalError: the database failed, or another process has taken over.
@@ -95,7 +95,7 @@ class Departures:
             return
         for batch in self._journal.left.missing(self._shown):
             left = [line for line in batch if not line.is_marked]
-            followed = {line.key for line in left if self._is_due(line, resource) and not self._may_be_there(line)}
+            followed = {line.key for line in left if self._is_due(line) and not self._may_be_there(line)}
             self._journal.left.mark([line.key for line in left if line.key not in followed])
 
     @property
@@ -108,10 +108,8 @@ class Departures:
         """Whether the contact has left since the last complete read. An attempt after that read may have marked it."""
         return not line.is_marked or self._last is None or line.generation > self._last.generation
 
-    def _is_due(self, line: LeftLine, resource: Resource) -> bool:
-        if not self.follows or self._last is None or resource.is_of_another_before(line.key):
-            return False
-        return was_shown(line, self._asker, self._last)
+    def _is_due(self, line: LeftLine) -> bool:
+        return self.follows and self._last is not None and was_shown(line, self._asker, self._last)
 
     def _may_be_there(self, line: LeftLine) -> bool:
         """Whether a row without a valid key may be the contact's: it was not among such rows when it was shown."""
@@ -139,6 +137,8 @@ def was_shown(line: LeftLine, asker: Asker, last: LastRead) -> bool:
     """
     if line.delivered_generation is not None and line.delivered_generation >= asker.since:
         return True
+    # This also excludes lines that were written under another rule of keys, for another contact: no read with today's
+    # rule has shown their key.
     # A read that looks for contacts that left marks those it does not show. So it has shown those that are not marked,
     # and those that a later read has marked.
     return last.looked_since > 0 and (not line.is_marked or line.generation > last.looked_since)

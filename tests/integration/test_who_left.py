@@ -67,6 +67,28 @@ def test_who_left_before_anybody_looked_is_followed_where_the_question_never_cha
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+def test_an_address_that_the_first_journals_shared_with_another_is_followed_if_the_source_had_it(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    """Those journals had the line of ``stra\u00dfe@`` under ``strasse@``, which may be another person's key."""
+    of_today, of_another = (
+        ["jessica@example.com", "jos\u00e9@example.com", "gro\u00df@example.com"],
+        "strasse@example.com",
+    )
+    warehouse.fill([*of_today, of_another, *KEYS])
+    patch("1")
+    journal.query("update connectif_journal_syncs set last_read = null")
+    journal.query("update connectif_journal set delivered_generation = null")
+    warehouse.fill([*of_today, "stra\u00dfe@example.com", *KEYS])
+    for run_id in ("2", "3", "4"):
+        assert sync(run_id, on_removed="delete").state == "success"
+    strict.take_log()
+    warehouse.fill(KEYS)
+    assert sync("5", on_removed="delete").summary["removed"] == 4
+    assert requests(strict) == sorted(("DELETE", key) for key in [*of_today, "stra\u00dfe@example.com"])
+    assert of_another in strict.contacts
+
+
 @pytest.mark.parametrize("end", [{"min_rows": 1000}, {"failure_budget": 0, "properties": {"_points": "name"}}])
 def test_another_task_that_has_only_read_leaves_its_contacts_alone(
     end: dict[str, Any], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
