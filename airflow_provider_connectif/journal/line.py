@@ -14,7 +14,7 @@ class Line(NamedTuple):
     that Connectif rejected; ``invalid_digest``: of the last row that was invalid here; ``refused_run``,
     ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
     ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of the accepted ones; ``None``
-    if they are not known one by one, as in lines of an earlier version.
+    if they are not known one by one, as in lines of an earlier version. ``spelling``: see the module "spellings".
     """
 
     row_digest: str | None
@@ -34,6 +34,7 @@ class Line(NamedTuple):
     properties: bytes | None = None
     refused_status: int | None = None
     refused_reason: str | None = None
+    spelling: str | None = None
 
     @property
     def says_nothing(self) -> bool:
@@ -55,7 +56,10 @@ class Line(NamedTuple):
         return self.state == REJECTED and last != held
 
 
-NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties")
+NOT_BEFORE_3 = (
+    *("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties"),
+    "spelling",
+)
 """Columns that lines of an older version do not have."""
 REFUSAL_BEFORE_3 = {"refused_status": "status_code", "refused_reason": "reason"}
 """Columns of an older version with the values of the last rejection, by the newer column."""

@@ -11,6 +11,7 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
+from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, LEFT, REJECTED, REMOVED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, Outcome
@@ -190,6 +191,7 @@ class Comparison:
         """Return the change to send for a row, or ``None`` if Connectif already holds all of it."""
         key, line = seen.key or "", _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
+        patch = _as_sent_before(patch, key, line)
         patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
         patch = found.patch
@@ -222,7 +224,7 @@ class Comparison:
         """
         key, line = seen.key or self._resource.same_key(patch.key), _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
-        patch = patch._replace(
+        patch = _as_sent_before(patch, key, line)._replace(
             is_new=line is None, was_delivered=self._was_delivered(line), counted_as=counted_as.value
         )
         found = self.differences.beside(patch, key, known, seen.row_digest)
@@ -300,6 +302,12 @@ def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
 def _line_that_says(seen: Seen) -> Line | None:
     """Return the line of a row's contact; ``None`` if it only says that all attempts for a new contact failed."""
     return None if seen.line is None or seen.line.says_nothing else seen.line
+
+
+def _as_sent_before(patch: Patch, contact: str, line: Line | None) -> Patch:
+    """Return a patch with the key as Connectif accepted it before, if that is known."""
+    sent = None if line is None else sent_key(contact, line.spelling)
+    return patch if sent is None or sent == patch.key else patch._replace(key=sent, sent_before=sent)
 
 
 def _is_about_the_row(line: Line) -> bool:

@@ -10,6 +10,7 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.left_lines import LeftLine
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
+from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import JsonValue
 from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead
@@ -122,7 +123,9 @@ class Departures:
         on_removed = self._settings.on_removed
         properties: Mapping[str, JsonValue] = on_removed if isinstance(on_removed, Mapping) else {}
         kind: Literal["patch", "delete"] = "patch" if isinstance(on_removed, Mapping) else "delete"
-        patch = differences.removal(line.key, line.properties, kind, properties)
+        # Where the spelling is not known, the journal's form of the key is the best guess.
+        sent = sent_key(line.key, line.spelling) or line.key
+        patch = differences.removal(line.key, sent, line.properties, kind, properties)
         return PendingChange(patch, line.key, Rank.URGENT if resource.is_urgent(properties) else Rank.REMOVED)
 
 
