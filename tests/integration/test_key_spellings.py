@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.cli.main import main
+from tests.integration.test_erasure import erase
 from tests.integration.test_sync import requests, sync
 from tests.support.journals import DATABASES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
@@ -125,3 +126,20 @@ def test_explain_names_the_spelling_and_asks_for_it(
     assert SENT in shown
     assert "The contact is there." in shown
     assert requests(strict) == [("GET", SENT)]
+
+
+@on_each
+def test_an_erasure_deletes_the_spelling_that_was_sent_also_after_a_failed_attempt(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    deliver("1", rows=[{"email": SENT, "_name": "Ana"}])
+    check = erase(NAMESAKE, check_only=True)
+    strict.update(faults=[{"method": "DELETE", "nth": [1, None], "status": 401}])
+    assert erase(NAMESAKE).state == "failed"
+    strict.update(faults=[])
+    strict.take_log()
+    run = erase(NAMESAKE, tries_before=1)
+    assert (run.summary["deleted"], strict.contacts) == (1, {}), run.error
+    assert requests(strict) == [("DELETE", SENT), ("DELETE", NAMESAKE)]
+    assert run.plan["requests_most"] == check.plan["requests_most"] == 2
+    assert "lopez" not in journal.text().lower()
