@@ -1,4 +1,4 @@
-"""Connectif may tell the case of e-mails apart, as the strict server does: a contact keeps its first spelling."""
+"""Connectif may distinguish e-mails by case, as the strict server does: a contact keeps its first spelling."""
 
 from __future__ import annotations
 
