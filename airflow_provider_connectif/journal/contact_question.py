@@ -189,7 +189,7 @@ class ContactQuestion:
             status,
             reason,
             _in_utc(line.get("delivered_at")),
-            line.get("delivered_as"),
+            line.get("delivered_as") if line.get("delivered_at") else None,
             _in_utc(line.get("refused_at")),
             line.get("refused_run"),
             refused_status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from airflow_provider_connectif.journal.states import REJECTED
+from airflow_provider_connectif.journal.states import REJECTED, REMOVED
 
 
 class Line(NamedTuple):
@@ -13,8 +13,9 @@ class Line(NamedTuple):
     ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``: of the last row
     that Connectif rejected; ``invalid_digest``: of the last row that was invalid here; ``refused_run``,
     ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
-    ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of the accepted ones; ``None``
-    if they are not known one by one, as in lines of an earlier version. ``spelling``: see the module "spellings".
+    ``delivered_as``: ``created``, ``updated``, ``imported`` or ``removed``. ``properties``: digests of the accepted
+    ones; ``None`` if they are not known one by one, as in lines of an earlier version. ``spelling``: see the module
+    "spellings".
     """
 
     row_digest: str | None
@@ -41,6 +42,11 @@ class Line(NamedTuple):
         """Whether nothing of the contact was ever accepted or checked, as for one without a line."""
         known = (self.row_digest, self.patch_digest, self.refused_digest, self.invalid_digest)
         return not (any(known) or self.delivered_as or self.properties)
+
+    @property
+    def was_removed(self) -> bool:
+        """Whether ``on_removed`` was carried out, and nothing was delivered since."""
+        return self.state == REMOVED or (self.delivered_as == REMOVED and self.patch_digest is None)
 
     @property
     def says_each_property(self) -> bool:

@@ -124,6 +124,7 @@ class GatheredLines:
             "patch_digest": None,
             "properties": digests.properties,
             **dict.fromkeys((*_DELIVERED, *NO_REFUSAL)),
+            "delivered_as": REMOVED,  # also where other outcomes follow, see Line.was_removed
             SPELLING: spelling,
         }
 

@@ -107,7 +107,8 @@ class Comparison:
                 continue
             line = lines.get(key) if key is not None else None
             digest = digests[place]
-            self.came_back += line is not None and line.state == LEFT
+            if line is not None and line.state == LEFT:
+                self._note_came_back()
             if key is None:
                 self._note_keyless(digest)
                 digest = ""
@@ -127,6 +128,11 @@ class Comparison:
     def keyless(self) -> Keyless:
         """The rows that have no valid key."""
         return Keyless.of(self._keyless, self._keyless_digests)
+
+    def _note_came_back(self) -> None:
+        if not self.came_back and self._shown is not None and not self._journal.read_only:
+            self._journal.reads.note_came_back()
+        self.came_back += 1
 
     def _note_keyless(self, digest: str) -> None:
         self._keyless += 1
@@ -195,7 +201,7 @@ class Comparison:
         patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
         patch = found.patch
-        if line is None or line.state == REMOVED:  # the contact was deleted, and its key alone creates it again
+        if line is None or line.was_removed:  # the contact was deleted, and its key alone creates it again
             return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
             self._journal.lines.confirm(key, patch.digests)
@@ -257,6 +263,8 @@ class Comparison:
             self._journal.lines.note(key, ACKNOWLEDGED)
         if key in self._delivered_earlier or not self._journal.series.delivered_earlier(line):
             return Outcome.UNCHANGED
+        if line.delivered_as == REMOVED:
+            return Outcome.UNCHANGED
         self._delivered_earlier.add(key)
         return Outcome(line.delivered_as or Outcome.UPDATED)
 
@@ -273,7 +281,7 @@ class Comparison:
 
     def _was_delivered(self, line: Line | None) -> bool:
         """Whether Connectif has accepted something of a contact."""
-        if line is None or line.state == REMOVED:
+        if line is None or line.was_removed:
             return False
         if line.patch_digest or line.delivered_as:
             return True

@@ -170,7 +170,7 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, c
         )
     if keyless.has_others_than(last.keyless):
         return "a row has no valid key that had one in the last complete read, or was not there"
-    if keyless.count and came_back:
+    if keyless.count and (came_back or asker.came_back):
         # Two rows without a key look alike where their other columns do: one may have got its key back, and another
         # one lost it.
         return "rows have no valid key, and contacts have come back that may have been such rows before"
