@@ -50,7 +50,7 @@ def explain(arguments: Namespace) -> None:
         )
         history = question.history(arguments.history)
         planned = _planned(arguments, place, contact, question, failures)
-        live = _live(arguments, key, failures)
+        live = _live(arguments, question.sent_key(contact) or key, failures)
         explanation = question.explain(_property_ids(planned, live), history)
     properties = _properties(explanation, planned, live, question, contact, shows_values=arguments.show_values)
     show(

@@ -159,6 +159,12 @@ class ImportSink:
         self._context.is_to_stop = is_to_stop
         self._context.client.quota.while_waiting = self._on_rate_limit
 
+    def give_back(self) -> bool:
+        """If Connectif has forbidden the first upload, leave the rest of the plan to another sink:
+        :meth:`ImportJob.give_back`.
+        """
+        return self._job.give_back()
+
     def end(self) -> None:
         """The run is another sink's."""
         self._context.client.quota.while_waiting = _nothing_to_do

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.cost import ImportCosts
 from airflow_provider_connectif.imports.files import ImportFile
+from airflow_provider_connectif.imports.giving_back import give_back
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Account, Settlement
 from airflow_provider_connectif.imports.suppressed import SuppressedContacts
@@ -29,7 +31,7 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong
+from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportForbidden, Verdict, WaitTooLong
 
 
 class ImportJob:
@@ -76,6 +78,19 @@ class ImportJob:
         self.watch.waiting.describe_next_attempt = self._describe_next_attempt
         self._uploads = Uploads(context, self.watch, self.save)
         self.is_loaded = self.is_deferred = False
+        self._give_back: Callable[[], None] | None = None
+
+    def give_back(self) -> bool:
+        """After an upload that Connectif has forbidden, leave the rest of the plan to another way.
+
+        :return: whether that is possible; the plan then has only the contacts without an outcome.
+        """
+        undo, self._give_back = self._give_back, None
+        if undo is None:
+            return False
+        undo()
+        self.state = ImportState()
+        return True
 
     def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
         """Return the cost of a plan: :meth:`ImportCosts.cost`."""
@@ -118,7 +133,14 @@ class ImportJob:
             contacts = planned_contacts(changes, mapping, self.state, files, self._lines)
             settlement = self._settlement(folder, contacts, self.account)
             on_disk = {file.number: file for file in made}
-            self._send(settlement, on_disk, lambda journal: keep_values(journal, self.state, split.by_file(), files))
+            try:
+                self._send(
+                    settlement, on_disk, lambda journal: keep_values(journal, self.state, split.by_file(), files)
+                )
+            except ImportForbidden:
+                taken_out = self._suppressed.taken_out
+                self._give_back = partial(give_back, self._context, changes, split, files, mapping, taken_out)
+                raise
 
     def resume(self, folder: Path) -> bool:
         """Continue the imports of an earlier process of the task; return whether no row has to be read for that.

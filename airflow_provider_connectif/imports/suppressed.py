@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 
 from airflow_provider_connectif.contacts.identity import people_of
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -61,6 +61,11 @@ class SuppressedContacts:
         self._contacts: dict[str, Patch] = {}
         self._taken_out: set[str] = set()
         self._looked_at: dict[int, int] = {}
+
+    @property
+    def taken_out(self) -> Set[str]:
+        """The contacts that were removed, and are counted."""
+        return self._taken_out
 
     def take_out(self, sent: SentFile, file: ImportFile) -> None:
         """Write a file again without suppressed people, if it has any.

@@ -31,7 +31,7 @@ from airflow_provider_connectif.journal.import_state import ImportState, SentFil
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import describe_bytes, plural
-from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, stop_verdict
+from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportForbidden, Verdict, stop_verdict
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})
 
@@ -168,7 +168,9 @@ class Uploads:
             failures += 1
             if action_for(failure) is not Action.RETRY:
                 self._forget(sent)
-                raise ImportFailed(Verdict.FAILED, f"Connectif rejected a file: {failure}", http_error(failure))
+                is_first = failures == 1 and not ours
+                kind = ImportForbidden if is_first and _says_forbidden(failure) else ImportFailed
+                raise kind(Verdict.FAILED, f"Connectif rejected a file: {failure}", http_error(failure))
             is_last = failures >= client.tries
             again = wording.NEXT_UPLOAD.format(next=failures + 1, tries=client.tries)
             self._context.log.warning(wording.UPLOAD_FAILED, failure, wording.LAST_UPLOAD if is_last else again)
@@ -182,3 +184,8 @@ class Uploads:
         """Store that an upload has begun no import."""
         sent.since = None
         self._save()
+
+
+def _says_forbidden(failure: Failure) -> bool:
+    """Whether Connectif itself forbids the request; a gateway's 403 has no error document."""
+    return isinstance(failure, ConnectifHttpError) and failure.status == 403 and failure.is_error_document

@@ -85,6 +85,10 @@ class Split:
                 if left := [patch for patch in batch if patch.removal is not None and not self._is_patched(patch)]:
                     yield left
 
+    def is_patched(self, patch: Patch) -> bool:
+        """Whether a contact is among those of :meth:`by_patch`."""
+        return bool(self.patches) and self._is_patched(*self._ways.of([patch]))
+
     def files(self, folder: Path) -> ImportFiles:
         """Return the files for the other contacts, not written yet.
 

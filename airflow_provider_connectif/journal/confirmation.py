@@ -173,7 +173,9 @@ class Confirmation:
         """
         if settled.outcome in _ACCEPTED or settled.outcome is Outcome.SKIPPED:
             column = with_kept(digests.properties, settled.patch)
-            self._lines.remove(key, digests._replace(properties=column))
+            is_there = settled.patch.removal == "patch"
+            sent = settled.patch.key if is_there else None  # a row that comes back creates the contact in its own
+            self._lines.remove(key, digests._replace(properties=column), sent=sent)
         elif settled.outcome is Outcome.UNDELIVERED:
             self._lines.leave_in_doubt([key])
         self._restorable.discard(key)
@@ -196,7 +198,7 @@ class Confirmation:
             if settled.outcome is Outcome.UNCHANGED:
                 self._lines.confirm(key, digests)
             else:
-                self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value)
+                self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value, sent=patch.key)
         elif settled.is_follow_up:
             pass  # its accepted part is written, and nothing else is known
         elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:

@@ -22,9 +22,10 @@ from airflow_provider_connectif.journal.explanation import (
 )
 from airflow_provider_connectif.journal.next_step import next_step
 from airflow_provider_connectif.journal.properties import Mark, entries_of, value_digest
+from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.states import IN_DOUBT, REJECTED
 from airflow_provider_connectif.journal.suppression import SuppressionList
-from airflow_provider_connectif.journal.tables import VERSION, columns_of
+from airflow_provider_connectif.journal.tables import SPELLING, VERSION, columns_of
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW
 from airflow_provider_connectif.records.people import PersonKey
 
@@ -85,6 +86,13 @@ class ContactQuestion:
     def written_key(self) -> str | None:
         """The contact's key in its line; ``None`` if it has no line."""
         return self._line.get("contact_key")
+
+    def sent_key(self, contact: str) -> str | None:
+        """Return the key as Connectif accepted it last; ``None``: it is not known.
+
+        :param contact: the key in the journal's form.
+        """
+        return sent_key(contact, self._line.get(SPELLING))
 
     def history(self, most: int = _LONGEST_HISTORY) -> tuple[PastOutcome, ...]:
         """Return the contact's outcomes, the last one first.
@@ -153,7 +161,8 @@ class ContactQuestion:
 
     def _found_line(self) -> dict[str, Any]:
         lines = self._tables.lines
-        there = columns_of(lines, self._database.engine) if self._version < VERSION else {c.name for c in lines.c}
+        is_whole = self._version >= VERSION and self._tables.has_spellings
+        there = {c.name for c in lines.c} if is_whole else columns_of(lines, self._database.engine)
         of_contact = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(self._written))
         query = sa.select(*(column for column in lines.c if column.name in there)).where(of_contact)
         # A sync that once stored its keys in another form has two lines; the newer one counts.
@@ -180,7 +189,7 @@ class ContactQuestion:
             status,
             reason,
             _in_utc(line.get("delivered_at")),
-            line.get("delivered_as"),
+            line.get("delivered_as") if line.get("delivered_at") else None,
             _in_utc(line.get("refused_at")),
             line.get("refused_run"),
             refused_status,
@@ -190,6 +199,7 @@ class ContactQuestion:
             is_held=holds_row and is_last and line["state"] in (REJECTED, IN_DOUBT),
             knows_row=line.get("row_digest") is not None,
             knows_properties=line.get("properties") is not None or line.get("patch_digest") is not None,
+            spelling=line.get(SPELLING) or None,
         )
 
     def _is_pending(self) -> bool:

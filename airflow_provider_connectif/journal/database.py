@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
 from airflow_provider_connectif.journal.faults import check_tables, faults_of, is_about_tables
-from airflow_provider_connectif.journal.tables import MIGRATIONS, VERSION, JournalTables, columns_of
+from airflow_provider_connectif.journal.tables import MIGRATIONS, SPELLING, VERSION, JournalTables, columns_of
 from airflow_provider_connectif.records.outcomes import JournalError
 
 T = TypeVar("T")
@@ -193,7 +193,7 @@ class JournalDatabase:
             return []  # the first error is sufficient
 
     def _create(self, read_only: bool) -> int | None:
-        version = self._version()
+        version = self._version(read_only)
         for attempt in range(_TRIES_TO_CREATE):
             if read_only or (version is not None and version >= VERSION):
                 break
@@ -204,7 +204,7 @@ class JournalDatabase:
                 if attempt == _TRIES_TO_CREATE - 1:
                     raise
                 time.sleep(0.2 * (attempt + 1))
-            version = self._version()
+            version = self._version(read_only)
         if version is not None and version > VERSION:
             raise JournalError(
                 f"the journal {self._name!r} has version {version}, this provider knows up to {VERSION}: "
@@ -219,7 +219,8 @@ class JournalDatabase:
         """Check every table and column, and the right to change them, before anything is sent."""
         tables, every = self.tables, self.tables.metadata.sorted_tables
         if read_only:  # the lines of older versions have fewer columns
-            every = [tables.meta, tables.lines, tables.runs] if version >= VERSION else []
+            of_lines = [tables.lines] if tables.has_spellings else []
+            every = [tables.meta, *of_lines, tables.runs] if version >= VERSION else []
         with self.engine.begin() as connection:
             check_tables(connection, every, () if read_only else every)
 
@@ -243,8 +244,11 @@ class JournalDatabase:
                 MIGRATIONS[to_version](self.tables, connection)
                 connection.execute(sa.update(meta).where(meta.c.name == "version").values(value=to_version))
 
-    def _version(self) -> int | None:
-        """Return the version of the tables, ``None`` if there are none yet."""
+    def _version(self, read_only: bool) -> int | None:
+        """Return the version of the tables, ``None`` if there are none yet.
+
+        :param read_only: tables that have every column but that of spellings are not to be migrated.
+        """
         self._check_server()
         meta = self.tables.meta
         lines, inspector = self.tables.lines, sa.inspect(self.engine)
@@ -252,10 +256,12 @@ class JournalDatabase:
         if not sa.inspect(self.engine).has_table(meta.name, schema=meta.schema):
             if has_lines:
                 raise sa.exc.NoSuchTableError(meta.fullname)
+            self.tables.has_spellings = False
             return None
         with self.engine.connect() as connection:
             found: Any = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
-            if found == VERSION and has_lines and self._is_unfinished_version(connection):
+            self.tables.has_spellings = has_lines and SPELLING in columns_of(lines, connection)
+            if found == VERSION and has_lines and self._is_unfinished_version(connection, with_spellings=not read_only):
                 return VERSION - 1
         return None if found is None else int(found)
 
@@ -272,7 +278,7 @@ class JournalDatabase:
         if fault:
             raise ValueError(f"no journal on this server: {fault}")
 
-    def _is_unfinished_version(self, connection: sa.Connection) -> bool:
+    def _is_unfinished_version(self, connection: sa.Connection, *, with_spellings: bool = True) -> bool:
         """Whether the tables were made before the first release with their version, so that columns are missing."""
         there = columns_of(self.tables.lines, connection)
         if "invalid_run" not in there:
@@ -280,6 +286,8 @@ class JournalDatabase:
         if not {"properties", "outcome_at", "refused_reason"} <= there:
             return True
         if "last_read" not in columns_of(self.tables.syncs, connection):
+            return True
+        if with_spellings and not (SPELLING in there and SPELLING in columns_of(self.tables.pending, connection)):
             return True
         return "removed" not in columns_of(self.tables.plans, connection)
 

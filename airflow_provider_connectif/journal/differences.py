@@ -115,10 +115,13 @@ class Differences:
         found = self.of(patch._replace(properties=properties), contact, known, row_digest)
         return found.patch if found.patch.properties else None
 
-    def removal(self, contact: str, column: bytes | None, kind: Removal, properties: Mapping[str, JsonValue]) -> Patch:
+    def removal(
+        self, contact: str, key: str, column: bytes | None, kind: Removal, properties: Mapping[str, JsonValue]
+    ) -> Patch:
         """Return the change for a contact that has left the source.
 
         :param contact: its key in the journal's form.
+        :param key: its key for the request.
         :param column: digests of the properties that Connectif has accepted.
         :param kind: the action.
         :param properties: the properties to send, unless it is deleted.
@@ -136,7 +139,7 @@ class Differences:
             after = without_marks(after, sent, Mark.BEFORE)
         digests = Digests("", "", self._mapping_digest, after, before)
         looks_up = kind == "patch"  # a PATCH would create a contact again that somebody has deleted
-        patch = Patch(0, contact, properties, {}, digests, was_delivered=True, looks_up=looks_up, standings=standings)
+        patch = Patch(0, key, properties, {}, digests, was_delivered=True, looks_up=looks_up, standings=standings)
         return patch._replace(removal=kind)
 
     def _standings(

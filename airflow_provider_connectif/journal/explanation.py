@@ -12,6 +12,9 @@ from typing import Any
 
 from airflow_provider_connectif.journal.next_step import NextStep
 
+SENT_AS = "sent as"
+"""The label of the only fact that is a contact key."""
+
 
 @dataclass(frozen=True)
 class KnownProperty:
@@ -42,7 +45,8 @@ class LastOutcome:
     ``refused_run`` (the first that met it), ``refused_status``, ``refused_reason``: of the last remembered rejection.
     ``holds_row``: the row of that rejection is held whenever the source has it. ``is_held``: that rejection is the last
     outcome, too. ``knows_row``: the journal knows the digest of the accepted row. ``knows_properties``: the same for
-    single properties.
+    single properties. ``spelling``: of the key as Connectif accepted it last, if it is another one than the journal's
+    form.
     """
 
     state: str
@@ -61,6 +65,7 @@ class LastOutcome:
     is_held: bool
     knows_row: bool
     knows_properties: bool
+    spelling: str | None = None
 
     @property
     def held_row(self) -> str | None:
@@ -185,6 +190,7 @@ class Explanation:
                 "by run": last.run_id,
                 "delivered at": last.delivered_at,
                 "delivered as": last.delivered_as,
+                SENT_AS: last.spelling,
                 "held row": last.held_row,
                 "first invalid in run": last.invalid_run,
             }

@@ -85,17 +85,44 @@ class Forgetting:
         """Return their keys in every form that the journal's tables may have."""
         return {written(person.key) for person in people for written in self._digesters}
 
-    def forget(self, connection: sa.Connection, people: Collection[PersonKey], *, waits_for_uploads: bool) -> None:
+    def sent_keys(self, people: Collection[PersonKey]) -> dict[str, list[str]]:
+        """Return the spellings in which any sync has sent the keys of people, if they are not those of the journal.
+
+        :return: spellings by key in the journal's form.
+        """
+        lines, found = self._tables.lines.c, dict[str, set[str]]()
+        # External ids have one spelling only, and one may look like a person's e-mail.
+        is_there = self._tables.has_spellings
+        keys = sorted({person.key for person in people if person.kind == "email"}) if is_there else []
+        for first in range(0, len(keys), _LINES_AT_ONCE):
+            of_these = sa.and_(lines.contact_key.in_(keys[first : first + _LINES_AT_ONCE]), lines.spelling != "")
+            for key, spelling in self._database.rows(sa.select(lines.contact_key, lines.spelling).where(of_these)):
+                found.setdefault(key, set()).add(spelling)
+        return {key: sorted(spellings) for key, spellings in found.items()}
+
+    def forget(
+        self,
+        connection: sa.Connection,
+        people: Collection[PersonKey],
+        *,
+        waits_for_uploads: bool,
+        keeps_spellings: bool = False,
+    ) -> None:
         """Delete the journal's data of people, within a transaction.
 
         :param waits_for_uploads: keep rows of files that are or may be at Connectif: an erasure must wait for these.
+        :param keeps_spellings: keep the lines that :meth:`sent_keys` needs: another attempt may have to send them.
         """
         if not people:
             return
         written = self.written_keys(people)
         self._wait_for_writers(connection)
-        for table in (self._tables.lines, self._tables.outcomes):
-            self._delete_keys(connection, table, written)
+        spelling = self._tables.lines.c.spelling
+        has_another = sa.and_(spelling.is_not(None), spelling != "")
+        self._delete_keys(
+            connection, self._tables.lines, written, sa.not_(has_another) if keeps_spellings else sa.true()
+        )
+        self._delete_keys(connection, self._tables.outcomes, written, sa.true())
         plans = self._tables.plans.c
         query = sa.select(plans.plan_id, plans.state, plans.sync_id, plans.run_id, plans.task).order_by(plans.plan_id)
         for plan in connection.execute(query).fetchall():
@@ -178,10 +205,11 @@ class Forgetting:
         """Whether a claim or a plan belongs to this task, or to another instance of it."""
         return _erasure(line.sync_id, line.run_id, line.task) == self._me
 
-    def _delete_keys(self, connection: sa.Connection, table: sa.Table, written: Collection[str]) -> None:
+    def _delete_keys(self, connection: sa.Connection, table: sa.Table, written: Collection[str], which: Any) -> None:
         keys = sorted(written)  # in the same order everywhere, so that two tasks never block each other
         for first in range(0, len(keys), _LINES_AT_ONCE):
-            connection.execute(sa.delete(table).where(table.c.contact_key.in_(keys[first : first + _LINES_AT_ONCE])))
+            of_these = table.c.contact_key.in_(keys[first : first + _LINES_AT_ONCE])
+            connection.execute(sa.delete(table).where(of_these, which))
 
     def _forget_in_plan(
         self,

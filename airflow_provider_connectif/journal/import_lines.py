@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.payloads import Payloads
+from airflow_provider_connectif.journal.spellings import spelling_of
+from airflow_provider_connectif.journal.tables import SPELLING
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.people import PersonKey
 
@@ -185,11 +187,14 @@ class ImportLines:
         self, patch: Patch, group: int, same_contact: Callable[[str], str], *, is_complete: bool
     ) -> dict[str, Any]:
         digests, is_alone = patch.digests, patch.counted_as is not None
+        contact = same_contact(patch.key)
+        written = self._written_key(contact)
         return {
             "plan_id": self._plan_id,
             "number": patch.number,
             "file": group,
-            "contact_key": self._written_key(same_contact(patch.key)),
+            "contact_key": written,
+            SPELLING: spelling_of(contact, patch.key, is_plain=written == contact),
             # An import leaves blank values out, so Connectif does not hold everything that the patch of such a row
             # sets.
             "row_digest": digests.row if digests and is_complete and not is_alone else None,

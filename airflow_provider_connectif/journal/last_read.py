@@ -64,13 +64,22 @@ class ReadRecord:
         """
         self.load()
         known, is_shared = Reads.parse(self.seen), self._has_company()
-        since = generation
+        since, came_back = generation, False
         if known.asker is not None and not known.asker.is_shared and dict(known.asker.identity) == dict(identity):
-            since = known.asker.since
-        self.asker = Asker(dict(identity), since, is_shared)
+            since, came_back = known.asker.since, known.asker.came_back
+        self.asker = Asker(dict(identity), since, is_shared, came_back)
         begun = replace(known, asker=self.asker)
         if begun.text != self.seen and not read_only:
             self._save(begun)
+
+    def note_came_back(self) -> None:
+        """Record, before the line of such a contact changes, that this read shows a contact that had left.
+
+        :raises JournalError: the database failed.
+        """
+        if self.asker is not None and not self.asker.came_back:
+            self.asker = replace(self.asker, came_back=True)
+            self._save(replace(Reads.parse(self.seen), asker=self.asker))
 
     def has_changed(self) -> bool:
         """Whether another task has written the record in the meantime."""
@@ -98,7 +107,7 @@ class ReadRecord:
         contacts = last.contacts if is_known and last is not None else self._known()
         at = datetime.now(UTC).isoformat()
         read = LastRead(run_id, generation, at, rows, contacts, keyless, **more)
-        asker = known.asker and replace(known.asker, is_shared=known.asker.is_shared or is_shared)
+        asker = known.asker and replace(known.asker, is_shared=known.asker.is_shared or is_shared, came_back=False)
         self._save(Reads(asker, read), rows)
 
     def _has_company(self) -> bool:

@@ -23,7 +23,7 @@ class LeftLine(NamedTuple):
 
     ``properties``: digests of the accepted ones. ``is_marked``: whether an earlier read has marked it as left.
     ``generation``: of the process that wrote the line, and so of the one that marked it. ``delivered_generation``: of
-    the process that last delivered it; ``None`` in lines of an older version.
+    the process that last delivered it; ``None`` in lines of an older version. ``spelling``: see the module "spellings".
     """
 
     key: str
@@ -31,6 +31,7 @@ class LeftLine(NamedTuple):
     is_marked: bool
     generation: int
     delivered_generation: int | None
+    spelling: str | None = None
 
 
 class LeftLines:
@@ -121,7 +122,8 @@ class LeftLines:
 
     def _lines_of(self, keys: Sequence[str]) -> list[LeftLine]:
         lines = self._lines.c
-        columns = (lines.contact_key, lines.properties, lines.state, lines.generation, lines.delivered_generation)
+        of_state = (lines.state, lines.generation, lines.delivered_generation)
+        columns = (lines.contact_key, lines.properties, *of_state, self._database.tables.spelling)
         query = sa.select(*columns).where(lines.sync_id == self._sync_id, lines.contact_key.in_(keys))
         return [
             LeftLine(
@@ -130,6 +132,7 @@ class LeftLines:
                 line.state == LEFT,
                 line.generation,
                 line.delivered_generation,
+                line.spelling,
             )
             for line in self._database.rows(query)
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from airflow_provider_connectif.journal.states import REJECTED
+from airflow_provider_connectif.journal.states import REJECTED, REMOVED
 
 
 class Line(NamedTuple):
@@ -13,8 +13,9 @@ class Line(NamedTuple):
     ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``: of the last row
     that Connectif rejected; ``invalid_digest``: of the last row that was invalid here; ``refused_run``,
     ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
-    ``delivered_as``: ``created``, ``updated`` or ``imported``. ``properties``: digests of the accepted ones; ``None``
-    if they are not known one by one, as in lines of an earlier version.
+    ``delivered_as``: ``created``, ``updated``, ``imported`` or ``removed``. ``properties``: digests of the accepted
+    ones; ``None`` if they are not known one by one, as in lines of an earlier version. ``spelling``: see the module
+    "spellings".
     """
 
     row_digest: str | None
@@ -34,12 +35,18 @@ class Line(NamedTuple):
     properties: bytes | None = None
     refused_status: int | None = None
     refused_reason: str | None = None
+    spelling: str | None = None
 
     @property
     def says_nothing(self) -> bool:
         """Whether nothing of the contact was ever accepted or checked, as for one without a line."""
         known = (self.row_digest, self.patch_digest, self.refused_digest, self.invalid_digest)
         return not (any(known) or self.delivered_as or self.properties)
+
+    @property
+    def was_removed(self) -> bool:
+        """Whether ``on_removed`` was carried out, and nothing was delivered since."""
+        return self.state == REMOVED or (self.delivered_as == REMOVED and self.patch_digest is None)
 
     @property
     def says_each_property(self) -> bool:
@@ -55,7 +62,10 @@ class Line(NamedTuple):
         return self.state == REJECTED and last != held
 
 
-NOT_BEFORE_3 = ("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties")
+NOT_BEFORE_3 = (
+    *("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties"),
+    "spelling",
+)
 """Columns that lines of an older version do not have."""
 REFUSAL_BEFORE_3 = {"refused_status": "status_code", "refused_reason": "reason"}
 """Columns of an older version with the values of the last rejection, by the newer column."""

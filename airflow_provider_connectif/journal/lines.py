@@ -20,19 +20,19 @@ from airflow_provider_connectif.journal.states import (
     UNDELIVERED,
     outcome_columns,
 )
-from airflow_provider_connectif.journal.tables import JournalTables
+from airflow_provider_connectif.journal.tables import SPELLING, JournalTables
 from airflow_provider_connectif.records.changes import Digests
 
 NO_REFUSAL = ("refused_digest", "refused_at", "refused_run", "refused_status", "refused_reason")
 _BY = ("run_id", "generation")
 _DELIVERED = ("delivered_at", "delivered_as", "delivered_generation")
 _DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
-ACKNOWLEDGED_COLUMNS = (*OUTCOME_COLUMNS, *_DIGESTS, *_DELIVERED, *NO_REFUSAL, *_BY)
+ACKNOWLEDGED_COLUMNS = (*OUTCOME_COLUMNS, *_DIGESTS, *_DELIVERED, *NO_REFUSAL, SPELLING, *_BY)
 _CONFIRMED = (*OUTCOME_COLUMNS, *_DIGESTS, *NO_REFUSAL, *_BY)
 IN_PART = ("state", "row_digest", "patch_digest", "properties", *_BY)
 NOTED = (*OUTCOME_COLUMNS, *_BY)
 _REJECTED = (*OUTCOME_COLUMNS, *NO_REFUSAL, *_BY)
-_REMOVED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *_DELIVERED, *NO_REFUSAL, *_BY)
+_REMOVED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *_DELIVERED, *NO_REFUSAL, SPELLING, *_BY)
 _INVALID = (*OUTCOME_COLUMNS, "invalid_digest", "invalid_run", *_BY)
 _IN_DOUBT = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *NO_REFUSAL, *_BY)
 _DOUBTED = (*OUTCOME_COLUMNS, "row_digest", "patch_digest", "properties", *_BY)
@@ -57,10 +57,13 @@ class GatheredLines:
         self.noted: dict[str, dict[str, Any]] = {}
         self.restored_properties: dict[str, dict[str, Any]] = {}
 
-    def acknowledge(self, key: str, names: Mapping[str, Any], digests: Digests, delivered_as: str | None) -> None:
+    def acknowledge(
+        self, key: str, names: Mapping[str, Any], digests: Digests, delivered_as: str | None, spelling: str | None
+    ) -> None:
         """Record that Connectif has accepted a patch.
 
         :param names: the columns that identify the line and its writer.
+        :param spelling: see the module "spellings".
         """
         self.acknowledged[key] = {
             **names,
@@ -73,6 +76,7 @@ class GatheredLines:
             "delivered_as": delivered_as,
             "delivered_generation": names["generation"],
             **dict.fromkeys(NO_REFUSAL),
+            SPELLING: spelling,
         }
         self.rejected.pop(key, None)
         self.noted.pop(key, None)
@@ -107,7 +111,7 @@ class GatheredLines:
             **_refusal(names, row_digest, status, reason),
         }
 
-    def remove(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
+    def remove(self, key: str, names: Mapping[str, Any], digests: Digests, spelling: str | None) -> None:
         """Record that a contact left the source, and that ``on_removed`` was carried out.
 
         It counts as not delivered from now on: if its row comes back and is refused, ``on_removed`` is not carried out
@@ -120,6 +124,8 @@ class GatheredLines:
             "patch_digest": None,
             "properties": digests.properties,
             **dict.fromkeys((*_DELIVERED, *NO_REFUSAL)),
+            "delivered_as": REMOVED,  # also where other outcomes follow, see Line.was_removed
+            SPELLING: spelling,
         }
 
     def note(self, key: str, names: Mapping[str, Any], state: str, status: int | None, reason: str | None) -> None:

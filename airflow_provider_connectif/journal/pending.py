@@ -156,6 +156,14 @@ class PendingChanges:
             yield change
         self._count -= self._database.execute(f"delete from changes where {which}").rowcount  # noqa: S608
 
+    def drop(self, contacts: Collection[str]) -> None:
+        """Remove the changes of these contacts."""
+        found = self._found(contacts).values()
+        for line in found:
+            self.counts.add(self._lines.unpacked(line[1:]), -1)
+        self._database.executemany("delete from changes where id = ?", [(line[0],) for line in found])
+        self._count -= len(found)
+
     @property
     def place(self) -> int:
         """The id of the next change."""

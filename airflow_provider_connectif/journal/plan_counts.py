@@ -28,7 +28,7 @@ class PlanCounts:
     def __init__(self, resource: Resource, *, sends_all: bool = False) -> None:
         self._resource = resource
         self._sends_all = sends_all
-        self._costs_one = not resource.ranks and not resource.modes
+        self._costs_one = type(resource).requests is Resource.requests
         self.to_create = self.to_change = self.only_refreshed = 0
         self.lowered = self.raised = self.removals = 0
         self.properties: Counter[str] = Counter()

@@ -14,7 +14,7 @@ from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.line import NOT_BEFORE_3, REFUSAL_BEFORE_3, Line
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED
-from airflow_provider_connectif.journal.tables import VERSION
+from airflow_provider_connectif.journal.tables import SPELLING, VERSION
 
 
 class LineReader:
@@ -44,6 +44,9 @@ class LineReader:
         self._is_there = version is not None
         if version is not None and version < VERSION:
             columns = [_as_before_3(name) for name in Line._fields]
+            self._select = self._database.tables.lines_of(self._database.dialect, ["contact_key", *columns])
+        elif not self._database.tables.has_spellings:
+            columns = [sa.null() if name == SPELLING else name for name in Line._fields]
             self._select = self._database.tables.lines_of(self._database.dialect, ["contact_key", *columns])
 
     def differing(

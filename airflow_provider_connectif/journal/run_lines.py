@@ -13,6 +13,7 @@ from airflow_provider_connectif.journal.line_writer import LineWriter
 from airflow_provider_connectif.journal.plan import Plan
 from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.settings import JournalSettings
+from airflow_provider_connectif.journal.spellings import spelling_of
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.changes import Digests
@@ -179,13 +180,17 @@ class RunLines(LineWriter):
         """
         self._unanswered.update(self.written_key(key) for key in keys)
 
-    def acknowledge(self, key: str, digests: Digests, *, delivered_as: str | None = None) -> None:
+    def acknowledge(
+        self, key: str, digests: Digests, *, delivered_as: str | None = None, sent: str | None = None
+    ) -> None:
         """Record that Connectif has accepted a patch.
 
         :param delivered_as: ``created`` or ``updated``.
+        :param sent: the key as it was sent; ``None``: it is not known.
         """
         if self._gathers():
-            self._gathered.acknowledge(key, self._names(key), digests, delivered_as)
+            spelling = None if sent is None else self._spelling(key, sent)
+            self._gathered.acknowledge(key, self._names(key), digests, delivered_as, spelling)
 
     def acknowledge_part(self, key: str, digests: Digests, state: str = ACKNOWLEDGED) -> None:
         """Record that Connectif has accepted a part of a patch.
@@ -201,13 +206,15 @@ class RunLines(LineWriter):
         if self._gathers():
             self._gathered.confirm(key, self._names(key), digests)
 
-    def remove(self, key: str, digests: Digests) -> None:
+    def remove(self, key: str, digests: Digests, *, sent: str | None = None) -> None:
         """Record that ``on_removed`` was carried out for a contact that left the source.
 
         :param digests: ``properties``: of those that stay known.
+        :param sent: the key as it was sent; ``None``: the contact is no longer there.
         """
         if self._gathers():
-            self._gathered.remove(key, self._names(key), digests)
+            spelling = None if sent is None else self._spelling(key, sent)
+            self._gathered.remove(key, self._names(key), digests, spelling)
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
         """Record that Connectif has rejected a row.
@@ -233,6 +240,9 @@ class RunLines(LineWriter):
         if not is_written and self._gathers():
             self._gathered.note_invalid(key, self._names(key), row_digest, first_run or self.run_id, reason)
         return first_run is not None and first_run != self.run_id
+
+    def _spelling(self, key: str, sent: str) -> str | None:
+        return spelling_of(key, sent, is_plain=self._settings.key_secret is None)
 
     def note(self, key: str, state: str, status: int | None = None, reason: str | None = None) -> None:
         """Record a contact's last outcome; everything else that is known of it stays.

@@ -23,6 +23,7 @@ from airflow_provider_connectif.journal.record_tables import (
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED
 
 VERSION = 3
+SPELLING = "spelling"
 _DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
 
 
@@ -35,6 +36,8 @@ class JournalTables:
 
     def __init__(self, name: str, schema: str | None) -> None:
         self.metadata = sa.MetaData(schema=schema)
+        self.has_spellings = True
+        """Whether the tables in the database have the column of spellings; a run that writes adds it."""
         self._statements: dict[Hashable, Any] = {}  # to build one takes as long as several requests
         self.lines = sa.Table(
             name,
@@ -66,6 +69,8 @@ class JournalTables:
             # Of the rejection of "refused_digest".
             sa.Column("refused_status", sa.Integer),
             sa.Column("refused_reason", exact_text(LONGEST_REASON)),
+            # The key as it was sent last: see the module "spellings". Tables of development versions do not have it.
+            sa.Column(SPELLING, exact_text(LONGEST_KEY)),
         )
         self.syncs = sa.Table(
             f"{name}_syncs",
@@ -149,6 +154,7 @@ class JournalTables:
             sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("payload", long_text()),
             sa.Column("properties", sa.LargeBinary),
+            sa.Column(SPELLING, exact_text(LONGEST_KEY)),
         )
         for table in self.metadata.sorted_tables:
             # A server's default tables may not support transactions.
@@ -197,7 +203,7 @@ class JournalTables:
         def selected(column: str) -> Any:
             if column == "row_digest":  # empty for a change of several rows, which are compared each time
                 return sa.func.nullif(pending[column], "")
-            if column in _DIGESTS:
+            if column in _DIGESTS or column == SPELLING:
                 return pending[column]
             known = column in values
             return sa.literal(values[column], lines[column].type) if known else sa.cast(sa.null(), lines[column].type)
@@ -205,6 +211,11 @@ class JournalTables:
         source = sa.select(selected("sync_id"), pending.contact_key, *map(selected, columns)).where(which)
         # In the same order everywhere, so that two tasks never block each other.
         return self.upsert(dialect, columns, source.order_by(pending.contact_key))
+
+    @property
+    def spelling(self) -> Any:
+        """Return the column of spellings; NULL where the tables do not have it."""
+        return self.lines.c[SPELLING] if self.has_spellings else sa.null().label(SPELLING)
 
     @property
     def digest_if_acknowledged(self) -> Any:

@@ -16,6 +16,8 @@ from airflow_provider_connectif.reporting import wording
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.fields import KeyKind
+    from airflow_provider_connectif.journal.forgetting import Forgetting
+    from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.runs.sink import Sink
 
 _MOST_DELETED = 100
@@ -82,14 +84,10 @@ class ContactDeleteOperator(RequestOperator):
         from airflow_provider_connectif.imports.context import ImportContext
         from airflow_provider_connectif.imports.rules import ImportRules
         from airflow_provider_connectif.imports.watch import Watch
-        from airflow_provider_connectif.journal.forgetting import Forgetting
         from airflow_provider_connectif.runs.erasure_sink import ErasureSink
 
-        journal, client = parts.journal, parts.client
-        if journal is None:
-            raise JournalError("journal_conn_id gave no journal", final=True)
-        settings = journal.settings
-        forgetting = Forgetting(journal.database, journal.suppressions, settings, FORMS)
+        client = parts.client
+        journal, forgetting = _forgetting(parts)
         map_index = getattr(start.context.get("ti"), "map_index", -1)
         confirmation = ErasureConfirmation(journal.lines, parts.resource, forgetting, map_index)
         patience = made_patience(self, parts)
@@ -124,8 +122,18 @@ class ContactDeleteOperator(RequestOperator):
         from airflow_provider_connectif.runs.erasure_sink import ErasurePreview
 
         client = parts.client
-        preview = ErasurePreview(parts.report.log, client.quota, self.max_deleted)
+        preview = ErasurePreview(parts.report.log, client.quota, self.max_deleted, _forgetting(parts)[1])
         return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=client.longest_wait_s)
 
     def _describe(self) -> str:
         return f"At most {self.max_deleted:,} people" + ("" if self.suppress else ", without suppressing them")
+
+
+def _forgetting(parts: Parts) -> tuple[Journal, Forgetting]:
+    """Return the journal, and what knows and removes its data of people."""
+    from airflow_provider_connectif.journal.forgetting import Forgetting
+
+    if parts.journal is None:
+        raise JournalError("journal_conn_id gave no journal", final=True)
+    journal = parts.journal
+    return journal, Forgetting(journal.database, journal.suppressions, journal.settings, FORMS)

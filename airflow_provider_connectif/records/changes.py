@@ -59,7 +59,8 @@ class Patch(NamedTuple):
     row's ranked properties, by id. ``kept``: ranked properties that responses have shown to be the person's own since
     the plan was made. ``counted_as``: the outcome (invalid or held) that the row already has; only the urgent part is
     sent. ``removal``: the key has left the source, so there is no row: ``patch`` sets the properties, ``delete``
-    deletes.
+    deletes. ``sent_before``: the key as Connectif accepted it before, if the row has another spelling; it is then also
+    ``key``.
     """
 
     number: int
@@ -77,6 +78,7 @@ class Patch(NamedTuple):
     kept: frozenset[str] = frozenset()
     counted_as: str | None = None
     removal: Removal | None = None
+    sent_before: str | None = None
 
     @property
     def whole(self) -> Mapping[str, JsonValue]:
@@ -102,6 +104,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
         "counted_as": patch.counted_as,
         "was_delivered": patch.was_delivered,
         "removal": patch.removal,
+        "sent_before": patch.sent_before,
     }
     return {name: value for name, value in conditions.items() if value} or None
 
@@ -110,7 +113,10 @@ def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch
     """Return a patch with the parts from :func:`conditions_of`."""
     if not conditions:
         return patch
+    sent_before = conditions.get("sent_before")
     return patch._replace(
+        key=patch.key if sent_before is None else sent_before,
+        sent_before=sent_before,
         later=conditions.get("later", _NOTHING),
         looks_up=conditions.get("looks_up", False),
         standings={name: Standing(*standing) for name, standing in conditions.get("standings", {}).items()},

@@ -71,11 +71,14 @@ class Asker:
     :param since: the generation of the first process of the series.
     :param is_shared: another task worked on the sync at the same time as one of them; the next process begins a new
         series.
+    :param came_back: since the last complete read, one of them has shown a contact that had left. Its line may no
+        longer say so, since also a run that fails writes what it has read.
     """
 
     identity: Mapping[str, Any]
     since: int
     is_shared: bool = False
+    came_back: bool = False
 
 
 @dataclass(frozen=True)

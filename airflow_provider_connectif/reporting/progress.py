@@ -81,7 +81,10 @@ class Progress:
     def go_by_import(self) -> None:
         """Most rows take no request of their own, and no wait gives the worker back."""
         self._by_import = True
-        self._longest_wait_s = math.inf
+
+    def go_by_request(self) -> None:
+        """Each row takes a request of its own."""
+        self._by_import = False
 
     def log_waits_up_to(self, seconds: float) -> None:
         """Do not log longer waits: the task does not wait them out, but is deferred."""
@@ -92,7 +95,7 @@ class Progress:
         now = time.monotonic()
         self.publish_if_due()
         wait = self._quota.wait
-        if wait is not None and wait.until - time.time() <= self._longest_wait_s:
+        if wait is not None and (self._by_import or wait.until - time.time() <= self._longest_wait_s):
             self._log_wait(wait)
             self._checked_at = now  # nothing changes now, and the next line follows soon after the wait
         is_silent = now - self._logged_at >= HEARTBEAT_S

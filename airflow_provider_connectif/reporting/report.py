@@ -112,6 +112,11 @@ class Report:
         self.way = "import"
         self.progress.go_by_import()
 
+    def go_by_request(self) -> None:
+        """Called when the run cannot import after all: each row needs a request of its own."""
+        self.way = "patch"
+        self.progress.go_by_request()
+
     @property
     def window(self) -> Allowance | None:
         """The account's window, if the run has seen two in a row."""

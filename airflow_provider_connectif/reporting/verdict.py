@@ -42,6 +42,10 @@ class ImportFailed(RunFailed):
         return isinstance(self.error, ConnectifHttpError) and self.error.status in (401, 403)
 
 
+class ImportForbidden(ImportFailed):
+    """Connectif's own response to the first upload says that the API key may not import. It has taken no file."""
+
+
 class WaitTooLong(ImportFailed):
     """Connectif asks for a delay that is longer than a worker may wait.
 

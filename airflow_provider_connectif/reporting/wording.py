@@ -49,6 +49,10 @@ TOO_MANY_LOOK_UPS = (
     "%s with a lowered consent would need a look-up, more than the limit of %s: none is looked up\n"
     "  From now on %s kept: not raised by this sync"
 )
+NO_IMPORT = (
+    "The API key cannot import (403), so the plan goes by PATCH: %s\n"
+    '  Give the key the scopes Imports: Write and Imports: Read, or set via="patch"'
+)
 NO_PATCH = "The API key cannot write contacts (403), so all of them go into files"
 NO_PATCH_OF_CONSENTS = (
     "The API key cannot write contacts (403): %s kept from now on, since only a PATCH can decide\n"

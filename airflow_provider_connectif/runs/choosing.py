@@ -21,6 +21,12 @@ class ImportingSink(Sink[ResourceT], Protocol):
     def begin(self, is_to_stop: Callable[[], bool]) -> None:
         """Take the run from another sink; the journal is open."""
 
+    def give_back(self) -> bool:
+        """After :meth:`deliver`: whether Connectif has forbidden the import before it took a file.
+
+        The plan then has only the changes without an outcome, for another sink.
+        """
+
     def end(self) -> None:
         """Leave the run to another sink."""
 
@@ -74,7 +80,7 @@ def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | N
     """
     if via != "auto":
         return _chosen(patch if by_import is None else by_import, f'via="{via}"')
-    by_patch = f"PATCH takes {_time(patch.seconds)}"
+    by_patch = f"PATCH takes {describe_time(patch.seconds)}"
     if not may_import(via, import_after_s, patch):
         return _chosen(patch, f"{by_patch}, and import_after is {describe_seconds(import_after_s)}")
     if why_not or by_import is None:
@@ -85,7 +91,7 @@ def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | N
         return _chosen(patch, f"an import may take {by_import.requests.most:,} requests, and PATCH does with fewer")
     if by_import.seconds is None:
         return _chosen(by_import, f"{by_patch}, and import_after is {describe_seconds(import_after_s)}")
-    both = f"{by_patch}, an import {_time(by_import.seconds)}"
+    both = f"{by_patch}, an import {describe_time(by_import.seconds)}"
     is_sooner = patch.seconds is not None and by_import.seconds < patch.seconds
     return _chosen(by_import if is_sooner else patch, both)
 
@@ -110,6 +116,15 @@ class WayChooser(Generic[ResourceT]):
         self._journal = journal
         self._columns: Sequence[str] | None = None
 
+    @property
+    def may_choose(self) -> bool:
+        """Whether a plan may go either way."""
+        return self._via == "auto"
+
+    def by_request(self, changes: PendingChanges) -> Cost:
+        """Return the cost of a plan by PATCH."""
+        return changes.counts.by_request(self._quota.allowance)
+
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
         """Keep the columns of the source; refuse those that cannot be imported, if only an import may be chosen.
 
@@ -126,7 +141,7 @@ class WayChooser(Generic[ResourceT]):
         """
         if self._journal is not None and (window := self._journal.past_imports.window()) is not None:
             self._quota.expect(window)
-        patch = changes.counts.by_request(self._quota.allowance)
+        patch = self.by_request(changes)
         by_import, why_not = None, ""
         if may_import(self._via, self._import_after_s, patch):
             why_not = "" if self._via == "import" else self._by_import.why_not(resource, self._columns)
@@ -140,5 +155,6 @@ def _chosen(cost: Cost, reason: str) -> Cost:
     return cost._replace(reason=reason, was_chosen=True)
 
 
-def _time(seconds: float | None) -> str:
+def describe_time(seconds: float | None) -> str:
+    """Describe how long a plan takes."""
     return f"about {describe_seconds(seconds)}" if seconds else "less than a minute"

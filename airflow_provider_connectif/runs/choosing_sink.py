@@ -10,11 +10,12 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 from airflow_provider_connectif.runs.check_sink import Preview
-from airflow_provider_connectif.runs.choosing import ByImport, ImportingSink, WayChooser
+from airflow_provider_connectif.runs.choosing import ByImport, ImportingSink, WayChooser, describe_time
 from airflow_provider_connectif.runs.sink import ResourceT, Sink
 
 
@@ -137,8 +138,20 @@ class ChoosingSink(Generic[ResourceT]):
 
     def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
         """Deliver a plan, as far as possible, by the way that :meth:`cost` has chosen."""
-        if self._way == "import":
-            self._begin_import()
+        if self._way != "import":
+            self._by_request.deliver(changes, resource)
+            return
+        sink = self._begin_import()
+        sink.deliver(changes, resource)
+        if self._chooser.may_choose and sink.give_back():
+            sink.end()
+            self._go_by_request(changes, resource)
+
+    def _go_by_request(self, changes: PendingChanges, resource: ResourceT) -> None:
+        """Deliver by request what cannot be imported."""
+        self._report.log.warning(wording.NO_IMPORT, describe_time(self._chooser.by_request(changes).seconds))
+        self._report.go_by_request()
+        self._sink = self._by_request
         self._sink.deliver(changes, resource)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:

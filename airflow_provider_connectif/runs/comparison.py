@@ -11,6 +11,7 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
+from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, LEFT, REJECTED, REMOVED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, Outcome
@@ -106,7 +107,8 @@ class Comparison:
                 continue
             line = lines.get(key) if key is not None else None
             digest = digests[place]
-            self.came_back += line is not None and line.state == LEFT
+            if line is not None and line.state == LEFT:
+                self._note_came_back()
             if key is None:
                 self._note_keyless(digest)
                 digest = ""
@@ -126,6 +128,11 @@ class Comparison:
     def keyless(self) -> Keyless:
         """The rows that have no valid key."""
         return Keyless.of(self._keyless, self._keyless_digests)
+
+    def _note_came_back(self) -> None:
+        if not self.came_back and self._shown is not None and not self._journal.read_only:
+            self._journal.reads.note_came_back()
+        self.came_back += 1
 
     def _note_keyless(self, digest: str) -> None:
         self._keyless += 1
@@ -190,10 +197,11 @@ class Comparison:
         """Return the change to send for a row, or ``None`` if Connectif already holds all of it."""
         key, line = seen.key or "", _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
+        patch = _as_sent_before(patch, key, line)
         patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
         found = self.differences.of(patch, key, known, seen.row_digest)
         patch = found.patch
-        if line is None or line.state == REMOVED:  # the contact was deleted, and its key alone creates it again
+        if line is None or line.was_removed:  # the contact was deleted, and its key alone creates it again
             return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
             self._journal.lines.confirm(key, patch.digests)
@@ -222,7 +230,7 @@ class Comparison:
         """
         key, line = seen.key or self._resource.same_key(patch.key), _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
-        patch = patch._replace(
+        patch = _as_sent_before(patch, key, line)._replace(
             is_new=line is None, was_delivered=self._was_delivered(line), counted_as=counted_as.value
         )
         found = self.differences.beside(patch, key, known, seen.row_digest)
@@ -255,6 +263,8 @@ class Comparison:
             self._journal.lines.note(key, ACKNOWLEDGED)
         if key in self._delivered_earlier or not self._journal.series.delivered_earlier(line):
             return Outcome.UNCHANGED
+        if line.delivered_as == REMOVED:
+            return Outcome.UNCHANGED
         self._delivered_earlier.add(key)
         return Outcome(line.delivered_as or Outcome.UPDATED)
 
@@ -271,7 +281,7 @@ class Comparison:
 
     def _was_delivered(self, line: Line | None) -> bool:
         """Whether Connectif has accepted something of a contact."""
-        if line is None or line.state == REMOVED:
+        if line is None or line.was_removed:
             return False
         if line.patch_digest or line.delivered_as:
             return True
@@ -300,6 +310,12 @@ def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
 def _line_that_says(seen: Seen) -> Line | None:
     """Return the line of a row's contact; ``None`` if it only says that all attempts for a new contact failed."""
     return None if seen.line is None or seen.line.says_nothing else seen.line
+
+
+def _as_sent_before(patch: Patch, contact: str, line: Line | None) -> Patch:
+    """Return a patch with the key as Connectif accepted it before, if that is known."""
+    sent = None if line is None else sent_key(contact, line.spelling)
+    return patch if sent is None or sent == patch.key else patch._replace(key=sent, sent_before=sent)
 
 
 def _is_about_the_row(line: Line) -> bool:

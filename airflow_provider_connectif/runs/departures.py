@@ -10,6 +10,7 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.left_lines import LeftLine
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
+from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import JsonValue
 from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead
@@ -70,7 +71,7 @@ class Departures:
         """
         before, new, unmarked = changes.place, 0, 0
         for batch in self._journal.left.missing(self._shown):
-            due = [line for line in batch if self._is_due(line, resource)]
+            due = [line for line in batch if self._is_due(line)]
             followed = [line for line in due if not self._may_be_there(line)]
             changes.add(self._change(line, resource, differences) for line in followed)
             self.postponed += len(due) - len(followed)
@@ -86,7 +87,7 @@ class Departures:
         self.count += new
         self._unmarked += unmarked
 
-    def mark(self, resource: Resource) -> None:
+    def mark(self) -> None:
         """Mark the lines of contacts that left and have no change.
 
         :raises JournalError: the database failed, or another process has taken over.
@@ -95,7 +96,7 @@ class Departures:
             return
         for batch in self._journal.left.missing(self._shown):
             left = [line for line in batch if not line.is_marked]
-            followed = {line.key for line in left if self._is_due(line, resource) and not self._may_be_there(line)}
+            followed = {line.key for line in left if self._is_due(line) and not self._may_be_there(line)}
             self._journal.left.mark([line.key for line in left if line.key not in followed])
 
     @property
@@ -108,10 +109,8 @@ class Departures:
         """Whether the contact has left since the last complete read. An attempt after that read may have marked it."""
         return not line.is_marked or self._last is None or line.generation > self._last.generation
 
-    def _is_due(self, line: LeftLine, resource: Resource) -> bool:
-        if not self.follows or self._last is None or resource.is_of_another_before(line.key):
-            return False
-        return was_shown(line, self._asker, self._last)
+    def _is_due(self, line: LeftLine) -> bool:
+        return self.follows and self._last is not None and was_shown(line, self._asker, self._last)
 
     def _may_be_there(self, line: LeftLine) -> bool:
         """Whether a row without a valid key may be the contact's: it was not among such rows when it was shown."""
@@ -124,7 +123,9 @@ class Departures:
         on_removed = self._settings.on_removed
         properties: Mapping[str, JsonValue] = on_removed if isinstance(on_removed, Mapping) else {}
         kind: Literal["patch", "delete"] = "patch" if isinstance(on_removed, Mapping) else "delete"
-        patch = differences.removal(line.key, line.properties, kind, properties)
+        # Where the spelling is not known, the journal's form of the key is the best guess.
+        sent = sent_key(line.key, line.spelling) or line.key
+        patch = differences.removal(line.key, sent, line.properties, kind, properties)
         return PendingChange(patch, line.key, Rank.URGENT if resource.is_urgent(properties) else Rank.REMOVED)
 
 
@@ -139,6 +140,8 @@ def was_shown(line: LeftLine, asker: Asker, last: LastRead) -> bool:
     """
     if line.delivered_generation is not None and line.delivered_generation >= asker.since:
         return True
+    # This also excludes lines that were written under another rule of keys, for another contact: no read with today's
+    # rule has shown their key.
     # A read that looks for contacts that left marks those it does not show. So it has shown those that are not marked,
     # and those that a later read has marked.
     return last.looked_since > 0 and (not line.is_marked or line.generation > last.looked_since)
@@ -167,7 +170,7 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, c
         )
     if keyless.has_others_than(last.keyless):
         return "a row has no valid key that had one in the last complete read, or was not there"
-    if keyless.count and came_back:
+    if keyless.count and (came_back or asker.came_back):
         # Two rows without a key look alike where their other columns do: one may have got its key back, and another
         # one lost it.
         return "rows have no valid key, and contacts have come back that may have been such rows before"

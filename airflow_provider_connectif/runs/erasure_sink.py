@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -16,7 +16,7 @@ from airflow_provider_connectif.imports.rules import Fate
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.forgetting import Forgetting, OpenUpload
-from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -119,6 +119,7 @@ class ErasureSink(RequestSink):
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
         """One request for each person at least, and more where a person has several spellings."""
+        _add_sent_keys(changes, resource, self._forgetting)
         return _by_deletion(super().cost(changes, resource))
 
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
@@ -147,6 +148,7 @@ class ErasureSink(RequestSink):
         try:
             if self._people:
                 self._forget(self._people)
+                self._forget(self._with_receipts(self._people), keeps_spellings=False)
         finally:
             super().close(verdict, keyless)
         if self._people and self.deferral is None and not self._of_journal.database.overwrite_deleted():
@@ -160,9 +162,15 @@ class ErasureSink(RequestSink):
         else:
             super().log_end(how, notes)
 
-    def _forget(self, people: Sequence[PersonKey]) -> None:
-        self._of_journal.database.write(
-            lambda connection: self._forgetting.forget(connection, people, waits_for_uploads=True)
+    def _forget(self, people: Collection[PersonKey], *, keeps_spellings: bool = True) -> None:
+        how = {"waits_for_uploads": True, "keeps_spellings": keeps_spellings}
+        self._of_journal.database.write(lambda connection: self._forgetting.forget(connection, people, **how))
+
+    def _with_receipts(self, people: Collection[PersonKey]) -> dict[PersonKey, str]:
+        """Return the results in the receipts of this task."""
+        journal = self._of_journal
+        return self._forgetting.results_of(
+            set(people), journal.settings.run_id, self._map_index, journal.series.started_at
         )
 
     def _send(self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more) -> None:
@@ -177,10 +185,9 @@ class ErasureSink(RequestSink):
     def _without_done(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
         """Yield the deletions without a receipt of an earlier attempt."""
         journal = self._of_journal
-        run_id, began_at = journal.settings.run_id, journal.series.started_at
         for batch in batches:
             people = {place: self._resource.people_of(patch)[0] for place, patch in enumerate(batch)}
-            found = self._forgetting.results_of(set(people.values()), run_id, self._map_index, began_at)
+            found = self._with_receipts(people.values())
             for place, person in people.items():
                 if person in found:
                     self._report.tally.count(Outcome(found[person]), batch[place].number)
@@ -252,17 +259,33 @@ class ErasurePreview(RequestPreview):
     :param log: of the task.
     :param quota: knows the account's allowance.
     :param most: more people are too many.
+    :param forgetting: knows the spellings in which the people were sent.
     """
 
-    def __init__(self, log: Log, quota: Quota, most: int) -> None:
+    def __init__(self, log: Log, quota: Quota, most: int, forgetting: Forgetting) -> None:
         super().__init__(log, quota)
         self._most = most
+        self._forgetting = forgetting
 
     def look(self, changes: PendingChanges, resource: Resource) -> None:
         """Count the people, and refuse what a run would refuse."""
         check_number(len(changes), self._most, resource.noun)
+        _add_sent_keys(changes, resource, self._forgetting)
         super().look(changes, resource)
         self._cost = _by_deletion(self._cost)
+
+
+def _add_sent_keys(changes: PendingChanges, resource: Resource, forgetting: Forgetting) -> None:
+    """Add the spellings in which the people were sent to those of the rows."""
+    for batch in changes.batches():
+        people = {resource.same_key(patch.key): patch for patch in batch}
+        sent = forgetting.sent_keys([person for patch in batch for person in resource.people_of(patch)])
+        changes.add(
+            PendingChange(people[key]._replace(properties={"1": spelling}), key)
+            for key, spellings in sent.items()
+            for spelling in spellings
+            if key in people and spelling not in people[key].properties.values()
+        )
 
 
 def _by_deletion(cost: Cost) -> Cost:

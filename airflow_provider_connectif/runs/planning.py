@@ -78,7 +78,7 @@ class Planning:
         if passed:
             self._report.log.warning("guards_off: the plan is sent although it exceeds %s", "; ".join(passed))
         if comparison is not None:
-            self._note_sending(departures, resource, comparison.keyless)
+            self._note_sending(departures, comparison.keyless)
 
     def _departures(self, changes: PendingChanges, comparison: Comparison | None, resource: Any) -> Departures | None:
         if self._journal is None or self._shown is None or comparison is None:
@@ -100,13 +100,13 @@ class Planning:
             )
         return departures
 
-    def _note_sending(self, departures: Departures | None, resource: Any, keyless: Keyless) -> None:
+    def _note_sending(self, departures: Departures | None, keyless: Keyless) -> None:
         """Write what must be in the journal before the first request, and prepare the record for the end of sending."""
         journal, read, tally = self._journal, self._settings.read, self._report.tally
         if journal is None or journal.read_only or journal.reads.asker is None:
             return
         if departures is not None:
-            departures.mark(resource)
+            departures.mark()
         last, asker = self._last, journal.reads.asker
         earlier = last if last is not None and last.is_of(asker) else None
         self._report.complete_read = {

@@ -9,12 +9,8 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from airflow_provider_connectif.databases.journal_places import JournalPlace
-from airflow_provider_connectif.journal.explanation import Explanation
-from airflow_provider_connectif.journal.overview_records import (
-    RowOutcome,
-    RunRecord,
-    SyncOverview,
-)
+from airflow_provider_connectif.journal.explanation import SENT_AS, Explanation
+from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, SyncOverview
 from airflow_provider_connectif.look.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
 
@@ -185,10 +181,7 @@ class Frame(NamedTuple):
 
         :param written_key: as the contact's line has it; ``None``: it has none.
         """
-        facts = [
-            (name.capitalize(), moment(fact) if isinstance(fact, datetime) else shown(fact))
-            for name, fact in explanation.facts().items()
-        ]
+        facts = [(name.capitalize(), self._shown(name, fact)) for name, fact in explanation.facts().items()]
         step = explanation.next_step
         parts = [
             f"<h1>A contact of {shown(explanation.sync_id)}</h1>",
@@ -200,6 +193,11 @@ class Frame(NamedTuple):
             self._back(),
         ]
         return self.document("Connectif contact", "".join(parts))
+
+    def _shown(self, name: str, fact: str | int | datetime) -> str:
+        if name == SENT_AS:
+            return self.key(str(fact))
+        return moment(fact) if isinstance(fact, datetime) else shown(fact)
 
     def _back(self) -> str:
         return f'<p><a href="{self.root}/">All syncs</a></p>'

@@ -19,7 +19,7 @@ from tests.support.task_runs import Run
 from tests.support.warehouses import Warehouse
 
 SUBSCRIPTION = "_newsletterSubscriptionStatus"
-KINDS = ("create", "edit", "edit", "edit both", "remove", "invalid", "twice", "rejected")
+KINDS = ("create", "edit", "edit", "edit both", "other case", "remove", "invalid", "twice", "rejected")
 FULL_SIZE = (pytest.mark.full_size, pytest.mark.slow, pytest.mark.timeout(900))
 
 
@@ -40,11 +40,12 @@ def key(number: int) -> str:
 
 
 class Source:
-    """A source that changes: creates, edits, removals, invalid rows, several of one contact, rows that are rejected."""
+    """A source that changes: new, edited and removed contacts, keys in other case, several rows of one, bad rows."""
 
     def __init__(self, contacts: int, seed: int) -> None:
         self._random = random.Random(seed)
         self._next = contacts
+        self._spelled: dict[str, str] = {}
         self.rows = {key(number): [("Ana", number, 1)] for number in range(contacts)}
 
     def change(self, times: int) -> None:
@@ -57,6 +58,9 @@ class Source:
                 self.rows[key(self._next)] = [("Eva", self._next, 2)]
             elif kind == "remove":
                 del self.rows[some]
+            elif kind == "other case":
+                self._spelled[some] = self._random.choice((some, some.upper(), some.title()))
+                self.rows[some] = [(f"{name}c", points, visits)]
             else:
                 changed = {
                     "edit": [(f"{name}x", points, visits)],
@@ -69,7 +73,7 @@ class Source:
 
     @property
     def table(self) -> list[tuple[Any, ...]]:
-        return [(email, *row) for email, rows in self.rows.items() for row in rows]
+        return [(self._spelled.get(email, email), *row) for email, rows in self.rows.items() for row in rows]
 
 
 def night(run_id: str, **arguments: Any) -> Run:
@@ -97,14 +101,15 @@ def test_each_number_of_the_plan_is_what_the_server_counts(
         patches = [entry for entry in log if entry["method"] == "PATCH"]
         plan = run.plan
         assert len(log) == plan["requests_least"] == plan["requests_most"]
-        assert plan["removed"] == len(log) - len(patches) == len(had - source.rows.keys())
+        assert plan["removed"] == len(log) - len(patches) == len({k.lower() for k in had} - source.rows.keys())
         assert plan["to_create"] == sum(entry["key"] not in there for entry in patches)
         assert plan["to_change"] == sum(entry["key"] in there for entry in patches)
         assert plan["changed_properties"] == Counter(name for entry in patches for name in entry["body"])
         settled = ("to_create", "to_change", "unchanged", "held", "invalid", "merged", "suppressed")
         assert plan["read"] == len(source.table) == sum(plan[name] for name in settled)
         assert all(plan[name] == run.summary[name] for name in ("unchanged", "held", "invalid", "merged"))
-        assert strict.contacts.keys() <= source.rows.keys()
+        assert {k.lower() for k in strict.contacts} <= source.rows.keys()
+        assert len({k.lower() for k in strict.contacts}) == len(strict.contacts)
 
 
 def consents(run_id: str, rows: list[tuple[str, str]], warehouse: Warehouse, **arguments: Any) -> Run:

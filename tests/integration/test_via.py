@@ -363,16 +363,83 @@ def test_a_killed_patch_is_retried_by_patch(
     assert strict.contacts.keys() == set(KEYS[:60])
 
 
+@pytest.fixture
+def short_windows(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], warehouse: Warehouse
+) -> None:
+    """Windows of half a second, as a run by PATCH has seen."""
+    connection("connectif_default", **strict.connection(timeout=5))
+    strict.reset(limit=60, window_s=0.5, headers="fraction")
+    fill(warehouse, KEYS, "Ana")
+    assert sync("seen", via="patch", properties=CONSENTS, sql=SQL_OF_CONSENTS).state == "success"
+    strict.take_log()
+
+
+def test_a_plan_goes_by_patch_where_connectif_forbids_the_import(
+    short_windows: None,
+    journal: JournalDatabase,
+    warehouse: Warehouse,
+    strict: StrictServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    strict.update(import_faults=[FORBIDDEN])
+    lowered = KEYS[5:8]
+    rows = [(key, "Eva", "unsubscribed" if key in lowered else "subscribed") for key in KEYS[3:]]
+    warehouse.fill_rows([*rows, (KEYS[9], "Ida", "subscribed"), ("new@example.com", "Eva", "perhaps")])
+    arguments = {"on_removed": "delete", "properties": CONSENTS, "sql": SQL_OF_CONSENTS, "failure_budget": 1}
+    run = sync("next", **arguments)
+    assert (run.state, run.plan["way"], run.summary["removed"]) == ("success", "import", 3), run.error
+    counts = ("updated", "imported", "invalid", "merged", "undelivered")
+    assert [run.summary.get(name, 0) for name in counts] == [COUNT - 3, 0, 1, 1, 0]
+    log = "\n".join(provider_lines(capsys.readouterr().out))
+    assert "The API key cannot import (403), so the plan goes by PATCH: about " in log
+    sent = Counter((entry["method"], entry["key"]) for entry in strict.take_log() if "key" in entry)
+    assert sent == Counter(
+        [
+            *(("GET", key) for key in lowered),
+            *(("PATCH", key) for key in KEYS[3:]),
+            *(("DELETE", key) for key in KEYS[:3]),
+        ]
+    )
+    assert kept_import(journal, "next") == ("patch", None, None)
+    again = sync("again", **arguments)
+    assert (again.state, again.summary["unchanged"]) == ("success", COUNT - 3), again.error
+    assert {entry["method"] for entry in strict.take_log() if "key" in entry} <= {"GET"}
+
+
+def test_a_plan_that_goes_by_patch_after_all_is_deferred_like_any_other(
+    short_windows: None, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    strict.update(import_faults=[FORBIDDEN], limit=40, window_s=1.0)
+    fill(warehouse, KEYS, "Eva")
+    arguments = {"properties": CONSENTS, "sql": SQL_OF_CONSENTS, "defer_after": timedelta(seconds=0.1)}
+    run = sync("next", deferrable=True, **arguments)
+    assert run.state == "deferred"
+    fill(warehouse, [], "")
+    run = to_the_end(run, "next", **arguments)
+    assert (run.state, run.summary["updated"], run.summary["undelivered"]) == ("success", COUNT, 0), run.error
+
+
+@pytest.mark.parametrize(
+    ("fault", "via"),
+    [
+        (FORBIDDEN, "import"),
+        ({"status": 403, "text": "<html>no</html>", "content_type": "text/html"}, "auto"),  # a gateway
+        ({**FORBIDDEN, "nth": [2, 2]}, "auto"),  # Connectif has a file already
+    ],
+)
 def test_a_key_that_may_not_import_is_told_what_it_needs(
-    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+    fault: dict[str, Any], via: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
     fill(warehouse, KEYS, "Ana")
-    strict.update(import_faults=[FORBIDDEN])
-    run = sync("load")
+    strict.update(import_faults=[fault])
+    run = sync("load", via=via, max_file_bytes=2000)
     assert run.state == "failed"
     assert 'does not have the scope Imports: Write or Imports: Read (via="patch" needs neither)' in str(run.error)
+    assert requests(strict) == []
     strict.update(import_faults=[])
-    assert sync("next").summary["imported"] == COUNT
+    last = sync("next", max_file_bytes=2000)
+    assert (last.state, len(strict.contacts)) == ("success", COUNT), last.error
 
 
 @pytest.mark.slow

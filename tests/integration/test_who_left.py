@@ -67,6 +67,28 @@ def test_who_left_before_anybody_looked_is_followed_where_the_question_never_cha
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+def test_an_address_that_the_first_journals_shared_with_another_is_followed_if_the_source_had_it(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    """Those journals had the line of ``stra\u00dfe@`` under ``strasse@``, which may be another person's key."""
+    of_today, of_another = (
+        ["jessica@example.com", "jos\u00e9@example.com", "gro\u00df@example.com"],
+        "strasse@example.com",
+    )
+    warehouse.fill([*of_today, of_another, *KEYS])
+    patch("1")
+    journal.query("update connectif_journal_syncs set last_read = null")
+    journal.query("update connectif_journal set delivered_generation = null")
+    warehouse.fill([*of_today, "stra\u00dfe@example.com", *KEYS])
+    for run_id in ("2", "3", "4"):
+        assert sync(run_id, on_removed="delete").state == "success"
+    strict.take_log()
+    warehouse.fill(KEYS)
+    assert sync("5", on_removed="delete").summary["removed"] == 4
+    assert requests(strict) == sorted(("DELETE", key) for key in [*of_today, "stra\u00dfe@example.com"])
+    assert of_another in strict.contacts
+
+
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("end", [{"min_rows": 1000}, {"failure_budget": 0, "properties": {"_points": "name"}}])
 def test_another_task_that_has_only_read_leaves_its_contacts_alone(
@@ -104,6 +126,44 @@ def test_who_left_while_a_key_was_unreadable_is_followed_once_all_are_readable(
     warehouse.fill([KEYS[0], *KEYS[2:]])
     assert sync("4", on_removed="delete").summary["removed"] == 1
     assert requests(strict) == [("DELETE", KEYS[1])]
+
+
+@pytest.mark.parametrize("end", ["guard", "source"])
+def test_who_came_back_in_a_run_that_failed_may_be_a_row_without_a_key_again(
+    end: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    sql = "select email, case when name = 'fail' then abs(-9223372036854775808) else name end as name from contacts"
+    arguments = {"on_removed": "delete", "failure_budget": 1}
+    for run_id, first in (("1", KEYS[0]), ("2", None)):
+        warehouse.fill([first, *KEYS[1:]])
+        assert sync(run_id, sql, **arguments).state == "success"
+    warehouse.fill_rows([*((key, "Ana") for key in KEYS), *([("x@example.com", "fail")] if end == "source" else [])])
+    assert sync("3", sql, **arguments, **({"min_rows": 1000} if end == "guard" else {})).state != "success"
+    strict.take_log()
+    for run_id in ("4", "5"):
+        warehouse.fill([None, *KEYS[1:]])
+        assert sync(run_id, sql, **arguments).state == "success"
+    assert requests(strict) == []
+    for run_id, keys in (("6", KEYS), ("7", KEYS[1:])):
+        warehouse.fill(keys)
+        assert sync(run_id, sql, **arguments).state == "success"
+    assert requests(strict) == [("DELETE", KEYS[0])]
+
+
+def test_who_was_removed_and_comes_back_in_a_run_that_failed_is_new_in_the_next_one(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    consent = "_newsletterSubscriptionStatus"
+    sql = "select email, name, 'unsubscribed' as consent from contacts"
+    arguments = {"on_removed": {consent: "unsubscribed"}, "properties": {"_name": "name", consent: "consent"}}
+    for run_id, keys in (("1", KEYS), ("2", KEYS[1:])):
+        warehouse.fill(keys)
+        assert sync(run_id, sql, **arguments).state == "success"
+    warehouse.fill(KEYS)
+    for run_id in ("3", "4"):
+        stopped = sync(run_id, sql, max_created=0, **arguments)
+        assert "1 contacts to create, max_created=0 allows 0" in str(stopped.error)
+    assert sync("5", sql, **arguments).plan["to_create"] == 1
 
 
 def test_who_was_removed_and_only_came_back_as_an_invalid_row_is_not_followed_again(
