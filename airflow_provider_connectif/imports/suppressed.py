@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Sequence, Set
 
 from airflow_provider_connectif.contacts.identity import people_of
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.layout import QUOTING
@@ -40,23 +41,16 @@ class SuppressedContacts:
     :param context: of the run.
     :param mapping: decides when two keys are the same.
     :param state: of the run's imports.
-    :param planned: returns the contacts of the files, in batches; called only if somebody was suppressed.
-    :param group_of: returns the group of a contact.
+    :param contacts: of the files; read only if somebody was suppressed.
     """
 
     def __init__(
-        self,
-        context: ImportContext,
-        mapping: ContactMapping,
-        state: Callable[[], ImportState],
-        planned: Callable[[], Iterable[Sequence[Patch]]],
-        group_of: Callable[[Patch], int],
+        self, context: ImportContext, mapping: ContactMapping, state: ImportState, contacts: ContactsOfFiles
     ) -> None:
         self._context = context
         self._mapping = mapping
         self._state = state
-        self._planned = planned
-        self._group_of = group_of
+        self._in_files = contacts
         self._stamp = self._stamp_now()
         self._contacts: dict[str, Patch] = {}
         self._taken_out: set[str] = set()
@@ -88,17 +82,16 @@ class SuppressedContacts:
         return None if self._context.journal is None else self._context.journal.suppressions.stamp()
 
     def _look(self) -> None:
-        for batch in self._planned():
+        for batch in self._in_files.batches():
             for place in suppressed_in(self._context, self._mapping, batch):
                 self._contacts.setdefault(self._mapping.same_contact(batch[place].key), batch[place])
 
     def _count(self, patch: Patch, sent: SentFile) -> None:
         """Count a contact that was removed, unless another file with a part of it was uploaded before."""
-        if self._context.journal is None or (number := self._group_of(patch)) < 0:
+        if self._context.journal is None or (number := self._in_files.group_of(patch.number)) < 0:
             return
-        state = self._state()
-        group = state.groups[number]
-        others = [file for file in state.files if file.file in group.files and file is not sent]
+        group = self._state.groups[number]
+        others = [file for file in self._state.files if file.file in group.files and file is not sent]
         if any(file.import_id is not None for file in others):
             return
         group.rows -= 1

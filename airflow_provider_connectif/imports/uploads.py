@@ -35,13 +35,8 @@ from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportFor
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})
 
-
 TakeOut = Callable[[SentFile, ImportFile], None]
 """Removes suppressed people from a file."""
-
-
-def _nobody(sent: SentFile, file: ImportFile) -> None:
-    """Remove nobody: there is no suppression list."""
 
 
 class _QueueFull(NamedTuple):
@@ -71,7 +66,7 @@ class Uploads:
         settlement: Settlement,
         planned_at: float,
         may_give_back: Callable[[], bool],
-        take_out: TakeOut = _nobody,
+        take_out: TakeOut,
     ) -> bool:
         """Upload the files that are not uploaded yet; return whether all are uploaded.
 

@@ -26,7 +26,7 @@ from airflow_provider_connectif.imports.rules import (
     spare_delay_s,
 )
 from airflow_provider_connectif.imports.waiting import Waiting
-from airflow_provider_connectif.journal.import_state import SentFile
+from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
@@ -193,6 +193,11 @@ class Watch:
                 import_id = self.next_of(left)
                 if self.look(import_id)[1] is not Fate.WAIT:
                     left.remove(import_id)
+
+    def wait_for_lost(self, state: ImportState) -> None:
+        """Wait for whatever the uploads of a run whose responses were lost may have begun."""
+        if (since := state.lost_since) is not None:
+            self.until_none_is_open(since, state.known_ids)
 
     def times_of(self, one: Import, sent: SentFile) -> tuple[float | None, float | None]:
         """Return the begin and end of a finished import, in seconds since the epoch, by one clock.

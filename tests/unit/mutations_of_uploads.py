@@ -44,13 +44,13 @@ UPLOADS.value(
     "imports.uploads:Uploads.upload",
     _FILES + "test_a_full_queue_is_waited_for_or_left_to_another_process",
 )
-def a_full_queue_holds_the_worker(original, self, state, files, settlement, planned_at, may_give_back):
-    return original(self, state, files, settlement, planned_at, lambda: False)
+def a_full_queue_holds_the_worker(original, self, state, files, settlement, planned_at, may_give_back, take_out):
+    return original(self, state, files, settlement, planned_at, lambda: False, take_out)
 
 
 @UPLOADS.instead_of("imports.uploads:Uploads.upload", _FILES + "test_no_file_of_an_old_plan_is_uploaded")
-def plans_grow_old(original, self, state, files, settlement, planned_at, may_give_back):
-    return original(self, state, files, settlement, time.time(), may_give_back)
+def plans_grow_old(original, self, state, files, settlement, planned_at, *others):
+    return original(self, state, files, settlement, time.time(), *others)
 
 
 @UPLOADS.instead_of(

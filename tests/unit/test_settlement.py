@@ -15,11 +15,13 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.imports.contacts_of_files import planned_contacts
+from airflow_provider_connectif.imports.account import Account
+from airflow_provider_connectif.imports.contacts_of_files import PlannedContacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
-from airflow_provider_connectif.imports.settlement import Account, Settlement
+from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.records.changes import Patch
@@ -131,7 +133,7 @@ class Night:
             changes.add(
                 PendingChange(Patch(n, email(n), {"_name": "x"}, {"email": email(n)}), email(n)) for n in range(ROWS)
             )
-            contacts = planned_contacts(changes, MAPPING, self.state, files, None)
+            contacts = PlannedContacts(Split(changes, MAPPING, self.rules), self.state, files, None)
             yield Settlement(self.context, self.watch, self.state, contacts, None, self.account, self._folder, dict)
 
     def settle(self) -> int:

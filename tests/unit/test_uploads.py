@@ -81,7 +81,7 @@ class Evening:
     def upload(self, planned_at: float = 1e12, *, may_give_back: bool = False) -> bool:
         files: Any = {number: SimpleNamespace(path=Path(f"{number}.csv"), size=10, columns=("x",)) for number in (7, 8)}
         settlement: Any = SimpleNamespace(settle_due=self._settle)
-        return self.uploads.upload(self.state, files, settlement, planned_at, lambda: may_give_back)
+        return self.uploads.upload(self.state, files, settlement, planned_at, lambda: may_give_back, lambda *_: None)
 
     @property
     def names(self) -> list[str]:
