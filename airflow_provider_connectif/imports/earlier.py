@@ -92,6 +92,8 @@ def _settlement(
     """Return the settlement of earlier imports, and its account, which this run does not count."""
     account = Account(context.report.apart())
     contacts = StoredContacts(lines, mapping, state)
+    on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
+    context = replace(context, rules=replace(context.rules, on_existing=on_existing))
     return Settlement(context, watch, state, contacts, lines, account, folder, state.as_json), account
 
 
@@ -104,8 +106,6 @@ def _is_settled(
     """
     context.log.warning(wording.EARLIER_RUN, lines.run_id)
     watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
-    on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
-    context = replace(context, rules=replace(context.rules, on_existing=on_existing))
     settlement, account = _settlement(context, watch, mapping, lines, state, folder)
     try:
         if not context.rules.deferrable:

@@ -212,7 +212,7 @@ class ImportSink:
 
     def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
         """Return the cost of a plan: its files, polled once each, and the changes sent by PATCH."""
-        return self._job.cost(changes, resource)
+        return self._job.costs.cost(changes, resource)
 
     def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write files, upload them, and settle their imports, or wait for them without a worker."""

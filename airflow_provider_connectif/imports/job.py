@@ -11,7 +11,6 @@ from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, PlannedContacts, StoredContacts
 from airflow_provider_connectif.imports.context import ImportContext
@@ -31,7 +30,6 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
-from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportForbidden, Verdict, WaitTooLong
 
 
@@ -68,7 +66,7 @@ class ImportJob:
         self._patching = patching
         self._carried = carried
         self._planned_at = time.time()
-        self._costs = costs or ImportCosts(context.rules, context.client.quota)
+        self.costs = costs or ImportCosts(context.rules, context.client.quota)
         self.predicted_end: float | None = None  # in seconds since the epoch
         self._types: Mapping[str, str] = {}  # of the columns
         self._removals: Callable[[], Iterator[Sequence[Patch]]] = lambda: iter(())
@@ -93,10 +91,6 @@ class ImportJob:
         self.state = ImportState()
         return True
 
-    def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
-        """Return the cost of a plan: :meth:`ImportCosts.cost`."""
-        return self._costs.cost(changes, resource)
-
     def deliver(self, folder: Path, changes: PendingChanges, mapping: ContactMapping) -> None:
         """Import the changes of a plan.
 
@@ -104,10 +98,10 @@ class ImportJob:
         """
         self._mapping = mapping
         self.is_loaded = True  # of an earlier process nothing is left
-        self.watch.polls_left = self._costs.most_polls
-        if self._costs.seconds is not None:
-            self.predicted_end = time.time() + self._costs.seconds
-        split = self._costs.split or Split(changes, mapping, self._rules)
+        self.watch.polls_left = self.costs.most_polls
+        if self.costs.seconds is not None:
+            self.predicted_end = time.time() + self.costs.seconds
+        split = self.costs.split or Split(changes, mapping, self._rules)
         if self._journal is not None:
             left = lambda: itertools.chain(self._patching.left_behind(), split.by_file())  # noqa: E731
             self._journal.left_behind = ChangesLeft(left, mapping.same_contact)

@@ -62,16 +62,21 @@ class Settlement:
         self._report_path = folder / "report.csv"
         self._is_keep = context.rules.on_existing == "keep"
         self._refusal = (Outcome.NOT_TAKEN, NOT_TAKEN) if self._is_keep else (Outcome.REJECTED, REFUSED)
-        self._refused: set[int] = set()  # numbers of rows, for a run without a journal
+        self._refused = bytearray()  # a byte for each row: whether a report has named it
 
     def settle_all(self) -> int:
         """Poll the imports until all are settled, each as soon as it has ended; return their number."""
         count = 0
-        while left := self._open:
-            sent = left[self._watch.next_of(left)]
-            self._poll(sent)
-            count += sent.is_settled
+        while self._open:
+            count += self.settle_next()
         return count
+
+    def settle_next(self) -> bool:
+        """Poll the import that may be polled next, once it may; return whether it has ended."""
+        left = self._open
+        sent = left[self._watch.next_of(left)]
+        self._poll(sent)
+        return sent.is_settled
 
     def settle_once(self) -> int:
         """Poll each import once; return how many have ended."""
@@ -186,11 +191,12 @@ class Settlement:
 
     def _is_first_refusal(self, found: Found) -> bool:
         """Whether no other file's report has named the contact before."""
-        if found.number in self._refused or found.group < 0:
+        if found.group < 0:
             return False
-        if len(self._state.groups[found.group].files) > 1:
-            self._refused.add(found.number)
-        return True
+        self._refused.extend(bytes(max(0, found.number + 1 - len(self._refused))))
+        is_first = not self._refused[found.number]
+        self._refused[found.number] = True
+        return is_first
 
     def _end(self, sent: SentFile, refused: Iterable[Sequence[int]], *, is_whole: bool) -> None:
         """Count the groups whose last file this was, and write their outcomes into the journal."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Collection, Sequence, Set
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 
 from airflow_provider_connectif.contacts.identity import people_of
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.layout import QUOTING
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
+
+_QUOTED = re.compile(rb'"((?:[^"]|"")*)"')
 
 
 def suppressed_in(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> set[int]:
@@ -110,16 +111,15 @@ def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: Contac
     if not contacts or not file.rows:
         return found
     again, rows = file.path.with_suffix(".again"), 0
-    with file.path.open(encoding="utf-8", newline="") as read, again.open("w", encoding="utf-8", newline="") as written:
-        writer = csv.writer(written, delimiter=delimiter, quoting=QUOTING, lineterminator="\r\n")
-        lines = csv.reader(read, delimiter=delimiter)
-        writer.writerow(next(lines))
-        for line in lines:
-            contact = mapping.same_contact(line[0])
+    with file.path.open("rb") as read, again.open("wb") as written:
+        records = _records(read)
+        written.write(next(records))
+        for record in records:
+            contact = mapping.same_contact(_first_cell(record, delimiter))
             if contact in contacts:
                 found.add(contact)
             else:
-                writer.writerow(line)
+                written.write(record)
                 rows += 1
     if found:
         again.replace(file.path)
@@ -127,6 +127,26 @@ def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: Contac
     else:
         again.unlink()
     return found
+
+
+def _records(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the records of a file that :class:`ImportFile` has written, as they are: a cell may have line ends, and may
+    be longer than the csv module reads.
+    """
+    lines: list[bytes] = []
+    is_quoted = False
+    for line in file:
+        lines.append(line)
+        is_quoted ^= line.count(b'"') % 2 == 1
+        if not is_quoted:
+            yield b"".join(lines)
+            lines.clear()
+
+
+def _first_cell(record: bytes, delimiter: str) -> str:
+    if (quoted := _QUOTED.match(record)) is not None:
+        return quoted[1].replace(b'""', b'"').decode()
+    return record.split(delimiter.encode(), 1)[0].rstrip(b"\r\n").decode()
 
 
 def account_for_removed(context: ImportContext, state: ImportState, files: dict[int, ImportFile]) -> None:

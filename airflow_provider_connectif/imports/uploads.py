@@ -18,6 +18,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.rules import ON_EXISTING
 from airflow_provider_connectif.imports.settlement import Settlement
+from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH
 from airflow_provider_connectif.imports.watch import (
     FAILURES,
     Failure,
@@ -82,6 +83,11 @@ class Uploads:
                 settlement.settle_due()
                 if time.time() - planned_at > rules.plan_max_age_s:
                     raise ImportFailed(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
+                if not self._has_room(state, settlement, may_wait=not may_give_back()):
+                    if may_give_back():
+                        return False
+                    self._log_full()
+                    continue
                 one = self._upload(files[sent.file], sent, state.known_ids, take_out)
                 if one is None:
                     self._settle_empty(state, sent)
@@ -89,9 +95,7 @@ class Uploads:
                 if isinstance(one, _QueueFull):
                     if may_give_back():
                         return False
-                    if not self._is_full_logged:
-                        log.info(wording.QUEUE_FULL)
-                        self._is_full_logged = True
+                    self._log_full()
                     self._watch.waiting.before_retry(1, one.retry_after_s, rules.poll_interval_s)
                     continue
                 sent.import_id = one.id
@@ -116,6 +120,20 @@ class Uploads:
                 listed([str(sent.import_id) for sent in state.files]),
             )
         return True
+
+    def _has_room(self, state: ImportState, settlement: Settlement, *, may_wait: bool) -> bool:
+        """Return whether the queue may have room. If this run's own imports may fill it, one of them is polled to find
+        out: an upload in vain takes a request and the time of a whole file.
+        """
+        ids = state.open_ids
+        if self._watch.queued(ids) >= QUEUE_LENGTH and (may_wait or min(map(self._watch.due_in, ids)) <= 0):
+            settlement.settle_next()
+        return self._watch.queued(state.open_ids) < QUEUE_LENGTH
+
+    def _log_full(self) -> None:
+        if not self._is_full_logged:
+            self._context.log.info(wording.QUEUE_FULL)
+            self._is_full_logged = True
 
     def _settle_empty(self, state: ImportState, sent: SentFile) -> None:
         """Settle a file that has no contact left, since all are suppressed."""

@@ -78,6 +78,11 @@ class Watch:
         gap = max(min(SHORTEST_POLL_DELAY_S, interval), delay, spare)
         return max(polled_at + interval, self._last_poll_at + gap) - now
 
+    def queued(self, import_ids: Iterable[str]) -> int:
+        """Return how many of our imports may still be queued, as far as polls have shown."""
+        states = [self._seen[each].status if each in self._seen else "queued" for each in import_ids]
+        return states.count("queued")
+
     def next_of(self, import_ids: Iterable[str]) -> str:
         """Wait until an import may be polled, and return its id.
 

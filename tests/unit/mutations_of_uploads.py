@@ -48,6 +48,18 @@ def a_full_queue_holds_the_worker(original, self, state, files, settlement, plan
     return original(self, state, files, settlement, planned_at, lambda: False, take_out)
 
 
+@UPLOADS.instead_of(
+    "imports.uploads:Uploads._has_room", _FILES + "test_no_file_is_uploaded_into_a_queue_that_this_run_fills"
+)
+def files_are_uploaded_into_a_full_queue(original, self, state, settlement, *, may_wait):
+    return True
+
+
+@UPLOADS.instead_of("imports.watch:Watch.queued", _FILES + "test_one_poll_that_shows_room_is_enough")
+def an_import_in_progress_is_in_the_queue(original, self, import_ids):
+    return len(import_ids)
+
+
 @UPLOADS.instead_of("imports.uploads:Uploads.upload", _FILES + "test_no_file_of_an_old_plan_is_uploaded")
 def plans_grow_old(original, self, state, files, settlement, planned_at, *others):
     return original(self, state, files, settlement, time.time(), *others)
