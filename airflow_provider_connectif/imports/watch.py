@@ -184,20 +184,28 @@ class Watch:
         :param since: as in :meth:`open_imports`.
         :param ours: imports whose ids are known.
         """
-        for look in range(_LOOKS):
-            if look:
-                self.waiting.pause(min(self._context.rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
-            left = self.open_imports(since, ours)
-            if left:
-                self._context.log.warning(
-                    wording.WAITING_FOR_LOST_UPLOAD,
-                    plural(len(left), "open import"),
-                    listed(left),
-                )
-            while left:
-                import_id = self.next_of(left)
-                if self.look(import_id)[1] is not Fate.WAIT:
-                    left.remove(import_id)
+        describe, left = self.waiting.describe, list[str]()
+
+        def describe_wait() -> str:
+            awaited = f"; waiting for {plural(len(left), 'open import')}: {listed(left)}"
+            return describe() + (awaited if left else "")
+
+        self.waiting.describe = describe_wait
+        try:
+            for look in range(_LOOKS):
+                if look:
+                    self.waiting.pause(min(self._context.rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
+                left[:] = self.open_imports(since, ours)
+                if left:
+                    self._context.log.warning(
+                        wording.WAITING_FOR_LOST_UPLOAD, plural(len(left), "open import"), listed(left)
+                    )
+                while left:
+                    import_id = self.next_of(left)
+                    if self.look(import_id)[1] is not Fate.WAIT:
+                        left.remove(import_id)
+        finally:
+            self.waiting.describe = describe
 
     def wait_for_lost(self, state: ImportState) -> None:
         """Wait for whatever the uploads of a run whose responses were lost may have begun."""
@@ -218,6 +226,8 @@ class Watch:
 
     def describe(self, files: Sequence[SentFile]) -> str:
         """Describe the state of the imports of these files in words."""
+        if not files:
+            return "no file is uploaded"
         with_import = [sent for sent in files if sent.import_id is not None]
         running = [str(sent.import_id) for sent in with_import if not sent.is_settled]
         seen = [self._seen[sent.import_id] for sent in with_import if sent.import_id in self._seen]

@@ -368,6 +368,19 @@ def test_an_upload_without_a_response_is_waited_for_until_nothing_of_it_can_be_o
     assert [polled for _, polled in night.connectif.polls] == ["other", "other"]
 
 
+def test_the_time_of_a_run_ends_that_wait_too_and_says_what_for(tmp_path: Path) -> None:
+    night = Night(tmp_path, timeout_s=100.0)
+    night.connectif.listed = [[{"id": "other", "type": "contacts", "origin": "api", "status": "inProgress"}]]
+    night.connectif.left["other"] = [RUNNING]
+    night.watch.waiting.describe = lambda: night.watch.describe(night.state.files)
+    with pytest.raises(ImportFailed) as failure:
+        night.watch.until_none_is_open(1.0, ())
+    assert failure.value.words == (
+        "The timeout of 1 min 40 s has passed; no file is uploaded; waiting for 1 open import: other"
+    )
+    assert night.watch.waiting.describe() == "no file is uploaded"
+
+
 def test_a_list_that_cannot_be_read_is_tried_again_and_then_fails_the_run(tmp_path: Path) -> None:
     night = Night(tmp_path, [RUNNING])
     failures: list[Exception] = [error_class(503)(503), error_class(503)(503)]
