@@ -68,13 +68,12 @@ class Settlement:
         """Poll the imports until all are settled, each as soon as it has ended; return their number."""
         count = 0
         while self._open:
-            count += self.settle_next()
+            count += self.settle_next(self._open)
         return count
 
-    def settle_next(self) -> bool:
-        """Poll the import that may be polled next, once it may; return whether it has ended."""
-        left = self._open
-        sent = left[self._watch.next_of(left)]
+    def settle_next(self, import_ids: Iterable[str]) -> bool:
+        """Poll the one of these imports that may be polled next, once it may; return whether it has ended."""
+        sent = self._open[self._watch.next_of(import_ids)]
         self._poll(sent)
         return sent.is_settled
 

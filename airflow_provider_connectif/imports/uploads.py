@@ -16,7 +16,7 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.rules import ON_EXISTING
+from airflow_provider_connectif.imports.rules import ON_EXISTING, SHORTEST_POLL_DELAY_S
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH
 from airflow_provider_connectif.imports.watch import (
@@ -125,10 +125,12 @@ class Uploads:
         """Return whether the queue may have room. If this run's own imports may fill it, one of them is polled to find
         out: an upload in vain takes a request and the time of a whole file.
         """
-        ids = state.open_ids
-        if self._watch.queued(ids) >= QUEUE_LENGTH and (may_wait or min(map(self._watch.due_in, ids)) <= 0):
-            settlement.settle_next()
-        return self._watch.queued(state.open_ids) < QUEUE_LENGTH
+        queued = self._watch.queued(state.files)
+        if len(queued) >= QUEUE_LENGTH:
+            middle = queued[len(queued) // 2]  # once that is in progress, there is room for several files
+            if may_wait or self._watch.due_in(middle) <= SHORTEST_POLL_DELAY_S:
+                settlement.settle_next([middle])
+        return len(self._watch.queued(state.files)) < QUEUE_LENGTH
 
     def _log_full(self) -> None:
         if not self._is_full_logged:

@@ -78,10 +78,19 @@ class Watch:
         gap = max(min(SHORTEST_POLL_DELAY_S, interval), delay, spare)
         return max(polled_at + interval, self._last_poll_at + gap) - now
 
-    def queued(self, import_ids: Iterable[str]) -> int:
-        """Return how many of our imports may still be queued, as far as polls have shown."""
-        states = [self._seen[each].status if each in self._seen else "queued" for each in import_ids]
-        return states.count("queued")
+    def queued(self, files: Sequence[SentFile]) -> list[str]:
+        """Return those imports of our files that may still be queued, as far as polls have shown.
+
+        :param files: in the order of their uploads, in which their imports are processed as far as is known.
+        """
+        queued: list[str] = []
+        for sent in files:
+            seen = None if sent.import_id is None else self._seen.get(sent.import_id)
+            if sent.is_settled or (seen is not None and seen.status != "queued"):
+                queued.clear()
+            elif sent.import_id is not None:
+                queued.append(sent.import_id)
+        return queued
 
     def next_of(self, import_ids: Iterable[str]) -> str:
         """Wait until an import may be polled, and return its id.

@@ -56,8 +56,8 @@ def files_are_uploaded_into_a_full_queue(original, self, state, settlement, *, m
 
 
 @UPLOADS.instead_of("imports.watch:Watch.queued", _FILES + "test_one_poll_that_shows_room_is_enough")
-def an_import_in_progress_is_in_the_queue(original, self, import_ids):
-    return len(import_ids)
+def an_import_in_progress_is_in_the_queue(original, self, files):
+    return [sent.import_id for sent in files if sent.is_open]
 
 
 @UPLOADS.instead_of("imports.uploads:Uploads.upload", _FILES + "test_no_file_of_an_old_plan_is_uploaded")
