@@ -66,6 +66,10 @@ class ImportFile:
         self.rows += 1
         self.size += len(line)
 
+    def as_sent(self) -> SentFile:
+        """Return its entry in the state of the run."""
+        return SentFile(self.number, self.rows, list(self.columns), only_empty=self.only_empty)
+
     def write_out(self) -> None:
         """Write the buffered lines; a file without rows is not created."""
         if self.rows and self._lines:

@@ -21,15 +21,14 @@ from airflow_provider_connectif.imports.giving_back import give_back
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.suppressed import SuppressedContacts
-from airflow_provider_connectif.imports.uploads import Uploads
-from airflow_provider_connectif.imports.watch import Watch, listed
+from airflow_provider_connectif.imports.uploads import Uploads, what_is_left
+from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.writing import Split, rewrite_files, write_files
-from airflow_provider_connectif.journal.import_state import ImportState, SentFile
+from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.left_behind import ChangesLeft, ContactsOfFilesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportForbidden, Verdict, WaitTooLong
 
 
@@ -80,14 +79,10 @@ class ImportJob:
         self._give_back: Callable[[], None] | None = None
 
     def give_back(self) -> bool:
-        """After an upload that Connectif has forbidden, leave the rest of the plan to another way.
-
-        :return: whether that is possible; the plan then has only the contacts without an outcome.
-        """
-        undo, self._give_back = self._give_back, None
-        if undo is None:
+        """After a forbidden upload, reduce the plan to the contacts without an outcome; return whether that worked."""
+        if self._give_back is None:
             return False
-        undo()
+        self._give_back()
         self.state = ImportState()
         return True
 
@@ -103,8 +98,9 @@ class ImportJob:
             self.predicted_end = time.time() + self.costs.seconds
         split = self.costs.split or Split(changes, mapping, self._rules)
         if self._journal is not None:
-            left = lambda: itertools.chain(self._patching.left_behind(), split.by_file())  # noqa: E731
-            self._journal.left_behind = ChangesLeft(left, mapping.same_contact)
+            self._journal.left_behind = ChangesLeft(
+                lambda: itertools.chain(self._patching.left_behind(), split.by_file()), mapping.same_contact
+            )
         self._patching.deliver(split, mapping)
         self._commit()
         if self._context.is_to_stop():
@@ -116,18 +112,16 @@ class ImportJob:
             made = write_files(self._context, mapping, files, split.by_file())
             self._types = files.types
             self._removals = split.removals
-            self.state.files = [
-                SentFile(file.number, file.rows, list(file.columns), only_empty=file.only_empty) for file in made
-            ]
+            self.state.files = [file.as_sent() for file in made]
             self.state.is_all_sent = not made
             self.state.removals_left = next(split.removals(), None) is not None
             self._note_files_as_left()
             self.watch.waiting.begin()
             settlement = self._settlement(folder, contacts)
             try:
-                self._send(settlement, {file.number: file for file in made}, contacts, suppressed)
+                self._send(settlement, {file.number: file for file in made}, suppressed)
             except ImportForbidden:
-                self._give_back = partial(give_back, self._context, changes, split, files, mapping, suppressed.taken_out)
+                self._give_back = partial(give_back, self._context, split, files, suppressed.taken_out)
                 raise
 
     def resume(self, folder: Path) -> bool:
@@ -215,7 +209,7 @@ class ImportJob:
         self._note_files_as_left()
         settlement = self._settlement(folder, contacts)
         self.watch.was_away = not self._rules.comes_back
-        self._log.info(wording.CONTINUING_IMPORTS, wording.details(*self._what_is_left()))
+        self._log.info(wording.CONTINUING_IMPORTS, wording.details(*what_is_left(self.state.files)))
         ended = self._or_defer(settlement.settle_once)
         if self.is_deferred:
             return
@@ -223,41 +217,24 @@ class ImportJob:
             self.watch.wait_for_lost(self.state)
             suppressed = SuppressedContacts(self._context, self._mapping, self.state, contacts)
             files = rewrite_files(self._context, self.state, contacts, folder / "files", self._mapping, self._types)
-            self._send(settlement, files, contacts, suppressed)
+            self._send(settlement, files, suppressed)
         elif ended or not self._rules.comes_back:
             self._wait(settlement)
         else:  # otherwise the trigger would fire at once, again and again
             self._or_defer(settlement.settle_all)
 
-    def _what_is_left(self) -> Iterator[str]:
-        """Yield the imports without a result, whose state this process does not know yet, and the number of files to
-        upload.
-        """
-        ids = [sent.import_id for sent in self.state.files if not sent.is_settled]
-        if uploaded := [str(one) for one in ids if one is not None]:
-            yield f"Imports: {listed(uploaded)}"
-        if to_upload := ids.count(None):
-            yield f"{plural(to_upload, 'file')} not uploaded"
-
     def _note_files_as_left(self) -> None:
         """Note the contacts of files without a result: if the run ends early, they are undelivered."""
         if self._journal is not None:
-            self._journal.left_behind = ContactsOfFilesLeft(
-                self._journal.plan.import_lines, lambda: self.state.rows_left
-            )
+            lines = self._journal.plan.import_lines
+            self._journal.left_behind = ContactsOfFilesLeft(lines, lambda: self.state.rows_left)
 
     def _settlement(self, folder: Path, contacts: ContactsOfFiles | None) -> Settlement:
         return Settlement(
             self._context, self.watch, self.state, contacts, self._lines, self.account, folder, self.saved_state
         )
 
-    def _send(
-        self,
-        settlement: Settlement,
-        files: Mapping[int, ImportFile],
-        contacts: ContactsOfFiles,
-        suppressed: SuppressedContacts,
-    ) -> None:
+    def _send(self, settlement: Settlement, files: Mapping[int, ImportFile], suppressed: SuppressedContacts) -> None:
         """Upload the remaining files, then wait for all imports."""
         try:
             is_all = self._uploads.upload(
@@ -274,7 +251,7 @@ class ImportJob:
             return
         if not is_all:
             self._log.info(wording.QUEUE_FULL_DEFERRED)
-            contacts.keep_values()
+            suppressed.in_files.keep_values()
             self.is_deferred = True
             return
         self._wait(settlement)
@@ -318,7 +295,5 @@ class ImportJob:
 
     def _describe_next_attempt(self) -> str:
         """Describe what the next attempt does while the imports are open; empty if that is not known."""
-        is_open = any(sent.is_open for sent in self.state.files)
-        if self._journal is None or not (self.state.is_complete and is_open):
-            return ""
-        return "the next attempt waits for the same imports and uploads nothing"
+        is_known = self._journal is not None and self.state.is_complete and self.state.open_ids
+        return "the next attempt waits for the same imports and uploads nothing" if is_known else ""

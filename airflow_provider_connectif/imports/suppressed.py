@@ -51,7 +51,8 @@ class SuppressedContacts:
         self._context = context
         self._mapping = mapping
         self._state = state
-        self._in_files = contacts
+        self.in_files = contacts
+        """The contacts of the files."""
         self._stamp = self._stamp_now()
         self._contacts: dict[str, Patch] = {}
         self._taken_out: set[str] = set()
@@ -83,13 +84,13 @@ class SuppressedContacts:
         return None if self._context.journal is None else self._context.journal.suppressions.stamp()
 
     def _look(self) -> None:
-        for batch in self._in_files.batches():
+        for batch in self.in_files.batches():
             for place in suppressed_in(self._context, self._mapping, batch):
                 self._contacts.setdefault(self._mapping.same_contact(batch[place].key), batch[place])
 
     def _count(self, patch: Patch, sent: SentFile) -> None:
         """Count a contact that was removed, unless another file with a part of it was uploaded before."""
-        if self._context.journal is None or (number := self._in_files.group_of(patch.number)) < 0:
+        if self._context.journal is None or (number := self.in_files.group_of(patch.number)) < 0:
             return
         group = self._state.groups[number]
         others = [file for file in self._state.files if file.file in group.files and file is not sent]

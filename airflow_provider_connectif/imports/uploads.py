@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import (
@@ -199,6 +199,17 @@ class Uploads:
         """Store that an upload has begun no import."""
         sent.since = None
         self._save()
+
+
+def what_is_left(files: Sequence[SentFile]) -> Iterator[str]:
+    """Yield, in words, the imports without a result, whose state this process does not know yet, and the number of
+    files to upload.
+    """
+    ids = [sent.import_id for sent in files if not sent.is_settled]
+    if uploaded := [str(one) for one in ids if one is not None]:
+        yield f"Imports: {listed(uploaded)}"
+    if to_upload := ids.count(None):
+        yield f"{plural(to_upload, 'file')} not uploaded"
 
 
 def _says_forbidden(failure: Failure) -> bool:
