@@ -87,7 +87,8 @@ class Figures:
             f"goal: at least {least:g}" if least is not None else f"goal: at most {most:g}" if most is not None else ""
         )
         verdict = "" if not goal else f"   {goal} {unit}".rstrip() + ("" if met else "   MISSED")
-        print(f"{name:<58}{value:>10,.1f} {unit}{verdict}", flush=True)
+        decimals = 1 if value >= 0.1 or not value else 4
+        print(f"{name:<58}{value:>10,.{decimals}f} {unit}{verdict}", flush=True)
 
     def exit_code(self) -> int:
         return 1 if self.missed else 0

@@ -95,7 +95,7 @@ def differing(database: Any, table: str, server: StrictServer, directory: str) -
     path = Path(directory) / "contacts.jsonl"
     count = server.dump_contacts(path)
     wrong = read = 0
-    with database.cursor(name="source") as source, path.open() as contacts:
+    with database.transaction(), database.cursor(name="source") as source, path.open() as contacts:
         source.execute(f'select email, {", ".join(COLUMNS)} from {table} order by email collate "C"')
         for email, *values in source:
             line = contacts.readline()

@@ -1,4 +1,5 @@
-"""Settles the imports that an earlier run of the sync has left open, before this run sends anything.
+"""Settles the imports that an earlier run of the sync, or an earlier attempt, has left open, before this run sends
+anything.
 
 Otherwise their older values would arrive last, while the journal holds the newer ones.
 """
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.contacts_of_files import stored_contacts
+from airflow_provider_connectif.imports.account import Account
+from airflow_provider_connectif.imports.contacts_of_files import StoredContacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import ON_EXISTING, TRIGGER_GRACE_S, OnExisting
-from airflow_provider_connectif.imports.settlement import Account, Settlement
+from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.import_state import ImportState
@@ -29,6 +31,30 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.run_lines import RunLines
 
 _LEAST_BETWEEN_LOOKS_S, _LONGEST_BETWEEN_LOOKS_S = 60.0, 600.0
+
+
+def settle_attempt(
+    context: ImportContext, watch: Watch, mapping: ContactMapping, state: ImportState, folder: Path
+) -> None:
+    """Wait for the imports that an earlier attempt of this run uploaded before it died, settle them, and drop its plan.
+
+    :param state: of that attempt.
+    :raises ImportFailed: the time of this run has passed, or the API key is refused; the plan is kept.
+    """
+    if context.journal is None:
+        return
+    watch.waiting.begin()
+    watch.was_away = True
+    words = wording.EARLIER_ATTEMPT_LEFT if state.removals_left else wording.EARLIER_ATTEMPT
+    context.log.info(words, watch.describe(state.files))
+    settlement, account = _settlement(context, watch, mapping, context.journal.lines, state, folder)
+    settlement.settle_all()
+    watch.wait_for_lost(state)
+    for failure in account.failures:
+        context.log.warning(wording.TROUBLE_OF_EARLIER_ATTEMPT, failure.words)
+    context.report.imported_in = state.imported_in
+    watch.was_away = False
+    context.journal.plan.drop()
 
 
 def settle_earlier(
@@ -60,6 +86,17 @@ def settle_earlier(
     return None
 
 
+def _settlement(
+    context: ImportContext, watch: Watch, mapping: ContactMapping, lines: RunLines, state: ImportState, folder: Path
+) -> tuple[Settlement, Account]:
+    """Return the settlement of earlier imports, and its account, which this run does not count."""
+    account = Account(context.report.apart())
+    contacts = StoredContacts(lines, mapping, state)
+    on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
+    context = replace(context, rules=replace(context.rules, on_existing=on_existing))
+    return Settlement(context, watch, state, contacts, lines, account, folder, state.as_json), account
+
+
 def _is_settled(
     context: ImportContext, watch: Watch, mapping: ContactMapping, lines: RunLines, state: ImportState, folder: Path
 ) -> bool:
@@ -69,11 +106,7 @@ def _is_settled(
     """
     context.log.warning(wording.EARLIER_RUN, lines.run_id)
     watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
-    on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
-    context = replace(context, rules=replace(context.rules, on_existing=on_existing))
-    account = Account(context.report.apart())
-    contacts = stored_contacts(lines, mapping, state)
-    settlement = Settlement(context, watch, state, contacts, lines, account, folder, state.as_json)
+    settlement, account = _settlement(context, watch, mapping, lines, state, folder)
     try:
         if not context.rules.deferrable:
             settlement.settle_all()
@@ -86,11 +119,10 @@ def _is_settled(
     finally:
         for failure in account.failures:
             context.log.warning(wording.TROUBLE_OF_EARLIER_RUN, failure.words)
-    if (since := state.lost_since) is not None:
-        if context.rules.deferrable and watch.open_imports(since, state.known_ids):
-            watch.waiting.check()
-            return False
-        watch.until_none_is_open(since, state.known_ids)
+    if context.rules.deferrable and state.lost_since and watch.open_imports(state.lost_since, state.known_ids):
+        watch.waiting.check()
+        return False
+    watch.wait_for_lost(state)
     lines.plan.drop()
     outcomes = account.report.tally.outcomes
     context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), f"{outcomes[Outcome.REJECTED]:,}")

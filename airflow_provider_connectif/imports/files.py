@@ -66,6 +66,10 @@ class ImportFile:
         self.rows += 1
         self.size += len(line)
 
+    def as_sent(self) -> SentFile:
+        """Return its entry in the state of the run."""
+        return SentFile(self.number, self.rows, list(self.columns), only_empty=self.only_empty)
+
     def write_out(self) -> None:
         """Write the buffered lines; a file without rows is not created."""
         if self.rows and self._lines:
@@ -225,6 +229,8 @@ class ImportFiles:
         header = self._lines.header(part.columns)
         if len(header) + length >= self._max_file_bytes:
             raise InvalidRow([f"the row takes {length:,} bytes, too many for a file of {self._max_file_bytes:,}"])
+        if part.file is not None:
+            self._shared_group = None  # in a group, no two files have the same columns
         number, switches = len(self._all), {"only_empty": part.only_empty, "is_first": part.is_alone}
         part.file = ImportFile(self.folder, number, part.columns, header, **switches)
         self._all.append(part.file)

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import NO_GROUP, ImportFiles
 from airflow_provider_connectif.imports.writing import Split
-from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.changes import Patch
 
 
-def give_back(
-    context: ImportContext,
-    changes: PendingChanges,
-    split: Split,
-    files: ImportFiles,
-    mapping: ContactMapping,
-    taken_out: Set[str],
-) -> None:
+def give_back(context: ImportContext, split: Split, files: ImportFiles, taken_out: Set[str]) -> None:
     """Remove the contacts that have an outcome from a plan, and undo what was written down for its files.
 
     Contacts that went by PATCH have an outcome, those that no file can contain, and suppressed ones.
 
     :param context: of the run.
-    :param changes: the plan.
-    :param split: the contacts by the way they go.
+    :param split: the contacts of the plan by the way they go.
     :param files: written; none was taken by Connectif.
-    :param mapping: decides when two keys are the same.
     :param taken_out: suppressed contacts that were removed from the files.
     """
-    journal = context.journal
+    journal, changes, mapping = context.journal, split.changes, split.mapping
 
     def is_left(patch: Patch) -> bool:
         if patch.removal is not None:

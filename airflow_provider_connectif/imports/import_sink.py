@@ -34,6 +34,7 @@ from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 LEFTOVERS_AT_ONCE = 8
 WITHOUT_DEFINITIONS = "an import needs the definitions of custom fields"
 _IDS_IN_SUMMARY = 20
+_LAST_RESPONSE_S = 30.0  # after a request to stop; Airflow kills the task after 60
 _INTERVALS_WHEN_FULL = 3  # before the next upload to a queue that is full of other imports
 
 
@@ -142,6 +143,10 @@ class ImportSink:
     def kill(self) -> str:
         """Stop now; safe in a signal handler. Imports that are under way are left alone."""
         self._patching.kill()
+        if self._job.state.lost_since is not None:  # else an upload would wait ten minutes for its response
+            abort = threading.Timer(_LAST_RESPONSE_S, self._context.client.abort)
+            abort.daemon = True
+            abort.start()
         ids = self._job.state.open_ids
         return f"; imports still running at Connectif: {listed(ids)}" if ids else ""
 
@@ -212,7 +217,7 @@ class ImportSink:
 
     def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
         """Return the cost of a plan: its files, polled once each, and the changes sent by PATCH."""
-        return self._job.cost(changes, resource)
+        return self._job.costs.cost(changes, resource)
 
     def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write files, upload them, and settle their imports, or wait for them without a worker."""

@@ -11,26 +11,24 @@ from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, planned_contacts, stored_contacts
+from airflow_provider_connectif.imports.account import Account
+from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, PlannedContacts, StoredContacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.cost import ImportCosts
+from airflow_provider_connectif.imports.earlier import settle_attempt
 from airflow_provider_connectif.imports.files import ImportFile
 from airflow_provider_connectif.imports.giving_back import give_back
 from airflow_provider_connectif.imports.patching import Patching
-from airflow_provider_connectif.imports.settlement import Account, Settlement
+from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.suppressed import SuppressedContacts
-from airflow_provider_connectif.imports.uploads import Uploads
-from airflow_provider_connectif.imports.watch import Watch, listed
-from airflow_provider_connectif.imports.writing import Split, keep_values, rewrite_files, write_files
-from airflow_provider_connectif.journal.import_state import ImportState, SentFile
+from airflow_provider_connectif.imports.uploads import Uploads, what_is_left
+from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.imports.writing import Split, rewrite_files, write_files
+from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.left_behind import ChangesLeft, ContactsOfFilesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
-from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.formats import plural
-from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportForbidden, Verdict, WaitTooLong
 
 
@@ -67,7 +65,7 @@ class ImportJob:
         self._patching = patching
         self._carried = carried
         self._planned_at = time.time()
-        self._costs = costs or ImportCosts(context.rules, context.client.quota)
+        self.costs = costs or ImportCosts(context.rules, context.client.quota)
         self.predicted_end: float | None = None  # in seconds since the epoch
         self._types: Mapping[str, str] = {}  # of the columns
         self._removals: Callable[[], Iterator[Sequence[Patch]]] = lambda: iter(())
@@ -81,20 +79,12 @@ class ImportJob:
         self._give_back: Callable[[], None] | None = None
 
     def give_back(self) -> bool:
-        """After an upload that Connectif has forbidden, leave the rest of the plan to another way.
-
-        :return: whether that is possible; the plan then has only the contacts without an outcome.
-        """
-        undo, self._give_back = self._give_back, None
-        if undo is None:
+        """After a forbidden upload, reduce the plan to the contacts without an outcome; return whether that worked."""
+        if self._give_back is None:
             return False
-        undo()
+        self._give_back()
         self.state = ImportState()
         return True
-
-    def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
-        """Return the cost of a plan: :meth:`ImportCosts.cost`."""
-        return self._costs.cost(changes, resource)
 
     def deliver(self, folder: Path, changes: PendingChanges, mapping: ContactMapping) -> None:
         """Import the changes of a plan.
@@ -103,43 +93,35 @@ class ImportJob:
         """
         self._mapping = mapping
         self.is_loaded = True  # of an earlier process nothing is left
-        self.watch.polls_left = self._costs.most_polls
-        if self._costs.seconds is not None:
-            self.predicted_end = time.time() + self._costs.seconds
-        split = self._costs.split or Split(changes, mapping, self._rules)
+        self.watch.polls_left = self.costs.most_polls
+        if self.costs.seconds is not None:
+            self.predicted_end = time.time() + self.costs.seconds
+        split = self.costs.split or Split(changes, mapping, self._rules)
         if self._journal is not None:
-            left = lambda: itertools.chain(self._patching.left_behind(), split.by_file())  # noqa: E731
-            self._journal.left_behind = ChangesLeft(left, mapping.same_contact)
+            self._journal.left_behind = ChangesLeft(
+                lambda: itertools.chain(self._patching.left_behind(), split.by_file()), mapping.same_contact
+            )
         self._patching.deliver(split, mapping)
         self._commit()
         if self._context.is_to_stop():
             return
         with split.files(folder / "files") as files:
-            self._suppressed = SuppressedContacts(
-                self._context,
-                mapping,
-                lambda: self.state,
-                changes.batches,
-                lambda patch: files.group_of(patch.number),
-            )
+            self.state = ImportState(groups=files.groups)
+            contacts = PlannedContacts(split, self.state, files, self._lines)
+            suppressed = SuppressedContacts(self._context, mapping, self.state, contacts)
             made = write_files(self._context, mapping, files, split.by_file())
             self._types = files.types
-            sent = [SentFile(file.number, file.rows, list(file.columns), only_empty=file.only_empty) for file in made]
             self._removals = split.removals
-            has_removals = next(split.removals(), None) is not None
-            self.state = ImportState(sent, files.groups, is_all_sent=not made, removals_left=has_removals)
+            self.state.files = [file.as_sent() for file in made]
+            self.state.is_all_sent = not made
+            self.state.removals_left = next(split.removals(), None) is not None
             self._note_files_as_left()
             self.watch.waiting.begin()
-            contacts = planned_contacts(changes, mapping, self.state, files, self._lines)
-            settlement = self._settlement(folder, contacts, self.account)
-            on_disk = {file.number: file for file in made}
+            settlement = self._settlement(folder, contacts)
             try:
-                self._send(
-                    settlement, on_disk, lambda journal: keep_values(journal, self.state, split.by_file(), files)
-                )
+                self._send(settlement, {file.number: file for file in made}, suppressed)
             except ImportForbidden:
-                taken_out = self._suppressed.taken_out
-                self._give_back = partial(give_back, self._context, changes, split, files, mapping, taken_out)
+                self._give_back = partial(give_back, self._context, split, files, suppressed.taken_out)
                 raise
 
     def resume(self, folder: Path) -> bool:
@@ -156,7 +138,8 @@ class ImportJob:
             self._log.info(wording.UPLOADS_UNKNOWN)
         self._report.rejects.reset()
         if is_known and self._journal is not None:
-            self._settle_earlier_attempt(folder, self._journal)
+            settle_attempt(self._context, self.watch, self._mapping, self.state, folder)
+            self.state = ImportState()
         elif self._rules.comes_back or (self._journal is None and self._rules.has_earlier_attempts):
             self.watch.waiting.begin()
             self.watch.until_none_is_open(0.0, ())  # older values of an earlier attempt must not arrive last
@@ -222,96 +205,40 @@ class ImportJob:
 
     def _continue(self, folder: Path) -> None:
         """Continue after an earlier process that read every row, and uploaded or stored its files."""
-        contacts = None
-        if self._journal is not None:
-            contacts = stored_contacts(self._journal.lines, self._mapping, self.state)
+        contacts = None if self._lines is None else StoredContacts(self._lines, self._mapping, self.state)
         self._note_files_as_left()
-        settlement = self._settlement(folder, contacts, self.account)
+        settlement = self._settlement(folder, contacts)
         self.watch.was_away = not self._rules.comes_back
-        self._log.info(wording.CONTINUING_IMPORTS, wording.details(*self._what_is_left()))
+        self._log.info(wording.CONTINUING_IMPORTS, wording.details(*what_is_left(self.state.files)))
         ended = self._or_defer(settlement.settle_once)
         if self.is_deferred:
             return
-        if not self.state.is_all_sent:
-            self._wait_for_lost()
-            groups: dict[int, int] = {}
-            self._suppressed = SuppressedContacts(
-                self._context,
-                self._mapping,
-                lambda: self.state,
-                lambda: self._kept(groups),
-                lambda patch: groups.get(patch.number, -1),
-            )
-            files = rewrite_files(self._context, self.state, folder / "files", self._mapping, self._types)
-            self._send(settlement, files, lambda _: None)
+        if not self.state.is_all_sent and contacts is not None:
+            self.watch.wait_for_lost(self.state)
+            suppressed = SuppressedContacts(self._context, self._mapping, self.state, contacts)
+            files = rewrite_files(self._context, self.state, contacts, folder / "files", self._mapping, self._types)
+            self._send(settlement, files, suppressed)
         elif ended or not self._rules.comes_back:
             self._wait(settlement)
         else:  # otherwise the trigger would fire at once, again and again
             self._or_defer(settlement.settle_all)
 
-    def _what_is_left(self) -> Iterator[str]:
-        """Yield the imports without a result, whose state this process does not know yet, and the number of files to
-        upload.
-        """
-        ids = [sent.import_id for sent in self.state.files if not sent.is_settled]
-        if uploaded := [str(one) for one in ids if one is not None]:
-            yield f"Imports: {listed(uploaded)}"
-        if to_upload := ids.count(None):
-            yield f"{plural(to_upload, 'file')} not uploaded"
-
     def _note_files_as_left(self) -> None:
         """Note the contacts of files without a result: if the run ends early, they are undelivered."""
         if self._journal is not None:
-            self._journal.left_behind = ContactsOfFilesLeft(self._journal.plan.import_lines, self._rows_left)
+            lines = self._journal.plan.import_lines
+            self._journal.left_behind = ContactsOfFilesLeft(lines, lambda: self.state.rows_left)
 
-    def _rows_left(self) -> dict[int, int]:
-        return {
-            number: group.rows - group.refused
-            for number, group in enumerate(self.state.groups)
-            if not group.is_counted and group.counted_as is None
-        }
-
-    def _kept(self, groups: dict[int, int]) -> Iterator[list[Patch]]:
-        """Yield the contacts of files that are not uploaded yet, and note their groups by row number."""
-        if self._journal is not None:
-            for batch in self._journal.plan.import_lines.kept_values(self.state.groups_left):
-                groups.update((patch.number, number) for number, patch in batch)
-                yield [patch for _, patch in batch]
-
-    def _settle_earlier_attempt(self, folder: Path, journal: Journal) -> None:
-        """Wait for the imports that an earlier attempt uploaded before it died, and settle them."""
-        self.watch.waiting.begin()
-        self.watch.was_away = True
-        words = wording.EARLIER_ATTEMPT_LEFT if self.state.removals_left else wording.EARLIER_ATTEMPT
-        self._log.info(words, self.describe())
-        account = Account(self._report.apart())
-        contacts = stored_contacts(journal.lines, self._mapping, self.state)
-        self._settlement(folder, contacts, account).settle_all()
-        self._wait_for_lost()
-        for failure in account.failures:
-            self._log.warning(wording.TROUBLE_OF_EARLIER_ATTEMPT, failure.words)
-        self._report.imported_in = self.state.imported_in
-        self.watch.was_away = False
-        journal.plan.drop()
-        self.state = ImportState()
-
-    def _wait_for_lost(self) -> None:
-        if (since := self.state.lost_since) is not None:
-            self.watch.until_none_is_open(since, self.state.known_ids)
-
-    def _settlement(self, folder: Path, contacts: ContactsOfFiles | None, account: Account) -> Settlement:
+    def _settlement(self, folder: Path, contacts: ContactsOfFiles | None) -> Settlement:
         return Settlement(
-            self._context, self.watch, self.state, contacts, self._lines, account, folder, self.saved_state
+            self._context, self.watch, self.state, contacts, self._lines, self.account, folder, self.saved_state
         )
 
-    def _send(self, settlement: Settlement, files: Mapping[int, ImportFile], keep: Callable[[Journal], None]) -> None:
-        """Upload the remaining files, then wait for all imports.
-
-        :param keep: stores what another process needs to write the files that are left.
-        """
+    def _send(self, settlement: Settlement, files: Mapping[int, ImportFile], suppressed: SuppressedContacts) -> None:
+        """Upload the remaining files, then wait for all imports."""
         try:
             is_all = self._uploads.upload(
-                self.state, files, settlement, self._planned_at, self._may_leave_files, self._suppressed.take_out
+                self.state, files, settlement, self._planned_at, self._may_leave_files, suppressed.take_out
             )
         except ImportFailed as failure:
             if failure.is_about_the_key:
@@ -322,9 +249,9 @@ class ImportJob:
             self._follow_who_left()
         if self._context.is_to_stop():
             return
-        if not is_all and self._journal is not None:
+        if not is_all:
             self._log.info(wording.QUEUE_FULL_DEFERRED)
-            keep(self._journal)
+            suppressed.in_files.keep_values()
             self.is_deferred = True
             return
         self._wait(settlement)
@@ -368,7 +295,5 @@ class ImportJob:
 
     def _describe_next_attempt(self) -> str:
         """Describe what the next attempt does while the imports are open; empty if that is not known."""
-        is_open = any(sent.is_open for sent in self.state.files)
-        if self._journal is None or not (self.state.is_complete and is_open):
-            return ""
-        return "the next attempt waits for the same imports and uploads nothing"
+        is_known = self._journal is not None and self.state.is_complete and self.state.open_ids
+        return "the next attempt waits for the same imports and uploads nothing" if is_known else ""

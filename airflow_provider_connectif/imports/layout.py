@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
 
 from airflow_provider_connectif.contacts.fields import FieldTable, KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -21,8 +20,6 @@ KEY_PROPERTIES: Mapping[KeyKind, str] = MappingProxyType({"email": "_email", "ex
 NOT_KNOWN = "is not a known field of this account, and an import ignores unknown columns without an error"
 """The fault of a custom field that is not in the account's definitions, or if there are no definitions."""
 _MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
-
-QUOTING: Final = csv.QUOTE_MINIMAL
 
 Columns = tuple[str, ...]
 """Field ids in their order, without the key's."""
@@ -88,7 +85,7 @@ class Lines:
         self._types = types
         self._key_property = KEY_PROPERTIES[mapping.key]
         self._writers: dict[Columns, Writers] = {}
-        writer = csv.writer(_Encoder(), delimiter=checked_delimiter(delimiter), quoting=QUOTING, lineterminator="\r\n")
+        writer = csv.writer(_Encoder(), delimiter=checked_delimiter(delimiter), lineterminator="\r\n")
         self._encoded: Callable[[Sequence[str]], bytes] = writer.writerow
 
     @property

@@ -11,6 +11,7 @@ import csv
 import itertools
 import shutil
 import sqlite3
+from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -123,11 +124,11 @@ class NamedContacts:
             while batch := cursor.fetchmany(_AT_ONCE):
                 yield dict(batch)
 
-    def numbers(self) -> Iterator[list[int]]:
+    def numbers(self) -> Iterator[array[int]]:
         """Yield the numbers of the contacts' rows, some hundred at a time."""
         with closing(self._database.execute("select number from named")) as cursor:
             while batch := cursor.fetchmany(_AT_ONCE):
-                yield [number for (number,) in batch]
+                yield array("q", [number for (number,) in batch])
 
 
 _ADD = (

@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.report import NamedContacts, fetch_report, read_report
 from airflow_provider_connectif.imports.rules import Fate, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_settlement import GIVEN_UP, GroupsAlike, settle_files
-from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
+from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
-from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 REFUSED = "rejected during the import; see the import's error report"
 NOT_TAKEN = "not taken by an import with on_existing='keep': the contact exists, or its row was rejected"
-
-TROUBLES: dict[Fate, tuple[Verdict, str]] = {
-    Fate.BROKEN: (Verdict.TRY_AGAIN, "import {id} ended in error after {done:,} of {rows}"),
-    Fate.CANCELLED: (
-        Verdict.FAILED,
-        "import {id} was cancelled in the app after {done:,} of {rows}; clear the task to import the file again",
-    ),
-    Fate.GONE: (Verdict.TRY_AGAIN, "import {id} no longer exists: it was deleted before this task saw its result"),
-}
-"""The verdict on a run with an import that did not finish."""
-
-
-@dataclass
-class Account:
-    """The account of the contacts of a run's imports.
-
-    :param report: receives their outcomes, and the rejected rows.
-    :param failures: failures that keep the run from success.
-    :param unaccounted: contacts without a known outcome, of imports that have finished.
-    """
-
-    report: Report
-    failures: list[ImportFailed] = field(default_factory=list)
-    unaccounted: int = 0
 
 
 class Settlement:
@@ -89,16 +62,20 @@ class Settlement:
         self._report_path = folder / "report.csv"
         self._is_keep = context.rules.on_existing == "keep"
         self._refusal = (Outcome.NOT_TAKEN, NOT_TAKEN) if self._is_keep else (Outcome.REJECTED, REFUSED)
-        self._refused: set[int] = set()  # numbers of rows, for a run without a journal
+        self._refused = bytearray()  # a byte for each row: whether a report has named it
 
     def settle_all(self) -> int:
         """Poll the imports until all are settled, each as soon as it has ended; return their number."""
         count = 0
-        while left := self._open:
-            sent = left[self._watch.next_of(left)]
-            self._poll(sent)
-            count += sent.is_settled
+        while self._open:
+            count += self.settle_next(self._open)
         return count
+
+    def settle_next(self, import_ids: Iterable[str]) -> bool:
+        """Poll the one of these imports that may be polled next, once it may; return whether it has ended."""
+        sent = self._open[self._watch.next_of(import_ids)]
+        self._poll(sent)
+        return sent.is_settled
 
     def settle_once(self) -> int:
         """Poll each import once; return how many have ended."""
@@ -132,7 +109,7 @@ class Settlement:
 
     def _settle(self, sent: SentFile, one: Import, fate: Fate) -> None:
         numbers = Numbers(0, 0, sent.rows, False) if fate is Fate.GONE else numbers_of(one, sent.rows)
-        self._note_trouble(sent, one, fate, numbers)
+        self._account.note_end(sent, one, fate, numbers, is_keep=self._is_keep)
         sent.missing, sent.unnamed = numbers.missing, 0
         sent.is_settled, sent.is_finished = True, fate is Fate.FINISHED
         sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
@@ -156,19 +133,6 @@ class Settlement:
             f"{numbers.refused:,}",
             f", {numbers.missing:,} unaccounted for" if numbers.missing else "",
         )
-
-    def _note_trouble(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers) -> None:
-        """Note a failure of an import that keeps the run from success."""
-        if fate in TROUBLES:
-            verdict, words = TROUBLES[fate]
-            done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
-            self._account.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done, rows=rows)))
-        elif numbers.missing and not (self._is_keep and numbers.is_trusted):
-            words = (
-                f"import {one.id} is finished, but {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
-                f"accounted for: it reports total {one.total}, success {one.success}, errors {one.errors}"
-            )
-            self._account.failures.append(ImportFailed(Verdict.FAILED, words))
 
     @contextmanager
     def _named(self, sent: SentFile, one: Import, refused: int) -> Iterator[NamedContacts | None]:
@@ -222,15 +186,16 @@ class Settlement:
                 lines.commit()
 
     def _find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
-        return {} if self._contacts is None else self._contacts(keys, file)
+        return {} if self._contacts is None else self._contacts.find(keys, file)
 
     def _is_first_refusal(self, found: Found) -> bool:
         """Whether no other file's report has named the contact before."""
-        if found.number in self._refused or found.group < 0:
+        if found.group < 0:
             return False
-        if len(self._state.groups[found.group].files) > 1:
-            self._refused.add(found.number)
-        return True
+        self._refused.extend(bytes(max(0, found.number + 1 - len(self._refused))))
+        is_first = not self._refused[found.number]
+        self._refused[found.number] = True
+        return is_first
 
     def _end(self, sent: SentFile, refused: Iterable[Sequence[int]], *, is_whole: bool) -> None:
         """Count the groups whose last file this was, and write their outcomes into the journal."""
@@ -245,14 +210,14 @@ class Settlement:
             files = [by_number[file] for file in group.files]
             if not group.is_counted and all(file.is_settled for file in files):
                 is_known = all(file.is_whole for file in files)
-                if (outcome := self._count(group, files, is_known=is_known)) is not None:
+                if (outcome := self._account.count(group, files, self._refusal, is_known=is_known)) is not None:
                     alike.setdefault(outcome, []).append(number)
                 (acknowledged.setdefault(group.counted_as, []) if is_known else given_up).append(number)
         saved = self._as_saved()
         if self._lines is not None:
             of_report = self._account.report.history is not None
             rows = {
-                outcome.value: {number: self._left_in(self._state.groups[number]) for number in numbers}
+                outcome.value: {number: self._state.groups[number].left for number in numbers}
                 for outcome, numbers in alike.items()
             }
             reasons = {self._refusal[0].value: self._refusal[1], Outcome.UNDELIVERED.value: GIVEN_UP}
@@ -264,63 +229,3 @@ class Settlement:
                 saved,
                 alike=GroupsAlike(rows, reasons) if of_report else None,
             )
-
-    def _count(self, group: Group, files: Sequence[SentFile], *, is_known: bool) -> Outcome | None:
-        """Count the contacts of a group that no report has named.
-
-        If rows were rejected but it is not known which, as many contacts count as rejected.
-
-        :param is_known: whether the outcome of each contact is known.
-        :return: the outcome, if all have the same; it is not in the history yet.
-        """
-        group.is_counted = True
-        outcome, reason = self._refusal
-        tally, left = self._account.report.tally, group.rows - group.refused
-        if group.counted_as is not None:
-            self._count_alone(Outcome(group.counted_as), files[0], left)
-            return None
-        if len(files) > 1 and not all(file.is_finished for file in files):
-            tally.count_many(Outcome.UNDELIVERED, left)
-            return Outcome.UNDELIVERED
-        counted: Counter[Outcome] = Counter()
-        left_out = 0
-        for file in files:
-            unnamed = min(file.unnamed, left)
-            missing = min(file.missing, left - unnamed)
-            file.unnamed -= unnamed
-            file.missing -= missing
-            left -= unnamed + missing
-            tally.count_many(outcome, unnamed, reason)
-            counted[outcome] += unnamed
-            if file.is_finished:
-                self._account.unaccounted += missing
-                left_out += missing
-            else:
-                tally.count_many(Outcome.UNDELIVERED, missing)
-                counted[Outcome.UNDELIVERED] += missing
-        counted[Outcome.IMPORTED] += left
-        tally.outcomes[Outcome.IMPORTED] += left
-        self._account.report.shown.unconfirmed += min(left, group.filled)
-        self._account.report.shown.consent_kept += group.kept if left else 0
-        alike = [each for each, rows in counted.items() if rows]
-        if len(alike) == 1 and not left_out and (is_known or alike[0] is Outcome.UNDELIVERED):
-            return alike[0]
-        if (history := self._account.report.history) is not None:
-            for each, rows in counted.items():
-                history.add_many(each.value, rows, reason if each is outcome else "")
-        return None
-
-    @staticmethod
-    def _left_in(group: Group) -> int:
-        """Return the number of contacts of a group that no report has named."""
-        return group.rows - group.refused
-
-    def _count_alone(self, counted_as: Outcome, file: SentFile, left: int) -> None:
-        """Count contacts whose rows already have an outcome; it changes if they are undelivered."""
-        missing = min(file.missing, left)
-        unnamed = min(file.unnamed, left - missing)
-        file.missing -= missing
-        file.unnamed -= unnamed
-        self._account.report.tally.outcomes[counted_as] -= missing
-        self._account.report.tally.count_many(Outcome.UNDELIVERED, missing)
-        self._account.report.shown.lowered_alone += left - missing - unnamed

@@ -252,7 +252,8 @@ def _patched(files: Mapping[_Part, int], rows: Mapping[_Part, int], room: int, l
     patched, left = set[_Part](), sum(files.values())
     if leftovers:
         for part in sorted(files, key=lambda part: rows[part]):
-            if left <= room:
+            # A part of several files has some hundred thousand contacts: by PATCH these would take days.
+            if left <= room or files[part] > 1:
                 break
             patched.add(part)
             left -= files[part]

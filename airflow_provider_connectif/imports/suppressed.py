@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Collection, Iterable, Sequence, Set
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 
 from airflow_provider_connectif.contacts.identity import people_of
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.layout import QUOTING
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
+
+_QUOTED = re.compile(rb'"((?:[^"]|"")*)"')
 
 
 def suppressed_in(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> set[int]:
@@ -40,23 +42,17 @@ class SuppressedContacts:
     :param context: of the run.
     :param mapping: decides when two keys are the same.
     :param state: of the run's imports.
-    :param planned: returns the contacts of the files, in batches; called only if somebody was suppressed.
-    :param group_of: returns the group of a contact.
+    :param contacts: of the files; read only if somebody was suppressed.
     """
 
     def __init__(
-        self,
-        context: ImportContext,
-        mapping: ContactMapping,
-        state: Callable[[], ImportState],
-        planned: Callable[[], Iterable[Sequence[Patch]]],
-        group_of: Callable[[Patch], int],
+        self, context: ImportContext, mapping: ContactMapping, state: ImportState, contacts: ContactsOfFiles
     ) -> None:
         self._context = context
         self._mapping = mapping
         self._state = state
-        self._planned = planned
-        self._group_of = group_of
+        self.in_files = contacts
+        """The contacts of the files."""
         self._stamp = self._stamp_now()
         self._contacts: dict[str, Patch] = {}
         self._taken_out: set[str] = set()
@@ -88,17 +84,16 @@ class SuppressedContacts:
         return None if self._context.journal is None else self._context.journal.suppressions.stamp()
 
     def _look(self) -> None:
-        for batch in self._planned():
+        for batch in self.in_files.batches():
             for place in suppressed_in(self._context, self._mapping, batch):
                 self._contacts.setdefault(self._mapping.same_contact(batch[place].key), batch[place])
 
     def _count(self, patch: Patch, sent: SentFile) -> None:
         """Count a contact that was removed, unless another file with a part of it was uploaded before."""
-        if self._context.journal is None or (number := self._group_of(patch)) < 0:
+        if self._context.journal is None or (number := self.in_files.group_of(patch.number)) < 0:
             return
-        state = self._state()
-        group = state.groups[number]
-        others = [file for file in state.files if file.file in group.files and file is not sent]
+        group = self._state.groups[number]
+        others = [file for file in self._state.files if file.file in group.files and file is not sent]
         if any(file.import_id is not None for file in others):
             return
         group.rows -= 1
@@ -117,16 +112,15 @@ def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: Contac
     if not contacts or not file.rows:
         return found
     again, rows = file.path.with_suffix(".again"), 0
-    with file.path.open(encoding="utf-8", newline="") as read, again.open("w", encoding="utf-8", newline="") as written:
-        writer = csv.writer(written, delimiter=delimiter, quoting=QUOTING, lineterminator="\r\n")
-        lines = csv.reader(read, delimiter=delimiter)
-        writer.writerow(next(lines))
-        for line in lines:
-            contact = mapping.same_contact(line[0])
+    with file.path.open("rb") as read, again.open("wb") as written:
+        records = _records(read)
+        written.write(next(records))
+        for record in records:
+            contact = mapping.same_contact(_first_cell(record, delimiter))
             if contact in contacts:
                 found.add(contact)
             else:
-                writer.writerow(line)
+                written.write(record)
                 rows += 1
     if found:
         again.replace(file.path)
@@ -134,6 +128,26 @@ def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: Contac
     else:
         again.unlink()
     return found
+
+
+def _records(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the records of a file that :class:`ImportFile` has written, as they are: a cell may have line ends, and may
+    be longer than the csv module reads.
+    """
+    lines: list[bytes] = []
+    is_quoted = False
+    for line in file:
+        lines.append(line)
+        is_quoted ^= line.count(b'"') % 2 == 1
+        if not is_quoted:
+            yield b"".join(lines)
+            lines.clear()
+
+
+def _first_cell(record: bytes, delimiter: str) -> str:
+    if (quoted := _QUOTED.match(record)) is not None:
+        return quoted[1].replace(b'""', b'"').decode()
+    return record.split(delimiter.encode(), 1)[0].rstrip(b"\r\n").decode()
 
 
 def account_for_removed(context: ImportContext, state: ImportState, files: dict[int, ImportFile]) -> None:

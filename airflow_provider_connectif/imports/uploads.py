@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import (
@@ -16,8 +16,9 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.rules import ON_EXISTING
+from airflow_provider_connectif.imports.rules import ON_EXISTING, SHORTEST_POLL_DELAY_S
 from airflow_provider_connectif.imports.settlement import Settlement
+from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH
 from airflow_provider_connectif.imports.watch import (
     FAILURES,
     Failure,
@@ -35,13 +36,8 @@ from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportFor
 
 _QUEUE_FULL = frozenset({"E0301", "E0401"})
 
-
 TakeOut = Callable[[SentFile, ImportFile], None]
 """Removes suppressed people from a file."""
-
-
-def _nobody(sent: SentFile, file: ImportFile) -> None:
-    """Remove nobody: there is no suppression list."""
 
 
 class _QueueFull(NamedTuple):
@@ -71,7 +67,7 @@ class Uploads:
         settlement: Settlement,
         planned_at: float,
         may_give_back: Callable[[], bool],
-        take_out: TakeOut = _nobody,
+        take_out: TakeOut,
     ) -> bool:
         """Upload the files that are not uploaded yet; return whether all are uploaded.
 
@@ -87,6 +83,11 @@ class Uploads:
                 settlement.settle_due()
                 if time.time() - planned_at > rules.plan_max_age_s:
                     raise ImportFailed(*stop_verdict(Stop(StopKind.PLAN_TOO_OLD), ""))
+                if not self._has_room(state, settlement, may_wait=not may_give_back()):
+                    if may_give_back():
+                        return False
+                    self._log_full()
+                    continue
                 one = self._upload(files[sent.file], sent, state.known_ids, take_out)
                 if one is None:
                     self._settle_empty(state, sent)
@@ -94,9 +95,7 @@ class Uploads:
                 if isinstance(one, _QueueFull):
                     if may_give_back():
                         return False
-                    if not self._is_full_logged:
-                        log.info(wording.QUEUE_FULL)
-                        self._is_full_logged = True
+                    self._log_full()
                     self._watch.waiting.before_retry(1, one.retry_after_s, rules.poll_interval_s)
                     continue
                 sent.import_id = one.id
@@ -121,6 +120,22 @@ class Uploads:
                 listed([str(sent.import_id) for sent in state.files]),
             )
         return True
+
+    def _has_room(self, state: ImportState, settlement: Settlement, *, may_wait: bool) -> bool:
+        """Return whether the queue may have room. If this run's own imports may fill it, one of them is polled to find
+        out: an upload in vain takes a request and the time of a whole file.
+        """
+        queued = self._watch.queued(state.files)
+        if len(queued) >= QUEUE_LENGTH:
+            middle = queued[len(queued) // 2]  # once that is in progress, there is room for several files
+            if may_wait or self._watch.due_in(middle) <= SHORTEST_POLL_DELAY_S:
+                settlement.settle_next([middle])
+        return len(self._watch.queued(state.files)) < QUEUE_LENGTH
+
+    def _log_full(self) -> None:
+        if not self._is_full_logged:
+            self._context.log.info(wording.QUEUE_FULL)
+            self._is_full_logged = True
 
     def _settle_empty(self, state: ImportState, sent: SentFile) -> None:
         """Settle a file that has no contact left, since all are suppressed."""
@@ -184,6 +199,17 @@ class Uploads:
         """Store that an upload has begun no import."""
         sent.since = None
         self._save()
+
+
+def what_is_left(files: Sequence[SentFile]) -> Iterator[str]:
+    """Yield, in words, the imports without a result, whose state this process does not know yet, and the number of
+    files to upload.
+    """
+    ids = [sent.import_id for sent in files if not sent.is_settled]
+    if uploaded := [str(one) for one in ids if one is not None]:
+        yield f"Imports: {listed(uploaded)}"
+    if to_upload := ids.count(None):
+        yield f"{plural(to_upload, 'file')} not uploaded"
 
 
 def _says_forbidden(failure: Failure) -> bool:

@@ -26,7 +26,7 @@ from airflow_provider_connectif.imports.rules import (
     spare_delay_s,
 )
 from airflow_provider_connectif.imports.waiting import Waiting
-from airflow_provider_connectif.journal.import_state import SentFile
+from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
@@ -77,6 +77,20 @@ class Watch:
         spare = spare_delay_s(max(0.0, now - self._first_poll_at), self.polls_left)
         gap = max(min(SHORTEST_POLL_DELAY_S, interval), delay, spare)
         return max(polled_at + interval, self._last_poll_at + gap) - now
+
+    def queued(self, files: Sequence[SentFile]) -> list[str]:
+        """Return those imports of our files that may still be queued, as far as polls have shown.
+
+        :param files: in the order of their uploads, in which their imports are processed as far as is known.
+        """
+        queued: list[str] = []
+        for sent in files:
+            seen = None if sent.import_id is None else self._seen.get(sent.import_id)
+            if sent.is_settled or (seen is not None and seen.status != "queued"):
+                queued.clear()
+            elif sent.import_id is not None:
+                queued.append(sent.import_id)
+        return queued
 
     def next_of(self, import_ids: Iterable[str]) -> str:
         """Wait until an import may be polled, and return its id.
@@ -179,20 +193,33 @@ class Watch:
         :param since: as in :meth:`open_imports`.
         :param ours: imports whose ids are known.
         """
-        for look in range(_LOOKS):
-            if look:
-                self.waiting.pause(min(self._context.rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
-            left = self.open_imports(since, ours)
-            if left:
-                self._context.log.warning(
-                    wording.WAITING_FOR_LOST_UPLOAD,
-                    plural(len(left), "open import"),
-                    listed(left),
-                )
-            while left:
-                import_id = self.next_of(left)
-                if self.look(import_id)[1] is not Fate.WAIT:
-                    left.remove(import_id)
+        describe, left = self.waiting.describe, list[str]()
+
+        def describe_wait() -> str:
+            awaited = f"; waiting for {plural(len(left), 'open import')}: {listed(left)}"
+            return describe() + (awaited if left else "")
+
+        self.waiting.describe = describe_wait
+        try:
+            for look in range(_LOOKS):
+                if look:
+                    self.waiting.pause(min(self._context.rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
+                left[:] = self.open_imports(since, ours)
+                if left:
+                    self._context.log.warning(
+                        wording.WAITING_FOR_LOST_UPLOAD, plural(len(left), "open import"), listed(left)
+                    )
+                while left:
+                    import_id = self.next_of(left)
+                    if self.look(import_id)[1] is not Fate.WAIT:
+                        left.remove(import_id)
+        finally:
+            self.waiting.describe = describe
+
+    def wait_for_lost(self, state: ImportState) -> None:
+        """Wait for whatever the uploads of a run whose responses were lost may have begun."""
+        if (since := state.lost_since) is not None:
+            self.until_none_is_open(since, state.known_ids)
 
     def times_of(self, one: Import, sent: SentFile) -> tuple[float | None, float | None]:
         """Return the begin and end of a finished import, in seconds since the epoch, by one clock.
@@ -208,6 +235,8 @@ class Watch:
 
     def describe(self, files: Sequence[SentFile]) -> str:
         """Describe the state of the imports of these files in words."""
+        if not files:
+            return "no file is uploaded"
         with_import = [sent for sent in files if sent.import_id is not None]
         running = [str(sent.import_id) for sent in with_import if not sent.is_settled]
         seen = [self._seen[sent.import_id] for sent in with_import if sent.import_id in self._seen]

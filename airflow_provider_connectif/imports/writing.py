@@ -11,6 +11,7 @@ from pathlib import Path
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect
 from airflow_provider_connectif.contacts.identity import people_in
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, write_again
 from airflow_provider_connectif.imports.layout import Lines
@@ -41,8 +42,8 @@ class Split:
     """
 
     def __init__(self, changes: PendingChanges, mapping: ContactMapping, rules: ImportRules) -> None:
-        self._changes = changes
-        self._mapping = mapping
+        self.changes = changes
+        self.mapping = mapping
         self._rules = rules
         self._shapes = Shapes()
         self._lines = Lines(mapping, rules.delimiter)
@@ -69,19 +70,19 @@ class Split:
     def by_patch(self) -> Iterator[Patch]:
         """Yield the contacts that go by PATCH before the files."""
         if self.patches:
-            for batch in self._changes.batches():
+            for batch in self.changes.batches():
                 yield from filter(self._is_patched, self._ways.of(batch))
 
     def by_file(self) -> Iterator[list[Patch]]:
         """Yield the other contacts, in batches."""
-        for batch in self._changes.batches():
+        for batch in self.changes.batches():
             ways = self._ways.of([patch for patch in batch if patch.removal is None])
             yield [self._ways.in_files(patch) for patch in ways if not (self.patches and self._is_patched(patch))]
 
     def removals(self) -> Iterator[list[Patch]]:
         """Yield the contacts that left the source and go by request after the files, in batches."""
-        if self._changes.counts.removals:
-            for batch in self._changes.batches((Rank.URGENT, Rank.REMOVED)):
+        if self.changes.counts.removals:
+            for batch in self.changes.batches((Rank.URGENT, Rank.REMOVED)):
                 if left := [patch for patch in batch if patch.removal is not None and not self._is_patched(patch)]:
                     yield left
 
@@ -96,7 +97,7 @@ class Split:
         """
         return ImportFiles(
             folder,
-            self._mapping,
+            self.mapping,
             self.layout,
             self._shapes,
             delimiter=self._rules.delimiter,
@@ -111,7 +112,7 @@ class Split:
 
     def _undecided(self) -> Iterator[list[Patch]]:
         """Yield the contacts that can go into files, and count the others."""
-        for batch in self._changes.batches():
+        for batch in self.changes.batches():
             left = []
             for patch in self._ways.of(batch):
                 if patch.removal is not None:
@@ -203,39 +204,31 @@ def _settle_unsent(
     return [patch for patch in batch if not is_without_effect(patch)] if unsent else list(batch)
 
 
-def keep_values(journal: Journal, state: ImportState, batches: Iterable[Sequence[Patch]], files: ImportFiles) -> None:
-    """Store the values of the contacts in files that are not uploaded yet, for :func:`rewrite_files`."""
-    left = state.groups_left
-    for batch in batches:
-        journal.plan.import_lines.keep_values([patch for patch in batch if files.group_of(patch.number) in left])
-    state.is_parked = True
-
-
 def rewrite_files(
-    context: ImportContext, state: ImportState, folder: Path, mapping: ContactMapping, types: Mapping[str, str]
+    context: ImportContext,
+    state: ImportState,
+    contacts: ContactsOfFiles,
+    folder: Path,
+    mapping: ContactMapping,
+    types: Mapping[str, str],
 ) -> dict[int, ImportFile]:
     """Write those files again that an earlier process did not upload; return them by their number in the plan.
 
+    :param contacts: of these files; suppressed ones are removed first.
     :param folder: is created, and must not exist.
     :param types: of their columns.
     """
     if context.journal is not None:
         lines = context.journal.plan.import_lines
-        for batch in kept_contacts(context, state):
+        for batch in contacts.batches():
             lines.remove([batch[place].number for place in suppressed_in(context, mapping, batch)])
-    kept = () if context.journal is None else context.journal.plan.import_lines.kept_values(state.groups_left)
-    contacts = ([(state.groups[number], patch) for number, patch in batch] for batch in kept)
+    batches = (
+        [(state.groups[contacts.group_of(patch.number)], patch) for patch in batch] for batch in contacts.batches()
+    )
     wanted = [sent for sent in state.files if sent.import_id is None]
-    made = write_again(folder, mapping, context.rules.delimiter, types, wanted, contacts)
+    made = write_again(folder, mapping, context.rules.delimiter, types, wanted, batches)
     account_for_removed(context, state, made)
     return made
-
-
-def kept_contacts(context: ImportContext, state: ImportState) -> Iterator[list[Patch]]:
-    """Yield the contacts of files that are not uploaded yet, from the journal's database."""
-    if context.journal is not None:
-        for batch in context.journal.plan.import_lines.kept_values(state.groups_left):
-            yield [patch for _, patch in batch]
 
 
 def _is_known_invalid(journal: Journal, key: str, patch: Patch, reason: str) -> bool:

@@ -154,7 +154,7 @@ class ImportLines:
         for first in range(0, len(numbers), _LINES_AT_ONCE):
             of_these = sa.and_(
                 pending.plan_id == self._plan_id,
-                pending.number.in_(numbers[first : first + _LINES_AT_ONCE]),
+                pending.number.in_(list(numbers[first : first + _LINES_AT_ONCE])),
                 pending.file >= 0,
             )
             connection.execute(sa.update(self._pending).where(of_these).values(file=-1 - pending.file))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from airflow_provider_connectif.reporting.requests import Imported
@@ -80,6 +80,11 @@ class Group:
     kept: int = 0
     counted_as: str | None = None
 
+    @property
+    def left(self) -> int:
+        """Number of contacts that no report has named."""
+        return self.rows - self.refused
+
 
 @dataclass
 class ImportState:
@@ -140,19 +145,24 @@ class ImportState:
         left = {sent.file for sent in self.files if sent.import_id is None}
         return {number for number, group in enumerate(self.groups) if not left.isdisjoint(group.files)}
 
+    @property
+    def rows_left(self) -> dict[int, int]:
+        """Return the number of rows without an outcome, by the number of their group."""
+        return {
+            number: group.left
+            for number, group in enumerate(self.groups)
+            if not group.is_counted and group.counted_as is None
+        }
+
     def groups_in(self, file: int) -> list[int]:
         """Return the numbers of groups with a part in a file."""
         return [number for number, group in enumerate(self.groups) if file in group.files]
 
     def as_json(self) -> dict[str, Any]:
         """Return the state for the journal's database, or for a trigger."""
-        groups = [
-            [group.files, group.rows, group.refused, int(group.is_counted), group.filled, group.kept, group.counted_as]
-            for group in self.groups
-        ]
         return {
             "files": [asdict(file) for file in self.files],
-            "groups": groups,
+            "groups": [list(vars(group).values()) for group in self.groups],
             "is_all_sent": self.is_complete,
             "is_parked": self.is_parked,
             "removals_left": self.removals_left,
@@ -165,14 +175,13 @@ class ImportState:
         if not state:
             return None
         try:
-            files = [_file(file) for file in state["files"]]
             found = cls(
-                files,
-                _groups(state.get("groups"), files),
+                [SentFile(**file) for file in state["files"]],
+                [Group(*group) for group in state["groups"]],
                 bool(state["is_all_sent"]),
-                bool(state.get("is_parked")),
+                bool(state["is_parked"]),
                 dict(state["run"]),
-                bool(state.get("removals_left")),
+                bool(state["removals_left"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
@@ -184,27 +193,6 @@ def has_open_files(state: Mapping[str, Any]) -> bool:
     """Whether a saved state names a file whose import or upload has no known end."""
     files = state.get("files")
     try:
-        return any(_file(file).is_open for file in files) if isinstance(files, list) else False
+        return any(SentFile(**file).is_open for file in files) if isinstance(files, list) else False
     except (TypeError, AttributeError):
         return False  # stored by another version, or by another operator
-
-
-_FIELDS = frozenset(known.name for known in fields(SentFile))
-
-
-def _file(saved: Mapping[str, Any]) -> SentFile:
-    # States of earlier versions also have a digest of the content.
-    return SentFile(**{name: value for name, value in saved.items() if name in _FIELDS})
-
-
-def _groups(saved: Any, files: list[SentFile]) -> list[Group]:
-    if saved is not None:
-        # Groups of earlier versions have only the first four entries.
-        return [
-            Group(list(numbers), rows, named, bool(counted), *more) for numbers, rows, named, counted, *more in saved
-        ]
-    # Before there were groups, each contact was in one file, and its line has that file's number.
-    groups = [Group([], is_counted=True) for _ in range(max((sent.file for sent in files), default=-1) + 1)]
-    for sent in files:
-        groups[sent.file] = Group([sent.file], sent.rows, is_counted=sent.is_settled)
-    return groups

@@ -71,8 +71,8 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     :param max_file_bytes: limit for the size of a file; Connectif accepts 50 MB. Default 48 MB.
     :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH if that takes fewer requests than its
         file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: if there are more files than
-        fit into the queue of ten, the smallest go by PATCH, one request for each contact. ``False``: no contact goes by
-        PATCH, except for consents that only a response can decide.
+        fit into the queue of ten, the smallest go by PATCH, one request for each contact; a group that takes several
+        files never does. ``False``: no contact goes by PATCH, except for consents that only a response can decide.
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 

@@ -51,6 +51,9 @@ class Client(Protocol):
     def get_import(self, import_id: str) -> Import:
         """Return one import."""
 
+    def abort(self) -> None:
+        """End all requests, also those of other threads: they get no response, and no further one is sent."""
+
     def list_imports(self) -> Iterable[Import]:
         """Return all imports of the account."""
 

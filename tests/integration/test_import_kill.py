@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.imports import import_sink
 from tests.support.import_runs import (
     account,
     as_contacts,
@@ -188,6 +189,23 @@ def test_told_to_stop_during_an_upload_there_is_none(
     assert process.end().state == "up_for_retry"
     assert next_try(rows=large_rows()).state == "success"
     assert len(uploaded(strict)) == 1
+
+
+def test_told_to_stop_it_does_not_wait_ten_minutes_for_the_response_to_an_upload(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_sink, "_LAST_RESPONSE_S", 0.5)
+    strict.update(import_faults=[{"times": 1, "hang": "after"}])
+    process = start(rows=ROWS)
+    until(lambda: strict.uploads)
+    process.kill(signal.SIGTERM)
+    run = process.end()
+    assert (run.state, run.summary["undelivered"]) == ("up_for_retry", 3000)
+
+    again = next_try(rows=ROWS)
+    assert again.state == "success", again.error
+    assert len(uploaded(strict)) == 2
+    assert again.summary["imported"] == account(again.summary) == 3000
 
 
 @pytest.mark.slow

@@ -57,21 +57,21 @@ def files_are_left_to_nobody(original, self):
 
 
 @JOBS.instead_of("imports.job:ImportJob._send", _JOB + "test_a_refused_key_ends_the_run_and_nothing_is_waited_for")
-def a_refused_key_is_a_trouble_of_a_file(original, self, settlement, files, keep):
+def a_refused_key_is_a_trouble_of_a_file(original, self, settlement, files, *others):
     try:
-        original(self, settlement, files, keep)
+        original(self, settlement, files, *others)
     except ImportFailed as failure:
         self.account.failures.append(failure)
 
 
 @JOBS.instead_of("imports.job:ImportJob._send", _JOB + "test_a_file_that_is_refused_is_a_trouble_and_holds_no_deferral")
-def a_refused_file_ends_the_run(original, self, settlement, files, keep):
-    self._uploads.upload(self.state, files, settlement, self._planned_at, self._may_leave_files)
+def a_refused_file_ends_the_run(original, self, settlement, files, *others):
+    self._uploads.upload(self.state, files, settlement, self._planned_at, self._may_leave_files, lambda *_: None)
 
 
 @JOBS.instead_of("imports.job:ImportJob._send", _JOB + "test_who_was_told_to_stop_waits_for_no_import")
-def a_stop_is_not_noticed_after_the_uploads(original, self, settlement, files, keep):
-    self._uploads.upload(self.state, files, settlement, self._planned_at, self._may_leave_files)
+def a_stop_is_not_noticed_after_the_uploads(original, self, settlement, files, *others):
+    self._uploads.upload(self.state, files, settlement, self._planned_at, self._may_leave_files, lambda *_: None)
     self._context.is_to_stop = lambda: False
     self.watch.look(self.state.files[0].import_id)
 

@@ -44,13 +44,25 @@ UPLOADS.value(
     "imports.uploads:Uploads.upload",
     _FILES + "test_a_full_queue_is_waited_for_or_left_to_another_process",
 )
-def a_full_queue_holds_the_worker(original, self, state, files, settlement, planned_at, may_give_back):
-    return original(self, state, files, settlement, planned_at, lambda: False)
+def a_full_queue_holds_the_worker(original, self, state, files, settlement, planned_at, may_give_back, take_out):
+    return original(self, state, files, settlement, planned_at, lambda: False, take_out)
+
+
+@UPLOADS.instead_of(
+    "imports.uploads:Uploads._has_room", _FILES + "test_no_file_is_uploaded_into_a_queue_that_this_run_fills"
+)
+def files_are_uploaded_into_a_full_queue(original, self, state, settlement, *, may_wait):
+    return True
+
+
+@UPLOADS.instead_of("imports.watch:Watch.queued", _FILES + "test_one_poll_that_shows_room_is_enough")
+def an_import_in_progress_is_in_the_queue(original, self, files):
+    return [sent.import_id for sent in files if sent.is_open]
 
 
 @UPLOADS.instead_of("imports.uploads:Uploads.upload", _FILES + "test_no_file_of_an_old_plan_is_uploaded")
-def plans_grow_old(original, self, state, files, settlement, planned_at, may_give_back):
-    return original(self, state, files, settlement, time.time(), may_give_back)
+def plans_grow_old(original, self, state, files, settlement, planned_at, *others):
+    return original(self, state, files, settlement, time.time(), *others)
 
 
 @UPLOADS.instead_of(

@@ -209,16 +209,12 @@ def test_files_in_the_order_of_their_uploads(tmp_path: Path) -> None:
         assert [again[file.number].path.read_bytes() for file in made] == [file.path.read_bytes() for file in made]
 
 
-def test_what_groups_are_outlives_the_process_and_older_states_are_read() -> None:
+def test_what_groups_are_outlives_the_process() -> None:
     group = Group([1, 2], 5, 1, filled=4, kept=2, counted_as="held")
     state = ImportState([SentFile(1, 5, [NEWS], only_empty=True)], [group])
     found = ImportState.from_json(state.as_json())
     assert found is not None
     assert (found.groups, found.files[0].only_empty) == ([group], True)
-    older = state.as_json() | {"groups": [[[1, 2], 5, 1, 0]]}
-    read_again = ImportState.from_json(older)
-    assert read_again is not None
-    assert read_again.groups == [Group([1, 2], 5, 1)]
 
 
 class Connectif:

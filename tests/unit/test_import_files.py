@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.imports import files as import_files
 from airflow_provider_connectif.imports.files import NO_GROUP, ImportFiles, write_again
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Layout, Shapes, Survey
+from airflow_provider_connectif.imports.suppressed import rewrite_without
 from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.rows import InvalidRow
@@ -232,13 +234,19 @@ def test_groups_are_few_and_what_is_beyond_shares_one(tmp_path: Path) -> None:
             assert shape <= {name for file in made if file.number in group.files for name in file.columns}
 
 
-def test_files_that_were_kept_are_written_as_they_were(tmp_path: Path) -> None:
+# Where groups share one, the files that are begun later must not get the contacts of those before them.
+@pytest.mark.parametrize(("most_groups", "max_file_bytes"), [(1000, 48_000_000), (3, 48_000_000), (3, 700), (1, 300)])
+def test_files_that_were_kept_are_written_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_groups: int, max_file_bytes: int
+) -> None:
+    monkeypatch.setattr(import_files, "_MOST_GROUPS", most_groups)
     random_ = random.Random(3)
     patches = [
         patch(n, f"u{n}@example.com", note=f"n{n}", **{c: VALUES[c] for c in TYPED if random_.random() < 0.5})
         for n in range(100)
     ]
-    with ImportFiles(tmp_path / "x", MAPPING, Layout(frozenset(TYPED))) as files:
+    layout = Layout(frozenset(TYPED))
+    with ImportFiles(tmp_path / "x", MAPPING, layout, max_file_bytes=max_file_bytes) as files:
         made = write(files, patches)
         wanted = [SentFile(file.number, file.rows, list(file.columns)) for file in made[2:5]]
         kept = [[(files.groups[files.group_of(p.number)], p) for p in patches]]
@@ -248,6 +256,40 @@ def test_files_that_were_kept_are_written_as_they_were(tmp_path: Path) -> None:
             file.number: file.path.read_bytes() for file in made[2:5]
         }
         assert [(file.rows, file.columns) for file in again.values()] == [(f.rows, f.columns) for f in made[2:5]]
+
+
+LONG = "x" * 200_000  # more than the csv module reads as one cell
+ODD_IDS = ["plain", "=1+1", "a,b", 'say "hi"', "semi;colon", '""', "tab\tx", "ü-é", "-", '"']
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "="])
+@pytest.mark.parametrize("left_out", [{0}, {3, 5}, {1, 2, 4, 9}, set(range(10)), {99}])
+def test_a_file_without_some_contacts_is_as_if_they_had_never_been_in_it(
+    tmp_path: Path, delimiter: str, left_out: set[int]
+) -> None:
+    notes = [
+        "plain",
+        LONG,
+        "line\r\nbreak",
+        "line\nbreak",
+        'quote " in it',
+        '"',
+        'a\r\n"b"\r\n,c',
+        ",",
+        "\ufeff",
+        "é😀",
+    ]
+    patches = [patch(n, key, note=note) for n, (key, note) in enumerate(zip(ODD_IDS, notes, strict=True))]
+    others = [each for n, each in enumerate(patches) if n not in left_out]
+    with (
+        ImportFiles(tmp_path / "x", BY_ID, delimiter=delimiter) as files,
+        ImportFiles(tmp_path / "y", BY_ID, delimiter=delimiter) as without,
+    ):
+        [file], expected = write(files, patches), write(without, others)
+        keys = {BY_ID.same_contact(ODD_IDS[n]) if n < 10 else "nobody" for n in left_out}
+        assert rewrite_without(file, keys, BY_ID, delimiter) == keys - {"nobody"}
+        lines = expected[0].path.read_bytes() if expected else file.path.read_bytes()[: file.size]
+        assert (file.path.read_bytes(), file.rows) == (lines, len(others))
 
 
 CELLS_OF: dict[str, str] = {

@@ -198,6 +198,16 @@ def test_leftovers_are_what_the_queue_does_not_take(file_layout: Any) -> None:
     assert layout.patched == {(name,) for name in names[: len(layout.patched)]}
 
 
+def test_a_group_of_several_files_never_goes_by_patch() -> None:
+    """Twelve files of one shape do not fit into the queue either: they are uploaded as there is room."""
+    shapes = Shapes()
+    few = [Patch(n, f"few{n}@example.com", {"b": "x"}, {}) for n in range(5)]
+    many = [Patch(n, f"many{n:04}@example.com", {"a": "x" * 70}, {}) for n in range(600)]
+    rules = ImportRules(patch_leftovers=True, file_layout="shape", max_file_bytes=5_000)
+    layout = rules.layout(Survey.of([few, many], shapes))
+    assert (layout.patched, layout.files) == ({("b",)}, 12)
+
+
 def test_the_order_of_columns_and_blanks_make_no_shape() -> None:
     shapes = Shapes()
     made = [{"b": 1, "a": 2}, {"a": 1, "b": 0, "c": None}, {"a": False, "b": "x", "d": "", "e": []}]

@@ -15,9 +15,10 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
+from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import SHORTEST_POLL_DELAY_S, ImportRules
-from airflow_provider_connectif.imports.settlement import Account, Settlement
+from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Outcome

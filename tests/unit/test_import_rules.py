@@ -114,17 +114,6 @@ def test_what_is_no_state_is_none(state: Any) -> None:
     assert ImportState.from_json(state) is None
 
 
-def test_a_state_of_an_earlier_version_is_read() -> None:
-    old = {"file": 2, "digest": "a", "rows": 7, "since": 1.0, "import_id": "x", "is_settled": False, "is_failed": False}
-    found = ImportState.from_json({"files": [old], "is_all_sent": False, "run": {}, "known": ["x"]})
-    assert found is not None
-    assert found.files == [SentFile(2, 7, since=1.0, import_id="x")]
-    # Each contact was in one file then, and the lines of the journal's database bear its number.
-    assert found.groups[2] == Group([2], 7)
-    assert [group.is_counted for group in found.groups] == [True, True, False]
-    assert has_open_files({"files": [old]})
-
-
 @pytest.mark.parametrize(
     ("state", "expected"),
     [

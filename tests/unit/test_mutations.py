@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY, Action
-from airflow_provider_connectif.imports import rules, settlement
+from airflow_provider_connectif.imports import account, rules
 from airflow_provider_connectif.records.outcomes import StopKind
 from tests.support.mutations import Mutation, fails_without, faults_of, ids
 from tests.unit.mutations import DOUBTS, MUTATIONS, ROWS, VERDICTS
@@ -31,7 +31,7 @@ def test_every_way_to_stop_has_one() -> None:
 
 def test_every_row_of_the_tables_of_an_import_has_one() -> None:
     assert set(FATES) == set(rules.FATES)
-    assert set(TROUBLES) == {fate.name for fate in settlement.TROUBLES}
+    assert set(TROUBLES) == {fate.name for fate in account.TROUBLES}
     assert set(ON_EXISTING) == set(rules.ON_EXISTING)
 
 

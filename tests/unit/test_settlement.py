@@ -15,11 +15,13 @@ from airflow_provider_connectif.api.imports import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.imports.contacts_of_files import planned_contacts
+from airflow_provider_connectif.imports.account import Account
+from airflow_provider_connectif.imports.contacts_of_files import PlannedContacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
-from airflow_provider_connectif.imports.settlement import Account, Settlement
+from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.watch import Watch
+from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.records.changes import Patch
@@ -131,7 +133,7 @@ class Night:
             changes.add(
                 PendingChange(Patch(n, email(n), {"_name": "x"}, {"email": email(n)}), email(n)) for n in range(ROWS)
             )
-            contacts = planned_contacts(changes, MAPPING, self.state, files, None)
+            contacts = PlannedContacts(Split(changes, MAPPING, self.rules), self.state, files, None)
             yield Settlement(self.context, self.watch, self.state, contacts, None, self.account, self._folder, dict)
 
     def settle(self) -> int:
@@ -364,6 +366,19 @@ def test_an_upload_without_a_response_is_waited_for_until_nothing_of_it_can_be_o
     night.watch.until_none_is_open(1.0, night.state.known_ids)
     assert night.connectif.lists == 3  # an import may stand in the list a moment later
     assert [polled for _, polled in night.connectif.polls] == ["other", "other"]
+
+
+def test_the_time_of_a_run_ends_that_wait_too_and_says_what_for(tmp_path: Path) -> None:
+    night = Night(tmp_path, timeout_s=100.0)
+    night.connectif.listed = [[{"id": "other", "type": "contacts", "origin": "api", "status": "inProgress"}]]
+    night.connectif.left["other"] = [RUNNING]
+    night.watch.waiting.describe = lambda: night.watch.describe(night.state.files)
+    with pytest.raises(ImportFailed) as failure:
+        night.watch.until_none_is_open(1.0, ())
+    assert failure.value.words == (
+        "The timeout of 1 min 40 s has passed; no file is uploaded; waiting for 1 open import: other"
+    )
+    assert night.watch.waiting.describe() == "no file is uploaded"
 
 
 def test_a_list_that_cannot_be_read_is_tried_again_and_then_fails_the_run(tmp_path: Path) -> None:

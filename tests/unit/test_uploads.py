@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,6 +42,7 @@ class Connectif:
         self.uploads: list[tuple[str, bool, bool]] = []
         self.listed: list[list[Import]] = []
         self.lists = 0
+        self.status = "finished"
 
     def create_import(
         self, file: Path, *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
@@ -56,7 +58,7 @@ class Connectif:
         return self.listed.pop(0) if self.listed else []
 
     def get_import(self, import_id: str) -> Import:
-        return Import(import_id, status="finished")
+        return Import(import_id, status=self.status)
 
 
 class Evening:
@@ -72,16 +74,17 @@ class Evening:
         client: Any = self.connectif
         report = Report(ContactResource(ContactMapping()), client.quota, Rejects(None), None, self.log)
         context = ImportContext(client, ImportRules(**rules), report)
-        watch = Watch(context, self.clock)
+        self.watch = watch = Watch(context, self.clock)
         watch.waiting.begin()
+        self.polled: list[str] = []
         self.saved: list[list[tuple[float | None, str | None]]] = []
         self.uploads = Uploads(context, watch, self._save)
         self.settled = 0
 
     def upload(self, planned_at: float = 1e12, *, may_give_back: bool = False) -> bool:
         files: Any = {number: SimpleNamespace(path=Path(f"{number}.csv"), size=10, columns=("x",)) for number in (7, 8)}
-        settlement: Any = SimpleNamespace(settle_due=self._settle)
-        return self.uploads.upload(self.state, files, settlement, planned_at, lambda: may_give_back)
+        settlement: Any = SimpleNamespace(settle_due=self._settle, settle_next=self._settle_next)
+        return self.uploads.upload(self.state, files, settlement, planned_at, lambda: may_give_back, lambda *_: None)
 
     @property
     def names(self) -> list[str]:
@@ -89,6 +92,15 @@ class Evening:
 
     def _settle(self) -> None:
         self.settled += 1
+
+    def _settle_next(self, import_ids: Sequence[str]) -> bool:
+        """As of :class:`Settlement`, but for what becomes of contacts."""
+        self.settled += 1
+        [sent] = [sent for sent in self.state.files if sent.import_id == self.watch.next_of(import_ids)]
+        self.connectif.status = self.polled.pop(0)
+        self.watch.look(str(sent.import_id))
+        sent.is_settled = self.connectif.status == "finished"
+        return sent.is_settled
 
     def _save(self) -> None:
         self.saved.append([(sent.since, sent.import_id) for sent in self.state.files])
@@ -162,6 +174,46 @@ def test_a_full_queue_is_waited_for_or_left_to_another_process(may_give_back: bo
     assert evening.names == (["7.csv", "8.csv"] if may_give_back else ["7.csv", "8.csv", "8.csv"])
     assert evening.state.lost_since is None
     assert evening.clock.monotonic() - began >= (0 if may_give_back else 20.0)
+
+
+def crowded(*responses: Any, **rules: Any) -> Evening:
+    """Ten imports of this run are on their way, and one file is left."""
+    evening = Evening(*responses, **rules)
+    evening.state.files = [SentFile(n, 1, since=1.0, import_id=f"import-{n}") for n in range(10)]
+    evening.state.files.append(SentFile(8, 1, ["_name"]))
+    return evening
+
+
+def test_no_file_is_uploaded_into_a_queue_that_this_run_fills() -> None:
+    evening = crowded("b")
+    evening.polled = ["queued"]
+    assert not evening.upload(may_give_back=True)
+    assert (evening.names, evening.settled) == ([], 2)
+
+
+@pytest.mark.parametrize("status", ["inProgress", "finished"])
+def test_one_poll_that_shows_room_is_enough(status: str) -> None:
+    evening = crowded("b")
+    evening.polled = [status]
+    assert evening.upload(may_give_back=True)
+    assert evening.names == ["8.csv"]
+
+
+def test_room_is_waited_for_by_polls_and_not_by_uploads_in_vain() -> None:
+    evening = crowded("b", poll_interval_s=20.0)
+    evening.polled = ["queued"] * 7 + ["inProgress"]
+    began = evening.clock.monotonic()
+    assert evening.upload()
+    assert evening.names == ["8.csv"]
+    assert evening.clock.monotonic() - began >= 7 * 20.0
+
+
+def test_many_files_take_a_poll_for_every_six_where_the_queue_is_quick() -> None:
+    evening = Evening(*map(str, range(30)))
+    evening.state.files = [SentFile(8, 1, ["_name"]) for _ in range(30)]
+    evening.polled = ["finished"] * 4
+    assert evening.upload(may_give_back=True)
+    assert (len(evening.names), evening.polled) == (30, [])
 
 
 def test_no_file_of_an_old_plan_is_uploaded() -> None:

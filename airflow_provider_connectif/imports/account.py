@@ -1,0 +1,114 @@
+"""The account of the contacts of a run's imports: counts them, and notes the failures of imports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.imports.rules import Fate, Numbers
+from airflow_provider_connectif.journal.import_state import Group, SentFile
+from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.reporting.formats import plural
+from airflow_provider_connectif.reporting.report import Report
+from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
+
+TROUBLES: dict[Fate, tuple[Verdict, str]] = {
+    Fate.BROKEN: (Verdict.TRY_AGAIN, "import {id} ended in error after {done:,} of {rows}"),
+    Fate.CANCELLED: (
+        Verdict.FAILED,
+        "import {id} was cancelled in the app after {done:,} of {rows}; clear the task to import the file again",
+    ),
+    Fate.GONE: (Verdict.TRY_AGAIN, "import {id} no longer exists: it was deleted before this task saw its result"),
+}
+"""The verdict on a run with an import that did not finish."""
+
+
+@dataclass
+class Account:
+    """The account of the contacts of a run's imports.
+
+    :param report: receives their outcomes, and the rejected rows.
+    :param failures: failures that keep the run from success.
+    :param unaccounted: contacts without a known outcome, of imports that have finished.
+    """
+
+    report: Report
+    failures: list[ImportFailed] = field(default_factory=list)
+    unaccounted: int = 0
+
+    def note_end(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers, *, is_keep: bool) -> None:
+        """Note the end of an import as a failure if it keeps the run from success.
+
+        :param is_keep: whether the import leaves existing contacts as they are.
+        """
+        if fate in TROUBLES:
+            verdict, words = TROUBLES[fate]
+            done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
+            self.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done, rows=rows)))
+        elif numbers.missing and not (is_keep and numbers.is_trusted):
+            words = (
+                f"import {one.id} is finished, but {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
+                f"accounted for: it reports total {one.total}, success {one.success}, errors {one.errors}"
+            )
+            self.failures.append(ImportFailed(Verdict.FAILED, words))
+
+    def count(
+        self, group: Group, files: Sequence[SentFile], refusal: tuple[Outcome, str], *, is_known: bool
+    ) -> Outcome | None:
+        """Count the contacts of a group that no report has named.
+
+        If rows were rejected but it is not known which, as many contacts count as rejected.
+
+        :param files: that contain a part of each of them, all settled.
+        :param refusal: outcome and reason of contacts that an import did not take.
+        :param is_known: whether the outcome of each contact is known.
+        :return: the outcome, if all have the same; it is not in the history yet.
+        """
+        group.is_counted = True
+        outcome, reason = refusal
+        tally, left = self.report.tally, group.left
+        if group.counted_as is not None:
+            self._count_alone(Outcome(group.counted_as), files[0], left)
+            return None
+        if len(files) > 1 and not all(file.is_finished for file in files):
+            tally.count_many(Outcome.UNDELIVERED, left)
+            return Outcome.UNDELIVERED
+        counted: Counter[Outcome] = Counter()
+        left_out = 0
+        for file in files:
+            unnamed = min(file.unnamed, left)
+            missing = min(file.missing, left - unnamed)
+            file.unnamed -= unnamed
+            file.missing -= missing
+            left -= unnamed + missing
+            tally.count_many(outcome, unnamed, reason)
+            counted[outcome] += unnamed
+            if file.is_finished:
+                self.unaccounted += missing
+                left_out += missing
+            else:
+                tally.count_many(Outcome.UNDELIVERED, missing)
+                counted[Outcome.UNDELIVERED] += missing
+        counted[Outcome.IMPORTED] += left
+        tally.outcomes[Outcome.IMPORTED] += left
+        self.report.shown.unconfirmed += min(left, group.filled)
+        self.report.shown.consent_kept += group.kept if left else 0
+        alike = [each for each, rows in counted.items() if rows]
+        if len(alike) == 1 and not left_out and (is_known or alike[0] is Outcome.UNDELIVERED):
+            return alike[0]
+        if (history := self.report.history) is not None:
+            for each, rows in counted.items():
+                history.add_many(each.value, rows, reason if each is outcome else "")
+        return None
+
+    def _count_alone(self, counted_as: Outcome, file: SentFile, left: int) -> None:
+        """Count contacts whose rows already have an outcome; it changes if they are undelivered."""
+        missing = min(file.missing, left)
+        unnamed = min(file.unnamed, left - missing)
+        file.missing -= missing
+        file.unnamed -= unnamed
+        self.report.tally.outcomes[counted_as] -= missing
+        self.report.tally.count_many(Outcome.UNDELIVERED, missing)
+        self.report.shown.lowered_alone += left - missing - unnamed
