@@ -158,6 +158,16 @@ class Explanation:
         """Whether the journal knows anything about this contact."""
         return bool(self.last or self.history or self.is_pending or self.suppressed)
 
+    @property
+    def run_ids(self) -> frozenset[str]:
+        """The runs of the sync that this names; those of erasures are not among them."""
+        named = {outcome.run_id for outcome in self.history}
+        if self.last is not None:
+            named |= {self.last.run_id or "", self.last.refused_run or "", self.last.invalid_run or ""}
+        if self.last_run is not None:
+            named.add(self.last_run.run_id)
+        return frozenset(named - {""})
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as mappings and lists."""
         return asdict(self)

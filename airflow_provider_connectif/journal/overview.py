@@ -6,6 +6,7 @@ Each function uses a connection that the caller has opened, and writes nothing. 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
@@ -58,11 +59,13 @@ def has_history(connection: sa.Connection, tables: JournalTables) -> bool:
 def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str, set[str]]:
     """Return the DAGs with recorded runs, by sync."""
     runs = tables.runs.c
+    # Only runs that an earlier version has recorded are without a DAG; the run's id begins with it.
+    old_run_id = sa.case((runs.dag_id.is_(None), runs.run_id))
     found: dict[str, set[str]] = {}
     for sync_id, dag_id, run_id in connection.execute(
-        sa.select(runs.sync_id, runs.dag_id, sa.func.min(runs.run_id)).group_by(runs.sync_id, runs.dag_id)
+        sa.select(runs.sync_id, runs.dag_id, old_run_id.label("old_run_id")).distinct()
     ):
-        found.setdefault(sync_id, set()).add(dag_id if dag_id is not None else _dag_of(run_id))
+        found.setdefault(sync_id, set()).add(dag_id if dag_id is not None else dag_of(run_id))
     return found
 
 
@@ -104,30 +107,6 @@ def run_of(
     return None if row is None else _run(row)
 
 
-def refused_rows(
-    connection: sa.Connection,
-    tables: JournalTables,
-    run: RunRecord,
-    *,
-    reason: str | None = None,
-    after: int = 0,
-    most: int = 50,
-) -> list[RowOutcome]:
-    """Return rows of a run that were not delivered, in the order of their records.
-
-    :param reason: only rows with this reason.
-    :param after: the id of the last row of the previous page.
-    :param most: the most rows.
-    """
-    outcomes = tables.outcomes
-    query = sa.select(outcomes).where(
-        *_of_run(tables, run), outcomes.c.outcome.in_(NOT_DELIVERED), outcomes.c.id > after
-    )
-    if reason is not None:
-        query = query.where(outcomes.c.reason == reason)
-    return [_outcome(row) for row in connection.execute(query.order_by(outcomes.c.id).limit(most))]
-
-
 def refused_by_reason(
     connection: sa.Connection, tables: JournalTables, run: RunRecord, most: int = 50
 ) -> list[tuple[str, str, int]]:
@@ -142,6 +121,32 @@ def refused_by_reason(
         .limit(most)
     )
     return [(row.outcome, row.reason or "", int(row.number)) for row in connection.execute(query)]
+
+
+def refused_rows(
+    connection: sa.Connection,
+    tables: JournalTables,
+    run: RunRecord,
+    *,
+    reason: str | None = None,
+    after: int = 0,
+    most: int = 50,
+) -> list[RowOutcome]:
+    """Return rows of a run that were not delivered, in the order of their records.
+
+    :param reason: only rows with this reason; empty: those without one.
+    :param after: the id of the last row of the previous page.
+    :param most: the most rows.
+    """
+    outcomes = tables.outcomes
+    query = sa.select(outcomes).where(
+        *_of_run(tables, run), outcomes.c.outcome.in_(NOT_DELIVERED), outcomes.c.id > after
+    )
+    if reason is not None:
+        query = query.where(sa.func.coalesce(outcomes.c.reason, "") == reason)
+    # PostgreSQL would search the records of all runs in the order of their ids until it has enough of this run.
+    in_order: Any = outcomes.c.id + 0 if connection.dialect.name == "postgresql" else outcomes.c.id
+    return [_outcome(row) for row in connection.execute(query.order_by(in_order).limit(most))]
 
 
 def _columns(tables: JournalTables) -> list[sa.Column[Any]]:
@@ -162,17 +167,16 @@ def _in_step_at(connection: sa.Connection, tables: JournalTables, of_these: Any)
 
 
 def _pending(connection: sa.Connection, tables: JournalTables) -> dict[str, int]:
-    plans, pending = tables.plans, tables.pending
-    query = (
-        sa.select(plans.c.sync_id, sa.func.count())
-        .select_from(plans.join(pending, plans.c.plan_id == pending.c.plan_id))
-        .group_by(plans.c.sync_id)
-    )
-    return {sync_id: int(number) for sync_id, number in connection.execute(query)}
+    plans, pending = tables.plans.c, tables.pending.c
+    changes = sa.select(sa.func.count()).where(pending.plan_id == plans.plan_id).scalar_subquery()
+    found: Counter[str] = Counter()
+    for sync_id, number in connection.execute(sa.select(plans.sync_id, changes)):
+        found[sync_id] += int(number)
+    return found
 
 
 def _run(row: Any) -> RunRecord:
-    dag_id = row.dag_id if row.dag_id is not None else _dag_of(row.run_id)
+    dag_id = row.dag_id if row.dag_id is not None else dag_of(row.run_id)
     task_id, _, place = row.task.rpartition("[")  # unlike the columns for people, it is never empty
     return RunRecord(
         sync_id=row.sync_id,
@@ -207,10 +211,8 @@ def _outcome(row: Any) -> RowOutcome:
     )
 
 
-def _dag_of(run_id: str) -> str:
-    """Return the DAG of a run that an earlier version has recorded; an Airflow run id may have slashes, a DAG id has
-    none.
-    """
+def dag_of(run_id: str) -> str:
+    """Return the DAG of a run id of the journal; an Airflow run id may have slashes, a DAG id has none."""
     return run_id.partition("/")[0]
 
 

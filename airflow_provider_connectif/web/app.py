@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
+import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import conf
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -19,9 +22,17 @@ from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal import overview
 from airflow_provider_connectif.journal.contact_question import ContactQuestion
 from airflow_provider_connectif.journal.explanation import Explanation
-from airflow_provider_connectif.journal.tables import VERSION
+from airflow_provider_connectif.journal.overview_records import RunRecord
+from airflow_provider_connectif.journal.tables import VERSION, JournalTables
 from airflow_provider_connectif.look.style import SCRIPT, STYLE
-from airflow_provider_connectif.web.access import User, readable_dags, requires_task_instances
+from airflow_provider_connectif.web.access import (
+    NamedDag,
+    User,
+    may_read_task_instances,
+    readable_dags,
+    requires_some_dag,
+    requires_task_instances,
+)
 from airflow_provider_connectif.web.pages import ROWS_OF_A_PAGE, Frame
 from airflow_provider_connectif.web.places import Places, Unreachable
 from airflow_provider_connectif.web.plugin import page_root
@@ -33,7 +44,11 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_OTHER_DAG = "a run of a DAG that you may not see"
 _LARGEST_BODY = 8_192
+# PostgreSQL's texts have no NUL.
+_Text = Annotated[str, Query(pattern=r"^[^\x00]*$")]
+_LARGEST_ID = 2**53  # of a record; larger numbers of a typed address are of no database
 _NO_HISTORY = "its tables are not there yet, or of an earlier version; the sync's next run creates them"
 
 
@@ -57,11 +72,8 @@ def make_app() -> FastAPI:
     def theme(user: User) -> Response:
         return Response(SCRIPT, media_type="text/javascript")
 
-    @app.get("/")
+    @app.get("/", dependencies=[Depends(requires_some_dag)])
     def all_syncs(user: User) -> HTMLResponse:
-        dags = readable_dags(user)
-        if not dags:
-            raise HTTPException(403, "Forbidden")
         found: list[tuple[JournalPlace, Any]] = []
         for place in configured_journals():
             try:
@@ -69,7 +81,9 @@ def make_app() -> FastAPI:
                     if not overview.has_history(connection, tables):
                         found.append((place, _NO_HISTORY))
                         continue
-                    seen = [sync for sync, of in overview.dags_of_syncs(connection, tables).items() if of <= dags]
+                    of_syncs = overview.dags_of_syncs(connection, tables)
+                    dags = readable_dags(user, set().union(*of_syncs.values()))
+                    seen = [sync for sync, of_sync in of_syncs.items() if of_sync <= dags]
                     found.append((place, overview.syncs(connection, tables, seen)))
             except Unreachable as fault:
                 found.append((place, str(fault)))
@@ -77,13 +91,12 @@ def make_app() -> FastAPI:
 
     @app.get("/run", dependencies=[Depends(requires_task_instances)])
     def run(
-        user: User,
-        dag_id: str,
-        run_id: str,
-        task_id: str,
+        dag_id: NamedDag,
+        run_id: _Text,
+        task_id: _Text,
         map_index: str = "-1",
-        reason: str | None = None,
-        after: Annotated[int, Query(ge=0)] = 0,
+        reason: _Text | None = None,
+        after: Annotated[int, Query(ge=0, le=_LARGEST_ID)] = 0,
     ) -> HTMLResponse:
         frame, faults = _frame(), []
         index = int(map_index) if map_index.removeprefix("-").isdecimal() else -1
@@ -92,7 +105,7 @@ def make_app() -> FastAPI:
                 with app.state.places.reading(place) as (connection, tables):
                     if not overview.has_history(connection, tables):
                         continue
-                    record = overview.run_of(connection, tables, dag_id, run_id, task_id, index)
+                    record = _run_of(connection, tables, dag_id, run_id, task_id, index)
                     if record is None:
                         continue
                     reasons = overview.refused_by_reason(connection, tables, record)
@@ -110,39 +123,68 @@ def make_app() -> FastAPI:
         return HTMLResponse(frame.message("No record of this run", words), status_code=503 if faults else 404)
 
     @app.post("/contact", dependencies=[Depends(requires_task_instances)])
-    async def contact(request: Request, user: User, dag_id: str) -> HTMLResponse:
+    async def contact(request: Request, user: User, dag_id: NamedDag) -> HTMLResponse:
         body = await _small_body(request)
-        form = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
-        key, sync_id = (form.get(name, [""])[0].strip() for name in ("key", "sync_id"))
+        try:
+            form = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+        except ValueError:
+            raise HTTPException(400, "Too many fields") from None
+        key, sync_id = (form.get(name, [""])[0].replace("\0", "") for name in ("key", "sync_id"))
+        key = key.strip()
         if not key or not sync_id:
             return HTMLResponse(_frame().message("Find a contact", "Give a key and a sync"), status_code=400)
-        return await run_in_threadpool(_contact, app.state.places, user, dag_id, sync_id, key)
+        return await run_in_threadpool(_contact, app.state.places, request, user, dag_id, sync_id, key)
 
     return app
 
 
-def _contact(places: Places, user: Any, dag_id: str, sync_id: str, key: str) -> HTMLResponse:
-    frame, dags, found = _frame(), readable_dags(user) | {dag_id}, None
+def _run_of(
+    connection: sa.Connection, tables: JournalTables, dag_id: str, run_id: str, task_id: str, map_index: int
+) -> RunRecord | None:
+    record = overview.run_of(connection, tables, dag_id, run_id, task_id, map_index)
+    if record is None and " " in run_id:
+        # Airflow 3.1 and 3.2 do not encode the run id in a tab's address, so that its "+" arrives as a space.
+        record = overview.run_of(connection, tables, dag_id, run_id.replace(" ", "+"), task_id, map_index)
+    return record if record is not None and record.dag_id == dag_id else None
+
+
+def _contact(places: Places, request: Request, user: Any, dag_id: str, sync_id: str, key: str) -> HTMLResponse:
+    frame, found = _frame(), None
+
+    @cache
+    def may_read(other: str) -> bool:
+        return may_read_task_instances(request, user, other)
+
     for place in configured_journals():
         try:
             with places.reading(place) as (connection, tables):
                 if not overview.has_history(connection, tables):
                     continue
                 of_sync = overview.dags_of_syncs(connection, tables).get(sync_id, set())
-                if dag_id not in of_sync:
-                    continue
-                # A line has the outcome of the last run of any of these DAGs.
-                if not of_sync <= dags:
-                    raise HTTPException(403, "Forbidden")
+            if dag_id not in of_sync:
+                continue
+            # A line has the outcome of the last run of any of these DAGs.
+            _check_all(of_sync, may_read)
             found = _explained(places, place, sync_id, key)
         except Unreachable as fault:
             return HTMLResponse(frame.message("The journal cannot be read", str(fault)), status_code=503)
+        # The records of some runs may be deleted, but not the lines that those runs have written.
+        _check_all({overview.dag_of(run_id) for run_id in found[0].run_ids}, may_read)
         if found[0].knows_contact:
             break
     if found is None:
         raise HTTPException(403, "Forbidden")
     explanation, written_key = found
-    return HTMLResponse(frame.contact(dag_id, explanation, written_key))
+    suppressed = tuple(
+        entry if may_read(overview.dag_of(entry.run_id)) else replace(entry, run_id=_OTHER_DAG)
+        for entry in explanation.suppressed
+    )
+    return HTMLResponse(frame.contact(dag_id, replace(explanation, suppressed=suppressed), written_key))
+
+
+def _check_all(dag_ids: Collection[str], may_read: Callable[[str], bool]) -> None:
+    if not all(may_read(dag_id) for dag_id in sorted(dag_ids)):
+        raise HTTPException(403, "Forbidden")
 
 
 def _explained(places: Places, place: JournalPlace, sync_id: str, key: str) -> tuple[Explanation, str | None]:

@@ -10,7 +10,11 @@ from urllib.parse import urlencode
 
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.journal.explanation import Explanation
-from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, SyncOverview
+from airflow_provider_connectif.journal.overview_records import (
+    RowOutcome,
+    RunRecord,
+    SyncOverview,
+)
 from airflow_provider_connectif.look.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
 
@@ -156,7 +160,11 @@ class Frame(NamedTuple):
             for row in rows
         )
         head = '<thead><tr><th>Contact</th><th>Outcome</th><th>Reason</th><th class="n">HTTP</th></tr></thead>'
-        chosen = f"<p>Only: {shown(reason)}. {self.run_link(run, 'Show all')}</p>" if reason is not None else ""
+        chosen = (
+            f"<p>Only: {shown(reason or 'no reason')}. {self.run_link(run, 'Show all')}</p>"
+            if reason is not None
+            else ""
+        )
         more = {} if reason is None else {"reason": reason}
         link = f"<p>{self.run_link(run, 'Next rows', after=rows[-1].id, **more)}</p>" if has_more else ""
         return f"<h2>Rows not delivered</h2>{chosen}<table>{head}<tbody>{lines}</tbody></table>{link}"

@@ -15,6 +15,12 @@ from airflow_provider_connectif.databases.journals import engine_to_read
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.tables import JournalTables
 
+_CONNECT_S, _STATEMENT_S = 5, 10
+_CONNECT_OPTIONS = {
+    **dict.fromkeys(("psycopg2", "psycopg", "mysqldb", "pymysql"), "connect_timeout"),
+    "mysqlconnector": "connection_timeout",
+}
+
 
 class Unreachable(Exception):
     """A journal cannot be read; the text says why, without a value and without a secret."""
@@ -35,6 +41,7 @@ class Places:
         """
         try:
             with self._engine(place.conn_id).connect() as connection:
+                _limit_statements(connection)
                 yield connection, JournalTables(place.table, place.schema)
         except sa.exc.SQLAlchemyError as error:
             self._forget(place.conn_id)
@@ -61,7 +68,7 @@ class Places:
         with self._lock:
             if conn_id not in self._engines:
                 try:
-                    self._engines[conn_id] = engine_to_read(conn_id)
+                    self._engines[conn_id] = _impatient(engine_to_read(conn_id))
                 except RunFailed as fault:
                     raise Unreachable(str(fault)) from None
                 except AirflowException as fault:
@@ -74,3 +81,23 @@ class Places:
             engine = self._engines.pop(conn_id, None)
         if engine is not None:
             engine.dispose()
+
+
+def _impatient(engine: sa.Engine) -> sa.Engine:
+    """Let new connections of an engine fail within seconds, unless the connection in Airflow has a limit of its own: a
+    host that does not respond would hold the page for minutes.
+    """
+
+    @sa.event.listens_for(engine, "do_connect")
+    def limit(dialect: sa.Dialect, _record: object, _arguments: object, options: dict[str, object]) -> None:
+        if name := _CONNECT_OPTIONS.get(dialect.driver):
+            options.setdefault(name, _CONNECT_S)
+
+    return engine
+
+
+def _limit_statements(connection: sa.Connection) -> None:
+    """Let a statement on PostgreSQL fail within seconds, as while maintenance has locked the tables."""
+    if connection.dialect.name == "postgresql":
+        limit = sa.func.set_config("statement_timeout", str(1000 * _STATEMENT_S), sa.true())
+        connection.execute(sa.select(limit))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_provider_connectif.delivery import backoff
+from tests.support.journal_records import RecordedJournal
+from tests.support.page_clients import page_client
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run, run_operator
 
@@ -54,3 +59,18 @@ def run(airflow_db: None) -> Callable[..., Run]:
         return run_operator(**arguments)
 
     return _run
+
+
+@pytest.fixture
+def page_journal(tmp_path: Path, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> RecordedJournal:
+    """The journal that the Connectif page shows; its records are made up."""
+    path = tmp_path / "page_journal.db"
+    connection("page_journal", conn_type="sqlite", host=str(path), extra={"connectif_journal_secret": "pepper"})
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "page_journal")
+    return RecordedJournal(sa.create_engine(f"sqlite:///{path}"))
+
+
+@pytest.fixture
+def client(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Make a client of the Connectif page for a user who may read some DAGs; see ``page_client``."""
+    return partial(page_client, monkeypatch)

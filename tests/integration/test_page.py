@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,36 +11,23 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.versions import has_external_views
 from tests.support.journal_records import RecordedJournal
-from tests.support.page_clients import Page, links_of, page_client, text_of
+from tests.support.page_clients import RUN, Page, links_of, text_of
 
 pytestmark = [
     pytest.mark.versions,
     pytest.mark.skipif(not has_external_views(), reason="Airflow has no pages of plugins before 3.1"),
 ]
 
-NIGHTLY, SECRET = "nightly.contacts", "secret.contacts"
+NIGHTLY = "nightly.contacts"
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>\u202e\u2067" + "x" * 300
-RUN = {"dag_id": "nightly", "run_id": "scheduled__1", "task_id": "contacts", "map_index": "-1"}
 
 
-@pytest.fixture
-def journal(tmp_path: Path, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> RecordedJournal:
-    path = tmp_path / "journal.db"
-    connection("page_journal", conn_type="sqlite", host=str(path), extra={"connectif_journal_secret": "pepper"})
-    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "page_journal")
-    return RecordedJournal(sa.create_engine(f"sqlite:///{path}"))
-
-
-@pytest.fixture
-def client(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Makes a client of the page for a user who may read some DAGs."""
-    return partial(page_client, monkeypatch)
-
-
-def test_all_syncs_at_a_glance(journal: RecordedJournal, client: Callable[..., Any]) -> None:
-    journal.add_run(run_id="scheduled__1", rows_read=10, created=10)
-    journal.add_run(run_id="scheduled__2", rows_read=10, unchanged=7, invalid=2, held=1, new_refusals=2, consent_kept=4)
-    journal.add_pending(NIGHTLY, ["a@example.com", "b@example.com"])
+def test_all_syncs_at_a_glance(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    page_journal.add_run(run_id="scheduled__1", rows_read=10, created=10)
+    page_journal.add_run(
+        run_id="scheduled__2", rows_read=10, unchanged=7, invalid=2, held=1, new_refusals=2, consent_kept=4
+    )
+    page_journal.add_pending(NIGHTLY, ["a@example.com", "b@example.com"])
     page = client("nightly").get("/")
     assert page.status_code == 200
     words = text_of(page.text)
@@ -53,40 +38,11 @@ def test_all_syncs_at_a_glance(journal: RecordedJournal, client: Callable[..., A
     assert page.text.count('<rect class="v-success"') == 2
 
 
-def test_only_dags_that_the_user_may_read(journal: RecordedJournal, client: Callable[..., Any]) -> None:
-    journal.add_run(rows_read=1, created=1)
-    key = journal.add_run("secret", rows_read=1, invalid=1)
-    journal.add_outcomes(key, SECRET, [("eva@example.com", "invalid", "no")])
-    journal.add_run("secret", "r2", "shared", rows_read=1)
-    journal.add_run("nightly", "r2", "shared", rows_read=1)
-    viewer = client("nightly")
-    overview = viewer.get("/").text
-    assert NIGHTLY in overview
-    assert "secret" not in overview
-    assert "shared" not in overview  # its lines are of both DAGs
-    refused = [
-        viewer.get("/run", params={**RUN, "dag_id": "secret"}),
-        viewer.post("/contact?dag_id=secret", data={"key": "eva@example.com", "sync_id": SECRET}),
-        # A DAG that may be read does not open the sync of another one.
-        viewer.post("/contact?dag_id=nightly", data={"key": "eva@example.com", "sync_id": SECRET}),
-        viewer.post("/contact?dag_id=nightly", data={"key": "eva@example.com", "sync_id": "shared"}),
-    ]
-    assert [response.status_code for response in refused] == [403] * 4
-    assert not any("eva@" in response.text for response in refused)
-
-
-def test_nobody_sees_nothing(journal: RecordedJournal, client: Callable[..., Any]) -> None:
-    journal.add_run(rows_read=1)
-    for path in ("/", "/style.css", "/run?" + "&".join(f"{name}={value}" for name, value in RUN.items())):
-        assert client("nightly", token=None).get(path).status_code == 401
-    assert client().get("/").status_code == 403
-
-
-def test_a_run_page_by_page_and_by_reason(journal: RecordedJournal, client: Callable[..., Any]) -> None:
-    key = journal.add_run(rows_read=200, updated=80, invalid=100, rejected=20, new_refusals=120, requests=101)
-    journal.add_outcomes(key, NIGHTLY, [(f"i{n}@example.com", "invalid", "no e-mail") for n in range(100)])
-    journal.add_outcomes(key, NIGHTLY, [(f"r{n}@example.com", "rejected", "tier: unknown") for n in range(20)])
-    journal.add_outcomes("another run", NIGHTLY, [("other@example.com", "invalid", "no e-mail")])
+def test_a_run_page_by_page_and_by_reason(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    key = page_journal.add_run(rows_read=200, updated=80, invalid=100, rejected=20, new_refusals=120, requests=101)
+    page_journal.add_outcomes(key, NIGHTLY, [(f"i{n}@example.com", "invalid", "no e-mail") for n in range(100)])
+    page_journal.add_outcomes(key, NIGHTLY, [(f"r{n}@example.com", "rejected", "tier: unknown") for n in range(20)])
+    page_journal.add_outcomes("another run", NIGHTLY, [("other@example.com", "invalid", "no e-mail")])
     browser = client("nightly")
     seen, url, pages = [], "/run", 0
     first = browser.get(url, params=RUN)
@@ -109,14 +65,16 @@ def test_a_run_page_by_page_and_by_reason(journal: RecordedJournal, client: Call
 
 
 @pytest.mark.slow
-def test_a_contact_is_found_by_key_spelling_and_hmac(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+def test_a_contact_is_found_by_key_spelling_and_hmac(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
     from airflow_provider_connectif.journal.digests import key_digester
 
     hidden = key_digester(b"pepper")("eva@example.com")
-    key = journal.add_run(rows_read=2, created=1, rejected=1)
-    journal.add_line(NIGHTLY, "ana@example.com", "acknowledged")
-    journal.add_line(NIGHTLY, hidden, "rejected", "tier: unknown")
-    journal.add_outcomes(key, NIGHTLY, [("ana@example.com", "created", None), (hidden, "rejected", "tier: unknown")])
+    key = page_journal.add_run(rows_read=2, created=1, rejected=1)
+    page_journal.add_line(NIGHTLY, "ana@example.com", "acknowledged")
+    page_journal.add_line(NIGHTLY, hidden, "rejected", "tier: unknown")
+    page_journal.add_outcomes(
+        key, NIGHTLY, [("ana@example.com", "created", None), (hidden, "rejected", "tier: unknown")]
+    )
     browser = client("nightly")
 
     def find(text: str) -> str:
@@ -132,12 +90,12 @@ def test_a_contact_is_found_by_key_spelling_and_hmac(journal: RecordedJournal, c
     assert "State never seen" in find("nobody@example.com")
 
 
-def test_what_comes_from_outside_is_text(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+def test_what_comes_from_outside_is_text(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
     run_id = HOSTILE[:200]
     sync_id = HOSTILE[:240]
-    key = journal.add_run(run_id=run_id, sync_id=sync_id, rows_read=1, rejected=1, reasons={HOSTILE: 1})
-    journal.add_outcomes(key, sync_id, [(HOSTILE[:320], "rejected", HOSTILE)])
-    journal.add_line(sync_id, HOSTILE[:320], "rejected", HOSTILE)
+    key = page_journal.add_run(run_id=run_id, sync_id=sync_id, rows_read=1, rejected=1, reasons={HOSTILE: 1})
+    page_journal.add_outcomes(key, sync_id, [(HOSTILE[:320], "rejected", HOSTILE)])
+    page_journal.add_line(sync_id, HOSTILE[:320], "rejected", HOSTILE)
     browser = client("nightly")
     responses = [
         browser.get("/"),
@@ -158,7 +116,7 @@ def test_what_comes_from_outside_is_text(journal: RecordedJournal, client: Calla
     assert "State rejected" in text_of(responses[2].text)
 
 
-def test_the_headers_let_nothing_in(journal: RecordedJournal, client: Callable[..., Any]) -> None:
+def test_the_headers_let_nothing_in(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
     for path in ("/", "/style.css", "/theme.js", "/nothing"):
         headers = client("nightly").get(path).headers
         assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -167,12 +125,14 @@ def test_the_headers_let_nothing_in(journal: RecordedJournal, client: Callable[.
 
 
 def test_keys_are_masked_if_the_configuration_says_so(
-    journal: RecordedJournal, client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    page_journal: RecordedJournal, client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CONNECTIF__MASK_KEYS", "True")
-    key = journal.add_run(rows_read=2, invalid=2)
-    journal.add_outcomes(key, NIGHTLY, [("eva.luna@shop.example.com", "invalid", "no"), ("EXT-12345", "invalid", "no")])
-    journal.add_line(NIGHTLY, "eva.luna@shop.example.com", "invalid")
+    key = page_journal.add_run(rows_read=2, invalid=2)
+    page_journal.add_outcomes(
+        key, NIGHTLY, [("eva.luna@shop.example.com", "invalid", "no"), ("EXT-12345", "invalid", "no")]
+    )
+    page_journal.add_line(NIGHTLY, "eva.luna@shop.example.com", "invalid")
     browser = client("nightly")
     pages = [
         browser.get("/run", params=RUN).text,
@@ -186,14 +146,14 @@ def test_keys_are_masked_if_the_configuration_says_so(
 @pytest.mark.parametrize("journals", ["nowhere", "gone_journal"])
 def test_a_journal_that_is_away_is_said_and_hides_no_other(
     journals: str,
-    journal: RecordedJournal,
+    page_journal: RecordedJournal,
     client: Callable[..., Any],
     connection: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection("gone_journal", conn_type="sqlite", host="/nowhere/at/all.db")
     monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", f"{journals}, page_journal")
-    journal.add_run(rows_read=1)
+    page_journal.add_run(rows_read=1)
     browser = client("nightly")
     page = browser.get("/")
     assert page.status_code == 200
@@ -202,8 +162,8 @@ def test_a_journal_that_is_away_is_said_and_hides_no_other(
     assert browser.get("/run", params={**RUN, "run_id": "unknown"}).status_code == 503
 
 
-def test_nothing_is_written(journal: RecordedJournal, client: Callable[..., Any]) -> None:
-    journal.add_run(rows_read=1)
+def test_nothing_is_written(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    page_journal.add_run(rows_read=1)
     statements: list[str] = []
     browser = client("nightly")
 
@@ -222,8 +182,8 @@ def test_nothing_is_written(journal: RecordedJournal, client: Callable[..., Any]
         assert getattr(browser, method)("/").status_code == 405
 
 
-def test_a_body_that_is_too_large_is_refused(journal: RecordedJournal, client: Callable[..., Any]) -> None:
-    journal.add_run(rows_read=1)
+def test_a_body_that_is_too_large_is_refused(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    page_journal.add_run(rows_read=1)
     response = client("nightly").post("/contact?dag_id=nightly", data={"key": "x" * 10_000, "sync_id": NIGHTLY})
     assert response.status_code == 413
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.contacts.named_people import people_named
+from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.record_tables import RUN_COUNTS
+from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.journal.tables import VERSION, JournalTables
 
 BEGAN = datetime(2026, 11, 1, 3, tzinfo=UTC)
@@ -36,9 +39,13 @@ class RecordedJournal:
         *,
         verdict: str | None = "success",
         reasons: Mapping[str, int] | None = None,
+        is_old: bool = False,
         **counts: int,
     ) -> str:
-        """Record a run of the task ``contacts``, a day after the one before; returns its key."""
+        """Record a run of the task ``contacts``, a day after the one before; returns its key.
+
+        :param is_old: whether version 2 of the tables has recorded it, without the DAG.
+        """
         self._runs += 1
         key = f"key{self._runs}"
         began = BEGAN + timedelta(days=self._runs)
@@ -49,7 +56,7 @@ class RecordedJournal:
                 "run_key": key,
                 "run_id": f"{dag_id}/{run_id}",
                 "task": "contacts[-1]",
-                "dag_id": dag_id,
+                "dag_id": None if is_old else dag_id,
                 "task_id": "contacts",
                 "map_index": -1,
                 "tries": 1,
@@ -66,13 +73,19 @@ class RecordedJournal:
         )
         return key
 
-    def add_outcomes(self, run_key: str, sync_id: str, rows: Sequence[tuple[str | None, str, str | None]]) -> None:
+    def add_outcomes(
+        self,
+        run_key: str,
+        sync_id: str,
+        rows: Sequence[tuple[str | None, str, str | None]],
+        run_id: str = "nightly/scheduled__1",
+    ) -> None:
         """Record outcomes: contact key, outcome and reason of each."""
         more = {"attempt": 1} if "attempt" in self.tables.outcomes.c else {}
         lines = [
             {
                 "sync_id": sync_id,
-                "run_id": "nightly/scheduled__1",
+                "run_id": run_id,
                 "run_key": run_key,
                 "contact_key": key,
                 "outcome": outcome,
@@ -86,8 +99,11 @@ class RecordedJournal:
         ]
         self._insert(self.tables.outcomes, lines)
 
-    def add_line(self, sync_id: str, contact_key: str, state: str, reason: str | None = None) -> None:
-        """Write a contact's line."""
+    def add_line(self, sync_id: str, contact_key: str, state: str, reason: str | None = None, **more: str) -> None:
+        """Write a contact's line.
+
+        :param more: columns of runs, such as ``run_id="nightly/scheduled__1"``.
+        """
         self._insert(
             self.tables.lines,
             {
@@ -99,8 +115,18 @@ class RecordedJournal:
                 "generation": 1,
                 "outcome_at": BEGAN,
                 "delivered_at": BEGAN,
+                **more,
             },
         )
+
+    def suppress(self, email: str, run_id: str, secret: bytes) -> None:
+        """Put a person on the suppression list."""
+        database = JournalDatabase(self.engine, self.tables.lines.name)
+        database.note_open()
+        suppressions = SuppressionList(database, secret)
+        suppressions.is_there = True
+        suppressions.add(people_named(email)[:1], run_id)
+        database.close()
 
     def add_pending(self, sync_id: str, keys: Sequence[str]) -> None:
         """Put changes off, as a task does that waits without a worker."""

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+RUN = {"dag_id": "nightly", "run_id": "scheduled__1", "task_id": "contacts", "map_index": "-1"}
+"""The names of a run's page."""
+
 
 class AuthManager:
     """Knows who may read which DAG, as Airflow's auth managers do."""
 
-    def __init__(self, readable: set[str]) -> None:
+    def __init__(self, readable: set[str], deleted: set[str]) -> None:
         self._readable = readable
+        self._deleted = deleted
 
     async def get_user_from_token(self, token: str) -> Any:
         """The user of a token."""
         return SimpleNamespace(name=token)
 
     def is_authorized_dag(self, *, method: str, user: Any, access_entity: Any = None, details: Any = None) -> bool:
-        """Whether the user may."""
-        return method == "GET" and details.id in self._readable
+        """Whether the user may; without a DAG's id: whether they may read some DAG."""
+        is_readable = details.id in self._readable if details is not None and details.id else bool(self._readable)
+        return method == "GET" and is_readable
 
     def get_authorized_dag_ids(self, *, user: Any, method: str) -> set[str]:
-        """All that the user may read."""
-        return set(self._readable)
+        """All DAGs that the user may read, but for those that were deleted."""
+        return self._readable - self._deleted
 
 
-def page_client(monkeypatch: pytest.MonkeyPatch, *readable: str, token: str | None = "ana") -> Any:
+def page_client(
+    monkeypatch: pytest.MonkeyPatch, *readable: str, token: str | None = "ana", deleted: Collection[str] = ()
+) -> Any:
     """A client of the page for a user who may read some DAGs. Needs Airflow 3.1 or later.
 
     :param readable: the ids of these DAGs.
+    :param deleted: those of them that Airflow does not know any more.
     :param token: of the user; ``None``: nobody has logged in.
     """
     from airflow.api_fastapi.core_api import security
@@ -40,7 +49,7 @@ def page_client(monkeypatch: pytest.MonkeyPatch, *readable: str, token: str | No
     from airflow_provider_connectif.web import access
     from airflow_provider_connectif.web.app import make_app
 
-    manager = AuthManager(set(readable))
+    manager = AuthManager(set(readable), set(deleted))
     for module in (security, access):
         monkeypatch.setattr(module, "get_auth_manager", lambda: manager)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
