@@ -9,10 +9,11 @@ STYLE = """
 --quiet:#a3adbb;--line:#333a45;--panel:#1b1f26;--link:#7ab8ff;--delivered:#48bb78;--settled:#7b8595;
 --refused:#fc8181;--undelivered:#ecc94b;--read:#a9b8d3}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--bg);color:var(--text);font:15px/1.5 system-ui,sans-serif}
+body{margin:0;background:var(--bg);color:var(--text);font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 main{max-width:1080px;margin:0 auto;padding:16px}
 h1{font-size:1.4rem;margin:.2em 0 .6em}h2{font-size:1.1rem;margin:1.6em 0 .5em}
 a{color:var(--link)}
+h1,h2,dd,td,p{overflow:clip;overflow-clip-margin:6px}
 a:focus-visible,button:focus-visible,input:focus-visible,select:focus-visible{outline:3px solid var(--link);
 outline-offset:2px}
 .skip{position:absolute;left:-999px}.skip:focus{left:8px;top:8px;background:var(--bg);padding:6px;z-index:1}
