@@ -143,7 +143,7 @@ def _run_of(
 ) -> RunRecord | None:
     record = overview.run_of(connection, tables, dag_id, run_id, task_id, map_index)
     if record is None and " " in run_id:
-        # Airflow 3.1 and 3.2 do not encode the run id in a tab's address, so that its "+" arrives as a space.
+        # Airflow 3.1 does not encode the run id in a tab's address, so that its "+" arrives as a space.
         record = overview.run_of(connection, tables, dag_id, run_id.replace(" ", "+"), task_id, map_index)
     return record if record is not None and record.dag_id == dag_id else None
 

@@ -15,7 +15,9 @@ from airflow_provider_connectif.databases.journals import engine_to_read
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.tables import JournalTables
 
-_CONNECT_S, _STATEMENT_S = 5, 10
+CONNECT_S, STATEMENT_S = 5, 10
+"""The longest time for a new connection, unless Airflow's connection sets its own, and for PostgreSQL's statements."""
+
 _CONNECT_OPTIONS = {
     **dict.fromkeys(("psycopg2", "psycopg", "mysqldb", "pymysql"), "connect_timeout"),
     "mysqlconnector": "connection_timeout",
@@ -91,7 +93,7 @@ def _impatient(engine: sa.Engine) -> sa.Engine:
     @sa.event.listens_for(engine, "do_connect")
     def limit(dialect: sa.Dialect, _record: object, _arguments: object, options: dict[str, object]) -> None:
         if name := _CONNECT_OPTIONS.get(dialect.driver):
-            options.setdefault(name, _CONNECT_S)
+            options.setdefault(name, CONNECT_S)
 
     return engine
 
@@ -99,5 +101,5 @@ def _impatient(engine: sa.Engine) -> sa.Engine:
 def _limit_statements(connection: sa.Connection) -> None:
     """Let a statement on PostgreSQL fail within seconds, as while maintenance has locked the tables."""
     if connection.dialect.name == "postgresql":
-        limit = sa.func.set_config("statement_timeout", str(1000 * _STATEMENT_S), sa.true())
+        limit = sa.func.set_config("statement_timeout", str(1000 * STATEMENT_S), sa.true())
         connection.execute(sa.select(limit))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -143,15 +146,29 @@ def test_keys_are_masked_if_the_configuration_says_so(
     assert not any("eva.luna" in page or "12345" in page for page in pages)
 
 
-@pytest.mark.parametrize("journals", ["nowhere", "gone_journal"])
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """The port of a server that accepts connections and never responds."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("journals", ["nowhere", "gone_journal", "silent_journal", "refused_journal"])
 def test_a_journal_that_is_away_is_said_and_hides_no_other(
     journals: str,
     page_journal: RecordedJournal,
     client: Callable[..., Any],
     connection: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
+    silent_server: int,
 ) -> None:
+    if journals in ("silent_journal", "refused_journal"):
+        pytest.importorskip("airflow.providers.postgres", reason="no provider of PostgreSQL")
     connection("gone_journal", conn_type="sqlite", host="/nowhere/at/all.db")
+    postgres = {"conn_type": "postgres", "host": "127.0.0.1", "schema": "x", "login": "x", "password": "not shown"}
+    connection("silent_journal", **postgres, port=silent_server)
+    connection("refused_journal", **postgres, port=1)
+    monkeypatch.setattr("airflow_provider_connectif.web.places.CONNECT_S", 1)
     monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", f"{journals}, page_journal")
     page_journal.add_run(rows_read=1)
     browser = client("nightly")
@@ -159,6 +176,7 @@ def test_a_journal_that_is_away_is_said_and_hides_no_other(
     assert page.status_code == 200
     assert "This journal cannot be shown" in page.text
     assert NIGHTLY in page.text
+    assert "not shown" not in page.text
     assert browser.get("/run", params={**RUN, "run_id": "unknown"}).status_code == 503
 
 
@@ -186,6 +204,25 @@ def test_a_body_that_is_too_large_is_refused(page_journal: RecordedJournal, clie
     page_journal.add_run(rows_read=1)
     response = client("nightly").post("/contact?dag_id=nightly", data={"key": "x" * 10_000, "sync_id": NIGHTLY})
     assert response.status_code == 413
+
+
+@pytest.mark.full_size
+def test_the_plugin_costs_the_api_server_little() -> None:
+    """What is loaded with it, and the CPU that it takes, in a process that has loaded what an api-server loads."""
+    code = """
+import sys, time
+import airflow.api_fastapi.app
+from airflow.plugins_manager import AirflowPlugin
+from airflow.providers.common.compat.sdk import conf
+before, began = set(sys.modules), time.process_time()
+import airflow_provider_connectif.web.plugin
+took = time.process_time() - began
+print(took, *sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    took_s, *loaded = done.stdout.splitlines()[-1].split()
+    assert set(loaded) <= {f"airflow_provider_connectif{name}" for name in ("", ".versions", ".web", ".web.plugin")}
+    assert float(took_s) < 0.05
 
 
 def test_the_plugin_loads_nothing_heavy() -> None:
