@@ -12,7 +12,7 @@ _HEADER = """
 from datetime import UTC, datetime, timedelta
 
 from airflow.timetables.interval import CronDataIntervalTimetable
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, Asset, task
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from airflow_provider_connectif.operators.imports import ContactImportOperator

@@ -53,6 +53,9 @@ class Deployment:
     :raises DeploymentError: from ``with`` and from every method: something did not happen, or not in time.
     """
 
+    _admin: str | None = None
+    """The user of :attr:`rest`, whose password is the name; ``None``: there are no users."""
+
     def __init__(
         self,
         version: str = venvs.NEWEST,
@@ -107,7 +110,7 @@ class Deployment:
         self._migrate(python, settings)
         self.metadata = Metadata(self.database, METADATA)
         self.metadata.watch()
-        self.rest = Rest(f"http://127.0.0.1:{port}", self._flavour.api)
+        self.rest = Rest(f"http://127.0.0.1:{port}", self._flavour.api, self._admin)
 
         since = self.metadata.now()
         for name, arguments in self._commands.items():

@@ -18,13 +18,15 @@ class Rest:
 
     :param url: the server's address.
     :param root: the API's root, ``/api/v1`` or ``/api/v2``.
+    :param user: a user whose password is the name; ``None``: there are no users.
     """
 
-    def __init__(self, url: str, root: str) -> None:
+    def __init__(self, url: str, root: str, user: str | None = None) -> None:
         self.url = url
         self._root = root
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc
+        self._user = user
         self._has_signed_in = root == "/api/v1"
 
     def call(self, method: str, path: str, content: Any = None, also: Sequence[int] = ()) -> Any:
@@ -34,10 +36,19 @@ class Rest:
         :raises DeploymentError: the response is an error, or there is none.
         """
         if not self._has_signed_in:
-            token = self._answer("GET", "/auth/token", None, ())
+            named = None if self._user is None else {"username": self._user, "password": self._user}
+            token = self._answer("GET" if named is None else "POST", "/auth/token", named, ())
             self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
             self._has_signed_in = True
         return self._answer(method, f"{self._root}/{path}", content, also)
+
+    def page(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Request any path of the server, and return the response whatever its status.
+
+        :param options: as for ``requests``.
+        """
+        self.call("GET", "version")  # signs in
+        return self._session.request(method, f"{self.url}{path}", timeout=_TIMEOUT_S, **options)
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run by hand; returns its id."""

