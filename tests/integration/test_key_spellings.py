@@ -35,6 +35,7 @@ def warehouse(tmp_path: Path, connection: Callable[..., None]) -> Warehouse:
 
 
 @on_each
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("on_removed", ["delete", {"_points": 0}])
 def test_who_left_is_followed_in_the_spelling_that_was_sent(
     on_removed: Any, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
@@ -52,6 +53,7 @@ def test_who_left_is_followed_in_the_spelling_that_was_sent(
     assert strict.contacts[NAMESAKE]["_name"] == "of another sync"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("first", [SENT, NAMESAKE])
 @pytest.mark.parametrize("via", ["patch", "import"])
 def test_a_source_that_writes_a_key_otherwise_changes_the_same_contact(
@@ -94,6 +96,7 @@ def test_hmacs_of_keys_stay_the_only_trace(
 
 
 @on_each
+@pytest.mark.sampled(1)
 def test_a_journal_without_spellings_is_read_and_migrated_without_a_rewrite(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
@@ -129,6 +132,7 @@ def test_explain_names_the_spelling_and_asks_for_it(
 
 
 @on_each
+@pytest.mark.sampled(1)
 def test_an_erasure_deletes_the_spelling_that_was_sent_also_after_a_failed_attempt(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

@@ -407,6 +407,7 @@ def test_a_plan_goes_by_patch_where_connectif_forbids_the_import(
     assert {entry["method"] for entry in strict.take_log() if "key" in entry} <= {"GET"}
 
 
+@pytest.mark.slow
 def test_a_plan_that_goes_by_patch_after_all_is_deferred_like_any_other(
     short_windows: None, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

@@ -128,6 +128,7 @@ def test_who_left_while_a_key_was_unreadable_is_followed_once_all_are_readable(
     assert requests(strict) == [("DELETE", KEYS[1])]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("end", ["guard", "source"])
 def test_who_came_back_in_a_run_that_failed_may_be_a_row_without_a_key_again(
     end: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
