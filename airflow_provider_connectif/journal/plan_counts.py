@@ -28,7 +28,8 @@ class PlanCounts:
     def __init__(self, resource: Resource, *, sends_all: bool = False) -> None:
         self._resource = resource
         self._sends_all = sends_all
-        self._costs_one = not resource.ranks and not resource.modes
+        self._conditional = resource.ranks.keys() | resource.modes.keys()
+        """Properties that a response may decide about, or that may be sent alone."""
         self.to_create = self.to_change = self.only_refreshed = 0
         self.lowered = self.raised = self.removals = 0
         self.properties: Counter[str] = Counter()
@@ -40,10 +41,13 @@ class PlanCounts:
         :param sign: -1 to remove one again.
         """
         patch = change.patch
-        if self._costs_one and patch.removal is None:
-            least = most = 1
-        else:
-            least, most = self._resource.requests(patch)
+        is_one_request = (
+            self._conditional.isdisjoint(patch.properties)
+            and not patch.later
+            and not patch.looks_up
+            and patch.removal is None
+        )
+        least, most = (1, 1) if is_one_request else self._resource.requests(patch)
         self.least += sign * least
         self.most += sign * most
         if patch.removal is not None:
@@ -54,7 +58,7 @@ class PlanCounts:
                 self.properties[property_id] += sign
         if patch.standings:
             self._count_ranks(patch, sign)
-        if not self._costs_one:
+        if not is_one_request:
             self.alone += sign * (self._resource.urgent_part(patch) is not None)
         if patch.counted_as is not None:
             return

@@ -189,9 +189,9 @@ class Resource(Protocol):
         """
         whole = change.whole
         if len(differing) == len(whole):
-            return change._replace(properties=whole, others=_NOTHING)
+            return change.split(whole, _NOTHING)
         others = {property_id: value for property_id, value in whole.items() if property_id not in differing}
-        return change._replace(properties={name: whole[name] for name in differing}, others=others)
+        return change.split({name: whole[name] for name in differing}, others)
 
     def requests(self, change: Patch) -> tuple[int, int]:
         """Return the least and the largest number of requests for a change, without retries."""
