@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from airflow_provider_connectif.api.answer import CREATED, Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError
-from airflow_provider_connectif.api.transport import CREATED, Answer
 from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part
 from airflow_provider_connectif.contacts.decisions import (
     Decision,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.report import NamedContacts, fetch_report, read_report

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self
 
-from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown
 from airflow_provider_connectif.records.people import PersonKey
