@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_connectif.api.answer import Answer, IsOwn
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
 from airflow_provider_connectif.api.errors import MalformedAnswerError, NotFoundError
 from airflow_provider_connectif.api.imports import DEFAULT_UPLOAD_TIMEOUT_S, ImportEndpoints
 from airflow_provider_connectif.api.pages import read_pages
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer, IsOwn, Timeouts, Transport
+from airflow_provider_connectif.api.transport import Timeouts, Transport
 
 DEFAULT_CONNECT_TIMEOUT_S = 5.0
 DEFAULT_READ_TIMEOUT_S = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from urllib.parse import SplitResult
 import requests
 import urllib3.exceptions
 
+from airflow_provider_connectif.api.answer import Answer, IsOwn
 from airflow_provider_connectif.api.bodies import decoded_json, describe_body, hides_an_error, http_error
 from airflow_provider_connectif.api.connections import Adapter
 from airflow_provider_connectif.api.credentials import ApiKey
@@ -40,26 +41,6 @@ TRANSPORT_ERRORS = (
     http.client.HTTPException,
     OSError,
 )
-
-IsOwn = Callable[[Any], bool]
-
-
-OK, CREATED = 200, 201
-"""``CREATED`` means that the thing did not exist before."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A 2xx response.
-
-    :param status: HTTP status code.
-    :param body: the decoded JSON, or ``None`` if the body was not requested or is not JSON.
-    :param is_own: ``False`` if, by the caller's check, it belongs to another request; its connection is closed.
-    """
-
-    status: int
-    body: Any = None
-    is_own: bool = True
 
 
 @dataclass(frozen=True)

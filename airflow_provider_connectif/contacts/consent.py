@@ -21,6 +21,8 @@ RANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The values of each consent property from the lowest rank to the highest. Values: API reference, "ContactPatch"."""
 
+_CONSENTS = RANKS.keys()
+
 
 def rank(property_id: str, value: Any) -> int:
     """Return the rank of a consent value; 0 is the lowest. An unknown value ranks highest."""
@@ -38,8 +40,7 @@ def withdraws(properties: Mapping[str, Any]) -> bool:
 
     :param properties: JSON-ready values by property id.
     """
-    consents = [property_id for property_id in RANKS if property_id in properties]
-    return any(rank(property_id, properties[property_id]) == 0 for property_id in consents) if consents else False
+    return not _CONSENTS.isdisjoint(properties) and bool(urgent_part(properties))
 
 
 def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, get_args
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import NoAnswerError, NotFoundError
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.identity import person, same_contact
 from airflow_provider_connectif.contacts.mapping import ContactMapping

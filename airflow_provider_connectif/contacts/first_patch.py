@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.decisions import Resubscribe
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource

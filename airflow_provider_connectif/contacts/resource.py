@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
+from airflow_provider_connectif.api.answer import OK, Answer
 from airflow_provider_connectif.api.errors import MalformedAnswerError, NoAnswerError
-from airflow_provider_connectif.api.transport import OK, Answer
 from airflow_provider_connectif.contacts.consent import RANKS, merged, urgent_part, withdraws
 from airflow_provider_connectif.contacts.decisions import Resubscribe, checked_modes
 from airflow_provider_connectif.contacts.fields import Field

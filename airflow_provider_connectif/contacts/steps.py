@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from airflow_provider_connectif.api.answer import CREATED, Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError
-from airflow_provider_connectif.api.transport import CREATED, Answer
 from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part
 from airflow_provider_connectif.contacts.decisions import (
     Decision,
@@ -61,6 +61,7 @@ class ContactSteps:
         self._fields = fields
         self._resubscribe = resubscribe
         self._modes = modes
+        self._conditional = RANKS.keys() | modes.keys()
         self._responses_show_contacts = True
         self._may_look_up = True
 
@@ -68,11 +69,17 @@ class ContactSteps:
         """Split a change: properties for the first request, properties that wait for a response, and whether to look up
         first.
         """
+        whole = change.whole
+        if self._conditional.isdisjoint(differing):  # the usual case
+            if len(differing) == len(whole):
+                return change.split(whole, {})
+            others = dict(whole)
+            return change.split({property_id: others.pop(property_id) for property_id in differing}, others)
         first: Properties = {}
         later: Properties = {}
-        others: Properties = {}
+        others = {}
         looks_up = False
-        for property_id, value in change.whole.items():
+        for property_id, value in whole.items():
             if property_id not in differing:
                 others[property_id] = value
             elif property_id in RANKS:
@@ -85,7 +92,7 @@ class ContactSteps:
                 others[property_id] = value
             else:
                 later[property_id] = value
-        return change._replace(properties=first, later=later, others=others, looks_up=looks_up)
+        return change.split(first, others, later, looks_up=looks_up)
 
     def requests(self, change: Patch) -> tuple[int, int]:
         """Return the least and the largest number of requests for a change."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
-from airflow_provider_connectif.databases.drivers import driver_of_engine
-from airflow_provider_connectif.databases.read_errors import broken_setting
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.reporting import wording
@@ -86,7 +84,8 @@ class JournalConnection:
         if self.conn_id is None:
             yield None
             return
-        # SQLAlchemy is loaded when a journal is used, not when a DAG is parsed.
+        # SQLAlchemy and the drivers are loaded when a journal is used, not when a DAG is parsed.
+        from airflow_provider_connectif.databases.read_errors import broken_setting
         from airflow_provider_connectif.journal.record_tables import LONGEST_NAME
         from airflow_provider_connectif.journal.settings import JournalSettings
         from airflow_provider_connectif.journal.store import Journal
@@ -170,6 +169,8 @@ def _checked_engine(hook: Any, conn_id: str) -> Any:
     """
     import sqlalchemy
 
+    from airflow_provider_connectif.databases.read_errors import broken_setting
+
     try:
         return _engine(hook, conn_id)
     except (sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
@@ -199,6 +200,7 @@ def _engine(hook: Any, conn_id: str) -> Any:
     import sqlalchemy
     from sqlalchemy.pool import QueuePool
 
+    from airflow_provider_connectif.databases.drivers import driver_of_engine
     from airflow_provider_connectif.journal.dialects import dialect_named
 
     found = hook.get_sqlalchemy_engine()

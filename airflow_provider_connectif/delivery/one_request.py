@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.delivery.doubts import DoubtGate, is_in_doubt_once_sent
 from airflow_provider_connectif.delivery.sending_queue import Job
 from airflow_provider_connectif.records.outcomes import Error

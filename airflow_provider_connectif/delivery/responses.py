@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from airflow_provider_connectif.api.answer import CREATED, OK, Answer
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
-from airflow_provider_connectif.api.transport import CREATED, OK, Answer
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.rules import Fate, Numbers
 from airflow_provider_connectif.journal.import_state import Group, SentFile
 from airflow_provider_connectif.records.outcomes import Outcome

@@ -24,7 +24,7 @@ from airflow_provider_connectif.api.errors import (
     MalformedAnswerError,
     NoAnswerError,
 )
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.reporting import wording
 

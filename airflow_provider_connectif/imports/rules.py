@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.files import MAX_FILE_BYTES
 from airflow_provider_connectif.imports.shapes import FileLayout, Layout, Survey, choose
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
 from airflow_provider_connectif.imports.context import ImportContext

@@ -12,7 +12,7 @@ from airflow_provider_connectif.api.errors import (
     QuotaClosed,
     TooManyRequestsError,
 )
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile

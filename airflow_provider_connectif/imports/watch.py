@@ -13,7 +13,7 @@ from airflow_provider_connectif.api.errors import (
     NotFoundError,
     TooManyRequestsError,
 )
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.imports.context import ImportContext

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from airflow_provider_connectif.journal.digests import patch_digest
@@ -56,10 +56,22 @@ class Differences:
         self.sends_all = sends_all
         self._takes_parts = resource.takes_parts
         self._ranks = resource.ranks
+        self._ranked = resource.ranks.keys()
         self._conditional = resource.ranks.keys() | resource.modes.keys()
         self._digester = PropertyDigester(way if secret is None else f"{way}\n{secret.hex()}", resource.modes)
+        self._seed = hashlib.blake2b(digest_size=_SIZE)
 
-    def of(self, patch: Patch, contact: str, known: Known, row_digest: str, refused: str | None = None) -> Difference:
+    def of(
+        self,
+        patch: Patch,
+        contact: str,
+        known: Known,
+        row_digest: str,
+        refused: str | None = None,
+        *,
+        is_new: bool | None = None,
+        was_delivered: bool | None = None,
+    ) -> Difference:
         """Return the part of a patch to send.
 
         :param patch: of one row, or of several rows together.
@@ -67,37 +79,49 @@ class Differences:
         :param known: the journal's knowledge of the contact's properties.
         :param row_digest: of the row; empty for several rows.
         :param refused: the digest of the last refusal.
+        :param is_new: as in :class:`Patch`. Default: that of the patch; likewise ``was_delivered``.
         """
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
-        if known.column is not None:
-            places, after = compared(known.column, entries)
-            ids = list(whole)
-            differing = {ids[place] for place in places}
+        column = known.column
+        differing: Collection[str]
+        if column is not None:
+            places, after = compared(column, entries)
+            ids = [*whole]
+            differing = dict.fromkeys([ids[place] for place in places]).keys() if places else ()
         else:
             after = b"".join(entries)
-            differing = set() if self._is_sent_before(whole, contact, known.whole) else set(whole)
-        is_known = known.column is not None or known.whole is not None
+            differing = () if self._is_sent_before(whole, contact, known.whole) else whole.keys()
+        is_known = column is not None or known.whole is not None
         has_more = are_more(after, len(whole))
-        ranked = [name for name in self._ranks if name in whole]
+        ranked = [] if self._ranked.isdisjoint(whole) else [name for name in self._ranks if name in whole]
+        of_patch = self._seed.copy()
+        of_patch.update(b"".join(sorted(entries)))
         digests = Digests(
             row_digest,
-            hashlib.blake2b(b"".join(sorted(entries)), digest_size=_SIZE).hexdigest(),
+            of_patch.hexdigest(),
             self._mapping_digest,
             without_marks(after, ranked, Mark.BEFORE, Mark.REFUSED) if ranked and has_more else after,
-            known.column,
+            column,
         )
-        patch = patch._replace(digests=digests)
+        standings = patch.standings
         if self._ranks and (ranked or has_more):
             # Also those that are no longer in the mapping: a response may show that the person has lowered one.
-            column = known.column or b""
-            known_ids = dict.fromkeys([*ranked, *(self._digester.are_known(column, self._ranks) if has_more else ())])
-            patch = patch._replace(standings=self._standings(whole, contact, known_ids, differing, column))
-        wanted = differing if is_known else set(whole)
+            before = column or b""
+            known_ids = dict.fromkeys([*ranked, *(self._digester.are_known(before, self._ranks) if has_more else ())])
+            standings = self._standings(whole, contact, known_ids, differing, before)
+        patch = patch.planned(
+            digests,
+            standings,
+            is_new=patch.is_new if is_new is None else is_new,
+            was_delivered=patch.was_delivered if was_delivered is None else was_delivered,
+        )
+        wanted: Collection[str] = differing if is_known else whole.keys()
         if self.sends_all:
-            wanted = whole.keys() - (self._conditional - differing)
+            sent = (name for name in whole if name in differing or name not in self._conditional)
+            wanted = dict.fromkeys(sent).keys()
         elif is_known and differing and not self._takes_parts:
-            wanted = set(whole)
+            wanted = whole.keys()
         patch = self._resource.arrange(patch, wanted)
         is_held = is_known and not (patch.properties or patch.later)
         is_refused = bool(refused and not row_digest) and refused in (digests.patch, self._of_before(whole, contact))
@@ -143,7 +167,12 @@ class Differences:
         return patch._replace(removal=kind)
 
     def _standings(
-        self, whole: Mapping[str, JsonValue], contact: str, ranked: Iterable[str], differing: Set[str], column: bytes
+        self,
+        whole: Mapping[str, JsonValue],
+        contact: str,
+        ranked: Iterable[str],
+        differing: Collection[str],
+        column: bytes,
     ) -> dict[str, Standing]:
         """Return the knowledge of a contact's ranked properties."""
         standings = {}

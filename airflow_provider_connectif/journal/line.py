@@ -40,8 +40,8 @@ class Line(NamedTuple):
     @property
     def says_nothing(self) -> bool:
         """Whether nothing of the contact was ever accepted or checked, as for one without a line."""
-        known = (self.row_digest, self.patch_digest, self.refused_digest, self.invalid_digest)
-        return not (any(known) or self.delivered_as or self.properties)
+        knows_a_row = self.row_digest or self.patch_digest or self.refused_digest or self.invalid_digest
+        return not (knows_a_row or self.delivered_as or self.properties)
 
     @property
     def was_removed(self) -> bool:

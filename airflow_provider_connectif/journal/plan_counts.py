@@ -28,7 +28,8 @@ class PlanCounts:
     def __init__(self, resource: Resource, *, sends_all: bool = False) -> None:
         self._resource = resource
         self._sends_all = sends_all
-        self._costs_one = type(resource).requests is Resource.requests
+        self._conditional = resource.ranks.keys() | resource.modes.keys()
+        """Properties that a response may decide about, or that may be sent alone."""
         self.to_create = self.to_change = self.only_refreshed = 0
         self.lowered = self.raised = self.removals = 0
         self.properties: Counter[str] = Counter()
@@ -40,10 +41,7 @@ class PlanCounts:
         :param sign: -1 to remove one again.
         """
         patch = change.patch
-        if self._costs_one and patch.removal is None:
-            least = most = 1
-        else:
-            least, most = self._resource.requests(patch)
+        least, most = self._resource.requests(patch)
         self.least += sign * least
         self.most += sign * most
         if patch.removal is not None:
@@ -54,7 +52,7 @@ class PlanCounts:
                 self.properties[property_id] += sign
         if patch.standings:
             self._count_ranks(patch, sign)
-        if not self._costs_one:
+        if patch.later or patch.looks_up or patch.removal or not self._conditional.isdisjoint(patch.properties):
             self.alone += sign * (self._resource.urgent_part(patch) is not None)
         if patch.counted_as is not None:
             return

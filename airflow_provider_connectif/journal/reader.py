@@ -90,7 +90,7 @@ class LineReader:
 
     def lines_of(self, keys: Collection[str]) -> dict[str, Line]:
         """Return the lines of contacts, whose keys have the form of the tables."""
-        return {key: _line(values) for key, *values in self._found(self._select, keys)} if keys else {}
+        return {values[0]: _line(values[1:]) for values in self._found(self._select, keys)} if keys else {}
 
     def _seen(self, keys: Collection[str]) -> dict[str, str | None]:
         """Return digests by contact."""
@@ -117,6 +117,6 @@ def _as_before_3(name: str) -> Any:
 
 def _line(values: Sequence[Any]) -> Line:
     """Return the line of a driver's values; some drivers return a memoryview for bytes."""
-    line = Line(*values)
+    line = Line._make(values)
     digests = line.properties
     return line if digests is None or type(digests) is bytes else line._replace(properties=bytes(digests))

@@ -14,9 +14,6 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.assets import report_outlets
-from airflow_provider_connectif.databases.hooks import sql_hook
-from airflow_provider_connectif.databases.sources import RowsSource
-from airflow_provider_connectif.databases.sql_source import SqlSource
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.links import show_link
@@ -40,6 +37,8 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_connectif.api.client import ConnectifClient
+    from airflow_provider_connectif.databases.sources import RowsSource
+    from airflow_provider_connectif.databases.sql_source import SqlSource
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.records.resource import Resource
@@ -359,6 +358,11 @@ class SyncOperator(SyncArguments):
         )
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
+        # The drivers are loaded when a source is read, not when a DAG is parsed.
+        from airflow_provider_connectif.databases.hooks import sql_hook
+        from airflow_provider_connectif.databases.sources import RowsSource
+        from airflow_provider_connectif.databases.sql_source import SqlSource
+
         if self.rejects_path is not None and (removed := self._kept_rejects.remove_old(self.rejects_retention)):
             self.log.info("Removed %d rejects files that were older than rejects_retention", removed)
         seconds = self.read_timeout.total_seconds()

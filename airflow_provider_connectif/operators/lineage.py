@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.assets import dataset_names, delivered
-from airflow_provider_connectif.databases.hooks import sql_hook
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.operators.sync_arguments import SyncArguments
@@ -60,6 +59,8 @@ def _source_tables(operator: SyncArguments) -> list[Any]:
         from airflow.providers.openlineage.sqlparser import SQLParser
     except ImportError:
         return []
+    from airflow_provider_connectif.databases.hooks import sql_hook
+
     hook = sql_hook(str(operator.sql_conn_id), operator.hook_params)
     try:
         connection = hook.get_connection(str(operator.sql_conn_id))

@@ -87,6 +87,27 @@ class Patch(NamedTuple):
             return self.properties
         return {**self.others, **self.later, **self.properties}
 
+    # The next two run for each changed row, and are faster than ``_replace``.
+
+    def planned(
+        self, digests: Digests, standings: Mapping[str, Standing], *, is_new: bool, was_delivered: bool
+    ) -> Patch:
+        """Return the change with the journal's knowledge of it."""
+        known = (digests, self.place, is_new, self.others, was_delivered)
+        return Patch._make((*self[:4], *known, *self[9:11], standings, *self[12:]))
+
+    def split(
+        self,
+        properties: Mapping[str, JsonValue],
+        others: Mapping[str, JsonValue],
+        later: Mapping[str, JsonValue] = _NOTHING,
+        *,
+        looks_up: bool = False,
+    ) -> Patch:
+        """Return the change with its properties divided into these three parts."""
+        known = (self.row, self.digests, self.place, self.is_new)
+        return Patch._make((*self[:2], properties, *known, others, self.was_delivered, later, looks_up, *self[11:]))
+
     def stands(self, property_id: str) -> Standing:
         """Return the journal's knowledge of a ranked property."""
         return self.standings.get(property_id, _UNKNOWN)

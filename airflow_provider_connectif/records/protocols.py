@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal, Protocol
 
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.answer import Answer, IsOwn
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer, IsOwn
 from airflow_provider_connectif.records.rows import Row
 
 FieldsMode = Literal["live", "builtin"]

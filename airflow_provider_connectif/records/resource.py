@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self
 
-from airflow_provider_connectif.api.transport import Answer
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown
 from airflow_provider_connectif.records.people import PersonKey
@@ -189,9 +189,9 @@ class Resource(Protocol):
         """
         whole = change.whole
         if len(differing) == len(whole):
-            return change._replace(properties=whole, others=_NOTHING)
+            return change.split(whole, _NOTHING)
         others = {property_id: value for property_id, value in whole.items() if property_id not in differing}
-        return change._replace(properties={name: whole[name] for name in differing}, others=others)
+        return change.split({name: whole[name] for name in differing}, others)
 
     def requests(self, change: Patch) -> tuple[int, int]:
         """Return the least and the largest number of requests for a change, without retries."""

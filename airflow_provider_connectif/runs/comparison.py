@@ -198,8 +198,10 @@ class Comparison:
         key, line = seen.key or "", _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
         patch = _as_sent_before(patch, key, line)
-        patch = patch._replace(is_new=line is None, was_delivered=self._was_delivered(line))
-        found = self.differences.of(patch, key, known, seen.row_digest)
+        was_delivered = self._was_delivered(line)
+        found = self.differences.of(
+            patch, key, known, seen.row_digest, is_new=line is None, was_delivered=was_delivered
+        )
         patch = found.patch
         if line is None or line.was_removed:  # the contact was deleted, and its key alone creates it again
             return PendingChange(patch, key, rank_of(self._resource, patch))

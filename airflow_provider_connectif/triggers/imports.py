@@ -16,7 +16,7 @@ from airflow_provider_connectif.triggers.event_loop import in_thread, sleep_unti
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
-    from airflow_provider_connectif.api.imports import Import
+    from airflow_provider_connectif.api.import_record import Import
     from airflow_provider_connectif.imports.rules import Fate
 
 Why = Literal["finished", "deadline", "refused"]

@@ -27,7 +27,7 @@ from airflow_provider_connectif.api.errors import (
     ServerError,
     TooManyRequestsError,
 )
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from tests.support.scripted_server import Exchange, ScriptedServer, serving
 

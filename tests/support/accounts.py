@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.resource import Resource
 from tests.support.clock import FakeClock

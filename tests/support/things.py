@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.client import path_segment
 from airflow_provider_connectif.api.errors import RunFailed
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.operators.requests import RequestOperator
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.protocols import Client

@@ -42,7 +42,7 @@ def unchanged_rows_are_in_no_count(original, self, first, batch, comparison):
 
 
 @COMPARISON.instead_of(
-    "runs.prepare:Preparer._change",
+    "runs.prepare:Preparer._patch",
     _PREPARE + "test_a_row_as_acknowledged_counts_where_another_row_of_its_contact_differs[True]",
 )
 def rows_of_one_batch_are_compared_one_by_one(original, self, number, row, seen, comparison):

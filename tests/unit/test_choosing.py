@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.window import Allowance
 from airflow_provider_connectif.contacts.mapping import ContactMapping

@@ -66,7 +66,8 @@ def test_the_table_of_commands_imports_nothing_heavy() -> None:
 
 PARSE_DAGS = """
 import builtins, importlib
-ours, refused = "airflow_provider_connectif", ("sqlalchemy", "fastapi", "starlette", "phonenumbers")
+ours = "airflow_provider_connectif"
+refused = ("sqlalchemy", "fastapi", "starlette", "phonenumbers", "requests", "requests_toolbelt", "urllib3")
 lazy = tuple(f"{ours}.{name}" for name in ("cli", "web", "sandbox"))
 given = builtins.__import__
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.answer import Answer, IsOwn
 from airflow_provider_connectif.api.errors import MalformedAnswerError
-from airflow_provider_connectif.api.transport import Answer, IsOwn
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.records.changes import Patch

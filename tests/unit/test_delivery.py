@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.delivery import Delivery

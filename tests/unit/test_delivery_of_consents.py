@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, error_class
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.contacts.steps import OLD_PLAN_S

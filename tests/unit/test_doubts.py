@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.doubts import ASKED_FOR_S, MOST_WRITTEN_AHEAD
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy

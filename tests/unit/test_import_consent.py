@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, error_class
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect
 from airflow_provider_connectif.contacts.first_patch import FirstPatch
 from airflow_provider_connectif.contacts.mapping import ContactMapping

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.errors import error_class
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.context import ImportContext

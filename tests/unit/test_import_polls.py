@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.errors import NoAnswerError, error_class
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.rules import FATES, ON_EXISTING, Fate, ImportRules, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import _may_be
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile, has_open_files

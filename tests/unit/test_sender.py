@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, TooManyRequestsError, error_class
-from airflow_provider_connectif.api.imports import Import
+from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
-from airflow_provider_connectif.api.transport import Answer
 from airflow_provider_connectif.contacts.fields import FieldTable
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource

@@ -214,7 +214,7 @@ def test_a_source_whose_thread_is_ended(
     when: str,
 ) -> None:
     hook = _Hook(error, when)
-    monkeypatch.setattr("airflow_provider_connectif.operators.base.sql_hook", lambda *_: hook)
+    monkeypatch.setattr("airflow_provider_connectif.databases.hooks.sql_hook", lambda *_: hook)
     seen: list[Any] = []
 
     def deliver() -> Any:

@@ -1,0 +1,27 @@
+"""A 2xx response. Apart from the transport: a DAG file needs this class, but no HTTP library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+IsOwn = Callable[[Any], bool]
+
+
+OK, CREATED = 200, 201
+"""``CREATED`` means that the thing did not exist before."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A 2xx response.
+
+    :param status: HTTP status code.
+    :param body: the decoded JSON, or ``None`` if the body was not requested or is not JSON.
+    :param is_own: ``False`` if, by the caller's check, it belongs to another request; its connection is closed.
+    """
+
+    status: int
+    body: Any = None
+    is_own: bool = True
