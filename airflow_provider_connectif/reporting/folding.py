@@ -10,7 +10,7 @@ LINE_LIMIT = 105
 """Characters of a line."""
 _CONTINUED = " " * 4  # more than the two in front of a detail, so that a continued line can be recognised
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*/(?:[^'\\]|\\.)*'\S*|\S+""")  # a quoted path may have spaces
-_CLAUSE_ENDS, _LIST_ENDS = (".", ";", ":"), (",",)
+_ENDS = ((".", ";"), (":",), (",",))  # of clauses first: what follows a colon is better beside it
 _LEAST_FILLED = 0.4  # of a line that ends with a clause
 
 
@@ -53,8 +53,8 @@ def folded(text: str) -> str:
     """Return a text whose lines have at most :data:`LINE_LIMIT` characters.
 
     A longer line continues on the next one, which is indented by four more spaces. It is broken after a clause if that
-    leaves the line well filled, otherwise after an item of a list, otherwise between two words. A single longer word,
-    such as a path, gets a line of its own.
+    leaves the line well filled, otherwise after a colon or an item of a list, otherwise between two words. A single
+    longer word, such as a path, gets a line of its own.
     """
     if len(text) <= LINE_LIMIT:
         return text
@@ -81,7 +81,7 @@ def _folded_line(line: str) -> Iterator[str]:
 def _end_of_line(words: list[str]) -> int:
     """Return how many of the words stay on the line."""
     room = len(" ".join(words))
-    for ends in (_CLAUSE_ENDS, _LIST_ENDS):
+    for ends in _ENDS:
         for count in range(len(words), 0, -1):
             if words[count - 1].endswith(ends) and len(" ".join(words[:count])) >= _LEAST_FILLED * room:
                 return count

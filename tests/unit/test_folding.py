@@ -40,6 +40,12 @@ def test_a_long_line_is_broken_after_a_clause() -> None:
     assert folded(f"{first} {second}") == f"{first}\n    {second}"
 
 
+def test_what_follows_a_colon_stays_beside_it_if_a_clause_ends_before() -> None:
+    first, second = "Failure budget: 8 used of 15, 20 % of the rows read;", "new refusals: 0 of 0, 20 % of the rows "
+    second += "that needed delivery, which is none"
+    assert folded(f"  {first} {second}") == f"  {first}\n      {second}"
+
+
 def test_a_list_is_broken_after_one_of_its_items() -> None:
     items = ", ".join(f"property_{number}" for number in range(12))
     assert all(line.endswith(",") for line in folded(items).split("\n")[:-1])
