@@ -146,19 +146,25 @@ def test_what_a_run_leaves_in_airflow(deployment: InsideDeployment, stage: Stage
         assert stage.run()[1] == "success"
     stage.fill(1, first=4)
     assert stage.run()[1] == "success"
+    stage.fill(1, first=5)
+    deployment.warehouse(f"insert into {stage.name} values (6, 'nobody', 'x', 6, date '2026-01-01')")
+    assert stage.run()[1] == "failed"  # after it has delivered the contact
     accepted = connectif.answers()["201"]
-    assert accepted == 4
+    assert accepted == 5
 
     def has_run() -> bool:
         return _runs(deployment, consumer) == 2
 
-    deployment.wait_until(has_run, 60, "the DAG on the asset has run for each delivery")
+    deployment.wait_until(has_run, 60, "the DAG on the asset has run after each run that succeeded and delivered")
     deployment.retire_dag(consumer)
-    events = deployment.lineage(f"{stage.name}.t")
-    assert [event["eventType"] for event in events] == ["START", "COMPLETE"] * 3
+    job = f"{stage.name}.t"
+    # Airflow writes the event after a failure in a process that outlives the task.
+    deployment.wait_until(lambda: len(deployment.lineage(job)) == 8, 60, "each run has its two events")
+    events = deployment.lineage(job)
+    assert [event["eventType"] for event in events] == [*["START", "COMPLETE"] * 3, "START", "FAIL"]
     ends = [event["outputs"][0] for event in events[1::2]]
-    assert [(end["namespace"], end["name"]) for end in ends] == [(f"connectif://{stage.name}", "contacts")] * 3
-    assert [end["outputFacets"]["outputStatistics"]["rowCount"] for end in ends] == [3, 0, 1]
+    assert [(end["namespace"], end["name"]) for end in ends] == [(f"connectif://{stage.name}", "contacts")] * 4
+    assert [end["outputFacets"]["outputStatistics"]["rowCount"] for end in ends] == [3, 0, 1, 1]
     fields = [field["name"] for field in ends[0]["facets"]["schema"]["fields"]]
     assert sorted(fields) == ["_name", "_points"]
     assert [one["name"].rpartition(".")[2] for one in events[1]["inputs"]] == [stage.name]
@@ -167,14 +173,14 @@ def test_what_a_run_leaves_in_airflow(deployment: InsideDeployment, stage: Stage
     counted = deployment.counters() - before
     assert counted["requests"] == sum(connectif.answers().values())
     assert {name: counted[f"rows.{name}"] for name in ("read", "created", "unchanged")} == {
-        "read": 10,
+        "read": 16,
         "created": accepted,
-        "unchanged": 6,
+        "unchanged": 10,
     }
-    assert counted["runs.success"] == 3
+    assert (counted["runs.success"], counted["runs.failed"], counted["rows.invalid"]) == (3, 1, 1)
     assert "run_duration" in deployment.timers()
     if openlineage_schema.FOLDER:
-        assert [openlineage_schema.faults_of(event) for event in events] == [[]] * 6
+        assert [openlineage_schema.faults_of(event) for event in events] == [[]] * 8
         assert openlineage_schema.faults_of({**events[0], "run": {}}), "the schemas allow anything"
 
 
