@@ -153,7 +153,9 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.mark.parametrize("journals", ["nowhere", "gone_journal", "silent_journal", "refused_journal"])
+@pytest.mark.parametrize(
+    "journals", ["nowhere", "gone_journal", pytest.param("silent_journal", marks=pytest.mark.slow), "refused_journal"]
+)
 def test_a_journal_that_is_away_is_said_and_hides_no_other(
     journals: str,
     page_journal: RecordedJournal,

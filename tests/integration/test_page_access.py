@@ -161,6 +161,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD, ids=str)
 def test_odd_addresses_are_no_fault_of_the_server(
     odd: dict[str, str], page_journal: RecordedJournal, client: Client
@@ -169,6 +170,7 @@ def test_odd_addresses_are_no_fault_of_the_server(
     assert client("nightly").get("/run", params={**RUN, **odd}).status_code in (200, 404, 422)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"", b"key", b"\xff\xfe", b"a=1&" * 50, b"key=%00&sync_id=%00", b"key=%ED%A0%80"])
 def test_odd_forms_are_no_fault_of_the_server(body: bytes, page_journal: RecordedJournal, client: Client) -> None:
     page_journal.add_run(rows_read=1)
