@@ -32,20 +32,20 @@ def acknowledgements_are_not_written_down(original, self, key, digests, *, deliv
     return None
 
 
-@MUTATIONS.instead_of("operators.base:SyncOperator._end", "test_over_the_failure_budget")
-def over_the_failure_budget_Airflow_may_try_again(original, self, start, failure):
+@MUTATIONS.instead_of("operators.endings:raise_end", "test_over_the_failure_budget")
+def over_the_failure_budget_Airflow_may_try_again(original, run, failure):
     try:
-        original(self, start, failure)
+        original(run, failure)
     except AirflowFailException as end:
         if failure is not None:
             raise
         raise AirflowException(str(end)) from None
 
 
-@MUTATIONS.instead_of("operators.base:SyncOperator._end", "test_skipped_on_a_blocked_account")
-def skip_task_fails(original, self, start, failure):
+@MUTATIONS.instead_of("operators.endings:raise_end", "test_skipped_on_a_blocked_account")
+def skip_task_fails(original, run, failure):
     try:
-        original(self, start, failure)
+        original(run, failure)
     except AirflowSkipException as skip:
         raise AirflowFailException(str(skip)) from None
 
