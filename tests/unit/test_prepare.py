@@ -466,3 +466,12 @@ def test_a_large_batch_is_compared_as_its_rows_one_by_one(delivered: Night) -> N
     }
     assert plan(journal, *([row] for row in rows)).sent == planned.sent
     journal.close()
+
+
+def test_an_invalid_row_does_not_hide_that_a_later_batch_has_the_acknowledged_one(delivered: Night) -> None:
+    """The invalid row's mark is not in the database yet when the later row is compared."""
+    row = of(ANA, _name="Ana", visits=1)
+    journal = delivered(row)
+    planned = plan(journal, [of(ANA, _name=Hidden())], [row])
+    assert (planned.sent, planned.counts) == ({}, {"invalid": 1, "unchanged": 1})
+    journal.close()
