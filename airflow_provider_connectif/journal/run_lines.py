@@ -18,6 +18,7 @@ from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.changes import Digests
 
+_ANOTHER = "-"  # not the digest of a row
 _ON_ITS_WAY = "sent; the process ended before the response, or it has not arrived yet"
 
 
@@ -97,6 +98,9 @@ class RunLines(LineWriter):
         series = self._attempts.series
         lines = self._reader.differing(digests, series, looks_closely=series.has_earlier, all_differ=all_differ)
         if self._oldest_at is not None:
+            # A collected line has only what has changed; the rest of an unchanged row's line is in the database.
+            collected = dict.fromkeys(self._gathered.keys.intersection(digests) - lines.keys(), _ANOTHER)
+            lines |= self._reader.differing(collected, series, looks_closely=True, all_differ=True)
             self._gathered.overlay(lines, digests)
         return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -447,4 +448,30 @@ def test_a_withdrawal_and_another_row_of_the_contact_are_one_change_of_that_row(
         assert planned.ranks == {"URGENT": 1}
         assert planned.counts == {"invalid": 1}
         assert [patch.counted_as for patch in planned.patches] == [None]
+    journal.close()
+
+
+def test_a_large_batch_is_compared_as_its_rows_one_by_one(delivered: Night) -> None:
+    """Rows are compared in groups; a group ends before the second row of a contact."""
+    numbers = random.Random(5)
+    journal = delivered(*(of(f"p{n}@example.com", _name="Ana") for n in range(300)))
+    names = ("Ana", "Bea", "Cid")
+    rows = [of(f"p{numbers.randrange(400)}@example.com", _name=numbers.choice(names)) for _ in range(900)]
+    last = {row["email"]: {"_name": row["_name"]} for row in rows}
+    planned = plan(journal, rows)
+    assert planned.sent == {
+        email: properties
+        for email, properties in last.items()
+        if properties != {"_name": "Ana"} or int(email[1 : email.index("@")]) >= 300
+    }
+    assert plan(journal, *([row] for row in rows)).sent == planned.sent
+    journal.close()
+
+
+def test_an_invalid_row_does_not_hide_that_a_later_batch_has_the_acknowledged_one(delivered: Night) -> None:
+    """The invalid row's mark is not in the database yet when the later row is compared."""
+    row = of(ANA, _name="Ana", visits=1)
+    journal = delivered(row)
+    planned = plan(journal, [of(ANA, _name=Hidden())], [row])
+    assert (planned.sent, planned.counts) == ({}, {"invalid": 1, "unchanged": 1})
     journal.close()
