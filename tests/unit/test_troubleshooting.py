@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_connectif
-from airflow_provider_connectif.imports.settlement import TROUBLES
+from airflow_provider_connectif.imports.account import TROUBLES
 from airflow_provider_connectif.reporting import verdict, wording
 from tests.support.doc_blocks import ROOT, blocks_of
 
