@@ -542,6 +542,7 @@ def test_a_locked_journal(
             assert "ana@example.com" not in shown.err
 
 
+@pytest.mark.slow
 def test_a_wrong_key_and_an_unreachable_host(
     command: Callable[..., Shown],
     explain: Callable[..., Shown],

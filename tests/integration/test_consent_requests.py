@@ -64,6 +64,7 @@ def play(number: int, night: Night, strict: StrictServer) -> None:
     assert (number, counts) == (number, night.counts)
 
 
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_sent_for_a_row_of_the_table(case: str, journal: JournalDatabase, strict: StrictServer) -> None:
     for number, night in enumerate(CASES[case], 1):
@@ -134,6 +135,7 @@ def test_a_lowered_consent_takes_one_look_up(journal: JournalDatabase, strict: S
     assert many("third", strict, **WITHDRAWN) == COUNT * [[]]
 
 
+@pytest.mark.slow
 def test_a_key_that_may_not_read_contacts_is_warned_about_once(
     journal: JournalDatabase,
     strict: StrictServer,

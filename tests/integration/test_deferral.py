@@ -123,6 +123,7 @@ def test_a_source_larger_than_what_is_kept_in_memory_is_read_to_its_end_before_t
     assert len(journal.acknowledged()) == LIMIT
 
 
+@pytest.mark.slow
 def test_few_rows_need_no_deferral(journal: JournalDatabase, strict: StrictServer) -> None:
     (run,) = deliver_to_the_end(rows=rows(LIMIT))
     assert run.state == "success"
@@ -236,6 +237,7 @@ def wait_until_window_opens(strict: StrictServer) -> None:
     until(lambda: time.time() > strict.windows[-1]["ends"])
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_gone_is_made_again(journal: JournalDatabase, strict: StrictServer) -> None:
     first = deliver("night", rows=rows(30), **DEFERRABLE)
     assert first.state == "deferred"
@@ -264,6 +266,7 @@ def test_a_newer_run_waits_for_a_deferred_one_and_then_takes_the_place_of_its_pl
     assert {entry["body"]["visits"] - int(entry["key"][4:].partition("@")[0]) for entry in strict.log[20:]} == {1}
 
 
+@pytest.mark.slow
 def test_what_nobody_comes_back_for_is_deleted_after_its_retention(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -364,6 +367,7 @@ def test_a_cap_that_the_requests_in_flight_have_used_up_is_no_wait_for_ever(
     assert len(journal.acknowledged()) == 1
 
 
+@pytest.mark.slow
 def test_the_log_tells_what_is_pending_and_how_long_it_takes(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:

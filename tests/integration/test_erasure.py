@@ -125,6 +125,7 @@ def nothing_was_done(journal: JournalDatabase) -> bool:
     return [journal.query(f"select count(*) from connectif_journal_{name}") for name in names] == [[(0,)]] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_only", [False, True])
 def test_a_statement_without_its_where_deletes_nobody(
     check_only: bool, strict: StrictServer, journal: JournalDatabase, sqlite_warehouse: Callable[..., None]
@@ -156,6 +157,7 @@ def test_the_limit_counts_people_and_not_rows(strict: StrictServer, journal: Jou
     assert len(receipts(journal)) == 100
 
 
+@pytest.mark.slow
 def test_each_instance_of_a_mapped_task_has_the_limit(strict: StrictServer, journal: JournalDatabase) -> None:
     for map_index in range(3):
         emails = [f"user{map_index}{n}@example.com" for n in range(3)]
@@ -236,6 +238,7 @@ def test_a_list_that_cannot_be_read_stops_the_run(
     assert strict.contacts == {}
 
 
+@pytest.mark.slow
 def test_a_secret_that_comes_later_makes_no_one_unknown(
     strict: StrictServer, airflow_db: None, request: pytest.FixtureRequest, connection: Callable[..., None]
 ) -> None:

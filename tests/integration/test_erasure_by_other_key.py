@@ -51,6 +51,7 @@ def test_unchanged_rows_count_as_suppressed(by: Any, strict: StrictServer, journ
     assert "C2" in strict.contacts
 
 
+@pytest.mark.slow
 def test_what_a_row_names_in_any_spelling_is_found(strict: StrictServer, journal: JournalDatabase) -> None:
     assert erase(SPELLINGS[3].upper()).state == "success"
     spelled = [f"  {spelling} " for spelling in SPELLINGS]

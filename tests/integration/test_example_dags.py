@@ -116,6 +116,7 @@ def test_every_example_is_fit_to_be_copied(bag: Any, dag_id: str) -> None:
     assert dag.default_args["retry_delay"].total_seconds() >= 60
 
 
+@pytest.mark.slow
 def test_from_sql(run_example: Callable[[str], Any], sandbox: SandboxProcess, tmp_path: Path) -> None:
     dag_run = run_example("contacts_from_sql")
 
@@ -168,6 +169,7 @@ def test_mapped_over_partitions(run_example: Callable[[str], Any], sandbox: Sand
     assert sum(map(len, rejects)) == sum(row.flaw is not None for row in customers)
 
 
+@pytest.mark.slow
 def test_skip_on_codes(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
     dag_run = run_example("contacts_skip_on_codes")
 
@@ -192,6 +194,7 @@ def test_skip_on_codes_when_the_account_is_blocked(run_example: Callable[[str], 
     assert sandbox.contacts() == {}
 
 
+@pytest.mark.slow
 def test_checked_first(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
     dag_run = run_example("contacts_checked_first")
 

@@ -112,6 +112,7 @@ def test_a_run_that_ends_early_lists_what_it_has_not_sent(journal: JournalDataba
     assert journal.query("select count(*) from connectif_journal where state = 'acknowledged'") == [(8,)]
 
 
+@pytest.mark.slow
 def test_lines_are_bounded_and_counts_are_exact(journal: JournalDatabase, strict: StrictServer) -> None:
     rows = [row(f"user{n}", **({"_birthdate": "no day"} if n % 2 else {})) for n in range(10)]
     run = deliver("night", rows=rows, history_lines=3)
@@ -122,6 +123,7 @@ def test_lines_are_bounded_and_counts_are_exact(journal: JournalDatabase, strict
     assert sums(journal.query, "dag/next night") == {}
 
 
+@pytest.mark.slow
 def test_each_run_deletes_lines_of_its_sync_that_are_too_old(journal: JournalDatabase, strict: StrictServer) -> None:
     rows = [row("ana"), row("bea")]
     for sync_id in ("nightly", "another"):

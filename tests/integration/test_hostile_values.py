@@ -189,7 +189,7 @@ COLUMN = {kind: f"{kind}_00" for kind in VARIANTS} | {"novel": "novel"}
 NOVEL = {"id": "novel", "type": "novel", "custom": True, "readOnly": False, "required": False}
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [lambda: HOSTILE, of_pandas], ids=["hand-written", "of pandas"])
 def test_each_value_is_sent_as_documented_or_invalid(
     account: CatalogueAccount, tmp_path: Path, values: Callable[[], dict[str, tuple[Any, dict[str, Any]]]]

@@ -105,6 +105,7 @@ def test_filling_empty_fields_only_requires_overriding(file: Path) -> None:
     assert server.seen == []
 
 
+@pytest.mark.slow
 def test_a_large_file_is_never_in_memory(large_file: Path) -> None:
     taken = []
 

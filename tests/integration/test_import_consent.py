@@ -227,7 +227,7 @@ def test_only_contacts_that_an_import_creates_cannot_be_told_apart(strict: Stric
         import_rows(rows=[], write_modes={"tier": "on_create", "visits": "on_create"})
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("patch_leftovers", [False, None])
 def test_who_withdraws_need_not_have_a_valid_row(
     journal: JournalDatabase, strict: StrictServer, connectif: Account, patch_leftovers: bool | None
@@ -262,6 +262,7 @@ def test_an_import_that_fails_leaves_a_withdrawal_undelivered(
     assert list(connectif.consents().values()) == ["unsubscribed", "unsubscribed"]
 
 
+@pytest.mark.slow
 def test_a_row_that_an_import_rejects_withdraws_its_consent_the_next_night(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:

@@ -124,7 +124,7 @@ def test_refused_rows_are_written_also_after_a_deferral(
     assert next(line["key"] for line in lines if line["row_number"] == 11) == "user10@example.com"
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("on_existing", ["fill_empty", "keep"])
 def test_what_need_not_be_at_connectif_is_not_taken_for_delivered_by_patch(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer, on_existing: str

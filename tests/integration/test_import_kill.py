@@ -191,6 +191,7 @@ def test_told_to_stop_during_an_upload_there_is_none(
     assert len(uploaded(strict)) == 1
 
 
+@pytest.mark.slow
 def test_told_to_stop_it_does_not_wait_ten_minutes_for_the_response_to_an_upload(
     strict: StrictServer, start: Start, next_try: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_a_realistic_table_holds_no_worker_while_it_waits(
     assert strict.requests <= 60
 
 
+@pytest.mark.slow
 def test_in_airflow_it_defers_with_a_journal(
     strict: StrictServer, journal: JournalDatabase, run_dag: Callable[..., Any]
 ) -> None:
@@ -131,7 +132,7 @@ def test_in_airflow_it_defers_with_a_journal(
     assert (len(journal.acknowledged()), journal.pending()) == (300, 0)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_rejected_in_several_files_a_contact_is_rejected_once(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path, deferrable: bool
@@ -258,6 +259,7 @@ def test_nothing_is_patched_where_the_author_says_so_or_the_queue_takes_all(
 
 # The queue has room for ten: the worker is given back with files that are not uploaded yet, and the process that
 # continues has neither rows nor field definitions.
+@pytest.mark.slow
 def test_a_full_queue_gives_the_worker_back(strict: StrictServer, journal: JournalDatabase) -> None:
     strict.update(import_hold="queued", imports_a_page=50)
     source = table(600, 7, (0.5,))

@@ -73,6 +73,7 @@ def test_a_source_that_writes_a_key_otherwise_changes_the_same_contact(
     assert strict.contacts.keys() == set(OTHERS)
 
 
+@pytest.mark.slow
 def test_a_row_that_comes_back_after_its_contact_was_deleted_has_the_spelling_of_the_row(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

@@ -25,7 +25,7 @@ ROWS_HTTP = int(os.environ.get("CONNECTIF_ROWS_HTTP", "300"))
 MAPPING = ContactMapping(definitions=[Field.from_api(field) for field in FIELDS])
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SPELLINGS)
 def test_each_type_takes_what_the_account_takes_and_nothing_else(kind: str) -> None:
     faults, counts = [], {True: 0, False: 0}

@@ -59,6 +59,7 @@ SECOND_NIGHT = [
 IN_ORDER = ["rejected-unsubscribed", "new-banned", "unsubscribed", "new", "changed", "subscribed", "rejected"]
 
 
+@pytest.mark.slow
 def test_withdrawn_consent_goes_first_then_new_contacts_and_last_what_was_rejected_before(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

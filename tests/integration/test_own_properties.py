@@ -230,6 +230,7 @@ def test_where_the_rest_of_a_deleted_contact_does_not_arrive_it_is_sent_again(
     assert bodies(strict) == [{"visits": 2}, *2 * [{"_name": "Ana", "tier": "gold"}]]
 
 
+@pytest.mark.slow
 def test_a_full_refresh_sends_every_property(journal: JournalDatabase, strict: StrictServer) -> None:
     night(1, [row(_name="Ana", visits=1)])
     night(2, [row(_name="Ana", visits=2)], full_refresh=True)

@@ -25,6 +25,7 @@ NIGHTLY = "nightly.contacts"
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>\u202e\u2067" + "x" * 300
 
 
+@pytest.mark.slow
 def test_all_syncs_at_a_glance(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
     page_journal.add_run(run_id="scheduled__1", rows_read=10, created=10)
     page_journal.add_run(

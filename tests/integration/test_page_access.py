@@ -25,6 +25,7 @@ def find(browser: Any, sync_id: str, key: str = EVA, dag_id: str = "nightly") ->
     return browser.post("/contact", params={"dag_id": dag_id}, data={"key": key, "sync_id": sync_id})
 
 
+@pytest.mark.slow
 def test_only_dags_that_the_user_may_read(page_journal: RecordedJournal, client: Client) -> None:
     page_journal.add_run(rows_read=1, created=1)
     key = page_journal.add_run("secret", rows_read=1, invalid=1)

@@ -120,7 +120,7 @@ def consents(run_id: str, rows: list[tuple[str, str]], warehouse: Warehouse, **a
     return sync(run_id, sql, properties={SUBSCRIPTION: "name"}, **{**limits, **arguments})
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [{}, {"kind": "ContactImportOperator"}], ids=["by PATCH", "by import"])
 def test_one_broken_night_is_stopped_and_nobody_is_subscribed_again(
     way: dict[str, str], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
@@ -170,6 +170,7 @@ def rows(count: int, name: str = "Ana") -> list[dict[str, str]]:
     return [{"email": key(number), "_name": name} for number in range(count)]
 
 
+@pytest.mark.slow
 def test_the_source_that_shrank(
     journal: JournalDatabase, strict: StrictServer, logged: Callable[[], list[str]]
 ) -> None:

@@ -50,6 +50,7 @@ def night(
     return deliver_night
 
 
+@pytest.mark.slow
 def test_one_table_of_three_countries(night: Callable[..., Run], strict: StrictServer) -> None:
     run = night("monday", CUSTOMERS)
     assert (run.summary["created"], run.summary["invalid"]) == (4, 1)

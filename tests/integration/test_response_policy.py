@@ -135,7 +135,7 @@ def test_all_of_them_in_a_thousand_rows(two_tries: StrictServer, run_dag: Callab
     assert len(two_tries.contacts) == 900
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [302, 401, 403, 415])
 def test_an_answer_that_speaks_of_everything_ends_the_task_in_the_middle(
     status: int, two_tries: StrictServer, run_dag: Callable[..., Any]

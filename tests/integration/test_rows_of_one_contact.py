@@ -32,7 +32,7 @@ def requests_of(strict: StrictServer, key: str = "ana@example.com") -> list[dict
     return [entry for entry in strict.log if entry["key"] == key]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [[ana(visits=1), ana(visits=2)], [ana(visits=2), ana(visits=1)]], ids=["up", "down"])
 @pytest.mark.parametrize("are_far_apart", [False, True])
 def test_one_request_on_the_first_night_and_none_after(
@@ -72,7 +72,7 @@ def test_who_unsubscribed_in_one_of_them_is_unsubscribed(
     assert strict.contacts["ana@example.com"] == {"_newsletterSubscriptionStatus": "unsubscribed"}
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("are_far_apart", [False, True])
 def test_a_row_that_joins_an_unchanged_one_counts_by_its_place(
     are_far_apart: bool, journal: JournalDatabase, strict: StrictServer

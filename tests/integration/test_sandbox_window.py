@@ -145,6 +145,7 @@ def check_reset(style: str, headers: dict[str, str], before: float, after: float
         assert headers == {}
 
 
+@pytest.mark.slow
 def test_without_a_limit_there_are_no_headers() -> None:
     """The sandbox's own choice, for tests that are not about the window."""
     with SandboxProcess(requests_per_minute=0, headers="x-epoch") as sandbox:

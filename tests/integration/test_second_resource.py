@@ -113,6 +113,7 @@ def test_what_was_not_carried_out_is_sent_again(things: ThingServer, journal: Jo
     assert Counter(things.puts)["t2"] == 2
 
 
+@pytest.mark.slow
 def test_an_authors_retry_counts(things: ThingServer, journal: JournalDatabase) -> None:
     things.faults["t2"] = ["lost", 503]
     run = sync(rows=rows(4), on_response={"no_answer": "retry", "5xx": "retry"})

@@ -167,6 +167,7 @@ def test_what_are_no_rows_fails_for_good_and_says_how_to_mend_it(
     assert strict.received == 0
 
 
+@pytest.mark.slow
 def test_an_upstream_task_that_pushed_nothing_is_told_apart_from_no_rows(
     strict: StrictServer, run_dag: Callable[..., Any]
 ) -> None:
@@ -195,7 +196,7 @@ ITERABLES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ITERABLES)
 def test_any_iterable_of_rows_will_do(name: str, strict: StrictServer, run: Callable[..., Run]) -> None:
     end = run(rows=ITERABLES[name]())

@@ -65,6 +65,7 @@ def test_rows_of_one_contact_that_are_as_they_were_acknowledged_are_acknowledged
     assert journal.query("select state from connectif_journal") == [("acknowledged",)]
 
 
+@pytest.mark.slow
 def test_a_new_contact_that_was_given_up_on_is_still_new(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(faults=[{"keys": [key_of("ana")], "status": 503}])
     deliver("first", rows=[row("ana", **{NEWS: "subscribed"})])

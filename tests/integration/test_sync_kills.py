@@ -97,6 +97,7 @@ def test_a_source_that_fails_half_way_follows_nobody(
     assert strict.contacts.keys() == set(keys[1:])
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_another_question_leaves_nobody_to_the_next(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

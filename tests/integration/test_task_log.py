@@ -431,6 +431,7 @@ def test_single_imports_are_details_and_their_sum_is_a_line(
     assert not any(line.startswith("Import ") for line in told)
 
 
+@pytest.mark.slow
 def test_an_import_tells_of_rows_that_are_merged(journal: JournalDatabase, sandbox: Any, lines: Lines) -> None:
     source = [{"email": "a@example.com", "_points": n} for n in range(3)]
     for night, imported in (("first", 1), ("second", 0)):

@@ -301,7 +301,7 @@ def test_after_the_night(
     assert {written(journal, key)[0] for key in foretold} == {None, "acknowledged", "left"}
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATES)
 def test_after_a_kill_in_the_night(
     name: str,

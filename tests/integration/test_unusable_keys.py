@@ -55,7 +55,7 @@ def at_any_pace(strict: StrictServer, connection: Callable[..., None]) -> None:
     connection("connectif_default", **strict.connection(requests_per_minute=FAST, timeout=5))
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [patch, check, refresh, load])
 def test_rows_without_a_usable_key_are_invalid(
     way: Callable[..., Run], journal: JournalDatabase, strict: StrictServer

@@ -375,6 +375,7 @@ def short_windows(
     strict.take_log()
 
 
+@pytest.mark.slow
 def test_a_plan_goes_by_patch_where_connectif_forbids_the_import(
     short_windows: None,
     journal: JournalDatabase,

@@ -89,7 +89,7 @@ def test_an_address_that_the_first_journals_shared_with_another_is_followed_if_t
     assert of_another in strict.contacts
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [{"min_rows": 1000}, {"failure_budget": 0, "properties": {"_points": "name"}}])
 def test_another_task_that_has_only_read_leaves_its_contacts_alone(
     end: dict[str, Any], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
@@ -167,6 +167,7 @@ def test_who_was_removed_and_comes_back_in_a_run_that_failed_is_new_in_the_next_
     assert sync("5", sql, **arguments).plan["to_create"] == 1
 
 
+@pytest.mark.slow
 def test_who_was_removed_and_only_came_back_as_an_invalid_row_is_not_followed_again(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

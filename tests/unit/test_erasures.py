@@ -208,6 +208,7 @@ def test_an_upload_that_carries_her_under_another_key_is_found(secret: bytes | N
     assert "ana" not in str(rows_of(journal, "_pending"))
 
 
+@pytest.mark.slow
 def test_what_says_for_which_upload_to_wait_stays_until_it_has_ended(open_journal: OpenJournal) -> None:
     journal = open_journal()
     uploaded(journal)
@@ -328,6 +329,7 @@ def test_the_write_ahead_log_has_nothing_of_what_was_deleted(open_journal: OpenJ
         assert not any(ANA.key.encode() in file.read_bytes() for file in path.parent.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_that_is_in_use_is_not_called_overwritten(open_journal: OpenJournal, path: Path) -> None:
     open_journal().database.execute(sa.text("pragma journal_mode = wal"))
     impatient = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0.05})

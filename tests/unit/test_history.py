@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal import history_retention
@@ -90,6 +91,7 @@ def test_what_is_written_of_another_row_before_does_not_replace_what_a_retry_kee
     assert sorted(lines(second)) == [("ana", "invalid"), ("ana", "merged"), ("ana", "updated")]
 
 
+@pytest.mark.slow
 def test_an_attempt_that_did_not_read_its_source_to_the_end_leaves_the_lines_before_it(
     open_journal: OpenJournal,
 ) -> None:

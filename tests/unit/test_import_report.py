@@ -131,6 +131,7 @@ def test_whatever_it_is_it_is_survived_in_little_memory(tmp_path: Path, name: st
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
 def test_any_bytes(tmp_path: Path, data: bytes) -> None:

@@ -91,6 +91,7 @@ def test_any_value_in_any_column(row: dict[str, Any]) -> None:
     check(EMAIL_MAPPING, row)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(SCALARS.filter(lambda value: value is not None), VALUES)
 def test_one_value_with_a_good_key(value: Any, name: Any) -> None:
@@ -99,6 +100,7 @@ def test_one_value_with_a_good_key(value: Any, name: Any) -> None:
     check(EXTERNAL_ID_MAPPING, {"external_id": value, "email": "ana@example.com", "_name": name})
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(VALUES)
 def test_any_value_for_any_type_of_field(value: Any) -> None:

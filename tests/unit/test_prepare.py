@@ -254,6 +254,7 @@ class Hidden:
         raise ValueError("not for you")
 
 
+@pytest.mark.slow
 def test_a_row_whose_values_cannot_be_digested_is_looked_at_and_the_others_are_compared(delivered: Night) -> None:
     journal = delivered(of(ANA, _name="Ana"))
     names, values = ("email", "_name"), [(ANA, "Ana"), (BEA, Hidden())]

@@ -111,6 +111,7 @@ def test_a_run_that_had_ended_and_is_run_again_in_airflow_sends_everything_again
     assert (strict.received, xcom(again, "patch", "summary")["tries"]) == (4, 1)
 
 
+@pytest.mark.slow
 def test_a_retry_in_airflow_has_the_totals_of_the_run(
     journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]
 ) -> None:
@@ -292,6 +293,7 @@ def test_a_source_that_shrank_is_counted_as_it_is_now(journal: JournalDatabase, 
     assert (second["read"], second["created"], second["unchanged"], second["requests"]) == (1, 1, 0, 3)
 
 
+@pytest.mark.slow
 def test_imported_rows_stay_imported_in_a_retry(journal: JournalDatabase, strict: StrictServer) -> None:
     fast = {"poll_interval": timedelta(seconds=0.05), "timeout": timedelta(seconds=20)}
     fields = {"visits": {"type": "integer"}}

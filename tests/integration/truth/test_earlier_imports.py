@@ -90,7 +90,7 @@ def test_a_task_that_imported_and_delivers_by_patch_now_waits_for_it(
 
 
 # The same without a worker: the task looks now and then, reads nothing meanwhile, and begins when nothing is left.
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.versions
 @pytest.mark.parametrize("end", ["finished", "gone"])
 @pytest.mark.parametrize(("kind", "run_id"), [("import", "second"), ("patch", "second"), ("patch", "first night")])

@@ -150,7 +150,7 @@ HALF_DONE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HALF_DONE)
 def test_a_journal_of_version_2_is_brought_up_to_date_and_nothing_is_sent_again(
     case: str, journal: JournalDatabase, strict: StrictServer
@@ -173,6 +173,7 @@ def test_a_journal_of_version_2_is_brought_up_to_date_and_nothing_is_sent_again(
     assert journal.query("select value from connectif_journal_meta") == [(VERSION,)]
 
 
+@pytest.mark.slow
 def test_several_tasks_bring_it_up_to_date_at_once(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -186,6 +187,7 @@ def test_several_tasks_bring_it_up_to_date_at_once(
     assert strict.received == before
 
 
+@pytest.mark.slow
 def test_a_retry_over_the_change_of_version_goes_on(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(faults=[{"keys": [BEA["email"]], "status": 503}])
     assert deliver("night", rows=[ANA, BEA], full_refresh=True).state == "up_for_retry"

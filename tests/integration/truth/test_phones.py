@@ -98,6 +98,7 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.slow
 def test_the_numbers_of_all_regions_arrive_in_their_usual_spellings_and_only_once() -> None:
     """With slashes, dots and brackets; as a float; and never with a second number or an extension behind them."""
     faults = []

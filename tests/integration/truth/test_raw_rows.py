@@ -138,6 +138,7 @@ def as_an_earlier_version_wrote_it(server: Any, strict: StrictServer) -> dict[st
     return written
 
 
+@pytest.mark.slow
 def test_digests_of_an_earlier_version_are_recognised_and_nothing_is_sent(server: Any, strict: StrictServer) -> None:
     server.execute("create table contacts (email text, name text, born date)")
     server.execute("""insert into contacts values ('a@example.com', 'Ana', '1990-01-02'), ('b@example.com', null, null),

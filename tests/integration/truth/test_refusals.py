@@ -42,6 +42,7 @@ def refuse(strict: StrictServer, *names: str) -> None:
 # Rows that are held night after night while the task is green: nobody hears of a contact that never arrived.
 
 
+@pytest.mark.slow
 def test_held_rows_count_against_the_budget_in_airflow_too(
     journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]
 ) -> None:
@@ -205,6 +206,7 @@ def test_a_held_row_that_was_invalid_meanwhile_is_held_again(journal: JournalDat
     assert journal.query("select state from connectif_journal") == [("rejected",)]
 
 
+@pytest.mark.slow
 def test_an_unchanged_invalid_row_costs_no_write(journal: JournalDatabase, strict: StrictServer) -> None:
     bad = [row(f"user{n}", visits=NAN) for n in range(5)]
     deliver("night 1", rows=bad)

@@ -43,6 +43,7 @@ def refused_in(journal: JournalDatabase) -> int:
 # and they never arrive although the gateway was repaired long ago.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("request_count", [27])
 def test_rows_that_a_gateway_rejects_in_one_night_are_delivered_in_the_next(
     request_count: int, journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]

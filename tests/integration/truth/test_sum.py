@@ -40,7 +40,7 @@ LOSSES = {
 }
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_pending_rows_that_are_gone_after_a_deferral(strict: StrictServer, journal: JournalDatabase, loss: str) -> None:
     strict.update(limit=25, window_s=2.0, headers="fraction")

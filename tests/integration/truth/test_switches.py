@@ -104,6 +104,7 @@ def test_none_stays_where_it_stands_for_a_default() -> None:
     assert ContactImportOperator(task_id="y", rows=ROWS, deferrable=None).deferrable is False
 
 
+@pytest.mark.slow
 def test_switches_of_mapped_tasks_come_out_of_templates_and_expand(
     dag_of_one: Callable[..., Any], strict: StrictServer
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_wrong_switch_of_a_mapped_task_is_not_tried_again(run_dag: Callable[..
     assert [ti.try_number for ti in dag_run.get_task_instances()] == [1]
 
 
+@pytest.mark.slow
 def test_the_decorator_reads_them_too(dag_of_one: Callable[..., Any], strict: StrictServer) -> None:
     from airflow_provider_connectif.decorators.contacts import connectif_patch_task
 

@@ -41,7 +41,7 @@ def everything_shown(run: Run, capfd: pytest.CaptureFixture[str]) -> str:
 
 
 # One row with such a value stopped every run at its place, and the driver's words about it were logged.
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BEYOND_PYTHON)
 def test_a_value_beyond_python_s_range_refuses_its_row_alone(
     kind: str, driver: str, strict: StrictServer, capfd: pytest.CaptureFixture[str]
@@ -113,6 +113,7 @@ def test_a_journal_holds_such_a_row_until_it_changes(
 
 
 # SQLite keeps any bytes as text; its module quoted the text and left the rows behind it.
+@pytest.mark.slow
 def test_bytes_that_are_no_text_in_sqlite_refuse_their_row_alone(
     strict: StrictServer, sqlite_warehouse: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
