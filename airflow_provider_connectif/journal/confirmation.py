@@ -116,7 +116,7 @@ class Confirmation:
         """
         if patch.digests is not None:
             now = patch.digests._replace(before=remaining(patch))
-            self._lines.acknowledge_part(self._same_key(patch.key), now, IN_DOUBT)
+            self._lines.acknowledge_part(self._same_key(patch.key), now, IN_DOUBT, sent=patch.key)
             if patch.place is not None:
                 self._lines.settle_planned(patch.place)
 
@@ -210,14 +210,14 @@ class Confirmation:
         outcome = settled.outcome
         is_accepted = settled.is_alone_accepted if settled.alone is not None else outcome in _ACCEPTED
         if digests.properties is not None and is_accepted:
-            entries = entries_of(only(digests.properties, part.properties))
+            entries, sent = entries_of(only(digests.properties, part.properties)), part.key
         elif outcome in (Outcome.REJECTED, Outcome.SKIPPED):
-            entries = refused_marks(part.properties, _refusable(part))
+            entries, sent = refused_marks(part.properties, _refusable(part)), None
         else:
             return
         now = with_kept(updated(digests.before or b"", entries), part)
         state = INVALID if part.counted_as == Outcome.INVALID else REJECTED
-        self._lines.acknowledge_part(key, digests._replace(before=now), state)
+        self._lines.acknowledge_part(key, digests._replace(before=now), state, sent=sent)
 
     def end(self, unanswered: Sequence[Patch], *, drops_refusals: bool) -> None:
         """End sending.

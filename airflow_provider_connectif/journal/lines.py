@@ -49,6 +49,7 @@ class GatheredLines:
         self._tables = tables
         self.acknowledged: dict[str, dict[str, Any]] = {}
         self.in_part: dict[str, dict[str, Any]] = {}
+        self.spelled_in_part: dict[str, dict[str, Any]] = {}
         self.confirmed: dict[str, dict[str, Any]] = {}
         self.rejected: dict[str, dict[str, Any]] = {}
         self.removed: dict[str, dict[str, Any]] = {}
@@ -81,15 +82,25 @@ class GatheredLines:
         self.rejected.pop(key, None)
         self.noted.pop(key, None)
 
-    def acknowledge_part(self, key: str, names: Mapping[str, Any], digests: Digests, state: str) -> None:
-        """Record that Connectif has accepted a part of a patch: ``before`` has the properties that it holds now."""
-        self.in_part[key] = {
+    def acknowledge_part(
+        self, key: str, names: Mapping[str, Any], digests: Digests, state: str, spelling: str | None
+    ) -> None:
+        """Record that Connectif has accepted a part of a patch: ``before`` has the properties that it holds now.
+
+        :param spelling: see the module "spellings"; ``None``: that of the line stays.
+        """
+        line = {
             **names,
             "state": state,
             "row_digest": None,
             "patch_digest": None,
             "properties": digests.before,
         }
+        if spelling is None:
+            self.in_part[key] = line
+        else:
+            self.spelled_in_part[key] = line | {SPELLING: spelling}
+            self.in_part.pop(key, None)
 
     def confirm(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
         """Record that Connectif already holds exactly this patch."""
@@ -168,7 +179,8 @@ class GatheredLines:
     @property
     def others(self) -> int:
         """Number of lines that the next run would find by itself."""
-        return len(self.in_part) + len(self.confirmed) + len(self.invalid) + len(self.in_doubt)
+        in_part = len(self.in_part) + len(self.spelled_in_part)
+        return in_part + len(self.confirmed) + len(self.invalid) + len(self.in_doubt)
 
     @property
     def keys(self) -> set[str]:
@@ -249,6 +261,7 @@ class GatheredLines:
         return (
             (self.in_doubt, _IN_DOUBT),
             (self.confirmed, _CONFIRMED),
+            (self.spelled_in_part, (*IN_PART, SPELLING)),
             (self.in_part, IN_PART),
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),
             (self.noted, NOTED),

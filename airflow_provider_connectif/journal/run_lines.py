@@ -196,14 +196,18 @@ class RunLines(LineWriter):
             spelling = None if sent is None else self._spelling(key, sent)
             self._gathered.acknowledge(key, self._names(key), digests, delivered_as, spelling)
 
-    def acknowledge_part(self, key: str, digests: Digests, state: str = ACKNOWLEDGED) -> None:
+    def acknowledge_part(
+        self, key: str, digests: Digests, state: str = ACKNOWLEDGED, *, sent: str | None = None
+    ) -> None:
         """Record that Connectif has accepted a part of a patch.
 
         :param digests: ``before``: of all properties that Connectif holds now.
         :param state: the final state of the row.
+        :param sent: the key as it was sent and accepted; ``None``: nothing was.
         """
         if self._gathers():
-            self._gathered.acknowledge_part(key, self._names(key), digests, state)
+            spelling = None if sent is None else self._spelling(key, sent)
+            self._gathered.acknowledge_part(key, self._names(key), digests, state, spelling)
 
     def confirm(self, key: str, digests: Digests) -> None:
         """Record that Connectif holds exactly this patch, although it comes from another row or mapping."""

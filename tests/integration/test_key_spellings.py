@@ -148,3 +148,27 @@ def test_an_erasure_deletes_the_spelling_that_was_sent_also_after_a_failed_attem
     assert requests(strict) == [("DELETE", SENT), ("DELETE", NAMESAKE)]
     assert run.plan["requests_most"] == check.plan["requests_most"] == 2
     assert "lopez" not in journal.text().lower()
+
+
+@on_each
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("how", ["an invalid row", "a rejected row", "the second request is lost"])
+def test_a_contact_that_a_part_of_its_row_has_created_keeps_that_spelling(
+    how: str, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    unsubscribed = {"_newsletterSubscriptionStatus": "unsubscribed"}
+    row: dict[str, Any] = {"_name": "Ana", "_points": 1, **unsubscribed}
+    if how == "an invalid row":
+        row["_points"] = "many"
+    elif how == "a rejected row":
+        strict.update(faults=[{"status": 422, "times": 1}])
+    else:
+        row["_emailStatus"] = "active"
+        strict.update(faults=[{"nth": [2, None], "drop": "before"}])
+    deliver("1", rows=[{"email": SENT, **row}], failure_budget=1.0)
+    assert strict.contacts.keys() == {SENT}
+    strict.update(faults=[])
+    again = deliver("2", rows=[{"email": NAMESAKE, "_name": "Eva", "_points": 2, **unsubscribed}])
+    assert again.state == "success", again.error
+    assert strict.contacts.keys() == {SENT}
+    assert strict.contacts[SENT]["_name"] == "Eva"
