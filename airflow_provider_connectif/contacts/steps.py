@@ -162,7 +162,9 @@ class ContactSteps:
     def _seen(self, change: Patch, contact: Mapping[str, Any] | None) -> Step:
         """Continue after the contact was looked up; ``None``: it does not exist."""
         if contact is None and change.removal is not None:
-            return Step(change._replace(properties={}, looks_up=False))  # somebody has deleted it already
+            # Somebody has deleted it already. The reason is unknown, so a row that comes back raises no consent.
+            lost = {name for name, standing in change.standings.items() if standing.rank}
+            return Step(_with_kept(change._replace(properties={}, looks_up=False), lost))
         shown = shown_consents(contact)
         lowered = [
             name
@@ -178,7 +180,7 @@ class ContactSteps:
         elif change.was_delivered:
             split = _Split({}, _raised(change.later))
         else:
-            split = _Split(dict(change.later))
+            split = _Split(_sent_to_new(change))
         change = _decided(change, split)
         if contact is None and not change.properties:
             # Somebody has deleted it: its whole row creates it again, except for raised consents.
@@ -198,7 +200,7 @@ class ContactSteps:
         if not change.later:
             return Step(change, shown=shown)
         if answer.status == CREATED:
-            split = _Split({name: value for name, value in change.later.items() if _is_sent_to_new(name, value)})
+            split = _Split(_sent_to_new(change))
         elif shows_contact:
             split = self._split(change, answer.body)
         else:
@@ -239,8 +241,14 @@ class ContactSteps:
         return property_id not in self._modes and not change.stands(property_id).is_kept
 
 
-def _is_sent_to_new(property_id: str, value: JsonValue) -> bool:
-    return property_id not in RANKS or on_creation(value) is Decision.SEND
+def _sent_to_new(change: Patch) -> Properties:
+    """Return the waiting properties that a new contact gets: no consent of a person who decided before it was deleted.
+    """
+    return {
+        name: value
+        for name, value in change.later.items()
+        if name not in RANKS or (on_creation(value) is Decision.SEND and not change.stands(name).is_kept)
+    }
 
 
 def _raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:

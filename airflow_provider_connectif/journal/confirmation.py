@@ -172,8 +172,11 @@ class Confirmation:
         again.
         """
         if settled.outcome in _ACCEPTED or settled.outcome is Outcome.SKIPPED:
-            column = with_kept(digests.properties, settled.patch)
-            is_there = settled.patch.removal == "patch"
+            is_there = settled.patch.removal == "patch" and bool(settled.patch.whole)
+            column = digests.properties
+            if settled.patch.removal == "patch" and not is_there:  # somebody has deleted the contact, with its values
+                column = marked_kept(column or b"", settled.patch.standings)
+            column = with_kept(column, settled.patch)
             sent = settled.patch.key if is_there else None  # a row that comes back creates the contact in its own
             self._lines.remove(key, digests._replace(properties=column), sent=sent)
         elif settled.outcome is Outcome.UNDELIVERED:

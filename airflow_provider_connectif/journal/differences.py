@@ -14,6 +14,7 @@ from airflow_provider_connectif.journal.properties import (
     are_more,
     compared,
     entries_of,
+    marked_kept,
     of_ranked,
     refused_marks,
     updated,
@@ -151,12 +152,11 @@ class Differences:
         :param properties: the properties to send, unless it is deleted.
         """
         before = column or b""
-        ranked = dict.fromkeys([*(name for name in self._ranks if name in properties)])
-        ranked |= dict.fromkeys(self._digester.are_known(before, self._ranks))
+        ranked = list(self._ranks)  # a consent may be kept without a value that is known
         standings = self._standings(properties, contact, ranked, set(properties), before)
         if kind == "delete":
-            # The person's own decisions stay known: a row that comes back must not raise them.
-            after = of_ranked(before, [name for name in ranked if standings[name].is_kept])
+            # The person's own decisions stay known: a row that comes back must not raise them. Their values were deleted.
+            after = marked_kept(before, ranked)
         else:
             sent = {name: value for name, value in properties.items() if name in self._ranks}
             after = updated(of_ranked(before, ranked), self._digester.entries(contact, sent))
