@@ -242,8 +242,7 @@ class ContactSteps:
 
 
 def _sent_to_new(change: Patch) -> Properties:
-    """Return the waiting properties that a new contact gets: no consent of a person who decided before it was deleted.
-    """
+    """Return the waiting properties that a new contact gets. A consent that was kept before a deletion stays kept."""
     return {
         name: value
         for name, value in change.later.items()

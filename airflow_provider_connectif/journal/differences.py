@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from airflow_provider_connectif.journal.digests import patch_digest
@@ -16,14 +16,32 @@ from airflow_provider_connectif.journal.properties import (
     entries_of,
     marked_kept,
     of_ranked,
+    only,
     refused_marks,
     updated,
+    without,
     without_marks,
 )
 from airflow_provider_connectif.records.changes import Digests, JsonValue, Patch, Removal, Standing
 from airflow_provider_connectif.records.resource import Resource
 
 _SIZE = 16  # bytes
+
+
+def is_above(values: Sequence[str], value: JsonValue, patch: Patch, property_id: str) -> bool:
+    """Whether the value of a ranked property is above the accepted one, if that is known.
+
+    :param values: from the lowest rank to the highest.
+    """
+    accepted = patch.stands(property_id).rank
+    return accepted is not None and value in values[accepted + 1 :]
+
+
+def raises(ranks: Mapping[str, Sequence[str]], patch: Patch) -> bool:
+    """Whether a change has a ranked property above its accepted value, sent or waiting for a response."""
+    sent = (patch.properties, patch.later)
+    names = (name for name in ranks if name in patch.standings)
+    return any(name in part and is_above(ranks[name], part[name], patch, name) for name in names for part in sent)
 
 
 class Difference(NamedTuple):
@@ -140,6 +158,21 @@ class Differences:
         found = self.of(patch._replace(properties=properties), contact, known, row_digest)
         return found.patch if found.patch.properties else None
 
+    def unraised(self, patch: Patch) -> Patch:
+        """Return a change without the values of ranked properties that are above the accepted ones, as of several rows:
+        without the digest of its row.
+        """
+        sent = {**patch.properties, **patch.later}
+        raised = [name for name in self._ranked & sent.keys() if is_above(self._ranks[name], sent[name], patch, name)]
+        properties = {name: value for name, value in patch.properties.items() if name not in raised}
+        later = {name: value for name, value in patch.later.items() if name not in raised}
+        patch = patch._replace(properties=properties, later=later)
+        if patch.digests is None or patch.digests.properties is None:
+            return patch
+        kept = entries_of(only(patch.digests.before or b"", raised))
+        after = updated(without(patch.digests.properties, raised), kept)
+        return patch._replace(digests=patch.digests._replace(row="", properties=after))
+
     def removal(
         self, contact: str, key: str, column: bytes | None, kind: Removal, properties: Mapping[str, JsonValue]
     ) -> Patch:
@@ -155,7 +188,8 @@ class Differences:
         ranked = list(self._ranks)  # a consent may be kept without a value that is known
         standings = self._standings(properties, contact, ranked, set(properties), before)
         if kind == "delete":
-            # The person's own decisions stay known: a row that comes back must not raise them. Their values were deleted.
+            # The person's own decisions stay known: a row that comes back must not raise them. The values do not, since
+            # they were deleted with the contact.
             after = marked_kept(before, ranked)
         else:
             sent = {name: value for name, value in properties.items() if name in self._ranks}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from airflow_provider_connectif.journal.states import REJECTED, REMOVED
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, REJECTED, REMOVED
 
 
 class Line(NamedTuple):
@@ -47,6 +47,11 @@ class Line(NamedTuple):
     def was_removed(self) -> bool:
         """Whether ``on_removed`` was carried out, and nothing was delivered since."""
         return self.state == REMOVED or (self.delivered_as == REMOVED and self.patch_digest is None)
+
+    @property
+    def is_of_several_rows(self) -> bool:
+        """Whether the last change came from several rows: it was accepted, and has no row digest."""
+        return self.state == ACKNOWLEDGED and self.row_digest is None
 
     @property
     def says_each_property(self) -> bool:

@@ -22,7 +22,7 @@ from airflow_provider_connectif.journal.pending_lines import (
 from airflow_provider_connectif.journal.plan_counts import PlanCounts
 from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.seen_texts import SeenTexts
-from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.samples import evenly
 
@@ -144,6 +144,10 @@ class PendingChanges:
         """Take out merged changes that Connectif holds already; their contacts. They are gone when all were given."""
         return (change.contact for change in self._taken(_IS_HELD))
 
+    def take_single(self) -> list[PendingChange]:
+        """Remove and return changes that Connectif holds already and that no other row has joined."""
+        return list(self._taken(_IS_SINGLE))
+
     def take_refused(self) -> list[PendingChange]:
         """Remove and return merged changes that were rejected before and have not changed."""
         return list(self._taken(_IS_REFUSED))
@@ -155,6 +159,27 @@ class PendingChanges:
             self.counts.add(change, -1)
             yield change
         self._count -= self._database.execute(f"delete from changes where {which}").rowcount  # noqa: S608
+
+    def contacts(self) -> Iterator[str]:
+        """Yield the contacts of all changes, in the form of the journal."""
+        for (contact,) in self._database.execute("select contact from changes"):
+            yield contact.decode("utf-8", "surrogatepass")
+
+    def unraise(self, contact: str) -> Digests | None:
+        """Let the change of a contact raise no property with ranks, and count as one of several rows.
+
+        :return: the digests after it.
+        """
+        if self._differences is None:
+            return None
+        ((line_id, *line),) = self._found([contact]).values()
+        change = self._lines.unpacked(line)
+        patch = self._differences.unraised(change.patch)
+        now = change._replace(patch=patch, is_merged=True, is_held=not (patch.properties or patch.later))
+        self.counts.add(change, -1)
+        self.counts.add(now)
+        self._file.guarded(lambda: self._write([], [(*self._lines.packed(now), line_id)]), 0)
+        return patch.digests
 
     def drop(self, contacts: Collection[str]) -> None:
         """Remove the changes of these contacts."""
@@ -288,4 +313,5 @@ _SELECT_CONTACTS = (
 )
 _SELECT_RANK = f"select id, {_COLUMNS} from changes where rank = ? and id > ? and not taken order by id limit ?"  # noqa: S608
 _IS_HELD = f"flags & {MERGED | HELD} = {MERGED | HELD}"
+_IS_SINGLE = f"flags & {MERGED | HELD} = {HELD}"
 _IS_REFUSED = f"flags & {MERGED | REFUSED_AGAIN} = {MERGED | REFUSED_AGAIN}"

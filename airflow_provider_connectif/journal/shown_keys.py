@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -56,6 +57,25 @@ class ShownKeys:
             if not left:
                 return []
         return [key for number, key in by_hash.items() if number in left]
+
+    def repeated(self, hashes: Sequence[int]) -> Counter[int]:
+        """Return those of these hashes of keys that were added more than once, with how often.
+
+        Each call reads all hashes, if any are asked for.
+
+        :param hashes: ``hash(key)`` of each.
+        """
+        repeated: Counter[int] = Counter()
+        for first in range(0, len(hashes), _IN_MEMORY):
+            wanted, met, more = set(hashes[first : first + _IN_MEMORY]), set[int](), Counter[int]()
+            for part in self._parts():
+                for number in filter(wanted.__contains__, part):
+                    if number in met:
+                        more[number] += 1
+                    met.add(number)
+            more.update([*more])  # the first occurrence of each
+            repeated |= more  # a hash may be asked for twice
+        return repeated
 
     def close(self) -> None:
         """Delete the keys, and free their space."""

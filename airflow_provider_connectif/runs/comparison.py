@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from array import array
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.differences import Differences, raises
 from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
@@ -41,6 +42,7 @@ class Comparison:
     :param retry_rejected: send rows again that were rejected and have not changed.
     :param way: as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     :param shown: receives the key of every row that has one.
+    :param keys: the same if ``shown`` is ``None``, so that several rows of one contact are noticed.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Comparison:
         retry_rejected: bool,
         way: str = "",
         shown: ShownKeys | None = None,
+        keys: ShownKeys | None = None,
     ) -> None:
         self._journal = journal
         self._resource = resource
@@ -60,6 +63,10 @@ class Comparison:
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
         self._shown = shown
+        self._keys = None if full_refresh or not resource.ranks else shown or keys
+        self._are_keys_plain = shown is None or journal.key_secret is None
+        self._changed = array("q")  # hashes of the contacts of changed rows, and of those that raise a consent
+        self._rises = array("q")
         self.mapping_digest = mapping_digest(resource, way)
         """The digest of the mapping and of the definitions that it uses."""
         self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
@@ -119,10 +126,38 @@ class Comparison:
 
     def _note_shown(self, keys: Collection[str | None], spelled: Collection[str | None] = ()) -> None:
         """Note the keys of a batch, in the journal's form, including those of rows that are not sent."""
-        if self._shown is not None:
-            written, plain = self._journal.lines.written_key, self._journal.key_secret is None
+        if (shown := self._shown or self._keys) is not None:
+            written = self._journal.lines.written_key
             for some in (keys, spelled):
-                self._shown.add(some if plain else [key and written(key) for key in some])
+                shown.add(some if self._are_keys_plain else [key and written(key) for key in some])
+
+    def withdraw_joined(self, pending: PendingChanges) -> None:
+        """Let no change raise a consent if an unchanged row of its contact came before it.
+
+        Such a row is settled before the other one is read, so its values cannot be merged. The next run compares and
+        merges all rows of the contact, since its line gets no row digest.
+        """
+        shown = self._keys.repeated(self._rises) if self._keys is not None and self._rises else Counter[int]()
+        joined = shown - Counter(filter(shown.__contains__, self._changed))
+        if not joined:
+            return
+        for contact in [contact for contact in pending.contacts() if self._hash(contact) in joined]:
+            if (digests := pending.unraise(contact)) is not None:
+                self._journal.lines.confirm(contact, digests)
+
+    def take_single(self, pending: PendingChanges) -> list[str]:
+        """Take out the changes that Connectif holds of contacts that had several rows and have one now.
+
+        :return: their contacts.
+        """
+        single = pending.take_single()
+        for change in single:
+            if change.patch.digests is not None:
+                self._journal.lines.confirm(change.contact, change.patch.digests)
+        return [change.contact for change in single]
+
+    def _hash(self, contact: str) -> int:
+        return hash(contact if self._are_keys_plain else self._journal.lines.written_key(contact))
 
     @property
     def keyless(self) -> Keyless:
@@ -206,8 +241,14 @@ class Comparison:
         if line is None or line.was_removed:  # the contact was deleted, and its key alone creates it again
             return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
+            if line.is_of_several_rows:  # another row may follow, and only both together show what has changed
+                return PendingChange(patch, key, rank_of(self._resource, patch), known.whole, is_held=True)
             self._journal.lines.confirm(key, patch.digests)
             return None
+        if self._keys is not None and line.row_digest:
+            self._changed.append(self._hash(key))
+            if raises(self._resource.ranks, patch):
+                self._rises.append(self._changed[-1])
         if not self._full_refresh:
             self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self.mapping_digest
         rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.records.changes import Patch
@@ -57,7 +57,8 @@ class Preparer:
         """Finish after the last row: remove changes of several rows that Connectif holds or has rejected."""
         if self._comparison is None:
             return
-        held = self._pending.take_acknowledged()
+        self._comparison.withdraw_joined(self._pending)
+        held = chain(self._comparison.take_single(self._pending), self._pending.take_acknowledged())
         while some := list(islice(held, _CONTACTS_AT_ONCE)):
             delivered = self._comparison.outcomes_of_held(some)
             self._tally.outcomes[Outcome.UNCHANGED] += len(some) - len(delivered)

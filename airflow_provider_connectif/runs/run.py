@@ -278,6 +278,7 @@ class Run(Generic[ResourceT]):
             retry_rejected=settings.retry_rejected,
             way=digest_salt(self._client.base_url, settings.way),
             shown=shown,
+            keys=None if shown is not None else self._open.enter_context(closing(ShownKeys(settings.work_folder))),
         )
         self.report.mapping_digest = comparison.mapping_digest
         return comparison

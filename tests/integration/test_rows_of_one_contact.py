@@ -161,3 +161,29 @@ def test_rows_of_a_contact_that_an_import_refused_are_held(
     first, second = (deliver(night, rows=rows, **options).summary for night in ("first", "second"))
     assert [first[name] for name in counts] == [1, 1, 0, 1, 0]
     assert [second[name] for name in counts] == [0, 1, 1, 0, 1]
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("more", [{}, {"visits": 2}], ids=["a consent only", "more"])
+@pytest.mark.parametrize("are_far_apart", [False, True])
+def test_a_row_that_joins_an_unchanged_one_does_not_raise_its_consent(
+    are_far_apart: bool, more: dict[str, Any], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    old = ana(visits=1, _newsletterSubscriptionStatus="unsubscribed")
+    new = ana(visits=1, _newsletterSubscriptionStatus="subscribed") | more
+    source = far_apart(old, new) if are_far_apart else [old, new]
+    deliver("night 1", rows=[old])
+    for number in (2, 3):
+        run = deliver(f"night {number}", rows=source)
+        assert run.state == "success", run.error
+        held = strict.contacts["ana@example.com"]
+        assert held == {"visits": 1, "_newsletterSubscriptionStatus": "unsubscribed"} | more
+    deliver("night 4", rows=[new])
+    assert strict.contacts["ana@example.com"]["_newsletterSubscriptionStatus"] == "subscribed"
+
+
+def test_two_rows_that_both_changed_raise_their_consent_at_once(journal: JournalDatabase, strict: StrictServer) -> None:
+    deliver("night 1", rows=[ana(visits=1, _newsletterSubscriptionStatus="unsubscribed")])
+    rows = [ana(visits=visits, _newsletterSubscriptionStatus="subscribed") for visits in (2, 3)]
+    assert deliver("night 2", rows=rows).state == "success"
+    assert strict.contacts["ana@example.com"] == {"visits": 3, "_newsletterSubscriptionStatus": "subscribed"}
