@@ -15,6 +15,7 @@ from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.import_state import ImportState, has_open_files
 from airflow_provider_connectif.journal.payloads import Payloads, names_people
 from airflow_provider_connectif.journal.settings import JournalSettings
+from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
@@ -86,7 +87,7 @@ class Forgetting:
         return {written(person.key) for person in people for written in self._digesters}
 
     def sent_keys(self, people: Collection[PersonKey]) -> dict[str, list[str]]:
-        """Return the spellings in which any sync has sent the keys of people, if they are not those of the journal.
+        """Return the spellings in which any sync has sent the keys of people, as far as the journal knows them.
 
         :return: spellings by key in the journal's form.
         """
@@ -95,9 +96,10 @@ class Forgetting:
         is_there = self._tables.has_spellings
         keys = sorted({person.key for person in people if person.kind == "email"}) if is_there else []
         for first in range(0, len(keys), _LINES_AT_ONCE):
-            of_these = sa.and_(lines.contact_key.in_(keys[first : first + _LINES_AT_ONCE]), lines.spelling != "")
+            of_these = lines.contact_key.in_(keys[first : first + _LINES_AT_ONCE])
             for key, spelling in self._database.rows(sa.select(lines.contact_key, lines.spelling).where(of_these)):
-                found.setdefault(key, set()).add(spelling)
+                if (sent := sent_key(key, spelling)) is not None:
+                    found.setdefault(key, set()).add(sent)
         return {key: sorted(spellings) for key, spellings in found.items()}
 
     def forget(
@@ -117,11 +119,8 @@ class Forgetting:
             return
         written = self.written_keys(people)
         self._wait_for_writers(connection)
-        spelling = self._tables.lines.c.spelling
-        has_another = sa.and_(spelling.is_not(None), spelling != "")
-        self._delete_keys(
-            connection, self._tables.lines, written, sa.not_(has_another) if keeps_spellings else sa.true()
-        )
+        which = self._tables.lines.c.spelling.is_(None) if keeps_spellings else sa.true()
+        self._delete_keys(connection, self._tables.lines, written, which)
         self._delete_keys(connection, self._tables.outcomes, written, sa.true())
         plans = self._tables.plans.c
         query = sa.select(plans.plan_id, plans.state, plans.sync_id, plans.run_id, plans.task).order_by(plans.plan_id)
