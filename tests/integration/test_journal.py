@@ -175,7 +175,7 @@ NIGHTS: dict[str, list[Night]] = {
     "two spellings of one key": [
         Night([row("ana", visits=1), {"email": " ANA@example.com ", "visits": 2}], ["ANA"]),
         Night([row("ana", visits=2)], [], {"unchanged": 1}),
-        Night([{"email": "Ana@Example.com", "visits": 2}, row("ana", visits=3)], ["ana"], {"unchanged": 1}),
+        Night([{"email": "Ana@Example.com", "visits": 2}, row("ana", visits=3)], ["ANA"], {"unchanged": 1}),
     ],
     "another sync": [Night([ANA], ["ana"]), Night([ANA], ["ana"], options={"sync_id": "weekly"}), Night([ANA], [])],
     "a check writes nothing": [Night([ANA], [], options={"check_only": True}), Night([ANA], ["ana"])],
