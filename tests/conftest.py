@@ -34,8 +34,8 @@ pytest_plugins = [
 
 def pytest_configure(config: pytest.Config) -> None:
     """Whoever names a test means it, however long it takes: ``pytest tests/unit/test_words.py::test_a_word``."""
-    by_default = config.getini("addopts")[-1]  # the markers of `make test`
-    if config.option.markexpr == by_default and any("::" in argument for argument in config.args):
+    by_default = config.getini("addopts")[-1:]  # the markers of `make test`
+    if [config.option.markexpr] == by_default and any("::" in argument for argument in config.args):
         config.option.markexpr = ""
 
 
