@@ -263,7 +263,7 @@ class SendingQueue:
         if not self._ready or not self._may_fresh_go():
             return None
         others_wait = self._waited_for and self._watch.sample is None
-        if others_wait and not self._ready[0].goes_before:
+        if others_wait and not self._ready[0].goes_before and not self._put_first_what_is_waited_for():
             return None
         is_silent = self.failures_in_a_row >= self._silence
         if is_silent:
@@ -271,6 +271,18 @@ class SendingQueue:
         job = self._ready.pop() if is_silent and not others_wait else self._ready.popleft()
         job.sample = self._watch.take()
         return job
+
+    def _put_first_what_is_waited_for(self) -> bool:
+        """Move a new row to the front that the others wait for, or that is before such a row of its key.
+
+        :return: whether there is one; otherwise it is in flight or delayed.
+        """
+        for place, job in enumerate(self._ready):
+            if job.goes_before or any(later.goes_before for later in self._behind[job.order_key]):
+                del self._ready[place]
+                self._ready.appendleft(job)
+                return True
+        return False
 
     def _let_others_go(self, job: Job) -> None:
         self._waited_for -= job.goes_before

@@ -47,3 +47,15 @@ def test_a_closed_window_keeps_the_order() -> None:
     assert queue.next(0.0) is urgent
     queue.put_back(urgent)
     assert [queue.next(0.0), queue.next(0.0)] == [urgent, None]
+
+
+def test_what_the_others_wait_for_goes_first_wherever_it_stands() -> None:
+    """After a deferral the rest of an urgent change stands before other urgent ones, and need not be urgent itself."""
+    rest, urgent, before, behind = job("a"), job("b", goes_before=True), job("c"), job("c", goes_before=True)
+    queue = queue_of(rest, urgent, before, behind)
+    assert [queue.next(0.0), queue.next(0.0), queue.next(0.0)] == [urgent, before, None]
+    queue.settle(urgent, Outcome.UPDATED, Rule(Action.ACCEPT))
+    queue.settle(before, Outcome.UPDATED, Rule(Action.ACCEPT))
+    assert queue.next(0.0) is behind
+    queue.settle(behind, Outcome.UPDATED, Rule(Action.ACCEPT))
+    assert queue.next(0.0) is rest
