@@ -180,7 +180,7 @@ class ContactSteps:
         elif change.was_delivered:
             split = _Split({}, _raised(change.later))
         else:
-            split = _Split(_sent_to_new(change))
+            split = _Split(_not_kept(change))  # all of them, since a property is needed to create it
         change = _decided(change, split)
         if contact is None and not change.properties:
             # Somebody has deleted it: its whole row creates it again, except for raised consents.
@@ -241,13 +241,15 @@ class ContactSteps:
         return property_id not in self._modes and not change.stands(property_id).is_kept
 
 
+def _not_kept(change: Patch) -> Properties:
+    """Return the waiting properties without consents that were kept before: these stay kept after a deletion, too."""
+    return {name: value for name, value in change.later.items() if not change.stands(name).is_kept}
+
+
 def _sent_to_new(change: Patch) -> Properties:
-    """Return the waiting properties that a new contact gets. A consent that was kept before a deletion stays kept."""
-    return {
-        name: value
-        for name, value in change.later.items()
-        if name not in RANKS or (on_creation(value) is Decision.SEND and not change.stands(name).is_kept)
-    }
+    """Return the waiting properties that a contact gets which a request has just created."""
+    waiting = _not_kept(change).items()
+    return {name: value for name, value in waiting if name not in RANKS or on_creation(value) is Decision.SEND}
 
 
 def _raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:
