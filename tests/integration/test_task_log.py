@@ -382,13 +382,13 @@ def repeating(between: int) -> list[dict[str, Any]]:
 def test_rows_that_are_merged_are_told_and_sent_once_over_all_nights(
     between: int, journal: JournalDatabase, strict: StrictServer, lines: Lines
 ) -> None:
-    for night, merged in (("first", 4), ("second", 3), ("third", 3)):
+    for night in ("first", "second", "third"):
         run = deliver(night, rows=repeating(between))
         assert run.state == "success"
         assert run.summary["requests"] == (between + 4 if night == "first" else 0)
-        assert run.summary["merged"] == merged  # those that are alike are each unchanged, once they are delivered
+        assert run.summary["merged"] == 4
         told = lines()
-        assert f", {merged} merged" in told[-1]
+        assert ", 4 merged" in told[-1]
         assert not any("stand" in line for line in told)
     assert [contact["visits"] for key, contact in strict.contacts.items() if "twice" in key.lower()] == [100] * 3
     assert deliver("last", rows=rows(between)).state == "success"
