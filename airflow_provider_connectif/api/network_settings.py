@@ -72,7 +72,6 @@ def _check_proxy(proxy: str, named_by: str) -> None:
     fault = ""
     try:
         # The function of requests has no types.
-        # The function of requests has no types.
         parts = urllib3.util.parse_url(prepend_scheme_if_needed(proxy.strip(), "http"))  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, urllib3.exceptions.LocationParseError):  # TypeError: a user name without a host
         fault = "is not a valid address"
