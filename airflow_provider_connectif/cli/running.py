@@ -24,6 +24,7 @@ OK, FAILED, WRONG_USE = 0, 1, 2
 
 PACKAGE_LOG = "airflow_provider_connectif"
 _PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
+_LOG_OF_CONNECTIONS = "airflow.hooks.base"
 
 
 class CommandFailed(Exception):
@@ -101,14 +102,21 @@ def _connections_of_database() -> Iterator[None]:
 
 @contextmanager
 def _log_on_stderr(is_verbose: bool) -> Iterator[None]:
-    """Write the package's log to stderr, so that the output can be piped; without ``--verbose`` only its warnings."""
-    log = logging.getLogger(PACKAGE_LOG)
+    """Write the package's log to stderr, so that the output can be piped; without ``--verbose`` only its warnings.
+
+    The same holds of Airflow 2.11's line about each connection that it retrieves.
+    """
+    log, connections = logging.getLogger(PACKAGE_LOG), logging.getLogger(_LOG_OF_CONNECTIONS)
     before = log.handlers[:], log.propagate, log.level
+    level_of_connections = connections.level
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO if is_verbose else logging.WARNING)
+    if not is_verbose:
+        connections.setLevel(logging.WARNING)
     try:
         yield
     finally:
         log.handlers, log.propagate, log.level = before
+        connections.setLevel(level_of_connections)
