@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from airflow_provider_connectif.journal.differences import Differences, raises
-from airflow_provider_connectif.journal.digests import RowDigester, mapping_digest
+from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.digests import mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
 from airflow_provider_connectif.journal.spellings import sent_key
@@ -19,8 +17,10 @@ from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, 
 from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.reads import MOST_KEYLESS_DIGESTS, Keyless
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.records.rows import Batch, Row
+from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.summary import Tally
+from airflow_provider_connectif.runs.joined_rows import JoinedRows
+from airflow_provider_connectif.runs.row_identity import RowIdentity
 from airflow_provider_connectif.runs.seen_rows import Seen
 from airflow_provider_connectif.runs.suppressed_rows import SuppressedRows
 
@@ -65,14 +65,14 @@ class Comparison:
         self._shown = shown
         self._keys = None if full_refresh or not resource.ranks else shown or keys
         self._are_keys_plain = shown is None or journal.key_secret is None
-        self._changed = array("q")  # hashes of the contacts of changed rows, and of those that raise a consent
-        self._rises = array("q")
         self.mapping_digest = mapping_digest(resource, way)
         """The digest of the mapping and of the definitions that it uses."""
         self.differences = Differences(resource, self.mapping_digest, way, journal.key_secret, sends_all=full_refresh)
         self.suppressed = SuppressedRows(journal, resource)
         """Finds the rows whose people must not be sent again."""
-        self._digester = RowDigester(resource, way)
+        self.joined = JoinedRows(journal, resource, self._keys, are_keys_plain=self._are_keys_plain)
+        """Sees which changed rows belong to contacts with several rows."""
+        self._identity = RowIdentity(resource, way)
         self.came_back = 0
         """Rows of contacts that an earlier read has marked as left."""
         self._keyless = 0
@@ -88,8 +88,8 @@ class Comparison:
         checked when it was sent.
         """
         self._delivered_earlier.clear()
-        keys: list[str | None] = self._plain_keys(batch)
-        digests = self._row_digests(batch)
+        keys: list[str | None] = self._identity.obvious_keys(batch)
+        digests = self._identity.digests(batch)
         asked = {key: digest for key, digest in zip(keys, digests, strict=True) if key is not None}
         nameless = None in keys
         if self._full_refresh:
@@ -131,34 +131,6 @@ class Comparison:
             for some in (keys, spelled):
                 shown.add(some if self._are_keys_plain else [key and written(key) for key in some])
 
-    def withdraw_joined(self, pending: PendingChanges) -> None:
-        """Let no change raise a consent if an unchanged row of its contact came before it.
-
-        Such a row is settled before the other one is read, so its values cannot be merged. The next run compares and
-        merges all rows of the contact, since its line gets no row digest.
-        """
-        shown = self._keys.repeated(self._rises) if self._keys is not None and self._rises else Counter[int]()
-        joined = shown - Counter(filter(shown.__contains__, self._changed))
-        if not joined:
-            return
-        for contact in [contact for contact in pending.contacts() if self._hash(contact) in joined]:
-            if (digests := pending.unraise(contact)) is not None:
-                self._journal.lines.confirm(contact, digests)
-
-    def take_single(self, pending: PendingChanges) -> list[str]:
-        """Take out the changes that Connectif holds of contacts that had several rows and have one now.
-
-        :return: their contacts.
-        """
-        single = pending.take_single()
-        for change in single:
-            if change.patch.digests is not None:
-                self._journal.lines.confirm(change.contact, change.patch.digests)
-        return [change.contact for change in single]
-
-    def _hash(self, contact: str) -> int:
-        return hash(contact if self._are_keys_plain else self._journal.lines.written_key(contact))
-
     @property
     def keyless(self) -> Keyless:
         """The rows that have no valid key."""
@@ -185,7 +157,7 @@ class Comparison:
         known = (line.row_digest, line.refused_digest, line.invalid_digest)
         if digest in known or not any(known):
             return digest
-        of_values = self._row_digest(row)
+        of_values = self._identity.digest(row)
         if of_values not in known:
             return digest
         is_acknowledged = of_values == line.row_digest and line.state == ACKNOWLEDGED and line.refused_digest is None
@@ -245,10 +217,8 @@ class Comparison:
                 return PendingChange(patch, key, rank_of(self._resource, patch), known.whole, is_held=True)
             self._journal.lines.confirm(key, patch.digests)
             return None
-        if self._keys is not None and line.row_digest:
-            self._changed.append(self._hash(key))
-            if raises(self._resource.ranks, patch):
-                self._rises.append(self._changed[-1])
+        if line.row_digest:
+            self.joined.note(key, patch)
         if not self._full_refresh:
             self._tally.remapped += line.patch_digest is not None and line.mapping_digest != self.mapping_digest
         rank = rank_of(self._resource, patch, Rank.CHANGED if line.refused_digest is None else Rank.REJECTED_BEFORE)
@@ -311,17 +281,6 @@ class Comparison:
         self._delivered_earlier.add(key)
         return Outcome(line.delivered_as or Outcome.UPDATED)
 
-    def _plain_keys(self, batch: Sequence[Row]) -> list[str | None]:
-        """Return keys in the journal's form if they are obvious from their values; ``None`` for others."""
-        column = self._resource.key_column
-        values: list[Any]
-        if isinstance(batch, Batch):
-            position = batch.position(column)
-            values = [None] * len(batch) if position is None else batch.values_at(position)
-        else:
-            values = [row.get(column) if isinstance(row, Mapping) else None for row in batch]
-        return self._resource.keys_at_a_glance(values)
-
     def _was_delivered(self, line: Line | None) -> bool:
         """Whether Connectif has accepted something of a contact."""
         if line is None or line.was_removed:
@@ -329,20 +288,6 @@ class Comparison:
         if line.patch_digest or line.delivered_as:
             return True
         return bool(line.properties and without_marks(line.properties, self._resource.ranks, Mark.REFUSED))
-
-    def _row_digests(self, batch: Sequence[Row]) -> list[str]:
-        if isinstance(batch, Batch):
-            try:
-                return self._digester.of_batch(batch)
-            except Exception:  # noqa: BLE001 - a value of any class may raise anything; one by one, the row is found
-                return [self._row_digest(row) for row in batch]
-        return [self._row_digest(row) for row in batch]
-
-    def _row_digest(self, row: Row) -> str:
-        try:
-            return self._digester(row)
-        except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text
-            return secrets.token_hex(16)  # equals no digest, so the row is compared property by property
 
 
 def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:

@@ -57,8 +57,8 @@ class Preparer:
         """Finish after the last row: remove changes of several rows that Connectif holds or has rejected."""
         if self._comparison is None:
             return
-        self._comparison.withdraw_joined(self._pending)
-        held = chain(self._comparison.take_single(self._pending), self._pending.take_acknowledged())
+        self._comparison.joined.withdraw_raises(self._pending)
+        held = chain(self._comparison.joined.take_single(self._pending), self._pending.take_acknowledged())
         while some := list(islice(held, _CONTACTS_AT_ONCE)):
             delivered = self._comparison.outcomes_of_held(some)
             self._tally.outcomes[Outcome.UNCHANGED] += len(some) - len(delivered)

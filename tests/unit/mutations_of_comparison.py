@@ -94,7 +94,7 @@ def earlier_batches_are_forgotten(original, self, contacts):
 
 
 @COMPARISON.instead_of(
-    "runs.comparison:Comparison._row_digests",
+    "runs.row_identity:RowIdentity.digests",
     _PREPARE + "test_a_row_whose_values_cannot_be_digested_is_looked_at_and_the_others_are_compared",
 )
 def a_batch_that_cannot_be_digested_ends_the_run(original, self, batch):
@@ -102,7 +102,7 @@ def a_batch_that_cannot_be_digested_ends_the_run(original, self, batch):
 
 
 @COMPARISON.instead_of(
-    "runs.comparison:Comparison._row_digest",
+    "runs.row_identity:RowIdentity.digest",
     _PREPARE + "test_a_row_whose_values_cannot_be_digested_is_looked_at_and_the_others_are_compared",
 )
 def a_row_that_cannot_be_digested_ends_the_run(original, self, row):
