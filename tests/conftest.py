@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.support.servers",
     "tests.support.peers",
     "tests.support.catalogue_fixtures",
+    "tests.support.chromium",
 ]
 
 

@@ -7,7 +7,6 @@ made again by ``CONNECTIF_E2E_PICTURES=docs/images python -m pytest tests/e2e/te
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,6 @@ from tests.e2e.deployment import Connectif, Deployment
 from tests.e2e.stage import Stage, held
 
 COUNT = 20
-CHROMIUM = os.environ.get("CONNECTIF_E2E_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 TIMEOUT_MS = 60_000
 WIDTH, HEIGHT, HEIGHT_OF_A_LIST = 1100, 1150, 560
 KEY = "form-id:form-secret-that-nobody-sees"
@@ -102,17 +96,6 @@ class Browser:
         folder = os.environ.get("CONNECTIF_E2E_PICTURES")
         if folder:
             (self.page if of is None else of).screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: apt-get install chromium, or name one in CONNECTIF_E2E_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.e2e import openlineage_schema
 from tests.e2e.deployment import InsideDeployment
 from tests.e2e.deployment.inside import ADMIN
 from tests.e2e.stage import Stage
-from tests.e2e.test_browser import TIMEOUT_MS, chromium  # noqa: F401 - a fixture
+from tests.e2e.test_browser import TIMEOUT_MS
 
 NIGHTLY, SECRET = "nightly", "secret"
 VIEWER, NOBODY = "viewer", "nobody"
@@ -99,7 +99,7 @@ def test_three_users_by_typed_addresses(deployment: InsideDeployment, runs: dict
 
 
 @pytest.mark.parametrize("user", [ADMIN, VIEWER, NOBODY])
-def test_three_users_in_a_browser(user: str, deployment: InsideDeployment, runs: dict[str, str], chromium: Any) -> None:  # noqa: F811
+def test_three_users_in_a_browser(user: str, deployment: InsideDeployment, runs: dict[str, str], chromium: Any) -> None:
     """The navigation and the tab show what the user may see, and the browser asks no other host."""
     page, hosts, url = chromium.new_page(), set[str](), deployment.rest.url
     page.set_default_timeout(TIMEOUT_MS)

@@ -6,8 +6,6 @@ The browser's requests are sent to the page within this process. Needs Playwrigh
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -23,7 +21,6 @@ pytestmark = [
     pytest.mark.skipif(not has_external_views(), reason="Airflow has no pages of plugins before 3.1"),
 ]
 
-CHROMIUM = os.environ.get("CONNECTIF_E2E_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 HOST = "http://airflow.test"
 WIDTHS = (390, 1280)
 HOSTILE = {
@@ -34,17 +31,6 @@ HOSTILE = {
     "wide letters": "漢字😀" * 60,
     "lines": "a\r\nb\tc\u2028d\x85e" * 20,
 }
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: apt-get install chromium, or name one in CONNECTIF_E2E_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
