@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_connectif.reporting.formats import utc_second
+
 Rows = Sequence[Mapping[str, Any]]
 Section = tuple[str, Rows | str]
 """A title with rows or a text."""
@@ -71,7 +73,7 @@ def _show_table(form: str, rows: Rows) -> None:
 
 def _printable(value: Any) -> str:
     """Return a cell's text without control characters of a terminal."""
-    value = jsonable(value)
+    value = utc_second(value) if isinstance(value, datetime) else jsonable(value)
     if value is None:
         return ""
     if isinstance(value, bool):

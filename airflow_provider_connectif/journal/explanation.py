@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_connectif.journal.next_step import NextStep
+from airflow_provider_connectif.reporting.formats import utc_second
 
 SENT_AS = "sent as"
 """The label of the only fact that is a contact key."""
@@ -72,7 +73,7 @@ class LastOutcome:
         """The rejection that holds a row, in words; ``None`` if there is none."""
         if not self.holds_row:
             return None
-        at = "" if self.refused_at is None else f" at {_minute(self.refused_at)}"
+        at = "" if self.refused_at is None else f" at {utc_second(self.refused_at)}"
         reason = self.refused_reason or ("no reason" if self.refused_status is None else f"HTTP {self.refused_status}")
         return f"rejected{at}, first by {self.refused_run or self.run_id}: {reason}"
 
@@ -122,13 +123,13 @@ class LastRun:
     def words(self) -> str:
         """The text for a person."""
         if self.ended_at is not None:
-            return f"{self.run_id}, {self.verdict}, {_minute(self.ended_at)}"
+            return f"{self.run_id}, {self.verdict}, {utc_second(self.ended_at)}"
         end = (
             "its process was killed"
             if self.holds_until is None
-            else f"holds the sync until {self.holds_until:%H:%M:%S}"
+            else f"holds the sync until {utc_second(self.holds_until)}"
         )
-        return f"{self.run_id}, begun {_minute(self.started_at)}, not ended: {end}"
+        return f"{self.run_id}, begun {utc_second(self.started_at)}, not ended: {end}"
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Explanation:
         """The contact's state for a person, by label; without unknown facts."""
         facts: dict[str, Any] = {"state": self._state()}
         for entry in self.suppressed:
-            facts[f"suppressed by its {_KINDS.get(entry.kind, entry.kind)}"] = f"{_minute(entry.at)}, {entry.run_id}"
+            facts[f"suppressed by its {_KINDS.get(entry.kind, entry.kind)}"] = f"{utc_second(entry.at)}, {entry.run_id}"
         if (last := self.last) is not None:
             facts |= {
                 "since": last.outcome_at,
@@ -209,7 +210,3 @@ class Explanation:
 
 
 _KINDS = {"email": "e-mail", "external_id": "external id"}
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

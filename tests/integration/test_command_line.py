@@ -351,6 +351,7 @@ def test_explain_shows_the_history(
     assert outcome["at"] == "2026-01-01T02:00:00+00:00"
     table = command("explain", "ana@example.com", "--sync-id", "nightly")
     assert "no [such] option" in table.out
+    assert "2026-01-01 02:00:00 UTC" in table.out
 
 
 def test_explain_reads_the_key_from_standard_input(
