@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_connectif.api.answer import Answer, IsOwn
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL, ApiKey
-from airflow_provider_connectif.api.errors import MalformedAnswerError, NotFoundError
+from airflow_provider_connectif.api.errors import MalformedResponseError, NotFoundError
 from airflow_provider_connectif.api.imports import DEFAULT_UPLOAD_TIMEOUT_S, ImportEndpoints
 from airflow_provider_connectif.api.pages import read_pages
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.response import IsOwn, Response
 from airflow_provider_connectif.api.transport import Timeouts, Transport
 
 DEFAULT_CONNECT_TIMEOUT_S = 5.0
@@ -72,19 +72,19 @@ class ConnectifClient(ImportEndpoints):
 
     def patch_contact(
         self, email: str, patch: Mapping[str, Any], *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
-    ) -> Answer:
+    ) -> Response:
         """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
 
         :param email: the contact key; it is sent percent-encoded.
         :param patch: JSON-ready values by property id. Custom fields are documented for this path only, not for the
             newer ``/contacts/email/{email}``.
         :param is_own: decides whether the body of a 2xx (``None``: no body) is the response to this request. If it is
-            not, ``Answer.is_own`` is ``False``, and the connection is closed. Default: every body is.
+            not, ``Response.is_own`` is ``False``, and the connection is closed. Default: every body is.
         :param on_fresh_connection: use none of the pooled connections.
         :return: status 200 (updated) or 201 (created), with the current contact if the response shows it ("optionally",
             by the API reference, "patch-contact").
         :raises ConnectifHttpError: the subclass of the status.
-        :raises NoAnswerError: no complete response; the contact may or may not have been changed.
+        :raises NoResponseError: no complete response; the contact may or may not have been changed.
         :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
         :raises QuotaClosed: the run must stop; the request waited for the window.
         """
@@ -98,7 +98,7 @@ class ConnectifClient(ImportEndpoints):
         *,
         is_own: IsOwn = lambda _: True,
         on_fresh_connection: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """``PATCH /contacts/external-id/{externalId}``: as :meth:`patch_contact`, with the store's own id as the key.
 
         :param external_id: at most 50 characters (API reference, resource "ContactPatchByEmail").
@@ -119,9 +119,9 @@ class ConnectifClient(ImportEndpoints):
         :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
             API key that cannot read contacts.
-        :raises NoAnswerError: no complete response.
+        :raises NoResponseError: no complete response.
         :raises NotConnectifError: a 2xx whose body is not a JSON object, or an error document.
-        :raises MalformedAnswerError: a 2xx without a body.
+        :raises MalformedResponseError: a 2xx without a body.
         :raises QuotaClosed: the run must stop; the request waited for the window.
         """
         return self._get_contact(f"/contacts/{path_segment(email)}")
@@ -150,7 +150,7 @@ class ConnectifClient(ImportEndpoints):
         :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
             API key that cannot delete contacts.
-        :raises NoAnswerError: no complete response; the contact may or may not have been deleted.
+        :raises NoResponseError: no complete response; the contact may or may not have been deleted.
         :raises NotConnectifError: a 2xx with a body that is not a JSON object, or an error document.
         :raises QuotaClosed: the run must stop; the request waited for the window.
         """
@@ -173,13 +173,13 @@ class ConnectifClient(ImportEndpoints):
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
 
         :return: ``ContactField`` objects, unchanged.
-        :raises MalformedAnswerError: a response without ``results``, or with a result that is not an object; a next
+        :raises MalformedResponseError: a response without ``results``, or with a result that is not an object; a next
             page on another host, seen before, or beyond the hundredth.
         """
         pages = read_pages(self._transport, "/contact-fields/", _MOST_FIELD_PAGES)
         fields = [entry for page in pages for entry in page]
         if not all(isinstance(entry, Mapping) for entry in fields):
-            raise MalformedAnswerError("one of the results is not a JSON object")
+            raise MalformedResponseError("one of the results is not a JSON object")
         return fields
 
     def get_store(self) -> Mapping[str, Any]:
@@ -202,7 +202,7 @@ class ConnectifClient(ImportEndpoints):
         *,
         is_own: IsOwn = lambda _: True,
         on_fresh_connection: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """Send one request with a JSON object as its body; the response shows an object, or has no body.
 
         :param method: ``PATCH``, ``POST`` or ``PUT``.

@@ -73,7 +73,7 @@ def _parts(transport: Transport, url: str) -> Generator[bytes, None, None]:
         with (
             hidden_in_logs(target._replace(scheme="", netloc="", fragment="").geturl()),
             closing(open_keyless_session(address, transport.verify)) as session,
-            _answer(transport, session, target) as response,
+            _response(transport, session, target) as response,
         ):
             if not response.is_redirect:
                 yield from _content(response)
@@ -98,7 +98,7 @@ def _checked(address: str, link: str, base_url: str) -> SplitResult:
     return target
 
 
-def _answer(transport: Transport, session: requests.Session, target: SplitResult) -> requests.Response:
+def _response(transport: Transport, session: requests.Session, target: SplitResult) -> requests.Response:
     """Return the head of a response that is a success or a redirect."""
     is_own_host = origin(target) == origin(urlsplit(transport.base_url))
     sent_at = transport.quota.acquire() if is_own_host else 0.0

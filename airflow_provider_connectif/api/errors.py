@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -47,7 +48,7 @@ class QuotaClosed(ConnectifError):
     """The run had to stop while a request waited for its turn; nothing was sent."""
 
 
-class NoAnswerError(ConnectifError):
+class NoResponseError(ConnectifError):
     """No complete HTTP response arrived; the request may or may not have been carried out.
 
     :param what: what happened, in words without a URL, such as ``read timed out after 30 s``.
@@ -60,11 +61,11 @@ class NoAnswerError(ConnectifError):
         self.was_sent = was_sent
 
 
-class MalformedAnswerError(ConnectifError):
+class MalformedResponseError(ConnectifError):
     """A 2xx response whose body does not match the API's documentation."""
 
 
-class NotConnectifError(NoAnswerError, MalformedAnswerError):
+class NotConnectifError(NoResponseError, MalformedResponseError):
     """A 2xx whose body cannot be Connectif's, such as a proxy's page: Connectif itself did not respond."""
 
 
@@ -194,3 +195,15 @@ def describe_status(status: int, code: str | None = None) -> str:
 
 def _rebuild(cls: type[ConnectifHttpError], state: dict[str, Any]) -> ConnectifHttpError:
     return cls(**state)
+
+
+_FORMER_NAMES = {"NoAnswerError": NoResponseError, "MalformedAnswerError": MalformedResponseError}
+
+
+def __getattr__(name: str) -> Any:
+    """Return an exception by its former name."""
+    if name not in _FORMER_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    named = _FORMER_NAMES[name]
+    warnings.warn(f"{name} is now named {named.__name__}", DeprecationWarning, stacklevel=2)
+    return named

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_connectif.api.errors import MalformedAnswerError
+from airflow_provider_connectif.api.errors import MalformedResponseError
 
 OPEN_STATUSES = frozenset({"queued", "inProgress"})
 """The documented states of an import that has not finished."""
@@ -55,18 +55,18 @@ class Import:
         """Read the JSON of an import.
 
         :param asked_for: the requested id; the import keeps its spelling.
-        :raises MalformedAnswerError: it is not an object, it is an error document, or its ``id`` is missing or another
-            import's.
+        :raises MalformedResponseError: it is not an object, it is an error document, or its ``id`` is missing or
+            another import's.
         """
         if not isinstance(body, Mapping):
-            raise MalformedAnswerError("the response is not a JSON object")
+            raise MalformedResponseError("the response is not a JSON object")
         import_id = _text(body.get("id"))
         if not import_id or import_id in (".", ".."):
-            raise MalformedAnswerError("the response has no import id")
+            raise MalformedResponseError("the response has no import id")
         if isinstance(body.get("status"), int) and (_text(body.get("title")) or _text(body.get("detail"))):
-            raise MalformedAnswerError("the response is an error document")
+            raise MalformedResponseError("the response is an error document")
         if asked_for is not None and import_id.lower() != asked_for.lower():
-            raise MalformedAnswerError("the response is about another import")
+            raise MalformedResponseError("the response is about another import")
         options = body.get("options")
         return cls(
             id=asked_for or import_id,

@@ -57,8 +57,8 @@ class ImportEndpoints:
         :param type: ``contacts``; the API also knows ``products`` and ``coupons``.
         :raises BadRequestError: with code ``E0401`` if ten imports are already queued.
         :raises ConnectifHttpError: the subclass of any other status; 413 means that the file is too large.
-        :raises NoAnswerError: no complete response; the import may exist, see :meth:`list_imports`.
-        :raises MalformedAnswerError: accepted, but the response does not name the import. The import exists, except
+        :raises NoResponseError: no complete response; the import may exist, see :meth:`list_imports`.
+        :raises MalformedResponseError: accepted, but the response does not name the import. The import exists, except
             with a :class:`NotConnectifError`, where a proxy in between has responded.
         :raises QuotaClosed: the run must stop, and the whole file was not sent; there is no import.
         :raises OSError: the file cannot be opened; nothing was sent.
@@ -75,7 +75,7 @@ class ImportEndpoints:
                     "file": (f"{type}.csv", content, "text/csv"),
                 }
             )
-            answer = self._transport.request(
+            response = self._transport.request(
                 "POST",
                 "/imports/",
                 body=_Upload(parts, self._upload_timeout, lambda: self._transport.quota.closed),
@@ -84,7 +84,7 @@ class ImportEndpoints:
                 only_objects=True,
                 timeouts=Timeouts(connect=STALL_S, read=self._upload_timeout),
             )
-        return Import.parse(answer.body)
+        return Import.parse(response.body)
 
     def get_import(self, import_id: str) -> Import:
         """``GET /imports/{id}``: the current state of one import; :class:`NotFoundError` if there is none.
@@ -99,8 +99,8 @@ class ImportEndpoints:
         Each page is a request, sent when the previous page is used up, so stop early if possible. The order is not
         documented.
 
-        :raises MalformedAnswerError: as in :meth:`ConnectifClient.list_contact_fields`, with at most 1,000 pages; or an
-            entry without an id.
+        :raises MalformedResponseError: as in :meth:`ConnectifClient.list_contact_fields`, with at most 1,000 pages; or
+            an entry without an id.
         """
         for page in read_pages(self._transport, "/imports/", _MOST_IMPORT_PAGES):
             for entry in page:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from airflow_provider_connectif.api.errors import MalformedAnswerError
+from airflow_provider_connectif.api.errors import MalformedResponseError
 from airflow_provider_connectif.api.transport import Transport, origin
 
 
@@ -18,7 +18,7 @@ def read_pages(transport: Transport, path: str, most: int) -> Iterator[list[Any]
     :param transport: requests each page.
     :param path: of the first page, below the base URL.
     :param most: the number of pages after which the list counts as endless.
-    :raises MalformedAnswerError: a response without ``results``; a next page on another host, seen before, or
+    :raises MalformedResponseError: a response without ``results``; a next page on another host, seen before, or
         beyond ``most``.
     """
     seen = {path}
@@ -26,16 +26,16 @@ def read_pages(transport: Transport, path: str, most: int) -> Iterator[list[Any]
         page = transport.get_object(path)
         results = page.get("results")
         if not isinstance(results, list):
-            raise MalformedAnswerError("the response has no list of results")
+            raise MalformedResponseError("the response has no list of results")
         yield results
         link = _next_link(page.get("links"))
         if link is None:
             return
         path = _next_path(transport.base_url, path, link)
         if path in seen:
-            raise MalformedAnswerError("the pages link back to an earlier page")
+            raise MalformedResponseError("the pages link back to an earlier page")
         seen.add(path)
-    raise MalformedAnswerError(f"more than {most} pages")
+    raise MalformedResponseError(f"more than {most} pages")
 
 
 def _next_link(links: object) -> str | None:
@@ -43,12 +43,12 @@ def _next_link(links: object) -> str | None:
     if links is None or links == []:  # some serialisers write an empty object like that
         return None
     if not isinstance(links, Mapping):
-        raise MalformedAnswerError("the links to other pages are not a JSON object")
+        raise MalformedResponseError("the links to other pages are not a JSON object")
     link = links.get("next")
     if link is None or link == "" or link is False:
         return None
     if not isinstance(link, str):
-        raise MalformedAnswerError("the link to the next page is not an address")
+        raise MalformedResponseError("the link to the next page is not an address")
     return link
 
 
@@ -58,11 +58,11 @@ def _next_path(base_url: str, path: str, link: str) -> str:
         link.encode()  # half a surrogate pair is valid JSON, but not an address
         target = urlsplit(urljoin(base_url + path, link))
     except ValueError:
-        raise MalformedAnswerError("the link to the next page is not an address") from None
+        raise MalformedResponseError("the link to the next page is not an address") from None
     base = urlsplit(base_url)
     if origin(target) != origin(base):
-        raise MalformedAnswerError("the next page is on another host")
+        raise MalformedResponseError("the next page is on another host")
     whole = target._replace(scheme="", netloc="", fragment="").geturl()
     if not whole.startswith(f"{base.path}/"):
-        raise MalformedAnswerError("the next page is outside the base URL")
+        raise MalformedResponseError("the next page is outside the base URL")
     return whole.removeprefix(base.path)

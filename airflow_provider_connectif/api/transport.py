@@ -14,18 +14,19 @@ from urllib.parse import SplitResult
 import requests
 import urllib3.exceptions
 
-from airflow_provider_connectif.api.answer import Answer, IsOwn
 from airflow_provider_connectif.api.bodies import decoded_json, describe_body, hides_an_error, http_error
 from airflow_provider_connectif.api.connections import Adapter
 from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.errors import (
-    MalformedAnswerError,
-    NoAnswerError,
+    MalformedResponseError,
+    NoResponseError,
     NotConnectifError,
     describe_status,
 )
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
+from airflow_provider_connectif.api.response import Answer as Answer
+from airflow_provider_connectif.api.response import IsOwn, Response
 from airflow_provider_connectif.api.session import KeyScrubber, open_session
 
 CHUNK = 64 * 1024
@@ -106,12 +107,12 @@ class Transport:
         """``GET`` a JSON object; :class:`NotConnectifError` if the body is not one, or is an error document."""
         body = self.request("GET", path, read_body=True, only_objects=True).body
         if not isinstance(body, Mapping):
-            raise MalformedAnswerError("the response has no body")
+            raise MalformedResponseError("the response has no body")
         return body
 
     def send_object(
         self, method: str, path: str, body: bytes, *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
-    ) -> Answer:
+    ) -> Response:
         """Send a JSON body; the response has the object, or no body at all.
 
         :param is_own: decides whether an object is the one that was sent.
@@ -137,18 +138,18 @@ class Transport:
         is_own: IsOwn = lambda _: True,
         timeouts: Timeouts | None = None,
         session: requests.Session | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send one request when the quota allows it, and wait for the whole response.
 
         :param path: below the base URL, encoded.
         :param body: bytes, or a stream whose ``read`` may raise :class:`QuotaClosed` to end the request.
-        :param read_body: decode the response's JSON; ``Answer.body`` is ``None`` if it is not JSON.
+        :param read_body: decode the response's JSON; ``Response.body`` is ``None`` if it is not JSON.
         :param only_objects: a 2xx must have a JSON object that is not an error document, or no body.
         :param is_own: decides whether the decoded body of a 2xx is the response to this request.
         :param session: replaces the pooled one.
         :raises NotConnectifError: with ``only_objects``, a 2xx with another body.
         :raises ConnectifHttpError: the subclass of the status.
-        :raises NoAnswerError: no complete response; the request may or may not have been carried out.
+        :raises NoResponseError: no complete response; the request may or may not have been carried out.
         :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
         """
         patience = timeouts or self._timeouts
@@ -190,7 +191,7 @@ class Transport:
         # Raised outside the handler, so that the transport's exception, whose text has the contact key in its URL, is
         # not its context.
         if failure:
-            raise NoAnswerError(failure, was_sent=was_sent)
+            raise NoResponseError(failure, was_sent=was_sent)
         if not 200 <= status < 300:
             raise http_error(status, content, signal, self._without_key)
         if is_odd:
@@ -198,7 +199,7 @@ class Transport:
             raise NotConnectifError(
                 f"{describe_status(status)} with {words}: the response is not a JSON object of Connectif's"
             )
-        return Answer(status, decoded, not is_another)
+        return Response(status, decoded, not is_another)
 
 
 def _not_yet() -> None:

@@ -13,7 +13,7 @@ from importlib import import_module
 from airflow_provider_connectif.api.errors import (
     ConnectifError,
     ForbiddenError,
-    NoAnswerError,
+    NoResponseError,
     RunFailed,
     TooManyRequestsError,
     UnauthorizedError,
@@ -78,7 +78,7 @@ def describe(error: ConnectifError) -> str:
         return "Connectif responded with 403: a scope is missing from the API key, or the account is blocked"
     if isinstance(error, TooManyRequestsError):
         return "Connectif responded with 429: the account's requests of this minute are used up; try again in a minute"
-    if isinstance(error, NoAnswerError):
+    if isinstance(error, NoResponseError):
         return f"Connectif did not respond: {error.what}"
     return str(error)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, get_args
 
-from airflow_provider_connectif.api.answer import Answer
-from airflow_provider_connectif.api.errors import NoAnswerError, NotFoundError
+from airflow_provider_connectif.api.errors import NoResponseError, NotFoundError
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.identity import person, same_contact
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -99,25 +99,25 @@ class ContactErasure(Resource):
         """Return the person of a key."""
         return person(self._kind, key)
 
-    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """``DELETE`` the contact; a contact that does not exist is not a failure.
 
-        :raises NoAnswerError: no complete response; or a 404 without the error document, possibly from a proxy in
+        :raises NoResponseError: no complete response; or a 404 without the error document, possibly from a proxy in
             between.
         """
         delete = client.delete_contact if self._kind == "email" else client.delete_contact_by_external_id
         try:
             was_there = delete(_spelling(change))
         except NotFoundError:
-            error = NoAnswerError("a 404 without the error document, so it is not from Connectif")
+            error = NoResponseError("a 404 without the error document, so it is not from Connectif")
         else:
-            return Answer(HTTPStatus.NO_CONTENT, None if was_there else _ABSENT)
+            return Response(HTTPStatus.NO_CONTENT, None if was_there else _ABSENT)
         # Raised outside the handler, so that the client's error, whose body comes from elsewhere, is not its context.
         raise error
 
-    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+    def step(self, change: Patch, came: Response | Error) -> Step | None:
         """Return that the contact is deleted or does not exist; ``None``: the response policy decides."""
-        if not isinstance(came, Answer):
+        if not isinstance(came, Response):
             return None
         (number, spelling), *left = change.properties.items()
         was_there = came.body is not _ABSENT or bool(change.others.get(_WAS_THERE))

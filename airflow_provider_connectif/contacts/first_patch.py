@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from airflow_provider_connectif.api.answer import Answer
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.decisions import Resubscribe
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
@@ -41,7 +41,7 @@ class FirstPatch(ContactResource):
         # Separate from the sender's own resource, which takes the same steps again with the same responses.
         self._asked = ContactResource(mapping, resubscribe=resubscribe, write_modes=write_modes)
         self._first: tuple[int, str] | None = None
-        self._responses: deque[tuple[bool, Answer | Error]] = deque()
+        self._responses: deque[tuple[bool, Response | Error]] = deque()
 
     def is_allowed(self, patch: Patch) -> bool:
         """Send a patch, after a look-up where it needs one; whether the response is something else than a 403."""
@@ -53,20 +53,20 @@ class FirstPatch(ContactResource):
         is_forbidden = isinstance(came, ConnectifHttpError) and came.status == _FORBIDDEN and came.is_error_document
         return change.looks_up or not is_forbidden
 
-    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """``PATCH`` the contact; the first requests were sent already, and their responses are given back."""
         while self._responses and (change.number, change.key) == self._first and not on_fresh_connection:
             was_look_up, came = self._responses.popleft()
             if was_look_up == change.looks_up:
-                if isinstance(came, Answer):
+                if isinstance(came, Response):
                     return came
                 raise came
         return super().send(client, change, on_fresh_connection=on_fresh_connection)
 
-    def _asked_for(self, change: Patch) -> Answer | Error:
+    def _asked_for(self, change: Patch) -> Response | Error:
         try:
-            came: Answer | Error = super().send(self._client, change)
-        except (ConnectifHttpError, NoAnswerError) as error:
+            came: Response | Error = super().send(self._client, change)
+        except (ConnectifHttpError, NoResponseError) as error:
             came = error
         self._responses.append((change.looks_up, came))
         return came

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from airflow_provider_connectif.api.answer import OK, Answer
-from airflow_provider_connectif.api.errors import MalformedAnswerError, NoAnswerError
+from airflow_provider_connectif.api.errors import MalformedResponseError, NoResponseError
+from airflow_provider_connectif.api.response import OK, Response
 from airflow_provider_connectif.contacts.consent import RANKS, merged, urgent_part, withdraws
 from airflow_provider_connectif.contacts.decisions import Resubscribe, checked_modes
 from airflow_provider_connectif.contacts.fields import Field
@@ -101,7 +101,7 @@ class ContactResource(Resource):
         """Map and check a row: :meth:`ContactMapping.patch`."""
         return self.mapping.patch(number, row)
 
-    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none.
 
         A contact that left the source is deleted if its change says so.
@@ -110,13 +110,13 @@ class ContactResource(Resource):
         if change.removal == "delete":
             delete_contact = client.delete_contact if kind == "email" else client.delete_contact_by_external_id
             delete_contact(change.key)
-            return Answer(OK)
+            return Response(OK)
         if change.looks_up:
             get_contact = client.get_contact if kind == "email" else client.get_contact_by_external_id
             contact = get_contact(change.key)
             if shows_another_contact(contact, kind, change.key):
-                raise NoAnswerError("the response to a look-up shows another contact")
-            return Answer(OK, contact)
+                raise NoResponseError("the response to a look-up shows another contact")
+            return Response(OK, contact)
         patch_contact = client.patch_contact if kind == "email" else client.patch_contact_by_external_id
         return patch_contact(
             change.key,
@@ -190,7 +190,7 @@ class ContactResource(Resource):
         """
         return self._steps.next_request(change, plan_age_s)
 
-    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+    def step(self, change: Patch, came: Response | Error) -> Step | None:
         """Compare the contact in the response with what was sent, and decide on the next request:
         :class:`ContactSteps`.
         """
@@ -241,7 +241,7 @@ def _fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
         except (ValueError, TypeError, ArithmeticError, RecursionError) as fault:
             # Our own messages contain no value of the definition; Python's may.
             words = str(fault) if type(fault) is ValueError else "a field definition has a value of a wrong kind"
-            raise MalformedAnswerError(words) from None
+            raise MalformedResponseError(words) from None
     if not fields:
-        raise MalformedAnswerError("no field at all, although every account has system fields")
+        raise MalformedResponseError("no field at all, although every account has system fields")
     return fields

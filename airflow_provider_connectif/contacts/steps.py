@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from airflow_provider_connectif.api.answer import CREATED, Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError
+from airflow_provider_connectif.api.response import CREATED, Response
 from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part
 from airflow_provider_connectif.contacts.decisions import (
     Decision,
@@ -111,13 +111,13 @@ class ContactSteps:
             return change._replace(looks_up=True)
         return change
 
-    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+    def step(self, change: Patch, came: Response | Error) -> Step | None:
         """Return the step after a request; ``None``: the response policy decides."""
         if change.removal == "delete":
-            return Step(change) if isinstance(came, Answer) else None
+            return Step(change) if isinstance(came, Response) else None
         if change.looks_up:
             return self._looked_up(change, came)
-        return self._patched(change, came) if isinstance(came, Answer) else None
+        return self._patched(change, came) if isinstance(came, Response) else None
 
     def _turn(self, change: Patch, property_id: str, value: JsonValue) -> Turn:
         return turn_of(
@@ -144,8 +144,8 @@ class ContactSteps:
         """Return a change whose consents are lowered without a look-up, and count as the person's own from now on."""
         return _with_kept(change._replace(looks_up=False), urgent_part(change.properties).keys())
 
-    def _looked_up(self, change: Patch, came: Answer | Error) -> Step | None:
-        if isinstance(came, Answer):
+    def _looked_up(self, change: Patch, came: Response | Error) -> Step | None:
+        if isinstance(came, Response):
             return self._seen(change, came.body)
         status = came.status if isinstance(came, ConnectifHttpError) else 0
         is_passing = status in _PASSING or not 400 <= status < 500
@@ -188,21 +188,21 @@ class ContactSteps:
             return Step(change, goes_on=bool(change.properties), is_recreated=bool(change.properties))
         return Step(change, goes_on=bool(change.properties))
 
-    def _patched(self, change: Patch, answer: Answer) -> Step:
-        shown = self._shown(change, answer)
+    def _patched(self, change: Patch, response: Response) -> Step:
+        shown = self._shown(change, response)
         shows_contact = shown.is_there
-        if answer.status == CREATED and change.was_delivered:
+        if response.status == CREATED and change.was_delivered:
             change = _created_again(change)
             return Step(change, goes_on=bool(change.properties), shown=shown, is_recreated=True)
         if shows_contact:
             accepted = {**change.others, **change.properties}
-            change = _with_kept(change, _decided_by_person(accepted, change, answer.body))
+            change = _with_kept(change, _decided_by_person(accepted, change, response.body))
         if not change.later:
             return Step(change, shown=shown)
-        if answer.status == CREATED:
+        if response.status == CREATED:
             split = _Split(_sent_to_new(change))
         elif shows_contact:
-            split = self._split(change, answer.body)
+            split = self._split(change, response.body)
         else:
             self._responses_show_contacts = False
             if not self._may_look_up:
@@ -229,10 +229,10 @@ class ContactSteps:
                 send[property_id] = value
         return _Split(send, frozenset(kept))
 
-    def _shown(self, change: Patch, answer: Answer) -> Shown:
-        sent = compare(change.properties, answer.body, self._fields)
+    def _shown(self, change: Patch, response: Response) -> Shown:
+        sent = compare(change.properties, response.body, self._fields)
         held = {name: value for name, value in change.others.items() if self._is_held(change, name)}
-        accepted = compare(held, answer.body, self._fields).differences if held else {}
+        accepted = compare(held, response.body, self._fields).differences if held else {}
         is_drifted = any(difference is not Difference.MISSING for difference in accepted.values())
         return Shown(sent.shows_contact, sent.differences, is_drifted)
 

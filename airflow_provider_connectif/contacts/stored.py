@@ -47,7 +47,7 @@ def compare(sent: Mapping[str, JsonValue], body: Any, fields: FieldTable) -> Com
 
     :param sent: JSON-ready values by property id, without properties that were left out.
     :param body: the decoded body of a 2xx, any JSON; ``None``: it has none. It must be the response to this request
-        (``Answer.is_own``): the contact's key is not checked here.
+        (``Response.is_own``): the contact's key is not checked here.
     :param fields: the definitions, for the type of each property. A property without a definition is compared by the
         type of the value that was sent.
     """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.clock import Clock
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.delivery.doubts import DoubtGate, is_in_doubt_once_sent
 from airflow_provider_connectif.delivery.sending_queue import Job
 from airflow_provider_connectif.records.outcomes import Error
@@ -42,7 +42,7 @@ class OneRequest:
         self.planned_at = clock.now()
         """The time when the plan was made, in seconds since the epoch."""
 
-    def send(self, job: Job) -> Answer | Error | None:
+    def send(self, job: Job) -> Response | Error | None:
         """Send a request for a job, and return its response or error.
 
         :return: ``None``: its person is suppressed, and it was not sent.
@@ -56,7 +56,7 @@ class OneRequest:
             return None
         try:
             return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
-        except (ConnectifHttpError, NoAnswerError) as failure:
+        except (ConnectifHttpError, NoResponseError) as failure:
             return failure
 
     def _is_to_be_written_down(self, job: Job) -> bool:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, NotConnectifError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, NotConnectifError
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW
 
 
@@ -145,7 +145,7 @@ class ResponsePolicy:
         """
         return DEFAULT_POLICY[ANOTHER_KEY] if shows_another_key else self.for_status(status)
 
-    def rule_for_error(self, error: ConnectifHttpError | NoAnswerError) -> Rule:
+    def rule_for_error(self, error: ConnectifHttpError | NoResponseError) -> Rule:
         """Return the rule for an error of the client."""
         if isinstance(error, ConnectifHttpError):
             return self.for_status(error.status, error.code, is_error_document=error.is_error_document)
@@ -153,7 +153,7 @@ class ResponsePolicy:
             return Rule(self._own[NO_ANSWER])
         return DEFAULT_POLICY[NOT_CONNECTIF if isinstance(error, NotConnectifError) else NO_ANSWER]
 
-    def for_error(self, error: ConnectifHttpError | NoAnswerError) -> Action:
+    def for_error(self, error: ConnectifHttpError | NoResponseError) -> Action:
         """Return the action for an error of the client."""
         return self.rule_for_error(error).action
 

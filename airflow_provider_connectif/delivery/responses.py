@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from airflow_provider_connectif.api.answer import CREATED, OK, Answer
 from airflow_provider_connectif.api.clock import Clock
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError
+from airflow_provider_connectif.api.response import CREATED, OK, Response
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
@@ -68,9 +68,9 @@ class Responses:
         self.begun: deque[Patch] = deque()
         """Changes with an accepted part whose rest follows, not collected yet."""
 
-    def take(self, job: Job, came: Answer | Error) -> Stop | None:
+    def take(self, job: Job, came: Response | Error) -> Stop | None:
         """Decide on a job by the response or error of its request; return why the run ends early, if it does."""
-        if not isinstance(came, Answer):
+        if not isinstance(came, Response):
             step = self._resource.step(job.patch, came)
             return self._advance(job, step) if step else self._apply(self._policy.rule_for_error(came), job, came)
         if not came.is_own:
@@ -85,28 +85,28 @@ class Responses:
             return self._settle_rejection(job, job.rejection, is_accepted=False)
         return self._settle(_ACCEPTED, job, Outcome.SUPPRESSED, None)
 
-    def _take_own(self, job: Job, answer: Answer) -> Stop | None:
-        rule = self._policy.for_success(answer.status, shows_another_key=False)
-        if answer.status == CREATED and not job.is_follow_up:
+    def _take_own(self, job: Job, response: Response) -> Stop | None:
+        rule = self._policy.for_success(response.status, shows_another_key=False)
+        if response.status == CREATED and not job.is_follow_up:
             job.is_created = True
         if rule.action is Action.ACCEPT:
-            return self._advance(job, self._resource.step(job.patch, answer))
+            return self._advance(job, self._resource.step(job.patch, response))
         return self._apply(rule, job)
 
-    def _take_anothers(self, job: Job, answer: Answer) -> Stop | None:
+    def _take_anothers(self, job: Job, response: Response) -> Stop | None:
         """Handle a response that shows the thing of another key."""
         if not self._is_idempotent:
-            error = NoAnswerError("the response shows another key")
+            error = NoResponseError("the response shows another key")
             job.tries += 1
             return self._give_up(Rule(Action.RETRY), job, error, is_in_doubt=True)
-        rule = self._policy.for_success(answer.status, shows_another_key=True)
+        rule = self._policy.for_success(response.status, shows_another_key=True)
         if rule.action is Action.CONFIRM and not job.on_fresh_connection:
             job.on_fresh_connection = True
             self._queue.put_back(job)
             return None
         job.is_unconfirmed = True
         # Neither its body nor its status may belong to this request.
-        return self._take_own(job, Answer(OK))
+        return self._take_own(job, Response(OK))
 
     def _advance(self, job: Job, step: Step | None) -> Stop | None:
         """Continue or settle a job after an accepted request or a look-up."""
@@ -182,7 +182,7 @@ class Responses:
         )
 
     def _retry(self, rule: Rule, job: Job, error: Error | None) -> Stop | None:
-        was_sent = not isinstance(error, NoAnswerError) or error.was_sent
+        was_sent = not isinstance(error, NoResponseError) or error.was_sent
         is_in_doubt = rule.leaves_doubt and was_sent and not self._is_idempotent
         if is_in_doubt or job.tries >= self._attempts:
             return self._give_up(rule, job, error, is_in_doubt=is_in_doubt)

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
     ErrorReportError,
-    MalformedAnswerError,
-    NoAnswerError,
+    MalformedResponseError,
+    NoResponseError,
 )
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.context import ImportContext
@@ -205,7 +205,7 @@ def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callabl
     for attempt in range(_ADDRESSES):
         if attempt:
             pause(_BETWEEN_ADDRESSES_S * attempt)
-            with suppress(ConnectifHttpError, NoAnswerError, MalformedAnswerError):
+            with suppress(ConnectifHttpError, NoResponseError, MalformedResponseError):
                 one = context.client.get_import(one.id)
         if one.error_report_url is None:
             why = "there is no error report"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
-    MalformedAnswerError,
+    MalformedResponseError,
     QuotaClosed,
     TooManyRequestsError,
 )
@@ -168,7 +168,7 @@ class Uploads:
                 one = client.create_import(file.path, **flags._asdict(), delimiter=rules.delimiter)
                 if one.id not in ours:
                     return one
-                failure: Failure = MalformedAnswerError("the response names an earlier import")
+                failure: Failure = MalformedResponseError("the response names an earlier import")
             except TooManyRequestsError:
                 self._forget(sent)
                 continue  # the next request waits for the window

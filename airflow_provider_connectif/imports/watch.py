@@ -8,8 +8,8 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
-    MalformedAnswerError,
-    NoAnswerError,
+    MalformedResponseError,
+    NoResponseError,
     NotFoundError,
     TooManyRequestsError,
 )
@@ -31,9 +31,9 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
-FAILURES = (ConnectifHttpError, NoAnswerError, MalformedAnswerError)
+FAILURES = (ConnectifHttpError, NoResponseError, MalformedResponseError)
 """Errors of a request that was sent but has no usable response; a 429 is waited out instead."""
-Failure = ConnectifHttpError | NoAnswerError | MalformedAnswerError
+Failure = ConnectifHttpError | NoResponseError | MalformedResponseError
 
 _MOST_IDS = 3  # in a line of the log
 _LOOKS = 3
@@ -256,7 +256,7 @@ class Watch:
 def action_for(failure: Failure) -> Action:
     """Return the action for a failed request about an import; ``on_response`` is only about contacts."""
     # A 2xx without the JSON of an import comes from something between here and Connectif.
-    return Action.RETRY if isinstance(failure, MalformedAnswerError) else ResponsePolicy().for_error(failure)
+    return Action.RETRY if isinstance(failure, MalformedResponseError) else ResponsePolicy().for_error(failure)
 
 
 def http_error(failure: Failure) -> ConnectifHttpError | None:

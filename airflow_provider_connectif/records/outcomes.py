@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, RunFailed, describe_status
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, RunFailed, describe_status
 from airflow_provider_connectif.records.changes import Patch
 
-Error = ConnectifHttpError | NoAnswerError
+Error = ConnectifHttpError | NoResponseError
 
 STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
 """Only these, with the error document, say that the row's values are at fault and will be so the next time."""
@@ -167,4 +167,4 @@ class Settled:
 
 def describe_error(error: Error) -> str:
     """Describe a failed request in words that are safe to log."""
-    return error.what if isinstance(error, NoAnswerError) else describe_status(error.status, error.code)
+    return error.what if isinstance(error, NoResponseError) else describe_status(error.status, error.code)

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal, Protocol
 
-from airflow_provider_connectif.api.answer import Answer, IsOwn
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.response import IsOwn, Response
 from airflow_provider_connectif.records.rows import Row
 
 FieldsMode = Literal["live", "builtin"]
@@ -37,7 +37,7 @@ class Client(Protocol):
 
     def send(
         self, method: str, path: str, body: Mapping[str, Any], *, is_own: IsOwn = ..., on_fresh_connection: bool = ...
-    ) -> Answer:
+    ) -> Response:
         """Send one request with a JSON object as its body."""
 
     def list_contact_fields(self) -> list[Mapping[str, Any]]:
@@ -60,12 +60,12 @@ class Client(Protocol):
     def download_error_report(self, url: str, sink: BinaryIO) -> int:
         """Download the error report of an import into a sink."""
 
-    def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
+    def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Response:
         """Create or update one contact; ``patch`` has its properties by id."""
 
     def patch_contact_by_external_id(
         self, external_id: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool
-    ) -> Answer:
+    ) -> Response:
         """Create or update one contact; ``patch`` has its properties by id."""
 
     def get_contact(self, email: str) -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self
 
-from airflow_provider_connectif.api.answer import Answer
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown
 from airflow_provider_connectif.records.people import PersonKey
@@ -91,7 +91,7 @@ class Resource(Protocol):
         :raises InvalidRow: the row cannot be sent; the reasons name column and rule, never a value.
         """
 
-    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """Send one change with one request, by :meth:`Client.send` or another method of the client.
 
         A change with ``looks_up`` reads the thing instead, and sets nothing: see :meth:`step`.
@@ -99,7 +99,7 @@ class Resource(Protocol):
         :param on_fresh_connection: use none of the pooled connections.
         :return: the response, a 2xx. 201: created. ``is_own`` is false if it shows the thing of another key.
         :raises ConnectifHttpError: the response, if it is not a 2xx.
-        :raises NoAnswerError: no complete response.
+        :raises NoResponseError: no complete response.
         """
 
     # The following members have a default.
@@ -204,14 +204,14 @@ class Resource(Protocol):
         """
         return change
 
-    def step(self, change: Patch, came: Answer | Error) -> Step | None:
+    def step(self, change: Patch, came: Response | Error) -> Step | None:
         """Return the state of a change after a request. The default compares nothing, and no request follows.
 
         :param change: the change that was sent.
         :param came: the 2xx response, or the error.
         :return: ``None``: the response policy decides.
         """
-        return Step(change) if isinstance(came, Answer) else None
+        return Step(change) if isinstance(came, Response) else None
 
     def urgent_part(self, change: Patch) -> Patch | None:
         """Return the part of a rejected change that must be sent all the same; ``None``: nothing, or it was sent
@@ -244,7 +244,7 @@ class Resource(Protocol):
         """Return the same resource with the account's definitions, which this method requests. The run retries it.
 
         :raises ConnectifHttpError: the response, if it is not a 2xx.
-        :raises NoAnswerError: no complete response.
-        :raises MalformedAnswerError: a 2xx without definitions.
+        :raises NoResponseError: no complete response.
+        :raises MalformedResponseError: a 2xx without definitions.
         """
         return self

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, describe_status
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, describe_status
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.concealment import LONGEST_REASON, Concealer
@@ -17,9 +17,9 @@ from airflow_provider_connectif.reporting.concealment import LONGEST_REASON, Con
 _MOST_ERRORS = 5
 
 
-def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, resource: Resource) -> tuple[str, ...]:
+def public_reasons(error: ConnectifHttpError | NoResponseError, patch: Patch, resource: Resource) -> tuple[str, ...]:
     """Return the reasons of one rejection without personal data; each has at most 140 characters."""
-    if isinstance(error, NoAnswerError):
+    if isinstance(error, NoResponseError):
         return (error.what,)
     status = describe_status(error.status, error.code)
     conceal = Concealer(patch)
@@ -35,9 +35,9 @@ def public_reasons(error: ConnectifHttpError | NoAnswerError, patch: Patch, reso
     return (_shorten(f"{status}: {said}" if said else status),)
 
 
-def raw_reasons(error: ConnectifHttpError | NoAnswerError) -> list[Any]:
+def raw_reasons(error: ConnectifHttpError | NoResponseError) -> list[Any]:
     """Return the server's words unchanged, for the rejects file."""
-    if isinstance(error, NoAnswerError):
+    if isinstance(error, NoResponseError):
         return [error.what]
     said = [text for text in (error.detail or error.title,) if text]
     return [*(dict(entry) for entry in error.validation_errors), *said] or [describe_status(error.status)]

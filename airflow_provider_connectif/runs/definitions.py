@@ -11,8 +11,8 @@ from typing import TypeVar
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
-    MalformedAnswerError,
-    NoAnswerError,
+    MalformedResponseError,
+    NoResponseError,
     QuotaClosed,
     TooManyRequestsError,
 )
@@ -85,7 +85,7 @@ def fetch_definitions(
         except TooManyRequestsError:
             limits.check()
             continue  # the next request waits for the window; never counts as an attempt
-        except (ConnectifHttpError, NoAnswerError) as failure:
+        except (ConnectifHttpError, NoResponseError) as failure:
             if isinstance(failure, ConnectifHttpError) and failure.status == 403:
                 log.warning(
                     wording.SCOPE_MISSING,
@@ -94,10 +94,10 @@ def fetch_definitions(
                 )
                 return resource
             error, action = failure, policy.for_error(failure)
-        except MalformedAnswerError as malformed:
+        except MalformedResponseError as malformed:
             # Connectif's own response, of up to a hundred pages: it is not requested again before the task's next
             # attempt.
-            error, action = NoAnswerError(str(malformed)), None
+            error, action = NoResponseError(str(malformed)), None
         failures += 1
         if stopped():
             raise QuotaClosed("the run was asked to stop")
@@ -139,7 +139,7 @@ class _Limits:
         if self._clock.monotonic() - self._began_at >= self._timeout_s:
             waits_for = "" if wait is None else ", the rate limit is used up"
             words = f"the timeout of {describe_seconds(self._timeout_s)} has passed{waits_for}"
-            raise DefinitionsError(NoAnswerError(words), StopKind.NO_DEFINITIONS)
+            raise DefinitionsError(NoResponseError(words), StopKind.NO_DEFINITIONS)
 
 
 def _within(limits: _Limits, ask: Callable[[], ResourceT], clock: Clock) -> ResourceT:

@@ -16,13 +16,13 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_connectif.sandbox.answers import empty_answer, http_error
-from airflow_provider_connectif.sandbox.control import answer_control
+from airflow_provider_connectif.sandbox.control import control_response
 from airflow_provider_connectif.sandbox.endpoints import MAX_BODY_BYTES, ApiRequest
 from airflow_provider_connectif.sandbox.errors import ClientGoneError
 from airflow_provider_connectif.sandbox.faults import FaultAction
 from airflow_provider_connectif.sandbox.import_endpoints import REPORT_PATH, get_error_report
 from airflow_provider_connectif.sandbox.refusals import BY_FAULT, NO_SUCH_KEY, WINDOW_USED_UP
+from airflow_provider_connectif.sandbox.responses import empty_response, http_error
 from airflow_provider_connectif.sandbox.routes import UNKNOWN_PATH, Route, resolve
 from airflow_provider_connectif.sandbox.state import SandboxState
 from airflow_provider_connectif.sandbox.uploads import Upload, read_upload
@@ -32,7 +32,7 @@ TRANSPORT = "sandbox.transport"
 """The name in an ASGI scope's state under which the server puts the connection's asyncio transport."""
 
 
-class _Answer(NamedTuple):
+class _Response(NamedTuple):
     """The response to a request, None if it gets none, and what caused it where the response does not say."""
 
     response: Response | None
@@ -62,16 +62,16 @@ class SandboxApp:
             return
         if raw_path == b"/" or raw_path.startswith(b"/_sandbox"):
             query = scope["query_string"].decode("latin-1")
-            own = answer_control(self.state, scope["method"], scope["path"], query, body)
+            own = control_response(self.state, scope["method"], scope["path"], query, body)
             await own(scope, receive, send)
             return
         headers = dict(scope["headers"])
         request = _api_request(scope, headers, key, body, upload)
         template = UNKNOWN_PATH if route is None else route.template
         if template == REPORT_PATH:
-            response, cause = await self._answer_report(request, headers.get(b"authorization"))
+            response, cause = await self._report_response(request, headers.get(b"authorization"))
         else:
-            response, cause = await self._answer(route, request, headers.get(b"authorization"))
+            response, cause = await self._response(route, request, headers.get(b"authorization"))
         self.state.log.add(request.method, template, None if response is None else response.status_code)
         self.state.refusals.note(request.method, template, request.key, response, cause)
         if response is None:
@@ -79,40 +79,40 @@ class SandboxApp:
         else:
             await response(scope, receive, send)
 
-    async def _answer(self, route: Route | None, request: ApiRequest, authorization: bytes | None) -> _Answer:
+    async def _response(self, route: Route | None, request: ApiRequest, authorization: bytes | None) -> _Response:
         """Return the response to a request."""
         scopes = self.state.keys.scopes_of(authorization)
         if scopes is None:
             # Assumption: a request without a valid key does not count against the account's window.
-            return _Answer(empty_answer(401), NO_SUCH_KEY)
+            return _Response(empty_response(401), NO_SUCH_KEY)
         window = self.state.window.take()
         window_headers = self._window_headers(window) if window.limit else {}
         if window.refused:
-            return _Answer(_with_headers(empty_answer(429), window_headers), WINDOW_USED_UP)
+            return _Response(_with_headers(empty_response(429), window_headers), WINDOW_USED_UP)
         template = UNKNOWN_PATH if route is None else route.template
         action = self.state.faults.action_for(request.method, template, request.key)
         if action is not None and action.fate is not None:
             request = replace(request, fate=action.fate)
         perform = partial(self._perform, route, request, scopes)
-        response, cause = _Answer(perform()) if action is None else await self._strike(action, perform)
-        return _Answer(None if response is None else _with_headers(response, window_headers), cause)
+        response, cause = _Response(perform()) if action is None else await self._strike(action, perform)
+        return _Response(None if response is None else _with_headers(response, window_headers), cause)
 
-    async def _answer_report(self, request: ApiRequest, authorization: bytes | None) -> _Answer:
-        """As _answer, for paths outside the API: no key and no window, but faults."""
+    async def _report_response(self, request: ApiRequest, authorization: bytes | None) -> _Response:
+        """As _response, for paths outside the API: no key and no window, but faults."""
         action = self.state.faults.action_for(request.method, REPORT_PATH, request.key)
         perform = partial(get_error_report, self.state, request, authorization)
-        return _Answer(perform()) if action is None else await self._strike(action, perform)
+        return _Response(perform()) if action is None else await self._strike(action, perform)
 
-    async def _strike(self, action: FaultAction, perform: Callable[[], Response]) -> _Answer:
+    async def _strike(self, action: FaultAction, perform: Callable[[], Response]) -> _Response:
         """Carry out a fault; ``perform`` gives the request its normal effect and response."""
         performed = perform() if action.apply else None
         if action.delay_s:
             await self._pause(action.delay_s)
         if action.drop:
-            return _Answer(None, BY_FAULT)
+            return _Response(None, BY_FAULT)
         if action.status is not None:
-            return _Answer(Response(action.body, action.status, headers=action.headers), BY_FAULT)
-        return _Answer(perform() if performed is None else performed)
+            return _Response(Response(action.body, action.status, headers=action.headers), BY_FAULT)
+        return _Response(perform() if performed is None else performed)
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from airflow_provider_connectif.sandbox.answers import empty_answer, http_error, json_answer
 from airflow_provider_connectif.sandbox.faults import FaultError, parse_fault
 from airflow_provider_connectif.sandbox.import_list import QUEUE_LENGTH, QUEUED, ImportFate, ImportOptions
 from airflow_provider_connectif.sandbox.page import View, overview_page
+from airflow_provider_connectif.sandbox.responses import empty_response, http_error, json_response
 from airflow_provider_connectif.sandbox.state import SandboxState
 
 
@@ -23,7 +23,7 @@ class ControlError(ValueError):
     """A control request that asks for something impossible; the message says what."""
 
 
-def answer_control(state: SandboxState, method: str, path: str, query: str, body: bytes | None) -> Response:
+def control_response(state: SandboxState, method: str, path: str, query: str, body: bytes | None) -> Response:
     """Respond to a request to ``/`` or ``/_sandbox/...``; 400, 404 and 405 carry an HttpError."""
     methods = CONTROLS.get(path.rstrip("/") or "/")
     if methods is None:
@@ -58,35 +58,35 @@ def _contacts(state: SandboxState, query: str, body: bytes) -> Response:
     limit = _count(asked, "limit")
     end = None if limit is None else offset + limit
     contacts = list(islice(state.account, offset, end))
-    return json_answer(200, {"count": len(state.account), "contacts": contacts})
+    return json_response(200, {"count": len(state.account), "contacts": contacts})
 
 
 def _requests(state: SandboxState, query: str, body: bytes) -> Response:
-    return json_answer(200, state.log.as_json())
+    return json_response(200, state.log.as_json())
 
 
 def _window(state: SandboxState, query: str, body: bytes) -> Response:
     window = state.window.peek()
     reset_in_s = round(window.reset_in_s, 3)
-    return json_answer(200, {"limit": window.limit, "remaining": window.remaining, "reset_in_s": reset_in_s})
+    return json_response(200, {"limit": window.limit, "remaining": window.remaining, "reset_in_s": reset_in_s})
 
 
 def _faults(state: SandboxState, query: str, body: bytes) -> Response:
-    return json_answer(200, {"faults": state.faults.as_json()})
+    return json_response(200, {"faults": state.faults.as_json()})
 
 
 def _add_fault(state: SandboxState, query: str, body: bytes) -> Response:
     state.faults.add(parse_fault(_json(body)))
-    return json_answer(201, {"faults": state.faults.as_json()})
+    return json_response(201, {"faults": state.faults.as_json()})
 
 
 def _clear_faults(state: SandboxState, query: str, body: bytes) -> Response:
     state.faults.clear()
-    return empty_answer(204)
+    return empty_response(204)
 
 
 def _imports(state: SandboxState, query: str, body: bytes) -> Response:
-    return json_answer(200, {"imports": [one.as_json() for one in state.imports.latest_first()]})
+    return json_response(200, {"imports": [one.as_json() for one in state.imports.latest_first()]})
 
 
 def _queue_imports(state: SandboxState, query: str, body: bytes) -> Response:
@@ -96,17 +96,17 @@ def _queue_imports(state: SandboxState, query: str, body: bytes) -> Response:
         raise ControlError(f'the body must be {{"queued": n}}, n from 1 to {QUEUE_LENGTH}')
     for _ in range(count):
         state.imports.add(None, ImportOptions(), ImportFate(stuck=QUEUED), origin="app")
-    return empty_answer(204)
+    return empty_response(204)
 
 
 def _release_imports(state: SandboxState, query: str, body: bytes) -> Response:
     state.imports.release()
-    return empty_answer(204)
+    return empty_response(204)
 
 
 def _reset(state: SandboxState, query: str, body: bytes) -> Response:
     state.reset()
-    return empty_answer(204)
+    return empty_response(204)
 
 
 def _set_account(state: SandboxState, query: str, body: bytes) -> Response:
@@ -115,7 +115,7 @@ def _set_account(state: SandboxState, query: str, body: bytes) -> Response:
     if not isinstance(blocked, bool):
         raise ControlError('the body must be {"blocked": true} or {"blocked": false}')
     state.blocked = blocked
-    return empty_answer(204)
+    return empty_response(204)
 
 
 def _json(body: bytes) -> object:

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 from starlette.responses import Response
 
 from airflow_provider_connectif.sandbox.account import KeyTakenError
-from airflow_provider_connectif.sandbox.answers import empty_answer, http_error, json_answer, unprocessable
 from airflow_provider_connectif.sandbox.import_list import ImportFate
+from airflow_provider_connectif.sandbox.responses import empty_response, http_error, json_response, unprocessable
 from airflow_provider_connectif.sandbox.state import SandboxState
 from airflow_provider_connectif.sandbox.uploads import Upload
 from airflow_provider_connectif.sandbox.validation import (
@@ -74,7 +74,7 @@ def get_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> 
     if request.key is None or not path.accepts(request.key):
         return _bad_key(path)
     contact = state.account.find(path.key_property, request.key)
-    return http_error(404, "The contact does not exist") if contact is None else json_answer(200, contact)
+    return http_error(404, "The contact does not exist") if contact is None else json_response(200, contact)
 
 
 def delete_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
@@ -85,7 +85,7 @@ def delete_contact(path: ContactPath, state: SandboxState, request: ApiRequest) 
     if request.key is None or not path.accepts(request.key):
         return _bad_key(path)
     state.account.delete(path.key_property, request.key)
-    return empty_answer(204)
+    return empty_response(204)
 
 
 def patch_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
@@ -110,12 +110,12 @@ def patch_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -
     except KeyTakenError as taken:
         # Assumption: the documentation says that both keys are unique, but not which response a collision gets.
         return unprocessable([validation_error(taken.key_property, "belongs to another contact")])
-    return json_answer(201 if created else 200, contact)
+    return json_response(201 if created else 200, contact)
 
 
 def get_store(state: SandboxState, request: ApiRequest) -> Response:
     """200 with an ``id`` and a ``name`` (assumption: the resource's properties are not known)."""
-    return json_answer(200, {"id": f"{0:024x}", "name": "Connectif sandbox"})
+    return json_response(200, {"id": f"{0:024x}", "name": "Connectif sandbox"})
 
 
 def get_contact_field(state: SandboxState, request: ApiRequest) -> Response:
@@ -123,7 +123,7 @@ def get_contact_field(state: SandboxState, request: ApiRequest) -> Response:
     contact_field = state.settings.fields.get(request.key) if request.key is not None else None
     if contact_field is None:
         return http_error(404, "The contact field does not exist")
-    return json_answer(200, contact_field.definition)
+    return json_response(200, contact_field.definition)
 
 
 def list_contact_fields(state: SandboxState, request: ApiRequest) -> Response:
@@ -161,7 +161,7 @@ def page_of(
         links["next"] = f"{base}{path}?page={page + 1}{size}"
     if page > 1:
         links["prev"] = f"{base}{path}?page={page - 1}{size}"
-    return json_answer(200, {"links": links, "results": entries[first : first + page_size]})
+    return json_response(200, {"links": links, "results": entries[first : first + page_size]})
 
 
 class BadJsonError(ValueError):

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from airflow_provider_connectif.sandbox.answers import empty_answer, http_error, json_answer, unprocessable
 from airflow_provider_connectif.sandbox.endpoints import ApiRequest, asked_page, page_of
 from airflow_provider_connectif.sandbox.import_list import ERROR, FINISHED, Import, ImportFate, ImportOptions
+from airflow_provider_connectif.sandbox.responses import empty_response, http_error, json_response, unprocessable
 from airflow_provider_connectif.sandbox.state import SandboxState
 from airflow_provider_connectif.sandbox.uploads import Upload
 from airflow_provider_connectif.sandbox.validation import validation_error
@@ -47,7 +47,7 @@ def create_import(state: SandboxState, request: ApiRequest) -> Response:
     if state.imports.is_full:
         return http_error(400, "Ten imports are queued already", code="E0401")
     one = state.imports.add(upload.file, form.options, request.fate or ImportFate())
-    return json_answer(201, one.as_json())
+    return json_response(201, one.as_json())
 
 
 def _read_form(upload: Upload) -> _Form:
@@ -92,7 +92,7 @@ def get_import(state: SandboxState, request: ApiRequest) -> Response:
     if signature is not None:
         path = REPORT_PATH.replace("{id}", one.id)
         shown["errorReportFileUrl"] = f"{request.base_url}{path}?sig={signature}"
-    return json_answer(200, shown)
+    return json_response(200, shown)
 
 
 def delete_import(state: SandboxState, request: ApiRequest) -> Response:
@@ -103,7 +103,7 @@ def delete_import(state: SandboxState, request: ApiRequest) -> Response:
     if one.status not in (FINISHED, ERROR):
         return http_error(400, "Only an import that is finished or in error can be deleted")
     state.imports.remove(one)
-    return empty_answer(204)
+    return empty_response(204)
 
 
 def get_error_report(state: SandboxState, request: ApiRequest, authorization: bytes | None) -> Response:
@@ -116,7 +116,7 @@ def get_error_report(state: SandboxState, request: ApiRequest, authorization: by
     one = state.imports.find(request.key)
     signature = parse_qs(request.query).get("sig", [""])[-1]
     if one is None or not _is_valid(one, signature) or one.report is None:
-        return empty_answer(403)
+        return empty_response(403)
     one.report.seek(0)
     content = one.report.read()
     return Response(content, media_type="text/csv")

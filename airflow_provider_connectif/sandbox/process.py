@@ -217,10 +217,10 @@ class SandboxProcess:
         request = urllib.request.Request(address, body, method=method)  # noqa: S310 - our own http address
         try:
             with self._opener.open(request, timeout=_CONTROL_TIMEOUT_S) as response:
-                answer = response.read()
+                response = response.read()
         except urllib.error.HTTPError as error:
             raise SandboxError(f"{method} {name}: {error.read().decode('utf-8', 'replace')}") from error
-        result: dict[str, Any] = json.loads(answer) if answer else {}
+        result: dict[str, Any] = json.loads(response) if response else {}
         return result
 
 

@@ -134,8 +134,8 @@ class ImportTrigger(BaseTrigger):
         """Return the meaning of an import's state for the task; ``None`` if polling again makes no sense."""
         from airflow_provider_connectif.api.errors import (
             ConnectifHttpError,
-            MalformedAnswerError,
-            NoAnswerError,
+            MalformedResponseError,
+            NoResponseError,
             NotFoundError,
             TooManyRequestsError,
         )
@@ -154,7 +154,7 @@ class ImportTrigger(BaseTrigger):
                 return None
             self._failures, self._retry_after_s = failures + 1, error.retry_after
             return Fate.WAIT
-        except (NoAnswerError, MalformedAnswerError):
+        except (NoResponseError, MalformedResponseError):
             self._failures = failures + 1
             return Fate.WAIT
         statuses[import_id] = status

@@ -13,7 +13,7 @@ import requests
 
 from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.api.connections import Adapter
-from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed
+from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
 from tests.security.hostile import KEY, always, http, serving
 from tests.security.test_server import self_signed
@@ -37,7 +37,10 @@ def test_a_head_over_tls_has_a_deadline_too(tmp_path: Path) -> None:
                 connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 threading.Event().wait(0.05)
 
-    with serving(script, tls=self_signed(tmp_path)) as server, pytest.raises(NoAnswerError, match="no response within"):
+    with (
+        serving(script, tls=self_signed(tmp_path)) as server,
+        pytest.raises(NoResponseError, match="no response within"),
+    ):
         tls_client(server.url, tmp_path, timeout=0.5).patch_contact("a@example.com", {})
 
 
@@ -81,7 +84,7 @@ def test_a_request_of_another_thread_can_be_ended(scheme: str, tmp_path: Path) -
             request = thread.submit(client.get_import, "5f0000000000000000000000")
             assert arrived.wait(30)
             client.abort()
-            assert isinstance(request.exception(timeout=30), NoAnswerError)
+            assert isinstance(request.exception(timeout=30), NoResponseError)
         with pytest.raises(QuotaClosed):
             client.get_import("5f0000000000000000000000")
 

@@ -20,8 +20,8 @@ from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.errors import (
     BadRequestError,
     ConnectifHttpError,
-    MalformedAnswerError,
-    NoAnswerError,
+    MalformedResponseError,
+    NoResponseError,
     NotFoundError,
     QuotaClosed,
     ServerError,
@@ -179,7 +179,7 @@ def half_an_answer(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("script", [drop_in_the_middle, drop_at_the_end, half_an_answer])
 def test_a_connection_that_breaks_is_no_answer(large_file: Path, script: Callable[[Exchange], None]) -> None:
-    with serving(script) as server, pytest.raises(NoAnswerError, match="connection broke"):
+    with serving(script) as server, pytest.raises(NoResponseError, match="connection broke"):
         upload(client_of(server), large_file)
     assert len(server.seen) == 1
 
@@ -192,7 +192,7 @@ def test_an_answer_to_an_upload_has_a_timeout_of_its_own(file: Path) -> None:
         over.wait(10)
 
     with serving(script) as server:
-        with pytest.raises(NoAnswerError, match=r"no response within 0\.3 s"):
+        with pytest.raises(NoResponseError, match=r"no response within 0\.3 s"):
             upload(client_of(server, read_timeout=9.0, upload_timeout=0.3), file)
         over.set()
 
@@ -204,7 +204,7 @@ def test_sending_has_a_deadline(large_file: Path) -> None:
                 break
             threading.Event().wait(0.01)
 
-    with serving(script) as server, pytest.raises(NoAnswerError):
+    with serving(script) as server, pytest.raises(NoResponseError):
         upload(client_of(server, upload_timeout=0.5), large_file)
 
 
@@ -219,7 +219,7 @@ def test_another_side_that_stops_reading_is_given_up_on(large_file: Path, monkey
     with serving(script) as server:
         client = client_of(server)
         began = time.monotonic()
-        with pytest.raises(NoAnswerError):
+        with pytest.raises(NoResponseError):
             upload(client, large_file)
         assert time.monotonic() - began < 30
         over.set()
@@ -261,9 +261,9 @@ def test_a_success_that_names_no_import_is_malformed(file: Path, body: Any) -> N
         exchange.reply(201, body)
 
     with serving(script) as server:
-        with pytest.raises(MalformedAnswerError):
+        with pytest.raises(MalformedResponseError):
             upload(client_of(server), file)
-        with pytest.raises(MalformedAnswerError):
+        with pytest.raises(MalformedResponseError):
             client_of(server).get_import(ID)
 
 
@@ -321,7 +321,7 @@ def test_the_list_is_asked_for_page_by_page_as_it_is_read() -> None:
     ids=["circle", "other host", "entry without id", "no results"],
 )
 def test_a_list_that_cannot_be_followed_is_malformed(page: dict[str, Any]) -> None:
-    with serving(lambda exchange: exchange.reply(200, page)) as server, pytest.raises(MalformedAnswerError):
+    with serving(lambda exchange: exchange.reply(200, page)) as server, pytest.raises(MalformedResponseError):
         list(client_of(server).list_imports())
 
 

@@ -21,8 +21,8 @@ from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.api.errors import (
     BadRequestError,
     ErrorReportError,
-    MalformedAnswerError,
-    NoAnswerError,
+    MalformedResponseError,
+    NoResponseError,
     RedirectError,
     UnauthorizedError,
     error_class,
@@ -60,7 +60,7 @@ def test_a_next_page_on_another_host_is_not_asked_for(link: str) -> None:
             connection.sendall(first if target(request) == "/contact-fields/" else http(200, b'{"results": []}'))
 
         with serving(script) as server:
-            with pytest.raises(MalformedAnswerError, match="another host"):
+            with pytest.raises(MalformedResponseError, match="another host"):
                 client(server).list_contact_fields()
             assert len(server.requests) == 1
         assert elsewhere.requests == []
@@ -72,7 +72,7 @@ def test_pages_without_an_end_have_one() -> None:
         connection.sendall(http(200, BODY % b"/contact-fields/?page=%d" % page if page < 120 else b'{"results": []}'))
 
     with serving(script) as server:
-        with pytest.raises(MalformedAnswerError, match="more than 100 pages"):
+        with pytest.raises(MalformedResponseError, match="more than 100 pages"):
             client(server).list_contact_fields()
         assert len(server.requests) == 100
 
@@ -93,7 +93,7 @@ def test_an_error_report_over_plain_http_is_not_fetched() -> None:
 
 def test_a_huge_answer_is_given_up_on() -> None:
     huge = b'{"_name": "' + b"x" * 9_000_000 + b'"}'
-    with serving(always(http(200, huge))) as server, pytest.raises(NoAnswerError, match="the connection broke"):
+    with serving(always(http(200, huge))) as server, pytest.raises(NoResponseError, match="the connection broke"):
         client(server).patch_contact(EMAIL, {})
 
 
@@ -104,7 +104,7 @@ def test_a_body_that_trickles_in_has_a_deadline() -> None:
             connection.sendall(b" ")
             time.sleep(0.1)
 
-    with serving(script) as server, pytest.raises(NoAnswerError, match="no response within"):
+    with serving(script) as server, pytest.raises(NoResponseError, match="no response within"):
         client(server, read_timeout=0.5).patch_contact(EMAIL, {})
 
 
@@ -117,7 +117,7 @@ def test_a_head_that_never_ends_has_a_deadline(part: bytes) -> None:
             time.sleep(0.1)
         connection.sendall(b"\r\n\r\n" if part == b"X" else http())
 
-    with serving(script) as server, pytest.raises(NoAnswerError, match="no response within"):
+    with serving(script) as server, pytest.raises(NoResponseError, match="no response within"):
         client(server, read_timeout=0.5).patch_contact(EMAIL, {})
 
 
@@ -131,7 +131,7 @@ def test_no_packed_answer_is_asked_for() -> None:
 def test_an_answer_that_is_packed_twice_or_oddly_is_not_unpacked(encoding: str) -> None:
     bomb = gzip.compress(gzip.compress(b'{"id": "1"}'))
     answer = always(http(200, bomb, f"Content-Encoding: {encoding}"))
-    with serving(answer) as server, pytest.raises(NoAnswerError, match="could not be decoded"):
+    with serving(answer) as server, pytest.raises(NoResponseError, match="could not be decoded"):
         client(server).patch_contact(EMAIL, {})
 
 
@@ -195,9 +195,9 @@ def test_headers_that_cannot_be_read_are_not_quoted(caplog: pytest.LogCaptureFix
 
 
 def test_a_broken_connection_is_told_without_the_contact() -> None:
-    with serving(lambda connection, _: connection.close()) as server, pytest.raises(NoAnswerError) as caught:
+    with serving(lambda connection, _: connection.close()) as server, pytest.raises(NoResponseError) as caught:
         client(server).patch_contact(EMAIL, {})
-    with pytest.raises(NoAnswerError) as refused:
+    with pytest.raises(NoResponseError) as refused:
         client(server).patch_contact(EMAIL, {})
     for error in (caught.value, refused.value):
         assert "quittenbaum" not in "".join(traceback.format_exception(error))
@@ -238,7 +238,7 @@ def test_a_definition_with_odd_limits_is_read_without_them(odd: object) -> None:
 
 def test_a_certificate_of_nobody_is_not_accepted(tmp_path: Path) -> None:
     with serving(always(http()), tls=self_signed(tmp_path)) as server:
-        with pytest.raises(NoAnswerError, match="the TLS certificate was not accepted"):
+        with pytest.raises(NoResponseError, match="the TLS certificate was not accepted"):
             client(server).patch_contact(EMAIL, {})
         assert not any(server.requests)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.resource import Resource
 from tests.support.clock import FakeClock
@@ -23,7 +23,7 @@ class Account(Resource):
 
     is_idempotent = True
 
-    def __init__(self, quota: Quota, clock: FakeClock, answer: Callable[[int], Answer], window: int = 1_000) -> None:
+    def __init__(self, quota: Quota, clock: FakeClock, answer: Callable[[int], Response], window: int = 1_000) -> None:
         self.quota, self.clock, self.answer = quota, clock, answer
         self.window = self.left = window
         self.ends_at = WINDOW_S
@@ -32,7 +32,7 @@ class Account(Resource):
     def same_key(self, key: str) -> str:
         return key
 
-    def send(self, client: Account, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Account, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
         sent_at = self.quota.acquire()
         now = self.clock.monotonic()
         if now >= self.ends_at:
@@ -46,16 +46,16 @@ class Account(Resource):
             self.quota.release(sent_at, signal if self.window < 100 else NO_SIGNAL)
 
 
-def accept(_: int) -> Answer:
-    return Answer(200)
+def accept(_: int) -> Response:
+    return Response(200)
 
 
-def asks(seconds: float, *numbers: int) -> Callable[[int], Answer]:
+def asks(seconds: float, *numbers: int) -> Callable[[int], Response]:
     """Changes with these numbers get a 503 that asks to be left alone."""
 
-    def answer(number: int) -> Answer:
+    def answer(number: int) -> Response:
         if number in numbers:
             raise error_class(503)(503, retry_after=seconds)
-        return Answer(200)
+        return Response(200)
 
     return answer

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.client import path_segment
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.operators.requests import RequestOperator
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.protocols import Client
@@ -63,7 +63,7 @@ class ThingResource(Resource):
             raise InvalidRow([f'column "{self.key_column if key is None else self.size_column}" does not fit'])
         return Patch(number, key, {"size": size}, row)
 
-    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         path = f"/things/{path_segment(change.key)}"
         return client.send("PUT", path, change.properties, on_fresh_connection=on_fresh_connection)
 

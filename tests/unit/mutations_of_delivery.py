@@ -103,9 +103,9 @@ def what_the_quota_held_back_is_lost(original, self, job):
     "delivery.responses:Responses._take_anothers",
     _TESTS + "test_a_response_that_shows_another_key_is_confirmed_on_a_connection_of_its_own",
 )
-def another_key_is_accepted_at_once(original, self, job, answer):
+def another_key_is_accepted_at_once(original, self, job, response):
     job.on_fresh_connection = True
-    return original(self, job, answer)
+    return original(self, job, response)
 
 
 DELIVERY.value(
@@ -274,14 +274,14 @@ def every_retry_is_in_doubt(original, self, rule, job, error):
 @DELIVERY.instead_of(
     "delivery.responses:Responses._take_anothers", _DOUBTS + "test_what_may_have_been_carried_out_is_sent_once"
 )
-def a_response_with_another_key_is_confirmed_by_a_second_request(original, self, job, answer):
+def a_response_with_another_key_is_confirmed_by_a_second_request(original, self, job, response):
     self._is_idempotent = True
-    return original(self, job, answer)
+    return original(self, job, response)
 
 
 DELIVERY.value(
     "a connection that was refused may have carried the change out",
-    "api.errors:NoAnswerError.__init__",
+    "api.errors:NoResponseError.__init__",
     "lambda self, what, *given, **named: original(self, what)",
     _DOUBTS + "test_what_was_not_carried_out_is_withdrawn_and_sent_again",
 )

@@ -123,8 +123,8 @@ def receipts_of_a_run_before_it_was_cleared_count(original, self, people, run_id
 def any_404_is_an_absent_person(original, self, client, change, *, on_fresh_connection=False):
     try:
         return original(self, client, change)
-    except NoAnswerError:
-        return Answer(HTTPStatus.NO_CONTENT, _ABSENT)
+    except NoResponseError:
+        return Response(HTTPStatus.NO_CONTENT, _ABSENT)
 
 
 @ERASURES.instead_of(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, error_class
 from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
@@ -29,7 +29,7 @@ def patch(key: str, *, row: str = "row", is_new: bool = False) -> Patch:
 
 
 def settled(key: str, outcome: Outcome, status: int = 200, **more: Any) -> Settled:
-    error = NoAnswerError("no answer") if status == 0 else None if status < 300 else error_class(status)(status)
+    error = NoResponseError("no answer") if status == 0 else None if status < 300 else error_class(status)(status)
     return Settled(patch(key), outcome, error, 1, **more)
 
 
@@ -359,7 +359,7 @@ def test_a_mark_survives_a_response_that_is_lost(counted_as: str | None, open_jo
     confirm.settle(Settled(planned({NEWS: "subscribed"}, journal), Outcome.CREATED, None, 1), [], 201)
     change = planned({NEWS: "unsubscribed"}, journal, counted_as=counted_as)._replace(kept=frozenset({NEWS}))
     confirm.begin([change])
-    confirm.settle(Settled(change, Outcome.UNDELIVERED, NoAnswerError("no answer"), 1), ["no answer"], None)
+    confirm.settle(Settled(change, Outcome.UNDELIVERED, NoResponseError("no answer"), 1), ["no answer"], None)
     assert standing(journal) == Standing(2, is_kept=True)
     assert planned({NEWS: "unsubscribed"}, journal).properties == {NEWS: "unsubscribed"}
     journal.close()

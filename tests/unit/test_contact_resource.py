@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.answer import Answer, IsOwn
-from airflow_provider_connectif.api.errors import MalformedAnswerError
+from airflow_provider_connectif.api.errors import MalformedResponseError
+from airflow_provider_connectif.api.response import IsOwn, Response
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.records.changes import Patch
@@ -24,13 +24,15 @@ class Client:
         self.definitions = definitions
         self.calls: list[tuple[str, str, Mapping[str, Any], bool]] = []
 
-    def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
+    def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Response:
         self.calls.append(("email", email, patch, on_fresh_connection))
-        return Answer(200, self.shown, is_own(self.shown))
+        return Response(200, self.shown, is_own(self.shown))
 
-    def patch_contact_by_external_id(self, key: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Answer:
+    def patch_contact_by_external_id(
+        self, key: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool
+    ) -> Response:
         self.calls.append(("external_id", key, patch, on_fresh_connection))
-        return Answer(200, self.shown, is_own(self.shown))
+        return Response(200, self.shown, is_own(self.shown))
 
     def list_contact_fields(self) -> Any:
         return self.definitions
@@ -86,9 +88,9 @@ def test_definitions_are_checked_before_they_are_believed() -> None:
     resource = ContactResource(ContactMapping())
     known = {"id": "tier", "type": "text", "name": "Tier"}
     assert resource.with_definitions(Client(definitions=[known])).mapping.fields.get("tier") is not None
-    with pytest.raises(MalformedAnswerError, match="no field at all"):
+    with pytest.raises(MalformedResponseError, match="no field at all"):
         resource.with_definitions(Client(definitions=[]))
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(MalformedResponseError):
         resource.with_definitions(Client(definitions=[{"id": 7}]))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import MalformedAnswerError, NoAnswerError, QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import MalformedResponseError, NoResponseError, QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.fields import FieldTable
@@ -116,7 +116,7 @@ def test_a_response_that_no_retry_mends_ends_at_once(status: int, fetch: Fetch) 
     assert (error.value.kind, client.requests) == (StopKind.FAIL, 1)
 
 
-@pytest.mark.parametrize("failure", [http(503), NoAnswerError("no response within 30 s")])
+@pytest.mark.parametrize("failure", [http(503), NoResponseError("no response within 30 s")])
 def test_no_answer_is_tried_again_until_the_attempts_are_used_up(
     failure: Exception, fetch: Fetch, failures: list[str]
 ) -> None:
@@ -131,7 +131,7 @@ def test_a_429_is_no_attempt(fetch: Fetch) -> None:
     assert fetch(Client(*[http(429)] * 10, GOOD)) is not None
 
 
-@pytest.mark.parametrize("answer", [MalformedAnswerError("more than 100 pages"), [], [{"id": 7}]])
+@pytest.mark.parametrize("answer", [MalformedResponseError("more than 100 pages"), [], [{"id": 7}]])
 def test_a_response_that_is_none_of_definitions_is_left_to_the_next_attempt(answer: Any, fetch: Fetch) -> None:
     client = Client(answer)
     with pytest.raises(DefinitionsError) as error:

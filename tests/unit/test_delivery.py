@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.answer import Answer
-from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.delivery import Delivery
@@ -51,7 +51,7 @@ class Server(Resource):
     def same_key(self, key: str) -> str:
         return CONTACTS.same_key(key)
 
-    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
         if self.closed:
             raise QuotaClosed
         with self.lock:
@@ -67,11 +67,11 @@ class Server(Resource):
         with self.lock:
             self.in_flight[patch.key] -= 1
         if status == 0:
-            raise NoAnswerError("no response within 30 s")
+            raise NoResponseError("no response within 30 s")
         if status >= 300:
             self.seen_at_first_error = self.seen_at_first_error or len(self.seen)
             raise error_class(status)(status, is_error_document=True)
-        return Answer(status)
+        return Response(status)
 
     def close(self) -> None:
         self.closed = True
@@ -150,11 +150,11 @@ def test_a_retry_gets_through() -> None:
 
 def test_a_retry_waits_for_as_long_as_the_response_asks() -> None:
     class Asking(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
             self.seen.append(patch.number)
             if len(self.seen) == 1:
                 raise error_class(503)(503, retry_after=40.0)
-            return Answer(200)
+            return Response(200)
 
     server = Asking()
     settled, stop = deliver(server, ["a"])
@@ -169,16 +169,16 @@ class Connections(Server):
     :param fresh: the response to it on a fresh one.
     """
 
-    def __init__(self, pooled: Answer | int, fresh: Answer) -> None:
+    def __init__(self, pooled: Response | int, fresh: Response) -> None:
         super().__init__()
         self.pooled, self.fresh = pooled, fresh
         self.apart: list[int] = []
 
-    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
         if on_fresh_connection:
             self.apart.append(patch.number)
         if patch.number != 1:
-            return Answer(201)
+            return Response(201)
         answer = self.fresh if on_fresh_connection else self.pooled
         if isinstance(answer, int):
             raise error_class(answer)(answer)
@@ -186,7 +186,7 @@ class Connections(Server):
 
 
 def test_a_response_that_shows_another_key_is_confirmed_on_a_connection_of_its_own() -> None:
-    server = Connections(Answer(200, is_own=False), Answer(200, is_own=False))
+    server = Connections(Response(200, is_own=False), Response(200, is_own=False))
     settled, stop = deliver(server, ["a", "b"])
     assert (server.apart, stop) == ([1], None)
     assert [settled[n].outcome for n in (1, 2)] == [Outcome.UPDATED, Outcome.CREATED]
@@ -194,14 +194,14 @@ def test_a_response_that_shows_another_key_is_confirmed_on_a_connection_of_its_o
 
 
 def test_after_a_421_the_retry_has_a_connection_of_its_own() -> None:
-    server = Connections(421, Answer(200))
+    server = Connections(421, Response(200))
     settled, stop = deliver(server, ["a"])
     assert (server.apart, settled[1].outcome, stop) == ([1], Outcome.UPDATED, None)
 
 
 def test_a_row_that_the_closed_quota_held_back_is_unsent_and_not_lost() -> None:
     class Closing(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
             if patch.number == 3:
                 delivery.end(Stop(StopKind.TIMED_OUT))
                 raise QuotaClosed
@@ -236,7 +236,7 @@ def test_a_row_that_waits_for_its_retry_is_without_an_answer_when_the_run_ends()
 @pytest.mark.parametrize("blocked", [range(11, 101), range(11, 14)])
 def test_five_pages_of_a_firewall_in_a_row_end_the_run_and_three_do_not(blocked: range) -> None:
     class Firewall(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
             if patch.number in blocked:
                 raise error_class(403)(403)
             return super().send(client, patch)
@@ -325,7 +325,7 @@ def test_a_skip_is_no_refusal() -> None:
 
 def test_a_kill_ends_the_run_within_a_moment_though_requests_hang() -> None:
     class Hanging(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
             gate.wait()
             return super().send(client, patch)
 
@@ -340,7 +340,7 @@ def test_a_kill_ends_the_run_within_a_moment_though_requests_hang() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_of_ours_ends_the_run_instead_of_hanging_it() -> None:
     class Broken(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
             raise ZeroDivisionError
 
     delivery = made(Broken(), max_in_flight=1, attempts=1)
@@ -356,7 +356,7 @@ def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:
     gate = threading.Event()
 
     class Gated(Server):
-        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+        def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
             gate.wait(10)
             return super().send(client, patch)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import ConnectifHttpError, error_class
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.contacts.steps import OLD_PLAN_S
@@ -41,11 +41,11 @@ class Connectif:
         self._take("GET")
         return None if self.contact is None else {"_email": key, **self.contact}
 
-    def patch_contact(self, key: str, patch: Mapping[str, Any], **_: Any) -> Answer:
+    def patch_contact(self, key: str, patch: Mapping[str, Any], **_: Any) -> Response:
         self._take(dict(patch))
         status = 200 if self.contact is not None else 201
         self.contact = {**(self.contact or {}), **patch}
-        return Answer(status, {"_email": key, **self.contact})
+        return Response(status, {"_email": key, **self.contact})
 
     def _take(self, request: Any) -> None:
         self.requests.append(request)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.doubts import ASKED_FOR_S, MOST_WRITTEN_AHEAD
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
@@ -23,12 +23,12 @@ from airflow_provider_connectif.reporting.effort import Effort
 from tests.support.clock import FakeClock
 from tests.support.strict_server import until
 
-NOT_SENT = NoAnswerError("the connection was refused", was_sent=False)
-LOST = NoAnswerError("no response within 30 s")
-ANOTHERS = Answer(200, {}, is_own=False)
+NOT_SENT = NoResponseError("the connection was refused", was_sent=False)
+LOST = NoResponseError("no response within 30 s")
+ANOTHERS = Response(200, {}, is_own=False)
 
 
-Turn = NoAnswerError | ConnectifHttpError | Answer
+Turn = NoResponseError | ConnectifHttpError | Response
 
 
 class Server(Resource):
@@ -51,18 +51,18 @@ class Server(Resource):
     def same_key(self, key: str) -> str:
         return key
 
-    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
         self.quota.acquire()
         assert self.written[-1:] == [f"begin {patch.key}"], "nothing is sent before it is written down"
         self.sent += 1
         turn = self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
-        if isinstance(turn, NoAnswerError | ConnectifHttpError):
+        if isinstance(turn, NoResponseError | ConnectifHttpError):
             raise turn
-        if isinstance(turn, Answer):
+        if isinstance(turn, Response):
             return turn
         if turn >= 300:
             raise error_class(turn)(turn, retry_after=0.0)
-        return Answer(turn)
+        return Response(turn)
 
     def suppressed(self, patches: Sequence[Patch]) -> set[int]:
         return set()
@@ -103,7 +103,7 @@ def deliver(server: Server, on_response: Mapping[int | str, str] | None = None) 
 
 
 @pytest.mark.parametrize("turn", [LOST, ANOTHERS, 500, 503, 408], ids=str)
-def test_what_may_have_been_carried_out_is_sent_once(turn: int | NoAnswerError | Answer) -> None:
+def test_what_may_have_been_carried_out_is_sent_once(turn: int | NoResponseError | Response) -> None:
     server = Server([turn, 201])
     settled = deliver(server)
     assert (settled.outcome, settled.is_in_doubt, server.sent) == (Outcome.UNDELIVERED, True, 1)
@@ -111,7 +111,7 @@ def test_what_may_have_been_carried_out_is_sent_once(turn: int | NoAnswerError |
 
 
 @pytest.mark.parametrize("turn", [NOT_SENT, 421, 423, 425, 429], ids=str)
-def test_what_was_not_carried_out_is_withdrawn_and_sent_again(turn: int | NoAnswerError) -> None:
+def test_what_was_not_carried_out_is_withdrawn_and_sent_again(turn: int | NoResponseError) -> None:
     server = Server([turn, 201])
     settled = deliver(server)
     assert (settled.outcome, settled.is_in_doubt, server.sent) == (Outcome.CREATED, False, 2)
@@ -119,7 +119,7 @@ def test_what_was_not_carried_out_is_withdrawn_and_sent_again(turn: int | NoAnsw
 
 
 @pytest.mark.parametrize(("turn", "rule"), [(LOST, "no_answer"), (500, "5xx"), (408, "408")])
-def test_an_author_may_have_it_sent_again(turn: int | NoAnswerError, rule: str) -> None:
+def test_an_author_may_have_it_sent_again(turn: int | NoResponseError, rule: str) -> None:
     server = Server([turn, 200])
     settled = deliver(server, {rule: "retry"})
     assert (settled.outcome, settled.is_in_doubt, server.sent) == (Outcome.UPDATED, False, 2)
@@ -204,7 +204,7 @@ class Contacts(Server):
         self.most_ahead = 0
         self._lock = threading.Lock()
 
-    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
         sent_at = self.quota.acquire()
         with self._lock:
             written = [key for keys in self.writes for key in keys]
@@ -213,7 +213,7 @@ class Contacts(Server):
             self.sent_keys.append(patch.key)
             self.quota.release(sent_at, RateSignal(1_000, self.left, 60.0, reset_is_whole=False))
             self.left -= 1
-        return Answer(200)
+        return Response(200)
 
     def begin(self, patches: Sequence[Patch]) -> None:
         self.writes.append([patch.key for patch in patches])
@@ -278,7 +278,7 @@ class Erasable(Contacts):
         self._renew()
         return set()
 
-    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Answer:
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
         asked_at = self.asked_at[patch.key]
         self.longest_ago = max(self.longest_ago, self.clock.monotonic() - asked_at)
         assert asked_at >= self.answered_until, "an erasure would not have waited for this request"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_connectif.api.errors import NoAnswerError, NotFoundError
+from airflow_provider_connectif.api.errors import NoResponseError, NotFoundError
 from airflow_provider_connectif.contacts.erasure import ContactErasure
 from airflow_provider_connectif.contacts.identity import FORMS, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -303,7 +303,7 @@ def test_each_spelling_is_deleted_and_the_common_one_where_none_was_there() -> N
 
 def test_a_404_without_the_error_document_is_no_response() -> None:
     change = ContactErasure().prepare(1, {"email": "ana@example.com"})
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoResponseError):
         sent(change, NotFoundError(404))
 
 

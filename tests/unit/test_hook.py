@@ -13,8 +13,8 @@ from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.errors import (
     ConnectifConfigError,
     ForbiddenError,
-    MalformedAnswerError,
-    NoAnswerError,
+    MalformedResponseError,
+    NoResponseError,
     NotConnectifError,
     NotFoundError,
     QuotaClosed,
@@ -86,7 +86,7 @@ def test_a_contact_that_cannot_be_looked_up_is_an_error_without_key_and_address(
     responses.get(url, json=document)
     responses.get(url, body="")
     responses.get(url, body=requests.ConnectionError(f"no way to {url} with {KEY}"))
-    expected = [ForbiddenError, NotConnectifError, NotConnectifError, MalformedAnswerError, NoAnswerError]
+    expected = [ForbiddenError, NotConnectifError, NotConnectifError, MalformedResponseError, NoResponseError]
     for error in expected:
         with pytest.raises(error) as raised:
             client.get_contact("eva@example.com")
@@ -120,7 +120,7 @@ def test_a_contact_that_was_perhaps_not_deleted_is_an_error_without_its_key(hook
     responses.delete(url, json=document)
     responses.delete(url, body=requests.ConnectionError(f"no way to {url} with {KEY}"))
     client = hook.get_conn()
-    for error in [NotFoundError, ForbiddenError, NotConnectifError, NotConnectifError, NoAnswerError]:
+    for error in [NotFoundError, ForbiddenError, NotConnectifError, NotConnectifError, NoResponseError]:
         with pytest.raises(error) as raised:
             client.delete_contact("eva@example.com")
         assert type(raised.value) is error
@@ -180,7 +180,7 @@ def test_a_broken_connection_is_told_in_words_without_the_url(
     hook: ConnectifHook, failure: Exception, words: str
 ) -> None:
     responses.patch(f"{API}/contacts/ana%40example.com", body=failure)
-    with pytest.raises(NoAnswerError, match=words) as error:
+    with pytest.raises(NoResponseError, match=words) as error:
         hook.get_conn().patch_contact("ana@example.com", {})
     assert "ana" not in str(error.value)
     assert error.value.__context__ is None

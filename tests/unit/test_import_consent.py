@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.answer import Answer
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError, error_class
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, error_class
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect
 from airflow_provider_connectif.contacts.first_patch import FirstPatch
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -248,14 +248,14 @@ THERE = {"_email": "user1@example.com"}
 @pytest.mark.parametrize(
     ("patch", "responses", "is_allowed"),
     [
-        (RISE, [Answer(200, THERE)], True),
+        (RISE, [Response(200, THERE)], True),
         (RISE, [error(403)], False),
         (RISE, [error(403, document=False)], True),  # of somebody in between
         (RISE, [error(401)], True),
-        (RISE, [NoAnswerError("none")], True),
+        (RISE, [NoResponseError("none")], True),
         (WITHDRAWAL, [THERE, error(403)], False),
         (WITHDRAWAL, [error(403), error(403)], False),  # it may neither read nor write
-        (WITHDRAWAL, [error(403), Answer(200, THERE)], True),
+        (WITHDRAWAL, [error(403), Response(200, THERE)], True),
         (WITHDRAWAL, [error(401)], True),
     ],
 )
@@ -269,7 +269,7 @@ def test_the_first_patch_shows_whether_the_key_may_write_contacts(
 
 
 def test_the_sender_gets_the_responses_to_the_first_requests_once() -> None:
-    client: Any = Connectif(THERE, Answer(200, THERE), Answer(201, THERE))
+    client: Any = Connectif(THERE, Response(200, THERE), Response(201, THERE))
     first = FirstPatch(client, MAPPING)
     assert first.is_allowed(WITHDRAWAL)
     look_up = first.next_request(WITHDRAWAL, 0.0)
@@ -282,7 +282,7 @@ def test_the_sender_gets_the_responses_to_the_first_requests_once() -> None:
 
 def test_a_response_to_a_look_up_is_none_to_a_patch() -> None:
     """Another contact's look-up was forbidden meanwhile, so that the first one is not looked up any more."""
-    client: Any = Connectif(error(403), Answer(200, THERE))
+    client: Any = Connectif(error(403), Response(200, THERE))
     first = FirstPatch(client, MAPPING)
     assert first.is_allowed(WITHDRAWAL)
     assert first.send(client, WITHDRAWAL._replace(looks_up=False)).status == 200

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, error_class
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -54,7 +54,7 @@ class Client:
         self.polled_at[import_id].append(self._clock.monotonic())
         self._clock.advance(self._dice.choice([0.05, 0.3, 2.0]))
         if self._dice.random() < self._fault_share:
-            raise self._dice.choice([error_class(503)(503), NoAnswerError("no response")])
+            raise self._dice.choice([error_class(503)(503), NoResponseError("no response")])
         if self._clock.monotonic() < self._ends_at[import_id]:
             return Import.parse({"id": import_id, "status": "inProgress", "total": 100})
         return Import.parse({"id": import_id, "status": "finished", "total": 100, "success": 100, "errors": 0})

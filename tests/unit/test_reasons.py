@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, error_class
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
 
@@ -94,7 +94,7 @@ def test_a_long_reason_is_cut() -> None:
 
 
 def test_no_answer() -> None:
-    assert public_reasons(NoAnswerError("no response within 30 s"), PATCH, MAPPING) == ("no response within 30 s",)
+    assert public_reasons(NoResponseError("no response within 30 s"), PATCH, MAPPING) == ("no response within 30 s",)
 
 
 def test_the_rejects_file_gets_it_as_it_came() -> None:

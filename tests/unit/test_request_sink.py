@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import RunFailed, error_class
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.patience import Patience
@@ -58,7 +58,7 @@ class Delivery:
     def __init__(
         self,
         journal: Journal | None,
-        answer: Callable[[int], Answer] = accept,
+        answer: Callable[[int], Response] = accept,
         *,
         after: Delivery | None = None,
         is_open: bool = True,
@@ -124,7 +124,7 @@ def parked(new_journal: OpenJournal) -> Callable[..., Delivery]:
     """Of twenty changes a window took five; the plan has the others. Gives the process that comes back."""
 
     def come_back(
-        answer: Callable[[int], Answer] = accept, later: Callable[[int], Answer] = accept, **more: Any
+        answer: Callable[[int], Response] = accept, later: Callable[[int], Response] = accept, **more: Any
     ) -> Any:
         first = Delivery(new_journal(), answer, window=5, **more)
         first.deliver(20)
@@ -199,7 +199,7 @@ def test_a_server_that_only_ever_puts_off_is_given_up_after_so_many_deferrals(ne
 
 
 def test_refusals_that_were_kept_back_go_on_with_the_plan(new_journal: OpenJournal) -> None:
-    def refuse(number: int) -> Answer:
+    def refuse(number: int) -> Response:
         raise error_class(422)(422, is_error_document=True)
 
     first = Delivery(new_journal(), refuse, window=1, holds_refusals_back=True)
@@ -316,7 +316,7 @@ def test_an_end_by_the_clock_is_passed_on(new_journal: OpenJournal) -> None:
 
 
 def test_what_counts_as_delivered_though_the_response_showed_another_is_in_the_summary() -> None:
-    run = Delivery(None, lambda _: Answer(200, is_own=False), patience=Patience(longest_wait_s=60.0))
+    run = Delivery(None, lambda _: Response(200, is_own=False), patience=Patience(longest_wait_s=60.0))
     run.deliver(1)
     assert (run.counts, run.sink.summary()) == ({Outcome.UPDATED: 1}, {"unconfirmed": 1})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, NotConnectifError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, NotConnectifError, error_class
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
 
 
@@ -98,15 +98,15 @@ def test_a_response_that_says_that_nothing_was_done_leaves_none(status: int, cod
 
 
 @pytest.mark.parametrize(
-    "error", [NoAnswerError("no response within 30 s"), NotConnectifError("HTTP 200 OK with a text")]
+    "error", [NoResponseError("no response within 30 s"), NotConnectifError("HTTP 200 OK with a text")]
 )
-def test_without_connectifs_response_there_is_a_doubt_unless_an_author_says_otherwise(error: NoAnswerError) -> None:
+def test_without_connectifs_response_there_is_a_doubt_unless_an_author_says_otherwise(error: NoResponseError) -> None:
     assert ResponsePolicy().rule_for_error(error) == Rule(Action.RETRY, leaves_doubt=True)
     assert ResponsePolicy({"no_answer": "retry"}).rule_for_error(error) == Rule(Action.RETRY)
 
 
 def test_no_answer_is_a_row_of_its_own() -> None:
-    error = NoAnswerError("no response within 30 s")
+    error = NoResponseError("no response within 30 s")
     assert ResponsePolicy().for_error(error) is Action.RETRY
     assert ResponsePolicy({"no_answer": "reject"}).for_error(error) is Action.REJECT
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.answer import Answer
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
@@ -36,7 +36,7 @@ class Silent:
 class Sending:
     """One sender, its account and its report."""
 
-    def __init__(self, patience: Patience, answer: Callable[[int], Answer] = accept, window: int = 1_000) -> None:
+    def __init__(self, patience: Patience, answer: Callable[[int], Response] = accept, window: int = 1_000) -> None:
         clock = FakeClock()
         quota = Quota(1_000_000, clock=clock)
         self.account = Account(quota, clock, answer, window)
@@ -102,11 +102,11 @@ def test_a_window_that_opens_in_time_is_waited_for() -> None:
     assert sending.clock.monotonic() >= 50
 
 
-def _once(answer: Callable[[int], Answer], number: int) -> Callable[[int], Answer]:
+def _once(answer: Callable[[int], Response], number: int) -> Callable[[int], Response]:
     """Return the response the first time, and acceptance the second time."""
     asked: list[int] = []
 
-    def answered(which: int) -> Answer:
+    def answered(which: int) -> Response:
         asked.append(which)
         return accept(which) if asked.count(number) > 1 else answer(which)
 

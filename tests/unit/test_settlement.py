@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, QuotaClosed, TooManyRequestsError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed, TooManyRequestsError, error_class
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -252,7 +252,7 @@ def test_polls_share_the_interval_and_leave_the_account_its_allowance(
 
 
 def test_no_usable_response_is_waited_for_with_growing_delays(tmp_path: Path) -> None:
-    failures: list[Response] = [error_class(503)(503), NoAnswerError("no answer"), error_class(500)(500)]
+    failures: list[Response] = [error_class(503)(503), NoResponseError("no answer"), error_class(500)(500)]
     night = Night(tmp_path, [*failures, TooManyRequestsError(429), DONE])
     night.settle()
     assert (night.counts, night.failures) == ({"imported": ROWS}, [])

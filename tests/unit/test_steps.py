@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.answer import Answer
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError
+from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.fields import FieldTable
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
@@ -84,11 +84,11 @@ def test_arranging_again_changes_nothing() -> None:
 def test_a_contact_that_is_created_gets_the_rest_at_once() -> None:
     by = steps()
     patch = arranged({"_name": "Ana", "source": "web", "city": "Lugo", **IN}, by)
-    after = step(by, patch, Answer(201, contact(_name="Ana")))
+    after = step(by, patch, Response(201, contact(_name="Ana")))
     assert after.goes_on
     assert after.patch.properties == {"source": "web", "city": "Lugo", **IN}
     assert after.patch.whole == patch.whole
-    last = step(by, after.patch, Answer(200, contact(_name="Ana", source="web", city="Lugo", **IN)))
+    last = step(by, after.patch, Response(200, contact(_name="Ana", source="web", city="Lugo", **IN)))
     assert not last.goes_on
     assert last.shown is not None
     assert not last.shown.differences
@@ -96,7 +96,7 @@ def test_a_contact_that_is_created_gets_the_rest_at_once() -> None:
 
 def test_none_needs_no_request() -> None:
     by = steps()
-    assert not step(by, arranged({"_name": "Ana", **NONE}, by), Answer(201)).goes_on
+    assert not step(by, arranged({"_name": "Ana", **NONE}, by), Response(201)).goes_on
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_none_needs_no_request() -> None:
 def test_a_contact_that_is_there_decides(held: dict[str, Any], sent: dict[str, Any], kept: set[str]) -> None:
     by = steps()
     after = step(
-        by, arranged({"_name": "Ana", "source": "web", "city": "Lugo", **IN}, by), Answer(200, contact(**held))
+        by, arranged({"_name": "Ana", "source": "web", "city": "Lugo", **IN}, by), Response(200, contact(**held))
     )
     assert (after.goes_on, after.patch.properties, after.patch.kept) == (bool(sent), sent, kept)
 
@@ -120,19 +120,19 @@ def test_a_response_without_a_contact_leads_to_a_look_up_and_later_contacts_are_
     by = steps()
     patch = by.next_request(arranged({"_name": "Ana", **IN}, by), 0.0)
     assert not patch.looks_up
-    after = step(by, patch, Answer(204))
+    after = step(by, patch, Response(204))
     assert (after.goes_on, after.patch.looks_up, after.patch.properties) == (True, True, {})
-    seen = step(by, after.patch, Answer(200, contact(**OUT)))
+    seen = step(by, after.patch, Response(200, contact(**OUT)))
     assert (seen.goes_on, seen.patch.kept) == (False, {NEWS})
     another = by.next_request(arranged({"_name": "Bea", **IN}, by), 0.0)
     assert another.looks_up
-    nobody = step(by, another, Answer(200, None))
+    nobody = step(by, another, Response(200, None))
     assert (nobody.goes_on, nobody.patch.looks_up, nobody.patch.properties) == (True, False, {"_name": "Bea", **IN})
 
 
 def test_a_new_contact_whose_response_shows_nothing_gets_its_consent_all_the_same() -> None:
     by = steps()
-    after = step(by, arranged({"_name": "Ana", **IN}, by), Answer(201))
+    after = step(by, arranged({"_name": "Ana", **IN}, by), Response(201))
     assert (after.goes_on, after.patch.properties) == (True, IN)
 
 
@@ -140,17 +140,17 @@ def test_an_empty_patch_is_never_sent() -> None:
     by = steps()
     patch = by.next_request(arranged(IN, by), 0.0)
     assert patch.looks_up
-    assert step(by, patch, Answer(200, contact(**OUT))).goes_on is False
-    assert step(by, patch, Answer(200, contact())).patch.properties == IN
-    assert step(by, patch, Answer(200, None)).patch.properties == IN
+    assert step(by, patch, Response(200, contact(**OUT))).goes_on is False
+    assert step(by, patch, Response(200, contact())).patch.properties == IN
+    assert step(by, patch, Response(200, None)).patch.properties == IN
 
 
 def test_a_look_up_before_a_withdrawal_marks_what_the_person_has_lowered() -> None:
     by = steps()
     patch = by.next_request(arranged({"_name": "Ana", **OUT}, by, **known(HIGHEST)), 0.0)
-    hers = step(by, patch, Answer(200, contact(**OUT)))
+    hers = step(by, patch, Response(200, contact(**OUT)))
     assert (hers.goes_on, hers.patch.properties, hers.patch.kept) == (True, {"_name": "Ana", **OUT}, {NEWS})
-    ours = step(by, patch, Answer(200, contact(**IN)))
+    ours = step(by, patch, Response(200, contact(**IN)))
     assert (ours.goes_on, ours.patch.properties, ours.patch.kept) == (True, {"_name": "Ana", **OUT}, frozenset())
 
 
@@ -158,7 +158,7 @@ def error(status: int) -> ConnectifHttpError:
     return ConnectifHttpError(status, title="No", is_error_document=True)
 
 
-@pytest.mark.parametrize("came", [error(403), error(404), error(500), error(503), NoAnswerError("read timed out")])
+@pytest.mark.parametrize("came", [error(403), error(404), error(500), error(503), NoResponseError("read timed out")])
 def test_a_withdrawal_does_not_wait_for_a_look_up_that_fails(came: Any) -> None:
     by = steps()
     after = step(by, arranged({"_name": "Ana", **OUT}, by, **known(HIGHEST)), came)
@@ -173,7 +173,7 @@ def test_a_response_about_the_key_or_the_window_is_the_policys(came: Any) -> Non
     assert by.step(by.next_request(arranged(IN, by), 0.0), came) is None
 
 
-@pytest.mark.parametrize("came", [error(500), error(423), NoAnswerError("read timed out")])
+@pytest.mark.parametrize("came", [error(500), error(423), NoResponseError("read timed out")])
 def test_what_waits_for_a_look_up_waits_for_another_attempt(came: Any) -> None:
     by = steps()
     assert by.step(by.next_request(arranged(IN, by), 0.0), came) is None
@@ -187,7 +187,7 @@ def test_without_the_right_to_look_consents_are_kept_and_no_further_look_up_is_t
     assert after.shown.unreadable is not None
     fall = by.next_request(arranged({"_name": "Ana", **OUT}, by, **known(HIGHEST)), 0.0)
     assert (fall.looks_up, fall.kept) == (False, {NEWS})
-    blind = step(by, arranged({"_name": "Ana", **IN}, by), Answer(200))
+    blind = step(by, arranged({"_name": "Ana", **IN}, by), Response(200))
     assert (blind.goes_on, blind.patch.kept) == (False, {NEWS})
 
 
@@ -197,7 +197,7 @@ def test_a_raise_of_an_old_plan_waits_for_a_response() -> None:
     assert by.next_request(patch, OLD_PLAN_S).properties == {"_name": "Ana", **IN}
     late = by.next_request(patch, OLD_PLAN_S + 1)
     assert (late.properties, late.later) == ({"_name": "Ana"}, IN)
-    allowed = step(by, late, Answer(200, contact(**OUT)))
+    allowed = step(by, late, Response(200, contact(**OUT)))
     assert allowed.patch.properties == IN
     assert by.next_request(allowed.patch, OLD_PLAN_S + 1).properties == IN
 
@@ -205,7 +205,7 @@ def test_a_raise_of_an_old_plan_waits_for_a_response() -> None:
 def test_a_raise_of_an_old_plan_is_not_sent_where_she_has_lowered_it_meanwhile() -> None:
     by = steps()
     late = by.next_request(arranged({"_name": "Ana", **IN}, by, **known(MIDDLE)), OLD_PLAN_S + 1)
-    after = step(by, late, Answer(200, contact(**OUT)))
+    after = step(by, late, Response(200, contact(**OUT)))
     assert (after.goes_on, after.patch.kept) == (False, {NEWS})
 
 
@@ -213,18 +213,18 @@ def test_a_deleted_contact_is_created_again_with_what_raises_nothing() -> None:
     by = steps()
     row = {"_name": "Ana", "source": "web", NEWS: "subscribed", "_smsSubscriptionStatus": "unsubscribed"}
     patch = by.arrange(change({**row, "visits": 2}, **known(HIGHEST)), {"visits"})
-    after = step(by, patch, Answer(201, contact(visits=2)))
+    after = step(by, patch, Response(201, contact(visits=2)))
     assert (after.goes_on, after.is_recreated) == (True, True)
     assert after.patch.properties == {"_name": "Ana", "source": "web", "_smsSubscriptionStatus": "unsubscribed"}
     assert after.patch.kept == {NEWS}
     assert after.patch.whole == patch.whole
-    assert not step(by, after.patch, Answer(201, contact())).goes_on
+    assert not step(by, after.patch, Response(201, contact())).goes_on
 
 
 def test_a_look_up_that_finds_a_deleted_contact_creates_it_again() -> None:
     by = steps()
     patch = by.next_request(by.arrange(change({"_name": "Ana", **IN}, **known(HIGHEST)), set(IN)), 0.0)
-    after = step(by, patch, Answer(200, None))
+    after = step(by, patch, Response(200, None))
     assert (after.goes_on, after.is_recreated, after.patch.properties) == (True, True, {"_name": "Ana"})
     assert after.patch.kept == {NEWS}
 
@@ -232,16 +232,16 @@ def test_a_look_up_that_finds_a_deleted_contact_creates_it_again() -> None:
 def test_a_response_that_shows_less_than_was_accepted_marks_the_consent_once() -> None:
     by = steps()
     patch = by.arrange(change({"_name": "Ana", **IN}, **known(HIGHEST)), {"_name"})
-    after = step(by, patch, Answer(200, contact(_name="Ana", **OUT)))
+    after = step(by, patch, Response(200, contact(_name="Ana", **OUT)))
     assert (after.goes_on, after.patch.kept) == (False, {NEWS})
     again = by.arrange(change({"_name": "Bea", **IN}, **known(Standing(2, is_kept=True))), {"_name"})
-    assert step(by, again, Answer(200, contact(_name="Bea", **OUT))).patch.kept == frozenset()
+    assert step(by, again, Response(200, contact(_name="Bea", **OUT))).patch.kept == frozenset()
 
 
 def test_what_was_never_sent_does_not_drift() -> None:
     by = steps()
     patch = by.arrange(change({"_name": "Ana", "source": "web", "city": "Lugo"}, was_delivered=True), {"_name"})
-    after = step(by, patch, Answer(200, contact(_name="Ana", source="shop", city="Vigo")))
+    after = step(by, patch, Response(200, contact(_name="Ana", source="shop", city="Vigo")))
     assert after.shown is not None
     assert not after.shown.is_drifted
 
@@ -253,21 +253,21 @@ def test_what_a_look_up_shows_of_other_consents_counts_too() -> None:
     fields: dict[str, Any] = {"was_delivered": True, "standings": {NEWS: HIGHEST, sms: MIDDLE}}
     patch = by.next_request(arranged({**OUT, sms: "subscribed"}, by, **fields), 0.0)
     assert patch.properties == {**OUT, sms: "subscribed"}
-    after = step(by, patch, Answer(200, contact(**IN, **{sms: "unsubscribed"})))
+    after = step(by, patch, Response(200, contact(**IN, **{sms: "unsubscribed"})))
     assert (after.patch.properties, after.patch.kept) == (OUT, {sms})
 
 
 def test_what_connectif_has_lowered_itself_is_kept_although_the_source_says_the_same() -> None:
     by = steps()
     patch = by.arrange(change({"_name": "Ana", **NONE}, **known(HIGHEST)), {"_name", NEWS})
-    after = step(by, patch, Answer(200, contact(_name="Ana", **NONE)))
+    after = step(by, patch, Response(200, contact(_name="Ana", **NONE)))
     assert (after.goes_on, after.patch.kept) == (False, {NEWS})
 
 
 def test_a_consent_that_the_mapping_has_lost_is_marked_too() -> None:
     by = steps()
     patch = by.arrange(change({"_name": "Ana"}, **known(HIGHEST)), {"_name"})
-    assert step(by, patch, Answer(200, contact(_name="Ana", **OUT))).patch.kept == {NEWS}
+    assert step(by, patch, Response(200, contact(_name="Ana", **OUT))).patch.kept == {NEWS}
 
 
 def test_the_response_to_a_withdrawal_alone_is_compared_with_what_was_accepted() -> None:
@@ -276,7 +276,7 @@ def test_the_response_to_a_withdrawal_alone_is_compared_with_what_was_accepted()
     patch = change(OUT, later={sms: "none"}, **{**known(HIGHEST), "standings": {NEWS: HIGHEST, sms: HIGHEST}})
     alone = contacts.urgent_part(patch._replace(properties={"_name": "Ana", **OUT}))
     assert alone is not None
-    after = contacts.step(alone, Answer(200, contact(**OUT, **{sms: "none"})))
+    after = contacts.step(alone, Response(200, contact(**OUT, **{sms: "none"})))
     assert after is not None
     assert (after.goes_on, after.patch.kept) == (False, {sms})
 
@@ -284,5 +284,5 @@ def test_the_response_to_a_withdrawal_alone_is_compared_with_what_was_accepted()
 def test_a_consent_that_the_mapping_has_lost_is_kept_when_its_contact_is_created_again() -> None:
     by = steps()
     patch = by.arrange(change({"_name": "Ana"}, **known(HIGHEST)), {"_name"})
-    after = step(by, patch, Answer(201, contact(_name="Ana")))
+    after = step(by, patch, Response(201, contact(_name="Ana")))
     assert (after.goes_on, after.is_recreated, after.patch.kept) == (False, True, {NEWS})

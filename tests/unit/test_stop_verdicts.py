@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, error_class
 from airflow_provider_connectif.records.outcomes import Error, Stop, StopKind
 from airflow_provider_connectif.reporting.verdict import (
     Account,
@@ -63,7 +63,7 @@ def test_a_response_that_ends_a_run_says_what_to_mend(status: int, words: str) -
 
 
 def test_a_wait_that_is_too_long_names_a_retry_delay_that_outlasts_it() -> None:
-    stop = Stop(StopKind.LEFT_ALONE, NoAnswerError("no answer"), asked_s=601.0, longest_wait_s=60.0)
+    stop = Stop(StopKind.LEFT_ALONE, NoResponseError("no answer"), asked_s=601.0, longest_wait_s=60.0)
     assert "set a retry_delay of 11 minutes or more" in stop_verdict(stop, "")[1]
 
 

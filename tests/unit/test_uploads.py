@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoAnswerError, TooManyRequestsError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, TooManyRequestsError, error_class
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -131,7 +131,7 @@ def test_what_is_uploaded_is_not_uploaded_again() -> None:
 
 
 def test_after_a_lost_response_the_file_comes_again_after_whatever_that_upload_began() -> None:
-    evening = Evening(NoAnswerError("none"), "a", "b")
+    evening = Evening(NoResponseError("none"), "a", "b")
     evening.connectif.listed = [[Import("x", status="queued")]]
     assert evening.upload()
     assert (evening.names, evening.connectif.lists) == (["7.csv", "7.csv", "8.csv"], 3)
@@ -145,7 +145,7 @@ def test_a_response_that_names_an_earlier_import_is_none_to_this_upload() -> Non
 
 
 def test_uploads_are_given_up_after_the_tries_of_the_connection() -> None:
-    evening = Evening(*[NoAnswerError("none")] * 3)
+    evening = Evening(*[NoResponseError("none")] * 3)
     with pytest.raises(ImportFailed) as failure:
         evening.upload()
     assert (failure.value.verdict, len(evening.names)) == (Verdict.TRY_AGAIN, 3)

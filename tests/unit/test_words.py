@@ -48,9 +48,9 @@ def test_a_refused_phrase_is_found(sentence: str, phrase: str) -> None:
     [
         "The run has finished; the limit was exceeded.",
         "A recommendation goes over the wire, and the average is taken over 100 rows.",
-        "Set ``no_answer`` to retry; see ``Answer.body`` and :class:`NoAnswerError`.",
+        "Set ``no_answer`` to retry; see ``Response.body`` and :class:`NoResponseError`.",
         ":param tell: called with a log message.",
-        "::: airflow_provider_connectif.api.transport.Answer",
+        "::: airflow_provider_connectif.api.transport.Response",
         "It is one of three ways. The other two are slower.",
         "A slack channel, an amendment, a teller.",
     ],

@@ -18,7 +18,7 @@ import pytest
 
 from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.api.credentials import ApiKey
-from airflow_provider_connectif.api.errors import ConnectifHttpError, ErrorReportError, NoAnswerError
+from airflow_provider_connectif.api.errors import ConnectifHttpError, ErrorReportError, NoResponseError
 from airflow_provider_connectif.api.quota import Quota
 from tests.integration.conftest import FAST
 from tests.support.journals import deliver, journal_database
@@ -104,7 +104,7 @@ def outcome(sender: ConnectifClient, key: str) -> str:
         answer = sender.patch_contact(key, {})
     except ConnectifHttpError as error:
         return str(error.status)
-    except NoAnswerError:
+    except NoResponseError:
         return "none"
     shown = answer.body.get("_email") if isinstance(answer.body, dict) else None
     return f"{answer.status} {shown}"

@@ -192,7 +192,7 @@ def test_the_log_has_no_word_of_the_page(
 
 
 def test_the_state_of_another_import_is_not_taken_for_ours(connection: Callable[..., None]) -> None:
-    from airflow_provider_connectif.api.errors import MalformedAnswerError
+    from airflow_provider_connectif.api.errors import MalformedResponseError
 
     def script(exchange: Exchange) -> None:
         exchange.reply(200, {"id": "another", "status": "finished"})
@@ -200,5 +200,5 @@ def test_the_state_of_another_import_is_not_taken_for_ours(connection: Callable[
     with serving(script) as server:
         connection("connectif_default", conn_type="connectif", host=server.url, password="id:secret")
         client = ConnectifHook().get_conn()
-        with pytest.raises(MalformedAnswerError, match="another import"):
+        with pytest.raises(MalformedResponseError, match="another import"):
             client.get_import("ours")

@@ -14,7 +14,7 @@ OK, CREATED = 200, 201
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A 2xx response.
 
     :param status: HTTP status code.
@@ -25,3 +25,6 @@ class Answer:
     status: int
     body: Any = None
     is_own: bool = True
+
+
+Answer = Response  # its former name

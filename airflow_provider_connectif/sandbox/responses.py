@@ -8,12 +8,12 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 
-def json_answer(status: int, content: object) -> Response:
+def json_response(status: int, content: object) -> Response:
     """Return ``content`` as JSON, in ASCII so that a lone surrogate can be returned unchanged."""
     return Response(json.dumps(content, separators=(",", ":")), status, media_type="application/json")
 
 
-def empty_answer(status: int) -> Response:
+def empty_response(status: int) -> Response:
     """Return a response without a body, as for 401 and 429, to which the documents attach no resource."""
     return Response(status_code=status)
 
@@ -21,12 +21,12 @@ def empty_answer(status: int) -> Response:
 def http_error(status: int, detail: str, code: str | None = None) -> Response:
     """Return an HttpError ``{status, title, detail, code?}``: the shape of 400, 403, 404, 413 and 415."""
     content = {"status": status, "title": HTTPStatus(status).phrase, "detail": detail}
-    return json_answer(status, content if code is None else content | {"code": code})
+    return json_response(status, content if code is None else content | {"code": code})
 
 
 def unprocessable(errors: list[dict[str, str]]) -> Response:
     """Return a 422 with ``validationErrors`` ``[{name, path, reason}]``."""
-    return json_answer(
+    return json_response(
         422,
         {
             "status": 422,
