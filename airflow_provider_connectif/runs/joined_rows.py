@@ -53,6 +53,7 @@ class JoinedRows:
         for contact in [contact for contact in pending.contacts() if self._hash(contact) in joined]:
             if (digests := pending.unraise(contact)) is not None:
                 self._lines.confirm(contact, digests)
+                self._lines.commit_if_due()
 
     def take_single(self, pending: PendingChanges) -> Iterator[str]:
         """Take out the changes that Connectif holds of contacts that may have had several rows and have one now, and
