@@ -34,6 +34,7 @@ def give_back(context: ImportContext, split: Split, files: ImportFiles, taken_ou
             # The journal says that they may be under way.
             if journal is not None and patch.digests and not patch.is_new and patch.removal is None:
                 journal.lines.restore_properties(contact, patch.digests.before)
+        if journal is not None:
+            journal.lines.commit()  # batch by batch, since a plan may have a million contacts
     if journal is not None:
-        journal.lines.commit()
         journal.plan.drop()

@@ -146,8 +146,9 @@ class Differences:
         is_refused = bool(refused and not row_digest) and refused in (digests.patch, self._of_before(whole, contact))
         return Difference(patch, is_held, is_refused)
 
-    def beside(self, patch: Patch, contact: str, known: Known, row_digest: str) -> Patch | None:
-        """Return the part of a row's urgent part to send although the row is not sent; ``None``: nothing.
+    def beside(self, patch: Patch, contact: str, known: Known, row_digest: str) -> Difference | None:
+        """Return the part of a row's urgent part to send although the row is not sent; ``None``: all of it was rejected
+        before.
 
         :param patch: the urgent part, as its only properties.
         :param row_digest: of the row. An urgent part that was rejected with this row is not sent again.
@@ -155,8 +156,10 @@ class Differences:
         noted = frozenset(() if self.sends_all else entries_of(known.column or b""))
         marks = zip(patch.properties, refused_marks(patch.properties, row_digest), strict=True)
         properties = {name: patch.properties[name] for name, mark in marks if mark not in noted}
+        if not properties:
+            return None
         found = self.of(patch._replace(properties=properties), contact, known, row_digest)
-        return found.patch if found.patch.properties else None
+        return found._replace(is_held=not found.patch.properties)
 
     def unraised(self, patch: Patch) -> Patch:
         """Return a change without the values of ranked properties that are above the accepted ones, as of several rows:

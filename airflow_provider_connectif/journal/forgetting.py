@@ -94,12 +94,14 @@ class Forgetting:
         lines, found = self._tables.lines.c, dict[str, set[str]]()
         # External ids have one spelling only, and one may look like a person's e-mail.
         is_there = self._tables.has_spellings
-        keys = sorted({person.key for person in people if person.kind == "email"}) if is_there else []
-        for first in range(0, len(keys), _LINES_AT_ONCE):
-            of_these = lines.contact_key.in_(keys[first : first + _LINES_AT_ONCE])
-            for key, spelling in self._database.rows(sa.select(lines.contact_key, lines.spelling).where(of_these)):
-                if (sent := sent_key(key, spelling)) is not None:
-                    found.setdefault(key, set()).add(sent)
+        keys = {person.key for person in people if person.kind == "email"} if is_there else set()
+        key_of = {written(key): key for key in keys for written in self._digesters}
+        forms = sorted(key_of)
+        for first in range(0, len(forms), _LINES_AT_ONCE):
+            of_these = lines.contact_key.in_(forms[first : first + _LINES_AT_ONCE])
+            for form, spelling in self._database.rows(sa.select(lines.contact_key, lines.spelling).where(of_these)):
+                if (sent := sent_key(key_of[form], spelling)) is not None:
+                    found.setdefault(key_of[form], set()).add(sent)
         return {key: sorted(spellings) for key, spellings in found.items()}
 
     def forget(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from airflow_provider_connectif.journal.states import ACKNOWLEDGED, REJECTED, REMOVED
+from airflow_provider_connectif.journal.states import REJECTED, REMOVED
 
 
 class Line(NamedTuple):
@@ -49,9 +49,9 @@ class Line(NamedTuple):
         return self.state == REMOVED or (self.delivered_as == REMOVED and self.patch_digest is None)
 
     @property
-    def is_of_several_rows(self) -> bool:
-        """Whether the last change came from several rows: it was accepted, and has no row digest."""
-        return self.state == ACKNOWLEDGED and self.row_digest is None
+    def may_have_several_rows(self) -> bool:
+        """Whether what Connectif holds may have come from several rows: there is no digest of a row."""
+        return self.row_digest is None
 
     @property
     def says_each_property(self) -> bool:

@@ -144,9 +144,11 @@ class PendingChanges:
         """Take out merged changes that Connectif holds already; their contacts. They are gone when all were given."""
         return (change.contact for change in self._taken(_IS_HELD))
 
-    def take_single(self) -> list[PendingChange]:
-        """Remove and return changes that Connectif holds already and that no other row has joined."""
-        return list(self._taken(_IS_SINGLE))
+    def take_single(self) -> Iterator[PendingChange]:
+        """Take out changes that Connectif holds already and that no other row has joined. They are gone when all were
+        given.
+        """
+        return self._taken(_IS_SINGLE)
 
     def take_refused(self) -> list[PendingChange]:
         """Remove and return merged changes that were rejected before and have not changed."""
@@ -168,7 +170,7 @@ class PendingChanges:
     def unraise(self, contact: str) -> Digests | None:
         """Let the change of a contact raise no property with ranks, and count as one of several rows.
 
-        :return: the digests after it.
+        :return: the digests after it, if nothing is left to send.
         """
         if self._differences is None:
             return None
@@ -179,7 +181,7 @@ class PendingChanges:
         self.counts.add(change, -1)
         self.counts.add(now)
         self._file.guarded(lambda: self._write([], [(*self._lines.packed(now), line_id)]), 0)
-        return patch.digests
+        return patch.digests if now.is_held else None
 
     def drop(self, contacts: Collection[str]) -> None:
         """Remove the changes of these contacts."""

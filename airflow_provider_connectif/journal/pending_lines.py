@@ -115,17 +115,17 @@ class ChangeLines:
         row = patch.row
         if not isinstance(row, RawRow) or not self._is_told_by_texts(change):
             return None
-        form, sent = self._number_of(row.form), "\n".join(patch.properties)
-        if form is None or sent.count("\n") != max(0, len(patch.properties) - 1) or "\n\n" in f"\n{sent}x":
+        form, sent = self._number_of(row.form), "\n".join(("", *patch.properties))
+        if form is None or sent.count("\n") != len(patch.properties) or "\n\n" in f"{sent}\n":
             return None
         conditions = _conditions_of(patch)
         told = "-" if conditions is None else _encoded(conditions)
         if digests is None:
-            head, before, after = f"{form}\n{told}\n{sent}\n\n", b"", b""
+            head, before, after = f"{form}\n{told}{sent}\n\n", b"", b""
         else:
             before, after = digests.before or b"", digests.properties or b""
             sizes = f"{-1 if digests.before is None else len(before)} {len(after)}"
-            head = f"{form} {sizes} {digests.row} {digests.patch}\n{told}\n{sent}\n\n"
+            head = f"{form} {sizes} {digests.row} {digests.patch}\n{told}{sent}\n\n"
         return b"".join((head.encode("utf-8", "surrogatepass"), before, after, joined(row.texts)))
 
     def _patch_of_texts(self, number: int, payload: bytes) -> Patch:

@@ -213,7 +213,7 @@ class Comparison:
         if line is None or line.was_removed:  # the contact was deleted, and its key alone creates it again
             return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
-            if line.is_of_several_rows:  # another row may follow, and only both together show what has changed
+            if line.may_have_several_rows:  # another row may follow, and only both together show what has changed
                 return PendingChange(patch, key, rank_of(self._resource, patch), known.whole, is_held=True)
             self._journal.lines.confirm(key, patch.digests)
             return None
@@ -236,7 +236,8 @@ class Comparison:
         return {key: outcome for key, outcome in outcomes.items() if outcome is not Outcome.UNCHANGED}
 
     def beside(self, seen: Seen, patch: Patch, counted_as: Outcome) -> PendingChange | None:
-        """Return the part of a row that must be sent although the row itself is not.
+        """Return the part of a row that counts although the row itself is not sent: if Connectif holds it, too, since
+        another row of the contact may have another value.
 
         :param patch: the urgent part of the row.
         :param counted_as: the row's outcome.
@@ -247,7 +248,7 @@ class Comparison:
             is_new=line is None, was_delivered=self._was_delivered(line), counted_as=counted_as.value
         )
         found = self.differences.beside(patch, key, known, seen.row_digest)
-        return None if found is None else PendingChange(found, key, Rank.BESIDE, known.whole)
+        return found and PendingChange(found.patch, key, Rank.BESIDE, known.whole, is_held=found.is_held)
 
     def refusal(self, key: str) -> Seen:
         """Return a key with the journal's line after its last refusal."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from airflow_provider_connectif.journal.differences import raises
-from airflow_provider_connectif.journal.pending import PendingChanges
+from airflow_provider_connectif.journal.pending import PendingChanges, Rank
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.resource import Resource
 
@@ -43,7 +44,7 @@ class JoinedRows:
         """Let no change raise a consent if an unchanged row of its contact came before it.
 
         Such a row is settled before the other one is read, so its values cannot be merged. The next run compares and
-        merges all rows of the contact, since its line gets no row digest.
+        merges all rows of the contact, since its line gets no row digest: now, or with the response to what is sent.
         """
         shown = self._shown.repeated(self._rises) if self._shown is not None and self._rises else Counter[int]()
         joined = shown - Counter(filter(shown.__contains__, self._changed))
@@ -52,17 +53,21 @@ class JoinedRows:
         for contact in [contact for contact in pending.contacts() if self._hash(contact) in joined]:
             if (digests := pending.unraise(contact)) is not None:
                 self._lines.confirm(contact, digests)
+                self._lines.commit_if_due()
 
-    def take_single(self, pending: PendingChanges) -> list[str]:
-        """Take out the changes that Connectif holds of contacts that had several rows and have one now.
+    def take_single(self, pending: PendingChanges) -> Iterator[str]:
+        """Take out the changes that Connectif holds of contacts that may have had several rows and have one now, and
+        the urgent parts that it holds.
 
-        :return: their contacts.
+        :return: the contacts of these changes; the rows of urgent parts already have an outcome.
         """
-        single = pending.take_single()
-        for change in single:
+        for change in pending.take_single():
+            if change.rank is Rank.BESIDE:
+                continue
             if change.patch.digests is not None:
                 self._lines.confirm(change.contact, change.patch.digests)
-        return [change.contact for change in single]
+                self._lines.commit_if_due()
+            yield change.contact
 
     def _hash(self, contact: str) -> int:
         return hash(contact if self._are_keys_plain else self._lines.written_key(contact))

@@ -151,6 +151,16 @@ def test_an_erasure_deletes_the_spelling_that_was_sent_also_after_a_failed_attem
     assert "lopez" not in journal.text().lower()
 
 
+def test_an_erasure_deletes_the_lower_case_spelling_that_a_sync_with_digests_sent(
+    strict: StrictServer, airflow_db: None, request: pytest.FixtureRequest
+) -> None:
+    journal_database("sqlite", request, connectif_journal_secret="a secret of a journal")
+    deliver("1", rows=[{"email": NAMESAKE, "_name": "Ana"}], journal_key="sha256")
+    strict.change_contacts({SENT: {"_name": "Ana"}})
+    run = erase(SENT, journal_key="sha256")
+    assert (run.summary["deleted"], strict.contacts) == (1, {}), run.error
+
+
 @on_each
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", ["an invalid row", "a rejected row", "the second request is lost"])

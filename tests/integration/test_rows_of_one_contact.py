@@ -182,6 +182,29 @@ def test_a_row_that_joins_an_unchanged_one_does_not_raise_its_consent(
     assert strict.contacts["ana@example.com"]["_newsletterSubscriptionStatus"] == "subscribed"
 
 
+def test_what_a_guard_stops_beside_an_unchanged_row_is_sent_by_the_next_run(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    old = ana(visits=1, _newsletterSubscriptionStatus="unsubscribed")
+    new = ana(visits=2, _newsletterSubscriptionStatus="subscribed")
+    deliver("night 1", rows=[old])
+    assert deliver("night 2", rows=[old, new], max_changed=0).state == "failed"
+    deliver("night 3", rows=[old, new])
+    assert strict.contacts["ana@example.com"] == {"visits": 2, "_newsletterSubscriptionStatus": "unsubscribed"}
+    assert deliver("night 4", rows=[old, new]).summary["requests"] == 0
+
+
+def test_an_invalid_row_keeps_its_withdrawal_beside_a_row_that_would_raise_it(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    bad = ana(_points="many", _newsletterSubscriptionStatus="unsubscribed")
+    good = ana(visits=2, _newsletterSubscriptionStatus="subscribed")
+    for number in (1, 2, 3):
+        run = deliver(f"night {number}", rows=[bad, good], failure_budget=1)
+        assert (run.summary["invalid"], run.summary["requests"] > 0) == (1, number == 1)
+        assert strict.contacts["ana@example.com"] == {"visits": 2, "_newsletterSubscriptionStatus": "unsubscribed"}
+
+
 def test_two_rows_that_both_changed_raise_their_consent_at_once(journal: JournalDatabase, strict: StrictServer) -> None:
     deliver("night 1", rows=[ana(visits=1, _newsletterSubscriptionStatus="unsubscribed")])
     rows = [ana(visits=visits, _newsletterSubscriptionStatus="subscribed") for visits in (2, 3)]

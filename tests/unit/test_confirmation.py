@@ -315,8 +315,9 @@ def test_a_withdrawal_that_was_accepted_without_its_row_is_known_and_the_row_is_
     line = known(journal)
     assert line is not None
     assert (line.state, line.refused_digest, line.row_digest) == ("rejected", "row", None)
-    part = Patch(1, "a", {NEWS: "unsubscribed"}, {})
-    assert DIFFERENCES.beside(part, "a", Known(line.properties), "row") is None
+    part = DIFFERENCES.beside(Patch(1, "a", {NEWS: "unsubscribed"}, {}), "a", Known(line.properties), "row")
+    assert part is not None
+    assert part.is_held
     assert planned({"_name": "Ana"}, journal).properties == {"_name": "Ana"}
     journal.close()
 
@@ -341,7 +342,7 @@ def test_a_withdrawal_beside_an_invalid_row_leaves_the_row_invalid(open_journal:
     line = known(journal)
     change = DIFFERENCES.beside(part, "a", Known(line and line.properties), "bad row")
     assert change is not None
-    confirm.settle(Settled(change, Outcome.UPDATED, None, 1), [], 200)
+    confirm.settle(Settled(change.patch, Outcome.UPDATED, None, 1), [], 200)
     # The row that was accepted is not what Connectif holds now.
     assert states(journal, "a") == {"a": "invalid, sent again"}
     line = known(journal)

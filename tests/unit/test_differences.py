@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.confirmation import remaining
-from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.differences import Difference, Differences
 from airflow_provider_connectif.journal.digests import patch_digest
 from airflow_provider_connectif.journal.properties import (
     Known,
@@ -204,7 +204,7 @@ def test_in_another_mode_a_value_is_another_one() -> None:
     assert of({"source": "web"}, Known(held.properties)).patch.properties == {"source": "web"}
 
 
-def beside(column_: bytes | None, row_digest: str = "row", **arguments: Any) -> Patch | None:
+def beside(column_: bytes | None, row_digest: str = "row", **arguments: Any) -> Difference | None:
     patch = Patch(1, KEY, {NEWS: "unsubscribed"}, {}, was_delivered=True)
     return differences(**arguments).beside(patch, KEY, Known(column_), row_digest)
 
@@ -212,9 +212,12 @@ def beside(column_: bytes | None, row_digest: str = "row", **arguments: Any) -> 
 def test_a_withdrawal_beside_its_row_goes_once() -> None:
     found = beside(column(ROW))
     assert found is not None
-    assert (found.properties, found.looks_up) == ({NEWS: "unsubscribed"}, True)
-    assert beside(None) is not None
-    assert beside(column({NEWS: "unsubscribed"})) is None
+    assert (found.patch.properties, found.patch.looks_up, found.is_held) == ({NEWS: "unsubscribed"}, True, False)
+    unknown, known = beside(None), beside(column({NEWS: "unsubscribed"}))
+    assert unknown is not None
+    assert not unknown.is_held
+    assert known is not None
+    assert known.is_held
 
 
 def test_a_withdrawal_that_was_refused_alone_is_held_with_its_row() -> None:

@@ -120,6 +120,21 @@ def test_changes_of_rows_as_texts_come_back_as_they_were(values: Decoded, is_kno
     assert all(set(patch.properties) == {"city"} for patch in found) is is_known
 
 
+@pytest.mark.parametrize("columns", [4, 1])
+def test_a_change_of_a_row_as_texts_with_nothing_to_send_comes_back_as_it_was(columns: int) -> None:
+    """Of a contact with several rows that Connectif holds, and of a new contact that has nothing but its key."""
+    (row,) = RawBatch(COLUMNS[:columns], [texts[:columns] for texts in TEXTS[:1]], Decoded())
+    patch, contact = CONTACTS.prepare(1, row), "ana@example.com"
+    held = DIFFERENCES.of(patch, contact, Known(), "").patch.digests
+    assert held is not None
+    made = DIFFERENCES.of(patch, contact, Known(held.properties, held.patch) if columns > 1 else Known(), "row").patch
+    assert made.properties == {}
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
+        changes.add([PendingChange(made, contact)])
+        ((found,),) = changes.batches()
+    assert found == made
+
+
 def test_a_row_as_texts_and_another_of_its_contact_are_one_change() -> None:
     (row,) = RawBatch(COLUMNS, TEXTS[:1], Decoded())
     of_texts = DIFFERENCES.of(CONTACTS.prepare(7, row), "ana@example.com", Known(), "row7").patch

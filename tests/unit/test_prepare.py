@@ -13,6 +13,7 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal import digests as digests_of
 from airflow_provider_connectif.journal.pending import PendingChanges, Rank
+from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, LEFT, UNDELIVERED
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -476,3 +477,33 @@ def test_an_invalid_row_does_not_hide_that_a_later_batch_has_the_acknowledged_on
     planned = plan(journal, [of(ANA, _name=Hidden())], [row])
     assert (planned.sent, planned.counts) == ({}, {"invalid": 1, "unchanged": 1})
     journal.close()
+
+
+@pytest.mark.parametrize("state", [ACKNOWLEDGED, LEFT, UNDELIVERED, INVALID])
+@pytest.mark.parametrize("together", [True, False])
+def test_rows_of_a_contact_are_compared_together_whatever_its_last_outcome(
+    together: bool, state: str, delivered: Night
+) -> None:
+    rows = [of(ANA, _name="Ana", **OUT), of(ANA, _name="Ana", **{NEWS: "subscribed"})]
+    journal = delivered(*rows)
+    journal.lines.note(ANA, state)
+    journal.lines.commit()
+    planned = plan(journal, *([rows] if together else [[row] for row in rows]))
+    assert (planned.sent, planned.counts) == ({}, {"merged": 1, "unchanged": 1})
+    journal.close()
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_withdrawal_of_an_invalid_row_lets_no_other_row_raise_it_on_later_nights_either(
+    order: int, together: bool, open_journal: OpenJournal
+) -> None:
+    rows = [of(ANA, _points="many", **OUT), of(ANA, _name="Ana", **{NEWS: "subscribed"})][::order]
+    batches = [rows] if together else [[row] for row in rows]
+    monday = open_journal("monday")
+    acknowledge(monday, plan(monday, *batches))
+    monday.close(Verdict.SUCCESS)
+    tuesday = open_journal("tuesday")
+    planned = plan(tuesday, *batches)
+    assert (planned.sent, planned.counts) == ({}, {"invalid": 1, "unchanged": 1})
+    tuesday.close()
