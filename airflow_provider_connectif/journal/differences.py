@@ -39,6 +39,8 @@ def is_above(values: Sequence[str], value: JsonValue, patch: Patch, property_id:
 
 def raises(ranks: Mapping[str, Sequence[str]], patch: Patch) -> bool:
     """Whether a change has a ranked property above its accepted value, sent or waiting for a response."""
+    if not patch.standings:
+        return False
     sent = (patch.properties, patch.later)
     names = (name for name in ranks if name in patch.standings)
     return any(name in part and is_above(ranks[name], part[name], patch, name) for name in names for part in sent)

@@ -142,20 +142,25 @@ class PendingChanges:
 
     def take_acknowledged(self) -> Iterator[str]:
         """Take out merged changes that Connectif holds already; their contacts. They are gone when all were given."""
-        return (change.contact for change in self._taken(_IS_HELD))
+        return (change.contact for change in self._taken(_IS_HELD, HELD))
 
     def take_single(self) -> Iterator[PendingChange]:
         """Take out changes that Connectif holds already and that no other row has joined. They are gone when all were
         given.
         """
-        return self._taken(_IS_SINGLE)
+        return self._taken(_IS_SINGLE, HELD)
 
     def take_refused(self) -> list[PendingChange]:
         """Remove and return merged changes that were rejected before and have not changed."""
-        return list(self._taken(_IS_REFUSED))
+        return list(self._taken(_IS_REFUSED, REFUSED_AGAIN))
 
-    def _taken(self, which: str) -> Iterator[PendingChange]:
-        """Remove changes and yield them one by one, since there may be many."""
+    def _taken(self, which: str, flag: int | None = None) -> Iterator[PendingChange]:
+        """Remove changes and yield them one by one, since there may be many.
+
+        :param flag: all of them have it; the file is not read if no change ever had it.
+        """
+        if flag is not None and not self._lines.flags & flag:
+            return
         for line in self._database.execute(f"select {_COLUMNS} from changes where {which}"):  # noqa: S608
             change = self._lines.unpacked(line)
             self.counts.add(change, -1)
@@ -203,6 +208,8 @@ class PendingChanges:
 
     def count_of(self, rank: Rank) -> int:
         """Return the number of changes with a rank."""
+        if rank not in self._ranks:
+            return 0
         return int(self._database.execute("select count(*) from changes where rank = ?", (rank,)).fetchone()[0])
 
     def batches(self, only: Collection[Rank] = tuple(Rank)) -> Iterator[list[Patch]]:

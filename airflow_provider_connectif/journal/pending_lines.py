@@ -72,6 +72,8 @@ class ChangeLines:
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
+        self.flags = 0
+        """All bits of all lines that were packed."""
         self._forms: list[RowForm] = []
         self._last_form: RowForm | None = None
         self._last_number: int | None = None
@@ -87,6 +89,7 @@ class ChangeLines:
             payload = _of_values(change)
         else:
             flags |= _OF_TEXTS
+        self.flags |= flags
         return change.contact.encode("utf-8", "surrogatepass"), int(change.rank), patch.number, flags, payload
 
     def unpacked(self, line: Sequence[Any]) -> PendingChange:

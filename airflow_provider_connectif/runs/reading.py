@@ -4,7 +4,9 @@ closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_connectif.records.outcomes import SourceError
@@ -15,6 +17,9 @@ from airflow_provider_connectif.runs.prepare import Preparer
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
+
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""More than the rows of a batch leave at any moment; Python's default is 700 or 2,000."""
 
 
 def read_to_its_end(
@@ -39,15 +44,16 @@ def read_to_its_end(
     :raises SourceError: it was not read to its end in time.
     """
     began = clock()
-    for batch in source:
-        preparer.prepare(columns.look_at(source.columns, batch))
-        report.progress.tick()
-        if journal is not None:
-            journal.lines.commit_if_due()
-        if is_to_stop():
-            return False
-        if clock() - began > timeout_s:
-            raise SourceError(timeout_s, report.tally.read)
+    with _fewer_collections():
+        for batch in source:
+            preparer.prepare(columns.look_at(source.columns, batch))
+            report.progress.tick()
+            if journal is not None:
+                journal.lines.commit_if_due()
+            if is_to_stop():
+                return False
+            if clock() - began > timeout_s:
+                raise SourceError(timeout_s, report.tally.read)
     if is_to_stop():
         return False
     columns.end()
@@ -55,3 +61,20 @@ def read_to_its_end(
     if journal is not None:
         journal.lines.commit()
     return True
+
+
+@contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Let the garbage collector run less often.
+
+    The objects of a batch look to it like objects that stay. It would therefore search half a million objects, most of
+    them Airflow's, for every twenty thousand changed rows: a tenth of the time of such a row. Rows leave no garbage
+    that only the collector can free.
+    """
+    threshold, *others = gc.get_threshold()
+    if threshold:  # otherwise the collector is off
+        gc.set_threshold(max(threshold, _OBJECTS_BETWEEN_COLLECTIONS), *others)
+    try:
+        yield
+    finally:
+        gc.set_threshold(threshold, *others)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,21 @@ def test_a_time_limit_ends_the_reading() -> None:
     night = Night(None, patience=Patience(longest_wait_s=60.0, time_limit_s=0.0)).run()
     assert night.run_of.verdict()[0] is Verdict.TRY_AGAIN
     assert (night.sent, night.undelivered) == (0, 5)  # of the first batch
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_python_collects_garbage_less_often_while_rows_are_read(ends: bool) -> None:
+    usual, seen = gc.get_threshold(), []
+
+    def look() -> None:
+        seen.append(gc.get_threshold())
+        if ends:
+            raise SourceError(60.0, 5)
+
+    with pytest.raises(SourceError) if ends else nullcontext():
+        Night(None, Rows(batch(1), batch(6), between=look)).run()
+    assert seen == [(20_000, *usual[1:])]
+    assert gc.get_threshold() == usual
 
 
 def test_a_column_that_is_missing_ends_the_run_with_the_first_batch() -> None:
