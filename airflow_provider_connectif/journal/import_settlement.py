@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.lines import ACKNOWLEDGED_COLUMNS, IN_PART, NOTED
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED, UNDELIVERED, outcome_columns
+from airflow_provider_connectif.journal.tables import SPELLING
 from airflow_provider_connectif.records.outcomes import Outcome
 
 GIVEN_UP = "its import ended without reporting a result for it"
@@ -62,7 +63,7 @@ def settle_files(
         columns, values = list(ACKNOWLEDGED_COLUMNS), {**names, **delivered}
         if counted_as is not None:
             row_state = INVALID if counted_as == Outcome.INVALID else REJECTED
-            columns, values = list(IN_PART), {**names, "state": row_state}
+            columns, values = [*IN_PART, SPELLING], {**names, "state": row_state}
         which = of_files.acknowledged(groups, is_whole=counted_as is None)
         statements.append(database.tables.acknowledge_pending(database.dialect, which, columns, values))
     if given_up:

@@ -258,6 +258,7 @@ class PendingChanges:
     def _merged(self, earlier: PendingChange, later: PendingChange) -> PendingChange:
         both = (earlier.patch, later.patch)
         rows = [patch for patch in both if patch.counted_as is None]
+        refused = earlier.refused_digest or later.refused_digest  # an urgent part has none
         if len(rows) == len(both):
             self.merged += 1
             self.merged_contacts.append(earlier.contact)
@@ -274,13 +275,14 @@ class PendingChanges:
             merged = Difference(self._resource.arrange(patch, properties.keys()), is_held=False, is_refused=False)
         else:
             known = Known(earlier.patch.digests.before, earlier.known_whole)
-            merged = self._differences.of(patch, earlier.contact, known, "", earlier.refused_digest)
+            merged = self._differences.of(patch, earlier.contact, known, "", refused)
         ranks = [change.rank for change in (earlier, later) if change.rank is not Rank.BESIDE]
         if rows and len(ranks) < len(both) and self._resource.is_urgent(merged.patch.properties):
             ranks.append(Rank.URGENT)
         return earlier._replace(
             patch=merged.patch,
             rank=min(ranks, default=Rank.BESIDE),
+            refused_digest=refused,
             is_merged=bool(rows),
             is_held=merged.is_held,
             is_refused=merged.is_refused,

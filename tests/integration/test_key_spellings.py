@@ -183,3 +183,15 @@ def test_a_contact_that_a_part_of_its_row_has_created_keeps_that_spelling(
     assert again.state == "success", again.error
     assert strict.contacts.keys() == {SENT}
     assert strict.contacts[SENT]["_name"] == "Eva"
+
+
+def test_a_contact_that_an_import_has_created_for_the_withdrawal_of_an_invalid_row_keeps_that_spelling(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    unsubscribed = {"_newsletterSubscriptionStatus": "unsubscribed"}
+    by_import = {"kind": "ContactImportOperator", "poll_interval": 0.05, "patch_leftovers": False}
+    deliver("1", rows=[{"email": SENT, "_points": "many", **unsubscribed}], failure_budget=1, **by_import)
+    assert strict.contacts == {SENT: unsubscribed}
+    again = deliver("2", rows=[{"email": NAMESAKE, "_points": 2, **unsubscribed}])
+    assert again.state == "success", again.error
+    assert strict.contacts == {SENT: {"_points": 2, **unsubscribed}}

@@ -56,6 +56,32 @@ def held_rows_give_no_reason(original, self, number, row, outcome, seen):
     original(self, number, row, outcome, seen._replace(line=None))
 
 
+# Several rows of one contact
+
+_WHATEVER = "test_rows_of_a_contact_are_compared_together_whatever_its_last_outcome[True-left]"
+_WITHDRAWN = "test_the_withdrawal_of_an_invalid_row_lets_no_other_row_raise_it_on_later_nights_either[1-True]"
+_JOINS = "test_what_joins_an_unchanged_row_is_not_written_down_before_it_is_sent[True]"
+
+
+@COMPARISON.instead_of("runs.comparison:Comparison.change", _PREPARE + _WHATEVER)
+def rows_are_compared_together_only_after_an_acknowledgement(original, self, seen, patch):
+    if seen.line is not None and seen.line.state != ACKNOWLEDGED:
+        seen = seen._replace(line=seen.line._replace(row_digest="-"))
+    return original(self, seen, patch)
+
+
+@COMPARISON.instead_of("runs.comparison:Comparison.beside", _PREPARE + _WITHDRAWN)
+def a_withdrawal_that_connectif_has_counts_for_nothing(original, self, seen, patch, counted_as):
+    found = original(self, seen, patch, counted_as)
+    return None if found is None or found.is_held else found
+
+
+@COMPARISON.instead_of("journal.pending:PendingChanges.unraise", _PREPARE + _JOINS)
+def what_joins_an_unchanged_row_is_written_down_at_once(original, self, contact):
+    original(self, contact)
+    return self.patches_of([contact])[contact].digests
+
+
 # The look at the journal
 
 

@@ -13,6 +13,8 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal import digests as digests_of
 from airflow_provider_connectif.journal.pending import PendingChanges, Rank
+from airflow_provider_connectif.journal.properties import only
+from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, LEFT, UNDELIVERED
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
@@ -72,7 +74,13 @@ def plan(
     comparison = None
     if journal is not None:
         comparison = Comparison(
-            journal, resource, report.tally, full_refresh=full_refresh, retry_rejected=retry_rejected, way=way
+            journal,
+            resource,
+            report.tally,
+            full_refresh=full_refresh,
+            retry_rejected=retry_rejected,
+            way=way,
+            keys=ShownKeys(),  # few, so that no file is to be closed
         )
     with PendingChanges(resource, None if comparison is None else comparison.differences) as changes:
         preparer = Preparer(resource, comparison, changes, report)
@@ -507,3 +515,36 @@ def test_the_withdrawal_of_an_invalid_row_lets_no_other_row_raise_it_on_later_ni
     planned = plan(tuesday, *batches)
     assert (planned.sent, planned.counts) == ({}, {"invalid": 1, "unchanged": 1})
     tuesday.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_row_that_was_rejected_with_the_withdrawal_of_an_invalid_one_is_held_with_it(
+    order: int, open_journal: OpenJournal
+) -> None:
+    rows = [of(ANA, _points="many", **OUT), of(ANA, _name="X", **OUT)][::order]
+    monday = open_journal("monday")
+    (patch,) = plan(monday, rows).patches
+    assert patch.digests is not None
+    accepted = patch.digests._replace(before=only(patch.digests.properties or b"", OUT))
+    monday.lines.acknowledge_part(ANA, accepted)
+    reject(monday, patch)
+    monday.close(Verdict.SUCCESS)
+    tuesday = open_journal("tuesday")
+    planned = plan(tuesday, rows)
+    assert (planned.sent, planned.counts) == ({}, {"invalid": 1, "held": 1})
+    tuesday.close()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_joins_an_unchanged_row_is_not_written_down_before_it_is_sent(together: bool, delivered: Night) -> None:
+    old, new = of(ANA, _name="Ana", **OUT), of(ANA, _name="Eva", **{NEWS: "subscribed"})
+    batches = [[old, new]] if together else [[old], [new]]
+    journal = delivered(old)
+    assert plan(journal, *batches).sent == {ANA: {"_name": "Eva"}}
+    journal.lines.commit()
+    planned = plan(journal, *batches)
+    assert planned.sent == {ANA: {"_name": "Eva"}}
+    acknowledge(journal, planned)
+    journal.lines.commit()
+    assert plan(journal, *batches).sent == {}
+    journal.close()
