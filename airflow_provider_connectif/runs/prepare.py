@@ -15,7 +15,7 @@ from airflow_provider_connectif.runs.comparison import Comparison, rank_of
 from airflow_provider_connectif.runs.seen_rows import Seen
 
 _CONTACTS_AT_ONCE = 1000
-_ROWS_AT_ONCE = 200
+_ROWS_AT_ONCE = 500
 
 
 class Preparer:
