@@ -25,6 +25,7 @@ os.environ.update(
 )
 
 pytest_plugins = [
+    "tests.support.engines",
     "tests.support.airflow_runs",
     "tests.support.servers",
     "tests.support.peers",
