@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import os
 import pathlib
@@ -62,6 +63,25 @@ def _mark_all_but_a_sample(variants: list[pytest.Item]) -> None:
     for number, item in enumerate(quick):
         if number not in sample:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import the test files ahead of the collection, each process from another file on.
+
+    pytest rewrites the assertions of each file that it imports first, which takes ten seconds of CPU in all. Processes
+    that import in the same order would all do it; so each finds the result of the others.
+    """
+    config = session.config
+    worker = getattr(config, "workerinput", None)
+    if worker is None or config.args != config.getini("testpaths"):
+        return
+    others = set(config.getini("norecursedirs"))
+    files = [file.relative_to(config.rootpath) for file in sorted(config.rootpath.glob("tests/**/test_*.py"))]
+    files = [file for file in files if others.isdisjoint(file.parts)]
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in (*files[first:], *files[:first]):
+        importlib.import_module(".".join(file.with_suffix("").parts))
 
 
 @pytest.hookimpl(optionalhook=True)
