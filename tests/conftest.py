@@ -119,5 +119,10 @@ def _shares_a_setup(path: pathlib.Path) -> bool:
 
 @functools.cache
 def _run_a_dag(path: pathlib.Path) -> set[str]:
+    """The tests and fixtures of a file that need ``run_dag``, if only for another fixture of the file."""
     functions = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
-    return {function.name for function in functions if "run_dag" in {argument.arg for argument in function.args.args}}
+    needed, before = {"run_dag"}, set[str]()
+    while needed != before:
+        before = set(needed)
+        needed |= {node.name for node in functions if not needed.isdisjoint(given.arg for given in node.args.args)}
+    return needed
