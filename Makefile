@@ -12,6 +12,9 @@ PACKAGE := .[sql,sandbox]
 # reads no pip.conf, so where it finds nothing pip is asked. Without it in any case: make UV=
 UV ?= $(shell command -v uv)
 export UV
+# Without compiled files each process compiles what it imports: Airflow, the package, and the rewritten tests.
+override PYTHONDONTWRITEBYTECODE :=
+export PYTHONDONTWRITEBYTECODE
 install = $(if $(UV),$(UV) pip install --python $(BIN)/python --quiet --constraint constraints.txt $(1) || )\
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(1)
 install_warehouses = $(if $(UV),$(UV) pip install --python $(WAREHOUSES)/bin/python --quiet \

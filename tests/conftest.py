@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import importlib
 import itertools
 import os
 import pathlib
@@ -25,6 +27,7 @@ os.environ.update(
 )
 
 pytest_plugins = [
+    "tests.support.engines",
     "tests.support.airflow_runs",
     "tests.support.servers",
     "tests.support.peers",
@@ -35,20 +38,24 @@ pytest_plugins = [
 
 def pytest_configure(config: pytest.Config) -> None:
     """Whoever names a test means it, however long it takes: ``pytest tests/unit/test_words.py::test_a_word``."""
-    by_default = config.getini("addopts")[-1:]  # the markers of `make test`
-    if [config.option.markexpr] == by_default and any("::" in argument for argument in config.args):
+    if _is_make_test(config) and any("::" in argument for argument in config.args):
         config.option.markexpr = ""
+
+
+def _is_make_test(config: pytest.Config) -> bool:
+    """Whether the markers are those of `make test`."""
+    return [config.option.markexpr] == config.getini("addopts")[-1:]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of a ``sampled`` test all variants but a few are slow, spread evenly over them.
 
-    What takes long comes first, so that no process is left alone with it in the end.
+    What takes long comes first, so that no process is left alone with it in the end: what is slow, and what runs DAGs.
     """
     for _, variants in itertools.groupby(items, lambda item: (item.path, getattr(item, "originalname", item.name))):
         _mark_all_but_a_sample(list(variants))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None and "run_dag" not in item.fixturenames)
 
 
 def _mark_all_but_a_sample(variants: list[pytest.Item]) -> None:
@@ -63,19 +70,43 @@ def _mark_all_but_a_sample(variants: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import the test files ahead of the collection, each process from another file on.
+
+    pytest rewrites the assertions of each file that it imports first, which takes ten seconds of CPU in all. Processes
+    that import in the same order would all do it; so each finds the result of the others.
+    """
+    config = session.config
+    worker = getattr(config, "workerinput", None)
+    if worker is None or config.args != config.getini("testpaths"):
+        return
+    others = set(config.getini("norecursedirs"))
+    files = [file.relative_to(config.rootpath) for file in sorted(config.rootpath.glob("tests/**/test_*.py"))]
+    files = [file for file in files if others.isdisjoint(file.parts)]
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in (*files[first:], *files[:first]):
+        importlib.import_module(".".join(file.with_suffix("").parts))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With ``--dist loadscope`` each process takes the next test, so that none is left alone with a long file.
 
-    Tests that share what is set up for their file stay together.
+    Tests that share what is set up for their file stay together, and in `make test` those that run a DAG: the first DAG
+    takes a process eight seconds of CPU.
     """
     if config.getvalue("dist") != "loadscope":
         return None
     from xdist.scheduler import LoadScopeScheduling
 
+    is_default = _is_make_test(config)
+
     class OneByOne(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            path = nodeid.partition("::")[0]
+            path, _, test = nodeid.partition("::")
+            if is_default and test.partition("[")[0] in _run_a_dag(config.rootpath / path):
+                return "airflow"
             return path if _shares_a_setup(config.rootpath / path) else nodeid
 
     return OneByOne(config, log)
@@ -84,3 +115,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @functools.cache
 def _shares_a_setup(path: pathlib.Path) -> bool:
     return 'scope="module"' in path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def _run_a_dag(path: pathlib.Path) -> set[str]:
+    """The tests and fixtures of a file that need ``run_dag``, if only for another fixture of the file."""
+    functions = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    needed, before = {"run_dag"}, set[str]()
+    while needed != before:
+        before = set(needed)
+        needed |= {node.name for node in functions if not needed.isdisjoint(given.arg for given in node.args.args)}
+    return needed

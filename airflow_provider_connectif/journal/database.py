@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
 from airflow_provider_connectif.journal.faults import check_tables, faults_of, is_about_tables
-from airflow_provider_connectif.journal.tables import MIGRATIONS, SPELLING, VERSION, JournalTables, columns_of
+from airflow_provider_connectif.journal.tables import MIGRATIONS, SPELLING, VERSION, columns_of, journal_tables
 from airflow_provider_connectif.records.outcomes import JournalError
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class JournalDatabase:
         self.is_open = False
         """Whether the journal is open; nothing was sent before."""
         self._conn_id = conn_id
-        self.tables = JournalTables(table, schema)
+        self.tables = journal_tables(table, schema)
         self._name = f"{schema}.{table}" if schema else table
         self._reader: sa.Connection | None = None
 

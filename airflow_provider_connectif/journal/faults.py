@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import methodcaller
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,7 +31,7 @@ def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_writ
     :raises SQLAlchemyError: accepted by :func:`is_about_tables` if a table or column is missing or not accessible.
     """
     for table in to_read:
-        found = connection.execute(_all_of_no_row(table)).keys()
+        found = _read_no_row(connection, table).keys()
         if not set(table.columns.keys()) <= set(found):
             raise sa.exc.NoSuchTableError(table.fullname)
     for table in to_write:
@@ -38,8 +39,10 @@ def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_writ
             connection.execute(probe)
 
 
-def _all_of_no_row(table: sa.Table) -> Any:
-    return sa.select(sa.text("*")).select_from(table).where(sa.false())
+def _read_no_row(connection: sa.Connection, table: sa.Table) -> Any:
+    # As text, since SQLAlchemy would keep the columns with the compiled statement, also after a migration.
+    name = connection.dialect.identifier_preparer.format_table(table)
+    return connection.exec_driver_sql(f"select * from {name} where 1 = 0")  # noqa: S608 - the name is quoted
 
 
 def _changes_of_no_row(table: sa.Table) -> Iterator[Any]:
@@ -59,23 +62,23 @@ def _fault(engine: sa.Engine, table: sa.Table) -> str:
     inspector = sa.inspect(engine)
     if not inspector.has_table(table.name, schema=table.schema):
         return f"table {table.fullname} is missing, or this user may not see it"
-    if _fails(engine, _all_of_no_row(table)):
+    if _fails(engine, lambda connection: _read_no_row(connection, table)):
         return f"this user may not read table {table.fullname}"
     there = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
     missing = [column.name for column in table.columns if column.name not in there]
     if missing:
         return f"table {table.fullname} has no column {', '.join(missing)}"
-    if any(_fails(engine, probe) for probe in _changes_of_no_row(table)):
+    if any(_fails(engine, methodcaller("execute", probe)) for probe in _changes_of_no_row(table)):
         return f"this user may not write table {table.fullname}"
     return ""
 
 
-def _fails(engine: sa.Engine, statement: Any) -> bool:
+def _fails(engine: sa.Engine, action: Callable[[sa.Connection], Any]) -> bool:
     with engine.connect() as connection:
         # Explicit, since SQLAlchemy 1.4 would commit each statement by itself.
         transaction = connection.begin()
         try:
-            connection.execute(statement)
+            action(connection)
         except sa.exc.DBAPIError as error:
             return is_about_tables(error, engine.dialect.name)
         finally:

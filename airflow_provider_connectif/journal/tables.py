@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -271,6 +273,21 @@ class JournalTables:
             for column in {"properties", "row_digest", "patch_digest"}.intersection(columns):
                 values[column] = sa.case((is_newer, new[column]), (agree, old[column]), else_=sa.null())
         return values
+
+
+def journal_tables(name: str, schema: str | None) -> JournalTables:
+    """Return the tables of one journal, of which a process has only one description.
+
+    SQLAlchemy compiles a statement once for each engine and each description of its tables. Descriptions of their own
+    for each page of the UI, and for each task of a ``dag.test``, would cost tens of milliseconds each time.
+
+    :param name: the name of the table of lines; the names of the others begin with it.
+    :param schema: the database schema, if not the connection's default.
+    """
+    return copy.copy(_described(name, schema))  # "has_spellings" is about one database
+
+
+_described = functools.lru_cache(maxsize=16)(JournalTables)
 
 
 def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:

@@ -13,7 +13,7 @@ from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.databases.journals import engine_to_read
 from airflow_provider_connectif.journal.database import JournalDatabase
-from airflow_provider_connectif.journal.tables import JournalTables
+from airflow_provider_connectif.journal.tables import JournalTables, journal_tables
 
 CONNECT_S, STATEMENT_S = 5, 10
 """The longest time for a new connection, unless Airflow's connection sets its own, and for PostgreSQL's statements."""
@@ -44,7 +44,7 @@ class Places:
         try:
             with self._engine(place.conn_id).connect() as connection:
                 _limit_statements(connection)
-                yield connection, JournalTables(place.table, place.schema)
+                yield connection, journal_tables(place.table, place.schema)
         except sa.exc.SQLAlchemyError as error:
             self._forget(place.conn_id)
             # The driver's message may quote a contact key or the address of the database.
