@@ -1,4 +1,4 @@
-"""What identifies a row for the journal: its key and the digest of its values."""
+"""The identity of a row for the journal: its key and the digest of its values."""
 
 from __future__ import annotations
 
