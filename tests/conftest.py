@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import importlib
 import itertools
 import os
@@ -87,6 +88,11 @@ def pytest_collection(session: pytest.Session) -> None:
     first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
     for file in (*files[first:], *files[:first]):
         importlib.import_module(".".join(file.with_suffix("").parts))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over the tests themselves and all that is imported, which stay until the end."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

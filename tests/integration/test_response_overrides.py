@@ -106,6 +106,7 @@ BUDGETS: list[tuple[float, int, int, str]] = [
 ]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("budget", "rejected", "invalid", "state"), BUDGETS)
 def test_the_budget_decides_after_every_good_row_was_delivered(
     budget: float, rejected: int, invalid: int, state: str, strict: StrictServer, run: Callable[..., Run]
@@ -135,6 +136,7 @@ def test_nineteen_rejections_and_one_success_are_the_rows_fault(strict: StrictSe
     assert (end.state, end.summary["rejected"], end.summary["created"]) == ("failed", 59, 41)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("poisoned", "max_in_flight", "retries"),
     [

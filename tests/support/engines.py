@@ -20,7 +20,8 @@ _KNOWN_OPTIONS = {
 @pytest.fixture(scope="session", autouse=True)
 def _statements_are_compiled_once() -> Iterator[None]:
     """New engines share the dialect and the compiled statements of earlier ones to the same server."""
-    create, earlier = sa.create_engine, dict[Hashable, sa.Engine]()
+    create = sa.create_engine
+    earlier: dict[Hashable, sa.Engine] = {}
 
     def create_engine(*place: Any, **options: Any) -> sa.Engine:
         engine = create(*place, **options)

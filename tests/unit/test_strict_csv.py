@@ -16,7 +16,7 @@ HARD = 'a"\n\r,;|=\0ñ🙂 \u2028\t'
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("delimiter", [",", ";"])
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
-@pytest.mark.parametrize("width", [2, 1000])
+@pytest.mark.parametrize("width", [2, 200])
 def test_cells_come_back_as_they_were_written(tmp_path: Path, delimiter: str, quoting: int, width: int) -> None:
     dice = random.Random(1)
     rows = [[f"c{n}" for n in range(width)]]

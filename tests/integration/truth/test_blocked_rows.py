@@ -91,6 +91,7 @@ def test_another_response_in_between_begins_the_count_again(strict: StrictServer
 # The first rows of a source may be the bad ones (sorted by country, say): twenty of them must not stop a run.
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bad", [range(20), range(100), range(200), range(350)])
 def test_bad_rows_at_the_beginning_do_not_keep_the_others_from_being_tried(
     bad: range, strict: StrictServer, run: Callable[..., Run]
