@@ -61,7 +61,7 @@ class Judge:
         self._accepted: dict[str, dict[str, Any]] = defaultdict(dict)
         self._in_doubt: dict[str, set[str]] = defaultdict(set)
         self._refused: dict[str, tuple[dict[str, Any], list[str]]] = {}
-        self._written_ahead: dict[str, set[str]] = {}
+        self._written_ahead: dict[str, set[str]] = defaultdict(set)
         self._sent_for_that = 0
         self._seen = 0
         self.sent = 0
@@ -84,7 +84,7 @@ class Judge:
             whole = wholes[key] = {name: row[name] for name in mapped if row[name] is not None}
             known, doubtful = self._accepted[key], self._in_doubt[key] & whole.keys()
             differing = {name for name, v in whole.items() if known.get(name, ...) != v} - doubtful
-            ahead = self._written_ahead.get(key, set()) - differing - doubtful
+            ahead = (self._written_ahead[key] & whole.keys()) - differing - doubtful
             is_settled = self._refused.get(key) == (whole, mapped) or (not differing and not doubtful and known)
             if is_settled and not (ahead and key in bodies):
                 assert key not in bodies, key
@@ -96,10 +96,8 @@ class Judge:
             assert self._sent_for_that <= MOST_WRITTEN_AHEAD
             assert differing <= body.keys() or (is_killed and not body), key
             self.sent += len(body)
-            if body:
-                self._written_ahead.pop(key, None)
-            elif is_killed and known:
-                self._written_ahead[key] = self._written_ahead.get(key, set()) | differing
+            if is_killed and known and not body:
+                self._written_ahead[key] |= differing
         self._sent_for_that *= not is_killed
         for entry in entries:
             key, body = entry["key"], entry["body"]
@@ -109,6 +107,7 @@ class Judge:
                 self._refused[key] = wholes[key], mapped
             elif entry["status"] in (200, 201):
                 self._accepted[key] |= body
+                self._written_ahead[key] -= body.keys()
                 self._in_doubt[key] -= set() if is_killed else body.keys()
                 self._refused.pop(key, None)
             else:
