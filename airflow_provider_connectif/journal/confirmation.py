@@ -15,6 +15,7 @@ from airflow_provider_connectif.journal.properties import (
     only,
     refused_marks,
     updated,
+    value_digest,
 )
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import IN_DOUBT, INVALID, REJECTED, UNDELIVERED
@@ -102,7 +103,7 @@ class Confirmation:
         for patch in unsent:
             key = self._same_key(patch.key)
             if patch.digests is not None and key in self._restorable:
-                self._lines.restore_properties(key, with_kept(patch.digests.before, patch))
+                self._lines.restore_properties(key, with_kept(_unchanged(patch), patch))
             if patch.digests is not None and patch.counted_as is None:
                 self._lines.note(key, UNDELIVERED, None, _NOT_SENT)
 
@@ -206,7 +207,7 @@ class Confirmation:
             pass  # its accepted part is written, and nothing else is known
         elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:
             # After several attempts, one without a response may have arrived.
-            self._lines.restore_properties(key, with_kept(digests.before, patch))
+            self._lines.restore_properties(key, with_kept(_unchanged(patch), patch))
 
     def _write_part(self, key: str, settled: Settled, part: Patch, digests: Digests) -> None:
         """Write that the urgent part of a row was accepted or rejected."""
@@ -218,7 +219,7 @@ class Confirmation:
             entries, sent = refused_marks(part.properties, _refusable(part)), None
         else:
             return
-        now = with_kept(updated(digests.before or b"", entries), part)
+        now = with_kept(updated(_unchanged(settled.patch, but=part.properties) or b"", entries), part)
         state = INVALID if part.counted_as == Outcome.INVALID else REJECTED
         self._lines.acknowledge_part(key, digests._replace(before=now), state, sent=sent)
 
@@ -272,7 +273,31 @@ def remaining(patch: Patch) -> bytes | None:
     if patch.removal is not None:
         is_deleted = patch.removal == "delete"
         before = patch.digests.properties if is_deleted and patch.digests else of_ranked(before or b"", patch.standings)
-    return None if before is None else doubted(before, [*patch.properties, *patch.later], patch.standings)
+    in_flight = [*patch.properties, *patch.later, *_changed_ranks(patch)]
+    return None if before is None else doubted(before, in_flight, patch.standings)
+
+
+def _unchanged(patch: Patch, but: Collection[str] = ()) -> bytes | None:
+    """Return the digests of properties before a patch that was not accepted, without ranked ones that the row has
+    changed.
+
+    Even if nothing was sent of these: a response may have shown that Connectif holds the row's value already, or that
+    the person has decided. If the source takes its change back, that must not look as if nothing had happened.
+
+    :param but: properties whose digests stay.
+    """
+    before = _before(patch)
+    return None if before is None else doubted(before, _changed_ranks(patch) - set(but), patch.standings)
+
+
+def _changed_ranks(patch: Patch) -> set[str]:
+    """Return the ranked properties of a row whose values differ from the accepted ones, sent or not."""
+    digests = patch.digests
+    if not patch.standings or digests is None or digests.properties is None:
+        return set()
+    accepted, before = digests.properties, digests.before or b""
+    names = patch.standings.keys() & patch.whole.keys()
+    return {name for name in names if value_digest(accepted, name) != value_digest(before, name)}
 
 
 def accepted(patch: Patch) -> Digests | None:

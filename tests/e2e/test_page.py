@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_connectif.versions import has_external_views
 from tests.e2e.deployment import Deployment
 from tests.e2e.stage import Stage
-from tests.e2e.test_browser import Browser, browser, chromium  # noqa: F401 - fixtures
+from tests.e2e.test_browser import Browser, browser  # noqa: F401 - a fixture
 
 JOURNAL = 'ContactPatchOperator(task_id="contacts", journal_conn_id="journal", **CONTACTS)'
 PHONE = {"width": 390, "height": 844}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -363,4 +364,41 @@ def test_a_mark_survives_a_response_that_is_lost(counted_as: str | None, open_jo
     confirm.settle(Settled(change, Outcome.UNDELIVERED, NoResponseError("no answer"), 1), ["no answer"], None)
     assert standing(journal) == Standing(2, is_kept=True)
     assert planned({NEWS: "unsubscribed"}, journal).properties == {NEWS: "unsubscribed"}
+    journal.close()
+
+
+def left(change: Patch) -> Patch:
+    """A change after a look-up: Connectif shows the person's own decision, so only the other properties are sent."""
+    return change.split({"_name": "Ana"}, {NEWS: "subscribed"}, {})._replace(kept=frozenset({NEWS}))
+
+
+def lost(confirm: Confirmation, change: Patch) -> None:
+    confirm.settle(Settled(left(change), Outcome.UNDELIVERED, NoResponseError("no answer"), 1), ["no answer"], None)
+
+
+def rejected(confirm: Confirmation, change: Patch) -> None:
+    confirm.settle(Settled(left(change), Outcome.REJECTED, error_class(422)(422), 1, is_remembered=True), ["bad"], 422)
+
+
+def not_sent(confirm: Confirmation, change: Patch) -> None:
+    confirm.take_back([left(change)])
+
+
+@pytest.mark.parametrize("end", [lost, rejected, not_sent])
+def test_a_raise_that_did_not_arrive_and_is_taken_back_by_the_source_is_lowered(
+    end: Callable[[Confirmation, Patch], None], open_journal: OpenJournal
+) -> None:
+    """Connectif may hold more by now than it accepted from this sync: the person has a right to the withdrawal."""
+    journal = open_journal()
+    confirm = confirmation(journal)
+    before = planned({NEWS: "unsubscribed", "_points": 1}, journal)
+    confirm.settle(Settled(before, Outcome.CREATED, None, 1), [], 201)
+    change = planned({NEWS: "subscribed", "_points": 1, "_name": "Ana"}, journal)
+    confirm.before_sending([change])
+    confirm.begin([change])
+    end(confirm, change)
+    assert standing(journal).rank == 0
+    assert planned({NEWS: "unsubscribed", "_points": 1}, journal).properties == {NEWS: "unsubscribed"}
+    still_raised = planned({NEWS: "subscribed", "_points": 1}, journal)
+    assert (still_raised.properties, still_raised.later) == ({}, {NEWS: "subscribed"})
     journal.close()
