@@ -87,7 +87,7 @@ class People:
         for key in present:
             row = self._row_of(key)
             consents = {name: value for name in self._mapped if (value := row[name]) is not None}
-            signature = (*row.items(), *mapped)
+            signature = tuple((name, row[name]) for name in mapped)
             night.rows.append(row)
             night.facts[key] = Row(consents, self._fates.get(key, "ok"), signature)
         if number in self._kills:
