@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_connectif.journal.held_back import HeldBackRefusals
 from airflow_provider_connectif.journal.properties import (
+    changed,
     doubted,
     entries_of,
     kept_marks,
@@ -15,7 +16,6 @@ from airflow_provider_connectif.journal.properties import (
     only,
     refused_marks,
     updated,
-    value_digest,
 )
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import IN_DOUBT, INVALID, REJECTED, UNDELIVERED
@@ -295,9 +295,7 @@ def _changed_ranks(patch: Patch) -> set[str]:
     digests = patch.digests
     if not patch.standings or digests is None or digests.properties is None:
         return set()
-    accepted, before = digests.properties, digests.before or b""
-    names = patch.standings.keys() & patch.whole.keys()
-    return {name for name in names if value_digest(accepted, name) != value_digest(before, name)}
+    return changed(digests.before or b"", digests.properties, patch.standings.keys() & patch.whole.keys())
 
 
 def accepted(patch: Patch) -> Digests | None:

@@ -82,6 +82,12 @@ def only(column: bytes, property_ids: Iterable[str]) -> bytes:
     return b"".join([entry for entry in entries_of(column) if entry[:_NAME_BYTES] in names])
 
 
+def changed(before: bytes, after: bytes, property_ids: Iterable[str]) -> set[str]:
+    """Return which of these properties have an entry in a column that it did not have before."""
+    names = {entry[:_NAME_BYTES] for entry in frozenset(entries_of(after)).difference(entries_of(before))}
+    return {property_id for property_id in property_ids if _name(property_id) in names}
+
+
 class Mark(StrEnum):
     """A mark of a ranked property; the value is the end of the mark's name."""
 
