@@ -173,7 +173,8 @@ class DoubtGate:
 
         With the lock. Nothing goes ahead before it is time for a write, or the list has to be asked anyway.
         """
-        must = [job for job in waiting if job.is_to_be_written_down]
+        # A thread may have taken a job that was just being written down ahead.
+        must = [job for job in waiting if job.is_to_be_written_down and not job.is_written_down]
         if self._queue is None or self._is_over:
             return [], must
         is_low = bool(_not_written_down(self._queue.upcoming(self._fewest_ahead)))

@@ -245,6 +245,49 @@ def test_changes_that_go_next_are_written_down_together_and_not_too_many(max_in_
     assert delivery.only_written_down() == []
 
 
+class CountingClock(FakeClock):
+    """Knows how many threads wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: set[int] = set()
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        self.waiting.add(threading.get_ident())
+        super().wait(condition, seconds)
+        self.waiting.discard(threading.get_ident())
+
+
+class SlowToWrite(Contacts):
+    """While changes are written down ahead, both threads come to the first of these."""
+
+    def __init__(self) -> None:
+        self.threads = CountingClock()
+        super().__init__(left=900, clock=self.threads)
+        self.is_second_away, self.may_second_end = threading.Event(), threading.Event()
+
+    def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
+        if patch.number == 1:
+            self.is_second_away.set()
+            assert self.may_second_end.wait(30)
+        elif patch.number > 1:
+            assert self.is_second_away.wait(30)
+        return super().send(client, patch)
+
+    def begin(self, patches: Sequence[Patch]) -> None:
+        super().begin(patches)
+        if self.is_second_away.is_set() and not self.may_second_end.is_set():
+            self.may_second_end.set()
+            until(lambda: len(self.threads.waiting) >= 2)
+
+
+def test_what_a_thread_takes_while_it_is_written_down_is_not_written_twice() -> None:
+    server = SlowToWrite()
+    deliver_contacts(server, 150, max_in_flight=2)
+    written = [key for keys in server.writes for key in keys]
+    assert len(written) == len(set(written)) == len(server.sent_keys) == 150
+
+
 class StillClock(FakeClock):
     """Its time passes by the requests alone, however long threads wait on a busy machine."""
 
