@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tests.e2e.deployment.processes import wait_until
+from tests.e2e.deployment.processes import ended_by_sigterm, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +38,21 @@ def test_sigterm_during_the_start_leaves_nothing_behind() -> None:
         processes = psutil.Process(holder.pid).children(recursive=True)
         assert len(processes) >= 2
         _leaves_nothing_behind(holder, signal.SIGTERM, processes, home)
+
+
+class _TellsAtItsEnd:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_sigterm_during_a_finalizer_is_not_lost() -> None:
+    """A finalizer lets no exception through."""
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), ended_by_sigterm():
+        _TellsAtItsEnd()
+        wait_until(lambda: False, 20, "the signal", str)
+    assert time.monotonic() - started < 10
 
 
 @contextmanager

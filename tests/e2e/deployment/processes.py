@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,11 +59,22 @@ def ended_by_sigterm() -> Iterator[None]:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    def ignored(unraisable: Any) -> None:
+        # The signal came while a finalizer ran, which lets no exception through: once more, when it is over.
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _POLL_S)
+        before_ignored(unraisable)
+
+    before_ignored = sys.unraisablehook
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGALRM)}
+    sys.unraisablehook = ignored
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = before_ignored
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Component:
