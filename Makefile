@@ -8,9 +8,9 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 WAREHOUSES := .venv-warehouses
 PACKAGE := .[sql,sandbox]
-# The address of a package index, if any, is the installer's own affair. uv takes seconds where pip takes a minute; it
-# reads no pip.conf, so where it finds nothing pip is asked. Without it in any case: make UV=
-UV ?= $(shell command -v uv)
+# The address of a package index, if any, is the installer's own affair. uv takes seconds where pip takes two minutes, so
+# pip installs it first. uv reads no pip.conf; where it finds nothing pip is asked. Without uv: make UV=
+UV ?= $(shell command -v uv || ls $(CURDIR)/$(VENV)/bin/uv 2>/dev/null)
 export UV
 # Without compiled files each process compiles what it imports: Airflow, the package, and the rewritten tests.
 override PYTHONDONTWRITEBYTECODE :=
@@ -102,6 +102,9 @@ clean:
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(if $(UV)$(findstring command,$(origin UV)),,-@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt uv && $(BIN)/uv pip install --python $(BIN)/python --quiet iniconfig \
+		|| $(BIN)/python -m pip uninstall --quiet --yes uv)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(call install,--editable '$(PACKAGE)' apache-airflow-providers-sqlite)
@@ -119,7 +122,8 @@ $(VENV)/installed-docs: requirements-docs.txt constraints.txt | $(VENV)/bin/pyth
 	$(call install,--requirement requirements-docs.txt)
 	@touch $@
 
-$(WAREHOUSES)/installed: requirements-warehouses.txt requirements-test.txt constraints/warehouses.txt pyproject.toml
+$(WAREHOUSES)/installed: requirements-warehouses.txt requirements-test.txt constraints/warehouses.txt pyproject.toml \
+		| $(VENV)/bin/python
 	test -x $(WAREHOUSES)/bin/python || $(PYTHON) -m venv $(WAREHOUSES)
 	$(call install_warehouses,--editable '$(PACKAGE)' --requirement requirements-warehouses.txt)
 	-$(call install_warehouses,apache-airflow-providers-mysql)
