@@ -60,7 +60,7 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
         )
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Deliver the rows; see :meth:`airflow_provider_connectif.operators.base.ContactsOperator.execute`."""
+        """Deliver the rows; see :meth:`airflow_provider_connectif.operators.base.SyncOperator.execute`."""
         # Airflow's own decorated operator would push the summary itself, which on 3.0 an operator cannot.
         return ContactPatchOperator.execute(self, context)
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.assets import report_outlets
-from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.links import show_link
 from airflow_provider_connectif.operators.endings import raise_end
 from airflow_provider_connectif.operators.kept_rejects import KeptRejects
 from airflow_provider_connectif.operators.lineage import lineage
+from airflow_provider_connectif.operators.made_run import made_run
 from airflow_provider_connectif.operators.metrics import send_effort, send_end
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
@@ -29,26 +24,20 @@ from airflow_provider_connectif.operators.sync_arguments import SyncArguments
 from airflow_provider_connectif.operators.task_state import ProgressStore, try_number_of
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.failure_budget import FailureBudget
-from airflow_provider_connectif.reporting.folding import FoldedLog
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.databases.sources import RowsSource
     from airflow_provider_connectif.databases.sql_source import SqlSource
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
-    from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.runs.run import EarlierWork, Run
-    from airflow_provider_connectif.runs.settings import RunSettings
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"
 PLAN_KEY = "plan"
-_SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held", "guards_off")  # in the log's first line
 
 
 class SyncOperator(SyncArguments):
@@ -65,6 +54,7 @@ class SyncOperator(SyncArguments):
     _run: Run[Any] | None = None
     _source: RowsSource | SqlSource | None = None
     _kept_rejects: KeptRejects
+    _signal_safe_log: SignalSafeLogger
     _is_killed = False
     _is_by_import = False
     _begins_with = wording.DELIVERING
@@ -243,10 +233,12 @@ class SyncOperator(SyncArguments):
             check_rendered(self, self._given_texts)
             self._check_task(start)
             is_check = is_on("check_only", self.check_only) if check_only is None else check_only
-            with self._prepared_run(start, is_check) as run:
+            with made_run(self, start, check_only=is_check) as made:
+                self._signal_safe_log, self._kept_rejects = made.signal_safe_log, made.kept_rejects
+                self._run = made.run
                 if self._is_killed:  # while the run was being made
-                    run.kill()
-                run.run(lambda: self._open_source(start.context), self._signal_safe_log.close)
+                    made.run.kill()
+                made.run.run(lambda: self._open_source(start.context), made.signal_safe_log.close)
         except RunFailed as failure:
             return failure
         return None
@@ -272,91 +264,6 @@ class SyncOperator(SyncArguments):
         kwargs = {"try_number": try_number_of(start.context)}
         self.defer(trigger=trigger, method_name="execute_complete", kwargs=kwargs, timeout=left)
 
-    @contextmanager
-    def _prepared_run(self, start: Start, check_only: bool) -> Iterator[Run[Any]]:
-        from airflow_provider_connectif.reporting.rejects import Rejects
-        from airflow_provider_connectif.reporting.report import Report
-        from airflow_provider_connectif.runs.run import Run
-
-        log, store = FoldedLog(self.log), ProgressStore(start.context)
-        resource = self.make_resource()
-        with connection_named_by("connectif_conn_id", self.connectif_conn_id):
-            client = ConnectifHook(self.connectif_conn_id).get_conn(connections=self._connections())
-        journal = self._journal().open(
-            start.context,
-            read_only=check_only,
-            keeps_rows=self.rejects_path is not None,
-            comes_back=start.comes_back or start.is_recorded,
-            may_defer=self.deferrable,
-        )
-        path = self.rejects_path
-        rejects = nullcontext() if path is None else self._rejects_file(path, start)
-        with closing(client), journal as opened, rejects as sink:
-            if not start.comes_back and start.effort is None:  # a run that continues logs that itself
-                self._log_start(log, client, resource, check_only=check_only)
-            dag_id = getattr(start.context.get("dag"), "dag_id", "")
-            self._kept_rejects = KeptRejects(opened, dag_id, self.task_id)
-            if sink is not None:
-                sink.note = self._kept_rejects.note
-            # An erasure stores no key, neither in the lines nor in the history.
-            history = None if opened is None or not resource.is_compared else opened.history
-            report = Report(
-                resource,
-                client.quota,
-                Rejects(sink),
-                path,
-                log,
-                by_import=self._is_by_import,
-                history=history,
-                publish=store.write if store.exists else None,
-            )
-            if start.effort is not None:
-                report.effort.restore_after_others(start.effort)
-            parts = Parts(client, resource, report, opened)
-            goal = self._make_check(parts) if check_only else self._make_sink(parts, start)
-            earlier = None if check_only or opened is None else self._earlier(parts, opened, goal)
-            settings = self._run_settings(start, client, resource)
-            tell = partial(self._tell_plan, start)
-            made = Run(client, resource, goal, report, opened, settings, earlier=earlier, tell_plan=tell)
-            self._signal_safe_log = SignalSafeLogger(log)
-            self._run = made
-            with closing(self._signal_safe_log):
-                yield made
-
-    def _log_start(self, log: FoldedLog, client: ConnectifClient, resource: Resource, *, check_only: bool) -> None:
-        log.info(
-            wording.CHECKING if check_only else self._begins_with,
-            self._describe_source(),
-            client.base_url,
-            wording.details(
-                resource.describe(),
-                self._describe(),
-                self._journal().describe(),
-                "; ".join(name for name in _SWITCHES_NAMED if is_on(name, getattr(self, name))),
-            ),
-        )
-
-    def _run_settings(self, start: Start, client: ConnectifClient, resource: Resource) -> RunSettings:
-        from airflow_provider_connectif.runs.settings import RunSettings
-
-        limit = self.execution_timeout if self.deferrable else None
-        return RunSettings(
-            budget=FailureBudget(self.failure_budget, is_on("ignore_held", self.ignore_held)),
-            live_definitions=self._asks_for_definitions(),
-            full_refresh=is_on("full_refresh", self.full_refresh),
-            retry_rejected=is_on("retry_rejected", self.retry_rejected),
-            work_folder=work_folder(),
-            pending_limit_bytes=self.pending_limit,
-            read_timeout_s=self.read_timeout.total_seconds(),
-            time_limit_s=None if limit is None else limit.total_seconds(),
-            conn_id=str(self.connectif_conn_id),
-            way=self._way(),
-            without_definitions=self._without_definitions(),
-            definitions_timeout_s=self._definitions_timeout_s(),
-            guards=self._limits(is_off=is_on("guards_off", self.guards_off)),
-            read=self._read_settings(start.context, resource, client.base_url),
-        )
-
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
         # The drivers are loaded when a source is read, not when a DAG is parsed.
         from airflow_provider_connectif.databases.hooks import sql_hook
@@ -375,9 +282,3 @@ class SyncOperator(SyncArguments):
         if self._is_killed:  # while it was being made
             self._source.cancel()
         return self._source
-
-
-def work_folder() -> Path | None:
-    """Return the folder for pending changes; ``None``: the system's folder for temporary files."""
-    folder = conf.get("connectif", "work_folder", fallback="")
-    return Path(folder) if folder else None

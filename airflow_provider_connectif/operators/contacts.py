@@ -29,7 +29,7 @@ class ContactPatchOperator(ContactsArguments, RequestOperator):
     :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`: the mapping of rows to contacts; of
     :class:`airflow_provider_connectif.operators.requests.RequestOperator`: the sending of requests; and of
     :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: the source of rows, the journal, and the
-        end of the task.
+    end of the task.
 
     :param nulls: ``omit`` (default) leaves a property whose value is ``None`` or an empty list unchanged at Connectif,
         ``clear`` sends ``null`` or ``[]``; Connectif's handling of these is not documented.

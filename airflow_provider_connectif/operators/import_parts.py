@@ -19,11 +19,11 @@ from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.preview import ImportPreview
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.journal.pending import PendingChanges
-from airflow_provider_connectif.operators.base import work_folder
 from airflow_provider_connectif.operators.import_arguments import read_event, seconds_of
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import report_file
 from airflow_provider_connectif.operators.requests import make_sender
+from airflow_provider_connectif.operators.sync_arguments import work_folder
 from airflow_provider_connectif.operators.task_state import has_run_before
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 from airflow_provider_connectif.reporting.requests import Cost
@@ -119,7 +119,7 @@ class ImportParts:
             write_modes=operator.write_modes,
         )
         path = operator.rejects_path
-        keep_report = None if path is None else partial(report_file, path, note=operator._kept_rejects.note)
+        keep_report = None if path is None else partial(report_file, path, note=parts.kept_rejects.note)
         context = ImportContext(parts.client, self._rules, parts.report, parts.journal, keep_report=keep_report)
         sender = self._made_sender(first_patch)
         patching = Patching(context, sender, first_patch, lambda: self._made_sender(parts.resource))

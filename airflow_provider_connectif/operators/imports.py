@@ -40,7 +40,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     Besides the arguments below, it takes those of
     :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` and of
     :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`. Rows are read, mapped and checked as in
-        :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`; blank values are left out, and
+    :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`; blank values are left out, and
         several rows of a contact become one change. With a journal, a task that dies finds its imports again and does
         not upload twice.
 

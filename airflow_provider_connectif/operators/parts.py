@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.journal.store import Journal
+    from airflow_provider_connectif.operators.kept_rejects import KeptRejects
     from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.reporting.report import Report
 
@@ -48,9 +49,13 @@ class Start(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The parts that a run and its sink share."""
+    """The parts that a run and its sink share.
+
+    ``journal``: ``None`` if there is none. ``kept_rejects``: earlier files of refused rows.
+    """
 
     client: ConnectifClient
     resource: Resource
     report: Report
     journal: Journal | None
+    kept_rejects: KeptRejects

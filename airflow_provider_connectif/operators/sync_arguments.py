@@ -6,6 +6,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import XComArg, conf
@@ -270,3 +271,9 @@ class SyncArguments(GuardArguments):
             self.history_lines,
             self.history_retention,
         )
+
+
+def work_folder() -> Path | None:
+    """Return the folder for pending changes; ``None``: the system's folder for temporary files."""
+    folder = conf.get("connectif", "work_folder", fallback="")
+    return Path(folder) if folder else None

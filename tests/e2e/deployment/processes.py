@@ -60,7 +60,7 @@ def ended_by_sigterm() -> Iterator[None]:
         raise KeyboardInterrupt
 
     def ignored(unraisable: Any) -> None:
-        # The signal came while a finalizer ran, which lets no exception through: once more, when it is over.
+        # The signal came while a finalizer ran, which lets no exception through: once more, after it.
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, _POLL_S)
         before_ignored(unraisable)
