@@ -36,7 +36,8 @@ test: $(VENV)/installed-dev
 test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder -m 'not mutations'
 
-# Journals in MariaDB: tests of what differs between databases. Needs mariadb-server-core, a C compiler, libmariadb-dev.
+# Journals in MariaDB: tests of what differs between databases. Needs mariadb-server-core,
+# mariadb-client-core, a C compiler, libmariadb-dev.
 # `make test DATABASES=all` takes every test of a journal there, too, once the driver is installed.
 MARIADB_TESTS ?= $(addprefix tests/integration/,test_journal.py test_journal_database.py test_journal_of_mysql.py \
 	truth/test_journal_tables.py)

@@ -27,9 +27,10 @@ _USER = ["--user=root"] if os.geteuid() == 0 else []
 
 def what_is_missing() -> str:
     """Why it cannot run on this machine, in words; empty if it can."""
-    for program in ("mariadbd", "mariadb-install-db"):
+    # The last one is called by the second; Debian has it in a package of its own, mariadb-client-core.
+    for program in ("mariadbd", "mariadb-install-db", "my_print_defaults"):
         if shutil.which(program) is None:
-            return f"needs {program}, of MariaDB's server"
+            return f"needs {program}, of MariaDB"
     for module, package in (("MySQLdb", "mysqlclient"), ("airflow.providers.mysql", "apache-airflow-providers-mysql")):
         try:
             found = importlib.util.find_spec(module)
