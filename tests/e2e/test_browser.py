@@ -1,12 +1,13 @@
 """The connection as a person makes it, in a browser: filled in, saved, tested, looked at again, used by a run.
 
 Needs Playwright and a Chromium; it is skipped, with words, where one of them is not there. The pictures of the docs are
-made again by ``CONNECTIF_E2E_PICTURES=docs/images python -m pytest tests/e2e/test_browser.py``.
+made again by ``CONNECTIF_E2E_PICTURES=docs/images python -m pytest tests/e2e/test_browser.py tests/e2e/test_page.py``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,21 @@ def test_a_wrong_key(stage: Stage, keyed: Connectif, browser: Browser) -> None:
     assert answer["status"] is False
     assert "401" in answer["message"]
     assert "wrong-one" not in browser.all_seen()
+
+
+def test_a_used_up_window(stage: Stage, browser: Browser) -> None:
+    """The button says when to test again, and nothing about the key: 429 proves nothing."""
+    connectif = stage.connectif(api_key=KEY, requests_per_minute=2, window_seconds=900)
+    address = {"host": _host(connectif), "port": _port(connectif)}
+    stage.deployment.rest.define_connection(stage.name, {**connectif.airflow_connection(), **address})
+    browser.open_connections()
+    tests = [browser.test(stage.name).json() for _ in range(3)]
+    assert [test["status"] for test in tests] == [True, True, False]
+    assert "429, which says nothing about the API key" in tests[-1]["message"]
+    again_s = int(re.search(r"Test again in ([0-9,]+) s", tests[-1]["message"])[1].replace(",", ""))
+    assert 0 < again_s <= 900
+    browser.page.get_by_text("which says nothing about the API key").wait_for()
+    assert SECRET not in browser.all_seen()
 
 
 def test_the_port_trap(stage: Stage, keyed: Connectif, browser: Browser) -> None:

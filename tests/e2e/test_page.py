@@ -5,6 +5,7 @@ It needs what :mod:`tests.e2e.test_browser` needs, and is skipped where that is.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +18,7 @@ from tests.e2e.test_browser import Browser, browser  # noqa: F401 - a fixture
 
 JOURNAL = 'ContactPatchOperator(task_id="contacts", journal_conn_id="journal", **CONTACTS)'
 PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 800}
 
 pytestmark = pytest.mark.skipif(not has_external_views(), reason="Airflow has no pages of plugins before 3.1")
 
@@ -47,6 +49,48 @@ def test_page(deployment: Deployment, stage: Stage, browser: Browser) -> None:  
         assert page.goto(url + path).status == 200
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert {host for host in hosts if host} == {urlsplit(url).netloc}
+
+
+# 211 changed contacts, and rows whose key is no e-mail address.
+NIGHT = """
+    update {table} set points = points + 1 where id <= 211;
+    update {table} set email = 'user' || id where id between 300 and 360
+"""
+
+
+@pytest.mark.skipif(not os.environ.get("CONNECTIF_E2E_PICTURES"), reason="nobody wants pictures")
+def test_pictures_of_the_docs(deployment: Deployment, stage: Stage, browser: Browser) -> None:  # noqa: F811
+    """A sync of some nights, the last of them as the docs tell it."""
+    page, url = browser.page, deployment.rest.url
+    page.set_viewport_size(DESKTOP)
+    stage.connectif()
+    stage.fill(2912)
+    stage.write_dag(
+        'ContactPatchOperator(task_id="contacts", journal_conn_id="journal", sync_id="nightly_contacts",'
+        " failure_budget=0.05, **CONTACTS)"
+    )
+    for night in range(5):
+        stage.run()
+        deployment.warehouse(f"update {stage.name} set points = points + 1 where id <= {60 + 23 * night}")
+    stage.fill(38, first=2913)
+    for statement in NIGHT.format(table=stage.name).split(";"):
+        deployment.warehouse(statement)
+    run_id, _ = stage.run()
+
+    page.goto(f"{url}/plugin/connectif")
+    page.frame_locator("iframe").get_by_role("link", name="nightly_contacts").wait_for()
+    browser.picture("page-syncs")
+    page.goto(f"{url}/dags/{stage.name}/runs/{quote(run_id, safe='')}/tasks/contacts/plugin/connectif-run")
+    page.frame_locator("iframe").get_by_text("The way of the rows").wait_for()
+    browser.picture("page-run")
+    page.goto(url + _run_path(stage.name, run_id))
+    page.get_by_label("E-mail, external id").fill("user17@example.com")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="History").wait_for()
+    browser.picture("page-contact")
+    page.set_viewport_size(PHONE)
+    page.goto(url + _run_path(stage.name, run_id))
+    browser.picture("page-phone")
 
 
 def _by_keyboard(page: Any, url: str, sync: str) -> None:
