@@ -1,5 +1,5 @@
-# make demo, make test, make test-all, make test-mariadb, make test-warehouses, make lint, make docs, make tutorial, make e2e,
-# make chaos, make test-matrix, make test-lowest. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
+# make demo, make test, make test-all, make test-slow, make test-mariadb, make test-warehouses, make lint, make docs,
+# make tutorial, make e2e, make chaos, make test-matrix, make test-lowest. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -21,7 +21,7 @@ install_warehouses = $(if $(UV),$(UV) pip install --python $(WAREHOUSES)/bin/pyt
 	--constraint constraints/warehouses.txt $(1) || )$(WAREHOUSES)/bin/python -m pip install --quiet \
 	--disable-pip-version-check --constraint constraints/warehouses.txt $(1)
 
-.PHONY: demo test test-all test-mariadb test-warehouses test-matrix test-lowest lint docs tutorial mutations e2e e2e-celery e2e-mutations chaos clean
+.PHONY: demo test test-all test-slow test-mariadb test-warehouses test-matrix test-lowest lint docs tutorial mutations e2e e2e-celery e2e-mutations chaos clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/run.py
@@ -35,6 +35,13 @@ test: $(VENV)/installed-dev
 # Also slow tests, every variant of each test, and what takes as many rows as a real night: an hour.
 test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder -m 'not mutations'
+
+# Slow tests that CI runs all the same: every block of the docs, the rate limit, journals that are shared or killed.
+SLOW_TESTS ?= $(addprefix tests/integration/,test_docs_blocks.py test_rate_limit.py test_pooled_journal.py \
+	test_journal_faults.py test_decorator.py)
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
+		-m 'slow and not full_size and not tutorial' $(SLOW_TESTS)
 
 # Journals in MariaDB: tests of what differs between databases. Needs mariadb-server-core,
 # mariadb-client-core, a C compiler, libmariadb-dev.

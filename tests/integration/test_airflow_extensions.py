@@ -45,6 +45,7 @@ def stats(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
+@pytest.mark.slow
 def test_the_metrics_are_the_counts_of_the_server(
     strict: StrictServer, run: Callable[..., Run], stats: Recorder
 ) -> None:

@@ -479,6 +479,7 @@ def test_which_journal_is_meant(
         assert [run["sync_id"] for run in command("journal", "runs", *given, "-o", "json").data] == ["other"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("arguments", [EXPLAIN, ["journal", "runs"], ["journal", "purge", "--yes"]])
 def test_no_journal(
     command: Callable[..., Shown],
@@ -602,6 +603,7 @@ def test_the_programs(program: list[str], journal: JournalDatabase, strict: Stri
     assert failed.stderr.splitlines()[-1] == "the journal has no sync 'unknown': it knows 'nightly'"
 
 
+@pytest.mark.slow
 def test_a_row_of_postgres_is_recognised_as_held(
     explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, postgres: Any
 ) -> None:

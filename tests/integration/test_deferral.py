@@ -90,6 +90,7 @@ def sent(strict: StrictServer) -> Counter[str]:
     return Counter(entry["key"] for entry in strict.log if entry["status"] != 429)
 
 
+@pytest.mark.slow
 def test_each_process_sends_what_the_window_allows_and_the_source_is_read_once(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -110,6 +111,7 @@ def test_each_process_sends_what_the_window_allows_and_the_source_is_read_once(
     assert deliver("next night", rows=rows(70)).summary["unchanged"] == 70
 
 
+@pytest.mark.slow
 def test_a_source_larger_than_what_is_kept_in_memory_is_read_to_its_end_before_the_worker_is_given_back(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -178,6 +180,7 @@ def test_a_refused_key_in_a_later_window_ends_the_task_and_the_plan(
     assert journal.pending() == 0
 
 
+@pytest.mark.slow
 def test_rows_of_one_contact_keep_their_order(journal: JournalDatabase, strict: StrictServer) -> None:
     source = [row for n in range(25) for row in ({"email": f"u{n}@example.com", "visits": 1},)]
     source += [{"email": f"u{n}@example.com", "visits": 2} for n in range(25)]
@@ -186,6 +189,7 @@ def test_rows_of_one_contact_keep_their_order(journal: JournalDatabase, strict: 
     assert {contact["visits"] for contact in strict.contacts.values()} == {2}
 
 
+@pytest.mark.slow
 @pytest.mark.versions
 def test_a_process_that_is_killed_between_windows_or_in_them_loses_nothing(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path

@@ -87,6 +87,7 @@ def contacts(
     return sandbox.contacts
 
 
+@pytest.mark.sampled(3)
 @every("dag")
 def test_a_dag_runs_as_it_stands(
     block: Block, contacts: Callable[[], dict[str, Any]], run_dag: Callable[..., Any], tmp_path: Path
@@ -106,6 +107,7 @@ def test_a_dag_runs_as_it_stands(
 WITH_TEMPLATES = [block for block in BLOCKS if kind_of(block) == "dag" and "{{" in block.text]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.skipif(airflow.__version__ < "3", reason="each run has a logical date there")
 @pytest.mark.parametrize("block", WITH_TEMPLATES, ids=[block.place for block in WITH_TEMPLATES])
 def test_a_dag_runs_without_a_logical_date(
@@ -181,6 +183,7 @@ def real_keys(sandbox: SandboxProcess, connection: Callable[..., None], tmp_path
     return [*(set(run.summary) for run in runs), set(json.loads(path.read_text()))]
 
 
+@pytest.mark.sampled(1)
 @every("json")
 def test_json_has_the_keys_of_real_life(
     block: Block, real_keys: list[set[str]], connection: Callable[..., None]

@@ -38,6 +38,7 @@ def nightly() -> Run:
     )
 
 
+@pytest.mark.slow
 def test_the_page(
     sandbox: SandboxProcess,
     sqlite_warehouse: Callable[..., None],

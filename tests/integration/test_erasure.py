@@ -81,6 +81,7 @@ def the_sum(summary: dict[str, Any]) -> int:
     return sum(summary.get(name, 0) for name in (*names, "suppressed", "merged", "undelivered", "deleted", "absent"))
 
 
+@pytest.mark.slow
 def test_after_an_erasure_no_run_sends_the_person(strict: StrictServer, journal: JournalDatabase) -> None:
     strict.update(deletes_nobody_with=404)
     assert deliver("night 1", rows=people()).summary["created"] == 6
@@ -143,6 +144,7 @@ def test_a_statement_without_its_where_deletes_nobody(
     assert len(journal.acknowledged()) == 6
 
 
+@pytest.mark.slow
 def test_the_limit_counts_people_and_not_rows(strict: StrictServer, journal: JournalDatabase) -> None:
     """As many as the limit are deleted, however often their rows name them; one more, and nobody is."""
     emails = [f"user{n}@example.com" for n in range(100)]

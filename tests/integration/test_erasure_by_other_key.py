@@ -32,6 +32,7 @@ def _quick_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.2)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("by", [deliver, import_rows])
 def test_unchanged_rows_count_as_suppressed(by: Any, strict: StrictServer, journal: JournalDatabase) -> None:
     source = by_external_id()
@@ -61,7 +62,7 @@ def test_what_a_row_names_in_any_spelling_is_found(strict: StrictServer, journal
     assert strict.contacts == {}
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_an_upload_that_carries_her_under_the_other_key_is_waited_for(
     deferrable: bool, strict: StrictServer, journal: JournalDatabase, tmp_path: Path

@@ -65,6 +65,7 @@ def erase_in(run_id: str, before: Any = None, keys: Any = (), **arguments: Any) 
     return erase(*keys, run_id=run_id, before=before, **arguments)
 
 
+@pytest.mark.slow
 def test_who_waits_for_a_window_is_not_sent(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
     strict.update(limit=2, window_s=3.0, deletes_nobody_with=404)
     # Her turn comes in the third window, so that the erasure has time also on a busy machine.

@@ -206,6 +206,7 @@ def test_checked_first(run_example: Callable[[str], Any], sandbox: SandboxProces
     assert xcom(dag_run, "check")["invalid"] == xcom(dag_run, "send")["invalid"]
 
 
+@pytest.mark.slow
 def test_from_a_function(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
     dag_run = run_example("contacts_from_a_function")
 
@@ -215,6 +216,7 @@ def test_from_a_function(run_example: Callable[[str], Any], sandbox: SandboxProc
     assert xcom(dag_run, "members")["created"] == 50
 
 
+@pytest.mark.slow
 def test_first_load_then_nightly(run_example: Callable[..., Any], sandbox: SandboxProcess, tmp_path: Path) -> None:
     load = run_example("contacts_first_load_then_nightly", load=True)
 

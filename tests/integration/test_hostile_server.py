@@ -130,7 +130,7 @@ EVERYTHING_AT_ONCE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [_from_xcom, _from_sqlite, _from_postgres])
 def test_every_row_arrives_exactly_as_mapped_whatever_happens_on_the_way(
     source: Callable[..., dict[str, Any]],

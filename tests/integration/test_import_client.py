@@ -177,6 +177,7 @@ def half_an_answer(exchange: Exchange) -> None:
     abort(exchange)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("script", [drop_in_the_middle, drop_at_the_end, half_an_answer])
 def test_a_connection_that_breaks_is_no_answer(large_file: Path, script: Callable[[Exchange], None]) -> None:
     with serving(script) as server, pytest.raises(NoResponseError, match="connection broke"):

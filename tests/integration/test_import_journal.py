@@ -51,6 +51,7 @@ def patched(strict: StrictServer) -> set[str]:
     return {entry["key"].lower() for entry in strict.log if entry["method"] == "PATCH"}
 
 
+@pytest.mark.slow
 def test_a_first_load_and_a_nightly_run_agree(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer
 ) -> None:
@@ -140,7 +141,7 @@ def test_what_need_not_be_at_connectif_is_not_taken_for_delivered_by_patch(
     assert strict.contacts == as_contacts(rows(10))
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("existing", ["success", "errors", None])
 def test_keep_reports_numbers_whatever_existing_contacts_count_as(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer, existing: str | None
@@ -218,6 +219,7 @@ def test_full_refresh_imports_everything(journal: JournalDatabase, strict: Stric
     assert (run.summary["imported"], run.summary["unchanged"]) == (10, 0)
 
 
+@pytest.mark.slow
 def test_a_file_that_failed_is_imported_by_the_next_try_and_the_others_are_not(
     journal: JournalDatabase, strict: StrictServer, run_import: Importer
 ) -> None:

@@ -61,6 +61,7 @@ def next_try(remembering: dict[str, Any]) -> Callable[..., Run]:
     return lambda **arguments: import_rows("night", tries_before=next(tries), **(remembering | arguments))
 
 
+@pytest.mark.slow
 def test_killed_after_the_upload(strict: StrictServer, start: Start, next_try: Callable[..., Run], once: int) -> None:
     strict.update(import_hold="inProgress")
     process = start(rows=ROWS)
@@ -112,7 +113,7 @@ def test_killed_when_all_was_on_its_way(strict: StrictServer, start: Start, next
     assert strict.contacts == as_contacts(ROWS)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("hang", ["before", "after"])
 def test_killed_between_the_upload_and_its_answer(
     strict: StrictServer, start: Start, next_try: Callable[..., Run], hang: str
@@ -274,7 +275,7 @@ def test_an_attempt_that_airflow_begins_with_an_earlier_deferral_is_one_of_its_o
     assert len(strict.uploads) == once
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("event", [None, "nonsense", {"carried": {"files": 7}}, {"carried": None, "requests": "x"}])
 def test_an_event_that_is_none_loses_no_row(
     strict: StrictServer, next_try: Callable[..., Run], event: Any, once: int

@@ -156,7 +156,7 @@ def test_rejected_in_several_files_a_contact_is_rejected_once(
     assert (again.summary["unchanged"], again.summary["held"], again.summary["imported"]) == (55, 5, 0)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["error", "cancelled"])
 def test_a_file_that_fails_leaves_its_contacts_undelivered_and_no_others(
     strict: StrictServer, journal: JournalDatabase, end: str
@@ -321,7 +321,7 @@ def test_killed_while_files_were_left_the_next_attempt_reads_again(
 
 
 # Other systems' imports of the same size, type and minute in the list, and a kill wherever an upload can be.
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", ["before", "after", "response"])
 @pytest.mark.parametrize("nth", [3, *(pytest.param(nth, marks=pytest.mark.full_size) for nth in (1, 10))])
 @pytest.mark.parametrize("with_journal", [True, False])
@@ -349,7 +349,7 @@ def test_killed_among_files_by_column_beside_another_system(
 
 
 # Every file is uploaded, some imports have ended and are written down, the others stand still.
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_killed_while_some_imports_by_column_have_ended(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path, deferrable: bool

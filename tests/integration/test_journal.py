@@ -202,6 +202,7 @@ def test_what_is_sent_night_after_night(case: str, journal: JournalDatabase, str
         options = {name: value for name, value in options.items() if name in ("properties", "key", "key_column")}
 
 
+@pytest.mark.slow
 def test_after_all_that_the_server_has_what_the_source_has(journal: JournalDatabase, strict: StrictServer) -> None:
     for night in range(8):
         rows = [row(f"user{n}", visits=(n * night) % 5) for n in range(40)]

@@ -142,6 +142,7 @@ NAMES = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("case", NAMES)
 def test_table_and_schema_have_the_names_that_they_were_given(
     case: str, request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None

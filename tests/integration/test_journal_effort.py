@@ -47,7 +47,7 @@ def night(number: int) -> list[dict[str, Any]]:
     return [{"email": f"user{n}@example.com", "visits": n + number} for n in range(CONTACTS)]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["new", "changed"])
 def test_contacts_are_written_down_many_at_once(kind: str, strict: StrictServer, journal: JournalDatabase) -> None:
     deliver("before", rows=night(0) if kind == "changed" else [{"email": "first@example.com", "visits": 1}])

@@ -84,7 +84,7 @@ TROUBLES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_task_that_is_killed_again_and_again_ends_with_what_the_source_has(
     trouble: str, journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process]
@@ -205,6 +205,7 @@ def test_when_the_journals_database_goes_away_the_retry_goes_on(
     assert lines == CONTACTS
 
 
+@pytest.mark.slow
 def test_four_tasks_at_once_create_one_journal_and_deliver_everything_once(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process]
 ) -> None:
@@ -222,6 +223,7 @@ def claims(journal: JournalDatabase) -> list[str]:
     return [run_id for (run_id,) in journal.query("select run_id from connectif_journal_claims")]
 
 
+@pytest.mark.slow
 def test_another_run_waits_until_the_first_has_ended(
     journal: JournalDatabase, strict: StrictServer, start: Callable[..., Process], tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ class StateStore(dict[str, Any]):
         self.pop(key, None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(Version(airflow.__version__) < Version("3.3"), reason="Airflow has no task state store before")
 def test_the_task_state_store_has_the_progress_while_the_task_runs(
     run_dag: Callable[..., Any], strict: StrictServer, monkeypatch: pytest.MonkeyPatch

@@ -29,6 +29,7 @@ def test_the_argument_is_named(argument: str, kind: str, strict: StrictServer, r
     assert strict.received == 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("argument", NAMED)
 def test_airflow_does_not_try_again(argument: str, strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     end = run_in_airflow(run_dag, fields="builtin", **NAMED[argument])

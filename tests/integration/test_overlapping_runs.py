@@ -72,7 +72,7 @@ def claims_of(journal: JournalDatabase) -> list[str]:
     return [run_id for (run_id,) in journal.query("select run_id from connectif_journal_claims order by run_id")]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
 def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_ended(
     kind: str,

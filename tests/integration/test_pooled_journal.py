@@ -48,6 +48,7 @@ def run_two_at_once(folder: Path, count: int, night: int) -> None:
         assert (end.summary["created"], end.summary["updated"]) == ((count, 0) if night == 0 else (0, count))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pooled", "airflow_db")
 def test_two_journals_at_once_share_a_pool(strict: StrictServer, tmp_path: Path) -> None:
     for night in range(2):

@@ -113,7 +113,7 @@ def _deliver(conn_id: str, task: int, count: int) -> Run:
     return run_operator(rows=rows, connectif_conn_id=conn_id)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_no_row_is_lost_and_none_fails_for_the_limit(name: str, results: dict[str, Result]) -> None:
     case, result = CASES[name], results[name]
@@ -122,6 +122,7 @@ def test_no_row_is_lost_and_none_fails_for_the_limit(name: str, results: dict[st
     assert result.violations == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_allowance_is_used_and_hardly_ever_overrun(name: str, results: dict[str, Result]) -> None:
     wasted = _wasted(CASES[name], results[name])

@@ -50,6 +50,7 @@ def test_what_on_removed_could_not_set_at_a_deleted_contact_is_not_taken_as_set(
     assert strict.contacts[ANA] == {"_name": "Ana", **({NEWS: held} if held else {})}
 
 
+@pytest.mark.slow
 def test_who_unsubscribed_herself_and_was_deleted_as_she_left_is_not_subscribed_when_she_is_back(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

@@ -106,7 +106,7 @@ BUDGETS: list[tuple[float, int, int, str]] = [
 ]
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("budget", "rejected", "invalid", "state"), BUDGETS)
 def test_the_budget_decides_after_every_good_row_was_delivered(
     budget: float, rejected: int, invalid: int, state: str, strict: StrictServer, run: Callable[..., Run]

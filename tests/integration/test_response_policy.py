@@ -76,7 +76,7 @@ def two_tries(strict: StrictServer, connection: Callable[..., None]) -> StrictSe
     return strict
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("answer", ALONE)
 def test_an_answer_leads_to_the_documented_action(
     answer: str, two_tries: StrictServer, run_dag: Callable[..., Any]
@@ -119,6 +119,7 @@ MIXED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 def test_all_of_them_in_a_thousand_rows(two_tries: StrictServer, run_dag: Callable[..., Any]) -> None:
     two_tries.reset(faults=MIXED)
     run = run_in_airflow(run_dag, rows=ROWS)

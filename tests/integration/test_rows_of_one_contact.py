@@ -163,7 +163,7 @@ def test_rows_of_a_contact_that_an_import_refused_are_held(
     assert [second[name] for name in counts] == [0, 1, 1, 0, 1]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("more", [{}, {"visits": 2}], ids=["a consent only", "more"])
 @pytest.mark.parametrize("are_far_apart", [False, True])
 def test_a_row_that_joins_an_unchanged_one_does_not_raise_its_consent(
@@ -182,6 +182,7 @@ def test_a_row_that_joins_an_unchanged_one_does_not_raise_its_consent(
     assert strict.contacts["ana@example.com"]["_newsletterSubscriptionStatus"] == "subscribed"
 
 
+@pytest.mark.slow
 def test_what_a_guard_stops_beside_an_unchanged_row_is_sent_by_the_next_run(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

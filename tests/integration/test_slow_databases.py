@@ -181,7 +181,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_all_rows_are_delivered_in_one_attempt(
     mode: str,

@@ -102,7 +102,7 @@ FORMS = {
 """How many instances of the operator run."""
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_rows_arrive_in_every_form_that_airflow_hands_over(
     form: Callable[..., Any], strict: StrictServer, run_dag: Callable[..., Any]

@@ -54,7 +54,7 @@ def says_when_read(read: Path) -> Iterator[dict[str, Any]]:
     read.touch()
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(NIGHTS))
 def test_after_kills_at_random_moments_all_is_delivered_and_little_twice(
     seed: int, journal: JournalDatabase, strict: StrictServer, tmp_path: Path, work_folder: Path
@@ -117,7 +117,7 @@ def never_ends() -> Iterator[dict[str, Any]]:
         yield {"email": f"user{number}@example.com", "tier": "x" * 1_000}
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("limit", "state", "words"),
     [

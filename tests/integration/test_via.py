@@ -265,6 +265,7 @@ def in_a_process(run_id: str, before: Callable[[Any], None], **arguments: Any) -
     return sync(run_id, before=before, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stage", [pytest.param("upload", marks=full_size), "processing", pytest.param("removals", marks=full_size)]
 )
@@ -422,6 +423,7 @@ def test_a_plan_that_goes_by_patch_after_all_is_deferred_like_any_other(
     assert (run.state, run.summary["updated"], run.summary["undelivered"]) == ("success", COUNT, 0), run.error
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("fault", "via"),
     [

@@ -186,6 +186,7 @@ def test_who_was_removed_and_only_came_back_as_an_invalid_row_is_not_followed_ag
     assert sync("5", on_removed="delete", **mapping).plan["to_create"] == 1
 
 
+@pytest.mark.slow
 def test_a_retry_counts_who_left_as_the_attempt_before_it_did(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
@@ -230,6 +231,7 @@ def test_a_night_that_was_deferred_is_a_complete_read_like_any_other(
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["ContactSyncOperator", "ContactPatchOperator"])
 def test_a_guard_holds_back_what_is_only_counted_too(kind: str, journal: JournalDatabase, strict: StrictServer) -> None:
     rows = [{"email": key, "_name": "Ana"} for key in KEYS]

@@ -108,6 +108,7 @@ def test_any_value_for_any_type_of_field(value: Any) -> None:
         check(mapping, {"email": "ana@example.com", "value": value})
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.one_of(st.text(max_size=10), st.integers(), st.none()), VALUES, max_size=6))
 def test_any_row_without_a_mapping(row: dict[Any, Any]) -> None:

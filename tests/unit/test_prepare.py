@@ -461,6 +461,7 @@ def test_a_withdrawal_and_another_row_of_the_contact_are_one_change_of_that_row(
     journal.close()
 
 
+@pytest.mark.slow
 def test_a_large_batch_is_compared_as_its_rows_one_by_one(delivered: Night) -> None:
     """Rows are compared in groups; a group ends before the second row of a contact."""
     numbers = random.Random(5)

@@ -305,6 +305,7 @@ def test_imported_rows_stay_imported_in_a_retry(journal: JournalDatabase, strict
     assert attempt(run_id="next", rows=[ANA, CID], **night).summary["unchanged"] == 2
 
 
+@pytest.mark.slow
 def test_a_killed_attempts_requests_are_in_the_sum(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:

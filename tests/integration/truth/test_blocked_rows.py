@@ -26,6 +26,7 @@ def keys(*numbers: int) -> list[str]:
 # A firewall dislikes the text of one row: the task ends there every night, and the rows behind it are never sent.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("fault", [FIREWALL, TOO_LARGE], ids=["403 of a firewall", "413"])
 def test_one_row_that_is_blocked_ends_no_run(
     fault: dict[str, Any], strict: StrictServer, run_dag: Callable[..., Any]
@@ -35,7 +36,7 @@ def test_one_row_that_is_blocked_ends_no_run(
     assert (run.state, run.summary["created"], run.summary["rejected"]) == ("success", 49, 1)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [FIREWALL, TOO_LARGE], ids=["403 of a firewall", "413"])
 @pytest.mark.parametrize("blocked", [range(4), range(20, 60, 2), range(100, 140)], ids=["four", "every other", "forty"])
 def test_rows_that_are_blocked_here_and_there_end_no_run(
@@ -91,7 +92,7 @@ def test_another_response_in_between_begins_the_count_again(strict: StrictServer
 # The first rows of a source may be the bad ones (sorted by country, say): twenty of them must not stop a run.
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("bad", [range(20), range(100), range(200), range(350)])
 def test_bad_rows_at_the_beginning_do_not_keep_the_others_from_being_tried(
     bad: range, strict: StrictServer, run: Callable[..., Run]
@@ -104,6 +105,7 @@ def test_bad_rows_at_the_beginning_do_not_keep_the_others_from_being_tried(
 # Trying rows from further on must not hang: with rows of one contact behind each other, with retries, with a journal.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("fault", [FIREWALL, {"status": 422}], ids=["403 of a firewall", "422"])
 @pytest.mark.parametrize("with_journal", [True, False])

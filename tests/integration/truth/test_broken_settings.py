@@ -200,6 +200,7 @@ def test_a_journal_of_a_dialect_that_is_none(
     assert SECRET not in str(end.error)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("url", ["", "host/db", f"//user:{SECRET}@host"])
 def test_a_journal_without_a_dialect(
     url: str, postgres: Any, strict: StrictServer, monkeypatch: pytest.MonkeyPatch, run_dag: Callable[..., Any]

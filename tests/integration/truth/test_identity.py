@@ -43,6 +43,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("one", "other"), PAIRS[:2])
 def test_two_people_are_delivered_by_a_dag(
     one: str, other: str, journal: JournalDatabase, strict: StrictServer, run_dag: Callable[..., Any]

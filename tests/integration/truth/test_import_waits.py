@@ -86,6 +86,7 @@ def test_an_hour_for_the_field_definitions_ends_the_attempt(
     assert "set a retry_delay of" in str(run.error)
 
 
+@pytest.mark.slow
 def test_in_airflow_the_timeout_holds_for_the_first_upload(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     strict.update(import_faults=[{"status": 429, "headers": {"Retry-After": "120"}}])
     arguments: dict[str, Any] = {"timeout": SHORT, "poll_interval": 0.1, "fields": "live"}

@@ -107,6 +107,7 @@ def is_settled(server: LateConnectif, *names: str) -> None:
 # The late response was dropped where the lost claim had been noticed before it came: no doubt was ever written.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("noticed", ["early", "late"])
 def test_a_late_response_is_written_as_a_doubt_before_the_task_ends(
     noticed: str,
@@ -132,6 +133,7 @@ def test_a_late_response_is_written_as_a_doubt_before_the_task_ends(
 # A gateway's 502, a timeout or a page: Connectif may have taken the old value all the same, after the new one.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("attempts", [1, 5])
 def test_a_request_of_which_nobody_knows_whether_it_arrived_is_a_doubt(
     attempts: int,
@@ -159,6 +161,7 @@ def test_a_request_of_which_nobody_knows_whether_it_arrived_is_a_doubt(
 # The response of one contact ends the old task, while requests of others are still on their way.
 
 
+@pytest.mark.slow
 def test_what_is_in_flight_when_the_claim_is_lost_is_in_doubt(
     journal: JournalDatabase, server: LateConnectif, start: Callable[..., Process]
 ) -> None:

@@ -168,6 +168,7 @@ def test_only_a_missing_scope_is_gone_on_without(
     assert len([seen for seen in server.seen if seen.method == "PATCH"]) == (state == "success")
 
 
+@pytest.mark.slow
 def test_the_same_in_a_task_of_airflow(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     body = page(links={"next": "http://[broken/"}).decode()
     strict.reset(fields_fault={"status": 200, "text": body})

@@ -181,6 +181,7 @@ def test_the_log_and_the_summary_list_new_refusals_first(
 # What is written down of an invalid row must not change what is known of its contact.
 
 
+@pytest.mark.slow
 def test_an_invalid_row_hides_nothing_and_costs_no_request_when_it_goes_back(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

@@ -177,6 +177,7 @@ def test_a_run_that_stops_since_all_is_rejected_holds_no_row(
     assert (second.state, second.summary["created"]) == ("success", count)
 
 
+@pytest.mark.slow
 def test_refusals_are_remembered_from_the_first_other_response_on_and_also_those_before_it(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

@@ -44,7 +44,7 @@ def dag_of_one(run_dag: Callable[..., Any], strict: StrictServer) -> Callable[..
 
 
 # A dry run that a template asks for sent nothing, and was green, whatever the template said.
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("native", [False, True])
 def test_a_dry_run_out_of_a_template_is_one_only_where_it_says_so(
     native: bool, dag_of_one: Callable[..., Any], strict: StrictServer

@@ -30,6 +30,7 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
 # not sent again the next night.
 
 
+@pytest.mark.slow
 def test_a_login_page_is_no_delivery(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None], run_dag: Callable[..., Any]
 ) -> None:
