@@ -1,5 +1,6 @@
 # make demo, make test, make test-all, make test-slow, make test-mariadb, make test-warehouses, make lint, make docs,
-# make tutorial, make e2e, make chaos, make test-matrix, make test-lowest. Each creates .venv by itself; nothing is needed but Python 3.11+ and make.
+# make tutorial, make e2e, make chaos, make test-matrix, make test-lowest. Each creates .venv by itself; nothing is needed
+# but Python 3.11+ and make.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
