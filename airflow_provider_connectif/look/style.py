@@ -35,7 +35,7 @@ svg text{font:12px system-ui,sans-serif;fill:var(--text)}svg .head{font-weight:6
 .table{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:start;padding:6px 12px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:anywhere}
-td.n,th.n{text-align:end;white-space:nowrap}
+th{overflow-wrap:normal}td.n,th.n{text-align:end;white-space:nowrap}
 form{display:flex;flex-wrap:wrap;gap:8px;align-items:end}label{display:grid;gap:2px;flex:1 1 220px}
 input,button{font:inherit;color:inherit;background:var(--bg);border:1px solid var(--quiet);border-radius:6px;
 padding:6px 10px}button{cursor:pointer}
