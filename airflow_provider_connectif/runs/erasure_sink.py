@@ -158,7 +158,7 @@ class ErasureSink(RequestSink):
         """Log the end of the run, or the deferral."""
         if self._is_put_off and self.deferral is not None:
             until = clock(self.deferral.until)
-            self._report.log.info("Imports that carry these people are open: next check at %s", until)
+            self._report.log.info("Imports that contain these people have not finished: next check at %s", until)
         else:
             super().log_end(how, notes)
 
