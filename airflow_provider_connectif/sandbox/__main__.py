@@ -112,7 +112,9 @@ def _add_contact_options(group: argparse._ArgumentGroup) -> None:
         action="store_false",
         help="refuse undefined custom fields (this is the default)",
     )
-    strictness.add_argument("--any-fields", dest="any_fields", action="store_true", help="accept undefined custom fields")
+    strictness.add_argument(
+        "--any-fields", dest="any_fields", action="store_true", help="accept undefined custom fields"
+    )
     group.set_defaults(any_fields=False)
     group.add_argument(
         "--custom-fields",
