@@ -14,23 +14,27 @@ _INTRODUCTION = """\
 # Field types
 
 For each type of field: the values that a column may have, the JSON that is sent, and the values that make a row
-`invalid`. An invalid row is counted with column and rule, written to `rejects_path`, and costs no request.
-`tools/field_types_page.py` writes this page from the code's own table; a test compares the two.
+`invalid`. An invalid row is counted by column and rule, written to `rejects_path`, and costs no request.
+`tools/field_types_page.py` writes this page from the table in the code; a test compares the two.
 
 The type of a custom field comes from the account (`GET /contact-fields/`) with `fields="live"`, or from your argument
 `fields={"loyalty_tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}`. With
-`fields="builtin"`, or if the key cannot read definitions, a custom value is sent by its own type: bool as boolean,
-int, float and Decimal as number, text and UUID as string, date and datetime as ISO 8601, list, tuple and set of text as
+`fields="builtin"`, or if the key cannot read definitions, the type of the value decides: bool is sent as boolean; int,
+float and Decimal as number; text and UUID as string; date and datetime as ISO 8601; list, tuple and set of text as
 array.
 
-A field of type date has a day (`yyyy-mm-dd`). A moment with a time zone is another day in another time zone, so it is
-accepted only at midnight of its own zone, and counts as that day; cast others to a date in the query. A datetime
-without a time zone is sent with its written day and time: that day is never changed.
+A date field contains a day (`yyyy-mm-dd`). The day of a moment depends on the time zone. So a moment with a time zone
+is accepted only if it is midnight in that zone, and counts as that day; cast other moments to a date in the query. A
+datetime without a time zone is sent with its own day and time: the day never changes.
 
 `None` and empty lists are left out (`nulls="omit"`) or sent as `null` and `[]` (`nulls="clear"`). `null` is never sent
-to boolean, checkbox and required fields, which always have a value. National phone numbers get the field's own country
-code from the account, or `default_region`, which comes first for `_mobilePhone`. The country in the row's
-`region_column` comes before both; if its value is not a country, a number without a country code makes the row invalid.
+to boolean, checkbox and required fields, which always have a value, nor to consents: a missing consent is not a
+withdrawal.
+
+A phone number without a country code gets the country in the row's `region_column`, if that has a value. Otherwise a
+custom field gets the country code of the field in the account, or if it has none, `default_region`; `_mobilePhone` gets
+`default_region`, or if it is not set, the country code in the account. If the value of `region_column` is not a
+country, a number without a country code makes the row invalid.
 """
 
 _KEYS = """\

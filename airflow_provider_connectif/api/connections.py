@@ -207,14 +207,14 @@ class Adapter(HTTPAdapter):
     """The adapter of ``requests`` with these connections, also through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Called by the constructor."""
+        """Create the pools with these connections; the constructor of ``HTTPAdapter`` calls this."""
         super().init_poolmanager(*args, **kwargs)
         self._connections = _Connections()
         self._pools = {"http": partial(_Pool, self._connections), "https": partial(_TlsPool, self._connections)}
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Called for each request that goes by a proxy."""
+        """Return the pools for a proxy, with these connections; called for each request that goes through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager

@@ -70,7 +70,7 @@ class NotConnectifError(NoResponseError, MalformedResponseError):
 
 
 class ErrorReportError(ConnectifError):
-    """The error report of an import could not be fetched; no text of it has the address, which may be signed.
+    """The error report of an import could not be fetched; its text never contains the address, which may be signed.
 
     :param what: what happened, in words.
     :param status: the HTTP status of the response; 0 if the status is not the fault.
@@ -153,11 +153,11 @@ class ForbiddenError(ConnectifHttpError):
 
 
 class NotFoundError(ConnectifHttpError):
-    """404."""
+    """404: there is no such contact, import or page."""
 
 
 class UnprocessableEntityError(ConnectifHttpError):
-    """422: values do not fit; see ``validation_errors``."""
+    """422: some values are invalid; see ``validation_errors``."""
 
 
 class TooManyRequestsError(ConnectifHttpError):
@@ -165,7 +165,7 @@ class TooManyRequestsError(ConnectifHttpError):
 
 
 class ServerError(ConnectifHttpError):
-    """5xx."""
+    """5xx: Connectif, or a server in front of it, failed."""
 
 
 _CLASS_OF_STATUS: dict[int, type[ConnectifHttpError]] = {

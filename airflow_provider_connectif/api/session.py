@@ -110,7 +110,7 @@ def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: in
 
 
 def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> requests.Session:
-    """Return the same without a key: without any credentials, also those of ``~/.netrc``.
+    """Return such a session without a key and without any other credentials, such as those of ``~/.netrc``.
 
     :raises ConnectifConfigError: a CA bundle or a proxy cannot be used.
     """

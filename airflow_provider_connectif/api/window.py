@@ -130,7 +130,7 @@ class RequestWindow:
         return Allowance(self._limit, self._window_s) if self._limit and self._is_length_seen else None
 
     def expect(self, allowance: Allowance) -> None:
-        """An earlier run has seen this window: forecasts go by it until a response shows another one."""
+        """Use the window that an earlier run has seen for forecasts, until a response shows another one."""
         if self._limit is None:
             self._limit = allowance.requests
         if self._limit == allowance.requests and not self._is_length_seen:

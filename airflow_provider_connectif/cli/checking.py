@@ -200,5 +200,5 @@ def columns_of_query(sql: str, conn_id: str) -> list[str]:
         next(batches, None)
         columns = source.columns
     if columns is None:
-        raise CommandFailed("the query has returned no rows, so that its columns are not known")
+        raise CommandFailed("the query returned no rows, so its columns are not known")
     return list(columns)

@@ -62,9 +62,9 @@ class ContactErasure(Resource):
         return f'key {self._kind} from column "{self.key_column}"'
 
     def check(self, columns: Sequence[Any] | None = None) -> None:
-        """Check that the key's column exists once.
+        """Check that the source has the key's column exactly once.
 
-        :raises MappingError: it does not.
+        :raises MappingError: the column is missing, or occurs twice.
         """
         self._mapping.check(columns)
 

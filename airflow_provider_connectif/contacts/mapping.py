@@ -87,7 +87,7 @@ class ContactMapping:
         self._of_texts = ContactsOfTexts(self.key_column, self._steps_of, sends_empty_lists=self.nulls == "clear")
 
     def with_definitions(self, definitions: Iterable[Field]) -> ContactMapping:
-        """The same mapping, checked against the account's fields."""
+        """Return the same mapping with the account's fields, against which it checks rows."""
         return ContactMapping(
             self.key,
             self.key_column,
@@ -190,7 +190,9 @@ class ContactMapping:
             return None
 
     def same_contact(self, key: str) -> str:
-        """One form for all spellings of a key: :func:`airflow_provider_connectif.contacts.identity.same_contact`."""
+        """Return one form for all spellings of a key:
+        :func:`airflow_provider_connectif.contacts.identity.same_contact`.
+        """
         return same_contact(self.key, key)
 
     @property

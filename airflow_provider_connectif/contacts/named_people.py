@@ -1,6 +1,6 @@
-"""Whom rows name, by their key and by the other kind of key, as the suppression list knows people.
+"""Finds the people whom rows name, by their key and by the other kind of key, in the form of the suppression list.
 
-Of a row only these values have to be valid.
+Only these values of a row have to be valid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COERCERS: Mapping[KeyKind, Coercer] = {"email": addresses.email, "external_id":
 
 
 def people_of_row(mapping: ContactMapping, row: Row) -> list[PersonKey]:
-    """Everybody whom a row names: by its key, and by the other kind of key where that is a property."""
+    """Return the people whom a row names: by its key, and by the other kind of key if that is a property."""
     key = mapping.key_of(row)
     found = [] if key is None else [person(mapping.key, key)]
     if isinstance(row, Mapping):
@@ -41,7 +41,7 @@ def names_people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> bool:
 
 
 def people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> dict[int, PersonKey]:
-    """Whom rows name beside their keys, by the place of the row; of a million rows only one column is looked at."""
+    """Return the people whom rows name beside their keys, by the index of the row; reads only that column."""
     found = {}
     for kind, column in _columns_beside(mapping):
         for place, value in enumerate(_values(batch, column)):
@@ -51,13 +51,13 @@ def people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> dict[int, Pe
 
 
 def people_named(key: str) -> list[PersonKey]:
-    """Everybody whom a key may name, whichever kind it is of: for people who type one."""
+    """Return the people whom a typed key may name: one for each kind of key."""
     typed = key.strip()
     return [_person(kind, typed) or person(kind, typed) for kind in _COERCERS]
 
 
 def _columns_beside(mapping: ContactMapping) -> list[tuple[KeyKind, str]]:
-    """The columns of a mapping that may hold the other kind of key, each with that kind."""
+    """Return the columns of a mapping that may hold the other kind of key, each with that kind."""
     found = []
     for property_id, kind in KEY_KINDS.items():
         column = property_id if mapping.properties is None else mapping.properties.get(property_id)
@@ -74,7 +74,7 @@ def _values(batch: Sequence[Row], column: str) -> Sequence[Any]:
 
 
 def _person(kind: KeyKind, value: Any) -> PersonKey | None:
-    """The person whom a value names; ``None``: it is no valid key."""
+    """Return the person whom a value names; ``None``: it is not a valid key."""
     if value is None or type(value) is UnreadableValue:
         return None
     with contextlib.suppress(InvalidValue):

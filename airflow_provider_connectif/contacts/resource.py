@@ -140,7 +140,7 @@ class ContactResource(Resource):
         return people_of(self.mapping.key, change)
 
     def people_of_row(self, row: Row) -> Sequence[PersonKey]:
-        """The same of a row, of whose values only the keys have to be valid."""
+        """Return the people whom a row names; it may be invalid except for its keys."""
         return people_of_row(self.mapping, row)
 
     def names_people_beside(self, batch: Sequence[Row]) -> bool:
@@ -148,7 +148,7 @@ class ContactResource(Resource):
         return names_people_beside(self.mapping, batch)
 
     def people_beside(self, batch: Sequence[Row]) -> Mapping[int, PersonKey]:
-        """Whom rows name by the other kind of key, by the place of the row."""
+        """Return the people whom rows name by the other kind of key, by the index of the row."""
         return people_beside(self.mapping, batch)
 
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
@@ -228,7 +228,7 @@ class ContactResource(Resource):
         return self.mapping.needs_definitions
 
     def with_definitions(self, client: Client) -> ContactResource:
-        """The same mapping, checked against the account's fields."""
+        """Return the resource with the account's fields, against which it then checks rows."""
         mapping = self.mapping.with_definitions(_fields(client.list_contact_fields()))
         return ContactResource(mapping, resubscribe=self._resubscribe, write_modes=self.modes)
 

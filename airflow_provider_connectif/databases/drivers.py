@@ -109,8 +109,8 @@ class Driver:
     :param interrupt: ends the running query of a connection; from another thread, or in a signal handler.
     :param keep_unreadable_values: lets a connection return :class:`UnreadableValue` for values that it cannot convert.
     :param errors: rules for which errors are final, and which messages may be shown.
-    :param is_accepted: returns whether a failed statement is right, so that its first row failed. ``False`` if that is
-        not known.
+    :param is_accepted: returns whether the database accepts a failed statement, so that its first row is at fault.
+        ``False`` if that is not known.
     :param broken_setting: returns the fault in a connection's extra that no retry can fix; empty if none is known.
     :param refuses_semicolon: whether it refuses a semicolon at the end of a statement. Airflow's hook may say so, too
         (``strip_semicolon``).

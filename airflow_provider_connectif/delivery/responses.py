@@ -32,7 +32,7 @@ class Responses:
     """Settles jobs by their responses, or puts them back into the queue.
 
     :param resource: decides which request follows an accepted one.
-    :param policy: what each response leads to.
+    :param policy: the action for each response.
     :param queue: of the jobs.
     :param watch: decides whether rejections stop the run.
     :param effort: counts requests that failed and are tried again.

@@ -33,7 +33,7 @@ class RequestSender:
 
     :param resource: of the changes.
     :param client: paced by its quota.
-    :param policy: what each response leads to.
+    :param policy: the action for each response.
     :param report: receives the outcome of each change.
     :param confirmation: writes the outcomes into the journal, if there is one.
     :param max_in_flight: the most requests at once.

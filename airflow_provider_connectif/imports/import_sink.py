@@ -43,11 +43,11 @@ class ImportSink:
 
     :param context: of the run.
     :param mapping: of the run, as its author gave it.
-    :param patching: delivers by PATCH what takes fewer requests so.
+    :param patching: delivers by PATCH the contacts that take fewer requests that way.
     :param carried: the state that a trigger has carried, where there is no journal to keep it.
-    :param costs: says what a plan takes.
+    :param costs: computes the cost of a plan.
     :param scope_of_removals: what the API key must allow for contacts that left the source.
-    :param instead: what goes without the scopes of an import, for the message after a 403.
+    :param instead: the way that needs no scopes of an import, for the message after a 403.
     """
 
     checked_only = 0

@@ -83,7 +83,7 @@ def read_report(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Itera
 class NamedContacts:
     """The contacts that a report names.
 
-    ``count``: their number; ``None`` if a record names no contact, so that the others are not known either.
+    ``count``: their number; ``None`` if one record or more names no contact of the import, so that no record is used.
 
     :param database: an empty SQLite database.
     """

@@ -31,7 +31,7 @@ _MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have a
 
 
 class Shapes:
-    """The shapes of patches: one tuple for each set of columns, in any order."""
+    """Returns the shape of a patch: the same tuple for the same columns, whatever their order."""
 
     def __init__(self) -> None:
         self._sorted: dict[Columns, Columns] = {}
@@ -107,7 +107,7 @@ class Survey:
         return replace(self, rows=Counter({s: count for s, count in self.rows.items() if s not in left_out}))
 
     def files(self, columns: Columns, rows: int, max_file_bytes: int) -> int:
-        """Return the approximate number of files for ``rows`` lines of these columns."""
+        """Return the approximate number of files that ``rows`` contacts with these columns need."""
         cells = sum(self._cell_bytes[name] / max(1, self._cells[name]) + 1 for name in columns)
         line = self._key_bytes / max(1, self._sampled) + cells + 2
         return max(1, math.ceil(rows * line / max_file_bytes))
@@ -245,7 +245,7 @@ def _by_column(
 def _patched(files: Mapping[_Part, int], rows: Mapping[_Part, int], room: int, leftovers: bool | None) -> set[_Part]:
     """Return the parts that go by PATCH.
 
-    :param room: number of files that fit into the queue.
+    :param room: number of files for which the queue has room.
     """
     if leftovers is None:
         return {part for part, count in files.items() if rows[part] < UPLOAD_AND_POLL * count}

@@ -116,7 +116,7 @@ class ImportLines:
             yield [(line.file if line.file >= 0 else -1 - line.file, self._payloads.unpacked(line)) for line in lines]
 
     def find(self, written_keys: Collection[str], groups: Collection[int]) -> Mapping[str, ImportLine]:
-        """Return the contacts of some groups, rejected or not, whose keys are among the given ones, by key."""
+        """Return the contacts with these keys in these groups, rejected ones included, by key."""
         if not written_keys or not groups:
             return {}
         pending = self._pending.c
@@ -140,7 +140,7 @@ class ImportLines:
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups), holds)
 
     def rows_of(self, groups: Collection[int]) -> Any:
-        """Return the condition for contacts of these groups that no report has named as rejected."""
+        """Return the condition for contacts of these groups, without those that a report names as rejected."""
         pending = self._pending.c
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups))
 

@@ -91,7 +91,7 @@ class PendingChanges:
 
     @property
     def size_bytes(self) -> int:
-        """The size of the file, or the size that it would have if everything is still in memory."""
+        """The size of the file in bytes; while everything is still in memory, the size that the file will have."""
         return self._file.size_bytes
 
     @property

@@ -81,7 +81,9 @@ class PendingFile:
             finally:
                 os.unlink(name)
         except (OSError, sqlite3.Error) as error:
-            raise PendingError(f"pending changes cannot be kept in {str(self._folder)!r}: {error}") from None
+            raise PendingError(
+                f"the pending changes cannot be stored in {str(self._folder)!r} ({error}); nothing was sent"
+            ) from None
         return database
 
 

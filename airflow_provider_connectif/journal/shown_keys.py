@@ -105,7 +105,7 @@ class ShownKeys:
             with suppress(OSError):
                 self.close()
             raise PendingError(
-                f"the keys that the source has shown cannot be kept in {str(self._folder or tempfile.gettempdir())!r} "
+                f"the keys of the source cannot be stored in {str(self._folder or tempfile.gettempdir())!r} "
                 f"({error.strerror}); nothing was sent"
             ) from None
         self._latest = array("q")

@@ -25,12 +25,13 @@ class ContactsArguments(SyncArguments):
     :param properties: column by property id, such as ``{"_name": "first_name", "tier": "loyalty_tier"}``.
         Default: each column except the key's is itself a property id.
     :param fields: the field definitions that properties are checked against: ``live`` (default), the account's
-        definitions, read once a run if the properties include custom fields; ``builtin``, only the system fields, with
-        custom values sent by their own type; or your own definitions by property id: a type (``"text"``) or a
-        ``ContactField`` of the API. If the API key cannot read definitions, ``live`` warns and continues as
-        ``builtin``.
-    :param default_region: two letters, such as ``ES``, for phone numbers without a country code. Default: such numbers
-        are refused, except for custom fields with a country code of their own.
+        definitions, read once a run if the properties include custom fields, or phone numbers without
+        ``default_region``; ``builtin``, only the system fields, with custom values sent by their own type; or your own
+        definitions by property id: a type (``"text"``) or a ``ContactField`` of the API. If the API key cannot read
+        definitions, ``live`` warns and continues as ``builtin``.
+    :param default_region: two letters, such as ``ES``, for phone numbers without a country code. A custom field's own
+        country code comes first. Default: the country code in the field's definition; without one, such numbers are
+        refused.
     :param region_column: the column with the country of the row's phone numbers, as ISO 3166 alpha-2, such as ``ES``,
         in any case. It overrides ``default_region`` and a custom field's own country code; if it is empty, these apply.
         If it has another value, a number without a country code makes the row invalid. The column itself is a property

@@ -51,9 +51,9 @@ def seconds_of(name: str, value: object) -> float:
 
 
 def read_event(event: object) -> dict[str, Any]:
-    """The payload of a trigger's event, whatever has come: it passed through Airflow's database.
+    """Return the payload of a trigger's event in a valid form: from Airflow's database, any JSON may come.
 
-    :return: ``requests`` and ``rate_limited``, numbers that are zero where there is none, and ``carried``, a mapping
+    :return: ``requests`` and ``rate_limited``, which are 0 if the event has no such number, and ``carried``, a mapping
         or ``None``.
     """
     payload = event if isinstance(event, Mapping) else {}

@@ -63,7 +63,7 @@ class JournalError(RunFailed):
 
 
 class PendingError(RunFailed):
-    """The pending changes cannot be kept; nothing was sent. The text names folder and size, and no value of a row."""
+    """The pending changes cannot be stored; nothing was sent. The text names folder and size, and no value of a row."""
 
 
 class SourceError(RunFailed):

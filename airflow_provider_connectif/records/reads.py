@@ -35,7 +35,7 @@ class Keyless:
 
     @classmethod
     def of(cls, count: int, digests: Collection[str]) -> Keyless:
-        """So many rows.
+        """Return the record of ``count`` rows.
 
         :param digests: of all of them, or of more than :data:`MOST_KEYLESS_DIGESTS`.
         """
@@ -44,7 +44,7 @@ class Keyless:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Keyless:
-        """Make of JSON what ``dataclasses.asdict`` has given."""
+        """Return the record from JSON that ``dataclasses.asdict`` has given."""
         return cls(found["count"], None if found["digests"] is None else tuple(found["digests"]))
 
     def has_others_than(self, earlier: Keyless) -> bool:

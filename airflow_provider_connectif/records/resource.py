@@ -131,7 +131,7 @@ class Resource(Protocol):
         return () if person is None else (person,)
 
     def people_of_row(self, row: Row) -> Sequence[PersonKey]:
-        """Return the same for a row, which need not be valid. Default: its key."""
+        """Return the people whom a row names; the row need not be valid. Default: the person of its key."""
         key = self.key_of(row)
         person = None if key is None else self.person_of(key)
         return () if person is None else (person,)
@@ -141,7 +141,7 @@ class Resource(Protocol):
         return False
 
     def people_beside(self, batch: Sequence[Row]) -> Mapping[int, PersonKey]:
-        """Return the person whom a row names beside its key, by the place of the row. Default: nobody.
+        """Return the person whom a row names beside its key, by the index of the row. Default: nobody.
 
         It is called for rows that have not changed, once somebody was suppressed, and reads only that value.
         """

@@ -17,12 +17,12 @@ def clock(moment: float) -> str:
 
 
 def utc_second(moment: datetime) -> str:
-    """A moment in UTC as ``2026-11-27 12:30:00 UTC``."""
+    """Format a moment in UTC as ``2026-11-27 12:30:00 UTC``."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 row``, ``1,000 rows``."""
+    """Return a count with its noun: ``1 row``, ``1,000 rows``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 

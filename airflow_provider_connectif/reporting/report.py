@@ -47,7 +47,7 @@ class RowHistory(Protocol):
         """Add one outcome for several rows that cannot be identified one by one."""
 
     def fill_up(self, outcome: str, rows: int) -> None:
-        """Add lines without a key until there are so many of an outcome."""
+        """Add lines without a key until the outcome has ``rows`` lines."""
 
     def keep(self, outcome: str, key: str) -> None:
         """Note that an earlier attempt of the run delivered a row."""
@@ -108,12 +108,12 @@ class Report:
         """The record of the complete read, JSON-ready; it is written once the whole plan was sent."""
 
     def go_by_import(self) -> None:
-        """Called when the run imports: from now on most rows need no request of their own."""
+        """Note that the run imports: from now on, most rows need no request of their own."""
         self.way = "import"
         self.progress.go_by_import()
 
     def go_by_request(self) -> None:
-        """Called when the run cannot import after all: each row needs a request of its own."""
+        """Note that the run cannot import after all: each row needs a request of its own."""
         self.way = "patch"
         self.progress.go_by_request()
 

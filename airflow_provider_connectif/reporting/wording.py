@@ -46,8 +46,8 @@ DEFERRED_EARLY = "Stopped before the progress of the run was loaded; the log bef
 READ_INTO_FILES = "Read %s in %s: %s in %s, together %s"
 BLANK_TEXTS = "%s blank texts left out of the import; the journal does not count them as delivered"
 TOO_MANY_LOOK_UPS = (
-    "%s with a lowered consent would need a look-up, more than the limit of %s: none is looked up\n"
-    "  From now on %s kept: not raised by this sync"
+    "The source has lowered consents of %s, more than the %s that one import looks up\n"
+    "  None is looked up: %s kept from now on, and this sync does not raise them again"
 )
 NO_IMPORT = (
     "The API key cannot import (403), so the plan goes by PATCH: %s\n"
@@ -77,7 +77,7 @@ WAITING_FOR_LOST_UPLOAD = (
 IMPORTS_DEFERRED = "Deferred, without a worker, until %s at the latest\n  %s"
 PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a worker"
 CONTINUING_IMPORTS = "Continuing with the imports of an earlier process%s"
-UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading again"
+UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading the source again"
 EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
 EARLIER_ATTEMPT_LEFT = "An earlier attempt did not carry out on_removed for all contacts that left the source\n  %s"
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
@@ -117,8 +117,8 @@ CHECK_STOPPED = "Stopped early, checked %s, no %s sent: %s"
 
 NOT_DELIVERED = "Rows not delivered, by reason:"
 NOT_OVERWRITTEN = (
-    "The people are deleted, but the SQLite file of the journal is in use and may still have their keys\n"
-    "  Run VACUUM on it, or clear this task"
+    "The people are deleted, but the journal's SQLite file is in use and may still contain their keys\n"
+    "  Run VACUUM on the file, or clear this task: its next run does that"
 )
 TOLD_TO_STOP = "Stop requested: {counts}"
 BUDGET = "Failure budget: {use}"

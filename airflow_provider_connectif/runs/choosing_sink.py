@@ -163,11 +163,11 @@ class ChoosingSink(Generic[ResourceT]):
         return self._sink.kill()
 
     def look_at_the_clock(self) -> None:
-        """Called several times a second while the run waits for something else."""
+        """Check the limits for waiting; called several times a second while the run waits for something else."""
         self._sink.look_at_the_clock()
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
-        """Connectif asks for a pause of so many seconds: one that is too long ends or defers the run."""
+        """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
         self._sink.leave_alone(error, asked_s)
 
     def summary(self) -> dict[str, Any]:

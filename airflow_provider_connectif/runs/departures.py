@@ -67,7 +67,7 @@ class Departures:
         """Add the planned changes for contacts that left.
 
         :param changes: the run's; those of its rows are complete.
-        :raises PendingError: the changes cannot be kept.
+        :raises PendingError: the changes cannot be stored.
         """
         before, new, unmarked = changes.place, 0, 0
         for batch in self._journal.left.missing(self._shown):
@@ -161,7 +161,8 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, c
         return "no complete read of the sync is known yet"
     changed = [name for name in _IN_WORDS if last.identity.get(name) != asker.identity.get(name)]
     if changed:
-        return f"since the last complete read another {' and another '.join(_IN_WORDS[name] for name in changed)}"
+        names = " and the ".join(_IN_WORDS[name] for name in changed)
+        return f"the {names} {'has' if len(changed) == 1 else 'have'} changed since the last complete read"
     if not last.is_of(asker):
         return ANOTHER_TASK
     if keyless.count > last.keyless.count:
@@ -169,11 +170,11 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, c
             f"{keyless.count:,} rows have no valid key, and {last.keyless.count:,} had none in the last complete read"
         )
     if keyless.has_others_than(last.keyless):
-        return "a row has no valid key that had one in the last complete read, or was not there"
+        return "a row without a valid key had one in the last complete read, or was not in it"
     if keyless.count and (came_back or asker.came_back):
         # Two rows without a key look alike where their other columns do: one may have got its key back, and another
         # one lost it.
-        return "rows have no valid key, and contacts have come back that may have been such rows before"
+        return "rows have no valid key, and contacts that have come back may have been such rows before"
     return ""
 
 

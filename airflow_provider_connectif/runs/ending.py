@@ -70,7 +70,7 @@ class Ending:
         self._breaks_as = Verdict.FAILED if isinstance(error, RunFailed) and error.final else Verdict.TRY_AGAIN
 
     def come_to_its_end(self) -> None:
-        """Note that no exception has ended the run."""
+        """Note that the run ended without an exception."""
         self._is_broken = False
 
     @property
@@ -80,7 +80,7 @@ class Ending:
 
     @property
     def may_continue(self) -> bool:
-        """Whether no cause has ended the run so far."""
+        """Whether the run may continue: nothing has ended it so far."""
         return not (self.stop or self._troubles)
 
     @property

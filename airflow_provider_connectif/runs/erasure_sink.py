@@ -118,7 +118,7 @@ class ErasureSink(RequestSink):
         super().open(is_to_stop)
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
-        """One request for each person at least, and more where a person has several spellings."""
+        """Return the cost: one request for each spelling of a person's key, and so at least one for each person."""
         _add_sent_keys(changes, resource, self._forgetting)
         return _by_deletion(super().cost(changes, resource))
 
@@ -158,7 +158,7 @@ class ErasureSink(RequestSink):
         """Log the end of the run, or the deferral."""
         if self._is_put_off and self.deferral is not None:
             until = clock(self.deferral.until)
-            self._report.log.info("Imports that carry these people are open: next check at %s", until)
+            self._report.log.info("Imports that contain these people have not finished: next check at %s", until)
         else:
             super().log_end(how, notes)
 
@@ -218,7 +218,7 @@ class ErasureSink(RequestSink):
             what = plural(at_work, "run") if at_work else plural(len(uploads), "import")
             if what != logged:
                 logged = what
-                self._report.log.info("Waiting for what was under way when the people were suppressed: %s", what)
+                self._report.log.info("Waiting for %s that began before the people were suppressed", what)
             if uploads and self._may_defer:
                 self._is_put_off = True
                 self._sender.put_off(left, Wait(time.time() + _LOOK_WITHOUT_WORKER_S, Cause.USED_UP))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.reads import Keyless
+from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.departures import Departures
@@ -91,12 +92,14 @@ class Planning:
             self._report.count_removed_earlier(self._journal.left.removed_by(earlier))
         if departures.count and departures.only_counted and read.on_removed is not None:
             self._report.log.warning(
-                "%s contacts left the source and are only counted: %s", f"{departures.count:,}", departures.only_counted
+                "on_removed is not carried out for %s that left the source: %s",
+                plural(departures.count, "contact"),
+                departures.only_counted,
             )
         if departures.postponed:
             self._report.log.warning(
-                "%s contacts that left earlier are not followed yet: rows have no valid key that had one then",
-                f"{departures.postponed:,}",
+                "on_removed is postponed for %s that left earlier: rows without a valid key may be theirs",
+                plural(departures.postponed, "contact"),
             )
         return departures
 

@@ -97,7 +97,7 @@ class Sink(Protocol[ResourceT]):
         """Deliver nothing more; safe in a signal handler. Returns words for the log, or nothing."""
 
     def look_at_the_clock(self) -> None:
-        """Called several times a second while the run waits for something else."""
+        """Check the limits for waiting; called several times a second while the run waits for something else."""
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run."""

@@ -103,7 +103,7 @@ def _add_contact_options(group: argparse._ArgumentGroup) -> None:
         "--fields",
         type=Path,
         metavar="FILE",
-        help="JSON list of ContactField objects, in place of the custom ones",
+        help="JSON list of ContactField objects, in place of its own custom ones",
     )
     strictness = group.add_mutually_exclusive_group()
     strictness.add_argument(
@@ -112,13 +112,15 @@ def _add_contact_options(group: argparse._ArgumentGroup) -> None:
         action="store_false",
         help="refuse undefined custom fields (this is the default)",
     )
-    strictness.add_argument("--any-fields", dest="any_fields", action="store_true", help="take undefined custom fields")
+    strictness.add_argument(
+        "--any-fields", dest="any_fields", action="store_true", help="accept undefined custom fields"
+    )
     group.set_defaults(any_fields=False)
     group.add_argument(
         "--custom-fields",
         choices=CUSTOM_FIELD_CHOICES,
         default="everywhere",
-        help="endpoints that take them (%(default)s)",
+        help="endpoints that accept custom fields (%(default)s)",
     )
     group.add_argument(
         "--nulls", choices=NULL_CHOICES, default="clear", help="effect of null on a property (%(default)s)"

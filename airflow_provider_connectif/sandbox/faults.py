@@ -138,7 +138,7 @@ def _parse_action(description: object) -> FaultAction:
         fate=_parse_fate(reader.values.get("import")),
     )
     if action.drop and action.status is not None:
-        raise FaultError("action: drop and status exclude each other")
+        raise FaultError("action: drop and status cannot be combined")
     if not action.drop and action.status is None and not action.delay_s and action.fate is None:
         raise FaultError("action: needs a status, a delay_s, drop or import")
     if action.status is not None and not 200 <= action.status <= 599:
@@ -179,7 +179,7 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(text)
     except re.error as error:
-        raise FaultError(f"match: key is no regular expression: {error}") from error
+        raise FaultError(f"match: key is not a regular expression: {error}") from error
 
 
 class _Reader:

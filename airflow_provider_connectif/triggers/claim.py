@@ -30,6 +30,6 @@ class ClaimTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {"until": self.until, "start": dict(self.start)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Sleep until ``until``, then yield one event whose payload has ``start``."""
+        """Sleep until ``until``, then yield one event with the payload ``{"start": start}``."""
         await sleep_until(self.until)
         yield TriggerEvent({"start": self.start})

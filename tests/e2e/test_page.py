@@ -60,7 +60,7 @@ NIGHT = """
 
 @pytest.mark.skipif(not os.environ.get("CONNECTIF_E2E_PICTURES"), reason="nobody wants pictures")
 def test_nightly(deployment: Deployment, stage: Stage, browser: Browser) -> None:  # noqa: F811
-    """A sync of some nights, the last of them as the docs tell it."""
+    """A sync of some nights; the pictures in the docs show the last of them."""
     page, url = browser.page, deployment.rest.url
     page.set_viewport_size(DESKTOP)
     stage.connectif()

@@ -136,7 +136,7 @@ def test_faults_use_up_the_window_and_their_headers_win() -> None:
         ({}, {}, "needs a status"),
         ({"status": 99}, {}, "between 200 and 599"),
         ({"status": "503"}, {}, "whole number"),
-        ({"status": 503, "drop": True}, {}, "exclude each other"),
+        ({"status": 503, "drop": True}, {}, "cannot be combined"),
         ({"stauts": 503}, {}, "unknown stauts"),
         ({"status": 204, "body": "x"}, {}, "has no body"),
         ({"drop": True, "body": "x"}, {}, "need a status"),

@@ -44,7 +44,7 @@ def test_the_same_question_of_a_complete_read_is_followed() -> None:
 @pytest.mark.parametrize("name", ["rule", "task", "host", "key", "key_column", "sql_conn_id", "sql"])
 def test_another_question_is_only_counted(name: str) -> None:
     asker = Asker(IDENTITY | {name: "another"}, since=4)
-    assert why_only_counted(asker, last(), keyless=keyless()).startswith("since the last complete read")
+    assert why_only_counted(asker, last(), keyless=keyless()).endswith("changed since the last complete read")
 
 
 def test_what_else_is_only_counted() -> None:
@@ -54,8 +54,8 @@ def test_what_else_is_only_counted() -> None:
     assert why_only_counted(ASKER, last(), keyless=keyless("a", "a")) == (
         "2 rows have no valid key, and 1 had none in the last complete read"
     )
-    assert "a row has no valid key that had one" in why_only_counted(ASKER, last(), keyless=keyless("b"))
-    assert "contacts have come back" in why_only_counted(ASKER, last(), keyless=keyless("a"), came_back=1)
+    assert "a row without a valid key had one" in why_only_counted(ASKER, last(), keyless=keyless("b"))
+    assert "contacts that have come back" in why_only_counted(ASKER, last(), keyless=keyless("a"), came_back=1)
     assert why_only_counted(ASKER, last(), keyless=keyless(), came_back=1) == ""
     no_sql = IDENTITY | {"sql": None}
     assert "do not come from SQL" in why_only_counted(Asker(no_sql, since=1), last(identity=no_sql), keyless=keyless())

@@ -243,7 +243,7 @@ def test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PendingError, match=r"cannot be kept in '.*nowhere'"):
+    with pytest.raises(PendingError, match=r"cannot be stored in '.*nowhere'"):
         PendingChanges(CONTACTS, folder=tmp_path / "nowhere")
 
 

@@ -389,7 +389,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (CHECKBOX, ["gold", None], "not a NoneType"),
     (CHECKBOX, " ", "blank"),
     (CHECKBOX, "[1", "not a JSON array"),
-    (CHECKBOX, "{gold,NULL}", "not a PostgreSQL array without NULL"),
+    (CHECKBOX, "{gold,NULL}", "not a PostgreSQL array, or has NULL in it"),
     (CHECKBOX, "{gold", "must be a list of options from"),
     (CHECKBOX, 7, "not an int"),
 ]

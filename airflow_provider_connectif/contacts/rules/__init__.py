@@ -56,7 +56,7 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
         ),
         "email": Rule(
             "text",
-            "trimmed, also of byte order marks and invisible marks; accents composed; an internationalised "
+            "trimmed, including byte order marks and invisible marks; accents composed; an internationalised "
             "domain in its ASCII form",
             "texts that are not an address by syntax; more than 254 characters",
             lambda field, _: addresses.email,
@@ -78,7 +78,7 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
         ),
         "decimal": Rule(
             "int, float, Decimal, numeric text with a dot",
-            "number; of more digits than a double holds, the nearest double",
+            "number; the nearest double if it has more digits than a double holds",
             "NaN, infinity, bool; beyond `minValue` or `maxValue`",
             lambda field, _: numbers.decimal(field.min_value, field.max_value),
         ),
@@ -90,11 +90,10 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             lambda field, _: numbers.boolean,
         ),
         "date": Rule(
-            "date; datetime without a time zone, or at midnight of its own; ISO 8601 text of these",
-            "`YYYY-MM-DD`; a datetime with the day and time that it is written with, as `YYYY-MM-DDT00:00:00Z`, "
-            "whatever its time zone",
-            "a moment with a time zone that is not midnight there, for `_birthdate` also one without: cast it to a "
-            "date in the query; other texts, such as `17/05/1990`; before `minDate` or after `maxDate`",
+            "date; datetime without a time zone, or at midnight of its own zone; ISO 8601 text of these",
+            "`YYYY-MM-DD`; a datetime as `YYYY-MM-DDThh:mm:ssZ` with its own day and time, whatever its time zone",
+            "a moment other than midnight that has a time zone, for `_birthdate` also without one: cast it to a date "
+            "in the query; other texts, such as `17/05/1990`; before `minDate` or after `maxDate`",
             lambda field, _: dates.iso_date(
                 dates.bound(field.min_date), dates.bound(field.max_date), calendar_day=field.id == "_birthdate"
             ),

@@ -199,7 +199,9 @@ def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
         raise InvalidValue("must be a phone number: no country uses this number") from None
     dialled = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_IDD
     if re.sub(r"\D", "", text).startswith("00") and "+" not in text and number.country_code_source != dialled:
-        raise InvalidValue("must be a phone number: write + instead of 00, which this region does not dial")
+        raise InvalidValue(
+            "must be a phone number: write + instead of 00, which is not the international prefix of this region"
+        )
     reason = phonenumbers.is_possible_number_with_reason(number)
     if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise InvalidValue(f"must be a possible phone number: {_IMPOSSIBLE.get(reason, 'its length is wrong')}")

@@ -137,7 +137,7 @@ def _postgres_array(text: str) -> list[Any]:
         match = _POSTGRES_ITEM.match(text, position)
         quoted, bare = (match.group(1), (match.group(2) or "").strip()) if match else (None, "")
         if match is None or (quoted is None and (not bare or bare.upper() == "NULL")):
-            raise InvalidValue("must be a list of options, but this text is not a PostgreSQL array without NULL")
+            raise InvalidValue("must be a list of options, but this text is not a PostgreSQL array, or has NULL in it")
         items.append(bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
         position = match.end()
         if match.group(3) != ",":

@@ -37,7 +37,7 @@ def without_decimals(text: str, region: str | None) -> str:
                 return whole
             if _valid(whole, region) not in (foreign, None):
                 raise InvalidValue(
-                    "must be a phone number, but this float can be one with or without a +: cast it to text"
+                    "must be a phone number, but this float is a valid one with or without a +: cast it to text"
                 )
             return foreign
         if is_zero or len(decimals[2]) == 1:
@@ -45,14 +45,14 @@ def without_decimals(text: str, region: str | None) -> str:
                 "must be a phone number, but this text is a number with decimals: cast it to text in the query"
             )
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
-        raise InvalidValue("must be a phone number, and one digit after a dot ends it: was it a number with decimals?")
+        raise InvalidValue("must be a phone number, but it ends with a dot and a digit: was it a number with decimals?")
     elif (last := _LAST_GROUP.fullmatch(text)) and not int(last[2]) and _valid(last[1], region):
-        raise InvalidValue("must be a phone number, and zeros after a dot end it: was it a number with decimals?")
+        raise InvalidValue("must be a phone number, but it ends with a dot and zeros: was it a number with decimals?")
     return text
 
 
 def holds_two_numbers(text: str, region: str | None) -> bool:
-    """Whether digits follow a complete number: a second number, the end of one, or an extension.
+    """Whether digits follow a complete number: a second number, its last digits, or an extension.
 
     ``06 1234567/8`` and ``030 123456 / 0170 1234567`` are two numbers; ``030/123456`` is one with its area code.
 
