@@ -144,7 +144,7 @@ def test_without_what_was_uploaded_the_source_is_read_again_after_open_imports(c
     process = Process(tmp_path, carried=carried, comes_back=True)
     assert not process.resume()
     assert process.server.lists > 0
-    assert any("reading again" in line for line in process.log.all)
+    assert any("reading the source again" in line for line in process.log.all)
 
 
 def test_a_retry_that_remembers_nothing_waits_for_open_imports(tmp_path: Path) -> None:
