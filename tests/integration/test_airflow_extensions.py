@@ -65,6 +65,7 @@ def test_the_metrics_are_the_counts_of_the_server(
     assert {(tags["task_id"], tags["sync_id"] != "") for tags in stats.tags} == {("patch", True)}
 
 
+@pytest.mark.slow
 def test_a_failure_that_airflow_tries_again_counts_once(
     strict: StrictServer, run: Callable[..., Run], stats: Recorder
 ) -> None:

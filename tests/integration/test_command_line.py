@@ -220,6 +220,7 @@ def test_explain_never_seen(
     assert new.data["row"]["sent_first"] == ["_points"]
 
 
+@pytest.mark.slow
 def test_explain_unchanged_and_changed(
     explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, query: Callable[..., list[str]]
 ) -> None:
@@ -385,6 +386,7 @@ def test_journal_runs(command: Callable[..., Shown], journal: JournalDatabase, s
     assert "night" not in only.out
 
 
+@pytest.mark.slow
 def test_journal_purge(
     command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_a_first_load_takes_two_requests_only_for_who_has_a_consent_to_raise(
     assert many("second", strict, **SUBSCRIBER) == COUNT * [[]]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("shows", ["nothing", "empty", "id"])
 def test_where_responses_show_no_contact_a_first_load_looks_up_first(
     shows: str, journal: JournalDatabase, strict: StrictServer
@@ -129,6 +130,7 @@ def test_a_kept_consent_costs_nothing_on_later_nights(journal: JournalDatabase, 
         assert many(night, strict, **SUBSCRIBER) == COUNT * [[]]
 
 
+@pytest.mark.slow
 def test_a_lowered_consent_takes_one_look_up(journal: JournalDatabase, strict: StrictServer) -> None:
     many("first", strict, **SUBSCRIBER)
     assert many("second", strict, **WITHDRAWN) == COUNT * [[GET, news(UNSUBSCRIBED)]]

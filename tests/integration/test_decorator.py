@@ -53,6 +53,7 @@ def test_a_generators_rows_are_delivered_and_none_is_in_xcom(run: Callable[..., 
     assert xcom(dag_run, "contacts") == xcom(dag_run, "contacts", "summary")
 
 
+@pytest.mark.slow
 def test_what_an_upstream_task_says_and_the_context_reach_the_function(
     run: Callable[..., Any], strict: StrictServer
 ) -> None:

@@ -87,7 +87,7 @@ def contacts(
     return sandbox.contacts
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @every("dag")
 def test_a_dag_runs_as_it_stands(
     block: Block, contacts: Callable[[], dict[str, Any]], run_dag: Callable[..., Any], tmp_path: Path
@@ -123,6 +123,7 @@ def test_a_dag_runs_without_a_logical_date(
 # Programs
 
 
+@pytest.mark.sampled(1)
 @every("program")
 def test_a_program_runs_as_it_stands(block: Block, sandbox: SandboxProcess) -> None:
     with redirect_stdout(io.StringIO()):

@@ -184,6 +184,7 @@ NO_ERROR_DOCUMENTS = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "name",
     [
@@ -211,6 +212,7 @@ def test_without_the_list_the_next_run_creates_the_person_again(strict: StrictSe
     assert (run.summary["created"], run.summary["suppressed"]) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", usually("sqlite"))
 def test_keys_as_digests_are_forgotten_alike(
     kind: str, strict: StrictServer, airflow_db: None, request: pytest.FixtureRequest

@@ -52,7 +52,7 @@ def run_to_its_end(run_id: str, before: Any = None, by: str = "", **arguments: A
     return run
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [pytest.param(n, marks=() if n in BY_DEFAULT else pytest.mark.full_size) for n in range(50)]
 )

@@ -46,6 +46,7 @@ def is_forgotten(strict: StrictServer, journal: JournalDatabase) -> bool:
     return ANA not in strict.contacts
 
 
+@pytest.mark.slow
 def test_a_request_under_way_is_waited_for(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     others = [row for row in people() if row != ANA_ROW]
@@ -54,7 +55,7 @@ def test_a_request_under_way_is_waited_for(strict: StrictServer, journal: Journa
         night = Process(tmp_path, "night", rows=[ANA_ROW, *others], max_in_flight=1)
         until(lambda: strict.in_flight == 1)
         forget = Process(tmp_path, "forget", erase_in, keys=[ANA])
-        forget.wait_until_it_says("Waiting for what was under way")
+        forget.wait_until_it_says("that began before the people were suppressed")
         assert [entry for entry in strict.log if entry["method"] == "DELETE"] == []
     run, erased = night.end(), forget.end()
     assert (run.state, the_sum(run.summary), erased.state, erased.summary["deleted"]) == ("success", 6, "success", 1)
@@ -100,6 +101,7 @@ def test_while_a_run_reads_it_plans_nothing_for_the_person(
     assert is_forgotten(strict, journal)
 
 
+@pytest.mark.slow
 def test_a_file_that_waits_for_its_upload_loses_the_person(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_file_that_waits_for_its_upload_loses_the_person(
     assert is_forgotten(strict, journal)
 
 
+@pytest.mark.slow
 def test_an_upload_that_carries_the_person_is_waited_for(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -151,6 +154,7 @@ def test_a_deferred_import_that_carries_the_person_is_waited_for(
     assert is_forgotten(strict, journal)
 
 
+@pytest.mark.slow
 def test_a_file_that_waits_without_a_worker_loses_the_person(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -182,7 +186,7 @@ STEPS = (
 )
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_step_and_a_retry_complete_it(
     step: str, strict: StrictServer, journal: JournalDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

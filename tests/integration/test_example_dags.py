@@ -183,6 +183,7 @@ def test_skip_on_codes(run_example: Callable[[str], Any], sandbox: SandboxProces
     assert summary["invalid"] == warehouse.flaws(customers, "invalid")
 
 
+@pytest.mark.slow
 def test_skip_on_codes_when_the_account_is_blocked(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
     sandbox.set_blocked(True)
     try:
@@ -247,6 +248,7 @@ def test_first_load_then_nightly(run_example: Callable[..., Any], sandbox: Sandb
     assert xcom(night, "nightly")["unchanged"] >= summary["imported"] - 3
 
 
+@pytest.mark.slow
 def test_forgotten(run_example: Callable[[str], Any], sandbox: SandboxProcess) -> None:
     dag_run = run_example("contacts_forgotten")
     assert task_states(dag_run) == {"forget": "success"}

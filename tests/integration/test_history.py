@@ -177,7 +177,7 @@ VALUES = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("journal_key", ["plain", "sha256"])
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_no_value_of_a_row_is_in_the_database(
@@ -225,7 +225,7 @@ def _all_bytes(journal: JournalDatabase, tmp_path: Path) -> bytes:
 QUERIES = [block for block in BLOCKS if is_about_history(block)]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("journal", DATABASES, indirect=True)
 def test_the_documented_queries_find_what_they_promise(journal: JournalDatabase, strict: StrictServer) -> None:
     assert len(QUERIES) == 6

@@ -146,6 +146,7 @@ def test_a_refused_upload_is_sent_once_and_raises_its_status(
     assert (client.quota.requests, client.quota.rate_limited) == (1, int(status == 429))
 
 
+@pytest.mark.slow
 def test_a_refusal_that_does_not_wait_for_the_file_is_heard(large_file: Path) -> None:
     def script(exchange: Exchange) -> None:
         exchange.reply(413, {"status": 413, "title": "Payload Too Large"})

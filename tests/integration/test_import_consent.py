@@ -78,6 +78,7 @@ def switches(strict: StrictServer) -> list[bool]:
     return [upload["options"]["updateOnlyEmptyFields"] == "true" for upload in strict.uploads]
 
 
+@pytest.mark.slow
 def test_a_first_load_takes_one_file_more_for_each_consent_and_raises_nobody(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:
@@ -127,6 +128,7 @@ def test_what_the_source_raises_goes_by_patch(
     )
 
 
+@pytest.mark.slow
 def test_a_lowered_consent_is_looked_up_and_whoever_left_before_is_kept(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_lowered_consent_is_looked_up_and_whoever_left_before_is_kept(
     assert (connectif.news(), back.summary["files"], back.summary["unchanged"]) == ([("PATCH", email(1))], 0, 2)
 
 
+@pytest.mark.slow
 def test_a_consent_that_falls_to_none_is_decided_by_a_response(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:
@@ -207,6 +210,7 @@ def test_too_many_to_look_up_go_in_files_and_are_kept(
     assert connectif.news() == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_properties_that_only_fill_go_in_files_of_their_own(
     journal: JournalDatabase, strict: StrictServer, connectif: Account, deferrable: bool
@@ -296,6 +300,7 @@ def test_what_leaves_contacts_alone_needs_no_other_file(
     assert switches(strict) == [on_existing == "fill_empty"] * (1 + len(more))
 
 
+@pytest.mark.slow
 def test_killed_amid_its_uploads(
     journal: JournalDatabase, strict: StrictServer, connectif: Account, tmp_path: Path
 ) -> None:
@@ -313,6 +318,7 @@ def test_killed_amid_its_uploads(
     assert night("same", source).summary["unchanged"] == 30
 
 
+@pytest.mark.slow
 def test_files_that_wait_for_the_queue_are_written_again_as_they_were(
     journal: JournalDatabase, strict: StrictServer, connectif: Account
 ) -> None:

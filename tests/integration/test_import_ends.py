@@ -146,6 +146,7 @@ def test_an_expired_report_is_asked_for_again(
     assert len(list(tmp_path.glob("rejects*.csv"))) == (dead == 2)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("at_rows", [0, 30])
 def test_an_import_that_ends_in_error_is_tried_again(strict: StrictServer, run_import: Importer, at_rows: int) -> None:
     strict.update(import_faults=[{"times": 1, "end": "error", "at_rows": at_rows}])
@@ -298,6 +299,7 @@ def test_a_key_that_may_not_read_definitions_is_told_of_with_the_remedy(
     assert strict.uploads == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("drop", ["during", "before", "after"])
 def test_a_connection_lost_during_the_upload_or_after_it(strict: StrictServer, airflow_db: None, drop: str) -> None:
     strict.update(import_faults=[{"times": 1, "drop": drop}], import_run_s=0.3)
@@ -340,6 +342,7 @@ def test_a_window_that_is_used_up_is_waited_for(strict: StrictServer, run_import
     assert all(window["refused"] <= 2 for window in strict.windows)
 
 
+@pytest.mark.sampled(1)
 def test_several_imports_of_which_one_fails(strict: StrictServer, run_import: Importer, is_kept: bool) -> None:
     strict.update(import_faults=[{"nth": [2, 2], "end": "error", "at_rows": 0}], import_run_s=0.1)
     run = run_import(rows=rows(600), max_file_bytes=9000)

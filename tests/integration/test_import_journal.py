@@ -89,6 +89,7 @@ def test_a_first_load_and_a_nightly_run_agree(
     assert nightly("third night", rows=source(changed=90)).summary["unchanged"] == 200
 
 
+@pytest.mark.slow
 def test_what_was_refused_is_held(journal: JournalDatabase, strict: StrictServer, run_import: Importer) -> None:
     strict.update(import_zero=False)
     source = [{**row, "visits": row["visits"] if n % 10 else 0} for n, row in enumerate(rows(100))]
@@ -177,6 +178,7 @@ def test_the_last_row_of_a_contact_is_what_the_journal_knows(
     assert nightly("night", rows=first).summary["unchanged"] == 2500
 
 
+@pytest.mark.slow
 def test_sha256_keeps_no_email_and_still_knows_who_was_refused(
     request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_journal_that_is_gone_at_the_return_leaves_the_account_alone(
     assert (again.state, again.summary["imported"], len(uploaded(strict))) == ("success", 10, 1)
 
 
+@pytest.mark.slow
 def test_full_refresh_imports_everything(journal: JournalDatabase, strict: StrictServer, run_import: Importer) -> None:
     run_import("load", rows=rows(10))
     run = run_import("again", rows=rows(10), full_refresh=True)

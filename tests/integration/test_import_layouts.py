@@ -174,6 +174,7 @@ def test_a_file_that_fails_leaves_its_contacts_undelivered_and_no_others(
     assert strict.contacts == as_contacts(source)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("with_journal", [True, False])
 def test_rejections_that_no_report_names_are_counted_and_nothing_of_their_files_is_acknowledged(
     strict: StrictServer, journal: JournalDatabase, with_journal: bool
@@ -279,6 +280,7 @@ def test_a_full_queue_gives_the_worker_back(strict: StrictServer, journal: Journ
     assert (len(journal.acknowledged()), journal.pending()) == (len(source), 0)
 
 
+@pytest.mark.slow
 def test_a_queue_that_others_fill_is_waited_for_without_a_worker(
     strict: StrictServer, journal: JournalDatabase, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -419,6 +421,7 @@ def test_durations_may_be_seconds(strict: StrictServer, airflow_db: None, value:
 
 
 # A table of few rows is quicker by PATCH, one of many is not.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("count", "is_warned_of"), [(50, True), (2640, False)])
 def test_a_check_states_what_both_ways_take(
     strict: StrictServer,

@@ -239,6 +239,7 @@ def test_mapped_tasks_of_a_dag_share_a_journal(
     assert journal.query("select distinct sync_id from connectif_journal") == [("quarters.patch",)]
 
 
+@pytest.mark.slow
 def test_what_another_host_has_acknowledged_is_not_taken_for_delivered(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
 ) -> None:

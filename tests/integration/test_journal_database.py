@@ -103,6 +103,7 @@ UNUSABLE: dict[str, tuple[list[str], dict[str, Any], str, str]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_a_journal_that_cannot_be_used_fails_the_task_in_words_and_sends_nothing(
     case: str, journal: JournalDatabase, strict: StrictServer

@@ -171,6 +171,7 @@ def test_what_it_undoes_to_end_a_deadlock_is_done_again(driver: str, mysql: Call
     assert journal.query("select value from pair") == [(2,), (2,)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", DATABASES)
 def test_tasks_that_begin_a_sync_at_once_get_a_generation_each(
     kind: str, request: pytest.FixtureRequest, airflow_db: None

@@ -53,7 +53,7 @@ def test_who_left_is_followed_in_the_spelling_that_was_sent(
     assert strict.contacts[NAMESAKE]["_name"] == "of another sync"
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("first", [SENT, NAMESAKE])
 @pytest.mark.parametrize("via", ["patch", "import"])
 def test_a_source_that_writes_a_key_otherwise_changes_the_same_contact(

@@ -150,7 +150,7 @@ MOMENTS: dict[str, tuple[dict[str, Any], str | int]] = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_task_ends_at_once_says_how_far_it_came_and_sends_nothing_more(
     moment: str, start: Callable[[Callable[[], Any]], Child], strict: StrictServer

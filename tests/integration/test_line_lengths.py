@@ -91,7 +91,7 @@ def a_run(folder: Path, many: int = 60, bad: int = 0, **arguments: Any) -> Run:
     return deliver("scheduled__2026-11-27T02:30:00.123456+00:00_of_the_customers", **given)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", RUNS)
 def test_each_line_fits(
     name: str,

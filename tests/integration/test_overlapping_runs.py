@@ -153,6 +153,7 @@ def test_a_claim_that_is_about_to_end_is_waited_for_on_the_worker(
     assert deliver("second", rows=rows(5), **DEFERRABLE).state == "success"
 
 
+@pytest.mark.slow
 def test_a_task_that_cannot_defer_waits_on_its_worker(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_task_that_cannot_defer_waits_on_its_worker(
     assert second.end().state == "success"
 
 
+@pytest.mark.slow
 def test_waiting_is_part_of_the_attempt_that_waits(
     journal: JournalDatabase, strict: StrictServer, tmp_path: Path
 ) -> None:
@@ -181,6 +183,7 @@ def test_waiting_is_part_of_the_attempt_that_waits(
     assert second.summary["tries"] == 2
 
 
+@pytest.mark.slow
 def test_a_cleared_task_that_waits_starts_over(journal: JournalDatabase, strict: StrictServer, tmp_path: Path) -> None:
     assert deliver("second", rows=rows(5)).state == "success"
     holder = Holder(tmp_path, rows(5))

@@ -127,6 +127,7 @@ def test_runs_of_an_earlier_version_are_of_their_dags_too(page_journal: Recorded
     assert "shared" in client("nightly", "secret").get("/").text
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("column", ["run_id", "refused_run", "invalid_run", "history"])
 def test_a_line_of_a_dag_whose_runs_were_purged(column: str, page_journal: RecordedJournal, client: Client) -> None:
     key = page_journal.add_run(rows_read=1)

@@ -214,6 +214,7 @@ def test_a_task_is_measured_by_what_it_has_read_itself(
     assert "29 rows read, min_rows=0.5 of 60 needs 30" in str(again.error)  # a red night is no measure
 
 
+@pytest.mark.slow
 def test_a_first_load_that_was_killed_is_retried_whatever_the_shares(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

@@ -191,6 +191,7 @@ def test_without_the_scope_the_run_works_warns_once_and_says_what_is_not_checked
     assert log.count(warning) == log.count("Contact fields: Read") == 1
 
 
+@pytest.mark.slow
 def test_in_a_dag_the_check_gates_the_run(account: CatalogueAccount, run_dag: Callable[..., Any]) -> None:
     from airflow.providers.common.compat.sdk import DAG
 
@@ -204,6 +205,7 @@ def test_in_a_dag_the_check_gates_the_run(account: CatalogueAccount, run_dag: Ca
     assert account.report()["patches"] == 0
 
 
+@pytest.mark.slow
 def test_a_check_succeeds_in_airflow_and_its_summary_is_the_return_value(
     account: CatalogueAccount, run_dag: Callable[..., Any]
 ) -> None:

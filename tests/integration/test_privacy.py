@@ -129,7 +129,7 @@ def one_try(strict: StrictServer, connection: Callable[..., None]) -> StrictServ
     return strict
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("server", SERVERS)
 def test_nothing_personal_is_told_whatever_the_server_does(
     server: str,
@@ -167,7 +167,7 @@ INVALID: dict[str, Any] = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("column", INVALID)
 def test_nothing_personal_is_told_of_a_row_that_is_invalid(
     column: str, one_try: StrictServer, run_dag: Callable[..., Any], run: Callable[..., Run], told: Callable[[Run], str]
@@ -243,7 +243,7 @@ OTHERS: dict[str, Callable[[StrictServer], tuple[dict[str, Any], dict[str, Any]]
 }
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_nothing_personal_is_told_of_anything_else_that_goes_wrong(
     name: str,

@@ -156,4 +156,6 @@ def test_the_summary_tells_of_the_waiting(name: str, results: dict[str, Result])
     assert sum(run.summary["rate_limited"] for run in result.runs) == refused
     assert sum(run.summary["requests"] for run in result.runs) == allowed + refused
     longest = max(run.summary["duration_s"] for run in result.runs)
-    assert all(0 < run.summary["waited_s"] <= longest + 1 for run in result.runs)
+    waited = [run.summary["waited_s"] for run in result.runs]  # of several tasks, one may find room in each window
+    assert max(waited) > 0
+    assert all(seconds <= longest + 1 for seconds in waited)

@@ -48,6 +48,7 @@ def test_a_query_that_hangs_is_ended_at_the_database_too(
     until(lambda: postgres.execute(running).fetchone()[0] == 0)
 
 
+@pytest.mark.slow
 def test_a_query_of_sqlite_that_never_ends(
     strict: StrictServer, sqlite_warehouse: Callable[..., None], run: Callable[..., Run]
 ) -> None:

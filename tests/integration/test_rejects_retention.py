@@ -85,6 +85,7 @@ def later(folder: str) -> Callable[..., None]:
     return run
 
 
+@pytest.mark.sampled(1)
 def test_an_old_file_of_the_task_is_removed(
     folder: str, later: Callable[..., None], strict: StrictServer, journal: JournalDatabase
 ) -> None:
@@ -99,6 +100,7 @@ def test_an_old_file_of_the_task_is_removed(
     assert (is_there(old), is_there(young), noted(journal)) == (False, True, [young])
 
 
+@pytest.mark.sampled(1)
 def test_a_file_that_another_task_has_written_since_is_its_own(
     folder: str, later: Callable[..., None], strict: StrictServer, journal: JournalDatabase
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_file_that_somebody_else_has_written_since_stays(
     assert noted(journal) == []
 
 
+@pytest.mark.sampled(1)
 def test_a_file_of_another_instance_of_a_mapped_task_is_removed(
     folder: str, later: Callable[..., None], strict: StrictServer, journal: JournalDatabase
 ) -> None:
@@ -150,6 +153,7 @@ def test_a_file_that_is_gone_is_forgotten(
     assert noted(journal) == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("hours", [1, 72])
 def test_the_file_that_a_run_writes_stays(
     hours: int, folder: str, strict: StrictServer, journal: JournalDatabase

@@ -38,6 +38,7 @@ def night(run_id: str, warehouse: Warehouse, *rows: tuple[str, ...], **arguments
     assert run.state == "success", run.error
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("back_with", "held"), [("unsubscribed", "unsubscribed"), ("subscribed", None)])
 def test_what_on_removed_could_not_set_at_a_deleted_contact_is_not_taken_as_set(
     back_with: str, held: str | None, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer

@@ -136,7 +136,7 @@ def test_nineteen_rejections_and_one_success_are_the_rows_fault(strict: StrictSe
     assert (end.state, end.summary["rejected"], end.summary["created"]) == ("failed", 59, 41)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("poisoned", "max_in_flight", "retries"),
     [

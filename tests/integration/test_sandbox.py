@@ -63,6 +63,7 @@ def test_each_scope_opens_its_own_endpoints_and_403_says_what_is_missing() -> No
                     assert scope in response.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_key_may_have_several_scopes() -> None:
     """Section 1.2."""
     with SandboxProcess(requests_per_minute=0, api_key="k:s=contacts:write,contact-fields:read") as sandbox:
@@ -220,6 +221,7 @@ def test_a_key_of_another_contact_is_refused(sandbox: SandboxProcess, path: str,
     assert list(sandbox.contacts()) == ["first@example.com"]
 
 
+@pytest.mark.slow
 def test_the_store_can_be_read(sandbox: SandboxProcess) -> None:
     """Section 1.2: `GET /store/` is what a connection test asks; its body is an assumption."""
     response = ask(sandbox, "GET", "/store/")

@@ -87,7 +87,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -116,7 +116,7 @@ def test_a_process_that_cannot_start_says_why() -> None:
         pass
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_even_in_a_long_delay(stop_signal: signal.Signals) -> None:
     command = [*COMMAND, "--port", "0", "--requests-per-minute", "7"]

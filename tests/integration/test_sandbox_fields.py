@@ -48,7 +48,7 @@ def test_the_catalogue_describes_fields_of_every_type(sandbox: SandboxProcess) -
     assert ask(sandbox, "GET", "/contact-fields/vip/").json() == fields["vip"]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("links", ["absolute", "relative"])
 def test_pages_are_linked_until_the_last(links: str) -> None:
     """Section 4.1: `links.next` and `links.prev`; both forms, as the documents do not say which."""

@@ -118,6 +118,7 @@ def test_the_list_has_pages(sandbox: SandboxProcess, import_requests: ImportRequ
     assert [one["id"] for one in first["results"] + second["results"]] == ids[::-1]
 
 
+@pytest.mark.slow
 def test_each_request_needs_its_scope() -> None:
     """1.2: Imports: Read, Write, Delete."""
     wanted: dict[str, Callable[[ImportRequests], requests.Response]] = {
@@ -198,6 +199,7 @@ def test_a_lost_acknowledgement_leaves_an_import_behind(
 BAD = "_email,_points\na@example.com,x\n"
 
 
+@pytest.mark.slow
 def test_an_error_report_has_an_address_that_expires() -> None:
     """5.4: fetched without the key; each look at the import gives a fresh address."""
     with SandboxProcess(requests_per_minute=0, report_seconds=0.3) as sandbox:
@@ -256,6 +258,7 @@ def test_the_command_line_knows_the_options() -> None:
     assert "number of seconds" in ended.stderr
 
 
+@pytest.mark.slow
 def test_the_client_and_the_sandbox_agree(sandbox: SandboxProcess, tmp_path: Path) -> None:
     """Both were written from the documents and share no code."""
     client = ConnectifClient(ApiKey(*sandbox.api_key.split(":")), sandbox.url)

@@ -34,6 +34,7 @@ def test_over_the_limit_is_429_without_a_body() -> None:
         assert sandbox.requests()["by_status"] == {"200": 3, "429": 2}
 
 
+@pytest.mark.slow
 def test_the_window_is_one_for_all_endpoints_and_keys() -> None:
     """Section 1.3: the whole account, all endpoints together, not per key."""
     with SandboxProcess(requests_per_minute=4, window_seconds=LONG, api_key=["a:1", "b:2"]) as sandbox:

@@ -73,7 +73,7 @@ def test_without_a_journal_nothing_is_sent(things: ThingServer, airflow_db: None
     assert "sending a thing twice is not harmless, so give journal_conn_id" in str(run.error)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["lost", "hangs", 500])
 def test_what_may_have_arrived_is_not_sent_again_unless_the_author_says_so(
     things: ThingServer, journal: JournalDatabase, fault: int | str

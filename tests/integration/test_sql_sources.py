@@ -43,6 +43,7 @@ def placeholder(warehouse: str, name: str = "") -> str:
     return f":{name}" if name else "?"
 
 
+@pytest.mark.sampled(1)
 def test_a_query_is_delivered_by_a_dag(warehouse: str, strict: StrictServer, run_dag: Callable[..., Any]) -> None:
     end = run_in_airflow(run_dag, sql="select * from contacts", sql_conn_id=warehouse)
     assert end.state == "success"
@@ -60,6 +61,7 @@ def test_parameters_are_given_as_the_driver_takes_them(
     assert strict.contacts == contacts(1, 2)
 
 
+@pytest.mark.sampled(1)
 def test_a_file_of_sql_and_its_parameters_are_rendered(
     warehouse: str, strict: StrictServer, run_dag: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def _on_a_small_disk(run_id: str, before: Callable[[Any], None] | None = None, *
     return deliver(run_id, before, **arguments)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_before_anything_is_sent(
     request: pytest.FixtureRequest, airflow_db: None, strict: StrictServer, tmp_path: Path, work_folder: Path
 ) -> None:

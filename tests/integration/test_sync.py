@@ -46,6 +46,7 @@ def states(journal: JournalDatabase) -> dict[str, str]:
     return dict(journal.query("select contact_key, state from connectif_journal"))
 
 
+@pytest.mark.slow
 def test_who_left_is_deleted_once_and_created_again_when_back(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
@@ -126,6 +127,7 @@ def test_another_question_only_counts_and_its_answer_is_never_followed(
     assert strict.contacts.keys() == set(KEYS)
 
 
+@pytest.mark.slow
 def test_two_tasks_with_one_sync_id_follow_nobody_of_each_other(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

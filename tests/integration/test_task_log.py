@@ -59,6 +59,7 @@ def test_each_window_is_one_line(strict: StrictServer, connection: Callable[...,
     assert re.search(r"\n  Duration: [\d.]+ s\n  Waited [\d.]+ s for the rate limit$", told[-1])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("is_counted", [True, False], ids=["a list", "a generator"])
 def test_the_time_that_is_left_is_that_of_all_rows(
     is_counted: bool, strict: StrictServer, connection: Callable[..., None], tmp_path: Path, airflow_db: None
@@ -225,6 +226,7 @@ def test_the_last_line_says_which_end_it_was(
     assert str(run.error or "").startswith(error)
 
 
+@pytest.mark.slow
 def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines: Lines, tmp_path: Path) -> None:
     strict.update(faults=[{"keys": ["user1@example.com"], "status": 422}])
     path = tmp_path / "rejects.jsonl"

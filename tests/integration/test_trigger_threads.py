@@ -115,6 +115,7 @@ def test_a_server_that_hangs_leaves_the_event_loop_its_own_threads(serve: Callab
     run_beside(MOST_THREADS, "hangs", block)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_cancelled_trigger_ends_its_request(serve: Callable[..., Hostile], tmp_path: Path, scheme: str) -> None:
     script = Hanging()

@@ -341,7 +341,7 @@ def test_after_a_kill_in_the_night(
     assert_told(tell(state.key), line, history, strict.contacts.get(state.key))
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("journal_key", ["plain", "sha256"])
 @pytest.mark.parametrize("key", ["email", "external_id"])
 def test_an_erased_contact_is_called_suppressed(

@@ -157,7 +157,7 @@ def test_what_no_import_can_do_is_refused_where_only_an_import_may_be_chosen(
         sync("load", via="import", **arguments)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("on_removed", "order"),
     [
@@ -213,6 +213,7 @@ def to_the_end(run: Run, run_id: str, **arguments: Any) -> Run:
     raise AssertionError("deferred again and again")
 
 
+@pytest.mark.slow
 def test_a_deferred_import_goes_on_with_its_imports(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

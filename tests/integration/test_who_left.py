@@ -39,6 +39,7 @@ def patch(run_id: str, sql: str = SQL, **arguments: Any) -> Run:
     return deliver(run_id, **{"kind": "ContactPatchOperator", **source, **arguments})
 
 
+@pytest.mark.slow
 def test_a_question_that_was_narrowed_before_anybody_looked_follows_nobody_of_the_wider_one(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
@@ -67,6 +68,7 @@ def test_who_left_before_anybody_looked_is_followed_where_the_question_never_cha
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+@pytest.mark.slow
 def test_an_address_that_the_first_journals_shared_with_another_is_followed_if_the_source_had_it(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
@@ -128,7 +130,7 @@ def test_who_left_while_a_key_was_unreadable_is_followed_once_all_are_readable(
     assert requests(strict) == [("DELETE", KEYS[1])]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["guard", "source"])
 def test_who_came_back_in_a_run_that_failed_may_be_a_row_without_a_key_again(
     end: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
@@ -151,6 +153,7 @@ def test_who_came_back_in_a_run_that_failed_may_be_a_row_without_a_key_again(
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+@pytest.mark.slow
 def test_who_was_removed_and_comes_back_in_a_run_that_failed_is_new_in_the_next_one(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

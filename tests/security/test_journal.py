@@ -69,6 +69,7 @@ def test_a_sync_id_is_no_part_of_a_statement(database: Path, evil: str) -> None:
     other.close()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("evil", EVIL_NAMES)
 def test_the_name_of_a_table_is_no_part_of_a_statement(database: Path, evil: str) -> None:
     one = journal(database, table=evil)

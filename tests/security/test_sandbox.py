@@ -12,6 +12,7 @@ from airflow_provider_connectif.sandbox import SandboxProcess
 from airflow_provider_connectif.sandbox.server import NotLoopbackError, listen
 
 
+@pytest.mark.slow
 def test_a_value_is_text_on_the_page() -> None:
     with SandboxProcess(requests_per_minute=0) as sandbox:
         client = ConnectifClient(ApiKey.parse(None, sandbox.api_key), sandbox.url)

@@ -168,6 +168,7 @@ def test_polls_of_a_chosen_import_stay_within_the_requests_by_patch() -> None:
     assert quick.requests == Requests(2, 3)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("kind", "properties", "each", "is_first"),
     [

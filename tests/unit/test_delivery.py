@@ -308,6 +308,7 @@ def test_an_answer_that_ends_the_run_lets_nothing_further_go(status: int, action
     assert len(settled) == len(server.seen)  # the requests in flight have ended and are accounted for
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("rejected", "stops"), [(range(1, 201), True), (range(2, 201), False), (range(1, 20), False)])
 def test_twenty_refusals_from_the_start_end_the_run(rejected: range, stops: bool) -> None:
     server = Server({n: [422] for n in rejected})

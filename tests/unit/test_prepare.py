@@ -488,6 +488,7 @@ def test_an_invalid_row_does_not_hide_that_a_later_batch_has_the_acknowledged_on
     journal.close()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("state", [ACKNOWLEDGED, LEFT, UNDELIVERED, INVALID])
 @pytest.mark.parametrize("together", [True, False])
 def test_rows_of_a_contact_are_compared_together_whatever_its_last_outcome(
@@ -502,6 +503,7 @@ def test_rows_of_a_contact_are_compared_together_whatever_its_last_outcome(
     journal.close()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_withdrawal_of_an_invalid_row_lets_no_other_row_raise_it_on_later_nights_either(

@@ -249,6 +249,7 @@ def test_two_tasks_of_a_run_with_one_sync_id_refresh_each_their_rows(
 # The summary of a run with a retry says "unchanged" of what the run itself has delivered, and forgets its requests.
 
 
+@pytest.mark.slow
 def test_the_summary_is_that_of_the_run(journal: JournalDatabase, strict: StrictServer) -> None:
     attempt(run_id="yesterday", rows=[CID, ANA | {"visits": 0}])
     strict.update(faults=[BUSY])
@@ -270,6 +271,7 @@ def test_the_summary_is_that_of_the_run(journal: JournalDatabase, strict: Strict
     assert attempt(run_id="next night", rows=[ANA, BEA, CID]).summary["unchanged"] == 3
 
 
+@pytest.mark.slow
 def test_what_was_created_stays_created_though_it_was_confirmed_or_invalid_since(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

@@ -49,6 +49,7 @@ def test_rows_that_are_blocked_here_and_there_end_no_run(
     assert end.summary["created"] == 300 - len(blocked)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("fault", "words"), [(FIREWALL, "HTTP 403"), (TOO_LARGE, "HTTP 413")])
 @pytest.mark.parametrize("max_in_flight", [1, 8])
 def test_everything_blocked_fails_the_task_soon(

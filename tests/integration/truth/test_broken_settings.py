@@ -333,6 +333,7 @@ def test_a_semicolon_at_the_end_goes_where_the_hook_says_so(
     assert (end.state, strict.contacts) == ("success", {"ana@example.com": {"_name": "a;b"}})
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_a_semicolon_at_the_end_of_a_file_works(
     database: str, strict: StrictServer, request: pytest.FixtureRequest, run_dag: Callable[..., Any]

@@ -61,7 +61,7 @@ def second_night(tmp_path: Path, kind: str) -> Process:
     return Process(tmp_path, "second night", deliver, rows=NEW, fields="live", max_in_flight=1)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["import", "patch"])
 def test_a_later_run_waits_for_it_and_delivers_the_newer_values_last(
     strict: StrictServer, left_open: JournalDatabase, tmp_path: Path, kind: str
@@ -179,6 +179,7 @@ def test_what_it_refused_is_held(strict: StrictServer, journal: JournalDatabase,
     assert len(path.read_text().splitlines()) == 1  # the held row of this run, and no row number of the earlier one
 
 
+@pytest.mark.slow
 def test_an_upload_without_a_response_is_waited_for_as_well(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path
 ) -> None:
@@ -200,6 +201,7 @@ def expire_claims(journal: JournalDatabase) -> None:
 
 
 # The run that was killed is long dead: nobody comes back for its plan, and it is settled all the same.
+@pytest.mark.slow
 def test_a_run_that_was_killed(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
     strict.update(import_hold="queued")
     process = Process(tmp_path, "first night", import_rows, rows=OLD, **JOURNAL)
@@ -297,7 +299,7 @@ def test_a_plan_beyond_its_retention_is_deleted(strict: StrictServer, left_open:
     assert (run.state, run.summary["imported"], left_open.pending()) == ("success", 20, 0)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["error", "cancelled"])
 def test_an_earlier_import_that_failed_delivers_nothing_and_stops_nobody(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path, end: str

@@ -56,6 +56,7 @@ def test_a_refused_key_is_not_explained_by_invalid_rows(strict: StrictServer, ai
 
 
 # "Check the connection's password": which one, of which host?
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_named_by_its_connection_and_host(
     status: int, strict: StrictServer, connection: Callable[..., None], run_dag: Callable[..., Any]

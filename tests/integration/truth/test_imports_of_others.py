@@ -60,6 +60,7 @@ def remembering(request: pytest.FixtureRequest, airflow_db: None) -> Iterator[di
         yield {}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("lost", LOST)
 def test_an_upload_without_a_response_is_uploaded_once_more(
     strict: StrictServer, remembering: dict[str, Any], lost: str
@@ -152,6 +153,7 @@ def test_an_id_in_other_case_is_the_same_import(strict: StrictServer, airflow_db
 
 # A kill between upload and response: with a memory the next attempt knows that an upload began, without one it waits
 # for whatever is open. In neither case is another system's import taken for ours.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("hang", ["before", "after"])
 def test_killed_between_upload_and_response_beside_another_system(
     strict: StrictServer, remembering: dict[str, Any], hang: str, tmp_path: Path

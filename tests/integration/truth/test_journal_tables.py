@@ -41,7 +41,7 @@ def fails_for_good(strict: StrictServer, words: str, **arguments: Any) -> None:
 # A table that somebody has dropped was "cannot be reached", and retried for ever; some were noticed after sending.
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_that_is_missing_is_named(table: str, journal: JournalDatabase, strict: StrictServer) -> None:
     deliver("first", rows=[ANA])

@@ -182,6 +182,7 @@ def test_what_is_in_flight_when_the_claim_is_lost_is_in_doubt(
 # The old task's response comes between the new one's PATCH and the response to that.
 
 
+@pytest.mark.slow
 def test_a_late_response_is_not_undone_by_the_response_to_the_newer_patch(
     journal: JournalDatabase, server: LateConnectif, start: Callable[..., Process]
 ) -> None:
@@ -212,6 +213,7 @@ def with_a_clock(seconds: float) -> Callable[..., Run]:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_on_a_worker_whose_clock_is_behind_is_waited_for(
     journal: JournalDatabase, server: LateConnectif, start: Callable[..., Process]
 ) -> None:

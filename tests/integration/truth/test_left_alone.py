@@ -82,6 +82,7 @@ def test_a_window_that_opens_in_an_hour_is_not_waited_for(
     assert "its rate limit" in str(end.error)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("with_journal", [True, False])
 def test_one_row_that_is_to_come_later_holds_up_none_of_the_others(
     with_journal: bool, request: pytest.FixtureRequest, a_second: StrictServer, airflow_db: None
@@ -134,7 +135,7 @@ def test_the_limit_may_be_longer_or_shorter(
 # Where the task can defer, the hour costs no worker, and the row is sent first after it.
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 429])
 def test_a_task_that_can_defer_waits_without_a_worker(
     status: int, journal: JournalDatabase, strict: StrictServer
@@ -169,6 +170,7 @@ def test_a_server_that_puts_off_for_ever_ends_the_task(
 # Refusals that are not yet known to be the rows' fault must survive a deferral, and are forgotten if all are rejected.
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_after_a_deferral_holds_no_row_either(
     journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
 ) -> None:

@@ -83,6 +83,7 @@ def test_an_average_arrives_as_the_nearest_double(
 
 
 # Kind of fault: the one byte in which drivers of MySQL hand over BIT(1) is no boolean.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("fields", ["live", "builtin"])
 def test_one_byte_is_a_boolean(
     fields: Any, strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None]

@@ -114,7 +114,7 @@ def outcome(sender: ConnectifClient, key: str) -> str:
 # connection, is taken for that of the next contact: a rejected contact counts as updated.
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("interim", [[103], [102, 102], [100, 103, 102], [199] * 30])
 def test_interim_responses_change_nothing(
     interim: list[int], request: pytest.FixtureRequest, strict: StrictServer, run_dag: Callable[..., Any]

@@ -16,6 +16,7 @@ from tests.support.task_runs import Run, run_in_airflow
 
 # Kind of fault: digits that do not belong to the number (the decimal of a float, a second number, an extension) become
 # part of it, and somebody else gets the messages.
+@pytest.mark.slow
 def test_digits_that_are_not_the_number_s_are_not_dialled(
     strict: StrictServer, run_dag: Callable[..., Any], sqlite_warehouse: Callable[..., None]
 ) -> None:

@@ -166,6 +166,7 @@ def test_digests_of_an_earlier_version_are_recognised_and_nothing_is_sent(server
     assert (third.summary["unchanged"], third.summary["held"], strict.received - received) == (2, 0, 3)
 
 
+@pytest.mark.sampled(1)
 def test_values_and_texts_give_one_patch(driver: str, server: Any, strict: StrictServer) -> None:
     server.execute("create table contacts as select 'a@example.com' as email, 'Ana' as name, date '1990-01-02' as born")
     assert run().summary["created"] == 1

@@ -60,7 +60,7 @@ def test_held_rows_count_against_the_budget_in_airflow_too(
     assert (ignored.state, ignored.summary["held"], ignored.summary["requests"]) == ("success", 1, 0)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("options", "state", "words"),
     [
@@ -90,6 +90,7 @@ def new(run: Any) -> tuple[int, int, int, int]:
     return counts["new_refusals"], counts["invalid"], counts["rejected"], counts.get("held", 0)
 
 
+@pytest.mark.slow
 def test_an_invalid_row_is_new_once(journal: JournalDatabase, strict: StrictServer) -> None:
     bad, good = row("ana", visits=NAN), row("bea")
     assert new(deliver("night 1", rows=[bad, good])) == (1, 1, 0, 0)
@@ -109,6 +110,7 @@ def test_without_a_journal_every_refusal_is_new(strict: StrictServer, run: Calla
         assert new(run(rows=[row("ana", visits=NAN), row("bea")], fields="builtin")) == (1, 1, 0, 0)
 
 
+@pytest.mark.slow
 def test_rows_without_a_valid_key_are_new_as_far_as_there_are_more_of_them(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_nightly_delivery_knows_the_rows_without_a_key_of_its_first_load(
     assert new(deliver("night", rows=source)) == (0, 1, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_row_that_is_refused_again_where_it_was_asked_for_is_not_new(
     journal: JournalDatabase, strict: StrictServer
 ) -> None:

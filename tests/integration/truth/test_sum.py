@@ -260,6 +260,7 @@ REPORTS = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_that_does_not_fit_the_errors(strict: StrictServer, journal: JournalDatabase, report: str) -> None:
     strict.update(import_zero=False, import_faults=[{"on": "REPORT", "text": REPORTS[report]}])

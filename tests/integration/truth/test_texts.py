@@ -81,6 +81,7 @@ def test_a_mark_before_the_first_column(
 
 
 # Kind of fault: CHAR(n) pads with blanks, and they become part of names, keys and options.
+@pytest.mark.slow
 def test_padding_is_removed(strict: StrictServer, run_dag: Callable[..., Any], postgres: Any) -> None:
     postgres.execute("create table contacts (email char(40), _name char(20), segment char(10), work_email char(40))")
     postgres.execute("insert into contacts values ('ana@example.com', 'Ana', 'new', 'a@example.org')")

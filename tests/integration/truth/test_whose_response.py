@@ -123,6 +123,7 @@ def test_a_response_that_shows_another_contact_is_asked_for_again_on_a_fresh_con
     assert Counter(entry["key"] for entry in strict.log)[EMAIL] == 2
 
 
+@pytest.mark.slow
 def test_a_server_that_always_shows_another_contact_is_believed_in_the_end_with_one_warning(
     journal: JournalDatabase, strict: StrictServer, capfd: pytest.CaptureFixture[str], run_dag: Callable[..., Any]
 ) -> None:
