@@ -157,6 +157,14 @@ CASES: dict[str, list[Night]] = {
         Night(name("Bea", **news(NONE)), [name("Bea")], news(UNSUBSCRIBED)),
         *a_rise_is_kept(name("Bea", **news(SUBSCRIBED))),
     ],
+    "own rise that is withheld while the rest is rejected": [
+        is_known_as(NONE),
+        Night(name("Bea", **news(NONE)), [name("Bea")], news(UNSUBSCRIBED)),
+        Night(name("Cid", **news(SUBSCRIBED)), [name("Cid")], counts={"rejected": 1}, server=fault(422)),
+        Night(name("Cid", **news(SUBSCRIBED)), [], counts={"held": 1}),
+        Night(name("Dan", **news(SUBSCRIBED)), [name("Dan")], counts={"updated": 1}),
+        Night(name("Dan", **news(SUBSCRIBED)), []),
+    ],
     "own rise after a response that showed less, of a property that was not mapped": [
         is_known_as(NONE),
         Night(name("Bea"), [name("Bea")], news(UNSUBSCRIBED)),
