@@ -24,7 +24,7 @@ from tests.support.import_runs import (
     rows,
     uploaded,
 )
-from tests.support.journals import DATABASES, Process, journal_database, usually
+from tests.support.journals import DATABASES, JournalDatabase, Process, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_runs import Run
 
@@ -323,3 +323,39 @@ def test_the_time_limit_counts_over_a_deferral(strict: StrictServer, remembering
     run = import_rows("night", rows=rows(20), **(remembering | arguments))
     assert run.state == "up_for_retry"
     assert "execution_timeout has passed" in str(run.error)
+
+
+INVALID_ROWS = [{"email": f"nobody {n}", "_name": "Nobody"} for n in range(2)]
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database("sqlite", request)
+
+
+@pytest.mark.parametrize("amid", [False, True], ids=["after its uploads", "amid its uploads"])
+def test_the_history_of_a_run_whose_first_attempt_was_killed_adds_up(
+    amid: bool, strict: StrictServer, journal: JournalDatabase, tmp_path: Path
+) -> None:
+    """Killed when all is uploaded: the next attempt reads no row. Killed between uploads: it reads them again."""
+    arguments = {
+        "journal_conn_id": "journal",
+        "rows": [*rows(300), *INVALID_ROWS],
+        "failure_budget": 2,
+        "max_file_bytes": 5_000,
+    }
+    strict.update(import_hold="inProgress")
+    process = Process(tmp_path, "night", import_rows, **arguments)
+    if amid:
+        until(lambda: strict.uploads_begun == 2)
+    else:
+        process.wait_until_it_says("Uploaded")
+    process.kill()
+    strict.update(import_hold=None)
+
+    run = import_rows("night", tries_before=1, **arguments)
+
+    assert run.state == "success", run.error
+    counts = {name: run.summary[name] for name in ("imported", "invalid")}
+    listed = journal.query("select outcome, count(*) from connectif_journal_outcomes group by outcome")
+    assert dict(listed) == counts == {"imported": 300, "invalid": 2}
