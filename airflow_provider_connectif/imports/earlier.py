@@ -29,6 +29,7 @@ from airflow_provider_connectif.reporting.formats import clock
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.plan import Plan
     from airflow_provider_connectif.journal.run_lines import RunLines
+    from airflow_provider_connectif.reporting.report import Report
 
 _LEAST_BETWEEN_LOOKS_S, _LONGEST_BETWEEN_LOOKS_S = 60.0, 600.0
 
@@ -47,7 +48,8 @@ def settle_attempt(
     watch.was_away = True
     words = wording.EARLIER_ATTEMPT_LEFT if state.removals_left else wording.EARLIER_ATTEMPT
     context.log.info(words, watch.describe(state.files))
-    settlement, account = _settlement(context, watch, mapping, context.journal.lines, state, folder)
+    report = context.report.apart(is_of_this_run=True)
+    settlement, account = _settlement(context, watch, mapping, context.journal.lines, state, folder, report)
     settlement.settle_all()
     watch.wait_for_lost(state)
     for failure in account.failures:
@@ -87,10 +89,16 @@ def settle_earlier(
 
 
 def _settlement(
-    context: ImportContext, watch: Watch, mapping: ContactMapping, lines: RunLines, state: ImportState, folder: Path
+    context: ImportContext,
+    watch: Watch,
+    mapping: ContactMapping,
+    lines: RunLines,
+    state: ImportState,
+    folder: Path,
+    report: Report,
 ) -> tuple[Settlement, Account]:
-    """Return the settlement of earlier imports, and its account, which this run does not count."""
-    account = Account(context.report.apart())
+    """Return the settlement of earlier imports, and its account, which this process does not count."""
+    account = Account(report)
     contacts = StoredContacts(lines, mapping, state)
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
     context = replace(context, rules=replace(context.rules, on_existing=on_existing))
@@ -106,7 +114,7 @@ def _is_settled(
     """
     context.log.warning(wording.EARLIER_RUN, lines.run_id)
     watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
-    settlement, account = _settlement(context, watch, mapping, lines, state, folder)
+    settlement, account = _settlement(context, watch, mapping, lines, state, folder, context.report.apart())
     try:
         if not context.rules.deferrable:
             settlement.settle_all()

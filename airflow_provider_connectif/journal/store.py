@@ -192,16 +192,21 @@ class Journal:
         if identity is not None:
             self.reads.begin(identity, self.generation, read_only=self.read_only)
         if self.history is not None:
-            self.history.begin_attempt(self.generation, is_first=self.series.attempt is None)
+            self.history.begin_attempt(self.generation, is_first=self._attempt_before(self.series) is None)
 
     def _continue_history(self, series: Series) -> None:
         if self.history is None:
             return
-        if series.attempt is None:
+        if (attempt := self._attempt_before(series)) is None:
             self.history.begin_attempt(self.generation, is_first=True)
         else:
-            self._database.write(partial(self.history.continue_attempt, attempt=series.attempt))
+            self._database.write(partial(self.history.continue_attempt, attempt=attempt))
         delete_older(self._database, self._settings.sync_id, self._settings.history_retention_s, time.time())
+
+    @staticmethod
+    def _attempt_before(series: Series) -> int | None:
+        """Return the attempt that this one continues or replaces; it may have been killed before its first line."""
+        return series.attempt if series.attempt is not None else max(series.earlier, default=None)
 
     def other_owners(self, way: str, owned: Collection[str]) -> dict[str, list[str]]:
         """Return the other syncs that write these properties:

@@ -122,11 +122,13 @@ class Report:
         """The account's window, if the run has seen two in a row."""
         return self._quota.seen
 
-    def apart(self) -> Report:
-        """Return a separate report for what another run or attempt has sent, which this run neither counts nor
-        writes.
+    def apart(self, *, is_of_this_run: bool = False) -> Report:
+        """Return a separate report for what another run or attempt has sent, which this process does not count.
+
+        :param is_of_this_run: whether an attempt of this run has sent it: it is in the run's history, too.
         """
-        return Report(self._resource, self._quota, Rejects(None), None, self.log)
+        history = self.history if is_of_this_run else None
+        return Report(self._resource, self._quota, Rejects(None), None, self.log, history=history)
 
     @property
     def written_rejects_path(self) -> str | None:

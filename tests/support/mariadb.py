@@ -62,7 +62,9 @@ def mariadb_server(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
     """
     data, where = folder / "data", folder / "socket"
     install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-    subprocess.run([*install, "--skip-test-db", *_USER], check=True, stdout=subprocess.DEVNULL)
+    # A server that starts deletes the temporary tables of all others in this folder; by default it is /tmp.
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    subprocess.run([*install, "--skip-test-db", *_USER], check=True, stdout=subprocess.DEVNULL, env=environment)
     command = [
         "mariadbd",
         "--no-defaults",
@@ -72,7 +74,9 @@ def mariadb_server(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
         *_WITHOUT_DISK,
     ]
     with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([*command, f"--pid-file={folder / 'pid'}", *_USER, *options], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*command, f"--pid-file={folder / 'pid'}", *_USER, *options], stdout=log, stderr=log, env=environment
+        )
     try:
         until(lambda: _listens(where) or process.poll() is not None, within_s=60)
         assert process.poll() is None, (folder / "log").read_text(errors="replace")
