@@ -35,7 +35,7 @@ def without_history() -> Iterator[None]:
 
     def made(self: Any, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
-        self.history = self.lines.history = None
+        self.history = self.lines.history = self._attempts._history = None
 
     def noted(self: Any, connection: Any, **values: Any) -> None:
         counted = self.counted

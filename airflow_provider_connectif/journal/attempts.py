@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.history import History
 from airflow_provider_connectif.journal.record_tables import RUN_COUNTS, RUN_FACTS
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, UNDELIVERED
 from airflow_provider_connectif.journal.tables import JournalTables
@@ -127,6 +128,11 @@ class Series:
         return line.generation == self.generation or line.generation in self.earlier or is_unrecorded
 
 
+def run_key(run_id: str, task: str) -> str:
+    """Return what identifies a task of a run in the tables: a digest, since both are too long for a key of MySQL."""
+    return hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 class Attempts:
     """The records of one task of one run.
 
@@ -135,20 +141,27 @@ class Attempts:
     :param run_id: the run.
     :param task: distinguishes the tasks of a run.
     :param of_airflow: ``dag_id``, ``task_id`` and ``map_index``, for people.
+    :param history: of the run; ``None``, the default: it has none.
     """
 
     def __init__(
-        self, tables: JournalTables, sync_id: str, run_id: str, task: str, of_airflow: Mapping[str, Any] | None = None
+        self,
+        tables: JournalTables,
+        sync_id: str,
+        run_id: str,
+        task: str,
+        of_airflow: Mapping[str, Any] | None = None,
+        history: History | None = None,
     ) -> None:
         self._of_airflow = of_airflow or {}
+        self._history = history
         self._runs, self._lines = tables.runs, tables.lines
         self._sync_id, self._run_id, self._task = sync_id, run_id, task
         self.series = Series(tries=0)
         """The series of this attempt, once the transaction of :meth:`begin` is committed."""
         self.counted: Counted | None = None
         """Returns the counts that :meth:`note` records."""
-        # Identifies the task of the run in the tables: a digest, since the three together are too long for a MySQL key.
-        self.key = hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        self._key = run_key(run_id, task)
         runs = self._runs.c
         self._update = sa.update(self._runs).where(
             runs.sync_id == sa.bindparam("of_sync"),
@@ -191,22 +204,24 @@ class Attempts:
             runs.sync_id == self._sync_id, runs.started_at < datetime.fromtimestamp(now.timestamp() - _KEPT_S, UTC)
         )
         connection.execute(sa.delete(self._runs).where(old))
-        names = {"sync_id": self._sync_id, "run_key": self.key, "run_id": self._run_id, "task": self._task}
+        names = {"sync_id": self._sync_id, "run_key": self._key, "run_id": self._run_id, "task": self._task}
         connection.execute(sa.insert(self._runs), {**names, **self._of_airflow, **values})
         return series
 
     def note(self, connection: sa.Connection, **values: Any) -> None:
         """Record the counts of the attempt so far, or its end; do nothing if a newer one has begun.
 
-        :param values: of ``verdict``, ``keyless``, ``ended_at``, ``attempt``.
+        :param values: of ``verdict``, ``keyless``, ``ended_at``.
         """
+        if self._history is not None:
+            values["attempt"] = self._history.attempt
         counts = {} if self.counted is None else self.counted.as_counts()
         if self.counted is not None:
             columns = self.counted.as_columns()
             values |= {name: columns.get(name, 0) for name in RUN_COUNTS}
             values |= {name: columns.get(name) for name in RUN_FACTS}
         # Only this process's line: a newer attempt has another generation.
-        mine = {"of_sync": self._sync_id, "of_run": self.key, "of_generation": self.series.generation}
+        mine = {"of_sync": self._sync_id, "of_run": self._key, "of_generation": self.series.generation}
         connection.execute(self._update, {**mine, "counts": json.dumps(counts), **values})
 
     def keyless_before(self, connection: sa.Connection) -> int:
@@ -229,4 +244,4 @@ class Attempts:
 
     @property
     def _is_mine(self) -> Any:
-        return sa.and_(self._runs.c.sync_id == self._sync_id, self._runs.c.run_key == self.key)
+        return sa.and_(self._runs.c.sync_id == self._sync_id, self._runs.c.run_key == self._key)

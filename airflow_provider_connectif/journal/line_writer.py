@@ -209,8 +209,7 @@ class LineWriter:
         if self._settled:
             self.plan.settle_counted(connection, self._settled)
         # With the lines: a process that continues this one's plan must find them, however this one ends.
-        values = {} if self.history is None else {"attempt": self.history.attempt}
-        self._attempts.note(connection, **values)
+        self._attempts.note(connection)
 
     def _drop_suppressed(self, connection: sa.Connection) -> None:
         """Drop the collected lines of people whom an erasure has removed in the meantime, so that none is written

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.attempts import Attempts, Counted, Series
+from airflow_provider_connectif.journal.attempts import Attempts, Counted, Series, run_key
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.history import History
@@ -53,7 +53,12 @@ class Journal:
         tables = self._database.tables
         self._lease = Lease(engine, tables, settings.sync_id, settings.run_id, settings.task)
         of_airflow = {"dag_id": settings.dag_id, "task_id": settings.task_id, "map_index": settings.map_index}
-        self._attempts = Attempts(tables, settings.sync_id, settings.run_id, settings.task, of_airflow)
+        self.history: History | None = None
+        """The outcomes of the rows, except unchanged ones; ``None``: nothing is written."""
+        if not read_only:
+            names = (settings.sync_id, settings.run_id, run_key(settings.run_id, settings.task))
+            self.history = History(tables, *names, key_digester(settings.key_secret), settings.history_lines)
+        self._attempts = Attempts(tables, settings.sync_id, settings.run_id, settings.task, of_airflow, self.history)
         self._reader = LineReader(self._database, settings.sync_id, settings.key_secret)
         self.waited_s = 0.0
         """Seconds for which :meth:`open` has waited for another run."""
@@ -75,12 +80,6 @@ class Journal:
         self.past_imports = PastImports(self._database, settings.sync_id)
         """Measurements of earlier runs of the sync, of imports and of the account's window."""
         self._has_owners = False
-        self.history: History | None = None
-        """The outcomes of the rows, except unchanged ones; ``None``: nothing is written."""
-        if not read_only:
-            written_key = key_digester(settings.key_secret)
-            names = (settings.sync_id, settings.run_id, self._attempts.key)
-            self.history = History(tables, *names, written_key, settings.history_lines)
         self.suppressions = SuppressionList(self._database, settings.list_secret, conn_id=settings.conn_id)
         """The suppressed people."""
         self.lines = RunLines(
@@ -229,7 +228,7 @@ class Journal:
         :raises JournalError: the database failed, or another attempt has taken over; call :meth:`close` then.
         """
         self.lines.commit()
-        self._database.write(self._note)
+        self._database.write(self._attempts.note)
         self.plan.save(state)
         self._database.guarded(lambda: self._lease.park(until))
         if self._lease.is_lost:
@@ -264,9 +263,4 @@ class Journal:
 
     def _note_end(self, verdict: Verdict, keyless: int | None) -> None:
         values = {"verdict": verdict.value, "ended_at": datetime.now(UTC), "keyless": keyless}
-        self._database.write(lambda connection: self._note(connection, **values))
-
-    def _note(self, connection: sa.Connection, **values: Any) -> None:
-        if self.history is not None:
-            values["attempt"] = self.history.attempt
-        self._attempts.note(connection, **values)
+        self._database.write(lambda connection: self._attempts.note(connection, **values))
