@@ -34,6 +34,7 @@ pytest_plugins = [
     "tests.support.peers",
     "tests.support.catalogue_fixtures",
     "tests.support.chromium",
+    "tests.support.prepared_python",
 ]
 
 

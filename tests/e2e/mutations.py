@@ -15,7 +15,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from tests.support.mutations import PACKAGE, ROOT, Mutations, apply
+from tests.support.mutations import Mutations, apply
+from tests.support.prepared_python import PACKAGE, ROOT
 
 MUTATIONS = Mutations()
 

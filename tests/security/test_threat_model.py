@@ -10,6 +10,7 @@ import pytest
 
 from tests.security.mutations import MUTATIONS
 from tests.support.mutations import Mutation, fails_without, faults_of, ids
+from tests.support.prepared_python import PreparedPython
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -53,5 +54,5 @@ def test_what_a_mutation_replaces_is_there(mutation: Mutation) -> None:
 
 @pytest.mark.mutations
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=ids(MUTATIONS))
-def test_without_its_defence_the_test_fails(mutation: Mutation, tmp_path: Path) -> None:
-    fails_without(mutation, tmp_path, "tests/security")
+def test_without_its_defence_the_test_fails(mutation: Mutation, prepared_python: PreparedPython) -> None:
+    fails_without(mutation, prepared_python, "tests/security")

@@ -11,21 +11,21 @@ import ast
 import builtins
 import dis
 import inspect
+import itertools
 import os
 import re
-import shutil
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = "airflow_provider_connectif"
+from tests.support.prepared_python import PACKAGE, PreparedPython
+
+_OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=30", "--timeout-method=signal")
 
 _WRAP = """
 
@@ -173,34 +173,47 @@ def _global_names(function: Callable[..., Any]) -> set[str]:
 
 def apply(mutation: Mutation, package: Path) -> None:
     """Break a copy of the package."""
-    path = package / f"{mutation.module.replace('.', '/')}.py"
-    if not path.exists():
-        path = package / mutation.module.replace(".", "/") / "__init__.py"
-    with path.open("a", encoding="utf-8") as file:
+    with _file_of(mutation, package).open("a", encoding="utf-8") as file:
         file.write(mutation.code)
 
 
-def fails_without(mutation: Mutation, folder: Path, tests: str) -> None:
-    """Run a mutation's test in a copy of the package and of the tests: it must fail, and not break.
+def _file_of(mutation: Mutation, package: Path) -> Path:
+    path = package / f"{mutation.module.replace('.', '/')}.py"
+    return path if path.exists() else path.with_suffix("") / "__init__.py"
 
-    :param folder: empty.
+
+@contextmanager
+def broken(mutation: Mutation, package: Path) -> Iterator[None]:
+    """Break a copy of the package, and mend it afterwards."""
+    path = _file_of(mutation, package)
+    whole = path.read_text(encoding="utf-8")
+    apply(mutation, package)
+    _stamp(path)
+    try:
+        yield
+    finally:
+        path.write_text(whole, encoding="utf-8")
+        _stamp(path)
+
+
+_moments = itertools.count(1_000_000_000)
+
+
+def _stamp(path: Path) -> None:
+    """Give a file a time of its own: Python takes a compiled module for that of another file of the same size and
+    second.
+    """
+    moment = next(_moments)
+    os.utime(path, (moment, moment))
+
+
+def fails_without(mutation: Mutation, python: PreparedPython, tests: str) -> None:
+    """Run a mutation's test: it must fail, and not break.
+
     :param tests: where the file of the test is, such as ``tests/security``.
     """
-    for name in (PACKAGE, "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "e2e"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    apply(mutation, folder / PACKAGE)
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=30", "--timeout-method=signal"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, f"{tests}/{mutation.caught_by}"],
-        cwd=folder,
-        # Without the plugins that happen to be installed: to load them takes longer than most of these tests.
-        env={**os.environ, "PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    summary = (done.stdout.strip().splitlines() or [""])[-1]
-    assert done.returncode == 1, done.stdout + done.stderr
+    with broken(mutation, python.folder / PACKAGE):
+        done = python.run(*_OPTIONS, f"{tests}/{mutation.caught_by}")
+    summary = (done.output.strip().splitlines() or [""])[-1]
+    assert done.returncode == 1, done.output
     assert re.search(r"\b1 failed", summary), f"the test must fail, and not break: {summary}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from tests.e2e.chaos.ledger import imports_not_named
 from tests.e2e.chaos.night import KINDS, night_of
 from tests.e2e.chaos.victims import VICTIMS
 from tests.e2e.mutations import MUTATIONS
@@ -39,6 +40,14 @@ def test_a_night_is_possible() -> None:
         assert [strike.at_share for strike in night.strikes] == sorted(strike.at_share for strike in night.strikes)
         [call] = ast.parse(night.tasks()).body
         assert isinstance(call, ast.Expr)
+
+
+def test_imports_that_a_log_only_counts_are_known_to_the_task() -> None:
+    uploaded = r"Uploaded 5 files, 300 rows\n  Imports: 01, 02, 03 and 2 more"
+    continued = r"Continuing with the imports of an earlier process\n  Imports: %s, 2 files not uploaded"
+    assert imports_not_named("\n".join([uploaded, continued % "01, 02, 03 and 2 more", continued % "06, 07"])) == 2
+    # The process of the second list died before it had uploaded its last file, and wrote no line of its own.
+    assert imports_not_named("\n".join([uploaded, continued % "06, 07, 08 and 1 more"])) == 3
 
 
 def test_what_a_mutation_replaces_is_there() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY, Action
 from airflow_provider_connectif.imports import account, rules
 from airflow_provider_connectif.records.outcomes import StopKind
 from tests.support.mutations import Mutation, fails_without, faults_of, ids
+from tests.support.prepared_python import PreparedPython
 from tests.unit.mutations import DOUBTS, MUTATIONS, ROWS, VERDICTS
 from tests.unit.mutations_of_imports import FATES, ON_EXISTING, TROUBLES
 
@@ -42,5 +41,5 @@ def test_what_a_mutation_replaces_is_there(mutation: Mutation) -> None:
 
 @pytest.mark.mutations
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=ids(MUTATIONS))
-def test_its_test_notices(mutation: Mutation, tmp_path: Path) -> None:
-    fails_without(mutation, tmp_path, "tests/unit")
+def test_its_test_notices(mutation: Mutation, prepared_python: PreparedPython) -> None:
+    fails_without(mutation, prepared_python, "tests/unit")

@@ -18,8 +18,15 @@ PERSONAL = ("@example.com", "Name ", "no address ")
 _INVALID, _REFUSED = "no address ", "refused"
 
 
-_UPLOADED = re.compile(r"Uploaded (\d+) files")
-_NAMED_AT_MOST = 3
+_LISTED = re.compile(r"Imports: (\w+(?:, \w+)*) and ([\d,]+) more")
+
+
+def imports_not_named(log: str) -> int:
+    """How many imports a task knew and its log does not name: a line names three, and says how many more there are.
+
+    :param log: each list counts once, also where the next process continues with the same imports.
+    """
+    return sum(int(more.replace(",", "")) for _, more in set(_LISTED.findall(log)))
 
 
 class Ledger:
@@ -97,15 +104,14 @@ class Ledger:
 
         The response to the upload was lost, or the task died before it wrote the id down.
 
-        :param log: of the task, all runs and tries; it names three imports at most, and the number of all.
+        :param log: of the task, all runs and tries.
         """
         unnamed = [
             one["success"]
             for one in self._connectif.imports()
             if one["id"] not in self._imports_before and one["id"] not in log
         ]
-        known = sum(max(0, int(files) - _NAMED_AT_MOST) for files in _UPLOADED.findall(log))
-        return sorted(unnamed, reverse=True)[: max(0, len(unnamed) - known)]
+        return sorted(unnamed, reverse=True)[: max(0, len(unnamed) - imports_not_named(log))]
 
     @property
     def needed(self) -> int:
