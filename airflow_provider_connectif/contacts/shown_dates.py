@@ -32,7 +32,7 @@ def compare_dates(sent: Any, shown: Any, field: Field | None) -> Difference | No
 
 
 def _is_cut_date(sent: Any, shown: Any) -> bool:
-    return isinstance(sent, str) and isinstance(shown, str) and sent != shown and sent.startswith(shown)
+    return isinstance(sent, str) and isinstance(shown, str) and sent.startswith(shown)
 
 
 def moment_of(value: Any) -> datetime | None:

@@ -29,7 +29,7 @@ def acknowledged_before_it_is_sent(original, self, patches):
 
 
 @MUTATIONS.instead_of("journal.run_lines:RunLines.acknowledge", "test_clearing_a_failed_task")
-def acknowledgements_are_not_written_down(original, self, key, digests, *, delivered_as=None):
+def acknowledgements_are_not_written_down(original, self, key, digests, **named):
     return None
 
 

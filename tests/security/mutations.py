@@ -227,8 +227,8 @@ def a_trigger_for_a_claim_takes_the_key_along(original, self):
 
 
 @OTHERS.instead_of("databases.journals:_engine", "test_task.py::test_a_journal_s_statements_are_logged_without_values")
-def values_of_statements_are_logged(original, hook):
-    engine = original(hook)
+def values_of_statements_are_logged(original, hook, conn_id):
+    engine = original(hook, conn_id)
     engine.hide_parameters = False
     return engine
 
@@ -243,8 +243,8 @@ OTHERS.added(
 # What could reach who develops with the sandbox
 
 
-@OTHERS.instead_of("sandbox.page:escape", "test_sandbox.py::test_a_value_is_text_on_the_page")
-def values_are_html(original, s):
+@OTHERS.instead_of("look.markup:escape", "test_sandbox.py::test_a_value_is_text_on_the_page")
+def values_are_html(original, s, **named):
     return s
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.mutations import MUTATIONS
-from tests.support.mutations import Mutation, fails_without, faults_of, ids
+from tests.support.mutations import Mutation, fails_without, faults_of, ids, is_there
 from tests.support.prepared_python import PreparedPython
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +50,7 @@ def test_each_test_has_a_mutation() -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=ids(MUTATIONS))
 def test_what_a_mutation_replaces_is_there(mutation: Mutation) -> None:
     assert faults_of(mutation) == []
+    assert is_there(mutation, "tests/security")
 
 
 @pytest.mark.mutations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import dis
+import functools
 import inspect
 import itertools
 import os
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from tests.support.prepared_python import PACKAGE, PreparedPython
+from tests.support.prepared_python import PACKAGE, ROOT, PreparedPython
 
 _OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=30", "--timeout-method=signal")
 
@@ -137,7 +138,7 @@ def ids(mutations: Iterable[Mutation]) -> list[str]:
 
 
 def faults_of(mutation: Mutation) -> list[str]:
-    """What a mutation names and the package does not have."""
+    """What a mutation names and the package does not have, and the parameters that its replacement would not take."""
     module = import_module(f"{PACKAGE}.{mutation.module}")
     owner: Any = module
     *classes, last = mutation.attribute.split(".")
@@ -152,11 +153,35 @@ def faults_of(mutation: Mutation) -> list[str]:
     known = {*vars(module), *dir(builtins)}
     unknown = [name for name in sorted(_global_names(mutation.replacement)) if name not in known]
     original = vars(owner)[last]
-    original = original.fget if isinstance(original, property) else getattr(original, "__func__", original)
+    if isinstance(original, property):
+        original = original.fget
+    elif isinstance(original, classmethod):
+        original = original.__get__(None, owner)  # without the class, as the replacement gets it
     has = inspect.signature(original).parameters
     _, *asked = inspect.signature(mutation.replacement).parameters.values()
     missing = [each.name for each in asked if each.kind not in _ANY and each.name not in has]
-    return [f"{mutation.address}: no {name}" for name in [*unknown, *missing]]
+    faults = [f"{mutation.address}: no {name}" for name in [*unknown, *missing]]
+    if not any(each.kind in _ANY for each in asked):
+        # Otherwise the test fails because the replacement cannot be called, and shows nothing.
+        taken = {each.name for each in asked}
+        faults += [f"{mutation.name}: does not take {name}" for name in has if name not in taken]
+    return faults
+
+
+def is_there(mutation: Mutation, tests: str) -> bool:
+    """Whether the test that must fail exists.
+
+    :param tests: where the file of the test is, such as ``tests/security``.
+    """
+    file, _, test = mutation.caught_by.partition("::")
+    return test.partition("[")[0] in _functions(ROOT / tests / file)
+
+
+@functools.cache
+def _functions(path: Path) -> set[str]:
+    return {
+        node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)
+    }
 
 
 _ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -184,7 +209,7 @@ def _file_of(mutation: Mutation, package: Path) -> Path:
 
 @contextmanager
 def broken(mutation: Mutation, package: Path) -> Iterator[None]:
-    """Break a copy of the package, and mend it afterwards."""
+    """Break a copy of the package, and repair it afterwards."""
     path = _file_of(mutation, package)
     whole = path.read_text(encoding="utf-8")
     apply(mutation, package)

@@ -36,9 +36,8 @@ def what_rows_come_to_together_is_not_compared(original, self):
 
 @COMPARISON.instead_of("runs.prepare:Preparer._differing", _PREPARE + "test_only_rows_that_are_new_or_changed_are_sent")
 def unchanged_rows_are_in_no_count(original, self, first, batch, comparison):
-    changes = original(self, first, batch, comparison)
+    yield from original(self, first, batch, comparison)
     self._tally.outcomes[Outcome.UNCHANGED] = 0
-    return changes
 
 
 @COMPARISON.instead_of(
@@ -251,7 +250,7 @@ def refusals_of_this_run_are_known(original, self, seen):
     "journal.run_lines:RunLines.meets_invalid",
     _PREPARE + "test_an_invalid_row_is_new_once_and_known_from_the_next_run_on",
 )
-def every_invalid_row_is_new(original, self, key, row_digest, line):
+def every_invalid_row_is_new(original, self, *given):
     return False
 
 
@@ -259,8 +258,8 @@ def every_invalid_row_is_new(original, self, key, row_digest, line):
     "runs.comparison:Comparison.is_known_invalid",
     _PREPARE + "test_of_rows_without_a_key_as_many_as_before_are_known",
 )
-def rows_without_a_key_are_always_new(original, self, seen, keyless):
-    return original(self, seen, 10**9)
+def rows_without_a_key_are_always_new(original, self, seen, keyless, *given):
+    return original(self, seen, 10**9, *given)
 
 
 @COMPARISON.instead_of(

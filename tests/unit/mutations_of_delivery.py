@@ -45,7 +45,7 @@ def what_is_left_of_a_window_is_not_believed(original, self, remaining, signal, 
 
 
 @DELIVERY.instead_of("api.window:RequestWindow.recall", _QUOTA + "test_a_later_process_goes_on_within_the_same_window")
-def a_later_process_knows_nothing_of_the_window(original, self, limit, blocked_until, answered_at):
+def a_later_process_knows_nothing_of_the_window(original, self, *given):
     return None
 
 
@@ -87,7 +87,7 @@ DELIVERY.value(
 
 
 @DELIVERY.instead_of("delivery.responses:retry_delay_s", _TESTS + "test_a_retry_waits_for_as_long_as_the_response_asks")
-def retries_come_at_once(original, failures, retry_after_s=None):
+def retries_come_at_once(original, failures, *given, **named):
     return 0.0
 
 
@@ -187,7 +187,7 @@ _DOUBTS = "test_doubts.py::"
     _DOUBTS + "test_what_may_have_been_carried_out_is_sent_once",
     _DOUBTS + "test_a_stop_before_it_is_written_down_lets_nothing_go",
 )
-def nobody_waits_until_it_is_written_down(original, self, job, poll_s):
+def nobody_waits_until_it_is_written_down(original, self, job, poll_s, **named):
     self._quota.reserve()
 
 
@@ -236,7 +236,7 @@ DELIVERY.value(
     "what was only written down stays in doubt",
     "journal.confirmation:Confirmation.take_back",
     "lambda self, unsent: None",
-    "test_confirmation.py::test_a_change_that_was_marked_and_not_sent_is_in_no_doubt_once_that_is_taken_back",
+    "test_confirmation.py::test_a_change_that_was_marked_and_not_sent_is_in_no_doubt_when_that_is_taken_back",
 )
 
 

@@ -109,15 +109,15 @@ _CONFIRMATION = "test_confirmation.py::"
 
 @JOURNALS.instead_of(
     "journal.run_lines:RunLines.acknowledge",
-    _CONFIRMATION + "test_an_acceptance_is_written_and_what_failed_leaves_no_mark",
+    _CONFIRMATION + "test_an_acceptance_is_written_and_of_what_failed_only_its_state",
 )
-def acceptances_are_not_written(original, self, key, digests, *, delivered_as=None):
+def acceptances_are_not_written(original, self, key, digests, **named):
     return None
 
 
 @JOURNALS.instead_of(
     "journal.confirmation:Confirmation.settle",
-    _CONFIRMATION + "test_an_acceptance_is_written_and_what_failed_leaves_no_mark",
+    _CONFIRMATION + "test_an_acceptance_is_written_and_of_what_failed_only_its_state",
 )
 def every_outcome_is_an_acceptance(original, self, settled, reasons, status):
     self._lines.acknowledge(self._same_key(settled.patch.key), settled.patch.digests)
@@ -140,7 +140,7 @@ def every_refusal_is_new(original, self, digests, *, is_written=False):
 @JOURNALS.instead_of(
     "journal.run_lines:RunLines.doubt", _CONFIRMATION + "test_until_the_response_is_here_a_contact_is_in_doubt"
 )
-def nothing_is_ever_in_doubt(original, self, remaining):
+def nothing_is_ever_in_doubt(original, self, remaining, **named):
     return None
 
 
@@ -339,7 +339,7 @@ _HISTORY = "test_history.py::"
     "journal.history:History._replace",
     _HISTORY + "test_what_a_retry_says_of_a_contact_replaces_what_was_said_and_what_it_kept_stays",
 )
-def a_retry_lists_its_rows_twice(original, self, connection, keys, *, has_nameless):
+def a_retry_lists_its_rows_twice(original, self, *given, **named):
     return None
 
 

@@ -248,8 +248,8 @@ PLANNING.value(
     "imports.shapes:_by_column",
     "test_import_layouts.py::test_any_pattern_takes_at_most_a_file_for_each_column_that_may_be_empty_and_one",
 )
-def files_are_never_by_column(original, survey, max_file_bytes, leftovers):
-    return _by_shape(survey, max_file_bytes, leftovers)
+def files_are_never_by_column(original, survey, max_file_bytes, leftovers, *given):
+    return _by_shape(survey, max_file_bytes, leftovers, *given)
 
 
 @PLANNING.instead_of(

@@ -20,13 +20,13 @@ def a_type_that_is_not_known_is_an_error(original, field, default_region=None):
 
 
 @RULES.instead_of(f"{_PACKAGE}.addresses:phone", _ACCEPTED)
-def a_fields_own_country_code_is_not_heeded(original, region=None, calling_code=None):
-    return original(region)
+def a_fields_own_country_code_is_not_heeded(original, region=None, calling_code=None, **named):
+    return original(region, **named)
 
 
 @RULES.instead_of(f"{_PACKAGE}.addresses:phone", _ACCEPTED)
-def an_authors_region_is_not_heeded(original, region=None, calling_code=None):
-    return original(None, calling_code)
+def an_authors_region_is_not_heeded(original, region=None, calling_code=None, **named):
+    return original(None, calling_code, **named)
 
 
 # What all share
@@ -169,13 +169,13 @@ RULES.value("a phone number may have letters", f"{_PACKAGE}.addresses:_PHONE_TEX
 
 
 @RULES.instead_of(f"{_PACKAGE}.addresses:_parsed_phone", _ACCEPTED)
-def no_region_helps_a_national_number(original, value, region, calling_code):
-    return original(value, None, None)
+def no_region_helps_a_national_number(original, value, region, calling_code, no_region):
+    return original(value, None, None, no_region)
 
 
 @RULES.instead_of(f"{_PACKAGE}.addresses:_parsed_phone", _REFUSED)
-def every_national_number_is_spanish(original, value, region, calling_code):
-    return original(value, region or "ES", calling_code)
+def every_national_number_is_spanish(original, value, region, calling_code, no_region):
+    return original(value, region or "ES", calling_code, no_region)
 
 
 RULES.value("zeros too many stay in a number", f"{_PACKAGE}.addresses:_is_left_alone", "lambda e164: True", _REFUSED)

@@ -239,11 +239,6 @@ def a_cut_date_is_a_form_that_is_not_known(original, sent, shown):
     return False
 
 
-@STORED.instead_of("contacts.shown_dates:_is_cut_date", _VALUES)
-def an_equal_text_is_a_cut_date(original, sent, shown):
-    return original(sent, shown) or sent == shown
-
-
 @STORED.instead_of("contacts.shown_dates:_in_utc", _VALUES)
 def the_offset_of_a_moment_does_not_count(original, moment):
     return moment.replace(tzinfo=None) - datetime.min

@@ -153,7 +153,9 @@ def test_a_journal_of_a_newer_version_is_final(open_journal: OpenJournal, path: 
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("table", ["pending", "claims", "plans", "runs", "syncs"])
+@pytest.mark.parametrize(
+    "table", ["outcomes", "pending", "receipts", "claims", "rejects_files", "plans", "runs", "syncs"]
+)
 def test_a_table_that_is_gone_is_named_and_final(table: str, open_journal: OpenJournal, path: Path) -> None:
     open_journal().close()
     run_sql(path, f"drop table connectif_journal_{table}")

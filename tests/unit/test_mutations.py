@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY, Action
 from airflow_provider_connectif.imports import account, rules
 from airflow_provider_connectif.records.outcomes import StopKind
-from tests.support.mutations import Mutation, fails_without, faults_of, ids
+from tests.support.mutations import Mutation, fails_without, faults_of, ids, is_there
 from tests.support.prepared_python import PreparedPython
 from tests.unit.mutations import DOUBTS, MUTATIONS, ROWS, VERDICTS
 from tests.unit.mutations_of_imports import FATES, ON_EXISTING, TROUBLES
@@ -37,6 +37,7 @@ def test_every_row_of_the_tables_of_an_import_has_one() -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=ids(MUTATIONS))
 def test_what_a_mutation_replaces_is_there(mutation: Mutation) -> None:
     assert faults_of(mutation) == []
+    assert is_there(mutation, "tests/unit")
 
 
 @pytest.mark.mutations

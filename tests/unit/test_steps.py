@@ -152,6 +152,9 @@ def test_a_look_up_before_a_withdrawal_marks_what_the_person_has_lowered() -> No
     assert (hers.goes_on, hers.patch.properties, hers.patch.kept) == (True, {"_name": "Ana", **OUT}, {NEWS})
     ours = step(by, patch, Response(200, contact(**IN)))
     assert (ours.goes_on, ours.patch.properties, ours.patch.kept) == (True, {"_name": "Ana", **OUT}, frozenset())
+    unknown = by.next_request(arranged({"_name": "Ana", **OUT}, by, **known(Standing())), 0.0)
+    assert step(by, unknown, Response(200, contact(**OUT))).patch.kept == {NEWS}
+    assert step(by, unknown, Response(200, contact(**NONE))).patch.kept == frozenset()
 
 
 def error(status: int) -> ConnectifHttpError:
