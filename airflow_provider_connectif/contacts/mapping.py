@@ -171,16 +171,36 @@ class ContactMapping:
         if not isinstance(row, Mapping) or (key := self.key_of(row)) is None:
             return None
         try:
-            steps = self._steps if self._steps is not None else self._plan(tuple(row))
+            steps = self._steps_of(row)
         except InvalidRow:
             steps = [self._step(property_id, property_id) for property_id in RANKS if property_id in row]
-        consents = {}
-        for property_id, column, coerce, _ in steps:
-            if property_id in RANKS and row.get(column) is not None:
-                with contextlib.suppress(InvalidValue):
-                    consents[property_id] = coerce(readable(row[column]))
-        lowest = urgent_part(consents)
+        consents = self._readable(row, [step for step in steps if step.property_id in RANKS])
+        lowest = urgent_part({name: value for name, value in consents.items() if value is not None})
         return Patch(number, key, lowest, row) if lowest else None
+
+    def readable_properties(self, row: Row) -> Mapping[str, JsonValue] | None:
+        """Return the properties of a row whose key need not be valid, without invalid values; ``None`` if its columns
+        cannot be properties.
+
+        :return: ``None`` as a value: the row has none.
+        """
+        if not isinstance(row, Mapping):
+            return None
+        try:
+            return self._readable(row, self._steps_of(row))
+        except InvalidRow:
+            return None
+
+    def _readable(self, row: Mapping[str, Any], steps: Iterable[Step]) -> dict[str, JsonValue]:
+        properties: dict[str, JsonValue] = {}
+        for property_id, column, coerce, _ in steps:
+            if (value := row.get(column)) is None:
+                properties[property_id] = None
+                continue
+            with contextlib.suppress(InvalidValue):
+                coerced = coerce(readable(value))
+                properties[property_id] = None if coerced == [] and self.nulls == "omit" else coerced
+        return properties
 
     def key_of(self, row: Row) -> str | None:
         """Return a row's contact key, or ``None`` if it has no valid key."""

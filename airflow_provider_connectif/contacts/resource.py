@@ -101,6 +101,10 @@ class ContactResource(Resource):
         """Map and check a row: :meth:`ContactMapping.patch`."""
         return self.mapping.patch(number, row)
 
+    def properties_without_key(self, row: Row) -> Mapping[str, JsonValue] | None:
+        """Return the valid properties of a row: :meth:`ContactMapping.readable_properties`."""
+        return self.mapping.readable_properties(row)
+
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none.
 

@@ -178,6 +178,17 @@ class Differences:
         after = updated(without(patch.digests.properties, raised), kept)
         return patch._replace(digests=patch.digests._replace(row="", properties=after))
 
+    def contradicts(self, contact: str, column: bytes, properties: Mapping[str, JsonValue]) -> bool:
+        """Whether Connectif has accepted another value of one of these properties for a contact.
+
+        Ranked properties and those with a write mode do not count: they may have another value than their row.
+
+        :param contact: its key in the journal's form.
+        :param column: digests of the accepted properties.
+        """
+        accepted = {name: value for name, value in properties.items() if name not in self._conditional}
+        return self._digester.contradicts(contact, column, accepted)
+
     def removal(
         self, contact: str, key: str, column: bytes | None, kind: Removal, properties: Mapping[str, JsonValue]
     ) -> Patch:

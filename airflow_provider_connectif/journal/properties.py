@@ -183,6 +183,18 @@ class PropertyDigester:
             entries.append(name + digest.digest())
         return entries
 
+    def contradicts(self, contact: str, column: bytes, properties: Mapping[str, Any]) -> bool:
+        """Whether a column has an entry of one of these properties for another value.
+
+        :param contact: as in :meth:`entries`.
+        """
+        known = {entry[:_NAME_BYTES]: entry for entry in entries_of(column)}
+        for property_id, value in properties.items():
+            (entry,) = self.entries(contact, {property_id: value})
+            if known.get(entry[:_NAME_BYTES], entry) != entry:
+                return True
+        return False
+
     def are_known(self, column: bytes, property_ids: Iterable[str]) -> list[str]:
         """Return which of these properties have an entry, or had one before a doubt."""
         names = {entry[:_NAME_BYTES] for entry in entries_of(column)}

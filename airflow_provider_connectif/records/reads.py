@@ -19,7 +19,8 @@ IDENTITY_RULE = 1
 
 
 MOST_KEYLESS_DIGESTS = 500
-"""Of more rows without a valid key, only the number is known."""
+"""Of more rows without a valid key only the number is known, so any of them may be of a contact that seems to have
+left."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class Keyless:
         return cls(found["count"], None if found["digests"] is None else tuple(found["digests"]))
 
     def has_others_than(self, earlier: Keyless) -> bool:
-        """Whether one of these rows was not among those of an earlier read, as far as that is known."""
+        """Whether one of these rows was not among those of an earlier read, or whether that is not known."""
         if self.count > earlier.count:
             return True
         if self.digests is None or earlier.digests is None:
-            return False
+            return self.count > 0
         return bool(Counter(self.digests) - Counter(earlier.digests))
 
     def in_common_with(self, other: Keyless) -> Keyless:

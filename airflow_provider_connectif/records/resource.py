@@ -114,6 +114,15 @@ class Resource(Protocol):
     without_definitions: str = ""
     """The consequence if the key does not have that scope, for the log."""
 
+    def properties_without_key(self, row: Row) -> Mapping[str, JsonValue] | None:
+        """Return the properties of a row that has no valid key; ``None``: they are not known.
+
+        A thing that seems to have left may be such a row. Default: it may be any.
+
+        :return: ``None`` as a value: the row has none. Invalid values are left out.
+        """
+        return None
+
     def same_key(self, key: str) -> str:
         """Return one form for all spellings of a key: equal forms mean the same thing."""
         return key

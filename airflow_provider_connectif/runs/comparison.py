@@ -15,11 +15,11 @@ from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, LE
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, Outcome
 from airflow_provider_connectif.records.raw_rows import RawBatch
-from airflow_provider_connectif.records.reads import MOST_KEYLESS_DIGESTS, Keyless
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.runs.joined_rows import JoinedRows
+from airflow_provider_connectif.runs.keyless_rows import KeylessRows
 from airflow_provider_connectif.runs.row_identity import RowIdentity
 from airflow_provider_connectif.runs.seen_rows import Seen
 from airflow_provider_connectif.runs.suppressed_rows import SuppressedRows
@@ -75,8 +75,8 @@ class Comparison:
         self._identity = RowIdentity(resource, way)
         self.came_back = 0
         """Rows of contacts that an earlier read has marked as left."""
-        self._keyless = 0
-        self._keyless_digests: list[str] = []
+        self.keyless = KeylessRows(resource)
+        """The rows that have no valid key."""
         self._delivered_earlier: set[str] = set()
         # Changes in doubt are held only if sending them twice is not harmless.
         self._states_of_held_rows = (REJECTED,) if resource.is_idempotent else (REJECTED, IN_DOUBT)
@@ -117,7 +117,7 @@ class Comparison:
             if line is not None and line.state == LEFT:
                 self._note_came_back()
             if key is None:
-                self._note_keyless(digest)
+                self.keyless.note(batch[place], digest)
                 digest = ""
             elif line is not None and has_texts and not line.says_each_property:
                 digest = self._known_digest(batch[place], digest, key, line, is_settled=key not in held)
@@ -131,20 +131,10 @@ class Comparison:
             for some in (keys, spelled):
                 shown.add(some if self._are_keys_plain else [key and written(key) for key in some])
 
-    @property
-    def keyless(self) -> Keyless:
-        """The rows that have no valid key."""
-        return Keyless.of(self._keyless, self._keyless_digests)
-
     def _note_came_back(self) -> None:
         if not self.came_back and self._shown is not None and not self._journal.read_only:
             self._journal.reads.note_came_back()
         self.came_back += 1
-
-    def _note_keyless(self, digest: str) -> None:
-        self._keyless += 1
-        if len(self._keyless_digests) <= MOST_KEYLESS_DIGESTS:
-            self._keyless_digests.append(digest)
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
         """Return the row's digest in the form of the line: that of its values, if an earlier version has written the

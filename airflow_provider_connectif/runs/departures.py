@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.left_lines import LeftLine
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import JsonValue
-from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead
+from airflow_provider_connectif.records.reads import MOST_KEYLESS_DIGESTS, Asker, Keyless, LastRead
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.runs.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,25 @@ class Departures:
     :param journal: open.
     :param settings: the author's.
     :param shown: all keys of the source.
-    :param keyless: rows without a valid key in this read.
-    :param came_back: contacts that an earlier read has marked as left, and that this one shows.
+    :param comparison: of this read; complete.
     """
 
-    def __init__(
-        self, journal: Journal, settings: ReadSettings, shown: ShownKeys, *, keyless: Keyless, came_back: int
-    ) -> None:
+    def __init__(self, journal: Journal, settings: ReadSettings, shown: ShownKeys, comparison: Comparison) -> None:
         self._journal = journal
         self._settings = settings
         self._shown = shown
-        self._keyless = keyless
+        self._keyless_rows, self._keyless = comparison.keyless, comparison.keyless.record
+        self._differences = comparison.differences
         self._last, asker = journal.reads.last, journal.reads.asker
         self._asker = asker if asker is not None else Asker(settings.identity, journal.generation)
-        self.only_counted = why_only_counted(self._asker, self._last, keyless=keyless, came_back=came_back)
+        self.only_counted = why_only_counted(
+            self._asker, self._last, keyless=self._keyless, came_back=comparison.came_back
+        )
         """The reason why contacts are only counted, whatever ``on_removed`` is; empty: they are not only counted."""
         self.count = 0
         """Contacts that left since the last complete read, and earlier ones whose change is planned now."""
         self.postponed = 0
-        """Contacts that left earlier and have no change yet, since a row without a valid key may be theirs."""
+        """Contacts that left and have no change yet, since a row without a valid key may be theirs."""
         self._unmarked = 0
 
     @property
@@ -63,7 +63,7 @@ class Departures:
         """Whether this run plans changes for contacts that left."""
         return self._settings.on_removed is not None and not self.only_counted
 
-    def add_to(self, changes: PendingChanges, resource: Resource, differences: Differences) -> None:
+    def add_to(self, changes: PendingChanges, resource: Resource) -> None:
         """Add the planned changes for contacts that left.
 
         :param changes: the run's; those of its rows are complete.
@@ -73,7 +73,7 @@ class Departures:
         for batch in self._journal.left.missing(self._shown):
             due = [line for line in batch if self._is_due(line)]
             followed = [line for line in due if not self._may_be_there(line)]
-            changes.add(self._change(line, resource, differences) for line in followed)
+            changes.add(self._change(line, resource) for line in followed)
             self.postponed += len(due) - len(followed)
             new += sum(map(self._is_new, batch))
             unmarked += sum(not line.is_marked for line in batch)
@@ -113,19 +113,24 @@ class Departures:
         return self.follows and self._last is not None and was_shown(line, self._asker, self._last)
 
     def _may_be_there(self, line: LeftLine) -> bool:
-        """Whether a row without a valid key may be the contact's: it was not among such rows when it was shown."""
+        """Whether a row without a valid key may be the contact's: there was no such row when the contact was shown, or
+        the row says nothing else than the contact's did.
+        """
         if self._last is None:
             return True
         was_shown_last = self._last.has_looked and not line.is_marked
-        return self._keyless.has_others_than(self._last.keyless if was_shown_last else self._last.always_keyless)
+        earlier = self._last.keyless if was_shown_last else self._last.always_keyless
+        return self._keyless.has_others_than(earlier) or self._keyless_rows.may_have(
+            line.key, line.properties, self._differences
+        )
 
-    def _change(self, line: LeftLine, resource: Resource, differences: Differences) -> PendingChange:
+    def _change(self, line: LeftLine, resource: Resource) -> PendingChange:
         on_removed = self._settings.on_removed
         properties: Mapping[str, JsonValue] = on_removed if isinstance(on_removed, Mapping) else {}
         kind: Literal["patch", "delete"] = "patch" if isinstance(on_removed, Mapping) else "delete"
         # Where the spelling is not known, the journal's form of the key is the best guess.
         sent = sent_key(line.key, line.spelling) or line.key
-        patch = differences.removal(line.key, sent, line.properties, kind, properties)
+        patch = self._differences.removal(line.key, sent, line.properties, kind, properties)
         return PendingChange(patch, line.key, Rank.URGENT if resource.is_urgent(properties) else Rank.REMOVED)
 
 
@@ -165,6 +170,8 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, c
         return f"the {names} {'has' if len(changed) == 1 else 'have'} changed since the last complete read"
     if not last.is_of(asker):
         return ANOTHER_TASK
+    if keyless.digests is None:
+        return f"more than {MOST_KEYLESS_DIGESTS} rows have no valid key, and any of them may be theirs"
     if keyless.count > last.keyless.count:
         return (
             f"{keyless.count:,} rows have no valid key, and {last.keyless.count:,} had none in the last complete read"

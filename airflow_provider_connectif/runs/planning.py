@@ -79,15 +79,14 @@ class Planning:
         if passed:
             self._report.log.warning("guards_off: the plan is sent although it exceeds %s", "; ".join(passed))
         if comparison is not None:
-            self._note_sending(departures, comparison.keyless)
+            self._note_sending(departures, comparison.keyless.record)
 
     def _departures(self, changes: PendingChanges, comparison: Comparison | None, resource: Any) -> Departures | None:
         if self._journal is None or self._shown is None or comparison is None:
             return None
         read = self._settings.read
-        rows: dict[str, Any] = {"keyless": comparison.keyless, "came_back": comparison.came_back}
-        departures = Departures(self._journal, read, self._shown, **rows)
-        departures.add_to(changes, resource, comparison.differences)
+        departures = Departures(self._journal, read, self._shown, comparison)
+        departures.add_to(changes, resource)
         if earlier := self._journal.series.earlier:
             self._report.count_removed_earlier(self._journal.left.removed_by(earlier))
         if departures.count and departures.only_counted and read.on_removed is not None:
@@ -98,7 +97,7 @@ class Planning:
             )
         if departures.postponed:
             self._report.log.warning(
-                "on_removed is postponed for %s that left earlier: rows without a valid key may be theirs",
+                "on_removed is postponed for %s that left: rows without a valid key may be theirs",
                 plural(departures.postponed, "contact"),
             )
         return departures

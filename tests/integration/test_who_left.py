@@ -153,6 +153,59 @@ def test_who_came_back_in_a_run_that_failed_may_be_a_row_without_a_key_again(
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param([KEYS[0], None], [None], id="the row without a key has gone"),
+        pytest.param([KEYS[0], None], [None, "new@example.com"], id="it has got a key that is new"),
+        pytest.param([KEYS[0], None, None], [None, "new@example.com", None], id="one of two has got a key"),
+    ],
+)
+def test_who_loses_the_key_while_a_row_alike_has_none_any_more_is_not_followed(
+    before: list[str | None],
+    after: list[str | None],
+    journal: JournalDatabase,
+    warehouse: Warehouse,
+    strict: StrictServer,
+    said: Callable[[], str],
+) -> None:
+    arguments = {"on_removed": "delete", "failure_budget": 2}
+    for run_id, rows in (("1", before), ("2", before), ("3", after), ("4", after)):
+        warehouse.fill([*rows, *KEYS[1:]])
+        assert sync(run_id, **arguments).state == "success"
+    assert "DELETE" not in {method for method, _ in requests(strict)}
+    assert "on_removed is postponed for 1 contact that left: rows without a valid key may be theirs" in said()
+    warehouse.fill([*filter(None, after), *KEYS[1:]])
+    strict.take_log()
+    sync("5", **arguments)
+    assert requests(strict) == [("DELETE", KEYS[0])]
+
+
+@pytest.mark.parametrize("name", ["Bea", None])
+def test_who_left_is_followed_while_rows_without_a_key_say_something_else(
+    name: str | None, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    rows = [(key, "Ana") for key in KEYS]
+    for run_id, first in (("1", 0), ("2", 1)):
+        warehouse.fill_rows([(None, name), ("not an address", name), *rows[first:]])
+        assert sync(run_id, on_removed="delete", failure_budget=2).state == "success"
+    assert ("DELETE", KEYS[0]) in requests(strict)
+
+
+@pytest.mark.slow
+def test_of_very_many_rows_without_a_key_any_may_be_the_contact_s(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, said: Callable[[], str]
+) -> None:
+    for run_id, first in (("1", 0), ("2", 1)):
+        warehouse.fill_rows(
+            [*((None, f"No {number}") for number in range(501)), *((key, "Ana") for key in KEYS[first:])]
+        )
+        run = sync(run_id, on_removed="delete", failure_budget=501)
+        assert run.state == "success", run.error
+    assert "DELETE" not in {method for method, _ in requests(strict)}
+    assert "more than 500 rows have no valid key" in said()
+
+
 @pytest.mark.slow
 def test_who_was_removed_and_comes_back_in_a_run_that_failed_is_new_in_the_next_one(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer

@@ -54,6 +54,32 @@ def another_task_reads_nothing(original, asker, last, *, keyless, came_back=0):
     )
 
 
+_KEYLESS = "test_keyless_rows.py::"
+
+
+@GUARDED.instead_of(
+    "runs.keyless_rows:KeylessRows.may_have", _KEYLESS + "test_a_row_that_says_nothing_else_may_be_the_contact_s"
+)
+def rows_that_are_alike_hide_nobody(original, self, contact, column, differences):
+    return False
+
+
+@GUARDED.instead_of(
+    "runs.keyless_rows:KeylessRows.may_have",
+    _KEYLESS + "test_without_rows_nobody_is_among_them_and_with_very_many_anybody",
+)
+def any_row_hides_everybody(original, self, contact, column, differences):
+    return True
+
+
+@GUARDED.instead_of(
+    "journal.differences:Differences.contradicts",
+    _KEYLESS + "test_a_row_that_says_nothing_else_may_be_the_contact_s",
+)
+def a_consent_tells_contacts_apart(original, self, contact, column, properties):
+    return self._digester.contradicts(contact, column, properties)
+
+
 @GUARDED.instead_of("runs.departures:was_shown", _DEPARTURES + "test_who_was_shown_by_the_question_before")
 def whoever_is_marked_was_shown_before(original, line, asker, last):
     return True
