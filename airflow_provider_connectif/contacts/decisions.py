@@ -72,6 +72,8 @@ def on_response(
     :param shown: the value in a response that shows the contact; ``None``: it shows none for the consent.
     """
     new = rank(property_id, value)
+    if shown is None and standing.is_kept and resubscribe != "always" and value != _NEUTRAL:
+        return Decision.KEEP  # such as at a contact that was deleted and created again
     if shown is None:
         return Decision.LEAVE if value == _NEUTRAL else Decision.SEND
     if shown.value not in RANKS[property_id]:

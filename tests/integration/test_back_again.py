@@ -1,0 +1,65 @@
+"""Contacts that were deleted at Connectif, that left, or that were only partly accepted: what is sent after that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_sync import sync
+from tests.support.journals import JournalDatabase, deliver, journal_database
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run
+from tests.support.warehouses import Warehouse
+
+NEWS = "_newsletterSubscriptionStatus"
+ANA, BEA = "ana@example.com", "bea@example.com"
+LEFT = {"tier": "left"}
+REFUSED = {"title": "no", "status": 409}
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database("sqlite", request)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, connection: Callable[..., None]) -> Warehouse:
+    path = tmp_path / "warehouse.db"
+    connection("warehouse", conn_type="sqlite", host=str(path))
+    return Warehouse(path, ("name", "consent"))
+
+
+@pytest.fixture(autouse=True)
+def one_try(strict: StrictServer, connection: Callable[..., None]) -> None:
+    connection("connectif_default", **strict.connection(requests_per_minute=10**6, timeout=5, retries=1))
+
+
+def night(run_id: str, warehouse: Warehouse, *rows: tuple[str, ...], on_removed: Any) -> Run:
+    warehouse.fill_rows([*rows, (BEA, "Bea", "none")])
+    mapping = {"_name": "name", NEWS: "consent"}
+    return sync(run_id, "select email, name, consent from contacts", properties=mapping, on_removed=on_removed)
+
+
+def bodies(strict: StrictServer) -> list[dict[str, Any]]:
+    return [entry["body"] for entry in strict.take_log() if entry["method"] == "PATCH" and entry.get("key") == ANA]
+
+
+def row(**properties: Any) -> list[dict[str, Any]]:
+    return [{"email": ANA, **properties}]
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("changed", [{NEWS: None}, None], ids=["the consent was cleared", "the contact was deleted"])
+def test_who_was_kept_is_not_raised_where_connectif_shows_no_consent(
+    changed: dict[str, None] | None, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    deliver("1", rows=row(_name="Ana", **{NEWS: "subscribed"}))
+    strict.change_contacts({ANA: {NEWS: "unsubscribed"}})
+    assert deliver("2", rows=row(_name="Anna", **{NEWS: "subscribed"})).summary["consent_kept"] == 1
+    strict.change_contacts({ANA: changed})
+    for run_id, value in (("3", "none"), ("4", "subscribed")):
+        deliver(run_id, rows=row(_name="Ana", **{NEWS: value}))
+    assert strict.contacts[ANA] == {"_name": "Ana"}
