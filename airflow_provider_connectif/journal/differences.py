@@ -13,6 +13,7 @@ from airflow_provider_connectif.journal.properties import (
     PropertyDigester,
     are_more,
     compared,
+    doubted,
     entries_of,
     marked_kept,
     of_ranked,
@@ -211,6 +212,9 @@ class Differences:
             sent = {name: value for name, value in properties.items() if name in self._ranks}
             after = updated(of_ranked(before, ranked), self._digester.entries(contact, sent))
             after = without_marks(after, sent, Mark.BEFORE)
+            # A row that comes back sends these again: somebody may have deleted the contact in the meantime.
+            lowest = [name for name in ranked if name in sent or standings[name].rank == 0]
+            after = doubted(after, lowest, ranked)
         digests = Digests("", "", self._mapping_digest, after, before)
         looks_up = kind == "patch"  # a PATCH would create a contact again that somebody has deleted
         patch = Patch(0, key, properties, {}, digests, was_delivered=True, looks_up=looks_up, standings=standings)

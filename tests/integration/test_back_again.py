@@ -51,6 +51,17 @@ def row(**properties: Any) -> list[dict[str, Any]]:
     return [{"email": ANA, **properties}]
 
 
+def test_who_left_unsubscribed_is_so_again_although_somebody_deleted_the_contact(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    ana = (ANA, "Ana", "unsubscribed")
+    night("1", warehouse, ana, on_removed=LEFT)
+    night("2", warehouse, on_removed=LEFT)
+    strict.change_contacts({ANA: None})
+    night("3", warehouse, ana, on_removed=LEFT)
+    assert strict.contacts[ANA] == {"_name": "Ana", NEWS: "unsubscribed"}
+
+
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("changed", [{NEWS: None}, None], ids=["the consent was cleared", "the contact was deleted"])
 def test_who_was_kept_is_not_raised_where_connectif_shows_no_consent(
