@@ -12,7 +12,6 @@ from airflow_provider_connectif.journal.properties import (
     entries_of,
     kept_marks,
     marked_kept,
-    of_ranked,
     only,
     refused_marks,
     updated,
@@ -182,6 +181,8 @@ class Confirmation:
             self._lines.remove(key, digests._replace(properties=column), sent=sent)
         elif settled.outcome is Outcome.UNDELIVERED:
             self._lines.leave_in_doubt([key])
+        elif settled.alone is None and settled.tries == 1 and key in self._restorable:
+            self._lines.restore_properties(key, with_kept(_unchanged(settled.patch), settled.patch))
         self._restorable.discard(key)
         if settled.patch.place is not None:
             self._lines.settle_planned(settled.patch.place)
@@ -271,8 +272,7 @@ def remaining(patch: Patch) -> bytes | None:
     """
     before = _before(patch)
     if patch.removal is not None:
-        is_deleted = patch.removal == "delete"
-        before = patch.digests.properties if is_deleted and patch.digests else of_ranked(before or b"", patch.standings)
+        before = patch.digests.properties if patch.removal == "delete" and patch.digests else before or b""
     in_flight = [*patch.properties, *patch.later, *_changed_ranks(patch)]
     return None if before is None else doubted(before, in_flight, patch.standings)
 

@@ -63,6 +63,28 @@ def test_who_left_unsubscribed_is_so_again_although_somebody_deleted_the_contact
 
 
 @pytest.mark.sampled(1)
+@pytest.mark.parametrize(
+    ("on_removed", "fault"),
+    [
+        (LEFT, {"status": 422}),
+        (LEFT, {"drop": "before"}),
+        ("delete", {"method": "DELETE", "status": 409, "json": REFUSED}),
+    ],
+)
+def test_what_on_removed_did_not_change_is_not_sent_again(
+    on_removed: Any, fault: dict[str, Any], journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    ana = (ANA, "Ana", "none")
+    night("1", warehouse, ana, on_removed=on_removed)
+    strict.update(faults=[{"keys": [ANA], **fault}])
+    assert night("2", warehouse, on_removed=on_removed).state != "success"
+    strict.update(faults=[])
+    strict.take_log()
+    assert night("3", warehouse, ana, on_removed=on_removed).state == "success"
+    assert bodies(strict) == []
+
+
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("changed", [{NEWS: None}, None], ids=["the consent was cleared", "the contact was deleted"])
 def test_who_was_kept_is_not_raised_where_connectif_shows_no_consent(
     changed: dict[str, None] | None, journal: JournalDatabase, strict: StrictServer
