@@ -226,7 +226,8 @@ class Responses:
                 is_unconfirmed=job.is_unconfirmed,
                 is_in_doubt=is_in_doubt,
                 is_follow_up=job.is_follow_up,
-                is_recreated=outcome is Outcome.CREATED and job.is_recreated,
+                is_recreated=(outcome is Outcome.CREATED and job.is_recreated)
+                or (alone is not None and job.is_created and job.patch.was_delivered),
                 shown=job.shown,
                 alone=alone,
                 is_alone_accepted=is_alone_accepted,

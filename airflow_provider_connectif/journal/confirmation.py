@@ -215,12 +215,15 @@ class Confirmation:
         outcome = settled.outcome
         is_accepted = settled.is_alone_accepted if settled.alone is not None else outcome in _ACCEPTED
         if digests.properties is not None and is_accepted:
-            entries, sent = entries_of(only(digests.properties, part.properties)), part.key
+            entries, sent = entries_of(only(digests.properties, part.whole)), part.key
         elif outcome in (Outcome.REJECTED, Outcome.SKIPPED):
             entries, sent = refused_marks(part.properties, _refusable(part)), None
         else:
             return
-        now = with_kept(updated(_unchanged(settled.patch, but=part.properties) or b"", entries), part)
+        before = _unchanged(settled.patch, but=part.whole) or b""
+        if settled.is_recreated:  # the other properties were deleted with the contact
+            before = marked_kept(_before(settled.patch) or b"", settled.patch.standings)
+        now = with_kept(updated(before, entries), part)
         state = INVALID if part.counted_as == Outcome.INVALID else REJECTED
         self._lines.acknowledge_part(key, digests._replace(before=now), state, sent=sent)
 

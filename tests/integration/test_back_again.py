@@ -96,3 +96,18 @@ def test_who_was_kept_is_not_raised_where_connectif_shows_no_consent(
     for run_id, value in (("3", "none"), ("4", "subscribed")):
         deliver(run_id, rows=row(_name="Ana", **{NEWS: value}))
     assert strict.contacts[ANA] == {"_name": "Ana"}
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("bad", [{"_points": "many"}, {"visits": "many"}], ids=["invalid", "rejected"])
+def test_a_deleted_contact_that_only_its_withdrawal_has_created_gets_the_rest_with_a_valid_row(
+    bad: dict[str, str], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    whole = {"_name": "Ana", "_points": 1, NEWS: "unsubscribed"}
+    deliver("1", rows=row(**whole | {NEWS: "subscribed"}))
+    strict.change_contacts({ANA: None})
+    deliver("2", rows=row(**whole | bad), failure_budget=9)
+    assert strict.contacts[ANA] == {NEWS: "unsubscribed"}
+    strict.take_log()
+    deliver("3", rows=row(**whole))
+    assert (strict.contacts[ANA], bodies(strict)) == (whole, [{"_name": "Ana", "_points": 1}])
