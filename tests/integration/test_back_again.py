@@ -111,3 +111,13 @@ def test_a_deleted_contact_that_only_its_withdrawal_has_created_gets_the_rest_wi
     strict.take_log()
     deliver("3", rows=row(**whole))
     assert (strict.contacts[ANA], bodies(strict)) == (whole, [{"_name": "Ana", "_points": 1}])
+
+
+def test_responses_are_compared_by_the_accounts_definitions(journal: JournalDatabase, strict: StrictServer) -> None:
+    strict.update(stores="other forms")  # an option by its label
+    deliver("1", rows=row(_name="Ana", segment="regular"), fields="live")
+    run = deliver("2", rows=row(_name="Anna", segment="regular"), fields="live")
+    assert not {"stored_differently", "drifted"} & run.summary.keys()
+    strict.update(stores="upper case")
+    run = deliver("3", rows=row(tier="1@x.org"), fields="live")  # a text that looks like an address
+    assert run.summary["stored_differently"] == {"tier": 1}
