@@ -137,7 +137,9 @@ class ContactSyncOperator(ContactPatchOperator):
         from dataclasses import replace
 
         read = super()._read_settings(context, resource, host)
-        return replace(read, counts_left=True, on_removed=self.on_removed)
+        # A mapped task reads a part of the source: the contacts of the others have not left.
+        is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0
+        return replace(read, counts_left=not is_mapped, on_removed=self.on_removed)
 
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
         by_request = super()._make_sink(parts, start)

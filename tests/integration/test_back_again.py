@@ -113,6 +113,14 @@ def test_a_deleted_contact_that_only_its_withdrawal_has_created_gets_the_rest_wi
     assert (strict.contacts[ANA], bodies(strict)) == (whole, [{"_name": "Ana", "_points": 1}])
 
 
+def test_mapped_tasks_do_not_miss_the_contacts_of_each_other(journal: JournalDatabase, strict: StrictServer) -> None:
+    for run_id in ("1", "2"):
+        for index, keys in enumerate([[f"user{n}@example.com" for n in range(30)], [ANA, BEA]]):
+            source = [{"email": key, "_name": "Ana"} for key in keys]
+            run = deliver(run_id, kind="ContactSyncOperator", rows=source, map_index=index)
+            assert (run.state, run.plan["removed"]) == ("success", None), run.error
+
+
 def test_responses_are_compared_by_the_accounts_definitions(journal: JournalDatabase, strict: StrictServer) -> None:
     strict.update(stores="other forms")  # an option by its label
     deliver("1", rows=row(_name="Ana", segment="regular"), fields="live")
