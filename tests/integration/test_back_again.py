@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,10 @@ def test_responses_are_compared_by_the_accounts_definitions(journal: JournalData
     strict.update(stores="upper case")
     run = deliver("3", rows=row(tier="1@x.org"), fields="live")  # a text that looks like an address
     assert run.summary["stored_differently"] == {"tier": 1}
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("value", [7, "7.0", Decimal("7.00")])
+def test_a_whole_decimal_is_the_same_from_a_float(value: Any, journal: JournalDatabase, strict: StrictServer) -> None:
+    deliver("1", rows=row(spent=value), fields="live")
+    assert deliver("2", rows=row(spent=7.0), fields="live").summary["unchanged"] == 1

@@ -182,6 +182,7 @@ def decimal(minimum: float | None = None, maximum: float | None = None) -> Coerc
 
     def coerce(value: Any) -> int | float:
         is_plain = type(value) is float and math.isfinite(value)
+        is_plain = is_plain and not (value.is_integer() and abs(value) < _EXACT_DOUBLES_BELOW)  # 7.0 is sent as 7
         double: int | float = value if is_plain else json_number(_number_from(value, rule), nearest=True)
         _check_bounds(double, minimum, maximum)
         return double
