@@ -277,7 +277,9 @@ class Delivery:
 
     def _job(self, patch: Patch) -> Job:
         urgent = self._resource.is_urgent(patch.properties)
-        return Job(patch, self._resource.same_key(patch.key), goes_before=urgent)
+        job = Job(patch, self._resource.same_key(patch.key), goes_before=urgent)
+        job.is_created, job.is_recreated = patch.created_as is not None, patch.created_as == "recreated"
+        return job
 
     def _work(self) -> None:
         job: Job | None = None

@@ -142,6 +142,8 @@ class Responses:
             now = updated(before, [*sent, *kept_marks(patch.kept)])
             patch = patch._replace(digests=digests._replace(before=now))
         job.is_written = job.is_follow_up = True
+        if job.is_created:
+            patch = patch._replace(created_as="recreated" if job.is_recreated else "created")
         self.begun.append(patch)
         return patch._replace(place=None)  # a stored plan has the whole change, not this rest
 

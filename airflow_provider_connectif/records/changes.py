@@ -60,7 +60,8 @@ class Patch(NamedTuple):
     the plan was made. ``counted_as``: the outcome (invalid or held) that the row already has; only the urgent part is
     sent. ``removal``: the key has left the source, so there is no row: ``patch`` sets the properties, ``delete``
     deletes. ``sent_before``: the key as Connectif accepted it before, if the row has another spelling; it is then also
-    ``key``.
+    ``key``. ``created_as``: the change is the rest of one whose first request has created the thing: ``created`` or
+    ``recreated``.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Patch(NamedTuple):
     counted_as: str | None = None
     removal: Removal | None = None
     sent_before: str | None = None
+    created_as: Literal["created", "recreated"] | None = None
 
     @property
     def whole(self) -> Mapping[str, JsonValue]:
@@ -126,6 +128,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
         "was_delivered": patch.was_delivered,
         "removal": patch.removal,
         "sent_before": patch.sent_before,
+        "created_as": patch.created_as,
     }
     return {name: value for name, value in conditions.items() if value} or None
 
@@ -145,4 +148,5 @@ def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch
         counted_as=conditions.get("counted_as"),
         was_delivered=conditions.get("was_delivered", False),
         removal=conditions.get("removal"),
+        created_as=conditions.get("created_as"),
     )

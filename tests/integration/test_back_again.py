@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.test_deferral import wait_as_the_triggerer
 from tests.integration.test_sync import sync
 from tests.support.journals import JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
@@ -137,3 +139,17 @@ def test_responses_are_compared_by_the_accounts_definitions(journal: JournalData
 def test_a_whole_decimal_is_the_same_from_a_float(value: Any, journal: JournalDatabase, strict: StrictServer) -> None:
     deliver("1", rows=row(spent=value), fields="live")
     assert deliver("2", rows=row(spent=7.0), fields="live").summary["unchanged"] == 1
+
+
+def test_who_was_created_before_a_deferral_counts_as_created(
+    journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=5))
+    strict.reset(limit=3, window_s=1.5, headers="fraction")
+    source = {"rows": [{"email": key, "_name": "Ana", NEWS: "subscribed"} for key in (ANA, BEA)]}
+    arguments = {**source, "deferrable": True, "defer_after": timedelta(seconds=0.2)}
+    first = deliver("1", **arguments)
+    assert first.state == "deferred"
+    wait_as_the_triggerer(first)
+    last = deliver("1", method=first.error.method_name, **arguments)  # type: ignore[union-attr]
+    assert (last.state, last.summary["created"], last.summary["updated"]) == ("success", 2, 0)
