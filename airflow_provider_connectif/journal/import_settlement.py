@@ -63,7 +63,8 @@ def settle_files(
         columns, values = list(ACKNOWLEDGED_COLUMNS), {**names, **delivered}
         if counted_as is not None:
             row_state = INVALID if counted_as == Outcome.INVALID else REJECTED
-            columns, values = [*IN_PART, SPELLING], {**names, "state": row_state}
+            columns = [*IN_PART, SPELLING, "delivered_at"]
+            values = {**names, "state": row_state, "delivered_at": delivered["delivered_at"]}
         which = of_files.acknowledged(groups, is_whole=counted_as is None)
         statements.append(database.tables.acknowledge_pending(database.dialect, which, columns, values))
     if given_up:

@@ -99,7 +99,7 @@ class GatheredLines:
         if spelling is None:
             self.in_part[key] = line
         else:
-            self.spelled_in_part[key] = line | {SPELLING: spelling}
+            self.spelled_in_part[key] = line | {SPELLING: spelling, "delivered_at": datetime.now(UTC)}
             self.in_part.pop(key, None)
 
     def confirm(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
@@ -261,7 +261,7 @@ class GatheredLines:
         return (
             (self.in_doubt, _IN_DOUBT),
             (self.confirmed, _CONFIRMED),
-            (self.spelled_in_part, (*IN_PART, SPELLING)),
+            (self.spelled_in_part, (*IN_PART, SPELLING, "delivered_at")),  # it is followed once it has left
             (self.in_part, IN_PART),
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),
             (self.noted, NOTED),

@@ -153,3 +153,19 @@ def test_who_was_created_before_a_deferral_counts_as_created(
     wait_as_the_triggerer(first)
     last = deliver("1", method=first.error.method_name, **arguments)  # type: ignore[union-attr]
     assert (last.state, last.summary["created"], last.summary["updated"]) == ("success", 2, 0)
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("consent", ["subscribed", "unsubscribed"])
+def test_who_was_created_in_part_and_left_is_followed(
+    consent: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    """The second request is not accepted, or the row is refused and only its withdrawal is accepted."""
+    night("1", warehouse, on_removed="delete")
+    second = {"nth": [3, None], "status": 503}
+    strict.update(faults=[second if consent == "subscribed" else {"nth": [2, 2], "status": 422}])
+    night("2", warehouse, (ANA, "Ana", consent), on_removed="delete")
+    assert ANA in strict.contacts
+    strict.update(faults=[])
+    assert night("3", warehouse, on_removed="delete").plan["removed"] == 1
+    assert ANA not in strict.contacts
