@@ -254,7 +254,7 @@ class SyncArguments(GuardArguments):
             sql_conn_id=self.sql_conn_id,
             sql_digest=self._sql_digest or self._digest_of_sql(),
         )
-        return ReadSettings(identity, counts_left=self.max_removed is not None)
+        return ReadSettings(identity, counts_left=self.max_removed is not None and not mapped)
 
     def _asks_for_definitions(self) -> bool:
         """Whether to read the account's definitions, if the resource needs them."""

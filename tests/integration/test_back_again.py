@@ -116,11 +116,15 @@ def test_a_deleted_contact_that_only_its_withdrawal_has_created_gets_the_rest_wi
     assert (strict.contacts[ANA], bodies(strict)) == (whole, [{"_name": "Ana", "_points": 1}])
 
 
-def test_mapped_tasks_do_not_miss_the_contacts_of_each_other(journal: JournalDatabase, strict: StrictServer) -> None:
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("kind", ["ContactSyncOperator", "ContactPatchOperator"])
+def test_mapped_tasks_do_not_miss_the_contacts_of_each_other(
+    kind: str, journal: JournalDatabase, strict: StrictServer
+) -> None:
     for run_id in ("1", "2"):
         for index, keys in enumerate([[f"user{n}@example.com" for n in range(30)], [ANA, BEA]]):
             source = [{"email": key, "_name": "Ana"} for key in keys]
-            run = deliver(run_id, kind="ContactSyncOperator", rows=source, map_index=index)
+            run = deliver(run_id, kind=kind, rows=source, map_index=index, max_removed=0.05)
             assert (run.state, run.plan["removed"]) == ("success", None), run.error
 
 
