@@ -48,7 +48,7 @@ def _option(*flags: str, **settings: Any) -> Option:
 def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError('must be a JSON object, such as {"_name": "first_name"}')

@@ -61,10 +61,14 @@ def pairs(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _show_table(form: str, rows: Rows) -> None:
     from airflow.cli.simple_table import AirflowConsole
     from rich.markup import escape
+    from tabulate import tabulate  # type: ignore[import-untyped]  # a requirement of Airflow
 
     printable = [{name: _printable(value) for name, value in row.items()} for row in rows]
-    console = AirflowConsole(highlight=False)
-    if form == "plain":
+    console = AirflowConsole(highlight=False, emoji=False)
+    if form == "plain" and printable:
+        # Airflow's own plain tables show texts that look like numbers as numbers: +34600111222 as 3.46001e+10.
+        sys.stdout.write(tabulate(printable, headers="keys", tablefmt="plain", disable_numparse=True) + "\n")
+    elif form == "plain":
         console.print_as_plain_table(printable)
     else:
         # Names from Connectif, a database or a source must not act as markup.

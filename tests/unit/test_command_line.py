@@ -201,6 +201,23 @@ def test_a_table_obeys_nothing_that_a_value_says(capsys: pytest.CaptureFixture[s
     assert shown == {"reason": "[bold]no[/] \x1b[2J", "at": "2026-01-02T00:00:00+00:00", "yes": True, "none": None}
 
 
+@pytest.mark.parametrize("form", ["table", "plain"])
+def test_values_are_shown_as_they_are(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where all of a column look like numbers, or a part of one like the name of an emoji."""
+    texts = ["+34600111222", "41.3850639", "1234567", "0.5", "007", "1e5"]
+    show(form, None, [("", [{"value": text} for text in texts]), ("", [{"run": "manual:100:night"}])])
+    shown = capsys.readouterr().out
+    assert [text for text in [*texts, "manual:100:night"] if text not in shown] == []
+
+
+def test_a_mapping_that_is_nested_too_deeply_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    deep = '{"a":' * 100_000
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args(["check", "--sql", "select 1", "--sql-conn-id", "source", "--properties", deep])
+    assert end.value.code == 2
+    assert "must be a JSON object" in capsys.readouterr().err
+
+
 def test_the_key_may_not_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parser().parse_args(["explain", "--sync-id", "x"])
