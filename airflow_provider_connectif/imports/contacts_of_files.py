@@ -110,7 +110,8 @@ class StoredContacts:
 
     def find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
         """See :meth:`ContactsOfFiles.find`."""
-        written = {key: self._lines.written_key(self._mapping.same_contact(key)) for key in keys}
+        # No key has a NUL character, with which PostgreSQL fails.
+        written = {key: self._lines.written_key(self._mapping.same_contact(key)) for key in keys if "\0" not in key}
         there = self._lines.plan.import_lines.find(set(written.values()), self._state.groups_in(file))
         return {
             key: Found(row.number, row.group, row.written_key, row.written_key, None, row.digest)

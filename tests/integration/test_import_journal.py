@@ -126,6 +126,17 @@ def test_refused_rows_are_written_also_after_a_deferral(
     assert next(line["key"] for line in lines if line["row_number"] == 11) == "user10@example.com"
 
 
+def test_a_report_in_utf_16_without_a_mark_names_nobody(
+    journal: JournalDatabase, strict: StrictServer, run_import: Importer
+) -> None:
+    """Its cells have NUL characters, which no PostgreSQL takes; after a deferral they are looked up in the journal."""
+    text = "_email,reason\r\nuser3@example.com,no\r\n".encode("utf-16-le").decode()
+    strict.update(import_zero=False, import_faults=[{"on": "REPORT", "text": text}])
+    source = [{**row, "visits": row["visits"] if n != 3 else 0} for n, row in enumerate(rows(20))]
+    run = run_import("load", rows=source, failure_budget=1)
+    assert (run.state, run.summary["imported"], run.summary["rejected"]) == ("success", 19, 1), run.error
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("on_existing", ["fill_empty", "keep"])
 def test_what_need_not_be_at_connectif_is_not_taken_for_delivered_by_patch(
