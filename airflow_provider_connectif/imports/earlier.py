@@ -49,7 +49,10 @@ def settle_attempt(
     words = wording.EARLIER_ATTEMPT_LEFT if state.removals_left else wording.EARLIER_ATTEMPT
     context.log.info(words, watch.describe(state.files))
     report = context.report.apart(is_of_this_run=True)
-    settlement, account = _settlement(context, watch, mapping, context.journal.lines, state, folder, report)
+    # What that attempt has delivered counts as delivered when this one reads the rows again.
+    generation = int(state.run.get("generation", context.journal.generation))
+    lines = context.journal.lines.of_plan(context.journal.plan, generation, history=context.journal.history)
+    settlement, account = _settlement(context, watch, mapping, lines, state, folder, report)
     settlement.settle_all()
     watch.wait_for_lost(state)
     for failure in account.failures:

@@ -117,13 +117,17 @@ class Settlement:
             sent.began_at, sent.ended_at = self._watch.times_of(one, sent)
         if self._is_keep and sent.is_finished and numbers.is_trusted:
             sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented how existing contacts are counted
-        with self._named(sent, one, numbers.refused) as contacts:
-            if contacts is None:
-                sent.unnamed += numbers.refused
-                self._end(sent, (), is_whole=not numbers.refused)
-            else:
-                self._count_named(sent, contacts)
-                self._end(sent, contacts.numbers(), is_whole=True)
+        try:
+            with self._named(sent, one, numbers.refused) as contacts:
+                if contacts is None:
+                    sent.unnamed += numbers.refused
+                    self._end(sent, (), is_whole=not numbers.refused)
+                else:
+                    self._count_named(sent, contacts)
+                    self._end(sent, contacts.numbers(), is_whole=True)
+        except BaseException:  # such as a stop while the report is fetched: another process has to settle it
+            sent.is_settled = sent.is_finished = sent.is_failed = False
+            raise
         self._context.log.debug(
             wording.IMPORT_ENDED,
             one.id,

@@ -66,15 +66,16 @@ class RunLines(LineWriter):
         )
         self._reader = reader
 
-    def of_plan(self, plan: Plan, generation: int) -> RunLines:
+    def of_plan(self, plan: Plan, generation: int, *, history: History | None = None) -> RunLines:
         """Return the lines as written by an earlier run, to settle its open imports.
 
         Lines that newer processes have written since are not overwritten; if they differ, they become doubtful.
 
         :param plan: of the earlier run.
         :param generation: of the process that sent the rows.
+        :param history: of the run, if an earlier attempt of it has sent them.
         """
-        return RunLines(
+        made = RunLines(
             self.database,
             self._settings,
             self._reader,
@@ -84,7 +85,10 @@ class RunLines(LineWriter):
             self.suppressions,
             generation=generation,
             read_only=self._read_only,
+            history=history,
         )
+        made.person_of = self.person_of
+        return made
 
     def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
         """Return the contacts whose acknowledged row differs, each with its line if it has one.

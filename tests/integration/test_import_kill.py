@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.imports import import_sink
+from airflow_provider_connectif.api.client import ConnectifClient
+from airflow_provider_connectif.imports import import_sink, report
 from tests.support.import_runs import (
     account,
     as_contacts,
@@ -359,3 +360,59 @@ def test_the_history_of_a_run_whose_first_attempt_was_killed_adds_up(
     counts = {name: run.summary[name] for name in ("imported", "invalid")}
     listed = journal.query("select outcome, count(*) from connectif_journal_outcomes group by outcome")
     assert dict(listed) == counts == {"imported": 300, "invalid": 2}
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new contacts", "known contacts"])
+def test_what_a_killed_attempt_has_imported_counts_where_the_next_one_settles_it(
+    is_new: bool, strict: StrictServer, journal: JournalDatabase, tmp_path: Path
+) -> None:
+    """Surely amid its uploads: the response to the second one never comes, so that the rows are read again."""
+    arguments = {"journal_conn_id": "journal", "rows": rows(300, visits=2), "max_file_bytes": 5_000}
+    if not is_new:
+        assert import_rows("night before", journal_conn_id="journal", rows=rows(300)).state == "success"
+    before = len(uploaded(strict))
+    strict.update(import_faults=[{"times": 1, "nth": [before + 2, before + 2], "hang": "after"}])
+    process = Process(tmp_path, "night", import_rows, **arguments)
+    until(lambda: len(uploaded(strict)) == before + 2)
+    process.kill()
+
+    run = import_rows("night", tries_before=1, **arguments)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["unchanged"]) == (300, 0)
+    night = "select outcome, count(*) from connectif_journal_outcomes where run_id = 'dag/night' group by outcome"
+    assert dict(journal.query(night)) == {"imported": 300}
+
+
+@pytest.mark.parametrize("files", ["one file", "several files"])
+def test_told_to_stop_while_an_error_report_is_fetched(
+    files: str, strict: StrictServer, journal: JournalDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import counts as settled only when its contacts are accounted for: the next attempt does that."""
+    asked, download = tmp_path / "asked", ConnectifClient.download_error_report
+
+    def noted(client: ConnectifClient, *args: Any, **kwargs: Any) -> int:
+        asked.touch()
+        return download(client, *args, **kwargs)
+
+    monkeypatch.setattr(ConnectifClient, "download_error_report", noted)
+    source = [{**row, "visits": row["visits"] if n not in (3, 5) else 0} for n, row in enumerate(rows(300))]
+    arguments = {"journal_conn_id": "journal", "rows": source, "failure_budget": 2}
+    if files == "several files":
+        arguments["max_file_bytes"] = 5_000
+    held = [{"nth": [2, 9], "hold": "inProgress"}]
+    strict.update(import_zero=False, report_dead_addresses=1, import_faults=held)
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "_BETWEEN_ADDRESSES_S", 20.0)
+        process = Process(tmp_path, "night", import_rows, **arguments)
+        until(asked.exists)
+        process.kill(signal.SIGTERM)
+    strict.update(import_faults_hold=False, report_dead_addresses=0)
+    before = len(uploaded(strict))
+
+    run = import_rows("night", tries_before=1, **arguments)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["rejected"]) == (298, 2)
+    assert len(uploaded(strict)) == before
+    assert len(journal.acknowledged()) == 298
