@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part, withdraws
-from airflow_provider_connectif.contacts.decisions import Decision, on_creation
+from airflow_provider_connectif.contacts.decisions import Decision, is_own_rise, on_creation
 from airflow_provider_connectif.records.changes import Patch
 
 LOOK_UPS_AT_MOST = 1000
@@ -94,8 +94,21 @@ def _unraised(change: Patch) -> Patch:
 
 
 def _raised(change: Patch) -> list[str]:
-    """Return the consents that the source itself has raised; others above the lowest rank wait for a response."""
-    return [name for name in RANKS.keys() & change.properties.keys() if rank(name, change.properties[name]) > 0]
+    """Return the consents that the source itself has raised, and those that it would have set when it created the
+    contact; others above the lowest rank wait for a response.
+    """
+    first = [name for name in RANKS.keys() & change.properties.keys() if rank(name, change.properties[name]) > 0]
+    return first + [name for name in RANKS.keys() & change.later.keys() if _waits_unseen(change, name)]
+
+
+def _waits_unseen(change: Patch, name: str) -> bool:
+    """Whether a raised consent waits for a response only because its value at Connectif was never shown."""
+    standing = change.stands(name)
+    if standing.is_kept:
+        return False
+    if standing.is_created:
+        return on_creation(change.later[name]) is Decision.SEND
+    return standing.is_unseen and is_own_rise(name, change.later[name], standing)
 
 
 def _fallen(change: Patch) -> list[str]:

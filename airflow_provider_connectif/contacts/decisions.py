@@ -55,8 +55,8 @@ def turn_of(
     if new == 0:
         may_be_lower = was_delivered if old is None else old > 0
         return Turn.AFTER_LOOK_UP if may_be_lower and not standing.is_kept else Turn.FIRST
-    is_own_rise = old is not None and old < new
-    return Turn.FIRST if is_own_rise and not standing.is_kept and resubscribe != "never" else Turn.BY_RESPONSE
+    is_certain_rise = old is not None and old < new and not standing.is_unseen
+    return Turn.FIRST if is_certain_rise and not standing.is_kept and resubscribe != "never" else Turn.BY_RESPONSE
 
 
 def is_own_rise(property_id: str, value: JsonValue, standing: Standing) -> bool:
@@ -83,7 +83,8 @@ def on_response(
     if shown.rank > new:
         has_fallen = standing.rank is not None and standing.rank > new
         return Decision.SEND if value != _NEUTRAL or has_fallen else Decision.LEAVE
-    if resubscribe == "always":
+    is_first = standing.is_created and not standing.is_kept and shown.value == _NEUTRAL
+    if resubscribe == "always" or is_first:
         return Decision.SEND
     if resubscribe == "never" or standing.is_kept or not is_own_rise(property_id, value, standing):
         return Decision.KEEP

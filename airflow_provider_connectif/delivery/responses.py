@@ -11,7 +11,14 @@ from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
 from airflow_provider_connectif.delivery.sending_queue import Job, Rejection, SendingQueue
-from airflow_provider_connectif.journal.properties import entries_of, kept_marks, marked_kept, only, updated
+from airflow_provider_connectif.journal.properties import (
+    entries_of,
+    kept_marks,
+    marked_kept,
+    only,
+    unseen_marks,
+    updated,
+)
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind, describe_error
 from airflow_provider_connectif.records.resource import Resource, Step
@@ -135,11 +142,12 @@ class Responses:
         digests = patch.digests
         if digests is not None and digests.properties is not None:
             # If the contact was created, nothing of the earlier accepted values is left.
-            before = digests.before or b""
+            before, unseen = digests.before or b"", set[str]()
             if job.is_created:
                 before = marked_kept(before, patch.standings)
+                unseen = patch.standings.keys() & (patch.properties.keys() | patch.later.keys())
             sent = entries_of(only(digests.properties, job.patch.properties))
-            now = updated(before, [*sent, *kept_marks(patch.kept)])
+            now = updated(before, [*sent, *kept_marks(patch.kept), *unseen_marks(unseen)])
             patch = patch._replace(digests=digests._replace(before=now))
         job.is_written = job.is_follow_up = True
         if job.is_created:

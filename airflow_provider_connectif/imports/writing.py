@@ -161,7 +161,7 @@ def write_files(
                 going = [patch for patch in known if (patch.counted_as is None) is are_rows]
                 doubts = {mapping.same_contact(patch.key): remaining(patch) for patch in going}
                 journal.lines.doubt(doubts, are_rows=are_rows)
-            batch = [p._replace(digests=accepted(p)) if p.kept or p.counted_as else p for p in batch]
+            batch = [p._replace(digests=accepted(p)) if p.kept or p.counted_as or p.standings else p for p in batch]
         for patch in batch:
             try:
                 written.append((patch, *files.add(patch)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_connectif.journal.held_back import HeldBackRefusals
 from airflow_provider_connectif.journal.properties import (
+    Mark,
     changed,
     doubted,
     entries_of,
@@ -14,7 +15,9 @@ from airflow_provider_connectif.journal.properties import (
     marked_kept,
     only,
     refused_marks,
+    unseen_marks,
     updated,
+    without_marks,
 )
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import IN_DOUBT, INVALID, REJECTED, UNDELIVERED
@@ -199,7 +202,7 @@ class Confirmation:
             if settled.is_recreated and after is not None:
                 # Properties that are no longer in the mapping were deleted with the contact.
                 after = updated(only(after, patch.whole), entries_of(marked_kept(after, patch.standings)))
-            digests = digests._replace(properties=with_kept(after, patch))
+            digests = digests._replace(properties=with_kept(_seen(after, settled, patch), patch))
             if settled.outcome is Outcome.UNCHANGED:
                 self._lines.confirm(key, digests)
             else:
@@ -309,7 +312,19 @@ def accepted(patch: Patch) -> Digests | None:
     column = digests.properties
     if patch.counted_as is not None:
         column = updated(digests.before or b"", entries_of(only(column, patch.properties)))
+    # A file sets its properties whatever Connectif has; what it only fills, and what it leaves out, nobody has seen.
+    column = without_marks(column, patch.standings.keys() & patch.properties.keys(), Mark.UNSEEN)
+    column = updated(column, unseen_marks(_changed_ranks(patch) - patch.properties.keys()))
     return digests._replace(properties=with_kept(column, patch))
+
+
+def _seen(column: bytes | None, settled: Settled, patch: Patch) -> bytes | None:
+    """Return digests of properties without the marks of those that a response has shown, or that were sent."""
+    if column is None or not patch.standings:
+        return column
+    is_shown = settled.outcome is Outcome.UNCHANGED or (settled.shown is not None and settled.shown.is_there)
+    sent = patch.properties.keys() | patch.later.keys()
+    return without_marks(column, patch.standings.keys() if is_shown else patch.standings.keys() & sent, Mark.UNSEEN)
 
 
 def with_kept(column: bytes | None, patch: Patch) -> bytes | None:

@@ -128,7 +128,8 @@ class ContactQuestion:
         known = [entry for entry in properties if entry.digest or entry.is_kept or entry.is_awaited]
         last = self._last_outcome()
         named = sum(bool(entry.digest) + entry.is_kept + entry.is_awaited for entry in known)
-        marks = sum(value_digest(self.column, entry.id, Mark.REFUSED) is not None for entry in properties)
+        others = (Mark.REFUSED, Mark.UNSEEN)
+        marks = sum(value_digest(self.column, entry.id, mark) is not None for entry in properties for mark in others)
         is_pending = self._is_pending()
         return Explanation(
             self.sync_id,

@@ -6,7 +6,7 @@ eight for its value. A property without an entry is not known, so it is sent wit
 
 A property whose values have ranks may have marks, too. They are entries under names that no property has: it is *kept*
 for the person; the value *before* a request whose response has not arrived; the row with which it was *refused* when it
-was sent alone.
+was sent alone; *unseen*, since the sync created the contact or imported the value, and no response has shown it.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class Mark(StrEnum):
     KEPT = "\0kept"
     BEFORE = "\0before"
     REFUSED = "\0refused"
+    UNSEEN = "\0unseen"
 
 
 _NOTHING = bytes(_VALUE_BYTES)
@@ -102,6 +103,11 @@ _NOTHING = bytes(_VALUE_BYTES)
 def kept_marks(property_ids: Iterable[str]) -> list[bytes]:
     """Return the marks that these properties are kept for the person."""
     return [_mark_name(property_id, Mark.KEPT) + _NOTHING for property_id in property_ids]
+
+
+def unseen_marks(property_ids: Iterable[str]) -> list[bytes]:
+    """Return the marks that no response has shown the values of these properties."""
+    return [_mark_name(property_id, Mark.UNSEEN) + _NOTHING for property_id in property_ids]
 
 
 def marked_kept(column: bytes, property_ids: Iterable[str]) -> bytes:
@@ -143,7 +149,7 @@ def doubted(column: bytes, property_ids: Iterable[str], ranked: Collection[str])
 
 def of_ranked(column: bytes, property_ids: Iterable[str]) -> bytes:
     """Return the entries and marks of some ranked properties, and nothing else."""
-    named = [[name, name + Mark.KEPT, name + Mark.BEFORE] for name in property_ids]
+    named = [[name, name + Mark.KEPT, name + Mark.BEFORE, name + Mark.UNSEEN] for name in property_ids]
     return only(column, [name for names in named for name in names])
 
 
@@ -210,10 +216,17 @@ class PropertyDigester:
         :param values: from the lowest rank to the highest.
         """
         known = {entry[:_NAME_BYTES]: entry[_NAME_BYTES:] for entry in entries_of(column)}
-        accepted = known.get(_name(property_id)) or known.get(_mark_name(property_id, Mark.BEFORE))
+        entry = known.get(_name(property_id))
+        accepted = known.get(_mark_name(property_id, Mark.BEFORE)) if entry is None else entry
         ranked = enumerate(values) if accepted is not None else ()
         found = [rank for rank, value in ranked if self._value(contact, property_id, value) == accepted]
-        return Standing(found[0] if found else None, _mark_name(property_id, Mark.KEPT) in known)
+        is_unseen = _mark_name(property_id, Mark.UNSEEN) in known
+        return Standing(
+            found[0] if found else None,
+            _mark_name(property_id, Mark.KEPT) in known,
+            is_unseen=accepted is not None and (is_unseen or entry is None),
+            is_created=accepted is None and is_unseen,
+        )
 
     def _value(self, contact: str, property_id: str, value: str) -> bytes:
         (entry,) = self.entries(contact, {property_id: value})

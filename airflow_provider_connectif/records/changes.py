@@ -37,10 +37,14 @@ class Standing(NamedTuple):
 
     ``rank``: of the value that Connectif accepted last, 0 is the lowest; ``None``: not known. ``is_kept``: a response
     has shown a lower rank than the one that was sent or planned; since then the value belongs to the person.
+    ``is_unseen``: no response has shown the value since then, or the response to a later request was lost.
+    ``is_created``: this sync created the thing, and what became of the property's own request is not known.
     """
 
     rank: int | None = None
     is_kept: bool = False
+    is_unseen: bool = False
+    is_created: bool = False
 
 
 _UNKNOWN = Standing()

@@ -32,6 +32,12 @@ _turned("no raise goes first", "rank(property_id, value) > 0", "BY_RESPONSE", _O
 _turned(
     "a kept consent goes first", "standing.is_kept and is_own_rise(property_id, value, standing)", "FIRST", _OWN_RISE
 )
+_turned(
+    "a raise above a value that nobody has seen goes first",
+    "standing.is_unseen and is_own_rise(property_id, value, standing)",
+    "FIRST",
+    "test_a_rise_above_a_value_that_nobody_has_seen_waits_for_a_response",
+)
 
 
 def _decided(name: str, condition: str, decision: str, test: str) -> None:
@@ -51,6 +57,9 @@ _decided("none always lowers a subscription", 'value == "none" and shown and sho
 _decided("none never lowers a subscription", 'value == "none" and shown and shown.rank == 2', "LEAVE", _NOT_LOWER)
 _decided("what she has lowered is raised", 'resubscribe == "on_change" and shown and shown.rank == 0', "SEND", _LOWER)
 _decided("an own rise is kept", 'resubscribe == "on_change" and shown and shown.rank == 0', "KEEP", _LOWER)
+_CREATED = _DECISIONS + "test_a_contact_that_was_created_without_its_consent_gets_it_while_it_has_not_decided"
+_decided("a new contact never gets its consent", "standing.is_created and shown", "KEEP", _CREATED)
+_decided("a new contact gets its consent whatever it has decided", "standing.is_created", "SEND", _CREATED)
 _decided("never raises all the same", 'resubscribe == "never"', "SEND", _LOWER)
 _decided("always keeps all the same", 'resubscribe == "always"', "KEEP", _LOWER)
 CONSENT.value(

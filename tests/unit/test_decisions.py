@@ -114,6 +114,26 @@ def test_a_lower_rank_is_the_persons_unless_the_source_rose(
     assert on_response(NEWS, "subscribed", shown(NEWS, held), known, "always") is SEND
 
 
+@pytest.mark.parametrize("resubscribe", EVERY)
+def test_a_rise_above_a_value_that_nobody_has_seen_waits_for_a_response(resubscribe: Resubscribe) -> None:
+    known = standing(NEWS, "none")._replace(is_unseen=True)
+    assert turn_of(NEWS, "subscribed", known, was_delivered=True, resubscribe=resubscribe) is WAIT
+
+
+@pytest.mark.parametrize("resubscribe", EVERY)
+def test_a_contact_that_was_created_without_its_consent_gets_it_while_it_has_not_decided(
+    resubscribe: Resubscribe,
+) -> None:
+    created = Standing(is_created=True)
+    assert turn_of(NEWS, "subscribed", created, was_delivered=True, resubscribe=resubscribe) is WAIT
+    assert on_response(NEWS, "subscribed", shown(NEWS, "none"), created, resubscribe) is SEND
+    assert on_response(NEWS, "subscribed", shown(NEWS, None), created, resubscribe) is SEND
+    hers = SEND if resubscribe == "always" else KEEP
+    assert on_response(NEWS, "subscribed", shown(NEWS, "unsubscribed"), created, resubscribe) is hers
+    kept = created._replace(is_kept=True)
+    assert on_response(NEWS, "subscribed", shown(NEWS, "none"), kept, resubscribe) is hers
+
+
 def test_none_says_nothing_to_a_contact_that_is_new() -> None:
     assert on_creation("none") is LEAVE
     assert on_creation("subscribed") is SEND

@@ -184,11 +184,11 @@ def test_while_a_consent_is_on_its_way_its_rank_of_before_is_known_and_its_value
     assert on_its_way is not None
     for value in ("subscribed", "unsubscribed"):
         again = of({**ROW, NEWS: value}, Known(on_its_way))
-        assert again.patch.standings[NEWS] == Standing(0)
-        assert (again.is_held, again.patch.properties) == (False, {NEWS: value})
+        assert again.patch.standings[NEWS] == Standing(0, is_unseen=True)
+        assert (again.is_held, {**again.patch.properties, **again.patch.later}) == (False, {NEWS: value})
     assert standing(patch.digests.properties) == Standing(2)
     # A second doubt keeps the oldest value that is known.
-    assert standing(remaining(of(ROW, Known(on_its_way)).patch) or b"") == Standing(0)
+    assert standing(remaining(of(ROW, Known(on_its_way)).patch) or b"") == Standing(0, is_unseen=True)
 
 
 def test_a_full_refresh_sends_no_consent_that_is_held() -> None:
