@@ -34,7 +34,11 @@ def check(arguments: Namespace) -> None:
     is_import = arguments.way == "import"
     if is_import and arguments.nulls != "omit":
         raise WrongUse("--nulls is for --way patch: an import leaves out empty values")
+    if not is_import and arguments.on_existing != "update":
+        raise WrongUse("--on-existing is for --way import: a PATCH updates the contacts that exist")
     given = operator_arguments(arguments, place, are_keys_digests=are_digests, takes_nulls=not is_import)
+    if is_import:
+        given["on_existing"] = arguments.on_existing
     kind = ImportCheck if is_import else PatchCheck
     operator = made_operator(kind, **given, failure_budget=arguments.failure_budget)
     failure: CommandFailed | None = None

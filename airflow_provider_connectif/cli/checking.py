@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
 from airflow_provider_connectif.databases.journal_places import DEFAULT_TABLE, JournalPlace
 from airflow_provider_connectif.databases.sql_source import SqlSource
+from airflow_provider_connectif.imports.rules import OnExisting, way_of
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from airflow_provider_connectif.operators.imports import ContactImportOperator
@@ -49,13 +50,18 @@ class ContactCheck(PatchCheck):
     """Checks the rows of one contact, and keeps the changes.
 
     :param contact: its key, in one form for all spellings.
+    :param on_existing: of the sync's imports: an import that does not update compares with other digests.
     """
 
-    def __init__(self, *, contact: str, **kwargs: Any) -> None:
+    def __init__(self, *, contact: str, on_existing: OnExisting, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._contact = contact
+        self._on_existing = on_existing
         self.patches: list[Patch] = []
         """The change that a run would send for the contact; empty if there is none."""
+
+    def _way(self) -> str:
+        return way_of(self._on_existing)
 
     def _make_check(self, parts: Parts) -> CheckSink[Resource]:
         preview = _KeepingPreview(parts.report.log, parts.client.quota, self.patches)

@@ -121,6 +121,12 @@ _MAPPING = (
         help="write mode by property id, like the operator's argument",
     ),
 )
+_ON_EXISTING = _option(
+    "--on-existing",
+    choices=("update", "keep", "fill_empty"),
+    default="update",
+    help="what the sync's imports do to contacts that exist (update)",
+)
 _COMMON = (_OUTPUT, _VERBOSE)
 
 COMMANDS = Group(
@@ -144,6 +150,7 @@ COMMANDS = Group(
                 _option("--sql-conn-id", required=True, help="the connection that the query runs on"),
                 _option("--sync-id", help="the sync in the journal; without it, all rows count as new"),
                 _option("--way", choices=("patch", "import"), default="patch", help="the way of delivery (patch)"),
+                _ON_EXISTING,
                 _option("--failure-budget", type=_budget, default=0, help="refused rows that are no failure (0)"),
                 *_MAPPING,
                 *_COMMON,
@@ -162,6 +169,7 @@ COMMANDS = Group(
                 _option("--history", type=_count, default=_HISTORY_SHOWN, help=f"outcomes shown ({_HISTORY_SHOWN})"),
                 *_SQL,
                 *_MAPPING,
+                _ON_EXISTING,
                 _SHOW_VALUES,
                 *_COMMON,
             ),

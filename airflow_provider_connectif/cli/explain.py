@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from typing import Any
 
@@ -12,7 +11,7 @@ from airflow_provider_connectif.cli.journals import opened_journal
 from airflow_provider_connectif.cli.live import LiveContact, live_contact, with_live
 from airflow_provider_connectif.cli.output import Section, pairs, show
 from airflow_provider_connectif.cli.planned import Planned, plan_of_contact
-from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.cli.running import CommandFailed, WrongUse, typed_line
 from airflow_provider_connectif.contacts.fields import BUILT_IN_IDS
 from airflow_provider_connectif.contacts.identity import person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -67,7 +66,7 @@ def _contact(arguments: Namespace) -> tuple[str, str]:
 
     :raises WrongUse: it is not a valid key. The message does not quote it.
     """
-    text = sys.stdin.readline().rstrip("\n") if arguments.contact == "-" else arguments.contact
+    text = typed_line() if arguments.contact == "-" else arguments.contact
     mapping = ContactMapping(arguments.key)
     key = mapping.key_of({arguments.key: text}) if len(text) <= _LONGEST_KEY else None
     if key is None:

@@ -8,12 +8,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from airflow_provider_connectif.cli.check import require_sync
 from airflow_provider_connectif.cli.journals import OpenJournal, opened_journal
 from airflow_provider_connectif.cli.output import pairs, show
-from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
+from airflow_provider_connectif.cli.running import CommandFailed, WrongUse, typed_line
 from airflow_provider_connectif.contacts.named_people import people_named
 from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal.past_runs import past_runs
@@ -67,7 +66,7 @@ def purge(arguments: Namespace) -> None:
 
 def unsuppress(arguments: Namespace) -> None:
     """Remove a person from the suppression list: the next run may send the person again."""
-    key = sys.stdin.readline() if arguments.contact == "-" else arguments.contact
+    key = typed_line() if arguments.contact == "-" else arguments.contact
     with opened_journal(arguments.journal_conn_id) as journal:
         _require_history(journal)
         conn_id = journal.place.conn_id
@@ -87,9 +86,7 @@ def _require_history(journal: OpenJournal) -> None:
         )
 
 
-def _confirm(
-    arguments: Namespace, counts: dict[str, int], ask: Callable[[], Any] = lambda: sys.stdin.readline()
-) -> None:
+def _confirm(arguments: Namespace, counts: dict[str, int], ask: Callable[[], str] = typed_line) -> None:
     """Ask before something is deleted, unless ``--yes``.
 
     :raises CommandFailed: the response is not yes.
@@ -98,5 +95,5 @@ def _confirm(
         return
     sys.stderr.write(f"Delete {json.dumps(counts)}? Type yes: ")
     sys.stderr.flush()
-    if str(ask()).strip().lower() not in ("y", "yes"):
+    if ask().strip().lower() not in ("y", "yes"):
         raise CommandFailed("nothing was deleted")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from airflow_provider_connectif.cli.running import CommandFailed
 from airflow_provider_connectif.reporting.formats import utc_second
 
 Rows = Sequence[Mapping[str, Any]]
@@ -26,20 +28,47 @@ def show(form: str, data: Any, sections: Sequence[Section]) -> None:
     :param data: for JSON and YAML.
     :param sections: for tables.
     """
-    if form == "json":
-        sys.stdout.write(json.dumps(jsonable(data), ensure_ascii=False, indent=2) + "\n")
-    elif form == "yaml":
-        from airflow.utils import yaml
+    try:
+        if form == "json":
+            _write_data(partial(json.dumps, jsonable(data), indent=2), "ensure_ascii", end="\n")
+        elif form == "yaml":
+            from airflow.utils import yaml
 
-        sys.stdout.write(str(yaml.dump(jsonable(data), sort_keys=False, allow_unicode=True)))
-    else:
-        for number, (title, content) in enumerate(sections):
-            if title:
-                sys.stdout.write(("\n" if number else "") + f"{title}\n")
-            if isinstance(content, str):
-                sys.stdout.write(f"{content}\n")
-            else:
-                _show_table(form, content)
+            _write_data(partial(yaml.dump, jsonable(data), sort_keys=False), "allow_unicode", escapes=False)
+        else:
+            _show_sections(form, sections)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandFailed(f"the output cannot be written: {error.strerror}") from None
+
+
+def _write_data(dump: Callable[..., str], option: str, *, escapes: bool = True, end: str = "") -> None:
+    """Write JSON or YAML; with its own escapes where the encoding of stdout lacks a character.
+
+    :param option: of ``dump``; with the value of ``escapes``, the output is ASCII.
+    """
+    text = dump(**{option: not escapes})
+    if text != _encodable(text):
+        text = dump(**{option: escapes})
+    sys.stdout.write(text + end)
+
+
+def _encodable(text: str) -> str:
+    """Return a text with escapes instead of the characters that the encoding of stdout lacks, such as half emoji."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _show_sections(form: str, sections: Sequence[Section]) -> None:
+    for number, (title, content) in enumerate(sections):
+        if title:
+            sys.stdout.write(("\n" if number else "") + f"{_encodable(title)}\n")
+        if isinstance(content, str):
+            sys.stdout.write(f"{_encodable(content)}\n")
+        else:
+            _show_table(form, content)
 
 
 def jsonable(value: Any) -> Any:
@@ -50,7 +79,9 @@ def jsonable(value: Any) -> Any:
         return {str(name): jsonable(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(entry) for entry in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()  # half emoji are characters of no encoding
 
 
 def pairs(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -63,7 +94,7 @@ def _show_table(form: str, rows: Rows) -> None:
     from rich.markup import escape
     from tabulate import tabulate  # type: ignore[import-untyped]  # a requirement of Airflow
 
-    printable = [{name: _printable(value) for name, value in row.items()} for row in rows]
+    printable = [{name: _encodable(_printable(value)) for name, value in row.items()} for row in rows]
     console = AirflowConsole(highlight=False, emoji=False)
     if form == "plain" and printable:
         # Airflow's own plain tables show texts that look like numbers as numbers: +34600111222 as 3.46001e+10.

@@ -81,7 +81,9 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
     :raises CommandFailed: the query, the mapping or the fields do not allow a check.
     """
     given = operator_arguments(arguments, place, are_keys_digests=are_keys_digests)
-    operator = made_operator(ContactCheck, **given, contact=contact, failure_budget=1.0)
+    operator = made_operator(
+        ContactCheck, **given, contact=contact, on_existing=arguments.on_existing, failure_budget=1.0
+    )
     check_rows(operator)
     summary, patches = operator.summary, operator.patches
     if len(patches) > 1:

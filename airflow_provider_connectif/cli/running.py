@@ -70,6 +70,14 @@ def run_command(run: str, arguments: Namespace) -> int:
     return OK
 
 
+def typed_line() -> str:
+    """Return the next line of stdin, without its end; empty if there is none, or if it is no text."""
+    try:
+        return "" if sys.stdin is None else sys.stdin.readline().rstrip("\n")
+    except ValueError:  # stdin is closed, or has other bytes than its encoding allows
+        return ""
+
+
 def describe(error: ConnectifError) -> str:
     """Describe a failed request in a sentence that says what to do, without key, address and value."""
     if isinstance(error, UnauthorizedError):

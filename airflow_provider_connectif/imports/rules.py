@@ -25,6 +25,13 @@ TRIGGER_GRACE_S = 60.0
 OnExisting = Literal["update", "fill_empty", "keep"]
 
 
+def way_of(on_existing: OnExisting) -> str:
+    """Return a mark for the journal's digests if Connectif need not hold the sent values afterwards; otherwise it is
+    empty, as by PATCH.
+    """
+    return "" if on_existing == "update" else f"import:{on_existing}"
+
+
 class Flags(NamedTuple):
     """The two switches of ``POST /imports/``: ``overrideExisting`` and ``updateOnlyEmptyFields``."""
 
@@ -144,8 +151,8 @@ class ImportRules:
 
     @property
     def way(self) -> str:
-        """A mark for the journal's digests if Connectif need not hold the sent values afterwards."""
-        return "" if self.on_existing == "update" else f"import:{self.on_existing}"
+        """See :func:`way_of`."""
+        return way_of(self.on_existing)
 
     @property
     def leftovers(self) -> bool | None:

@@ -48,6 +48,7 @@ _OTHER_DAG = "a run of a DAG that you may not see"
 _LARGEST_BODY = 8_192
 # PostgreSQL's texts have no NUL.
 _Text = Annotated[str, Query(pattern=r"^[^\x00]*$")]
+_LONGEST_INDEX = 9  # of a mapped task: more digits are of no database
 _LARGEST_ID = 2**53  # of a record; larger numbers of a typed address are of no database
 _NO_HISTORY = "its tables are not there yet, or of an earlier version; the sync's next run creates them"
 
@@ -99,7 +100,8 @@ def make_app() -> FastAPI:
         after: Annotated[int, Query(ge=0, le=_LARGEST_ID)] = 0,
     ) -> HTMLResponse:
         frame, faults = _frame(), []
-        index = int(map_index) if map_index.removeprefix("-").isdecimal() else -1
+        is_number = map_index.removeprefix("-").isdecimal() and len(map_index) <= _LONGEST_INDEX
+        index = int(map_index) if is_number else -1
         for place in configured_journals():
             try:
                 with app.state.places.reading(place) as (connection, tables):
