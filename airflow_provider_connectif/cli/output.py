@@ -45,7 +45,7 @@ def show(form: str, data: Any, sections: Sequence[Section]) -> None:
 
 
 def _write_data(dump: Callable[..., str], option: str, *, escapes: bool = True, end: str = "") -> None:
-    """Write JSON or YAML; with its own escapes where the encoding of stdout lacks a character.
+    """Write JSON or YAML; with its own escapes where the encoding of stdout does not have a character.
 
     :param option: of ``dump``; with the value of ``escapes``, the output is ASCII.
     """
@@ -56,7 +56,7 @@ def _write_data(dump: Callable[..., str], option: str, *, escapes: bool = True, 
 
 
 def _encodable(text: str) -> str:
-    """Return a text with escapes instead of the characters that the encoding of stdout lacks, such as half emoji."""
+    """Return a text with escapes instead of the characters that the encoding of stdout does not have, such as half emoji."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
