@@ -56,7 +56,7 @@ def _write_data(dump: Callable[..., str], option: str, *, escapes: bool = True, 
 
 
 def _encodable(text: str) -> str:
-    """Return a text with escapes instead of the characters that the encoding of stdout does not have, such as half emoji."""
+    """Return a text with escapes for characters that the encoding of stdout does not have, such as half emoji."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
