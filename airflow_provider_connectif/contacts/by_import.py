@@ -76,7 +76,7 @@ def is_without_effect(change: Patch) -> bool:
 
 
 def _falls(change: Patch) -> bool:
-    return change.looks_up or bool(_fallen(change))
+    return bool(change.properties and change.looks_up) or bool(_fallen(change))
 
 
 def _unseen(change: Patch) -> Patch:

@@ -96,7 +96,7 @@ class ContactSteps:
 
     def requests(self, change: Patch) -> tuple[int, int]:
         """Return the least and the largest number of requests for a change."""
-        return 1, 2 if change.later or change.looks_up else 1
+        return 1, 2 if change.later or (change.looks_up and change.properties) else 1
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
         """Return a change just before its request: raises of an old plan wait for a response, with a look-up if

@@ -203,7 +203,7 @@ class Confirmation:
                 # Properties that are no longer in the mapping were deleted with the contact.
                 after = updated(only(after, patch.whole), entries_of(marked_kept(after, patch.standings)))
             digests = digests._replace(properties=with_kept(_seen(after, settled, patch), patch))
-            if settled.outcome is Outcome.UNCHANGED:
+            if settled.outcome is Outcome.UNCHANGED and not patch.was_removed:
                 self._lines.confirm(key, digests)
             else:
                 self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value, sent=patch.key)

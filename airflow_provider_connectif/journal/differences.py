@@ -146,6 +146,9 @@ class Differences:
             wanted = whole.keys()
         patch = self._resource.arrange(patch, wanted)
         is_held = is_known and not (patch.properties or patch.later)
+        if is_held and patch.was_removed:  # somebody may have deleted the contact while it was away
+            # A row without properties creates it by its key; otherwise a request would set nothing.
+            patch, is_held = patch._replace(looks_up=bool(whole)), False
         is_refused = bool(refused and not row_digest) and refused in (digests.patch, self._of_before(whole, contact))
         return Difference(patch, is_held, is_refused)
 

@@ -13,9 +13,9 @@ class Line(NamedTuple):
     ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``: of the last row
     that Connectif rejected; ``invalid_digest``: of the last row that was invalid here; ``refused_run``,
     ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
-    ``delivered_as``: ``created``, ``updated``, ``imported`` or ``removed``. ``properties``: digests of the accepted
-    ones; ``None`` if they are not known one by one, as in lines of an earlier version. ``spelling``: see the module
-    "spellings".
+    ``delivered_as``: ``created``, ``updated``, ``imported``, ``unchanged`` or ``removed``. ``properties``: digests of
+    the accepted ones; ``None`` if they are not known one by one, as in lines of an earlier version. ``spelling``: see
+    the module "spellings".
     """
 
     row_digest: str | None

@@ -193,7 +193,7 @@ class RunLines(LineWriter):
     ) -> None:
         """Record that Connectif has accepted a patch.
 
-        :param delivered_as: ``created`` or ``updated``.
+        :param delivered_as: ``created``, ``updated`` or ``unchanged``.
         :param sent: the key as it was sent; ``None``: it is not known.
         """
         if self._gathers():

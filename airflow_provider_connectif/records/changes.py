@@ -65,7 +65,7 @@ class Patch(NamedTuple):
     sent. ``removal``: the key has left the source, so there is no row: ``patch`` sets the properties, ``delete``
     deletes. ``sent_before``: the key as Connectif accepted it before, if the row has another spelling; it is then also
     ``key``. ``created_as``: the change is the rest of one whose first request has created the thing: ``created`` or
-    ``recreated``.
+    ``recreated``. ``was_removed``: the contact left the source, ``on_removed`` was carried out, and it has come back.
     """
 
     number: int
@@ -85,6 +85,7 @@ class Patch(NamedTuple):
     removal: Removal | None = None
     sent_before: str | None = None
     created_as: Literal["created", "recreated"] | None = None
+    was_removed: bool = False
 
     @property
     def whole(self) -> Mapping[str, JsonValue]:
@@ -133,6 +134,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
         "removal": patch.removal,
         "sent_before": patch.sent_before,
         "created_as": patch.created_as,
+        "was_removed": patch.was_removed,
     }
     return {name: value for name, value in conditions.items() if value} or None
 
@@ -153,4 +155,5 @@ def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch
         was_delivered=conditions.get("was_delivered", False),
         removal=conditions.get("removal"),
         created_as=conditions.get("created_as"),
+        was_removed=conditions.get("was_removed", False),
     )

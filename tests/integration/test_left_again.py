@@ -1,0 +1,91 @@
+"""Contacts that came back and leave again, contacts of several syncs or tasks, and consents of a deleted contact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_sync import states, sync
+from tests.support.journals import JournalDatabase, journal_database
+from tests.support.strict_server import StrictServer
+from tests.support.task_runs import Run
+from tests.support.warehouses import Warehouse
+
+NEWS = "_newsletterSubscriptionStatus"
+ANA, BEA = "ana@example.com", "bea@example.com"
+LEFT = {"tier": "left"}
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database("sqlite", request)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, connection: Callable[..., None]) -> Warehouse:
+    path = tmp_path / "warehouse.db"
+    connection("warehouse", conn_type="sqlite", host=str(path))
+    return Warehouse(path, ("name", "consent"))
+
+
+@pytest.fixture(autouse=True)
+def one_try(strict: StrictServer, connection: Callable[..., None]) -> None:
+    connection("connectif_default", **strict.connection(requests_per_minute=10**6, timeout=5, retries=1))
+
+
+def night(run_id: str, warehouse: Warehouse, *rows: tuple[str, ...], **arguments: Any) -> Run:
+    """A night of a sync that maps a consent and nothing else; another contact never changes."""
+    warehouse.fill_rows([*rows, (BEA, "Bea", "none")])
+    return sync(run_id, "select email, name, consent from contacts", **{"properties": {NEWS: "consent"}, **arguments})
+
+
+def requests(strict: StrictServer) -> list[tuple[str, str, dict[str, Any] | None]]:
+    """Requests for contacts, in their order."""
+    return [(entry["method"], entry["key"], entry.get("body")) for entry in strict.take_log() if "key" in entry]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("consent", ["subscribed", "none"])
+def test_who_came_back_without_a_change_is_looked_up_and_followed_again(
+    rows: int, consent: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    ana = [(ANA, "Ana", consent)] * rows
+    night("1", warehouse, (ANA, "Ana", "subscribed"), on_removed=LEFT)
+    night("1b", warehouse, *ana, on_removed=LEFT)
+    night("2", warehouse, on_removed=LEFT)
+    strict.take_log()
+    back = night("3", warehouse, *ana, on_removed=LEFT)
+    assert (back.plan["to_create"], back.summary["unchanged"]) == (1, 2), back.summary
+    assert (back.plan["requests_least"], back.plan["requests_most"]) == (1, 1)
+    assert requests(strict) == [("GET", ANA, None)]
+    assert night("4", warehouse, *ana, on_removed=LEFT).summary["unchanged"] == 2
+    assert requests(strict) == []
+    again = night("5", warehouse, on_removed=LEFT)
+    assert (again.plan["removed"], again.summary["removed"], states(journal)[ANA]) == (1, 1, "removed")
+
+
+def test_who_came_back_with_what_connectif_shows_is_followed_again(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    """The consent differs from the one before, but Connectif holds it already."""
+    night("1", warehouse, (ANA, "Ana", "subscribed"), on_removed=LEFT)
+    night("2", warehouse, on_removed=LEFT)
+    strict.change_contacts({ANA: {NEWS: "none"}})
+    assert night("3", warehouse, (ANA, "Ana", "none"), on_removed=LEFT).summary["unchanged"] == 2
+    assert night("4", warehouse, on_removed=LEFT).summary["removed"] == 1
+
+
+def test_a_contact_that_was_deleted_while_it_was_away_is_not_created_to_be_subscribed(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    ana = (ANA, "Ana", "subscribed")
+    night("1", warehouse, ana, on_removed=LEFT)
+    night("2", warehouse, on_removed=LEFT)
+    strict.change_contacts({ANA: None})
+    strict.take_log()
+    assert night("3", warehouse, ana, on_removed=LEFT).state == "success"
+    assert (requests(strict), ANA in strict.contacts) == ([("GET", ANA, None)], False)
