@@ -52,6 +52,8 @@ class Departures:
             self._asker, self._last, keyless=self._keyless, came_back=comparison.came_back
         )
         """The reason why contacts are only counted, whatever ``on_removed`` is; empty: they are not only counted."""
+        self.are_of_others = are_of_others(self._asker, self._last)
+        """Whether the contacts that seem to have left may be those of another task."""
         self.count = 0
         """Contacts that left since the last complete read, and earlier ones whose change is planned now."""
         self.postponed = 0
@@ -82,6 +84,7 @@ class Departures:
         if self._journal.reads.has_changed():
             # Another task reads for the sync at the same time: the contacts that it delivers are not in this source.
             self.only_counted = self.only_counted or ANOTHER_TASK
+            self.are_of_others = True
             changes.drop_since(before)
             self.count = self._unmarked = self.postponed = 0
         self.count += new
@@ -132,6 +135,19 @@ class Departures:
         sent = sent_key(line.key, line.spelling) or line.key
         patch = self._differences.removal(line.key, sent, line.properties, kind, properties)
         return PendingChange(patch, line.key, Rank.URGENT if resource.is_urgent(properties) else Rank.REMOVED)
+
+
+def are_of_others(asker: Asker, last: LastRead | None) -> bool:
+    """Whether another task has read since the last read of this one, or reads now, so that the contacts that this read
+    does not show may be those of that task. Pure.
+
+    :param asker: of this read.
+    :param last: the last complete read.
+    """
+    if last is None or last.identity.get("task") != asker.identity.get("task"):
+        return last is not None
+    # With another question of the same task it is this task that has begun a new series.
+    return dict(last.identity) == dict(asker.identity) and not last.is_of(asker)
 
 
 ANOTHER_TASK = "another task has read for this sync since the last complete read"

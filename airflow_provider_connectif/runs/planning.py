@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.shown_keys import ShownKeys
     from airflow_provider_connectif.journal.store import Journal
 
+_NOT_COUNTED = "on_removed is not carried out, and contacts that left are not counted: %s"
 TellPlan = Callable[[dict[str, Any]], None]
 
 
@@ -60,7 +61,7 @@ class Planning:
         """
         departures = self._departures(changes, comparison, resource)
         cost = sink.cost(changes, resource)
-        removed = None if departures is None else departures.count
+        removed = None if departures is None or departures.are_of_others else departures.count
         plan = Plan.of(self._report.tally, changes.counts, cost, removed)
         self._report.tally.left = removed
         self._report.log.info("%s", plan.describe(was_chosen=cost.was_chosen))
@@ -90,11 +91,14 @@ class Planning:
         if earlier := self._journal.series.earlier:
             self._report.count_removed_earlier(self._journal.left.removed_by(earlier))
         if departures.count and departures.only_counted and read.on_removed is not None:
-            self._report.log.warning(
-                "on_removed is not carried out for %s that left the source: %s",
-                plural(departures.count, "contact"),
-                departures.only_counted,
-            )
+            if departures.are_of_others:
+                self._report.log.warning(_NOT_COUNTED, departures.only_counted)
+            else:
+                self._report.log.warning(
+                    "on_removed is not carried out for %s that left the source: %s",
+                    plural(departures.count, "contact"),
+                    departures.only_counted,
+                )
         if departures.postponed:
             self._report.log.warning(
                 "on_removed is postponed for %s that left: rows without a valid key may be theirs",
@@ -143,6 +147,7 @@ def note_complete_read(journal: Journal, report: Report) -> None:
     journal.lines.commit()
     tally = report.tally
     is_same = not (tally.delivered or tally.outcomes[Outcome.IMPORTED] or tally.left or tally.removals)
+    is_same &= not noted["has_looked"] or tally.left is not None  # not counted, but marked
     keyless = {name: Keyless.from_json(noted[name]) for name in ("keyless", "always_keyless")}
     noted = {**noted, **keyless}
     journal.reads.save(run_id=journal.run_id, generation=journal.generation, is_same=is_same, **noted)

@@ -89,3 +89,31 @@ def test_a_contact_that_was_deleted_while_it_was_away_is_not_created_to_be_subsc
     strict.take_log()
     assert night("3", warehouse, ana, on_removed=LEFT).state == "success"
     assert (requests(strict), ANA in strict.contacts) == ([("GET", ANA, None)], False)
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("on_removed", [None, "delete"])
+def test_tasks_with_one_sync_id_do_not_miss_the_contacts_of_each_other(
+    on_removed: Any, journal: JournalDatabase, strict: StrictServer, warehouse: Warehouse, said: Callable[[], str]
+) -> None:
+    warehouse.fill_rows([(f"user{n:02}@example.com", "Ana", "none") for n in range(5)])
+    narrow = {"on_removed": on_removed, "max_removed": 0.05, "properties": {"_name": "name"}}
+    for run_id in ("1", "2"):
+        for task, where in (("a", "email < 'user03'"), ("b", "email >= 'user03'")):
+            other = {"dag": type("Dag", (), {"dag_id": task})()}
+            run = sync(run_id + task, f"select email, name from contacts where {where}", more_context=other, **narrow)
+            assert (run.state, run.plan["removed"]) == ("success", 0 if run_id + task == "1a" else None), run.error
+    assert len(strict.contacts) == 5
+    assert ("contacts that left are not counted: the task and the SQL text have changed" in said()) is bool(on_removed)
+
+
+def test_a_task_that_is_alone_again_counts_again(
+    journal: JournalDatabase, strict: StrictServer, warehouse: Warehouse
+) -> None:
+    mapping = {"max_removed": 1, "properties": {"_name": "name"}}
+    other = {"dag": type("Dag", (), {"dag_id": "other"})()}
+    night("1", warehouse, (ANA, "Ana", "none"), **mapping)
+    night("2", warehouse, more_context=other, **mapping)
+    assert night("3", warehouse, (ANA, "Ana", "none"), **mapping).plan["removed"] is None
+    run = night("4", warehouse, **{**mapping, "max_removed": 0})
+    assert "1 contacts that left the source, max_removed=0 allows 0" in str(run.error)
