@@ -24,6 +24,7 @@ from airflow_provider_connectif.journal.last_read import ReadRecord
 from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_claim
 from airflow_provider_connectif.journal.left_behind import LeftBehind
 from airflow_provider_connectif.journal.left_lines import LeftLines
+from airflow_provider_connectif.journal.other_syncs import OtherSyncs
 from airflow_provider_connectif.journal.owners import other_owners
 from airflow_provider_connectif.journal.past_imports import PastImports
 from airflow_provider_connectif.journal.plan import Plan
@@ -77,6 +78,8 @@ class Journal:
         """The last complete read of the sync."""
         self.left = LeftLines(self._database, settings.sync_id, self._lease, settings.run_id)
         """The lines of contacts that are no longer in the source."""
+        self.other_syncs = OtherSyncs(self._database, settings.sync_id)
+        """The contacts of other syncs."""
         self.past_imports = PastImports(self._database, settings.sync_id)
         """Measurements of earlier runs of the sync, of imports and of the account's window."""
         self._has_owners = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from airflow_provider_connectif.journal.digests import digest_salt
 from airflow_provider_connectif.journal.left_lines import LeftLine
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
@@ -58,6 +60,8 @@ class Departures:
         """Contacts that left since the last complete read, and earlier ones whose change is planned now."""
         self.postponed = 0
         """Contacts that left and have no change yet, since a row without a valid key may be theirs."""
+        self.shared: Counter[str] = Counter()
+        """Contacts that left and have no change, since another sync still has them, by that sync."""
         self._unmarked = 0
 
     @property
@@ -74,9 +78,12 @@ class Departures:
         before, new, unmarked = changes.place, 0, 0
         for batch in self._journal.left.missing(self._shown):
             due = [line for line in batch if self._is_due(line)]
-            followed = [line for line in due if not self._may_be_there(line)]
+            certain = [line for line in due if not self._may_be_there(line)]
+            shared = self._of_other_syncs(certain)
+            followed = [line for line in certain if line.key not in shared]
             changes.add(self._change(line, resource) for line in followed)
-            self.postponed += len(due) - len(followed)
+            self.postponed += len(due) - len(certain)
+            self.shared.update(shared.values())
             new += sum(map(self._is_new, batch))
             unmarked += sum(not line.is_marked for line in batch)
             self.count += len(followed) - sum(map(self._is_new, followed))
@@ -87,6 +94,7 @@ class Departures:
             self.are_of_others = True
             changes.drop_since(before)
             self.count = self._unmarked = self.postponed = 0
+            self.shared.clear()
         self.count += new
         self._unmarked += unmarked
 
@@ -99,7 +107,8 @@ class Departures:
             return
         for batch in self._journal.left.missing(self._shown):
             left = [line for line in batch if not line.is_marked]
-            followed = {line.key for line in left if self._is_due(line) and not self._may_be_there(line)}
+            certain = [line for line in left if self._is_due(line) and not self._may_be_there(line)]
+            followed = {line.key for line in certain}.difference(self._of_other_syncs(certain))
             self._journal.left.mark([line.key for line in left if line.key not in followed])
 
     @property
@@ -126,6 +135,11 @@ class Departures:
         return self._keyless.has_others_than(earlier) or self._keyless_rows.may_have(
             line.key, line.properties, self._differences
         )
+
+    def _of_other_syncs(self, left: Sequence[LeftLine]) -> Mapping[str, str]:
+        """Return which of these contacts another sync still has, each with that sync."""
+        way = digest_salt(str(self._asker.identity.get("host")))
+        return self._journal.other_syncs.having([line.key for line in left], way)
 
     def _change(self, line: LeftLine, resource: Resource) -> PendingChange:
         on_removed = self._settings.on_removed

@@ -104,6 +104,12 @@ class Planning:
                 "on_removed is postponed for %s that left: rows without a valid key may be theirs",
                 plural(departures.postponed, "contact"),
             )
+        if departures.shared:
+            self._report.log.warning(
+                "on_removed is not carried out for %s that left, since other syncs still have them: %s",
+                plural(departures.shared.total(), "contact"),
+                ", ".join(sorted(departures.shared)),
+            )
         return departures
 
     def _note_sending(self, departures: Departures | None, keyless: Keyless) -> None:

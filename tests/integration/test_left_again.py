@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.test_sync import states, sync
-from tests.support.journals import JournalDatabase, journal_database
+from tests.support.journals import JournalDatabase, journal_database, usually
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 from tests.support.warehouses import Warehouse
@@ -117,3 +119,45 @@ def test_a_task_that_is_alone_again_counts_again(
     assert night("3", warehouse, (ANA, "Ana", "none"), **mapping).plan["removed"] is None
     run = night("4", warehouse, **{**mapping, "max_removed": 0})
     assert "1 contacts that left the source, max_removed=0 allows 0" in str(run.error)
+
+
+@pytest.mark.parametrize("kind", usually("sqlite"))
+@pytest.mark.parametrize("on_removed", [LEFT, "delete"])
+def test_who_left_one_sync_and_is_in_another_is_only_counted(
+    on_removed: Any,
+    kind: str,
+    request: pytest.FixtureRequest,
+    airflow_db: None,
+    warehouse: Warehouse,
+    strict: StrictServer,
+    said: Callable[[], str],
+) -> None:
+    journal = journal_database(kind, request)
+    arguments = {"on_removed": on_removed, "properties": {"_name": "name"}}
+    for sync_id in ("shop", "loyalty"):
+        night("1", warehouse, (ANA, "Ana", "none"), sync_id=sync_id, **arguments)
+    strict.take_log()
+    left = night("2", warehouse, sync_id="shop", **arguments)
+    assert (left.state, left.plan["removed"], requests(strict)) == ("success", 1, [])
+    assert "for 1 contact that left, since other syncs still have them: loyalty" in said()
+    assert night("3", warehouse, sync_id="shop", **arguments).plan["removed"] == 0
+    assert night("2", warehouse, sync_id="loyalty", **arguments).summary["removed"] == 1
+    assert [method for method, _, _ in requests(strict)] == (["DELETE"] if on_removed == "delete" else ["GET", "PATCH"])
+    assert night("4", warehouse, sync_id="shop", **arguments).summary["removed"] == 1
+    of_ana = journal.query("select sync_id, state from connectif_journal where contact_key = 'ana@example.com'")
+    assert dict(of_ana) == {"shop": "removed", "loyalty": "removed"}
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("is_old", [True, False], ids=["not for 40 days", "to another host"])
+def test_a_sync_that_does_not_read_any_more_keeps_no_contact(
+    is_old: bool, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    arguments = {"on_removed": "delete", "properties": {"_name": "name"}}
+    for sync_id in ("shop", "loyalty"):
+        night("1", warehouse, (ANA, "Ana", "none"), sync_id=sync_id, **arguments)
+    ((owned,),) = journal.query("select owned from connectif_journal_syncs where sync_id = 'loyalty'")
+    note = json.loads(owned) | ({"at": time.time() - 41 * 86_400} if is_old else {"way": "another"})
+    journal.query(f"update connectif_journal_syncs set owned = '{json.dumps(note)}' where sync_id = 'loyalty'")
+    assert night("2", warehouse, sync_id="shop", **arguments).summary["removed"] == 1
+    assert ANA not in strict.contacts
