@@ -108,10 +108,10 @@ class ContactResource(Resource):
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none.
 
-        A contact that left the source is deleted if its change says so.
+        A contact that left the source is deleted if its change says so, after a look-up if one is needed.
         """
         kind = self.mapping.key
-        if change.removal == "delete":
+        if change.removal == "delete" and not change.looks_up:
             delete_contact = client.delete_contact if kind == "email" else client.delete_contact_by_external_id
             delete_contact(change.key)
             return Response(OK)

@@ -96,7 +96,7 @@ class ContactSteps:
 
     def requests(self, change: Patch) -> tuple[int, int]:
         """Return the least and the largest number of requests for a change."""
-        return 1, 2 if change.later or (change.looks_up and change.properties) else 1
+        return 1, 2 if change.later or (change.looks_up and (change.properties or change.removal)) else 1
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
         """Return a change just before its request: raises of an old plan wait for a response, with a look-up if
@@ -104,7 +104,7 @@ class ContactSteps:
         """
         if plan_age_s > OLD_PLAN_S:
             change = self._with_raises_waiting(change)
-        if change.looks_up and change.properties and not self._may_look_up:
+        if change.looks_up and (change.properties or change.removal) and not self._may_look_up:
             change = self._lowered_unseen(change)
         is_unseen = not self._responses_show_contacts and self._may_look_up
         if change.later and (not change.properties or is_unseen):
@@ -113,10 +113,10 @@ class ContactSteps:
 
     def step(self, change: Patch, came: Response | Error) -> Step | None:
         """Return the step after a request; ``None``: the response policy decides."""
-        if change.removal == "delete":
-            return Step(change) if isinstance(came, Response) else None
         if change.looks_up:
             return self._looked_up(change, came)
+        if change.removal == "delete":
+            return Step(change) if isinstance(came, Response) else None
         return self._patched(change, came) if isinstance(came, Response) else None
 
     def _turn(self, change: Patch, property_id: str, value: JsonValue) -> Turn:
@@ -141,8 +141,11 @@ class ContactSteps:
         return change._replace(properties=first, later={**change.later, **raised})
 
     def _lowered_unseen(self, change: Patch) -> Patch:
-        """Return a change whose consents are lowered without a look-up, and count as the person's own from now on."""
-        return _with_kept(change._replace(looks_up=False), urgent_part(change.properties).keys())
+        """Return a change whose consents are lowered without a look-up, and count as the person's own from now on;
+        likewise all consents of a contact to delete.
+        """
+        lowered = _above_the_lowest(change) if change.removal == "delete" else urgent_part(change.properties).keys()
+        return _with_kept(change._replace(looks_up=False), lowered)
 
     def _looked_up(self, change: Patch, came: Response | Error) -> Step | None:
         if isinstance(came, Response):
@@ -157,14 +160,17 @@ class ContactSteps:
         self._may_look_up = self._may_look_up and status != _FORBIDDEN
         change = self._lowered_unseen(change)
         change = _decided(change, _unseen(change))
-        return Step(change, goes_on=bool(change.properties), shown=Shown(True, unreadable=came))
+        is_deletion = change.removal == "delete"
+        return Step(change, goes_on=bool(change.properties) or is_deletion, shown=Shown(True, unreadable=came))
 
     def _seen(self, change: Patch, contact: Mapping[str, Any] | None) -> Step:
         """Continue after the contact was looked up; ``None``: it does not exist."""
         if contact is None and change.removal is not None:
             # Somebody has deleted it already. The reason is unknown, so a row that comes back raises no consent.
-            lost = {name for name, standing in change.standings.items() if standing.rank}
-            return Step(_with_kept(change._replace(properties={}, looks_up=False), lost))
+            return Step(_with_kept(change._replace(properties={}, looks_up=False), _above_the_lowest(change)))
+        if contact is not None and change.removal == "delete":
+            lowered_since = _decided_by_person({}, change, contact)
+            return Step(_with_kept(change._replace(looks_up=False), lowered_since), goes_on=True)
         shown = shown_consents(contact)
         lowered = [
             name
@@ -301,6 +307,11 @@ def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact
         if not standing.is_kept and name not in change.later and is_below(name, accepted_rank, shown[name]):
             lowered.append(name)
     return lowered
+
+
+def _above_the_lowest(change: Patch) -> frozenset[str]:
+    """Return the consents that Connectif has accepted above the lowest rank."""
+    return frozenset(name for name, standing in change.standings.items() if standing.rank)
 
 
 def _with_kept(change: Patch, property_ids: Collection[str]) -> Patch:

@@ -277,8 +277,10 @@ def remaining(patch: Patch) -> bytes | None:
     known.
     """
     before = _before(patch)
-    if patch.removal is not None:
-        before = patch.digests.properties if patch.removal == "delete" and patch.digests else before or b""
+    if patch.removal == "delete" and patch.digests is not None:
+        before = with_kept(patch.digests.properties, patch)
+    elif patch.removal is not None:
+        before = before or b""
     in_flight = [*patch.properties, *patch.later, *_changed_ranks(patch)]
     return None if before is None else doubted(before, in_flight, patch.standings)
 

@@ -219,7 +219,9 @@ class Differences:
             lowest = [name for name in ranked if name in sent or standings[name].rank == 0]
             after = doubted(after, lowest, ranked)
         digests = Digests("", "", self._mapping_digest, after, before)
-        looks_up = kind == "patch"  # a PATCH would create a contact again that somebody has deleted
+        # A PATCH would create a contact again that somebody has deleted. A deletion would hide that the person has
+        # lowered a consent since.
+        looks_up = kind == "patch" or any(standing.rank and not standing.is_kept for standing in standings.values())
         patch = Patch(0, key, properties, {}, digests, was_delivered=True, looks_up=looks_up, standings=standings)
         return patch._replace(removal=kind)
 

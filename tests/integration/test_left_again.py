@@ -161,3 +161,68 @@ def test_a_sync_that_does_not_read_any_more_keeps_no_contact(
     journal.query(f"update connectif_journal_syncs set owned = '{json.dumps(note)}' where sync_id = 'loyalty'")
     assert night("2", warehouse, sync_id="shop", **arguments).summary["removed"] == 1
     assert ANA not in strict.contacts
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize(
+    ("consent", "may_read", "after"),
+    [("unsubscribed", True, None), ("subscribed", True, "subscribed"), ("subscribed", False, None)],
+    ids=["unsubscribed at Connectif", "still subscribed", "a key that cannot read contacts"],
+)
+def test_who_is_deleted_stays_unsubscribed_if_she_has_unsubscribed_at_connectif(
+    consent: str,
+    after: str | None,
+    journal: JournalDatabase,
+    warehouse: Warehouse,
+    strict: StrictServer,
+    *,
+    may_read: bool,
+) -> None:
+    arguments = {"on_removed": "delete", "properties": {"_name": "name", NEWS: "consent"}}
+    ana = (ANA, "Ana", "subscribed")
+    night("1", warehouse, ana, **arguments)
+    strict.change_contacts({ANA: {NEWS: consent}})
+    strict.update(may_read_contacts=may_read)
+    strict.take_log()
+    left = night("2", warehouse, **arguments)
+    assert (left.plan["requests_least"], left.plan["requests_most"], left.summary["removed"]) == (1, 2, 1), left.error
+    assert requests(strict) == [("GET", ANA, None), ("DELETE", ANA, None)]
+    assert night("3", warehouse, ana, **arguments).state == "success"
+    assert strict.contacts[ANA] == {"_name": "Ana"} | ({NEWS: after} if after else {})
+
+
+@pytest.mark.parametrize(("is_there", "fault"), [(False, None), (True, {"method": "GET", "status": 503})])
+def test_who_cannot_be_looked_up_is_not_deleted(
+    is_there: bool,
+    fault: dict[str, Any] | None,
+    journal: JournalDatabase,
+    warehouse: Warehouse,
+    strict: StrictServer,
+) -> None:
+    arguments = {"on_removed": "delete", "properties": {"_name": "name", NEWS: "consent"}}
+    night("1", warehouse, (ANA, "Ana", "subscribed"), **arguments)
+    strict.change_contacts({} if is_there else {ANA: None})
+    strict.update(faults=[fault] if fault else [])
+    strict.take_log()
+    run = night("2", warehouse, **arguments)
+    assert (run.state == "success", run.summary["removed"]) == (not is_there, int(not is_there)), run.error
+    assert {method for method, _, _ in requests(strict)} == {"GET"}
+    strict.update(faults=[])
+    night("3", warehouse, **arguments)
+    assert ANA not in strict.contacts
+
+
+def test_who_was_deleted_without_a_response_stays_unsubscribed(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    arguments = {"on_removed": "delete", "properties": {"_name": "name", NEWS: "consent"}}
+    ana = (ANA, "Ana", "subscribed")
+    night("1", warehouse, ana, **arguments)
+    strict.change_contacts({ANA: {NEWS: "unsubscribed"}})
+    strict.update(faults=[{"method": "DELETE", "drop": "after"}])
+    assert night("2", warehouse, **arguments).state != "success"
+    assert ANA not in strict.contacts
+    strict.update(faults=[])
+    assert night("3", warehouse, **arguments).summary["removed"] == 1
+    night("4", warehouse, ana, **arguments)
+    assert strict.contacts[ANA] == {"_name": "Ana"}
