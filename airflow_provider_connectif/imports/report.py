@@ -11,7 +11,6 @@ import csv
 import itertools
 import shutil
 import sqlite3
-from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -123,12 +122,6 @@ class NamedContacts:
         with closing(self._database.execute("select key, reason from named order by number")) as cursor:
             while batch := cursor.fetchmany(_AT_ONCE):
                 yield dict(batch)
-
-    def numbers(self) -> Iterator[array[int]]:
-        """Yield the numbers of the contacts' rows, some hundred at a time."""
-        with closing(self._database.execute("select number from named")) as cursor:
-            while batch := cursor.fetchmany(_AT_ONCE):
-                yield array("q", [number for (number,) in batch])
 
 
 _ADD = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.report import NamedContacts, fetch_report, read_report
 from airflow_provider_connectif.imports.rules import Fate, Numbers, numbers_of
 from airflow_provider_connectif.imports.watch import Watch
-from airflow_provider_connectif.journal.import_settlement import GIVEN_UP, GroupsAlike, settle_files
+from airflow_provider_connectif.journal.import_settlement import GIVEN_UP, GroupsAlike, refuse_contacts, settle_files
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -109,23 +109,22 @@ class Settlement:
 
     def _settle(self, sent: SentFile, one: Import, fate: Fate) -> None:
         numbers = Numbers(0, 0, sent.rows, False) if fate is Fate.GONE else numbers_of(one, sent.rows)
+        with self._named(sent, one, fate, numbers.refused) as contacts:
+            if contacts is not None:
+                self._count_named(sent, contacts)
         self._account.note_end(sent, one, fate, numbers, is_keep=self._is_keep)
         sent.missing, sent.unnamed = numbers.missing, 0
+        if self._is_keep and fate is Fate.FINISHED and numbers.is_trusted:
+            sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented how existing contacts are counted
+        if contacts is None:
+            sent.unnamed += numbers.refused
+        if fate is Fate.FINISHED:
+            sent.began_at, sent.ended_at = self._watch.times_of(one, sent)
         sent.is_settled, sent.is_finished = True, fate is Fate.FINISHED
         sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
-        if sent.is_finished:
-            sent.began_at, sent.ended_at = self._watch.times_of(one, sent)
-        if self._is_keep and sent.is_finished and numbers.is_trusted:
-            sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented how existing contacts are counted
         try:
-            with self._named(sent, one, numbers.refused) as contacts:
-                if contacts is None:
-                    sent.unnamed += numbers.refused
-                    self._end(sent, (), is_whole=not numbers.refused)
-                else:
-                    self._count_named(sent, contacts)
-                    self._end(sent, contacts.numbers(), is_whole=True)
-        except BaseException:  # such as a stop while the report is fetched: another process has to settle it
+            self._end(sent, is_whole=contacts is not None or not numbers.refused)
+        except BaseException:  # such as a failure of the journal's database: another process has to settle it
             sent.is_settled = sent.is_finished = sent.is_failed = False
             raise
         self._context.log.debug(
@@ -139,9 +138,9 @@ class Settlement:
         )
 
     @contextmanager
-    def _named(self, sent: SentFile, one: Import, refused: int) -> Iterator[NamedContacts | None]:
+    def _named(self, sent: SentFile, one: Import, fate: Fate, refused: int) -> Iterator[NamedContacts | None]:
         """Yield the rejected contacts of a file, if the error report names as many as were rejected."""
-        is_there = refused and (sent.is_finished or one.error_report_url)
+        is_there = refused and (fate is Fate.FINISHED or one.error_report_url)
         pause = self._watch.waiting.pause
         if not is_there or not fetch_report(self._context, one, self._report_path, pause) or self._contacts is None:
             yield None
@@ -163,10 +162,14 @@ class Settlement:
         yield None
 
     def _count_named(self, sent: SentFile, contacts: NamedContacts) -> None:
+        """Count the contacts that a report names, and record them in batches.
+
+        Each batch is recorded in one transaction with the run's state, so that a process that continues after a kill
+        counts none of them again.
+        """
         (outcome, reason), tally, lines = self._refusal, self._account.report.tally, self._lines
         for said in contacts.batches():
-            named = self._find(said, sent.file)
-            new = {key: found for key, found in named.items() if self._is_first_refusal(found)}
+            new = {key: found for key, found in self._find(said, sent.file).items() if self._is_first_refusal(found)}
             digests = {
                 found.contact: found.digest
                 for found in new.values()
@@ -183,17 +186,19 @@ class Settlement:
                 self._account.report.rejects.write(
                     found.number, found.key, outcome.value, None, reasons, found.row or {}
                 )
-            if lines is not None and outcome is Outcome.REJECTED:
-                tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
-                for contact, digest in digests.items():
-                    lines.reject(contact, digest, None, reason, is_written=True)
-                lines.commit()
+            if lines is not None:
+                if outcome is Outcome.REJECTED:
+                    tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
+                    for contact, digest in digests.items():
+                        lines.reject(contact, digest, None, reason, is_written=True)
+                self._account.report.rejects.flush()  # a process that continues writes none of these rows again
+                refuse_contacts(lines, [found.number for found in new.values()], self._as_saved())
 
     def _find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
         return {} if self._contacts is None else self._contacts.find(keys, file)
 
     def _is_first_refusal(self, found: Found) -> bool:
-        """Whether no other file's report has named the contact before."""
+        """Whether no report has named the contact before, also of another file or to an earlier process."""
         if found.group < 0:
             return False
         self._refused.extend(bytes(max(0, found.number + 1 - len(self._refused))))
@@ -201,7 +206,7 @@ class Settlement:
         self._refused[found.number] = True
         return is_first
 
-    def _end(self, sent: SentFile, refused: Iterable[Sequence[int]], *, is_whole: bool) -> None:
+    def _end(self, sent: SentFile, *, is_whole: bool) -> None:
         """Count the groups whose last file this was, and write their outcomes into the journal."""
         is_unclear = sent.missing or (sent.unnamed and not self._is_keep)
         sent.is_whole = is_whole and sent.is_finished and not is_unclear
@@ -229,7 +234,6 @@ class Settlement:
                 self._lines,
                 acknowledged,
                 given_up,
-                refused,
                 saved,
                 alike=GroupsAlike(rows, reasons) if of_report else None,
             )

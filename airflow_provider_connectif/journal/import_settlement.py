@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -28,28 +28,43 @@ class GroupsAlike(NamedTuple):
     reasons: Mapping[str, str]
 
 
+def refuse_contacts(lines: RunLines, numbers: Sequence[int], state: Mapping[str, Any]) -> None:
+    """Mark contacts of files that Connectif has rejected, in one transaction with the collected lines.
+
+    :param lines: of the run that has imported.
+    :param numbers: of their rows.
+    :param state: of the run, saved with them.
+    :raises JournalError: as :func:`settle_files`.
+    """
+    of_files = lines.plan.import_lines
+
+    def write(connection: sa.Connection) -> None:
+        of_files.refuse(connection, numbers)
+        lines.plan.save_in(connection, state)
+
+    lines.write_beside(write)
+    lines.commit()
+
+
 def settle_files(
     lines: RunLines,
     acknowledged: Mapping[str | None, Collection[int]],
     given_up: Collection[int],
-    rejected: Iterable[Sequence[int]],
     state: Mapping[str, Any],
     *,
     alike: GroupsAlike | None = None,
 ) -> None:
-    """Write the outcomes of an import that has ended, in one transaction.
+    """Write the outcomes of an import that has ended, in one transaction with the collected lines.
 
     :param lines: of the run that has imported.
     :param acknowledged: groups of contacts that Connectif has accepted, except rejected ones; by the outcome that their
         rows already have, if any.
     :param given_up: groups whose outcome is not known: none of their contacts is acknowledged, and their state is
         ``undelivered``.
-    :param rejected: the numbers of rows that it has rejected, in batches.
     :param state: of the run, saved with it.
     :param alike: for the history; ``None`` if it is another run's, or already known.
     :raises JournalError: the database failed, or another process has taken over.
     """
-    lines.commit()
     database, of_files = lines.database, lines.plan.import_lines
     names = {"sync_id": lines.sync_id, "run_id": lines.run_id, "generation": lines.generation}
     delivered = {
@@ -79,11 +94,8 @@ def settle_files(
             (outcome, list(rows), sum(rows.values()), alike.reasons.get(outcome, ""))
             for outcome, rows in alike.rows.items()
         ]
-    numbers = list(rejected)  # a transaction may be repeated
 
     def write(connection: sa.Connection) -> None:
-        for batch in numbers:
-            of_files.refuse(connection, batch)
         for statement in statements:
             connection.execute(statement)
         if history is not None:
@@ -93,7 +105,8 @@ def settle_files(
             of_files.drop(connection, ended)
         lines.plan.save_in(connection, state)
 
-    database.write(write)
+    lines.write_beside(write)
+    lines.commit()
     if history is not None:
         for outcome, _, rows, _ in listed:
             history.note_group(outcome, rows)

@@ -47,7 +47,7 @@ def outcome(path: Path, keys_of: KeysOf, rows: int = ROWS) -> tuple[int | None, 
         if read.count is None:
             return None, [], []
         said = {key: reason for batch in read.batches() for key, reason in batch.items()}
-        numbers = [number for batch in read.numbers() for number in batch]
+        numbers = [keys_of([key])[key] for key in said]
         assert len(numbers) == read.count
         return read.count, numbers, list(said.values())
 

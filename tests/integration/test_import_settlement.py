@@ -1,0 +1,61 @@
+"""Contacts of imports that have ended: each is settled once, also if the process dies amid that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_connectif.imports import settlement
+from tests.support.histories import assert_agrees
+from tests.support.import_runs import event_of, import_rows, rows, uploaded
+from tests.support.journals import JournalDatabase, Process, journal_database
+from tests.support.strict_server import StrictServer, until
+
+BY_JOURNAL = {"journal_conn_id": "journal"}
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database("sqlite", request)
+
+
+def with_zeros(count: int, *zeros: int) -> list[dict[str, Any]]:
+    """Rows of which Connectif rejects some."""
+    return [{**row, "visits": 0 if n in zeros else row["visits"]} for n, row in enumerate(rows(count))]
+
+
+@pytest.mark.parametrize("on_existing", ["update", "keep"])
+@pytest.mark.parametrize("is_deferred", [False, True], ids=["on its worker", "after a deferral"])
+def test_killed_when_the_rejected_contacts_of_a_report_are_recorded(
+    is_deferred: bool,
+    on_existing: str,
+    strict: StrictServer,
+    journal: JournalDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strict.update(import_zero=False)
+    path = tmp_path / "rejects.jsonl"
+    arguments = {"rows": with_zeros(30, 3, 5, 7), "failure_budget": 3, "rejects_path": str(path), **BY_JOURNAL}
+    arguments |= {"on_existing": on_existing}
+    begun: dict[str, Any] = {}
+    if is_deferred:
+        first = import_rows("night", deferrable=True, **arguments)
+        assert first.state == "deferred"
+        begun = {"deferrable": True, "method": first.error.method_name, "event": event_of(first)}  # type: ignore[union-attr]
+    with monkeypatch.context() as patch:
+        patch.setattr(settlement, "settle_files", lambda *_, **__: os._exit(9))
+        process = Process(tmp_path, "night", import_rows, **begun, **arguments)
+        until(process.has_ended, within_s=20)
+
+    run = import_rows("night", tries_before=1, **arguments)
+
+    assert run.state == "success", run.error
+    outcome = "rejected" if on_existing == "update" else "not_taken"
+    assert (run.summary["imported"], run.summary[outcome]) == (27, 3)
+    assert_agrees(journal.query, "dag/night", run.summary)
+    assert len(path.read_text().splitlines()) == 3
+    assert len(uploaded(strict)) == 1
