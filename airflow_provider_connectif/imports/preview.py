@@ -13,7 +13,7 @@ from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
 from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL
 from airflow_provider_connectif.imports.work_folder import work_folder
-from airflow_provider_connectif.imports.writing import Split
+from airflow_provider_connectif.imports.writing import Split, sets_nothing
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
@@ -62,7 +62,7 @@ class ImportPreview:
         ):
             for patch in itertools.chain.from_iterable(split.by_file()):
                 try:
-                    if not is_without_effect(patch):
+                    if not (is_without_effect(patch) or sets_nothing(patch)):
                         files.add(patch)
                     self._by_patch += resource.requests(patch)
                 except InvalidRow as invalid:

@@ -30,6 +30,11 @@ _SAMPLE_EVERY = 50  # rows; the size of one of them is measured
 _MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have an order each
 
 
+def blank_in(properties: Mapping[str, JsonValue]) -> list[str]:
+    """Return the properties that files leave out: those with ``None``, empty text or an empty list."""
+    return [name for name, value in properties.items() if value in (None, "", [])]
+
+
 class Shapes:
     """Returns the shape of a patch: the same tuple for the same columns, whatever their order."""
 

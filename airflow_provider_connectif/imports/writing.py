@@ -16,11 +16,13 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile, ImportFiles, write_again
 from airflow_provider_connectif.imports.layout import Lines
 from airflow_provider_connectif.imports.rules import ImportRules
-from airflow_provider_connectif.imports.shapes import Shapes, Survey
+from airflow_provider_connectif.imports.shapes import Shapes, Survey, blank_in
 from airflow_provider_connectif.imports.suppressed import account_for_removed, suppressed_in, without_suppressed
 from airflow_provider_connectif.journal.confirmation import accepted, remaining
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.pending import PendingChanges, Rank
+from airflow_provider_connectif.journal.properties import entries_of, only, updated, without
+from airflow_provider_connectif.journal.states import REMOVED
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -164,7 +166,8 @@ def write_files(
             batch = [p._replace(digests=accepted(p)) if p.kept or p.counted_as or p.standings else p for p in batch]
         for patch in batch:
             try:
-                written.append((patch, *files.add(patch)))
+                group, is_complete = files.add(patch)
+                written.append((patch if is_complete else _as_files_set_it(patch), group, is_complete))
             except InvalidRow as invalid:
                 if patch.counted_as is None:
                     reasons, contact = invalid.reasons, mapping.same_contact(patch.key)
@@ -199,9 +202,48 @@ def _settle_unsent(
     for patch in unsent:
         if (digests := accepted(patch)) is not None:
             journal.lines.confirm(mapping.same_contact(patch.key), digests)
-    context.report.tally.count_many(Outcome.UNCHANGED, len(unsent))
     context.report.shown.consent_kept += sum(len(patch.kept) for patch in unsent)
-    return [patch for patch in batch if not is_without_effect(patch)] if unsent else list(batch)
+    left = [patch for patch in batch if not is_without_effect(patch)] if unsent else list(batch)
+    # Not acknowledged: a PATCH can still send the blank values.
+    blank = [mapping.same_contact(patch.key) for patch in left if sets_nothing(patch)]
+    delivered = _delivered_earlier(journal, blank)
+    for contact, outcome in delivered.items():
+        context.report.tally.outcomes[outcome] += 1
+        if (history := context.report.history) is not None:
+            history.keep(outcome.value, contact)
+    context.report.tally.count_many(Outcome.UNCHANGED, len(unsent) + len(blank) - len(delivered))
+    return [patch for patch in left if not sets_nothing(patch)] if blank else left
+
+
+def sets_nothing(patch: Patch) -> bool:
+    """Whether files need no line for a change, since its contact exists and only blank values are left to set."""
+    blank = len(blank_in(patch.properties)) + len(blank_in(patch.later))
+    is_all = 0 < blank == len(patch.properties) + len(patch.later)
+    return is_all and patch.was_delivered and patch.counted_as is None and not patch.kept
+
+
+def _delivered_earlier(journal: Journal, contacts: Sequence[str]) -> dict[str, Outcome]:
+    """Return the outcomes of contacts that an earlier attempt of the run has delivered."""
+    if not contacts or not journal.series.has_earlier:
+        return {}
+    lines = journal.lines.differing(dict.fromkeys(contacts, ""), all_differ=True)
+    return {
+        contact: Outcome(line.delivered_as)
+        for contact, line in lines.items()
+        if line is not None and journal.series.delivered_earlier(line) and line.delivered_as not in (None, REMOVED)
+    }
+
+
+def _as_files_set_it(patch: Patch) -> Patch:
+    """Return a change with the digests of the properties that Connectif holds after an import without its blank values:
+    theirs are the earlier ones.
+    """
+    digests = patch.digests
+    if digests is None or digests.properties is None:
+        return patch
+    blank = [*blank_in(patch.properties), *blank_in(patch.later)]
+    held = entries_of(only(digests.before or b"", blank))
+    return patch._replace(digests=digests._replace(properties=updated(without(digests.properties, blank), held)))
 
 
 def rewrite_files(

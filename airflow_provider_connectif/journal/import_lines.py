@@ -25,7 +25,7 @@ class ImportLine(NamedTuple):
     """A contact of a file.
 
     ``number``: of its row in the source. ``group``: below zero if Connectif has rejected it. ``digest``: for the
-    journal if it is rejected; ``None`` if its file does not contain everything that the row sets.
+    journal if it is rejected; ``None`` for a part of a row that was not sent.
     """
 
     number: int
@@ -130,14 +130,19 @@ class ImportLines:
             for number, group, key, row, digest in found
         }
 
-    def acknowledged(self, groups: Collection[int], *, is_whole: bool) -> Any:
-        """Return the condition for lines to acknowledge with their groups.
-
-        :param is_whole: whether they are whole rows, not parts of rows that were not sent.
-        """
+    def whole_rows(self, groups: Collection[int]) -> Any:
+        """Return the condition for contacts of these groups whose files contain everything that their rows set."""
         pending = self._pending.c
-        holds = pending.row_digest.is_not(None) if is_whole else pending.properties.is_not(None)
-        return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups), holds)
+        return sa.and_(self.rows_of(groups), pending.row_digest.is_not(None), pending.patch_digest.is_not(None))
+
+    def rows_in_part(self, groups: Collection[int]) -> Any:
+        """Return the condition for contacts of these groups whose rows also have blank values, which no file has."""
+        pending = self._pending.c
+        return sa.and_(self.rows_of(groups), pending.row_digest.is_not(None), pending.patch_digest.is_(None))
+
+    def parts_alone(self, groups: Collection[int]) -> Any:
+        """Return the condition for parts of rows that were not sent, of these groups."""
+        return sa.and_(self.rows_of(groups), self._pending.c.properties.is_not(None))
 
     def rows_of(self, groups: Collection[int]) -> Any:
         """Return the condition for contacts of these groups, without those that a report names as rejected."""
@@ -187,6 +192,12 @@ class ImportLines:
         self, patch: Patch, group: int, same_contact: Callable[[str], str], *, is_complete: bool
     ) -> dict[str, Any]:
         digests, is_alone = patch.digests, patch.counted_as is not None
+        row_digest = patch_digest = None
+        if digests is not None and not is_alone:
+            # An import leaves blank values out, so Connectif does not hold everything that the patch of such a row
+            # sets. Its row has a digest all the same, in case that it is rejected.
+            row_digest = digests.row if is_complete else digests.row or digests.patch
+            patch_digest = digests.patch if is_complete else None
         contact = same_contact(patch.key)
         written = self._written_key(contact)
         return {
@@ -195,10 +206,8 @@ class ImportLines:
             "file": group,
             "contact_key": written,
             SPELLING: spelling_of(contact, patch.key, is_plain=written == contact),
-            # An import leaves blank values out, so Connectif does not hold everything that the patch of such a row
-            # sets.
-            "row_digest": digests.row if digests and is_complete and not is_alone else None,
-            "patch_digest": digests.patch if digests and not is_alone else None,
+            "row_digest": row_digest,
+            "patch_digest": patch_digest,
             "mapping_digest": digests.mapping if digests else None,
             "properties": digests.properties if digests else None,
         }

@@ -76,16 +76,20 @@ def settle_files(
     statements = []
     for counted_as, groups in acknowledged.items():
         columns, values = list(ACKNOWLEDGED_COLUMNS), {**names, **delivered}
+        which = [(of_files.whole_rows(groups), True), (of_files.rows_in_part(groups), False)]
         if counted_as is not None:
             row_state = INVALID if counted_as == Outcome.INVALID else REJECTED
             columns = [*IN_PART, SPELLING, "delivered_at"]
             values = {**names, "state": row_state, "delivered_at": delivered["delivered_at"]}
-        which = of_files.acknowledged(groups, is_whole=counted_as is None)
-        statements.append(database.tables.acknowledge_pending(database.dialect, which, columns, values))
+            which = [(of_files.parts_alone(groups), False)]
+        statements += [
+            database.tables.acknowledge_pending(database.dialect, rows, columns, values, are_whole=are_whole)
+            for rows, are_whole in which
+        ]
     if given_up:
-        which = of_files.rows_of(given_up)
         values = {**names, **outcome_columns(UNDELIVERED, None, GIVEN_UP)}
-        statements.append(database.tables.acknowledge_pending(database.dialect, which, list(NOTED), values))
+        of_these = of_files.rows_of(given_up)
+        statements.append(database.tables.acknowledge_pending(database.dialect, of_these, list(NOTED), values))
     ended = [*itertools.chain.from_iterable(acknowledged.values()), *given_up]
     history = lines.history
     listed = []

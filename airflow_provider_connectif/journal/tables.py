@@ -193,16 +193,21 @@ class JournalTables:
         columns = ("properties", *more)
         return self._kept(("update properties", columns, is_doubt), lambda: self._update_properties(columns, is_doubt))
 
-    def acknowledge_pending(self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any]) -> Any:
+    def acknowledge_pending(
+        self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any], *, are_whole: bool = True
+    ) -> Any:
         """Return one statement that inserts or sets the lines of pending rows, as :meth:`upsert` does.
 
         :param which: condition for the pending rows; each contact at most once.
         :param columns: to set; the digests are those of the pending rows.
         :param values: of the other columns, and of ``sync_id``; missing ones become ``NULL``.
+        :param are_whole: whether the lines get the digests of rows; otherwise only those of properties.
         """
         lines, pending = self.lines.c, self.pending.c
 
         def selected(column: str) -> Any:
+            if not are_whole and column in ("row_digest", "patch_digest"):
+                return sa.cast(sa.null(), lines[column].type)
             if column == "row_digest":  # empty for a change of several rows, which are compared each time
                 return sa.func.nullif(pending[column], "")
             if column in _DIGESTS or column == SPELLING:

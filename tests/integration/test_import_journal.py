@@ -170,9 +170,13 @@ def test_keep_reports_numbers_whatever_existing_contacts_count_as(
 def test_blank_texts_are_left_to_a_patch(journal: JournalDatabase, strict: StrictServer, run_import: Importer) -> None:
     source = [{"email": f"u{n}@example.com", "_name": "" if n < 3 else "N", "visits": n} for n in range(10)]
     assert run_import("load", rows=source).summary["imported"] == 10
-    assert len(journal.acknowledged()) == 7
+    assert len(journal.acknowledged()) == 10
+    again = run_import("load again", rows=source, patch_leftovers=False)
+    assert (again.summary["unchanged"], again.summary["files"]) == (10, 0)
     assert nightly("night", rows=source).summary["updated"] == 3
     assert patched(strict) == {f"u{n}@example.com" for n in range(3)}
+    assert [entry["body"] for entry in strict.log if entry["method"] == "PATCH"] == [{"_name": ""}] * 3
+    assert run_import("load once more", rows=source).summary["unchanged"] == 10
 
 
 @pytest.mark.slow

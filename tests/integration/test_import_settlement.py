@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_connectif.imports import settlement
 from tests.support.histories import assert_agrees
-from tests.support.import_runs import event_of, import_rows, rows, uploaded
+from tests.support.import_runs import event_of, import_over_deferral, import_rows, rows, uploaded
 from tests.support.journals import JournalDatabase, Process, journal_database
 from tests.support.strict_server import StrictServer, until
 
@@ -59,3 +59,51 @@ def test_killed_when_the_rejected_contacts_of_a_report_are_recorded(
     assert_agrees(journal.query, "dag/night", run.summary)
     assert len(path.read_text().splitlines()) == 3
     assert len(uploaded(strict)) == 1
+
+
+NO_PATCH = {"patch_leftovers": False, **BY_JOURNAL}
+BLANK = [{**row, "_name": "" if n < 2 else row["_name"]} for n, row in enumerate(rows(5, visits=10))]
+
+
+def test_a_text_that_becomes_blank_is_left_out_and_the_row_is_not_imported_again(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    """Connectif still holds the earlier text; that is known, so a row that has it again costs nothing either."""
+    import_rows("night 1", rows=rows(5), **NO_PATCH)
+    assert import_rows("night 2", rows=BLANK, **NO_PATCH).summary["imported"] == 5
+    assert len(journal.acknowledged()) == 5
+    files = len(uploaded(strict))
+
+    run = import_rows("night 3", rows=BLANK, **NO_PATCH)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["unchanged"]) == (0, 5)
+    assert_agrees(journal.query, "dag/night 3", run.summary)
+    assert import_rows("night 4", rows=rows(5, visits=10), **NO_PATCH).summary["unchanged"] == 5
+    assert len(uploaded(strict)) == files
+
+
+def test_a_retry_counts_the_rows_with_blank_texts_that_its_earlier_attempt_imported(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(import_faults=[{"nth": [2, 2], "end": "error", "at_rows": 0}])
+    failed = import_rows("night", rows=BLANK, **NO_PATCH)
+    assert failed.state == "up_for_retry"
+
+    run = import_rows("night", tries_before=1, rows=BLANK, **NO_PATCH)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["unchanged"]) == (5, 0)
+    assert_agrees(journal.query, "dag/night", run.summary)
+
+
+@pytest.mark.parametrize("is_deferred", [False, True], ids=["on its worker", "after a deferral"])
+def test_a_rejected_row_with_a_blank_text_is_held(
+    is_deferred: bool, strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(import_zero=False)
+    arguments = {"rows": [{**row, "visits": row["visits"] * (n > 0)} for n, row in enumerate(BLANK)]}
+    arguments |= {"failure_budget": 1, **NO_PATCH}
+    runs = import_over_deferral("night 1", **arguments) if is_deferred else [import_rows("night 1", **arguments)]
+    assert runs[-1].summary["rejected"] == 1
+    assert import_rows("night 2", **arguments).summary["held"] == 1
