@@ -22,9 +22,11 @@ from airflow_provider_connectif.api.errors import (
     ErrorReportError,
     MalformedResponseError,
     NoResponseError,
+    RunFailed,
 )
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.reporting import wording
 
 _DELIMITERS = (",", ";", "\t", "|")  # tried after the delimiter of the file itself
@@ -187,7 +189,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
 
 
 def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callable[[float], None]) -> bool:
-    """Fetch the report of an import with errors, and store it unchanged; return whether that worked.
+    """Fetch the report of an import with errors, and store it unchanged; return whether it was fetched.
 
     It is fetched at once, since the life of its address is not documented; a refused address is replaced.
 
@@ -211,9 +213,23 @@ def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callabl
             if error.is_passing:
                 continue
             break
-        if context.keep_report is not None:
-            with path.open("rb") as report, context.keep_report(one.id) as kept:
-                shutil.copyfileobj(report, kept)
+        _keep_report(context, one, path)
         return True
     context.log.warning(wording.NO_ERROR_REPORT, one.id, why)
     return False
+
+
+def _keep_report(context: ImportContext, one: Import, path: Path) -> None:
+    """Store a downloaded report unchanged; if that fails, the run can still settle the import.
+
+    :raises JournalError: the journal, which remembers the file, failed.
+    """
+    if context.keep_report is None:
+        return
+    try:
+        with path.open("rb") as report, context.keep_report(one.id) as kept:
+            shutil.copyfileobj(report, kept)
+    except JournalError:
+        raise
+    except (RunFailed, OSError) as error:
+        context.log.warning(wording.REPORT_NOT_STORED, one.id, error)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.imports import settlement
+from airflow_provider_connectif.imports import report, settlement
 from tests.support.histories import assert_agrees
 from tests.support.import_runs import event_of, import_over_deferral, import_rows, rows, uploaded
 from tests.support.journals import JournalDatabase, Process, journal_database
@@ -107,3 +108,34 @@ def test_a_rejected_row_with_a_blank_text_is_held(
     runs = import_over_deferral("night 1", **arguments) if is_deferred else [import_rows("night 1", **arguments)]
     assert runs[-1].summary["rejected"] == 1
     assert import_rows("night 2", **arguments).summary["held"] == 1
+
+
+@pytest.mark.parametrize("fault", ["the name is too long", "a full disk"])
+def test_a_report_that_cannot_be_stored_does_not_fail_the_run(
+    fault: str,
+    strict: StrictServer,
+    journal: JournalDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The path of the rejects is short enough, but not with what is added to it for the report."""
+    strict.update(import_zero=False)
+    path = tmp_path / f"{'r' * (220 if fault == 'the name is too long' else 1)}.jsonl"
+    if fault == "a full disk":
+
+        def copied(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(report.shutil, "copyfileobj", copied)
+    arguments = {"rows": with_zeros(10, 3), "failure_budget": 1, "rejects_path": str(path), **BY_JOURNAL}
+
+    run = import_rows("night", **arguments)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["rejected"]) == (9, 1)
+    assert len(path.read_text().splitlines()) == 1
+    assert len(journal.acknowledged()) == 9
+    logged = capfd.readouterr().out + caplog.text  # Airflow 3 writes to stdout itself, 2 through logging
+    assert "its error report could not be stored" in logged
