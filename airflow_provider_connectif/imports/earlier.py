@@ -146,6 +146,6 @@ def _deferral(context: ImportContext, watch: Watch, plan: Plan) -> Deferral:
     """
     now, deadline = time.time(), watch.waiting.deadline
     interval_s = min(_LONGEST_BETWEEN_LOOKS_S, max(_LEAST_BETWEEN_LOOKS_S, context.report.effort.duration_s / 4))
-    until = min(deadline, now + interval_s)
+    until = min(deadline, now + max(interval_s, context.rules.poll_interval_s))
     words = wording.EARLIER_RUN_DEFERRED.format(again=clock(until), run_id=plan.run_id)
     return Deferral(until, max(0.0, deadline - now) + TRIGGER_GRACE_S, words=words)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +141,19 @@ def test_a_report_that_cannot_be_stored_does_not_fail_the_run(
     assert len(journal.acknowledged()) == 9
     logged = capfd.readouterr().out + caplog.text  # Airflow 3 writes to stdout itself, 2 through logging
     assert "its error report could not be stored" in logged
+
+
+@pytest.mark.parametrize(("poll_interval_s", "again_in_s"), [(1, 60), (300, 300)])
+def test_an_earlier_runs_import_is_polled_no_more_often_than_poll_interval(
+    poll_interval_s: int, again_in_s: int, strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(import_hold="inProgress")
+    assert import_rows("night 1", rows=rows(5), timeout=timedelta(seconds=0.3), **BY_JOURNAL).state == "up_for_retry"
+    arguments = {"poll_interval": timedelta(seconds=poll_interval_s), "timeout": timedelta(hours=6)}
+    began = time.time()
+
+    run = import_rows("night 2", rows=rows(6), deferrable=True, **arguments, **BY_JOURNAL)
+
+    assert run.state == "deferred"
+    until = run.error.trigger.serialize()[1]["until"]  # type: ignore[union-attr]
+    assert began + again_in_s <= until <= time.time() + again_in_s + 1
