@@ -57,7 +57,7 @@ class Account:
     def count(
         self, group: Group, files: Sequence[SentFile], refusal: tuple[Outcome, str], *, is_known: bool
     ) -> Outcome | None:
-        """Count the contacts of a group that no report has named.
+        """Count the contacts of a group that no report has named. Their rows have no outcome yet.
 
         If rows were rejected but it is not known which, as many contacts count as rejected.
 
@@ -69,9 +69,6 @@ class Account:
         group.is_counted = True
         outcome, reason = refusal
         tally, left = self.report.tally, group.left
-        if group.counted_as is not None:
-            self._count_alone(Outcome(group.counted_as), files[0], left)
-            return None
         if len(files) > 1 and not all(file.is_finished for file in files):
             tally.count_many(Outcome.UNDELIVERED, left)
             return Outcome.UNDELIVERED
@@ -103,8 +100,15 @@ class Account:
                 history.add_many(each.value, rows, reason if each is outcome else "")
         return None
 
-    def _count_alone(self, counted_as: Outcome, file: SentFile, left: int) -> None:
-        """Count contacts whose rows already have an outcome; it changes if they are undelivered."""
+    def count_alone(self, group: Group, counted_as: Outcome, file: SentFile) -> int:
+        """Count the contacts of a group that no report has named, and whose rows already have an outcome.
+
+        It changes if they are undelivered.
+
+        :param file: the only one with these contacts, settled.
+        :return: how many are undelivered; the history does not have it yet.
+        """
+        group.is_counted, left = True, group.left
         missing = min(file.missing, left)
         unnamed = min(file.unnamed, left - missing)
         file.missing -= missing
@@ -112,3 +116,4 @@ class Account:
         self.report.tally.outcomes[counted_as] -= missing
         self.report.tally.count_many(Outcome.UNDELIVERED, missing)
         self.report.shown.lowered_alone += left - missing - unnamed
+        return missing

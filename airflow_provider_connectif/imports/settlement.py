@@ -219,7 +219,9 @@ class Settlement:
             files = [by_number[file] for file in group.files]
             if not group.is_counted and all(file.is_settled for file in files):
                 is_known = all(file.is_whole for file in files)
-                if (outcome := self._account.count(group, files, self._refusal, is_known=is_known)) is not None:
+                if group.counted_as is not None:
+                    self._count_alone(number, Outcome(group.counted_as), files[0])
+                elif (outcome := self._account.count(group, files, self._refusal, is_known=is_known)) is not None:
                     alike.setdefault(outcome, []).append(number)
                 (acknowledged.setdefault(group.counted_as, []) if is_known else given_up).append(number)
         saved = self._as_saved()
@@ -237,3 +239,13 @@ class Settlement:
                 saved,
                 alike=GroupsAlike(rows, reasons) if of_report else None,
             )
+
+    def _count_alone(self, number: int, counted_as: Outcome, file: SentFile) -> None:
+        """Count a group of contacts whose rows already have an outcome, and correct it in the history.
+
+        If not all of them are undelivered, it is not known which; the history then names as many.
+        """
+        undelivered = self._account.count_alone(self._state.groups[number], counted_as, file)
+        if undelivered and self._lines is not None and (history := self._account.report.history) is not None:
+            for key in self._lines.plan.import_lines.some_keys(number, undelivered):
+                history.correct(counted_as.value, Outcome.UNDELIVERED.value, key, reason=GIVEN_UP, is_written=True)

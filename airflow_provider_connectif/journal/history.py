@@ -161,15 +161,25 @@ class History:
             self._note_wait()
             self._kept.append(self._written_key(key))
 
-    def correct(self, earlier: str, outcome: str, key: str, *, status: int | None, reason: str) -> None:
+    def correct(
+        self,
+        earlier: str,
+        outcome: str,
+        key: str,
+        *,
+        status: int | None = None,
+        reason: str = "",
+        is_written: bool = False,
+    ) -> None:
         """Replace the outcome of a row that was added before.
 
         :param earlier: the outcome that was added.
+        :param is_written: as in :meth:`add`.
         """
         self._note_wait()
         self._corrected.append(
             {
-                "of_key": self._written_key(key),
+                "of_key": key if is_written else self._written_key(key),
                 "of_outcome": earlier,
                 "outcome": outcome,
                 "status_code": status,

@@ -153,6 +153,14 @@ class ImportLines:
         """Return a query for the keys of these contacts."""
         return sa.select(self._pending.c.contact_key).where(self.rows_of(groups))
 
+    def some_keys(self, group: int, most: int) -> list[str]:
+        """Return the keys of contacts of one group, in the form of the tables, in the order of their rows.
+
+        :param most: the most keys.
+        """
+        query = self.keys_of([group]).order_by(self._pending.c.number).limit(most)
+        return [row.contact_key for row in self._database.rows(query)]
+
     def refuse(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
         """Mark contacts that Connectif has rejected: the acknowledgement of their groups leaves them out."""
         pending = self._pending.c

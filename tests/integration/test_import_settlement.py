@@ -157,3 +157,22 @@ def test_an_earlier_runs_import_is_polled_no_more_often_than_poll_interval(
     assert run.state == "deferred"
     until = run.error.trigger.serialize()[1]["until"]  # type: ignore[union-attr]
     assert began + again_in_s <= until <= time.time() + again_in_s + 1
+
+
+@pytest.mark.parametrize("is_deferred", [False, True], ids=["on its worker", "after a deferral"])
+def test_the_history_has_a_withdrawn_consent_whose_file_failed_as_undelivered(
+    is_deferred: bool, strict: StrictServer, journal: JournalDatabase
+) -> None:
+    """The row is invalid, so its consent is sent alone; as by PATCH, the row counts as undelivered if that fails."""
+    consent = "_newsletterSubscriptionStatus"
+    source = [{**row, "_birthdate": None, consent: None} for row in rows(5)]
+    source += [{**row, "_birthdate": "no day", consent: "unsubscribed"} for row in rows(1, begin=5)]
+    source += [{**row, "_birthdate": "no day", consent: None} for row in rows(1, begin=6)]
+    strict.update(import_faults=[{"nth": [1, 1], "end": "error", "at_rows": 0}])
+    arguments = {"rows": source, "failure_budget": 5, **NO_PATCH}
+
+    runs = import_over_deferral("night", **arguments) if is_deferred else [import_rows("night", **arguments)]
+
+    assert runs[-1].state == "up_for_retry"
+    assert (runs[-1].summary["undelivered"], runs[-1].summary["invalid"]) == (1, 1)
+    assert_agrees(journal.query, "dag/night", runs[-1].summary)
