@@ -234,9 +234,7 @@ class ContactResource(Resource):
     def with_definitions(self, client: Client) -> ContactResource:
         """Return the resource with the account's fields, against which it then checks rows."""
         mapping = self.mapping.with_definitions(_fields(client.list_contact_fields()))
-        made = ContactResource(mapping, resubscribe=self._resubscribe, write_modes=self.modes)
-        self._steps = made._steps  # the sender, which compares responses, was made with this resource
-        return made
+        return ContactResource(mapping, resubscribe=self._resubscribe, write_modes=self.modes)
 
 
 def _fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:

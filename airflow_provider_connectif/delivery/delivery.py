@@ -129,9 +129,15 @@ class Delivery:
         self._killed = True
         self._client.quota.close()
 
-    def begin(self, planned_at: float) -> None:
-        """Begin a plan: ``planned_at`` is when it was made, in seconds since the epoch."""
+    def begin(self, planned_at: float, resource: Resource | None = None) -> None:
+        """Begin a plan, before the threads send.
+
+        :param planned_at: when it was made, in seconds since the epoch.
+        :param resource: the same as before with the account's definitions, if they are known.
+        """
         self._request.planned_at = planned_at
+        if resource is not None:
+            self._resource = self._request.resource = self._responses.resource = resource
 
     def submit(self, patch: Patch, while_waiting: Callable[[], None]) -> bool:
         """Submit a patch; wait while the queue is full.

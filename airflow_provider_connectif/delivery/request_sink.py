@@ -153,13 +153,13 @@ class RequestSink:
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Send the changes of a plan, as far as possible.
 
-        :param resource: not needed here.
+        :param resource: with the account's definitions, by which responses are compared.
         """
         self._planned_at = time.time()
         self._report.progress.begin_sending(len(changes) - changes.beside - changes.counts.removals)
         if self._journal is not None:
             self._journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
-        self._send(self._while_young(changes.batches()), changes.spread)
+        self._send(self._while_young(changes.batches()), changes.spread, resource)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal; the plan stays only if the run was deferred."""
@@ -215,9 +215,11 @@ class RequestSink:
             self._report.shown.log_end()
             self._report.progress.log_end(how, notes)
 
-    def _send(self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more) -> None:
-        """Send the pending changes of this process or of an earlier one."""
-        self._sender.deliver(batches, spread, planned_at=self._planned_at)
+    def _send(
+        self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, resource: Resource | None = None
+    ) -> None:
+        """Send the pending changes of this process or of an earlier one, which does not have the definitions."""
+        self._sender.deliver(batches, spread, planned_at=self._planned_at, resource=resource)
 
     def _window_opens_at(self, until: float) -> float:
         """Return the time of the next request, in seconds since the epoch.

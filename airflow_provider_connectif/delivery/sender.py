@@ -137,16 +137,22 @@ class RequestSender:
         self._delivery.kill()
 
     def deliver(
-        self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, *, planned_at: float | None = None
+        self,
+        batches: Iterator[Sequence[Patch]],
+        spread: Spread = nothing_more,
+        *,
+        planned_at: float | None = None,
+        resource: Resource | None = None,
     ) -> None:
         """Send changes until all are settled, or the run ends early.
 
         :param batches: in the order of sending; read when there is room.
         :param spread: returns a number of patches spread evenly over the batches that are not read yet.
         :param planned_at: seconds since the epoch. Default: now.
+        :param resource: of these changes, with the account's definitions. Default: that of the sender.
         """
         self._let_erasures_watch()
-        self._delivery.begin(self._clock.now() if planned_at is None else planned_at)
+        self._delivery.begin(self._clock.now() if planned_at is None else planned_at, resource)
         self._batches, self._spread = batches, spread
         is_whole = False
         try:

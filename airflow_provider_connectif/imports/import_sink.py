@@ -221,6 +221,7 @@ class ImportSink:
 
     def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
         """Write files, upload them, and settle their imports, or wait for them without a worker."""
+        self._patching.begin(resource)
         with self._noted():
             self._job.deliver(self._folder, changes, resource.mapping)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST
 from airflow_provider_connectif.contacts.first_patch import FirstPatch
 from airflow_provider_connectif.contacts.mapping import ContactMapping
+from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.suppressed import without_suppressed
@@ -26,7 +27,8 @@ class Patching:
 
     :param context: of the run.
     :param sender: of the requests.
-    :param first_patch: the resource of ``sender``.
+    :param resource: of the run.
+    :param make_first_patch: makes the resource of ``sender`` from that of the run.
     :param make_last_sender: makes what sends the requests that follow the uploads; ``None``: there are none.
     """
 
@@ -34,14 +36,20 @@ class Patching:
         self,
         context: ImportContext,
         sender: RequestSender,
-        first_patch: FirstPatch,
+        resource: ContactResource,
+        make_first_patch: Callable[[ContactResource], FirstPatch],
         make_last_sender: Callable[[], RequestSender] | None = None,
     ) -> None:
         self._context = context
         self._sender = sender
-        self._first_patch = first_patch
+        self._make_first_patch = make_first_patch
+        self._resource = resource
         self._make_last_sender = make_last_sender
         self._last_sender: RequestSender | None = None
+
+    def begin(self, resource: ContactResource) -> None:
+        """Begin a plan: ``resource`` is that of the run with the account's definitions, which compare responses."""
+        self._resource = resource
 
     @property
     def stop(self) -> Stop | None:
@@ -69,7 +77,7 @@ class Patching:
             # Of its own: the threads of a sender send once.
             self._last_sender = self._make_last_sender()
             if self._sender.stop is None:  # else it was killed meanwhile
-                self._last_sender.deliver(itertools.chain([first], batches))
+                self._last_sender.deliver(itertools.chain([first], batches), resource=self._resource)
 
     def left_behind(self) -> Iterator[Sequence[Patch]]:
         """Yield the contacts to send by PATCH that have no outcome, in batches."""
@@ -87,11 +95,12 @@ class Patching:
             )
         if (first := self._first(patches, mapping)) is None:
             return
+        first_patch = self._make_first_patch(self._resource)
         if self._context.rules.leftovers is not True:
             if journal is not None and not first.is_new:
                 doubt = {mapping.same_contact(first.key): remaining(first)}
                 journal.lines.doubt(doubt, are_rows=first.counted_as is None)
-            if not self._is_allowed(first):
+            if not self._is_allowed(first_patch, first):
                 log.info(wording.NO_PATCH)
                 split.patch_nothing()
                 if split.kept:
@@ -103,7 +112,8 @@ class Patching:
         self._sender.end_other_request()
         log.info(wording.BY_PATCH, plural(split.patches, "contact"))
         patches = itertools.chain([first], patches)
-        self._sender.deliver(iter(lambda: list(itertools.islice(patches, _PATCHES_AT_ONCE)), []))
+        batches = iter(lambda: list(itertools.islice(patches, _PATCHES_AT_ONCE)), [])
+        self._sender.deliver(batches, resource=first_patch)
 
     def _first(self, patches: Iterator[Patch], mapping: ContactMapping) -> Patch | None:
         """Return the first contact that may be sent; suppressed ones before it are counted."""
@@ -114,8 +124,8 @@ class Patching:
         self._sender.end_other_request()
         return None
 
-    def _is_allowed(self, first: Patch) -> bool:
+    def _is_allowed(self, first_patch: FirstPatch, first: Patch) -> bool:
         try:
-            return self._first_patch.is_allowed(first)
+            return first_patch.is_allowed(first)
         finally:
             self._sender.end_other_request()

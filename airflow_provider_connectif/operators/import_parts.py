@@ -112,17 +112,13 @@ class ImportParts:
     def make_sink(self) -> ImportSink:
         """Return the sink that imports."""
         operator, parts = self._operator, self._parts
-        first_patch = FirstPatch(
-            parts.client,
-            operator._mapping(),
-            resubscribe=operator.resubscribe,
-            write_modes=operator.write_modes,
-        )
         path = operator.rejects_path
         keep_report = None if path is None else partial(report_file, path, note=parts.kept_rejects.note)
         context = ImportContext(parts.client, self._rules, parts.report, parts.journal, keep_report=keep_report)
-        sender = self._made_sender(first_patch)
-        patching = Patching(context, sender, first_patch, lambda: self._made_sender(parts.resource))
+        resource = operator.make_resource()
+        patching = Patching(
+            context, self._made_sender(), resource, self._made_first_patch, make_last_sender=self._made_sender
+        )
         carried: Mapping[str, Any] | None = read_event(self._start.event)["carried"]
         return ImportSink(
             context,
@@ -138,9 +134,14 @@ class ImportParts:
         """Return the preview of a plan, for a check."""
         return ImportPreview(self._rules, self._parts.report, self._parts.client.quota, advises=not self._instead)
 
-    def _made_sender(self, resource: Any) -> RequestSender:
+    def _made_first_patch(self, resource: ContactResource) -> FirstPatch:
+        operator = self._operator
+        modes, resubscribe = operator.write_modes, operator.resubscribe
+        return FirstPatch(self._parts.client, resource.mapping, resubscribe=resubscribe, write_modes=modes)
+
+    def _made_sender(self) -> RequestSender:
         sender, _ = make_sender(
-            self._parts._replace(resource=resource),
+            self._parts,
             self._policy,
             Patience(self._parts.client.longest_wait_s),
             max_in_flight=self._max_in_flight,

@@ -173,11 +173,13 @@ class ErasureSink(RequestSink):
             set(people), journal.settings.run_id, self._map_index, journal.series.started_at
         )
 
-    def _send(self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more) -> None:
+    def _send(
+        self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, resource: Resource | None = None
+    ) -> None:
         self._of_journal.left_behind = None  # it would name people
         left = self._without_done(batches)
         if self._wait_for_others(left):
-            self._sender.deliver(left, planned_at=self._planned_at)
+            self._sender.deliver(left, planned_at=self._planned_at, resource=resource)
 
     def _window_opens_at(self, until: float) -> float:
         return time.time() if self._is_put_off else until  # it waits for an import, not for a window

@@ -226,3 +226,17 @@ def test_who_was_deleted_without_a_response_stays_unsubscribed(
     assert night("3", warehouse, **arguments).summary["removed"] == 1
     night("4", warehouse, ana, **arguments)
     assert strict.contacts[ANA] == {"_name": "Ana"}
+
+
+def test_what_an_import_patches_is_compared_by_the_accounts_definitions_too(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
+) -> None:
+    """A raised consent goes by PATCH before the files, a contact that left after them."""
+    strict.update(stores="other forms")  # an option by its label
+    arguments = {"on_removed": {"segment": "regular"}, "properties": {"segment": "name", NEWS: "consent"}}
+    arguments |= {"fields": "live", "via": "import", "failure_budget": 1}  # Bea is no option
+    night("1", warehouse, (ANA, "regular", "none"), ("eva@example.com", "lapsed", "none"), **arguments)
+    run = night("2", warehouse, (ANA, "regular", "subscribed"), **arguments)
+    assert [method for method, _, _ in requests(strict)][-3:] == ["PATCH", "GET", "PATCH"]
+    assert (run.state, run.summary["removed"], run.summary["updated"]) == ("success", 1, 1), run.error
+    assert not {"stored_differently", "drifted"} & run.summary.keys()

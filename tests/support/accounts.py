@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from airflow_provider_connectif.api.errors import error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
 from airflow_provider_connectif.api.response import Response
-from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.resource import Resource
 from tests.support.clock import FakeClock
 
@@ -44,6 +44,10 @@ class Account(Resource):
             return self.answer(patch.number)
         finally:
             self.quota.release(sent_at, signal if self.window < 100 else NO_SIGNAL)
+
+    def patch_contact(self, key: str, properties: Mapping[str, JsonValue], **_: object) -> Response:
+        """As the client of contacts, with the numbers of their changes in their keys."""
+        return self.send(self, Patch(int("".join(filter(str.isdigit, key))), key, properties, {}))
 
 
 def accept(_: int) -> Response:

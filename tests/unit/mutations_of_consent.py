@@ -140,7 +140,7 @@ CONSENT.value(
 CONSENT.value(
     "nobody knows how old a plan is",
     "delivery.delivery:Delivery.begin",
-    "lambda self, planned_at: None",
+    "lambda self, planned_at, resource=None: None",
     _DELIVERY + "test_a_raise_of_an_old_plan_is_looked_up",
 )
 CONSENT.value(

@@ -99,7 +99,7 @@ class Delivery:
         self.report.tally.read = count
         with PendingChanges(CONTACTS) as changes:
             changes.add(PendingChange(patch(n), f"user{n:02}@example.com") for n in range(1, count + 1))
-            self.sink.deliver(changes, CONTACTS)
+            self.sink.deliver(changes, self.account)
             self.close()
 
     def close(self, verdict: Verdict = Verdict.SUCCESS) -> None:
@@ -271,7 +271,7 @@ def test_a_kill_after_the_decision_to_defer_is_no_deferral(new_journal: OpenJour
     run.report.tally.read = 20
     with PendingChanges(CONTACTS) as changes:
         changes.add(PendingChange(patch(n), f"user{n:02}@example.com") for n in range(1, 21))
-        run.sink.deliver(changes, CONTACTS)
+        run.sink.deliver(changes, run.account)
         assert run.sink.deferral is not None
         run.sink.kill()
         assert (run.sink.deferral, run.stop) == (None, StopKind.KILLED)
