@@ -46,8 +46,8 @@ class Account(Resource):
             self.quota.release(sent_at, signal if self.window < 100 else NO_SIGNAL)
 
     def patch_contact(self, key: str, properties: Mapping[str, JsonValue], **_: object) -> Response:
-        """As the client of contacts, with the numbers of their changes in their keys."""
-        return self.send(self, Patch(int("".join(filter(str.isdigit, key))), key, properties, {}))
+        """As the client of contacts, with the numbers of their changes in their keys, if there are any."""
+        return self.send(self, Patch(int("".join(filter(str.isdigit, key)) or 0), key, properties, {}))
 
 
 def accept(_: int) -> Response:
