@@ -134,6 +134,7 @@ def _is_settled(
         watch.waiting.check()
         return False
     watch.wait_for_lost(state)
+    context.report.import_ids += sorted(state.known_ids)
     lines.plan.drop()
     outcomes = account.report.tally.outcomes
     context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), f"{outcomes[Outcome.REJECTED]:,}")

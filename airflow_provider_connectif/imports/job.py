@@ -178,6 +178,7 @@ class ImportJob:
         if state is None and self._journal is not None:
             self._journal.plan.drop()  # another version's, another operator's, or of a process that uploaded nothing
         self.state = state or ImportState()
+        self._report.import_ids = sorted(self.state.known_ids)
         self.is_loaded = True
         return state is not None
 

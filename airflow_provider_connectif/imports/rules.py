@@ -16,6 +16,9 @@ from airflow_provider_connectif.imports.shapes import FileLayout, Layout, Survey
 CLOCK_TOLERANCE_S = 120.0
 """Seconds by which Connectif's clock, which dates imports, may be behind ours."""
 
+OTHER_UPLOAD_S = 6 * 3600.0
+"""Seconds before an upload at which its import cannot have been created, however wrong a clock is."""
+
 SHORTEST_POLL_DELAY_S = 3.0
 """Seconds between two polls, also of different imports: the account has 100 requests a minute for everything."""
 

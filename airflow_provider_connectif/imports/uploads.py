@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import (
@@ -16,7 +16,7 @@ from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
-from airflow_provider_connectif.imports.rules import ON_EXISTING, SHORTEST_POLL_DELAY_S
+from airflow_provider_connectif.imports.rules import ON_EXISTING, OTHER_UPLOAD_S, SHORTEST_POLL_DELAY_S
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH
 from airflow_provider_connectif.imports.watch import (
@@ -59,6 +59,7 @@ class Uploads:
         self._watch = watch
         self._save = save
         self._is_full_logged = False
+        self._past_ids: Set[str] = frozenset()  # of the imports of earlier runs
 
     def upload(
         self,
@@ -78,6 +79,8 @@ class Uploads:
         :raises ImportFailed: Connectif rejects a file, or the plan is too old.
         """
         rules, log, is_one_new = self._context.rules, self._context.log, False
+        if self._context.journal is not None:
+            self._past_ids = self._context.journal.past_imports.ids()
         for place, sent in enumerate(state.files, 1):
             while sent.import_id is None and not sent.is_settled:
                 settlement.settle_due()
@@ -99,6 +102,7 @@ class Uploads:
                     self._watch.waiting.before_retry(1, one.retry_after_s, rules.poll_interval_s)
                     continue
                 sent.import_id = one.id
+                self._context.report.import_ids.append(one.id)
                 state.is_all_sent = all(other.is_sent for other in state.files)
                 self._save()
                 log.debug(
@@ -151,7 +155,7 @@ class Uploads:
         An upload without a response may have begun an import, but the list of imports does not show which one. So the
         file is uploaded again after every import that the upload may have begun has finished.
 
-        :param ours: the ids of earlier imports: a response with one of them is not about this upload.
+        :param ours: the ids of the run's earlier imports: a response with one of them is not about this upload.
         :return: ``None`` if no contact is left in the file.
         :raises QuotaClosed: the run must stop; there is no import.
         """
@@ -166,7 +170,7 @@ class Uploads:
             try:
                 flags = ON_EXISTING["fill_empty"] if sent.only_empty else rules.flags
                 one = client.create_import(file.path, **flags._asdict(), delimiter=rules.delimiter)
-                if one.id not in ours:
+                if one.id not in ours and not self._is_of_earlier_run(one, began_at):
                     return one
                 failure: Failure = MalformedResponseError("the response names an earlier import")
             except TooManyRequestsError:
@@ -194,6 +198,15 @@ class Uploads:
             self._context.report.effort.add_failure(str(failure))
             waiting.before_retry(failures, retry_after_s(failure))
             self._watch.until_none_is_open(began_at, ours)
+
+    def _is_of_earlier_run(self, one: Import, began_at: float) -> bool:
+        """Whether the response to an upload shows an import that cannot be its own.
+
+        :param began_at: start of the upload, in seconds since the epoch.
+        """
+        if one.created_at is not None and one.created_at.timestamp() < began_at - OTHER_UPLOAD_S:
+            return True
+        return one.id in self._past_ids
 
     def _forget(self, sent: SentFile) -> None:
         """Store that an upload has begun no import."""

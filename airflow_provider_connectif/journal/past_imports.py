@@ -1,7 +1,8 @@
-"""Measurements of a sync's earlier runs: the speed of imports at Connectif, and the account's window."""
+"""A sync's earlier runs: the ids of their imports, the speed of imports at Connectif, and the account's window."""
 
 from __future__ import annotations
 
+import json
 import statistics
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ _LARGEST_STEP = 10
 
 
 class PastImports:
-    """Measurements of the earlier runs of a sync, from the journal's table of runs.
+    """Imports and measurements of the earlier runs of a sync, from the journal's table of runs.
 
     :param database: of the journal.
     :param sync_id: which sync.
@@ -42,6 +43,15 @@ class PastImports:
         query = sa.select(runs.import_rows, runs.import_seconds).where(is_measured, runs.import_rows > 0)
         found = self._last(query)
         return statistics.median(line.import_rows / line.import_seconds for line in found) if found else None
+
+    def ids(self) -> set[str]:
+        """Return the ids of the imports of the last five runs that imported.
+
+        :raises JournalError: the journal's database failed.
+        """
+        runs = self._runs.c
+        found = self._last(sa.select(runs.counts).where(self._is_of_sync, runs.way == "import"))
+        return {import_id for line in found for import_id in json.loads(line.counts).get("imports", ())}
 
     def window(self) -> Allowance | None:
         """Return the account's window from the last run that had to wait for one; ``None`` if no run had.

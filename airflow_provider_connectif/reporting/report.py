@@ -27,6 +27,8 @@ REMOVED = "removed"
 
 Confirm = Callable[[Settled, Sequence[str], int | None], bool]
 
+_MOST_IMPORT_IDS = 100  # in the journal's record of a run
+
 
 class RowHistory(Protocol):
     """Receives the outcome of each row that was not ``unchanged``: the journal's history."""
@@ -104,6 +106,8 @@ class Report:
         """Rows without an outcome when the run ended early: they are undelivered."""
         self.imported_in: Imported | None = None
         """The duration of the run's imports, once all of them have finished."""
+        self.import_ids: list[str] = []
+        """The ids of the run's imports, and of earlier ones that it has settled."""
         self.complete_read: dict[str, Any] | None = None
         """The record of the complete read, JSON-ready; it is written once the whole plan was sent."""
 
@@ -222,7 +226,8 @@ class Report:
         """The counts for the journal's record of the attempt, JSON-ready and without personal data."""
         outcomes = {outcome.value: count for outcome, count in self.tally.outcomes.items()}
         of_rows = {"read": self.tally.read, "outcomes": outcomes, "new_refusals": self.tally.new_refusals}
-        return {**of_rows, **self.effort.as_counts()}
+        imports = {"imports": self.import_ids[-_MOST_IMPORT_IDS:]} if self.import_ids else {}
+        return {**of_rows, **self.effort.as_counts(), **imports}
 
     def as_columns(self) -> Mapping[str, Any]:
         """The values of the journal's line of the run, by column."""

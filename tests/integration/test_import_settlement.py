@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_connectif.imports import report, settlement
 from tests.support.histories import assert_agrees
-from tests.support.import_runs import event_of, import_over_deferral, import_rows, rows, uploaded
+from tests.support.import_runs import as_contacts, event_of, import_over_deferral, import_rows, rows, uploaded
 from tests.support.journals import JournalDatabase, Process, journal_database
 from tests.support.strict_server import StrictServer, until
 
@@ -176,3 +176,17 @@ def test_the_history_has_a_withdrawn_consent_whose_file_failed_as_undelivered(
     assert runs[-1].state == "up_for_retry"
     assert (runs[-1].summary["undelivered"], runs[-1].summary["invalid"]) == (1, 1)
     assert_agrees(journal.query, "dag/night", runs[-1].summary)
+
+
+def test_a_response_that_names_an_import_of_the_night_before_is_none(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    """As from a proxy that replays an earlier response: the file may have become an import, or not."""
+    import_rows("night 1", rows=rows(20), **BY_JOURNAL)
+    strict.update(import_faults=[{"times": 1, "same_id": True}])
+
+    run = import_rows("night 2", rows=rows(20, visits=100), **BY_JOURNAL)
+
+    assert run.state == "success", run.error
+    assert strict.contacts == as_contacts(rows(20, visits=100))
+    assert run.summary["imports"] == [f"{2:024x}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ FULL = error_class(400)(400, code="E0401", is_error_document=True)
 class Connectif:
     """Responds to uploads in turn, and lists imports as the test says.
 
-    :param responses: an id, or an error.
+    :param responses: an id, an import, or an error.
     """
 
     tries, longest_wait_s = 3, 300.0
@@ -51,7 +52,7 @@ class Connectif:
         response = self.responses.pop(0)
         if isinstance(response, Exception):
             raise response
-        return Import(response, status="queued")
+        return response if isinstance(response, Import) else Import(response, status="queued")
 
     def list_imports(self) -> list[Import]:
         self.lists += 1
@@ -142,6 +143,15 @@ def test_a_response_that_names_an_earlier_import_is_none_to_this_upload() -> Non
     evening = Evening("a", "a", "b")
     assert evening.upload()
     assert [sent.import_id for sent in evening.state.files] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("hours_before", "is_its_own"), [(5, True), (7, False)])
+def test_a_response_with_an_import_that_was_created_long_before_is_none(hours_before: int, is_its_own: bool) -> None:
+    """A wrong clock must not make every response useless."""
+    created_at = datetime.now(UTC) - timedelta(hours=hours_before)
+    evening = Evening(Import("old", created_at=created_at), *([] if is_its_own else ["a"]), "b")
+    assert evening.upload()
+    assert [sent.import_id for sent in evening.state.files] == ["old" if is_its_own else "a", "b"]
 
 
 def test_uploads_are_given_up_after_the_tries_of_the_connection() -> None:
