@@ -130,7 +130,7 @@ class ContactQuestion:
         named = sum(bool(entry.digest) + entry.is_kept + entry.is_awaited for entry in known)
         others = (Mark.REFUSED, Mark.UNSEEN)
         marks = sum(value_digest(self.column, entry.id, mark) is not None for entry in properties for mark in others)
-        is_pending = self._is_pending()
+        is_pending, is_in_import = self._waiting()
         return Explanation(
             self.sync_id,
             self._version,
@@ -147,8 +147,10 @@ class ContactQuestion:
                 knows_row=last is not None and last.knows_row,
                 knows_properties=last is not None and last.knows_properties,
                 is_pending=is_pending,
+                is_in_import=is_in_import,
                 is_suppressed=bool(self._suppressed),
             ),
+            is_in_import,
         )
 
     def _property(self, property_id: str) -> KnownProperty:
@@ -203,16 +205,28 @@ class ContactQuestion:
             spelling=line.get(SPELLING) or None,
         )
 
-    def _is_pending(self) -> bool:
+    def _waiting(self) -> tuple[bool, bool]:
+        """Return whether a deferred task still has a change of the contact to send, and whether it is in an import
+        whose result is not recorded yet.
+
+        A contact that an import has rejected waits for nothing, although its line stays until all its files are
+        settled.
+        """
         if self._version < 2:  # the tables of plans come with it
-            return False
+            return False, False
         pending, plans = self._tables.pending.c, self._tables.plans.c
         query = (
-            sa.select(sa.literal(1))
+            sa.select(pending.file, plans.state)
             .where(pending.plan_id == plans.plan_id, plans.sync_id == self.sync_id)
             .where(pending.contact_key.in_(self._written))
         )
-        return bool(self._database.rows(query.limit(1)))
+        is_pending = is_in_import = False
+        for file, state in self._database.rows(query):
+            if file is None or (file >= 0 and json.loads(state).get("is_parked")):
+                is_pending = True
+            elif file >= 0:
+                is_in_import = True
+        return is_pending, is_in_import
 
     def _last_run(self) -> LastRun | None:
         if self._version < VERSION:

@@ -146,6 +146,7 @@ class Explanation:
     :param last_run: the sync's last run; ``None``: none is recorded.
     :param suppressed: the entries of the suppression list that are about the contact.
     :param next_step: the action of the next run for this state.
+    :param is_in_import: whether the contact is in an import whose result is not recorded yet.
     """
 
     sync_id: str
@@ -158,11 +159,12 @@ class Explanation:
     last_run: LastRun | None
     suppressed: tuple[Suppressed, ...]
     next_step: NextStep
+    is_in_import: bool = False
 
     @property
     def knows_contact(self) -> bool:
         """Whether the journal knows anything about this contact."""
-        return bool(self.last or self.history or self.is_pending or self.suppressed)
+        return bool(self.last or self.history or self.is_pending or self.is_in_import or self.suppressed)
 
     @property
     def run_ids(self) -> frozenset[str]:
@@ -196,6 +198,7 @@ class Explanation:
                 "first invalid in run": last.invalid_run,
             }
         facts["pending in a deferred task"] = "yes" if self.is_pending else None
+        facts["in an import without a recorded result"] = "yes" if self.is_in_import else None
         facts["last run of the sync"] = None if self.last_run is None else self.last_run.words
         return {name: value for name, value in facts.items() if value is not None and value != ""}
 

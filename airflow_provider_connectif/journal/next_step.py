@@ -102,6 +102,11 @@ _PENDING = NextStep(
     "A deferred task continues its plan, in which a change of the contact waits.",
     "The task waits without a worker, for the rate limit or for an import.",
 )
+_IN_IMPORT = NextStep(
+    Action.COMPARE,
+    "The task, or the next run, waits for the contact's import. What was not accepted is sent after that.",
+    "The contact is in a file of an import, and the result of that import is not recorded yet.",
+)
 
 
 def next_step(
@@ -111,6 +116,7 @@ def next_step(
     knows_row: bool,
     knows_properties: bool,
     is_pending: bool,
+    is_in_import: bool = False,
     is_suppressed: bool = False,
 ) -> NextStep:
     """Return the next run's action for a contact.
@@ -120,12 +126,15 @@ def next_step(
     :param knows_row: whether the line has the digest of the accepted row.
     :param knows_properties: whether it has digests of accepted properties.
     :param is_pending: whether a deferred task still has a change of the contact to send.
+    :param is_in_import: whether the contact is in an import whose result is not recorded yet.
     :param is_suppressed: whether the person is on the suppression list.
     """
     if is_suppressed:
         return _SUPPRESSED
     if is_pending:
         return _PENDING
+    if is_in_import:
+        return _IN_IMPORT
     if state is None:
         return _NEVER_SEEN
     if state == REJECTED:

@@ -120,6 +120,7 @@ def test_where_a_journal_is(text: str, place: JournalPlace) -> None:
         ("removed", {}, Action.NOTHING),
         ("suppressed", {}, Action.NOTHING),
         ("left", {"is_pending": True}, Action.SEND),
+        ("in_doubt", {"is_in_import": True}, Action.COMPARE),
     ],
 )
 def test_what_the_next_run_does(state: str | None, known: dict[str, bool], action: Action) -> None:
