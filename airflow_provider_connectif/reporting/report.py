@@ -54,7 +54,16 @@ class RowHistory(Protocol):
     def keep(self, outcome: str, key: str) -> None:
         """Note that an earlier attempt of the run delivered a row."""
 
-    def correct(self, earlier: str, outcome: str, key: str, *, status: int | None, reason: str) -> None:
+    def correct(
+        self,
+        earlier: str,
+        outcome: str,
+        key: str,
+        *,
+        status: int | None = None,
+        reason: str = "",
+        is_written: bool = False,
+    ) -> None:
         """Replace the outcome of a row that was added before."""
 
 
