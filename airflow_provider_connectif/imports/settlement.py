@@ -213,12 +213,15 @@ class Settlement:
         by_number = {other.file: other for other in self._state.files}
         acknowledged: dict[str | None, list[int]] = {}
         given_up: list[int] = []
+        in_part: list[int] = []
         alike: dict[Outcome, list[int]] = {}
         for number in self._state.groups_in(sent.file):
             group = self._state.groups[number]
             files = [by_number[file] for file in group.files]
             if not group.is_counted and all(file.is_settled for file in files):
                 is_known = all(file.is_whole for file in files)
+                if group.refused and sum(file.is_finished for file in files) > 1:
+                    in_part.append(number)
                 if group.counted_as is not None:
                     self._count_alone(number, Outcome(group.counted_as), files[0])
                 elif (outcome := self._account.count(group, files, self._refusal, is_known=is_known)) is not None:
@@ -237,6 +240,7 @@ class Settlement:
                 acknowledged,
                 given_up,
                 saved,
+                in_part=in_part,
                 alike=GroupsAlike(rows, reasons) if of_report else None,
             )
 

@@ -149,6 +149,12 @@ class ImportLines:
         pending = self._pending.c
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups))
 
+    def refused_rows(self, groups: Collection[int]) -> Any:
+        """Return the condition for contacts of these groups that a report names as rejected."""
+        pending, refused = self._pending.c, [-1 - group for group in groups]
+        is_row = pending.row_digest.is_not(None)
+        return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(refused), is_row)
+
     def keys_of(self, groups: Collection[int]) -> Any:
         """Return a query for the keys of these contacts."""
         return sa.select(self._pending.c.contact_key).where(self.rows_of(groups))

@@ -52,6 +52,7 @@ def settle_files(
     given_up: Collection[int],
     state: Mapping[str, Any],
     *,
+    in_part: Collection[int] = (),
     alike: GroupsAlike | None = None,
 ) -> None:
     """Write the outcomes of an import that has ended, in one transaction with the collected lines.
@@ -62,6 +63,7 @@ def settle_files(
     :param given_up: groups whose outcome is not known: none of their contacts is acknowledged, and their state is
         ``undelivered``.
     :param state: of the run, saved with it.
+    :param in_part: groups of which another file has probably delivered a part of each rejected contact.
     :param alike: for the history; ``None`` if it is another run's, or already known.
     :raises JournalError: the database failed, or another process has taken over.
     """
@@ -90,6 +92,11 @@ def settle_files(
         values = {**names, **outcome_columns(UNDELIVERED, None, GIVEN_UP)}
         of_these = of_files.rows_of(given_up)
         statements.append(database.tables.acknowledge_pending(database.dialect, of_these, list(NOTED), values))
+    if in_part:
+        of_these = of_files.refused_rows(in_part)
+        values = {**names, "state": REJECTED, "delivered_at": delivered["delivered_at"]}
+        columns = ["state", SPELLING, "delivered_at", "run_id", "generation"]
+        statements.append(database.tables.acknowledge_pending(database.dialect, of_these, columns, values))
     ended = [*itertools.chain.from_iterable(acknowledged.values()), *given_up]
     history = lines.history
     listed = []

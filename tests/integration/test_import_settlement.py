@@ -190,3 +190,19 @@ def test_a_response_that_names_an_import_of_the_night_before_is_none(
     assert run.state == "success", run.error
     assert strict.contacts == as_contacts(rows(20, visits=100))
     assert run.summary["imports"] == [f"{2:024x}"]
+
+
+def test_a_contact_that_one_of_its_files_rejects_keeps_its_spelling(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    """The other file has created it, and Connectif may distinguish upper and lower case."""
+    strict.update(import_zero=False)
+    source = [{**row, "visits": row["visits"] if n % 2 else None} for n, row in enumerate(rows(6))]
+    source.append({"email": "Ana@example.com", "_name": "Ana", "visits": 0})
+    arguments = {"file_layout": "column", "failure_budget": 1, **NO_PATCH}
+    run = import_rows("night 1", rows=source, **arguments)
+    assert (run.state, run.summary["rejected"]) == ("success", 1)
+    import_rows("night 2", rows=[*source[:-1], {"email": "ana@example.com", "_name": "Ana", "visits": 5}], **arguments)
+
+    anas = {key: held.get("visits") for key, held in strict.contacts.items() if key.lower() == "ana@example.com"}
+    assert anas == {"Ana@example.com": 5}
