@@ -286,10 +286,6 @@ def _created_again(change: Patch) -> Patch:
     unsent = {**change.others, **change.later}
     kept = _raised(unsent)
     rest = {name: value for name, value in unsent.items() if name not in kept}
-    if rest or change.properties:  # else nothing creates it
-        # Another row of the contact, which has not changed, may have withdrawn these.
-        absent = ((name, standing) for name, standing in change.standings.items() if name not in change.whole)
-        rest |= {name: RANKS[name][0] for name, standing in absent if standing.rank == 0}
     left = {name: value for name, value in unsent.items() if name in kept}
     # Consents that are no longer in the mapping were deleted with the contact, and belong to the person, too.
     lost = {name for name, standing in change.standings.items() if standing.rank and name not in change.whole}

@@ -240,18 +240,3 @@ def test_what_an_import_patches_is_compared_by_the_accounts_definitions_too(
     assert [method for method, _, _ in requests(strict)][-3:] == ["PATCH", "GET", "PATCH"]
     assert (run.state, run.summary["removed"], run.summary["updated"]) == ("success", 1, 1), run.error
     assert not {"stored_differently", "drifted"} & run.summary.keys()
-
-
-@pytest.mark.sampled(1)
-@pytest.mark.parametrize("of_new_row", ["none", "subscribed", None])
-def test_who_is_created_again_by_a_second_row_stays_unsubscribed_by_the_first_one(
-    of_new_row: str, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
-) -> None:
-    """The first row is unchanged, and so is settled before the second one is read."""
-    mapping = {"properties": {"_name": "name", NEWS: "consent"}}
-    night("1", warehouse, (ANA, "Ana", "unsubscribed"), **mapping)
-    strict.change_contacts({ANA: None})
-    for run_id in ("2", "3"):
-        rows = (ANA, "Ana", "unsubscribed"), (ANA, "Anna", of_new_row)
-        assert night(run_id, warehouse, *rows, **mapping).state == "success"
-        assert strict.contacts[ANA] == {"_name": "Anna", NEWS: "unsubscribed"}
