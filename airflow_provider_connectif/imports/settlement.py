@@ -122,11 +122,13 @@ class Settlement:
             sent.began_at, sent.ended_at = self._watch.times_of(one, sent)
         sent.is_settled, sent.is_finished = True, fate is Fate.FINISHED
         sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
+        is_written = False
         try:
             self._end(sent, is_whole=contacts is not None or not numbers.refused)
-        except BaseException:  # such as a failure of the journal's database: another process has to settle it
-            sent.is_settled = sent.is_finished = sent.is_failed = False
-            raise
+            is_written = True
+        finally:
+            if not is_written:  # such as after a failure of the journal's database: another process has to settle it
+                sent.is_settled = sent.is_finished = sent.is_failed = False
         self._context.log.debug(
             wording.IMPORT_ENDED,
             one.id,
