@@ -24,7 +24,7 @@ NEWEST = "3.3"
 INSIDE = "3.3-inside"
 CONSTRAINTS: Mapping[str, str] = {
     NEWEST: "constraints.txt",
-    "2.11": "constraints/airflow-2.11.txt",
+    **{version: f"constraints/airflow-{version}.txt" for version in ("2.11", "3.0", "3.1", "3.2")},
     INSIDE: "constraints/airflow-3.3-inside.txt",
 }
 """The pins of each version of Airflow that a deployment can be made of."""
