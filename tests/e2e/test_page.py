@@ -35,6 +35,8 @@ def test_page(deployment: Deployment, stage: Stage, browser: Browser) -> None:  
     sync = f"{stage.name}.contacts"
     url = deployment.rest.url
 
+    page.goto(url)  # Airflow 3.1 forgets at the login which page was asked for
+    page.wait_for_load_state("networkidle")
     page.goto(f"{url}/plugin/connectif")
     frame = page.frame_locator("iframe")
     frame.get_by_role("link", name=sync).wait_for()
