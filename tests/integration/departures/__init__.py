@@ -1,0 +1,1 @@
+"""Tests of contacts that leave the source, and of those that come back."""
