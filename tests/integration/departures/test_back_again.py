@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.test_deferral import wait_as_the_triggerer
 from tests.integration.test_sync import sync
-from tests.support.journals import JournalDatabase, deliver, journal_database
+from tests.support.journals import JournalDatabase, deliver
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 from tests.support.warehouses import Warehouse
@@ -21,23 +20,6 @@ NEWS = "_newsletterSubscriptionStatus"
 ANA, BEA = "ana@example.com", "bea@example.com"
 LEFT = {"tier": "left"}
 REFUSED = {"title": "no", "status": 409}
-
-
-@pytest.fixture
-def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
-    return journal_database("sqlite", request)
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path, connection: Callable[..., None]) -> Warehouse:
-    path = tmp_path / "warehouse.db"
-    connection("warehouse", conn_type="sqlite", host=str(path))
-    return Warehouse(path, ("name", "consent"))
-
-
-@pytest.fixture(autouse=True)
-def one_try(strict: StrictServer, connection: Callable[..., None]) -> None:
-    connection("connectif_default", **strict.connection(requests_per_minute=10**6, timeout=5, retries=1))
 
 
 def night(run_id: str, warehouse: Warehouse, *rows: tuple[str, ...], on_removed: Any) -> Run:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,23 +18,6 @@ from tests.support.warehouses import Warehouse
 NEWS = "_newsletterSubscriptionStatus"
 ANA, BEA = "ana@example.com", "bea@example.com"
 LEFT = {"tier": "left"}
-
-
-@pytest.fixture
-def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
-    return journal_database("sqlite", request)
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path, connection: Callable[..., None]) -> Warehouse:
-    path = tmp_path / "warehouse.db"
-    connection("warehouse", conn_type="sqlite", host=str(path))
-    return Warehouse(path, ("name", "consent"))
-
-
-@pytest.fixture(autouse=True)
-def one_try(strict: StrictServer, connection: Callable[..., None]) -> None:
-    connection("connectif_default", **strict.connection(requests_per_minute=10**6, timeout=5, retries=1))
 
 
 def night(run_id: str, warehouse: Warehouse, *rows: tuple[str, ...], **arguments: Any) -> Run:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.test_sync import sync
-from tests.support.journals import JournalDatabase, journal_database
+from tests.support.journals import JournalDatabase
 from tests.support.strict_server import StrictServer
 from tests.support.warehouses import Warehouse
 
@@ -17,18 +15,6 @@ NEWS = "_newsletterSubscriptionStatus"
 ANA, BEA = "ana@example.com", "bea@example.com"
 WITHDRAW = {NEWS: "unsubscribed"}
 SUBSCRIBER = (ANA, "Ana", "subscribed")
-
-
-@pytest.fixture
-def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
-    return journal_database("sqlite", request)
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path, connection: Callable[..., None]) -> Warehouse:
-    path = tmp_path / "warehouse.db"
-    connection("warehouse", conn_type="sqlite", host=str(path))
-    return Warehouse(path, ("name", "consent"))
 
 
 def night(run_id: str, warehouse: Warehouse, *rows: tuple[str, ...], **arguments: Any) -> None:
