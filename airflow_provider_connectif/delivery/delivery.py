@@ -135,9 +135,9 @@ class Delivery:
         :param planned_at: when it was made, in seconds since the epoch.
         :param resource: the same as before with the account's definitions, if they are known.
         """
-        self._request.planned_at = planned_at
-        if resource is not None:
-            self._resource = self._request.resource = self._responses.resource = resource
+        self._resource = resource or self._resource
+        self._request.begin(planned_at, self._resource)
+        self._responses.begin(self._resource)
 
     def submit(self, patch: Patch, while_waiting: Callable[[], None]) -> bool:
         """Submit a patch; wait while the queue is full.

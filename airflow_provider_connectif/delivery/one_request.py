@@ -34,14 +34,21 @@ class OneRequest:
         asks_before_sending: bool = False,
     ) -> None:
         self._asks_before_sending = asks_before_sending
-        self.resource = resource
-        """Sends the changes; may be replaced before the first request."""
+        self._resource = resource
         self._client = client
         self._gate = gate
         self._clock = clock
         self._poll_s = poll_s
-        self.planned_at = clock.now()
-        """The time when the plan was made, in seconds since the epoch."""
+        self._planned_at = clock.now()
+
+    def begin(self, planned_at: float, resource: Resource) -> None:
+        """Begin a plan, before its first request.
+
+        :param planned_at: when it was made, in seconds since the epoch.
+        :param resource: sends its changes.
+        """
+        self._planned_at = planned_at
+        self._resource = resource
 
     def send(self, job: Job) -> Response | Error | None:
         """Send a request for a job, and return its response or error.
@@ -49,19 +56,19 @@ class OneRequest:
         :return: ``None``: its person is suppressed, and it was not sent.
         :raises QuotaClosed: the run must stop; nothing was sent.
         """
-        job.patch = self.resource.next_request(job.patch, self._clock.now() - self.planned_at)
+        job.patch = self._resource.next_request(job.patch, self._clock.now() - self._planned_at)
         is_to_be_written_down = self._is_to_be_written_down(job)
         if (self._asks_before_sending or is_to_be_written_down) and not self._gate.wait(
             job, self._poll_s, is_to_be_written_down=is_to_be_written_down
         ):
             return None
         try:
-            return self.resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
+            return self._resource.send(self._client, job.patch, on_fresh_connection=job.on_fresh_connection)
         except (ConnectifHttpError, NoResponseError) as failure:
             return failure
 
     def _is_to_be_written_down(self, job: Job) -> bool:
         """Whether the journal must know of the request before it is sent."""
-        if not self.resource.is_idempotent:
+        if not self._resource.is_idempotent:
             return True
         return not job.is_written_down and is_in_doubt_once_sent(job.patch)

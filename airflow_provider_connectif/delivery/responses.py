@@ -65,8 +65,7 @@ class Responses:
         self._queue = queue
         self._watch = watch
         self._effort = effort
-        self.resource = resource
-        """Compares the responses; may be replaced before the first one."""
+        self._resource = resource
         self._is_idempotent = resource.is_idempotent
         self._attempts = max(1, attempts)
         self._failures_that_stop = max(_FAILURES_THAT_STOP, 2 * max_in_flight)
@@ -76,15 +75,19 @@ class Responses:
         self.begun: deque[Patch] = deque()
         """Changes with an accepted part whose rest follows, not collected yet."""
 
+    def begin(self, resource: Resource) -> None:
+        """Begin a plan, before its first response; ``resource`` compares its responses."""
+        self._resource = resource
+
     def take(self, job: Job, came: Response | Error) -> Stop | None:
         """Decide on a job by the response or error of its request; return why the run ends early, if it does."""
         if not isinstance(came, Response):
-            step = self.resource.step(job.patch, came)
+            step = self._resource.step(job.patch, came)
             return self._advance(job, step) if step else self._apply(self._policy.rule_for_error(came), job, came)
         if not came.is_own:
             return self._take_anothers(job, came)
         if job.patch.looks_up:  # ``on_response`` is for requests that write
-            return self._advance(job, self.resource.step(job.patch, came))
+            return self._advance(job, self._resource.step(job.patch, came))
         return self._take_own(job, came)
 
     def suppress(self, job: Job) -> Stop | None:
@@ -98,7 +101,7 @@ class Responses:
         if response.status == CREATED and not job.is_follow_up:
             job.is_created = True
         if rule.action is Action.ACCEPT:
-            return self._advance(job, self.resource.step(job.patch, response))
+            return self._advance(job, self._resource.step(job.patch, response))
         return self._apply(rule, job)
 
     def _take_anothers(self, job: Job, response: Response) -> Stop | None:
@@ -171,7 +174,7 @@ class Responses:
         outcome = _OUTCOMES[rule.action]
         if job.rejection is not None:
             return self._settle_rejection(job, job.rejection, is_accepted=outcome is Outcome.UPDATED)
-        if outcome is not Outcome.UPDATED and (alone := self.resource.urgent_part(job.patch)) is not None:
+        if outcome is not Outcome.UPDATED and (alone := self._resource.urgent_part(job.patch)) is not None:
             job.rejection = Rejection(job.patch, outcome, rule, error, job.tries)
             job.continue_with(alone)
             self._queue.put_back(job)
