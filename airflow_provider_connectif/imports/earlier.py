@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,8 @@ def settle_earlier(
         if state is None or context.journal is None:
             continue  # such a state has no open imports either
         lines = context.journal.lines.of_plan(plan, int(state.run.get("generation", 0)))
-        with work_folder("connectif-import-", rules.work_folder) as folder:
+        described = watch.waiting.described(partial(_describe, watch, lines, state))
+        with work_folder("connectif-import-", rules.work_folder) as folder, described:
             if not _is_settled(context, watch, mapping, lines, state, folder):
                 return _deferral(context, watch, plan)
     return None
@@ -116,7 +118,6 @@ def _is_settled(
     :param lines: the journal's lines, as written by the earlier run.
     """
     context.log.warning(wording.EARLIER_RUN, lines.run_id)
-    watch.waiting.describe = lambda: f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
     settlement, account = _settlement(context, watch, mapping, lines, state, folder, context.report.apart())
     try:
         if not context.rules.deferrable:
@@ -139,6 +140,10 @@ def _is_settled(
     outcomes = account.report.tally.outcomes
     context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), f"{outcomes[Outcome.REJECTED]:,}")
     return True
+
+
+def _describe(watch: Watch, lines: RunLines, state: ImportState, _: object) -> str:
+    return f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
 
 
 def _deferral(context: ImportContext, watch: Watch, plan: Plan) -> Deferral:

@@ -22,6 +22,7 @@ from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.suppressed import SuppressedContacts
 from airflow_provider_connectif.imports.uploads import Uploads, what_is_left
+from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.writing import Split, rewrite_files, write_files
 from airflow_provider_connectif.journal.import_state import ImportState
@@ -71,9 +72,7 @@ class ImportJob:
         self._removals: Callable[[], Iterator[Sequence[Patch]]] = lambda: iter(())
         self.state = ImportState()
         self.account = Account(self._report)
-        self.watch = Watch(context, clock)
-        self.watch.waiting.describe = self.describe
-        self.watch.waiting.describe_next_attempt = self._describe_next_attempt
+        self.watch = Watch(context, clock, Waiting(context, clock, self.describe, self._describe_next_attempt))
         self._uploads = Uploads(context, self.watch, self.save)
         self.is_loaded = self.is_deferred = False
         self._give_back: Callable[[], None] | None = None

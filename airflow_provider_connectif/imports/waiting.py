@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -22,17 +23,24 @@ class Waiting:
 
     :param context: of the run.
     :param clock: measures the waits.
+    :param describe: describes what is waited for.
+    :param describe_next_attempt: describes what the next attempt does after the timeout; empty if that is not known.
     """
 
-    def __init__(self, context: ImportContext, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        context: ImportContext,
+        clock: Clock = SYSTEM_CLOCK,
+        describe: Callable[[], str] = lambda: "waiting",
+        describe_next_attempt: Callable[[], str] = lambda: "",
+    ) -> None:
         self._context = context
         self._clock = clock
         self.timeout_at = self._clock.now() + context.rules.timeout_s
         """The time at which ``timeout_s`` has passed, in seconds since the epoch."""
         self._logged_at = self._clock.monotonic()
-        self.describe: Callable[[], str] = lambda: "waiting"
-        self.describe_next_attempt: Callable[[], str] = lambda: ""
-        """Describes what the next attempt does after the timeout; empty if that is not known."""
+        self._describe = describe
+        self._describe_next_attempt = describe_next_attempt
 
     def begin(self, timeout_at: float | None = None) -> None:
         """Start ``timeout_s``.
@@ -40,6 +48,19 @@ class Waiting:
         :param timeout_at: for a process that continues with the time limit of an earlier one.
         """
         self.timeout_at = self._clock.now() + self._context.rules.timeout_s if timeout_at is None else timeout_at
+
+    @contextmanager
+    def described(self, describe: Callable[[Callable[[], str]], str]) -> Iterator[None]:
+        """Describe what is waited for in other words, within the block.
+
+        :param describe: returns them; it is given the function whose words were used before.
+        """
+        before = self._describe
+        self._describe = lambda: describe(before)
+        try:
+            yield
+        finally:
+            self._describe = before
 
     @property
     def deadline(self) -> float:
@@ -59,8 +80,8 @@ class Waiting:
             return
         if self.deadline < self.timeout_at:
             raise ImportFailed(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
-        words = f"The timeout of {describe_seconds(self._context.rules.timeout_s)} has passed; {self.describe()}"
-        next_attempt = self.describe_next_attempt()
+        words = f"The timeout of {describe_seconds(self._context.rules.timeout_s)} has passed; {self._describe()}"
+        next_attempt = self._describe_next_attempt()
         raise ImportFailed(Verdict.TRY_AGAIN, f"{words}; {next_attempt}" if next_attempt else words)
 
     def pause(self, seconds: float) -> None:
@@ -74,7 +95,7 @@ class Waiting:
                 self._logged_at = now
                 failures = self._context.report.effort.failures
                 retried = wording.RETRIED.format(failures=failures) if failures else ""
-                self._context.log.info(wording.WAITING_FOR_IMPORTS, self.describe(), wording.details(retried))
+                self._context.log.info(wording.WAITING_FOR_IMPORTS, self._describe(), wording.details(retried))
             if now >= until:
                 return
             self._clock.sleep(min(_STEP_S, until - now))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import (
@@ -47,12 +47,13 @@ class Watch:
 
     :param context: of the run.
     :param clock: of the delays.
+    :param waiting: of the run. Default: a new one.
     """
 
-    def __init__(self, context: ImportContext, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, context: ImportContext, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None) -> None:
         self._context = context
         self._clock = clock
-        self.waiting = Waiting(context, clock)
+        self.waiting = waiting or Waiting(context, clock)
         self._failed_polls = 0  # in a row
         self._retry_after_s: float | None = None
         self._seen: dict[str, Import] = {}
@@ -193,14 +194,13 @@ class Watch:
         :param since: as in :meth:`open_imports`.
         :param ours: imports whose ids are known.
         """
-        describe, left = self.waiting.describe, list[str]()
+        left = list[str]()
 
-        def describe_wait() -> str:
+        def describe_wait(describe: Callable[[], str]) -> str:
             awaited = f"; waiting for {plural(len(left), 'open import')}: {listed(left)}"
             return describe() + (awaited if left else "")
 
-        self.waiting.describe = describe_wait
-        try:
+        with self.waiting.described(describe_wait):
             for look in range(_LOOKS):
                 if look:
                     self.waiting.pause(min(self._context.rules.poll_interval_s, _LONGEST_BETWEEN_LOOKS_S))
@@ -213,8 +213,6 @@ class Watch:
                     import_id = self.next_of(left)
                     if self.look(import_id)[1] is not Fate.WAIT:
                         left.remove(import_id)
-        finally:
-            self.waiting.describe = describe
 
     def wait_for_lost(self, state: ImportState) -> None:
         """Wait for whatever the uploads of a run whose responses were lost may have begun."""

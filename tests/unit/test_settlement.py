@@ -280,10 +280,10 @@ def test_a_refused_key_ends_it_for_good(status: int, tmp_path: Path) -> None:
 
 def test_the_time_of_a_run_ends_the_wait_and_says_how_the_imports_stand(tmp_path: Path) -> None:
     night = Night(tmp_path, [{**RUNNING, "total": 10, "success": 4, "errors": 0}], timeout_s=50.0)
-    night.watch.waiting.describe = lambda: night.watch.describe(night.state.files)
-    with pytest.raises(
-        ImportFailed, match=r"4 of 10 rows processed; still running: import-0 \(inProgress\)"
-    ) as failure:
+    with (
+        night.watch.waiting.described(lambda _: night.watch.describe(night.state.files)),
+        pytest.raises(ImportFailed, match=r"4 of 10 rows processed; still running: import-0 \(inProgress\)") as failure,
+    ):
         night.settle()
     assert failure.value.verdict is Verdict.TRY_AGAIN
     assert night.poll_times == [0.0, 20.0, 40.0]
@@ -372,13 +372,17 @@ def test_the_time_of_a_run_ends_that_wait_too_and_says_what_for(tmp_path: Path) 
     night = Night(tmp_path, timeout_s=100.0)
     night.connectif.listed = [[{"id": "other", "type": "contacts", "origin": "api", "status": "inProgress"}]]
     night.connectif.left["other"] = [RUNNING]
-    night.watch.waiting.describe = lambda: night.watch.describe(night.state.files)
-    with pytest.raises(ImportFailed) as failure:
+    with (
+        night.watch.waiting.described(lambda _: night.watch.describe(night.state.files)),
+        pytest.raises(ImportFailed) as failure,
+    ):
         night.watch.until_none_is_open(1.0, ())
     assert failure.value.words == (
         "The timeout of 1 min 40 s has passed; no file is uploaded; waiting for 1 open import: other"
     )
-    assert night.watch.waiting.describe() == "no file is uploaded"
+    with pytest.raises(ImportFailed) as without_words:
+        night.watch.waiting.check()
+    assert without_words.value.words == "The timeout of 1 min 40 s has passed; waiting"
 
 
 def test_a_list_that_cannot_be_read_is_tried_again_and_then_fails_the_run(tmp_path: Path) -> None:
