@@ -46,8 +46,8 @@ DEFERRED_EARLY = "Stopped before the progress of the run was loaded; the log bef
 READ_INTO_FILES = "Read %s in %s: %s in %s, together %s"
 BLANK_TEXTS = "%s blank texts left out of the import; the journal does not count them as delivered"
 TOO_MANY_LOOK_UPS = (
-    "The source has lowered consents of %s, more than the %s that one import looks up\n"
-    "  None is looked up: %s kept from now on, and this sync does not raise them again"
+    "Too many lowered consents to look up: %s, and one import looks up %s at most\n"
+    "  None is looked up: %s kept from now on, and never raised again by this sync"
 )
 NO_IMPORT = (
     "The API key cannot import (403), so the plan goes by PATCH: %s\n"
@@ -55,14 +55,14 @@ NO_IMPORT = (
 )
 NO_PATCH = "The API key cannot write contacts (403), so all of them go into files"
 NO_PATCH_OF_CONSENTS = (
-    "The API key cannot write contacts (403): %s kept from now on, since only a PATCH can decide\n"
+    "The API key cannot write contacts (403): %s kept, since only a PATCH shows their values\n"
     "  Give the key the scope Contacts: Write, so that changes of the source can raise consents"
 )
 BY_PATCH = "Delivering %s by PATCH"
 FOLLOWING_WHO_LEFT = "Carrying out on_removed for the contacts that left the source, by PATCH or DELETE"
 UPLOADED = "Import %s: file %d of %d, %s, %s, columns: %s%s"
 ALL_UPLOADED = "Uploaded %s, %s\n  Imports: %s"
-IMPORT_ENDED = "Import %s: %s; of %s %s taken, %s rejected%s"
+IMPORT_ENDED = "Import %s: %s; %s, %s taken, %s rejected%s"
 NO_ERROR_REPORT = "Import %s: its error report could not be downloaded\n  %s"
 REPORT_NOT_STORED = "Import %s: its error report could not be stored\n  %s"
 UNKNOWN_STATE = "Import %s: its state is not documented (%s); waiting for a documented one"
@@ -92,12 +92,12 @@ TROUBLE_OF_EARLIER_RUN = "Earlier run: %s"
 # Responses
 
 UNCONFIRMED_OTHER = (
-    "A %s was sent twice, and both responses show another one\n"
+    "A %s was sent twice, and both responses show a key that is not its own\n"
     "  It counts as delivered and unconfirmed. Check whether a proxy mixes up responses"
 )
 UNCONFIRMED_UNSEEN = (
-    "A %s was accepted with a response that does not show it\n"
-    "  What Connectif stored cannot be compared: it counts as delivered and unconfirmed"
+    "A %s was accepted, but the response does not show it\n"
+    "  Its stored values cannot be compared: it counts as delivered and unconfirmed"
 )
 STORED_DIFFERENTLY = "Connectif accepted these properties, but its responses show other values than were sent:%s"
 CANNOT_READ_CONTACTS = (
