@@ -155,7 +155,7 @@ class RequestWindow:
         return Permit(self._closes_at() + self._margin, Cause.USED_UP)
 
     def free(self, now: float) -> int:
-        """Return the number of requests that may be sent now, as far as is known; 0 before the first response."""
+        """Return the number of requests that may be sent now, as far as known; 0 before a window's first response."""
         if self._probing or self.next_leave(now).at > now:
             return 0
         told = None if self._remaining is None else self._remaining - self._in_flight
@@ -198,7 +198,7 @@ class RequestWindow:
 
     @property
     def window_s(self) -> float:
-        """Seconds from one window's end to the next: a minute until that was seen."""
+        """The window's length in seconds: a minute, until one window has followed another."""
         return self._window_s
 
     @property
@@ -215,7 +215,14 @@ class RequestWindow:
         window_s: float = WINDOW_S,
         closed_at: float = -math.inf,
     ) -> None:
-        """Continue with the knowledge of an earlier process: no request before a given time, and its requests count."""
+        """Restore what an earlier process knew.
+
+        :param limit: requests in a window.
+        :param blocked_until: the earliest time of the next request.
+        :param answered_at: times of responses that the pace gate still counts.
+        :param window_s: the window's length in seconds.
+        :param closed_at: the end of the last window that the server announced.
+        """
         self._limit = limit
         self._window_s = window_s
         self._is_length_seen = window_s != WINDOW_S

@@ -1,4 +1,4 @@
-"""Raises an error after a time limit, also within code that waits, like Airflow's ``execution_timeout``."""
+"""Raises an error after a time limit, also in code that waits: by a signal, like Airflow's ``execution_timeout``."""
 
 from __future__ import annotations
 

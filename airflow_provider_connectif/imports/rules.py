@@ -118,10 +118,10 @@ class ImportRules:
     :param timeout_s: seconds from the first upload of an attempt to the end of its last import.
     :param max_file_bytes: every file is smaller.
     :param plan_max_age_s: seconds for which a plan is uploaded, deferrals included.
-    :param patch_leftovers: deliver by PATCH what does not fit into the queue; ``None``: what takes fewer requests that
-        way.
+    :param patch_leftovers: ``True``: deliver by PATCH what does not fit into the queue. ``None``: what takes fewer
+        requests that way. ``False``: nothing.
     :param deferrable: defer the task while it waits for imports.
-    :param has_journal: whether files that do not fit into the queue may be left to another process.
+    :param has_journal: whether a journal stores files that do not fit into the queue, for a later process.
     :param comes_back: whether the task continues after a deferral.
     :param has_earlier_attempts: whether an earlier attempt of the task may have uploaded something.
     :param time_limit_s: seconds that the attempt may take in all.

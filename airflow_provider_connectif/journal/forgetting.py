@@ -310,8 +310,9 @@ def _erasure(sync_id: str, run_id: str, task: str) -> tuple[str, str, str]:
 
 
 def _group(file: int | None) -> int | None:
-    """Return the group of contacts of a pending row of an import; for rejected ones it is stored as ``-1`` less its
-    number.
+    """Return the group of contacts that a pending row of an import belongs to.
+
+    :param file: the stored number of the group; ``-1 - number`` for rejected contacts.
     """
     return file if file is None or file >= 0 else -1 - file
 

@@ -60,7 +60,7 @@ def run_columns() -> list[sa.Column[object]]:
 
 
 def outcomes_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """Return the table with a line for each row of a run that was not unchanged, limited by ``history_lines``."""
+    """Return the table of outcomes: a line for each row of a run except unchanged ones, up to ``history_lines``."""
     return sa.Table(
         f"{name}_outcomes",
         metadata,

@@ -166,7 +166,7 @@ class SandboxProcess:
         probability: float = 1.0,
         seed: int | None = None,
     ) -> None:
-        """Add a fault for requests.
+        """Make matching requests fail, or wait.
 
         action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``;
         with ``"apply": True`` the request takes effect all the same. For ``POST /imports/`` also
@@ -175,7 +175,7 @@ class SandboxProcess:
         (``error``, ``cancelled`` or any word) after so many rows.
         match: ``method``, ``path`` (a template such as ``/contacts/{email}``), ``key`` (a regular expression
         on the decoded key).
-        times: how often (None: always). after: matching requests to leave alone first.
+        times: number of requests (None: all). after: number of matching requests that get a normal response first.
         probability: from 0 to 1, drawn from ``seed``.
         """
         description = {"action": action, "match": match, "times": times, "after": after}
