@@ -34,7 +34,7 @@ class ContactResource(Resource):
 
     :param mapping: of columns to properties.
     :param resubscribe: when to send a consent that has a lower rank at Connectif: ``on_change``, if the source has
-        raised it since it was delivered and the person has not lowered it; ``never``; ``always``.
+        raised it since it was delivered and no response has shown that the person lowered it; ``never``; ``always``.
     :param write_modes: ``on_create`` or ``if_empty`` by property id, for properties that are not always written.
     :raises MappingError: a mode is not valid.
     """

@@ -37,8 +37,8 @@ class ContactsArguments(SyncArguments):
         If it has another value, a number without a country code makes the row invalid. The column itself is a property
         only if ``properties`` names it.
     :param resubscribe: when to raise a consent that is lower at Connectif than in the source: ``on_change`` (default),
-        if the source itself has raised it since it was delivered and the person has not lowered it; ``never``;
-        ``always``. A consent at its lowest rank is always sent. See "Who owns which property" in the docs.
+        if the source itself has raised it since it was delivered and no response has shown that the person lowered it;
+        ``never``; ``always``. A consent at its lowest value is always sent. See "Who owns which property" in the docs.
     :param write_modes: when to write a property, by property id: ``always`` (default), ``on_create`` (only to contacts
         that this sync creates) or ``if_empty`` (only if Connectif has no value). Not for consents.
     :param kwargs: as in :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.

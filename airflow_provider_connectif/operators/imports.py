@@ -44,7 +44,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         several rows of a contact become one change. With a journal, a task that dies finds its imports again and does
         not upload twice.
 
-    A consent that is not at its lowest rank goes into a file of its own that fills only empty fields, and so does a
+    A consent that is not at its lowest value goes into a file of its own that fills only empty fields, and so does a
     property whose write mode is ``if_empty``; ``on_create`` is an error. A consent that the source has raised or
     lowered since it was delivered goes by PATCH; without the scope Contacts: Write it is kept. See "Consents" in the
     docs on the bulk import.
