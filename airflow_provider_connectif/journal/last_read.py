@@ -10,10 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
-from airflow_provider_connectif.journal.states import LEFT, REMOVED, SUPPRESSED
+from airflow_provider_connectif.journal.states import GONE
 from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead, Reads
-
-_GONE = (LEFT, REMOVED, SUPPRESSED)
 
 
 class ReadRecord:
@@ -120,7 +118,7 @@ class ReadRecord:
     def _known(self) -> int:
         lines = self._lines.c
         query = sa.select(sa.func.count()).where(
-            lines.sync_id == self._sync_id, lines.delivered_at.is_not(None), lines.state.not_in(_GONE)
+            lines.sync_id == self._sync_id, lines.delivered_at.is_not(None), lines.state.not_in(GONE)
         )
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
 

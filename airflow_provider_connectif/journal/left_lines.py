@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.lease import Lease
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
-from airflow_provider_connectif.journal.states import LEFT, REMOVED, SUPPRESSED, outcome_columns
+from airflow_provider_connectif.journal.states import LEFT, REMOVED, outcome_columns
 from airflow_provider_connectif.records.outcomes import taken_over
 
 _KEYS_AT_ONCE = 100_000
@@ -62,7 +62,7 @@ class LeftLines:
         of_sync = sa.and_(
             lines.sync_id == self._sync_id,
             lines.delivered_at.is_not(None),
-            lines.state.not_in((REMOVED, SUPPRESSED)),
+            lines.state != REMOVED,
         )
         while self.are_there:
             query = (

@@ -12,7 +12,6 @@ from airflow_provider_connectif.journal.states import (
     LEFT,
     REJECTED,
     REMOVED,
-    SUPPRESSED,
     UNDELIVERED,
 )
 
@@ -155,5 +154,4 @@ _OTHERS = {
     UNDELIVERED: _UNDELIVERED,
     LEFT: _LEFT,
     REMOVED: _REMOVED,
-    SUPPRESSED: _SUPPRESSED,
 }

@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterator
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
-from airflow_provider_connectif.journal.states import LEFT, REMOVED, SUPPRESSED
+from airflow_provider_connectif.journal.states import GONE
 
 _FORGOTTEN_AFTER_S = 40 * 86_400.0  # a sync of every month has read within that time
 _SYNCS_AT_ONCE = 50  # with the keys of a batch, every SQLite accepts so many parameters
-_GONE = (LEFT, REMOVED, SUPPRESSED)
 
 
 class OtherSyncs:
@@ -46,7 +45,7 @@ class OtherSyncs:
                 lines.sync_id.in_(syncs[first : first + _SYNCS_AT_ONCE]),
                 lines.contact_key.in_(sorted(keys)),
                 lines.delivered_at.is_not(None),
-                lines.state.not_in(_GONE),
+                lines.state.not_in(GONE),
             )
             found |= {line.contact_key: line.sync_id for line in self._database.rows(query)}
         return found

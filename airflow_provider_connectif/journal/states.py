@@ -21,8 +21,8 @@ LEFT = "left"
 """The contact is no longer in the source; nothing was done at Connectif."""
 REMOVED = "removed"
 """The contact is no longer in the source, and that was carried out at Connectif."""
-SUPPRESSED = "suppressed"
-"""The contact was erased and must not be sent."""
+GONE = (LEFT, REMOVED)
+"""The states of contacts that are no longer in the source."""
 
 OUTCOME_COLUMNS = ("state", "status_code", "reason", "outcome_at")
 """The columns with a line's last outcome; ``run_id`` has the run."""

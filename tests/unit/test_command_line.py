@@ -118,7 +118,6 @@ def test_where_a_journal_is(text: str, place: JournalPlace) -> None:
         ("in_doubt", {}, Action.COMPARE),
         ("left", {}, Action.NOTHING),
         ("removed", {}, Action.NOTHING),
-        ("suppressed", {}, Action.NOTHING),
         ("left", {"is_pending": True}, Action.SEND),
         ("in_doubt", {"is_in_import": True}, Action.COMPARE),
     ],
