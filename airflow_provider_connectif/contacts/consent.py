@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 _SUBSCRIPTION = ("unsubscribed", "none", "subscribed")
-_ADDRESS = ("banned", "bounced", "paused", "active")
+_PHONE = ("bounced", "paused", "active")
 
 RANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "_newsletterSubscriptionStatus": _SUBSCRIPTION,
         "_smsSubscriptionStatus": _SUBSCRIPTION,
-        "_emailStatus": _ADDRESS,
-        "_mobilePhoneStatus": _ADDRESS,
+        "_emailStatus": ("banned", *_PHONE),
+        "_mobilePhoneStatus": _PHONE,
     }
 )
 """The values of each consent property from the lowest rank to the highest. Values: API reference, "ContactPatch"."""

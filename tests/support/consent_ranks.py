@@ -10,9 +10,9 @@ RANKS: dict[str, list[str]] = {
     "_newsletterSubscriptionStatus": ["unsubscribed", "none", "subscribed"],
     "_smsSubscriptionStatus": ["unsubscribed", "none", "subscribed"],
     "_emailStatus": ["banned", "bounced", "paused", "active"],
-    "_mobilePhoneStatus": ["banned", "bounced", "paused", "active"],
+    "_mobilePhoneStatus": ["bounced", "paused", "active"],
 }
-"""From the lowest to the highest. A mobile phone is never ``banned`` (API reference, "ContactPatch")."""
+"""What the API takes ("ContactPatch"), from the lowest to the highest: a mobile phone is never ``banned``."""
 
 
 def rank(name: str, value: Any) -> float:

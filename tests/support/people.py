@@ -13,8 +13,6 @@ from typing import Any
 from tests.support.consent_ranks import RANKS, Row
 
 CONSENTS = tuple(RANKS)
-VALUES = {name: [value for value in RANKS[name] if (name, value) != ("_mobilePhoneStatus", "banned")] for name in RANKS}
-"""What the API takes of each consent property, from the lowest to the highest."""
 UNLISTED = "cleaned"
 NO_PROPERTY = "shoe_size"  # the account does not have it: a PATCH with it is rejected
 MAPPED = ("_name", "_points", NO_PROPERTY)
@@ -100,7 +98,7 @@ class People:
         return row | {name: self._value(name) for name in CONSENTS}
 
     def _value(self, name: str) -> str | None:
-        return None if self.chance.random() < 0.1 else self.chance.choice(VALUES[name])
+        return None if self.chance.random() < 0.1 else self.chance.choice(RANKS[name])
 
     def _row_of(self, key: str) -> dict[str, Any]:
         spoilt = {"invalid": {"_points": "many"}, "rejected": {NO_PROPERTY: 38}}
@@ -112,12 +110,12 @@ class People:
         if not number:
             for key in self.chance.sample(self._restless, len(self._restless) // 2):
                 names = self.chance.sample(CONSENTS, self.chance.randrange(len(CONSENTS) + 1))
-                changes[key] = {"_name": "Eva"} | {name: self.chance.choice(VALUES[name]) for name in names}
+                changes[key] = {"_name": "Eva"} | {name: self.chance.choice(RANKS[name]) for name in names}
             return changes
         for key in self.chance.sample(self._restless, max(1, len(self._restless) // 5)):
             name = self.chance.choice(CONSENTS)
             # More often down than up, as people do.
-            value = self.chance.choice([VALUES[name][0], VALUES[name][0], *VALUES[name]])
+            value = self.chance.choice([RANKS[name][0], RANKS[name][0], *RANKS[name]])
             changes[key] = {name: UNLISTED if self.chance.random() < 0.03 else value}
         for key in self.chance.sample(self._restless, max(1, len(self._restless) // 40)):
             changes[key] = None
@@ -141,9 +139,9 @@ class People:
             if chance.random() < 0.15:
                 row["_name"] = f"Ana {number}"
             if number == self.falls_on:
-                row.update({name: VALUES[name][0] for name in CONSENTS})
+                row.update({name: RANKS[name][0] for name in CONSENTS})
             elif number == self.falls_on + 1:
-                row.update({name: VALUES[name][-1] for name in CONSENTS})
+                row.update({name: RANKS[name][-1] for name in CONSENTS})
             elif chance.random() < 0.2:
                 for name in chance.sample(CONSENTS, chance.choice([1, 1, 2])):
                     row[name] = self._value(name)

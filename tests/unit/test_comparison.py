@@ -22,5 +22,7 @@ def ranked(rank: Rank, **properties: JsonValue) -> Rank:
 def test_a_withdrawn_consent_is_sent_before_all_others(rank: Rank) -> None:
     assert ranked(rank, _name="Ana", **{STATUS: "unsubscribed"}) is Rank.URGENT
     assert ranked(rank, _emailStatus="banned") is Rank.URGENT
+    assert ranked(rank, _emailStatus="bounced") is rank
+    assert ranked(rank, _mobilePhoneStatus="bounced") is Rank.URGENT
     assert ranked(rank, _name="Ana", **{STATUS: "subscribed"}) is rank
     assert ranked(rank, _name="Ana") is rank

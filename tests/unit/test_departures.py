@@ -123,7 +123,10 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize(
     "on_removed",
-    [None, "delete", {"active": False, "tags": ["a"], "n": 1.5, "x": None}, {"_smsSubscriptionStatus": "unsubscribed"}],
+    [
+        *(None, "delete", {"active": False, "tags": ["a"], "n": 1.5, "x": None}),
+        *({"_smsSubscriptionStatus": "unsubscribed"}, {"_mobilePhoneStatus": "bounced"}),
+    ],
 )
 def test_what_may_be_done_about_who_left(on_removed: object) -> None:
     assert checked_on_removed(on_removed) == on_removed
@@ -136,6 +139,7 @@ def test_what_may_be_done_about_who_left(on_removed: object) -> None:
         ({}, "must be None, 'delete', or a dict"),
         ({"_newsletterSubscriptionStatus": "none"}, "may only be 'unsubscribed', its lowest value"),
         ({"_emailStatus": "active"}, "may only be 'banned'"),
+        ({"_mobilePhoneStatus": "banned"}, "may only be 'bounced'"),
         ({"_email": "x@example.com"}, "'_email' cannot be set"),
         ({"a": float("nan")}, "the value of 'a' must be"),
         ({"a": {"b": 1}}, "the value of 'a' must be"),

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pendulum
 import pytest
 
+from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.fields import SYSTEM_FIELDS, Field
 from airflow_provider_connectif.contacts.rules import RULES, InvalidValue, addresses, coercer
 from airflow_provider_connectif.contacts.rules.numbers import single
@@ -418,6 +419,10 @@ def test_a_status_is_one_of_its_options(property_id: str, options: list[str]) ->
     for other in ("Active", "", "deleted", True, 1, None, ["active"]):
         with pytest.raises(InvalidValue, match=f"must be one of {', '.join(options)}"):
             coerce(other)
+
+
+def test_the_order_of_a_consent_has_exactly_its_options() -> None:
+    assert all({option for option, _ in SYSTEM_FIELDS[name].options} == {*RANKS[name]} for name in RANKS)
 
 
 def test_every_type_of_the_documentation_has_a_rule() -> None:
