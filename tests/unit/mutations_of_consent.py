@@ -60,6 +60,12 @@ _decided("an own rise is kept", 'resubscribe == "on_change" and shown and shown.
 _CREATED = _DECISIONS + "test_a_contact_that_was_created_without_its_consent_gets_it_while_it_has_not_decided"
 _decided("a new contact never gets its consent", "standing.is_created and shown", "KEEP", _CREATED)
 _decided("a new contact gets its consent whatever it has decided", "standing.is_created", "SEND", _CREATED)
+_decided(
+    "a kept consent is raised where nothing is shown",
+    "shown is None and standing.is_kept",
+    "SEND",
+    _DECISIONS + "test_a_kept_consent_is_not_raised_where_nothing_is_shown",
+)
 _decided("never raises all the same", 'resubscribe == "never"', "SEND", _LOWER)
 _decided("always keeps all the same", 'resubscribe == "always"', "KEEP", _LOWER)
 CONSENT.value(
@@ -73,6 +79,18 @@ CONSENT.value(
     "contacts.steps:is_lowered_by_person",
     "lambda *_: False",
     _STEPS + "test_a_look_up_before_a_withdrawal_marks_what_the_person_has_lowered",
+)
+CONSENT.value(
+    "a look-up before a deletion remembers nothing",
+    "contacts.steps:_decided_by_person",
+    "lambda *_: frozenset()",
+    _STEPS + "test_a_look_up_before_a_deletion_remembers_what_the_person_has_lowered",
+)
+CONSENT.value(
+    "a deletion without a look-up remembers nothing",
+    "contacts.steps:_above_the_lowest",
+    "lambda *_: frozenset()",
+    _STEPS + "test_without_the_right_to_look_a_deletion_is_sent_at_once",
 )
 CONSENT.value(
     "a response that shows less marks nothing",

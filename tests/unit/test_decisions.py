@@ -88,6 +88,14 @@ def test_what_is_not_lower_decides_whatever_the_author_says(
     assert on_response(NEWS, value, shown(NEWS, held), standing(NEWS, accepted), resubscribe) is decision
 
 
+@pytest.mark.parametrize(("resubscribe", "decision"), [("on_change", KEEP), ("never", KEEP), ("always", SEND)])
+def test_a_kept_consent_is_not_raised_where_nothing_is_shown(resubscribe: Resubscribe, decision: Decision) -> None:
+    """Such as at a contact that was deleted and created again."""
+    known = standing(NEWS, "unsubscribed", is_kept=True)
+    assert on_response(NEWS, "subscribed", None, known, resubscribe) is decision
+    assert on_response(NEWS, "none", None, known, resubscribe) is LEAVE
+
+
 @pytest.mark.parametrize("resubscribe", EVERY)
 def test_a_higher_rank_is_lowered(resubscribe: Resubscribe) -> None:
     assert on_response(STATUS, "paused", shown(STATUS, "active"), Standing(), resubscribe) is SEND

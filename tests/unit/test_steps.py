@@ -169,6 +169,47 @@ def test_a_withdrawal_does_not_wait_for_a_look_up_that_fails(came: Any) -> None:
     assert after.patch.properties == {"_name": "Ana", **OUT}
 
 
+def deletion(by: ContactSteps) -> Patch:
+    """The deletion of a contact for whom Connectif has accepted a consent above the lowest rank."""
+    return by.next_request(change({}, removal="delete", looks_up=True, **known(HIGHEST)), 0.0)
+
+
+@pytest.mark.parametrize(("held", "kept"), [(OUT, {NEWS}), (IN, set())])
+def test_a_look_up_before_a_deletion_remembers_what_the_person_has_lowered(held: dict[str, Any], kept: Any) -> None:
+    by = steps()
+    patch = deletion(by)
+    assert patch.looks_up
+    assert by.requests(patch) == (1, 2)
+    seen = step(by, patch, Response(200, contact(**held)))
+    assert (seen.goes_on, seen.patch.looks_up, seen.patch.kept) == (True, False, kept)
+    assert not step(by, seen.patch, Response(200)).goes_on
+
+
+def test_who_is_deleted_already_is_not_deleted_again_and_gets_no_consent_by_returning() -> None:
+    by = steps()
+    seen = step(by, deletion(by), Response(200, None))
+    assert (seen.goes_on, seen.patch.kept) == (False, {NEWS})
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_deletion_does_not_wait_for_a_look_up_that_is_refused(status: int) -> None:
+    by = steps()
+    after = step(by, deletion(by), error(status))
+    assert (after.goes_on, after.patch.looks_up, after.patch.kept) == (True, False, {NEWS})
+
+
+@pytest.mark.parametrize("came", [error(500), error(423), NoResponseError("read timed out")])
+def test_a_deletion_waits_for_another_attempt_of_its_look_up(came: Any) -> None:
+    by = steps()
+    assert by.step(deletion(by), came) is None
+
+
+def test_without_the_right_to_look_a_deletion_is_sent_at_once() -> None:
+    by = steps()
+    step(by, deletion(by), error(403))
+    assert (deletion(by).looks_up, deletion(by).kept) == (False, {NEWS})
+
+
 @pytest.mark.parametrize("came", [error(401), error(429)])
 def test_a_response_about_the_key_or_the_window_is_the_policys(came: Any) -> None:
     by = steps()
