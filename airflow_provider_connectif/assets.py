@@ -66,20 +66,25 @@ def delivered(summary: Mapping[str, Any]) -> int:
     return sum(int(summary.get(name) or 0) for name in _DELIVERED)
 
 
-def report_outlets(outlets: list[Any], context: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Any]:
+def report_outlets(
+    outlets: list[Any], context: Mapping[str, Any], summary: Mapping[str, Any], removals: int = 0
+) -> list[Any]:
     """Add counts to the events of a task's Connectif assets.
 
     :param outlets: of the task.
     :param context: of the task.
     :param summary: of the run.
+    :param removals: contacts that left the source and were changed or deleted by ``on_removed``.
     :return: the outlets that get an event: without the Connectif assets if nothing was delivered.
     """
     ours = [outlet for outlet in outlets if str(getattr(outlet, "uri", "")).startswith(f"{SCHEME}://")]
     if not ours:
         return outlets
-    if not delivered(summary):
+    if not delivered(summary) and not removals:
         return [outlet for outlet in outlets if outlet not in ours]
     counts = {name: summary[name] for name in COUNTS_OF_AN_EVENT if summary.get(name) is not None}
+    if removals:
+        counts["removed"] = removals
     for asset in ours:
         context["outlet_events"][asset].extra = {**(context["outlet_events"][asset].extra or {}), **counts}
     return outlets

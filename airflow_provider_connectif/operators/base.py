@@ -23,6 +23,7 @@ from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
 from airflow_provider_connectif.operators.task_state import ProgressStore, try_number_of
 from airflow_provider_connectif.operators.upstream import has_xcom_arg, resolved
+from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import wording
 
 if TYPE_CHECKING:
@@ -126,11 +127,11 @@ class SyncOperator(SyncArguments):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Return the same as at the start, with the account's types of fields and the number of delivered rows."""
-        return lineage(self, self._written_fields(), self._summary)
+        return lineage(self, self._written_fields(), self._summary, self._removals)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
         """Return the same as at the end: rows delivered before the failure count."""
-        return lineage(self, self._written_fields(), self._summary)
+        return lineage(self, self._written_fields(), self._summary, self._removals)
 
     @abstractmethod
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
@@ -204,10 +205,15 @@ class SyncOperator(SyncArguments):
             # Otherwise the summary that was pushed at the deferral is more complete.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
-        self.outlets = report_outlets(self.outlets, start.context, summary)
+        self.outlets = report_outlets(self.outlets, start.context, summary, self._removals)
         send_end(self._run, failure, summary, start.context, self._metric_tags())
         self._end(start, failure)
         return summary
+
+    @property
+    def _removals(self) -> int:
+        """Number of contacts that left the source and were changed or deleted by the run."""
+        return 0 if self._run is None else self._run.report.tally.removals[Outcome.UPDATED]
 
     def _metric_tags(self) -> dict[str, str]:
         return {"dag_id": str(getattr(self, "dag_id", "")), "task_id": self.task_id, "sync_id": self.sync_id}

@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 
 
 def lineage(
-    operator: SyncArguments, fields: Iterable[tuple[str, str]] = (), summary: Mapping[str, Any] | None = None
+    operator: SyncArguments,
+    fields: Iterable[tuple[str, str]] = (),
+    summary: Mapping[str, Any] | None = None,
+    removals: int = 0,
 ) -> Any:
     """Return the lineage of a task, or ``None`` without the OpenLineage provider.
 
     :param fields: id and type of each property that is written.
     :param summary: of the run; ``None`` while it has not ended.
+    :param removals: contacts that left the source and were changed or deleted.
     :return: an ``OperatorLineage``.
     """
     try:
         from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
-    return OperatorLineage(inputs=_source_tables(operator), outputs=[_output(operator, list(fields), summary)])
+    written = None if summary is None else delivered(summary) + removals
+    return OperatorLineage(inputs=_source_tables(operator), outputs=[_output(operator, list(fields), written)])
 
 
-def _output(operator: SyncArguments, fields: list[tuple[str, str]], summary: Mapping[str, Any] | None) -> Any:
+def _output(operator: SyncArguments, fields: list[tuple[str, str]], written: int | None) -> Any:
     from airflow.providers.common.compat.openlineage.facet import (
         OutputDataset,
         OutputStatisticsOutputDatasetFacet,
@@ -44,8 +49,8 @@ def _output(operator: SyncArguments, fields: list[tuple[str, str]], summary: Map
     if fields:
         named = [SchemaDatasetFacetFields(name=property_id, type=kind or None) for property_id, kind in fields]
         facets["schema"] = SchemaDatasetFacet(fields=named)
-    if summary is not None:
-        statistics["outputStatistics"] = OutputStatisticsOutputDatasetFacet(rowCount=delivered(summary))
+    if written is not None:
+        statistics["outputStatistics"] = OutputStatisticsOutputDatasetFacet(rowCount=written)
     return OutputDataset(namespace=namespace, name=name, facets=facets, outputFacets=statistics)
 
 

@@ -66,6 +66,12 @@ def test_nothing_delivered_is_no_event_of_ours() -> None:
     assert report_outlets([asset, other], {"outlet_events": {}}, summary) == [other]
 
 
+def test_contacts_that_left_and_were_followed_are_an_event() -> None:
+    asset, events = create_asset(), _Events()
+    assert report_outlets([asset], {"outlet_events": events}, {"read": 5, "unchanged": 5, "removed": 2}, 2) == [asset]
+    assert events[asset].extra == {"mine": 1, "read": 5, "removed": 2}
+
+
 def test_the_converter_names_the_dataset_as_the_operators_do(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.providers.common.compat.openlineage import facet
 
