@@ -25,7 +25,9 @@ from airflow_provider_connectif.runs.check_sink import CheckSink, RequestPreview
 from airflow_provider_connectif.runs.column_names import other_case
 
 LOG = logging.getLogger(__name__)
-_MAPPING_ARGUMENTS = ("key", "key_column", "properties", "fields", "default_region", "resubscribe", "write_modes")
+_MAPPING_ARGUMENTS = (
+    *("key", "key_column", "properties", "fields", "default_region", "region_column", "resubscribe", "write_modes"),
+)
 
 
 class PatchCheck(ContactPatchOperator):

@@ -107,6 +107,7 @@ _MAPPING = (
     ),
     _option("--fields", choices=("live", "builtin"), default="live", help="what properties are checked against (live)"),
     _option("--default-region", help="two letters, for phone numbers without a country code"),
+    _option("--region-column", help="the column with the country of a row's phone numbers"),
     _option("--nulls", choices=("omit", "clear"), default="omit", help="how empty values are treated (omit)"),
     _option(
         "--resubscribe",

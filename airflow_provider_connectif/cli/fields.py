@@ -66,7 +66,7 @@ def read_fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
     """
     try:
         return [Field.from_api(definition) for definition in definitions]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
         raise CommandFailed("Connectif's response has a field definition that cannot be read") from None
 
 

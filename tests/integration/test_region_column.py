@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.cli.main import main
 from tests.support.journals import deliver, journal_database
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
@@ -83,3 +85,18 @@ def test_the_column_is_for_all_operators(kind: str, night: Callable[..., Run], s
     more = {} if kind == "ContactPatchOperator" else {"kind": kind, "poll_interval": 0.2, "patch_leftovers": False}
     assert night("monday", CUSTOMERS[:2], **more).state == "success"
     assert sorted(contact["_mobilePhone"] for contact in strict.contacts.values()) == ["+33612345678", "+34600123456"]
+
+
+def test_explain_reads_the_phone_as_the_run_does(
+    night: Callable[..., Run],
+    strict: StrictServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert night("monday", CUSTOMERS[1:2]).state == "success"
+    monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal")
+    query = ["--sql", "select email, mobile, country from customers", "--sql-conn-id", "warehouse"]
+    mapping = ["--properties", '{"_mobilePhone": "mobile"}', "--region-column", "country"]
+    capfd.readouterr()
+    main(["explain", CUSTOMERS[1][0], "--sync-id", "nightly", *query, *mapping, "-o", "json"])
+    assert json.loads(capfd.readouterr().out)["row"]["outcome"] == "unchanged"
