@@ -14,6 +14,8 @@ OPEN_STATUSES = frozenset({"queued", "inProgress"})
 FINAL_STATUSES = frozenset({"finished", "error", "cancelled"})
 """The documented states of an import that has finished. ``cancelled`` comes from the app; the API cannot cancel."""
 
+_LONGEST_ID = 200
+
 
 @dataclass(frozen=True)
 class Import:
@@ -61,7 +63,7 @@ class Import:
         if not isinstance(body, Mapping):
             raise MalformedResponseError("the response is not a JSON object")
         import_id = _text(body.get("id"))
-        if not import_id or import_id in (".", ".."):
+        if import_id is None or len(import_id) > _LONGEST_ID or import_id in (".", ".."):
             raise MalformedResponseError("the response has no import id")
         if isinstance(body.get("status"), int) and (_text(body.get("title")) or _text(body.get("detail"))):
             raise MalformedResponseError("the response is an error document")
@@ -86,7 +88,8 @@ class Import:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Return a text that may be in a line of the log or in an address: a line break could forge either."""
+    return value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def _count(value: object) -> int | None:

@@ -360,7 +360,18 @@ def test_an_import_is_read_as_documented() -> None:
     [
         {"total": "10", "success": -1, "errors": True, "status": 5, "options": [], "createdAt": "yesterday"},
         {"total": None, "success": 1.5, "errors": None, "status": "", "options": None, "createdAt": 1580919168},
+        {
+            "status": "finished\n2026-11-28 ERROR",
+            "type": "contacts\x1b[31m",
+            "errorReportFileUrl": "https://a.example/\n",
+        },
     ],
 )
 def test_what_is_not_as_documented_is_left_out(odd: dict[str, Any]) -> None:
     assert Import.parse({"id": ID} | odd) == Import(id=ID)
+
+
+@pytest.mark.parametrize("import_id", ["1\n2026-11-28 ERROR forged", "1\x1b[2J", "x" * 201, "", None, 7])
+def test_an_id_that_no_address_and_no_line_of_the_log_can_have_is_none(import_id: Any) -> None:
+    with pytest.raises(MalformedResponseError, match="no import id"):
+        Import.parse({"id": import_id})
