@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
 
 T = TypeVar("T")
+
+_LONGEST_S = 30 * 86_400.0  # no thread and no socket waits for any number of seconds
 
 # The form offers "generic" if the provider is not installed on the webserver.
 _CONNECTION_TYPES = (connection_form.CONNECTION_TYPE, "generic", "", None)
@@ -138,11 +141,17 @@ class ConnectifHook(BaseHook):
 
 
 def _extra(connection: Connection) -> Mapping[str, Any]:
+    # Airflow's own reading returns an empty dictionary for what it cannot parse: a cap would be lost without a word.
     try:
-        extra = connection.extra_dejson
-    except ValueError:
+        parsed = json.loads(connection.extra or "{}")
+    except (ValueError, RecursionError):
         raise ConnectifConfigError("the connection's extra is not valid JSON") from None
-    return extra if isinstance(extra, Mapping) else {}
+    if parsed is None:
+        return {}
+    if not isinstance(parsed, Mapping):
+        raise ConnectifConfigError("the connection's extra must be a JSON object")
+    extra: Mapping[str, Any] = connection.extra_dejson  # which also masks secrets in it
+    return extra
 
 
 def _extra_value(extra: Mapping[str, Any], name: str, convert: Callable[[Any], T | None], rule: str) -> T | None:
@@ -154,7 +163,7 @@ def _extra_value(extra: Mapping[str, Any], name: str, convert: Callable[[Any], T
     if not isinstance(value, bool):
         try:
             converted = convert(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             converted = None
     if converted is None:
         raise ConnectifConfigError(f"the connection's extra {name!r} must be {rule}")
@@ -164,9 +173,9 @@ def _extra_value(extra: Mapping[str, Any], name: str, convert: Callable[[Any], T
 def _extra_number(extra: Mapping[str, Any], name: str) -> float | None:
     def positive(value: Any) -> float | None:
         number = float(value)
-        return number if 0 < number < math.inf else None
+        return number if 0 < number <= _LONGEST_S else None
 
-    return _extra_value(extra, name, positive, "a number of seconds above 0")
+    return _extra_value(extra, name, positive, "a number of seconds above 0, at most 30 days")
 
 
 def _extra_count(extra: Mapping[str, Any], name: str) -> int | None:
