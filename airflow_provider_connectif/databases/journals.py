@@ -97,8 +97,11 @@ class JournalConnection:
             raise JournalError(f"no journal on connection {self.conn_id!r}: it is not an SQL connection", final=True)
         run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
         task = _task(context.get("ti"))
-        if max(len(self.sync_id), len(run), len(task)) > LONGEST_NAME:
-            raise JournalError(f"sync_id, run_id and task_id may have {LONGEST_NAME} characters at most", final=True)
+        names = {"sync_id": self.sync_id, "dag_id and run_id together": run, "task_id": task}
+        if too_long := [f"{name} has {len(text)}" for name, text in names.items() if len(text) > LONGEST_NAME]:
+            raise JournalError(
+                f"the journal's names have at most {LONGEST_NAME} characters; {' and '.join(too_long)}", final=True
+            )
         engine = _checked_engine(hook, self.conn_id)
         settings = JournalSettings(
             self.sync_id,
