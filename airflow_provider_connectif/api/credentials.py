@@ -10,6 +10,8 @@ from airflow_provider_connectif.api.errors import ConnectifConfigError
 
 DEFAULT_BASE_URL = "https://api.connectif.cloud"
 
+_LARGEST_PORT = 65_535
+
 
 @dataclass(frozen=True)
 class ApiKey:
@@ -56,8 +58,8 @@ def base_url(host: str | None, port: int | None = None) -> str:
 
     :param host: a host name or a URL; ``https`` is assumed, the default is ``https://api.connectif.cloud``.
     :param port: added if ``host`` has none.
-    :raises ConnectifConfigError: plain http to anything but this machine, another scheme, or an address with
-        user, query or fragment.
+    :raises ConnectifConfigError: plain http to anything but this machine, another scheme, a port that no host has, or
+        an address with user, query or fragment.
     """
     text = (host or DEFAULT_BASE_URL).strip()
     try:
@@ -78,6 +80,8 @@ def base_url(host: str | None, port: int | None = None) -> str:
         )
     shown = f"[{name}]" if ":" in name else name
     effective = named_port or port or None
+    if effective and not 0 < effective <= _LARGEST_PORT:
+        raise ConnectifConfigError("the connection's port must be a number from 1 to 65535")
     if effective and effective != {"https": 443, "http": 80}[parts.scheme]:
         shown = f"{shown}:{effective}"
     return f"{parts.scheme}://{shown}{parts.path.rstrip('/')}"

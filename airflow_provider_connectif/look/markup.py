@@ -54,8 +54,10 @@ def duration(seconds: float) -> str:
 
 
 def masked(key: str) -> str:
-    """Return a contact key with only its first letter and the end of its domain."""
+    """Return a contact key with only its first letter and the end of its domain; an external id with at most two
+    characters, and at most a third of them.
+    """
     name, at, domain = key.rpartition("@")
     if not at:
-        return key[:2] + _MASK
+        return key[: min(2, len(key) // 3)] + _MASK
     return f"{name[:1]}{_MASK}@{_MASK}.{domain.rpartition('.')[2]}"

@@ -84,3 +84,9 @@ def test_a_host_becomes_an_address(host: str | None, port: int | None, url: str)
 def test_an_address_that_would_give_the_key_away_is_refused(host: str, words: str) -> None:
     with pytest.raises(ConnectifConfigError, match=words):
         base_url(host)
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_a_port_that_no_host_has_is_refused(port: int) -> None:
+    with pytest.raises(ConnectifConfigError, match="port must be a number from 1 to 65535"):
+        base_url("https://api.connectif.cloud", port)
