@@ -17,9 +17,8 @@ from airflow_provider_connectif.contacts.identity import person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.databases.journals import key_secret
-from airflow_provider_connectif.journal.contact_question import ContactQuestion, are_keys_digests
+from airflow_provider_connectif.journal.contact_question import ContactQuestion, check_key_secret
 from airflow_provider_connectif.journal.explanation import Explanation
-from airflow_provider_connectif.records.outcomes import JournalError
 
 _LONGEST_KEY = 320
 _WRONG_KEY = {
@@ -37,12 +36,7 @@ def explain(arguments: Namespace) -> None:
     with opened_journal(arguments.journal_conn_id) as journal:
         require_sync(journal.database, arguments.sync_id)
         place, secret = journal.place, key_secret(journal.place.conn_id)
-        if secret is None and are_keys_digests(journal.database, arguments.sync_id, journal.version):
-            raise JournalError(
-                f"the keys of sync {arguments.sync_id!r} are written as HMACs, and the extra of connection "
-                f"{place.conn_id!r} has no connectif_journal_secret",
-                final=True,
-            )
+        check_key_secret(journal.database, arguments.sync_id, secret, conn_id=place.conn_id, version=journal.version)
         people = [person(arguments.key, key)]
         question = ContactQuestion(
             journal.database, journal.version, arguments.sync_id, {contact}, people, secret, conn_id=place.conn_id

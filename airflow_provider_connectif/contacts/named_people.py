@@ -56,6 +56,16 @@ def people_named(key: str) -> list[PersonKey]:
     return [_person(kind, typed) or person(kind, typed) for kind in _COERCERS]
 
 
+def key_forms(key: str) -> list[str]:
+    """Return the forms that a typed key may have in a journal: unchanged, then as an external id and as an e-mail.
+
+    Unchanged comes first, since ``Ab1@example.com`` and ``ab1@example.com`` are two external ids.
+    """
+    typed = key.strip()
+    named = [_person("external_id", typed), _person("email", typed)]
+    return list(dict.fromkeys([typed, *(found.key for found in named if found is not None)]))
+
+
 def _columns_beside(mapping: ContactMapping) -> list[tuple[KeyKind, str]]:
     """Return the columns of a mapping that may hold the other kind of key, each with that kind."""
     found = []

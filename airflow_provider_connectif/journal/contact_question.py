@@ -26,7 +26,7 @@ from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.states import IN_DOUBT, REJECTED
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.journal.tables import SPELLING, VERSION, columns_of
-from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW
+from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, JournalError
 from airflow_provider_connectif.records.people import PersonKey
 
 _HMAC_LENGTH = 64
@@ -265,6 +265,24 @@ def are_keys_digests(database: JournalDatabase, sync_id: str, version: int = VER
         if found:
             return all(len(row.contact_key) == _HMAC_LENGTH and _HEX.issuperset(row.contact_key) for row in found)
     return False
+
+
+def check_key_secret(
+    database: JournalDatabase, sync_id: str, key_secret: bytes | None, *, conn_id: str, version: int = VERSION
+) -> None:
+    """Check that contacts of a sync can be found by their keys.
+
+    :param key_secret: of the journal's connection, ``None`` if it has none.
+    :param conn_id: the journal's connection, for messages.
+    :param version: of the tables.
+    :raises JournalError: the keys are stored as HMACs, and there is no secret.
+    """
+    if key_secret is None and are_keys_digests(database, sync_id, version):
+        raise JournalError(
+            f"the keys of sync {sync_id!r} are written as HMACs, and the extra of connection {conn_id!r} has no "
+            "connectif_journal_secret",
+            final=True,
+        )
 
 
 def known_syncs(database: JournalDatabase) -> list[str]:

@@ -164,7 +164,12 @@ class Explanation:
     @property
     def knows_contact(self) -> bool:
         """Whether the journal knows anything about this contact."""
-        return bool(self.last or self.history or self.is_pending or self.is_in_import or self.suppressed)
+        return self.has_records or bool(self.suppressed)
+
+    @property
+    def has_records(self) -> bool:
+        """Whether the sync has a line, a history or a change to send of this contact."""
+        return bool(self.last or self.history or self.is_pending or self.is_in_import)
 
     @property
     def run_ids(self) -> frozenset[str]:

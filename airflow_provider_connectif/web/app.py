@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
-from functools import cache
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
@@ -14,16 +13,10 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_connectif.contacts.fields import BUILT_IN_IDS
-from airflow_provider_connectif.contacts.identity import same_contact
-from airflow_provider_connectif.contacts.named_people import people_named
 from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals
-from airflow_provider_connectif.databases.journals import key_secret
 from airflow_provider_connectif.journal import overview
-from airflow_provider_connectif.journal.contact_question import ContactQuestion
-from airflow_provider_connectif.journal.explanation import Explanation
 from airflow_provider_connectif.journal.overview_records import RunRecord
-from airflow_provider_connectif.journal.tables import VERSION, JournalTables
+from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.look.style import SCRIPT, STYLE
 from airflow_provider_connectif.web.access import (
     NamedDag,
@@ -33,6 +26,7 @@ from airflow_provider_connectif.web.access import (
     requires_some_dag,
     requires_task_instances,
 )
+from airflow_provider_connectif.web.contact_search import ContactSearch
 from airflow_provider_connectif.web.pages import ROWS_OF_A_PAGE, Frame
 from airflow_provider_connectif.web.places import Places, Unreachable
 from airflow_provider_connectif.web.plugin import page_root
@@ -44,7 +38,6 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_OTHER_DAG = "a run of a DAG that you may not see"
 _LARGEST_BODY = 8_192
 # PostgreSQL's texts have no NUL.
 _Text = Annotated[str, Query(pattern=r"^[^\x00]*$")]
@@ -117,7 +110,7 @@ def make_app() -> FastAPI:
                 has_more = len(rows) > ROWS_OF_A_PAGE
                 return HTMLResponse(frame.run(record, reasons, rows[:ROWS_OF_A_PAGE], reason, has_more=has_more))
             except Unreachable as fault:
-                faults.append(f"Journal {place.name} cannot be read: {fault}")
+                faults.append(fault.of(place))
         words = ". ".join(faults) or (
             "No journal of [connectif] journals has a record of this task instance: it has not begun, it is not of "
             "this provider, it has no journal_conn_id, or its journal is not listed"
@@ -135,7 +128,8 @@ def make_app() -> FastAPI:
         key = key.strip()
         if not key or not sync_id:
             return HTMLResponse(_frame().message("Find a contact", "Give a key and a sync"), status_code=400)
-        return await run_in_threadpool(_contact, app.state.places, request, user, dag_id, sync_id, key)
+        search = ContactSearch(app.state.places, partial(may_read_task_instances, request, user), dag_id, sync_id)
+        return await run_in_threadpool(_contact, search, key)
 
     return app
 
@@ -150,55 +144,13 @@ def _run_of(
     return record if record is not None and record.dag_id == dag_id else None
 
 
-def _contact(places: Places, request: Request, user: Any, dag_id: str, sync_id: str, key: str) -> HTMLResponse:
-    frame, found = _frame(), None
-
-    @cache
-    def may_read(other: str) -> bool:
-        return may_read_task_instances(request, user, other)
-
-    for place in configured_journals():
-        try:
-            with places.reading(place) as (connection, tables):
-                if not overview.has_history(connection, tables):
-                    continue
-                of_sync = overview.dags_of_syncs(connection, tables).get(sync_id, set())
-            if dag_id not in of_sync:
-                continue
-            # A line has the outcome of the last run of any of these DAGs.
-            _check_all(of_sync, may_read)
-            found = _explained(places, place, sync_id, key)
-        except Unreachable as fault:
-            return HTMLResponse(frame.message("The journal cannot be read", str(fault)), status_code=503)
-        # The records of some runs may be deleted, but not the lines that those runs have written.
-        _check_all({overview.dag_of(run_id) for run_id in found[0].run_ids}, may_read)
-        if found[0].knows_contact:
-            break
-    if found is None:
-        raise HTTPException(403, "Forbidden")
-    explanation, written_key = found
-    suppressed = tuple(
-        entry if may_read(overview.dag_of(entry.run_id)) else replace(entry, run_id=_OTHER_DAG)
-        for entry in explanation.suppressed
-    )
-    return HTMLResponse(frame.contact(dag_id, replace(explanation, suppressed=suppressed), written_key))
-
-
-def _check_all(dag_ids: Collection[str], may_read: Callable[[str], bool]) -> None:
-    if not all(may_read(dag_id) for dag_id in sorted(dag_ids)):
-        raise HTTPException(403, "Forbidden")
-
-
-def _explained(places: Places, place: JournalPlace, sync_id: str, key: str) -> tuple[Explanation, str | None]:
-    """Return what a journal knows of a contact, as ``explain`` prints it, and the contact's key in its line.
-
-    :param key: as it was typed: an e-mail, an external id, or a key as it stands in the journal.
-    """
-    keys = {key, same_contact("email", key)}
-    with places.asking(place) as database:
-        secret = key_secret(place.conn_id)
-        question = ContactQuestion(database, VERSION, sync_id, keys, people_named(key), secret, conn_id=place.conn_id)
-        return question.explain(BUILT_IN_IDS, question.history()), question.written_key
+def _contact(search: ContactSearch, key: str) -> HTMLResponse:
+    frame, found = _frame(), search.find(key)
+    if found is not None:
+        return HTMLResponse(frame.contact(search.dag_id, found.explanation, found.written_key, search.faults))
+    if search.faults:
+        return HTMLResponse(frame.message("No record of this contact", ". ".join(search.faults)), status_code=503)
+    raise HTTPException(403, "Forbidden")
 
 
 async def _small_body(request: Request) -> bytes:

@@ -176,15 +176,19 @@ class Frame(NamedTuple):
             '<button type="submit">Find</button></form>'
         )
 
-    def contact(self, dag_id: str, explanation: Explanation, written_key: str | None) -> str:
+    def contact(
+        self, dag_id: str, explanation: Explanation, written_key: str | None, faults: Sequence[str] = ()
+    ) -> str:
         """Return the page with what the command ``explain`` prints of a contact.
 
         :param written_key: as the contact's line has it; ``None``: it has none.
+        :param faults: of journals that could not be read, and may know the contact, too.
         """
         facts = [(name.capitalize(), self._shown(name, fact)) for name, fact in explanation.facts().items()]
         step = explanation.next_step
         parts = [
             f"<h1>A contact of {shown(explanation.sync_id)}</h1>",
+            *(f'<p class="note" role="alert">{shown(fault)}</p>' for fault in faults),
             _facts([("Contact", self.key(written_key)), *facts] if written_key is not None else facts),
             f"<h2>Next run</h2><p>{shown(step.words)}<br><span class='quiet'>Why: {shown(step.why)}</span></p>",
             _properties(explanation),

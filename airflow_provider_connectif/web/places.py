@@ -27,6 +27,10 @@ _CONNECT_OPTIONS = {
 class Unreachable(Exception):
     """A journal cannot be read; the text says why, without a value and without a secret."""
 
+    def of(self, place: JournalPlace) -> str:
+        """Return the text with the journal's name, for a page about several journals."""
+        return f"Journal {place.name} cannot be read: {self}"
+
 
 class Places:
     """Keeps one engine for each connection. Threads may share it."""

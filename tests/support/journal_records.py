@@ -99,7 +99,7 @@ class RecordedJournal:
         ]
         self._insert(self.tables.outcomes, lines)
 
-    def add_line(self, sync_id: str, contact_key: str, state: str, reason: str | None = None, **more: str) -> None:
+    def add_line(self, sync_id: str, contact_key: str, state: str, reason: str | None = None, **more: Any) -> None:
         """Write a contact's line.
 
         :param more: columns of runs, such as ``run_id="nightly/scheduled__1"``.
