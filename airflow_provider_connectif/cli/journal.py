@@ -45,7 +45,7 @@ def purge(arguments: Namespace) -> None:
     if arguments.everything and arguments.sync_id is None:
         raise WrongUse("--everything needs --sync-id: the sync whose lines are deleted")
     before = datetime.now(UTC) - timedelta(days=arguments.older_than)
-    with opened_journal(arguments.journal_conn_id) as journal:
+    with opened_journal(arguments.journal_conn_id, writes=not arguments.dry_run) as journal:
         _require_history(journal)
         if arguments.sync_id is not None:
             require_sync(journal.database, arguments.sync_id)
@@ -67,7 +67,7 @@ def purge(arguments: Namespace) -> None:
 def unsuppress(arguments: Namespace) -> None:
     """Remove a person from the suppression list: the next run may send the person again."""
     key = typed_line() if arguments.contact == "-" else arguments.contact
-    with opened_journal(arguments.journal_conn_id) as journal:
+    with opened_journal(arguments.journal_conn_id, writes=True) as journal:
         _require_history(journal)
         conn_id = journal.place.conn_id
         listed = SuppressionList(journal.database, key_secret(conn_id), conn_id=conn_id)

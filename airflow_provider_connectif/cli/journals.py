@@ -1,4 +1,4 @@
-"""Opens the journal of a command for reading."""
+"""Opens the journal of a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
 from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals, place_of
-from airflow_provider_connectif.databases.journals import engine_to_read
+from airflow_provider_connectif.databases.journals import engine_of_existing
 from airflow_provider_connectif.databases.read_errors import broken_setting
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ def chosen_journal(argument: str | None) -> JournalPlace:
 
 
 @contextmanager
-def opened_journal(argument: str | None) -> Iterator[OpenJournal]:
+def opened_journal(argument: str | None, *, writes: bool = False) -> Iterator[OpenJournal]:
     """Open the command's journal.
 
+    :param writes: whether the command may change it.
     :raises WrongUse: as :func:`chosen_journal`.
     :raises CommandFailed: it does not exist.
     :raises JournalError: its database cannot be used.
@@ -54,7 +55,7 @@ def opened_journal(argument: str | None) -> Iterator[OpenJournal]:
     # SQLAlchemy is loaded where a journal is used.
     from airflow_provider_connectif.journal.database import JournalDatabase
 
-    engine = engine_to_read(place.conn_id, named_by="journal_conn_id")
+    engine = engine_of_existing(place.conn_id, named_by="journal_conn_id", writes=writes)
     database = JournalDatabase(engine, place.table, place.schema, place.conn_id, broken_setting)
     try:
         version = database.create(read_only=True)

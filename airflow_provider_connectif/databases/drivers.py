@@ -24,7 +24,10 @@ from airflow_provider_connectif.databases.cursors import (
     unbuffered_cursor,
 )
 from airflow_provider_connectif.databases.engines import (
+    Access,
     EngineOptions,
+    as_it_is,
+    existing_sqlite,
     libpq_engine,
     missing_root_certificate,
     mysql_engine,
@@ -116,6 +119,7 @@ class Driver:
         (``strip_semicolon``).
     :param journal_engine: returns the options of an engine for the journal, from the hook's URL and the connection's
         extra.
+    :param existing_journal: changes these options so that a database that is not there is not created.
     """
 
     package: str = ""
@@ -129,6 +133,7 @@ class Driver:
     broken_setting: Callable[[Mapping[str, Any]], str] = nothing_is_broken
     refuses_semicolon: bool = False
     journal_engine: Callable[[sa.URL, Mapping[str, Any]], EngineOptions] = url_only
+    existing_journal: Callable[[EngineOptions, Access], EngineOptions] = as_it_is
 
 
 _OTHER = Driver()
@@ -161,6 +166,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 errors=SQLITE_ERRORS,
                 is_accepted=_is_accepted_by_sqlite,  # it reads the first row while it executes
                 journal_engine=sqlite_engine,
+                existing_journal=existing_sqlite,
             ),
             Driver(
                 "MySQLdb",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+Access = Literal["create", "rw", "ro"]
+"""Create a database that is not there, change an existing one, or only read it."""
+
 _SQLITE_WAITS_S = 30
+_WAL = b"\x02"  # the read version, byte 19 of a SQLite file
 # A transaction of a journal locks a line, and then asks for what others have written before that. MySQL's default, and
 # that of a PostgreSQL role, may show what was there when the transaction began.
 _SEES_WHAT_IS_COMMITTED = "READ COMMITTED"
@@ -39,6 +44,7 @@ class EngineOptions:
     :param fault: the reason why the database cannot be used, if it is known in advance.
     :param left_out: names of options in the connection's extra that the driver does not know.
     :param isolation_level: of its transactions; ``None``: the database's own.
+    :param creator: opens a connection of its own, which is closed after each use; ``None``: the driver does.
     """
 
     url: sa.URL
@@ -47,11 +53,17 @@ class EngineOptions:
     fault: str = ""
     left_out: tuple[str, ...] = ()
     isolation_level: str | None = None
+    creator: Callable[[], Any] | None = None
 
 
 def url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
     """Return the hook's URL without further options."""
     return EngineOptions(url)
+
+
+def as_it_is(options: EngineOptions, _: Access) -> EngineOptions:
+    """Return the options of a server, which creates no database for a client."""
+    return options
 
 
 def nothing_is_broken(_: Mapping[str, Any]) -> str:
@@ -107,3 +119,38 @@ def sqlite_engine(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
         on_connect="pragma journal_mode=wal",
         fault="" if not folder or os.path.isdir(folder) else f"its folder {folder!r} does not exist",
     )
+
+
+def existing_sqlite(options: EngineOptions, access: Access) -> EngineOptions:
+    """Return the options for a SQLite file that is not created and keeps its mode.
+
+    A missing file looks like an empty database.
+
+    :param access: ``rw`` or ``ro``.
+    """
+    path = os.path.abspath(options.url.database or "")
+    connect_args = dict(options.connect_args)
+
+    def connect() -> Any:
+        import sqlite3
+
+        # The file may be created or deleted while the engine exists.
+        place = f"{Path(path).as_uri()}?mode={access}" if os.path.exists(path) else ":memory:"
+        return sqlite3.connect(place, uri=True, **connect_args)
+
+    return replace(options, creator=connect, on_connect=None, fault=options.fault or _fault_of_sqlite_file(path))
+
+
+def _fault_of_sqlite_file(path: str) -> str:
+    """Return why an existing file cannot be opened; empty if no reason is known."""
+    if not os.path.isfile(path):
+        return ""
+    try:
+        with open(path, "rb") as file:
+            is_wal = file.read(20)[19:] == _WAL
+    except OSError as error:
+        return f"its file {path!r} cannot be read ({error.strerror})"
+    folder = os.path.dirname(path)
+    if not is_wal or os.access(folder, os.W_OK) or all(os.path.exists(path + end) for end in ("-wal", "-shm")):
+        return ""
+    return f"its file is in SQLite's WAL mode, and SQLite cannot create the files '-wal' and '-shm' in {folder!r}"

@@ -17,6 +17,7 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import FoldedLog
 
 if TYPE_CHECKING:
+    from airflow_provider_connectif.databases.engines import Access
     from airflow_provider_connectif.journal.store import Journal
 
 JournalKey = Literal["plain", "sha256"]
@@ -102,7 +103,7 @@ class JournalConnection:
             raise JournalError(
                 f"the journal's names have at most {LONGEST_NAME} characters; {' and '.join(too_long)}", final=True
             )
-        engine = _checked_engine(hook, self.conn_id)
+        engine = _checked_engine(hook, self.conn_id, "ro" if read_only else "create")
         settings = JournalSettings(
             self.sync_id,
             run,
@@ -146,10 +147,11 @@ def key_secret(conn_id: str) -> bytes | None:
     return secret.encode() if isinstance(secret, str) and secret else None
 
 
-def engine_to_read(conn_id: str, *, named_by: str = "[connectif] journals") -> Any:
-    """Return a SQLAlchemy engine of a journal's connection, only for reading. It connects when it is used.
+def engine_of_existing(conn_id: str, *, named_by: str = "[connectif] journals", writes: bool = False) -> Any:
+    """Return a SQLAlchemy engine of a journal's connection, which creates no database. It connects when it is used.
 
     :param named_by: the setting that names the connection, for messages.
+    :param writes: whether it is also for changes; otherwise a SQLite file is opened only for reading.
     :raises JournalError: the connection is not suitable for a journal.
     :raises NoSuchConnectionError: there is no such connection.
     """
@@ -157,7 +159,7 @@ def engine_to_read(conn_id: str, *, named_by: str = "[connectif] journals") -> A
         hook = BaseHook.get_hook(conn_id)
     if not hasattr(hook, "get_sqlalchemy_engine"):
         raise JournalError(f"no journal on connection {conn_id!r}: it is not an SQL connection", final=True)
-    return _checked_engine(hook, conn_id)
+    return _checked_engine(hook, conn_id, "rw" if writes else "ro")
 
 
 def _task(ti: Any) -> str:
@@ -165,7 +167,7 @@ def _task(ti: Any) -> str:
     return f"{getattr(ti, 'task_id', '')}[{getattr(ti, 'map_index', -1)}]"
 
 
-def _checked_engine(hook: Any, conn_id: str) -> Any:
+def _checked_engine(hook: Any, conn_id: str, access: Access) -> Any:
     """Return an engine, or explain why the connection's settings do not allow one.
 
     :raises JournalError: final; without the URL, which contains the password.
@@ -175,7 +177,7 @@ def _checked_engine(hook: Any, conn_id: str) -> Any:
     from airflow_provider_connectif.databases.read_errors import broken_setting
 
     try:
-        return _engine(hook, conn_id)
+        return _engine(hook, conn_id, access)
     except (sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
         fault = f"its dialect or the driver for it is not installed ({_named(error)})"
     except (sqlalchemy.exc.ArgumentError, NotImplementedError, AttributeError):  # the last: a hook without a URL
@@ -196,12 +198,12 @@ def _named(error: Exception) -> str:
     return str(error).rpartition(":")[2].strip()[:60]
 
 
-def _engine(hook: Any, conn_id: str) -> Any:
+def _engine(hook: Any, conn_id: str, access: Access) -> Any:
     """Return an engine like the hook's own, but without the secret, and with the connection's options for the
     driver.
     """
     import sqlalchemy
-    from sqlalchemy.pool import QueuePool
+    from sqlalchemy.pool import NullPool, QueuePool
 
     from airflow_provider_connectif.databases.drivers import driver_of_engine
     from airflow_provider_connectif.journal.dialects import dialect_named
@@ -213,10 +215,13 @@ def _engine(hook: Any, conn_id: str) -> Any:
         raise _Unusable(str(unknown)) from None
     ignored = {*getattr(hook, "ignored_extra_options", ()), SECRET_EXTRA, "cursor", "sqlalchemy_query"}
     extra = BaseHook.get_connection(conn_id).extra_dejson
-    options = driver_of_engine(found).journal_engine(
+    driver = driver_of_engine(found)
+    options = driver.journal_engine(
         found.url.difference_update_query([SECRET_EXTRA]),
         {name: value for name, value in extra.items() if name not in ignored},
     )
+    if access != "create":
+        options = driver.existing_journal(options, access)
     if options.fault:
         raise _Unusable(options.fault)
     if options.left_out:
@@ -225,6 +230,8 @@ def _engine(hook: Any, conn_id: str) -> Any:
             conn_id,
             ", ".join(options.left_out),
         )
+    if options.creator is not None:
+        return sqlalchemy.create_engine(options.url, creator=options.creator, poolclass=NullPool, hide_parameters=True)
     # The task's thread reads on one connection and writes on another, and a thread keeps its claim on a third.
     engine = sqlalchemy.create_engine(
         options.url,

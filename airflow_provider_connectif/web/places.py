@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.journal_places import JournalPlace
-from airflow_provider_connectif.databases.journals import engine_to_read
+from airflow_provider_connectif.databases.journals import engine_of_existing
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.tables import JournalTables, journal_tables
 
@@ -74,7 +74,7 @@ class Places:
         with self._lock:
             if conn_id not in self._engines:
                 try:
-                    self._engines[conn_id] = _impatient(engine_to_read(conn_id))
+                    self._engines[conn_id] = _impatient(engine_of_existing(conn_id))
                 except RunFailed as fault:
                     raise Unreachable(str(fault)) from None
                 except AirflowException as fault:
