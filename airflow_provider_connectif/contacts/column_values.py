@@ -30,14 +30,14 @@ class ColumnValues(dict[bytes, JsonValue]):
         self._coerce = coerce
 
     def __missing__(self, text: bytes) -> JsonValue:
-        """Convert a text that is not cached.
+        """Convert a text that is not cached; the text of JSON's ``null`` becomes ``None``.
 
         :raises InvalidValue: it breaks a rule of the property, or cannot be read.
         """
         value = self._load(text)
         if type(value) is UnreadableValue:
             raise InvalidValue(value.rule)
-        coerced = self._coerce(value)
+        coerced = None if value is None else self._coerce(value)
         if len(text) <= _LONGEST and type(coerced) is not list:  # each patch needs its own lists
             if len(self) >= _MOST:
                 self.clear()
@@ -90,8 +90,7 @@ class ContactsOfTexts:
         properties: dict[str, JsonValue] = {}
         for property_id, place, values, clears in columns:
             text = texts[place]
-            if text is not None:
-                coerced = values[text]
+            if text is not None and (coerced := values[text]) is not None:
                 if coerced or coerced != [] or self._sends_empty_lists:
                     properties[property_id] = coerced
             elif clears:

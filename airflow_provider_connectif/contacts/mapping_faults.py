@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 
 def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coercer) -> list[str]:
-    """Return every rule that a row breaks, each with its column.
+    """Return every rule that a row breaks, each with its column; at least one reason.
 
     :param steps: of the properties that the row would set.
     :param key_column: of the contact key.
@@ -47,7 +47,8 @@ def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coe
             faults.append(f"{step.place} is missing")
         elif row[step.column] is not None and (rule := _broken_rule(step.coerce, row[step.column])):
             faults.append(f"{step.place} {rule}")
-    return faults
+    # A value may break a rule only once, such as one that reads a file.
+    return faults or ["a value cannot be read the same way twice: make it text, a number or a date before"]
 
 
 def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Collection[Any]) -> list[str]:

@@ -80,6 +80,20 @@ def test_a_bad_row_names_every_column_and_rule_and_no_value() -> None:
     assert not any(value in str(invalid.value) for value in ("not-an-email", "600", "seven"))
 
 
+def test_a_row_is_never_invalid_without_a_reason() -> None:
+    class Once(float):
+        """Not a number the first time, and one from then on."""
+
+        asked = 0
+
+        def __float__(self) -> float:
+            self.asked += 1
+            return math.nan if self.asked == 1 else 7.5
+
+    with pytest.raises(InvalidRow, match="cannot be read the same way twice"):
+        ContactMapping(properties={"_name": "n"}).patch(1, {"email": "a@example.com", "n": Once()})
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

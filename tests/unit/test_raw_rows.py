@@ -160,6 +160,19 @@ def test_a_value_that_was_seen_is_found_by_its_text_alone() -> None:
     assert len(values) <= 1000
 
 
+@pytest.mark.parametrize(("nulls", "sent"), [("omit", {"visits": "7"}), ("clear", {"tier": None, "visits": "7"})])
+def test_a_text_that_means_no_value_is_like_null(nulls: Any, sent: dict[str, Any]) -> None:
+    class Json(Decoded):
+        """A column of JSON, whose ``null`` is a text and not NULL."""
+
+        def loader(self, position: int) -> Callable[[bytes], Any]:
+            return lambda text: None if text == b"null" else text.decode()
+
+    mapping = ContactMapping(properties={"tier": "a", "visits": "b"}, nulls=nulls)
+    rows = RawBatch(COLUMNS, [(b"ana@example.com", tier, b"7") for tier in (b"null", None, b"null")], Json())
+    assert [mapping.patch(1, row).properties for row in rows] == [sent] * 3
+
+
 def test_a_list_is_made_for_each_patch() -> None:
     values = ColumnValues(bytes.decode, lambda text: [text])
     assert values[b"a"] == values[b"a"] == ["a"]
