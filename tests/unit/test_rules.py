@@ -56,6 +56,29 @@ class Precise(dt.datetime):
         return super().isoformat(*given, **named) + ".000000001"
 
 
+class Far(dt.datetime):
+    """A moment beyond the years of Python's datetime, as pandas' Timestamp may be."""
+
+    year = property(lambda self: 20_200)  # type: ignore[assignment]
+
+    def time(self) -> dt.time:
+        raise NotImplementedError
+
+
+class NoOffset(dt.tzinfo):
+    """A time zone that gives no offset, with which Python takes a datetime for naive."""
+
+    def utcoffset(self, _: Any) -> None:
+        return None
+
+
+class TooFar(dt.tzinfo):
+    """A time zone that no place on earth has."""
+
+    def utcoffset(self, _: Any) -> dt.timedelta:
+        return dt.timedelta(days=1)
+
+
 class Scalar:
     """A number as NumPy hands it over."""
 
@@ -97,6 +120,10 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (DATE, "1990-05-17 08:30:00", "1990-05-17T08:30:00Z"),
     (DATE, dt.datetime(1990, 5, 17, 8, 30), "1990-05-17T08:30:00Z"),
     (DATE, Precise(1990, 5, 17, 8, 30), "1990-05-17T08:30:00Z"),
+    (DATE, dt.datetime(1990, 5, 17, tzinfo=NoOffset()), "1990-05-17T00:00:00Z"),
+    (DATE, dt.datetime(1990, 5, 17, 1, tzinfo=NoOffset()), "1990-05-17T01:00:00Z"),
+    (rule("date", min_date="2000-01-01T00:00:00+24:00"), dt.date(1990, 5, 17), "1990-05-17"),  # no limit can be read
+    (DATE, "1990-05-17T00:00:00+23:59", "1990-05-17T00:00:00Z"),
     (DATE, dt.datetime.max, "9999-12-31T23:59:59.999999Z"),
     (DATE, "1990-05-17T00:00:00.000+02:00", "1990-05-17T00:00:00Z"),
     (DATE, dt.date.min, "0001-01-01"),
@@ -258,6 +285,13 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (BIRTHDATE, dt.datetime(1990, 5, 17, 8, 30), "cast it to a date in the query"),
     (BIRTHDATE, dt.datetime.max, "cast it to a date in the query"),
     (DATE, "1990-05-16T22:00:00Z", "cast it to a date in the query"),
+    *[
+        (DATE, f"1990-05-17{rest}", "the offset of its time zone is 24 hours or more")
+        for rest in ("T01:00:00+24:00", " 00:30:00-24:00", "T01:59-9923", "T00:00:00+24:00")
+    ],
+    (DATE, dt.datetime(1990, 5, 17, 1, tzinfo=TooFar()), "24 hours or more"),
+    (BIRTHDATE, Far(1990, 5, 17), "in the years 1 to 9999"),
+    (by_value, Far(1990, 5, 17, tzinfo=dt.UTC), "in the years 1 to 9999"),
     (DATE, "1990-05-17T24:00:00", "this text is not one"),
     (BIRTHDATE, dt.datetime(1990, 5, 16, 22, tzinfo=dt.UTC), "cast it to a date in the query"),
     (BIRTHDATE, "1990-05-17T23:00:00Z", "cast it to a date in the query"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pendulum
@@ -15,6 +15,7 @@ _DAY_LENGTH = len("YYYY-MM-DD")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,30})?")
 _MINUTE = timedelta(minutes=1)
 _MIDNIGHT = time()
+_OUT_OF_RANGE = f"must be a date in the years {MINYEAR} to {MAXYEAR}"
 _LATEST_BEGINNING = 2  # o'clock; if the clocks go forward at midnight, the day begins at one
 
 
@@ -74,13 +75,17 @@ def _bound_text(moment: datetime) -> str:
 
 
 def _day_or_moment(value: Any) -> date:
-    if type(value) is date or type(value) is datetime:
+    if type(value) is date:
         return value
+    if type(value) is datetime:
+        return value if value.tzinfo is None else _with_offset(value)
     value = plain(value)
     if isinstance(value, datetime):
         if value != value:  # pandas' NaT is a subclass of datetime
             raise InvalidValue("must be a date, not NaT: use None for missing values")
-        return value
+        if not MINYEAR <= value.year <= MAXYEAR:  # of a pandas Timestamp, which may have any year
+            raise InvalidValue(_OUT_OF_RANGE)
+        return value if value.tzinfo is None else _with_offset(value)
     if isinstance(value, date):
         return value
     if isinstance(value, str):
@@ -104,7 +109,18 @@ def _parsed(text: str) -> date:
         moment = None
     if not isinstance(moment, datetime):
         raise InvalidValue("must be an ISO 8601 date such as 1990-05-17T08:30:00Z, but this text is not one")
-    return moment
+    return _with_offset(moment)
+
+
+def _with_offset(moment: datetime) -> datetime:
+    """Return a moment with its time zone, or without one if the zone gives no offset: it is naive to Python, too.
+
+    :raises InvalidValue: the offset is beyond those that Python calculates with.
+    """
+    try:
+        return moment if moment.utcoffset() is not None else _bare(moment)
+    except ValueError:
+        raise InvalidValue("must be a date, but the offset of its time zone is 24 hours or more") from None
 
 
 def _offset(moment: datetime) -> timedelta:
