@@ -28,12 +28,13 @@ from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue, add
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.raw_rows import RawRow
 from airflow_provider_connectif.records.rows import InvalidRow, Row
-from airflow_provider_connectif.records.values import UnreadableValue
+from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
 Nulls = Literal["omit", "clear"]
 
 _KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
-_LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
+_FAULTS = (InvalidValue, *VALUE_ERRORS)
+"""Raised for a value that breaks a rule, or that its rule cannot read; a KeyError also for a missing column."""
 _MOST_PLANS = 1000  # cached sets of columns; each row from JSON may have its own
 
 
@@ -142,7 +143,7 @@ class ContactMapping:
             try:
                 read, of_texts = self._of_texts.contact(row)
                 return Patch(number, str(self._key_coercer(readable(read))), of_texts, row)
-            except (KeyError, InvalidValue):
+            except _FAULTS:
                 raise InvalidRow(self._faults(row, self._steps_of(row))) from None
         steps = self._steps_of(row)
         properties: dict[str, JsonValue] = {}
@@ -158,7 +159,7 @@ class ContactMapping:
                         properties[property_id] = coerced
                 elif clears:
                     properties[property_id] = None
-        except (KeyError, InvalidValue):
+        except _FAULTS:
             raise InvalidRow(self._faults(row, steps)) from None
         return Patch(number, str(key), properties, row)
 
@@ -197,7 +198,7 @@ class ContactMapping:
             if (value := row.get(column)) is None:
                 properties[property_id] = None
                 continue
-            with contextlib.suppress(InvalidValue):
+            with contextlib.suppress(*_FAULTS):
                 coerced = coerce(readable(value))
                 properties[property_id] = None if coerced == [] and self.nulls == "omit" else coerced
         return properties
@@ -206,7 +207,7 @@ class ContactMapping:
         """Return a row's contact key, or ``None`` if it has no valid key."""
         try:
             return str(self._key_coercer(readable(row[self.key_column])))
-        except (KeyError, TypeError, InvalidValue):
+        except _FAULTS:
             return None
 
     def same_contact(self, key: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from airflow_provider_connectif.contacts.fields import FieldTable, did_you_mean
-from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue
+from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.rows import Row
-from airflow_provider_connectif.records.values import UnreadableValue
+from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 
@@ -100,9 +101,14 @@ def _broken_rule(coerce: Coercer, value: Any) -> str | None:
     try:
         coerce(readable(value))
     except InvalidValue as broken:
+        rule = str(broken)
+    except VALUE_ERRORS as error:  # their text may quote the value
+        return f"cannot be read: {kind(value)} raises {type(error).__name__}. Cast it to text, a number or a date"
+    else:
+        return None
+    with contextlib.suppress(*VALUE_ERRORS):
         if is_missing(value):
             return "is NaN, a missing value: use None (df.astype(object).where(df.notna(), None))"
         if isinstance(value, str) and not value.strip():
             return "is blank text: use NULL where there is no value"
-        return str(broken)
-    return None
+    return rule

@@ -15,7 +15,7 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue, addresses
 from airflow_provider_connectif.records.people import PersonKey
 from airflow_provider_connectif.records.rows import Batch, Row
-from airflow_provider_connectif.records.values import UnreadableValue
+from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
 _COERCERS: Mapping[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
 
@@ -87,6 +87,6 @@ def _person(kind: KeyKind, value: Any) -> PersonKey | None:
     """Return the person whom a value names; ``None``: it is not a valid key."""
     if value is None or type(value) is UnreadableValue:
         return None
-    with contextlib.suppress(InvalidValue):
+    with contextlib.suppress(InvalidValue, *VALUE_ERRORS):
         return person(kind, str(_COERCERS[kind](value)))
     return None

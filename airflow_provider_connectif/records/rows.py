@@ -11,7 +11,7 @@ from sys import getsizeof
 from typing import Any, Self, overload
 from uuid import UUID
 
-from airflow_provider_connectif.records.values import UnreadableValue
+from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
 Row = Mapping[str, Any]
 
@@ -35,7 +35,10 @@ def weight_of(values: Iterable[Any], depth: int = 0) -> int:
         elif kind in _SMALL_KINDS:
             weight += _SMALL
         else:
-            weight += _weight_of_large(value, depth)
+            try:
+                weight += _weight_of_large(value, depth)
+            except VALUE_ERRORS:  # of a class that does not keep to its protocol
+                weight += _SMALL
             if weight > BATCH_BYTES:
                 break
     return weight

@@ -5,6 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+VALUE_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
+"""Errors that the methods of a value's class raise while a rule reads the value; NotImplementedError and RecursionError
+are among them.
+
+A rule is for the values of any driver and library, and cannot know all of their classes. One value must not end a run,
+so its row is invalid then. Errors of files, connections and memory are not about the value.
+"""
+
 MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
 
 

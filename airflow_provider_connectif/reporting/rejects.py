@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
-from airflow_provider_connectif.records.values import MOST_BITS, safe_text
+from airflow_provider_connectif.records.values import MOST_BITS, VALUE_ERRORS, safe_text
 
 _DEEPEST = 20  # levels of nesting that are written
 _KINDS_WITH_TEXT = frozenset((date, datetime, time, Decimal, UUID))
@@ -87,6 +87,13 @@ def jsonable(value: Any, depth: int = 0) -> Any:
         return value
     if kind in _KINDS_WITH_TEXT:  # checked first: the check for a mapping takes ten times as long
         return str(value)
+    try:
+        return _jsonable(value, depth)
+    except VALUE_ERRORS:  # of a class that does not keep to its protocol
+        return f"<{kind.__name__}>"
+
+
+def _jsonable(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool) or (isinstance(value, int) and value.bit_length() <= MOST_BITS):
         return value
     if isinstance(value, float):

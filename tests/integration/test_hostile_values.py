@@ -214,6 +214,38 @@ def test_each_value_is_sent_as_documented_or_invalid(
     assert faults == []
 
 
+def _raise(*_: Any) -> Any:
+    raise RuntimeError("secret")
+
+
+class NoMapping(dict[str, Any]):
+    items = keys = values = _raise
+
+
+class NoList(list[Any]):
+    __iter__ = _raise
+
+
+class NoNumber(float):
+    __float__ = __repr__ = __ne__ = _raise  # type: ignore[assignment]
+
+
+class NoText(str):
+    strip = __contains__ = __str__ = _raise  # type: ignore[assignment]
+
+
+class NoAttributes:
+    __getattr__ = __repr__ = _raise
+
+
+@pytest.mark.parametrize("value", [NoMapping(a=1), NoList("a"), NoNumber(1.5), NoText("a"), NoAttributes()], ids=type)
+def test_a_value_whose_class_raises_loses_no_other_row(value: Any, account: CatalogueAccount, tmp_path: Path) -> None:
+    rows = [{"email": "a@example.com", "_birthdate": value}, {"email": value}, {"email": "b@example.com"}]
+    run = run_operator(rows=iter(rows), rejects_path=str(tmp_path / "rejects.jsonl"), failure_budget=2)
+    assert (run.state, run.summary["invalid"], run.summary["created"]) == ("success", 2, 1)
+    assert "secret" not in f"{run.summary}{(tmp_path / 'rejects.jsonl').read_text()}"
+
+
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("key", ["email", "external_id"])
 def test_each_value_as_the_contact_key(account: CatalogueAccount, key: Any) -> None:

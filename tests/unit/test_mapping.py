@@ -80,6 +80,23 @@ def test_a_bad_row_names_every_column_and_rule_and_no_value() -> None:
     assert not any(value in str(invalid.value) for value in ("not-an-email", "600", "seven"))
 
 
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, AttributeError, OverflowError, RecursionError])
+def test_a_value_whose_class_raises_makes_its_row_invalid(error: type[Exception]) -> None:
+    class Broken(Decimal):
+        def is_finite(self) -> bool:
+            raise error("secret")
+
+    mapping = ContactMapping(properties={"_points": "p"})
+    with pytest.raises(InvalidRow) as invalid:
+        mapping.patch(1, {"email": "a@example.com", "p": Broken(1)})
+    assert invalid.value.reasons == (
+        f'column "p" (_points) cannot be read: a Broken raises {error.__name__}. Cast it to text, a number or a date',
+    )
+    with pytest.raises(InvalidRow, match='column "email" must be'):
+        mapping.patch(1, {"email": Broken(1), "p": 1})
+    assert ContactMapping("external_id").key_of({"external_id": Broken(1)}) is None
+
+
 def test_a_row_is_never_invalid_without_a_reason() -> None:
     class Once(float):
         """Not a number the first time, and one from then on."""
