@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import math
+import numbers
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from types import SimpleNamespace
@@ -90,6 +91,26 @@ class Scalar:
         return 7
 
 
+class OutOfRange:
+    """A date or a duration of NumPy's that Python does not have, or one that is finer than Python's."""
+
+    shape = ()
+
+    def __init__(self, unit: str) -> None:
+        self.dtype = SimpleNamespace(kind="M", str=f"<M8[{unit}]")
+
+    def item(self) -> int:
+        return 575_283_254_400
+
+    def astype(self, _: str) -> Any:
+        return SimpleNamespace(item=lambda: dt.datetime(1988, 3, 24))
+
+
+Moment = type("datetime64", (OutOfRange,), {"__module__": "numpy"})
+Duration = type("timedelta64", (OutOfRange,), {"__module__": "numpy", "__int__": OutOfRange.item})
+numbers.Integral.register(Duration)  # as NumPy does
+
+
 ACCEPTED: list[tuple[Any, Any, Any]] = [
     (TEXT, "Ana", "Ana"),
     (TEXT, " Ana   ", " Ana"),
@@ -108,6 +129,8 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (INTEGER, "1e3", 1000),
     (INTEGER, "9007199254740993", 9007199254740993),
     (DATE, dt.date(1990, 5, 17), "1990-05-17"),
+    (DATE, Moment("ns"), "1988-03-24T00:00:00Z"),
+    (by_value, Moment("25ns"), "1988-03-24T00:00:00Z"),
     (DATE, dt.datetime(1990, 5, 17), "1990-05-17T00:00:00Z"),
     (DATE, dt.datetime(1990, 5, 17, tzinfo=MADRID), "1990-05-17T00:00:00Z"),
     (DATE, dt.datetime(1880, 5, 17, tzinfo=MADRID), "1880-05-17T00:00:00Z"),
@@ -290,6 +313,10 @@ REFUSED: list[tuple[Any, Any, str]] = [
         for rest in ("T01:00:00+24:00", " 00:30:00-24:00", "T01:59-9923", "T00:00:00+24:00")
     ],
     (DATE, dt.datetime(1990, 5, 17, 1, tzinfo=TooFar()), "24 hours or more"),
+    *[(coerce, Moment("D"), "in the years 1 to 9999") for coerce in (DATE, by_value)],
+    *[(coerce, Moment("D"), "not a datetime64") for coerce in (TEXT, INTEGER, DECIMAL, addresses.external_id)],
+    *[(coerce, Duration("Y"), "not a timedelta64") for coerce in (TEXT, INTEGER, DECIMAL, by_value)],
+    (addresses.external_id, Duration("Y"), "not a timedelta64"),
     (BIRTHDATE, Far(1990, 5, 17), "in the years 1 to 9999"),
     (by_value, Far(1990, 5, 17, tzinfo=dt.UTC), "in the years 1 to 9999"),
     (DATE, "1990-05-17T24:00:00", "this text is not one"),

@@ -24,20 +24,29 @@ def kind(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Convert NumPy's scalars to Python's; return anything else unchanged."""
+    """Convert NumPy's scalars to Python's; return anything else unchanged, also a date that Python does not have."""
     if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
     exact = value.item()
-    if value.dtype.kind in "mM" and isinstance(exact, int):  # in nanoseconds, as in pandas
-        return value.astype(f"{value.dtype.kind}8[us]").item()
+    if is_time_of_numpy(value) and isinstance(exact, int):
+        # Finer than Python's, as in pandas; others are out of its range, and in microseconds could become any date.
+        return value.astype(f"{value.dtype.kind}8[us]").item() if _FINER.search(value.dtype.str) else value
     return exact
+
+
+_FINER = re.compile("[npfa]s]$")  # units of less than a microsecond
+
+
+def is_time_of_numpy(value: Any) -> bool:
+    """Whether a value is NumPy's moment or duration; the duration would otherwise count as a number."""
+    return type(value).__name__ in ("datetime64", "timedelta64")
 
 
 def is_missing(value: Any) -> bool:
     """Whether a value is NaN, NaT or NA, with which pandas and NumPy mark a missing value."""
     if type(value).__name__ in ("NAType", "NaTType"):
         return True
-    if type(value).__name__ in ("datetime64", "timedelta64"):
+    if is_time_of_numpy(value):
         return bool(value != value)
     return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and value != value
 

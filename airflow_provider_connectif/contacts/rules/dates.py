@@ -80,6 +80,8 @@ def _day_or_moment(value: Any) -> date:
     if type(value) is datetime:
         return value if value.tzinfo is None else _with_offset(value)
     value = plain(value)
+    if type(value).__name__ == "datetime64":
+        raise InvalidValue(_OUT_OF_RANGE)
     if isinstance(value, datetime):
         if value != value:  # pandas' NaT is a subclass of datetime
             raise InvalidValue("must be a date, not NaT: use None for missing values")

@@ -13,7 +13,14 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind, number_text, plain
+from airflow_provider_connectif.contacts.rules.base import (
+    Coercer,
+    InvalidValue,
+    is_time_of_numpy,
+    kind,
+    number_text,
+    plain,
+)
 
 _EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24})
 """The whole numbers above which a NumPy type is no longer exact."""
@@ -59,7 +66,7 @@ def exact_number(value: Any) -> int | Decimal | None:
     if exact_type in _NO_NUMBERS:
         return None
     value = plain(value)
-    if isinstance(value, bool):
+    if isinstance(value, bool) or is_time_of_numpy(value):
         return None
     if isinstance(value, numbers.Integral):
         return int(value)

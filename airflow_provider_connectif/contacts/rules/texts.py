@@ -8,7 +8,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue, kind, plain, valid_text
+from airflow_provider_connectif.contacts.rules.base import (
+    Coercer,
+    InvalidValue,
+    is_time_of_numpy,
+    kind,
+    plain,
+    valid_text,
+)
 from airflow_provider_connectif.contacts.rules.dates import iso_date
 from airflow_provider_connectif.contacts.rules.numbers import bit, certain_number, json_number, shortest_text
 from airflow_provider_connectif.records.changes import JsonValue
@@ -88,7 +95,7 @@ def by_value(value: Any) -> JsonValue:
         return json_number(number)
     if (truth := bit(value)) is not None:
         return truth
-    if isinstance(value, date):  # and datetime, its subclass
+    if isinstance(value, date) or is_time_of_numpy(value):  # also datetime, its subclass
         return _iso_date(value)
     if isinstance(value, (list, tuple)):
         return [_option(item) for item in value]
