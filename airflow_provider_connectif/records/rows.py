@@ -11,7 +11,7 @@ from sys import getsizeof
 from typing import Any, Self, overload
 from uuid import UUID
 
-from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
+from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue, printable
 
 Row = Mapping[str, Any]
 
@@ -113,11 +113,14 @@ def _without_mark(row: Any) -> Any:
 
 
 class InvalidRow(Exception):
-    """A row that cannot be sent; its ``reasons`` name column and rule, never a value."""
+    """A row that cannot be sent; its ``reasons`` name column and rule, never a value.
+
+    They may quote names and options of the account, so characters that cannot be printed are replaced.
+    """
 
     def __init__(self, reasons: Sequence[str]) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = tuple(reasons)
+        self.reasons = tuple(map(printable, reasons))
+        super().__init__("; ".join(self.reasons))
 
 
 class Batch(Sequence[Row]):

@@ -28,6 +28,16 @@ def safe_text(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
+def printable(text: str) -> str:
+    """Return a text with a blank for each control character, line break, mark of direction and lone surrogate.
+
+    Logs and databases do not accept all of these, and a line break could forge a line of the log.
+    """
+    if text.isprintable():
+        return text
+    return "".join([character if character.isprintable() else " " for character in text])
+
+
 class UnreadableValue:
     """A value that a database holds but its driver cannot convert, such as a date in the year 10000.
 

@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, describe_status
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.records.values import printable
 from airflow_provider_connectif.reporting.concealment import LONGEST_REASON, Concealer
 
 _MOST_ERRORS = 5
@@ -54,6 +55,5 @@ def _place(path: str, patch: Patch, resource: Resource) -> str:
 
 
 def _shorten(text: str) -> str:
-    # Logs and databases do not accept all control characters and lone surrogates.
-    text = "".join(character if character.isprintable() else " " for character in text)
+    text = printable(text)
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 3] + "..."

@@ -97,6 +97,28 @@ def test_a_value_whose_class_raises_makes_its_row_invalid(error: type[Exception]
     assert ContactMapping("external_id").key_of({"external_id": Broken(1)}) is None
 
 
+@pytest.mark.parametrize("kind", ["radio", "checkbox"])
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("\ud83d", " "),
+        ("a\0b", "a b"),
+        ("gold\n2026-11-28 ERROR", "gold 2026-11-28 ERROR"),
+        ("\u202egold", " gold"),
+        ("x" * 41, f"{'x' * 37}..."),
+        ("x" * 40, "x" * 40),
+    ],
+)
+def test_reasons_can_be_printed_and_are_short_whatever_the_options_are(kind: str, option: str, named: str) -> None:
+    mapping = ContactMapping(definitions=[Field.from_api({"id": "tier", "type": kind, "options": [{"id": option}]})])
+    with pytest.raises(InvalidRow) as invalid:
+        mapping.patch(1, {"email": "a@example.com", "tier": "silver"})
+    (reason,) = invalid.value.reasons
+    assert reason.endswith(named)
+    assert reason == str(invalid.value)
+    assert reason.isprintable()
+
+
 def test_a_row_is_never_invalid_without_a_reason() -> None:
     class Once(float):
         """Not a number the first time, and one from then on."""

@@ -12,6 +12,7 @@ from airflow_provider_connectif.contacts.rules.base import Coercer, InvalidValue
 from airflow_provider_connectif.contacts.rules.numbers import shortest_text
 
 _MOST_OPTIONS_NAMED = 5
+_LONGEST_NAMED = 40  # characters of an id in a reason
 _LONGEST_LIST = 50_000  # characters; the API allows 120 options with ids of 150
 # Possessive throughout, so that no text makes it go back and forth.
 _POSTGRES_ITEM = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"|([^",{}\\]*+))\s*+(,|$)', re.DOTALL)
@@ -67,7 +68,7 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
         if folded and (folded not in folded_ids or folded == _folded(option_id)):
             ids_of_label.setdefault(folded, set()).add(option_id)
     by_label = {folded: next(iter(found)) for folded, found in ids_of_label.items() if len(found) == 1}
-    named = ", ".join(option_id for option_id, _ in options[:_MOST_OPTIONS_NAMED])
+    named = ", ".join(_shortened(option_id) for option_id, _ in options[:_MOST_OPTIONS_NAMED])
     words = rule.format(f"{named}, ... ({len(options)} options)" if len(options) > _MOST_OPTIONS_NAMED else named)
 
     def find(value: Any) -> str:
@@ -87,6 +88,10 @@ def _finder(options: tuple[Option, ...], rule: str) -> Callable[[Any], str]:
         return found
 
     return find
+
+
+def _shortened(option_id: str) -> str:
+    return option_id if len(option_id) <= _LONGEST_NAMED else option_id[: _LONGEST_NAMED - 3] + "..."
 
 
 def _composed(option_id: str) -> str:
