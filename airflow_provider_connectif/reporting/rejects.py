@@ -33,8 +33,8 @@ class Rejects:
     """Writes one line for each row that was refused, here or by Connectif, or that remained undelivered.
 
     A line: ``row_number`` (from 1), ``key``, ``outcome`` (``invalid``, ``rejected``, ``held`` or ``undelivered``),
-    ``status`` (HTTP status or ``null``), ``reasons`` (unchanged, as Connectif gave them), ``row`` (unchanged; values
-    that JSON does not know are written as text). The file is personal data.
+    ``status`` (HTTP status or ``null``), ``reasons`` (as Connectif gave them), ``row``. Values that JSON does not know,
+    such as a date or infinity, are written as text. The file is personal data.
 
     :param sink: an open text file, or ``None`` to write nothing.
     """
@@ -61,7 +61,7 @@ class Rejects:
             "key": jsonable(key),
             "outcome": outcome,
             "status": status,
-            "reasons": list(reasons),
+            "reasons": [jsonable(reason) for reason in reasons],
             "row": jsonable(row),
         }
         # ASCII only, so that a lone surrogate can be written; it is one of the reasons to refuse a row.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from airflow_provider_connectif.api.errors import NoResponseError, error_class
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
+from airflow_provider_connectif.reporting.rejects import Rejects
 
 MAPPING = ContactMapping(properties={"_name": "first_name", "_mobilePhone": "mobile", "tier": "tier", "tags": "tags"})
 ROW = {
@@ -101,3 +105,12 @@ def test_the_rejects_file_gets_it_as_it_came() -> None:
     entry = {"path": "/_name", "reason": "Ana María is wrong"}
     error = error_class(422)(422, title="Unprocessable", detail="sorry, Ana", validation_errors=(entry,))
     assert raw_reasons(error) == [entry, "sorry, Ana"]
+
+
+def test_the_rejects_file_can_hold_numbers_that_json_does_not_know() -> None:
+    entry = {"path": "/_name", "limit": math.inf, "bounds": [math.nan, {"least": -math.inf}], "number": 10**400}
+    error = error_class(422)(422, validation_errors=(entry,))
+    written = io.StringIO()
+    Rejects(written).write(1, "ana@example.com", "rejected", 422, raw_reasons(error), {})  # type: ignore[arg-type]
+    (reason,) = json.loads(written.getvalue())["reasons"]
+    assert reason == entry | {"limit": "inf", "bounds": ["nan", {"least": "-inf"}], "number": hex(10**400)}
