@@ -122,7 +122,6 @@ class RequestSink:
                     wording.CONTINUING_WITHOUT_PLAN,
                     "the changes left to send are gone; " if state is None else "",
                 )
-                report.rejects.reset()  # every row is processed again
             return False
         report.restore(state)
         self._sender.restore(state.get("asked_deferrals", 0))

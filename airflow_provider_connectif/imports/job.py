@@ -135,7 +135,6 @@ class ImportJob:
             return True
         if self._rules.comes_back:
             self._log.info(wording.UPLOADS_UNKNOWN)
-        self._report.rejects.reset()
         if is_known and self._journal is not None:
             settle_attempt(self._context, self.watch, self._mapping, self.state, folder)
             self.state = ImportState()

@@ -17,7 +17,6 @@ from airflow_provider_connectif.operators.lineage import lineage
 from airflow_provider_connectif.operators.made_run import made_run
 from airflow_provider_connectif.operators.metrics import send_effort, send_end
 from airflow_provider_connectif.operators.parts import Parts, Start
-from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
@@ -158,9 +157,6 @@ class SyncOperator(SyncArguments):
     def _earlier(self, parts: Parts, journal: Journal, sink: Sink[Any]) -> EarlierWork | None:
         """Return the work that earlier runs of the sync may have left at Connectif."""
         return None
-
-    def _rejects_file(self, path: str, start: Start) -> RejectsFile:
-        return RejectsFile(path, goes_on=start.comes_back)
 
     @abstractmethod
     def _trigger(self, deferral: Deferral) -> BaseTrigger:

@@ -14,7 +14,6 @@ from airflow_provider_connectif.operators.import_arguments import (
     seconds_of,
 )
 from airflow_provider_connectif.operators.parts import Parts, Start
-from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import check_switches, final_where_mapped
 
 if TYPE_CHECKING:
@@ -151,9 +150,6 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
 
     def _definitions_timeout_s(self) -> float:
         return seconds_of("timeout", self.timeout)
-
-    def _rejects_file(self, path: str, start: Start) -> RejectsFile:
-        return RejectsFile(path, goes_on=True)  # the run decides whether it continues
 
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
         from airflow_provider_connectif.operators.import_parts import trigger_for

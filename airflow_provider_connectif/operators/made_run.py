@@ -11,6 +11,7 @@ from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.operators.kept_rejects import KeptRejects
 from airflow_provider_connectif.operators.parts import Parts, Start
+from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import is_on
 from airflow_provider_connectif.operators.sync_arguments import work_folder
@@ -66,7 +67,7 @@ def made_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Itera
         may_defer=operator.deferrable,
     )
     path = operator.rejects_path
-    rejects = nullcontext() if path is None else operator._rejects_file(path, start)
+    rejects = nullcontext() if path is None else RejectsFile(path)
     with closing(client), journal as opened, rejects as sink:
         if not start.comes_back and start.effort is None:  # a run that continues logs that itself
             _log_start(operator, log, client, resource, check_only=check_only)

@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from typing import Any, BinaryIO, cast
 
@@ -31,19 +31,22 @@ class RejectsPathError(RunFailed, ValueError):
     final = True
 
 
+class RejectsNotWritten(RunFailed):
+    """The disk of the file failed, such as a full one; another attempt may find room."""
+
+
 class RejectsFile:
     """An open text file; a context manager. Only its owner can read a new local file: it is personal data.
 
-    Entering it removes the lines of an earlier attempt. If nothing is written, no file is left; in an object store,
-    which may not allow deletion, an existing file is left empty.
+    Lines are appended to those of an earlier process of the run, until :meth:`reset` removes them. After that no file
+    is left if nothing is written; in an object store, which may not allow deletion, an existing file is left empty.
 
     :param path: of the file, with its protocol (``s3://...``) if it is not local.
-    :param goes_on: keep the lines that an earlier process of the same attempt has written.
-    :raises RejectsPathError: the path contains ``..``, which only a value in a template would do; on entering, or with
-        ``goes_on`` at the first line: it cannot be written, in this or another attempt.
+    :raises RejectsPathError: the path contains ``..``, which only a value in a template would do; from :meth:`reset` or
+        at the first line: it cannot be written, in this or another attempt.
     """
 
-    def __init__(self, path: str, *, goes_on: bool = False) -> None:
+    def __init__(self, path: str) -> None:
         if not isinstance(path, str) or not path or "\0" in path:  # a template may render to that
             raise RejectsPathError(f"rejects_path must be the path of a file, not {path!r}")
         if ".." in path.replace("\\", "/").split("/"):
@@ -55,7 +58,7 @@ class RejectsFile:
         except _NO_SUCH_STORE as error:
             raise RejectsPathError(f"rejects_path {path!r} cannot be used: {error}") from None
         self._is_local = self._path.protocol in ("", "file")
-        self._goes_on = goes_on
+        self._appends = True
         self.note: Callable[[str], None] = lambda _: None
         """Called with the path before the first line is written."""
         self._is_noted = False
@@ -63,43 +66,66 @@ class RejectsFile:
         self._is_empty = False  # and created by this object, so that it may be removed
 
     def __enter__(self) -> RejectsFile:
-        if not self._goes_on:
-            self._empty()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file.
+
+        :raises RejectsNotWritten: the lines that were still in memory cannot be written.
+        """
+        file, self._file = self._file, None
+        if file is not None:
+            with _errors_of_the_disk(self._name):
+                file.close()
         if self._is_empty and self._is_local:
             _delete(cast(Any, self._path).path)
             self._is_empty = False
 
     def write(self, text: str, /) -> None:
-        """Append text."""
+        """Append text.
+
+        :raises RejectsNotWritten: the disk failed.
+        """
         if not self._is_noted:
             self.note(self._name)
             self._is_noted = True
         if self._file is None:
             self._open()
-        self._file.write(text)
+        with self._or_give_up():
+            self._file.write(text)
         self._is_empty = False
 
     def reset(self) -> None:
-        """Remove everything that an earlier process has written."""
+        """Remove everything that an earlier attempt or process has written.
+
+        :raises RejectsPathError: the path cannot be written; before the first row is sent.
+        """
         self.__exit__()
-        self._goes_on = False
+        self._appends = False
         self._empty()
 
     def flush(self) -> None:
-        """Pass on the text that was written, as far as the kind of file allows before it is closed."""
+        """Pass on the text that was written, as far as the kind of file allows before it is closed.
+
+        :raises RejectsNotWritten: the disk failed.
+        """
         if self._file is not None:
-            self._file.flush()
+            with self._or_give_up():
+                self._file.flush()
+
+    @contextmanager
+    def _or_give_up(self) -> Iterator[None]:
+        """Close the file if the disk fails: what is still in memory would fail again when it is closed."""
+        try:
+            with _errors_of_the_disk(self._name):
+                yield
+        except RunFailed:
+            file, self._file = self._file, None
+            with suppress(OSError):
+                file.close()
+            raise
 
     def _empty(self) -> None:
-        """Remove the lines of an earlier attempt; this also finds a path that cannot be written before the first row is
-        sent.
-        """
         if self._is_local:
             self._open()
             self._is_empty = True
@@ -111,13 +137,13 @@ class RejectsFile:
     def _open(self) -> None:
         path = cast(Any, self._path)
         if self._is_local:
-            with _final_errors_of_the_disk(self._name):
+            with _errors_of_the_disk(self._name):
                 _make_private(path)
-                self._file = path.open("a" if self._goes_on else "w", encoding="utf-8")
+                self._file = path.open("a" if self._appends else "w", encoding="utf-8")
             return
         # Most object stores cannot append: the existing text is written again.
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as earlier:
-            if self._goes_on and path.exists():
+            if self._appends and path.exists():
                 with path.open("r", encoding="utf-8") as file:
                     shutil.copyfileobj(file, earlier)
                 earlier.seek(0)
@@ -136,20 +162,20 @@ def report_file(rejects_path: str, import_id: str, *, note: Callable[[str], None
     path = cast(Any, ObjectStoragePath(f"{rejects_path}.import-{name}.csv"))
     note(f"{rejects_path}.import-{name}.csv")
     if path.protocol in ("", "file"):
-        with _final_errors_of_the_disk(rejects_path):
+        with _errors_of_the_disk(rejects_path):
             _make_private(path)
     with path.open("wb") as file:
         yield file
 
 
 @contextmanager
-def _final_errors_of_the_disk(path: str) -> Iterator[None]:
+def _errors_of_the_disk(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not (isinstance(error, _FINAL_ON_DISK) or error.errno in _FINAL_NUMBERS):
-            raise
-        raise RejectsPathError(f"rejects_path {path!r} cannot be written: {error.strerror}") from None
+        is_final = isinstance(error, _FINAL_ON_DISK) or error.errno in _FINAL_NUMBERS
+        kind = RejectsPathError if is_final else RejectsNotWritten
+        raise kind(f"rejects_path {path!r} cannot be written: {error.strerror or type(error).__name__}") from None
 
 
 def remove_file(path: str, begun_at: float, changed_before: float) -> bool | None:

@@ -17,7 +17,6 @@ from airflow_provider_connectif.operators.import_arguments import (
     refuse_on_create,
 )
 from airflow_provider_connectif.operators.parts import Parts, Start
-from airflow_provider_connectif.operators.rejects_file import RejectsFile
 from airflow_provider_connectif.operators.switches import final_where_mapped
 from airflow_provider_connectif.reporting.formats import describe_seconds
 from airflow_provider_connectif.reporting.requests import Via
@@ -171,9 +170,6 @@ class ContactSyncOperator(ContactPatchOperator):
         from airflow_provider_connectif.runs.choosing_sink import ChoosingSink
 
         return sink if isinstance(sink, ChoosingSink) else super()._earlier(parts, journal, sink)
-
-    def _rejects_file(self, path: str, start: Start) -> RejectsFile:
-        return super()._rejects_file(path, start) if self.via == "patch" else RejectsFile(path, goes_on=True)
 
     def _trigger(self, deferral: Deferral) -> BaseTrigger:
         if not deferral.import_ids:

@@ -118,10 +118,7 @@ class ChoosingSink(Generic[ResourceT]):
                 return True
             sink.end()  # an earlier attempt had not uploaded all changes; the rest is a new plan
             self._sink = self._by_request
-        if self._by_request.resume():
-            return True
-        self._report.rejects.reset()
-        return False
+        return self._by_request.resume()
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
         """Refuse columns that the delivery cannot take.

@@ -111,6 +111,7 @@ class Run(Generic[ResourceT]):
                     self._work(open_source)
                 if ending.may_continue and not report.tally.read:
                     report.log.warning(wording.NO_ROWS)
+                report.rejects.flush()  # before the journal says how the run has ended
                 self._note_complete_read()
                 ending.come_to_its_end()
             except BaseException as error:
@@ -126,7 +127,6 @@ class Run(Generic[ResourceT]):
                     ending.break_off(error)
                     raise
         finally:
-            report.rejects.flush()
             self.is_over = True
             before_end()
             if self._wait_for_another is not None:
@@ -222,6 +222,7 @@ class Run(Generic[ResourceT]):
             self._plan_and_deliver(open_source)
 
     def _plan_and_deliver(self, open_source: Callable[[], Source]) -> None:
+        self.report.rejects.reset()  # only now: a run that waits leaves the file to the run that it waits for
         resource = self.resource = self._with_definitions()
         if self._ending.stop:
             return

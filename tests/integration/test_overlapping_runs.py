@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -311,3 +312,25 @@ def test_runs_of_a_dag_overlap(
     assert summary["updated"] == 5
     assert summary["deferrals"] >= 1
     assert {contact["visits"] for contact in strict.contacts.values()} == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.slow
+def test_a_run_that_only_waits_leaves_the_rejects_of_the_run_that_it_waits_for(
+    journal: JournalDatabase, strict: StrictServer, tmp_path: Path
+) -> None:
+    gate, path = tmp_path / "gate", tmp_path / "rejects.jsonl"
+    gate.touch()
+    strict.update(gate=str(gate))
+    arguments: dict[str, Any] = {
+        "rows": [{"email": "nobody", "visits": 1}, *rows(3)],
+        "rejects_path": str(path),
+        "failure_budget": 5,
+        "deferrable": True,
+    }
+    first = Process(tmp_path, "first", **arguments)
+    until(lambda: strict.in_flight > 0)
+    assert deliver("second", **arguments).state == "deferred"
+    gate.unlink()
+    run = first.end()
+    assert (run.state, run.summary["invalid"], run.summary["rejects_path"]) == ("success", 1, str(path))
+    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["nobody"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
-from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsPathError
+from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsNotWritten, RejectsPathError
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import Run
 
@@ -106,18 +105,29 @@ def test_what_a_template_has_left_empty_is_told() -> None:
         RejectsFile("")
 
 
-def test_a_full_disk_may_pass(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left") as full, RejectsFile("/dev/full") as file:
-        file.write("x" * 100_000)
-    assert full.value.errno == errno.ENOSPC
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_full_disk_may_pass(size: int) -> None:
+    words = "rejects_path '/dev/full' cannot be written: No space left on device"
+    with pytest.raises(RejectsNotWritten, match=words) as full, RejectsFile("/dev/full") as file:
+        file.write("x" * size)
+    assert not full.value.final
+
+
+@pytest.mark.parametrize("size", [10, 20_000])
+def test_a_task_on_a_full_disk_is_tried_again_and_says_why(size: int, strict: StrictServer, run: Runs) -> None:
+    end = run(rows=[GOOD, {**BAD, "visits": "x" * size}], failure_budget=5, rejects_path="/dev/full")
+    assert (end.state, str(end.error)) == (
+        "up_for_retry",
+        "rejects_path '/dev/full' cannot be written: No space left on device",
+    )
 
 
 def test_what_is_no_file_of_its_own_is_not_deleted(tmp_path: Path) -> None:
     target, link = tmp_path / "target.jsonl", tmp_path / "link.jsonl"
     link.symlink_to(target)
-    with RejectsFile(str(link)):
-        pass
+    with RejectsFile(str(link)) as file:
+        file.reset()
     assert link.is_symlink()
-    with RejectsFile("/dev/full"):
-        pass
+    with RejectsFile("/dev/full") as device:
+        device.reset()
     assert Path("/dev/full").is_char_device()
