@@ -26,6 +26,7 @@ from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.states import IN_DOUBT, REJECTED
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.journal.tables import SPELLING, VERSION, columns_of
+from airflow_provider_connectif.journal.waiting import waiting_changes, waiting_query
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, JournalError
 from airflow_provider_connectif.records.people import PersonKey
 
@@ -215,18 +216,10 @@ class ContactQuestion:
         if self._version < 2:  # the tables of plans come with it
             return False, False
         pending, plans = self._tables.pending.c, self._tables.plans.c
-        query = (
-            sa.select(pending.file, plans.state)
-            .where(pending.plan_id == plans.plan_id, plans.sync_id == self.sync_id)
-            .where(pending.contact_key.in_(self._written))
-        )
-        is_pending = is_in_import = False
-        for file, state in self._database.rows(query):
-            if file is None or (file >= 0 and json.loads(state).get("is_parked")):
-                is_pending = True
-            elif file >= 0:
-                is_in_import = True
-        return is_pending, is_in_import
+        of_sync = pending.plan_id.in_(sa.select(plans.plan_id).where(plans.sync_id == self.sync_id))
+        query = waiting_query(self._tables, of_sync, pending.contact_key.in_(self._written))
+        found = list(waiting_changes(self._database.rows(query)))
+        return any(waiting.to_send for waiting in found), any(waiting.in_imports for waiting in found)
 
     def _last_run(self) -> LastRun | None:
         if self._version < VERSION:

@@ -1,4 +1,4 @@
-"""Queries of a journal for people: its syncs, their runs, the refused rows of a run.
+"""Queries of a journal for people: the DAGs of its syncs, single runs, the refused rows of a run.
 
 Each function uses a connection that the caller has opened, and writes nothing. Moments are in UTC.
 """
@@ -6,24 +6,16 @@ Each function uses a connection that the caller has opened, and writes nothing. 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.overview_records import (
-    REFUSED,
-    RowOutcome,
-    RunRecord,
-    SyncOverview,
-)
+from airflow_provider_connectif.journal.overview_records import REFUSED, RowOutcome, RunRecord
 from airflow_provider_connectif.journal.record_tables import RUN_COUNTS
 from airflow_provider_connectif.journal.tables import VERSION, JournalTables
 
 NOT_DELIVERED = (*REFUSED, "undelivered")
-MOST_RUNS_OF_A_CHART = 30
 _FACTS = (
     *(
         "sync_id",
@@ -67,29 +59,6 @@ def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str,
     ):
         found.setdefault(sync_id, set()).add(dag_id if dag_id is not None else dag_of(run_id))
     return found
-
-
-def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection[str]) -> list[SyncOverview]:
-    """Return syncs by name, each with its last runs."""
-    if not sync_ids:
-        return []
-    runs = tables.runs
-    place = sa.func.row_number().over(partition_by=runs.c.sync_id, order_by=runs.c.started_at.desc()).label("place")
-    of_these = runs.c.sync_id.in_(sorted(sync_ids))
-    # The widest columns are read only for the runs that are shown.
-    ranked = sa.select(runs.c.sync_id, runs.c.run_key, place).where(of_these).subquery()
-    is_same = sa.and_(runs.c.sync_id == ranked.c.sync_id, runs.c.run_key == ranked.c.run_key)
-    newest = sa.select(*_columns(tables)).select_from(runs.join(ranked, is_same))
-    newest = newest.where(ranked.c.place <= MOST_RUNS_OF_A_CHART).order_by(ranked.c.sync_id, ranked.c.place)
-    by_sync: dict[str, list[RunRecord]] = {}
-    for row in connection.execute(newest):
-        by_sync.setdefault(row.sync_id, []).append(_run(row))
-    in_step = _in_step_at(connection, tables, of_these)
-    pending = _pending(connection, tables)
-    return [
-        SyncOverview(sync_id, by_sync[sync_id], in_step.get(sync_id), pending.get(sync_id, 0))
-        for sync_id in sorted(by_sync)
-    ]
 
 
 def run_of(
@@ -158,37 +127,20 @@ def _of_run(tables: JournalTables, run: RunRecord) -> list[Any]:
     return [outcomes.sync_id == run.sync_id, outcomes.run_key == run.run_key]
 
 
-def _in_step_at(connection: sa.Connection, tables: JournalTables, of_these: Any) -> dict[str, datetime]:
-    runs = tables.runs.c
-    nothing = [sa.func.coalesce(runs[name], 0) == 0 for name in NOT_DELIVERED]
-    query = sa.select(runs.sync_id, sa.func.max(runs.ended_at)).where(of_these, runs.verdict == "success", *nothing)
-    found = {sync_id: _utc(at) for sync_id, at in connection.execute(query.group_by(runs.sync_id))}
-    return {sync_id: at for sync_id, at in found.items() if at is not None}
-
-
-def _pending(connection: sa.Connection, tables: JournalTables) -> dict[str, int]:
-    plans, pending = tables.plans.c, tables.pending.c
-    changes = sa.select(sa.func.count()).where(pending.plan_id == plans.plan_id).scalar_subquery()
-    found: Counter[str] = Counter()
-    for sync_id, number in connection.execute(sa.select(plans.sync_id, changes)):
-        found[sync_id] += int(number)
-    return found
-
-
 def _run(row: Any) -> RunRecord:
     dag_id = row.dag_id if row.dag_id is not None else dag_of(row.run_id)
-    task_id, _, place = row.task.rpartition("[")  # unlike the columns for people, it is never empty
+    task_id, map_index = place_of_task(row.task)
     return RunRecord(
         sync_id=row.sync_id,
         run_key=row.run_key,
         run_id=row.run_id.removeprefix(f"{dag_id}/"),
         dag_id=dag_id,
         task_id=task_id,
-        map_index=int(place.removesuffix("]") or -1),
+        map_index=map_index,
         tries=row.tries,
         verdict=row.verdict,
-        started_at=_utc(row.started_at) or datetime.min.replace(tzinfo=UTC),
-        ended_at=_utc(row.ended_at),
+        started_at=in_utc(row.started_at) or datetime.min.replace(tzinfo=UTC),
+        ended_at=in_utc(row.ended_at),
         waited_s=float(row.waited_s or 0.0),
         way=row.way,
         counts={name: int(getattr(row, name) or 0) for name in RUN_COUNTS},
@@ -207,7 +159,7 @@ def _outcome(row: Any) -> RowOutcome:
         tuple(str(name) for name in named),
         row.status_code,
         row.reason,
-        _utc(row.at) or datetime.min.replace(tzinfo=UTC),
+        in_utc(row.at) or datetime.min.replace(tzinfo=UTC),
     )
 
 
@@ -216,12 +168,19 @@ def dag_of(run_id: str) -> str:
     return run_id.partition("/")[0]
 
 
+def place_of_task(task: str) -> tuple[str, int]:
+    """Return the task's id and its map index from a run's column ``task``, which is never empty."""
+    task_id, _, place = task.rpartition("[")
+    return task_id, int(place.removesuffix("]") or -1)
+
+
 def _json(text: str | None) -> dict[str, Any]:
     found = json.loads(text) if text else {}
     return found if isinstance(found, dict) else {}
 
 
-def _utc(moment: datetime | str | None) -> datetime | None:
+def in_utc(moment: datetime | str | None) -> datetime | None:
+    """Return a moment of the database in UTC; SQLite and MySQL store no zone."""
     if moment is None:
         return None
     if isinstance(moment, str):  # the result of an aggregate on SQLite

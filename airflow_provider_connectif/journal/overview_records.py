@@ -8,37 +8,29 @@ from datetime import datetime
 from typing import Any
 
 REFUSED = ("invalid", "rejected", "held")
+NOT_IN_STEP = (*REFUSED, "undelivered")
+"""The outcomes of rows that Connectif may not hold."""
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """The journal's record of one task's run.
+@dataclass(frozen=True, kw_only=True)
+class RunTotals:
+    """The verdict and the counts of one task's run, or of several together.
 
-    :param run_key: identifies the run's outcomes within its sync.
     :param run_id: of Airflow, without the DAG's id.
     :param map_index: -1 if the task is not mapped.
-    :param tries: number of attempts so far.
     :param verdict: ``None`` while it runs or waits, or if its process was killed.
     :param counts: by the names of :data:`airflow_provider_connectif.journal.record_tables.RUN_COUNTS`.
-    :param plan: the numbers of its plan, by name.
-    :param reasons: rows by reason, the commonest first.
     """
 
     sync_id: str
-    run_key: str
     run_id: str
     dag_id: str
     task_id: str
     map_index: int
-    tries: int
     verdict: str | None
     started_at: datetime
     ended_at: datetime | None
-    waited_s: float
-    way: str | None
     counts: Mapping[str, int]
-    plan: Mapping[str, Any]
-    reasons: Mapping[str, int]
 
     @property
     def refused(self) -> int:
@@ -50,23 +42,53 @@ class RunRecord:
         """Number of rows that Connectif has accepted."""
         return sum(self.counts[name] for name in ("created", "updated", "imported", "deleted"))
 
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord(RunTotals):
+    """The journal's record of one task's run.
+
+    :param run_key: identifies the run's outcomes within its sync.
+    :param tries: number of attempts so far.
+    :param plan: the numbers of its plan, by name.
+    :param reasons: rows by reason, the commonest first.
+    """
+
+    run_key: str
+    tries: int
+    waited_s: float
+    way: str | None
+    plan: Mapping[str, Any]
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagRunRecord(RunTotals):
+    """All tasks of one DAG run that belong to a sync: their worst verdict, and the sums of their counts.
+
+    ``task_id`` and ``map_index`` are those of a task with that verdict.
+
+    :param tasks: number of tasks that have begun.
+    """
+
+    tasks: int
+
     @property
     def is_in_step(self) -> bool:
         """Whether Connectif held every row of the source when the run ended."""
-        return self.verdict == "success" and not self.refused and not self.counts["undelivered"]
+        return self.verdict == "success" and not any(self.counts[name] for name in NOT_IN_STEP)
 
 
 @dataclass(frozen=True)
 class SyncOverview:
     """A sync and its last runs.
 
-    :param runs: the newest first, 30 at most.
-    :param in_step_at: when a run last ended with every row delivered; ``None`` if no recorded run did.
+    :param runs: of DAGs, the newest first, 30 at most.
+    :param in_step_at: when a DAG run last ended with every row delivered; ``None`` if no recorded run did.
     :param pending: number of changes that a deferred task still has to send.
     """
 
     sync_id: str
-    runs: Sequence[RunRecord]
+    runs: Sequence[DagRunRecord]
     in_step_at: datetime | None
     pending: int
 

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals
 from airflow_provider_connectif.journal import overview
 from airflow_provider_connectif.journal.overview_records import RunRecord
+from airflow_provider_connectif.journal.overview_syncs import syncs
 from airflow_provider_connectif.journal.tables import JournalTables
 from airflow_provider_connectif.look.style import SCRIPT, STYLE
 from airflow_provider_connectif.web.access import (
@@ -78,7 +79,7 @@ def make_app() -> FastAPI:
                     of_syncs = overview.dags_of_syncs(connection, tables)
                     dags = readable_dags(user, set().union(*of_syncs.values()))
                     seen = [sync for sync, of_sync in of_syncs.items() if of_sync <= dags]
-                    found.append((place, overview.syncs(connection, tables, seen)))
+                    found.append((place, syncs(connection, tables, seen)))
             except Unreachable as fault:
                 found.append((place, str(fault)))
         return HTMLResponse(_frame().overview(found))

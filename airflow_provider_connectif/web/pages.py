@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.journal.explanation import SENT_AS, Explanation
-from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, SyncOverview
+from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, RunTotals, SyncOverview
 from airflow_provider_connectif.look.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
 
@@ -47,7 +47,7 @@ class Frame(NamedTuple):
             return '<span class="quiet">no valid key</span>'
         return shown(masked(key) if self.masks_keys else key)
 
-    def run_link(self, run: RunRecord, words: str, **more: object) -> str:
+    def run_link(self, run: RunTotals, words: str, **more: object) -> str:
         """Return a link to a run's page."""
         names = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "map_index": run.map_index}
         return f'<a href="{self.root}/run?{plain_query({**names, **more})}">{words}</a>'
@@ -79,8 +79,9 @@ class Frame(NamedTuple):
         last = sync.runs[0]
         counts = last.counts
         known = max(0, last.refused - counts["new_refusals"])
+        tasks = f"; {number(last.tasks)} tasks" if last.tasks > 1 else ""
         facts = [
-            ("Last run", f"{_verdict(last)}, {moment(last.ended_at or last.started_at)}"),
+            ("Last run", f"{_verdict(last)}, {moment(last.ended_at or last.started_at)}{tasks}"),
             ("In step with the source", f"{'' if last.is_in_step else 'not now; last '}{moment(sync.in_step_at)}"),
             ("Pending", _pending(sync.pending)),
             ("Refused now", f"{number(counts['new_refusals'])} new, {number(known)} known"),
@@ -250,7 +251,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="facts">{entries}</dl>'
 
 
-def _verdict(run: RunRecord) -> str:
+def _verdict(run: RunTotals) -> str:
     return f'<span class="verdict {plain(run.verdict or "open")}">{plain(verdict_words(run))}</span>'
 
 

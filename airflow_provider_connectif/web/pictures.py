@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_connectif.journal.overview_records import RunRecord
+from airflow_provider_connectif.journal.overview_records import DagRunRecord, RunRecord, RunTotals
 from airflow_provider_connectif.look import bands
 from airflow_provider_connectif.look.markup import number, plain
 
@@ -14,7 +14,7 @@ def way_of_rows(run: RunRecord) -> str:
     return bands.way_of_rows(run.counts["rows_read"], run.counts)
 
 
-def last_runs(runs: Sequence[RunRecord]) -> str:
+def last_runs(runs: Sequence[DagRunRecord]) -> str:
     """Draw the last runs as bars, the newest on the right; the height is the number of rows that needed delivery.
 
     :param runs: the newest first.
@@ -34,6 +34,6 @@ def last_runs(runs: Sequence[RunRecord]) -> str:
     return f'<svg class="runs" viewBox="0 0 210 32" role="img" aria-label="{label}">{"".join(drawn)}</svg>'
 
 
-def verdict_words(run: RunRecord) -> str:
+def verdict_words(run: RunTotals) -> str:
     """Describe the end of a run."""
     return {"try_again": "failed, to be retried", None: "not ended"}.get(run.verdict, str(run.verdict))

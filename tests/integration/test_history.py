@@ -235,15 +235,17 @@ def test_the_documented_queries_find_what_they_promise(journal: JournalDatabase,
     strict.update(faults=[fault("cleo", 422), fault("ana", 503)])
     second = [row("ana", visits=2), row("bea"), row("cleo"), row("dan", _birthdate="no day")]
     deliver("second", rows=second, sync_id=OF_DOCS)
-    journal.query(
-        "insert into connectif_journal_plans (plan_id, sync_id, run_id, task, kept_until, state) "
-        f"values ('p', '{OF_DOCS}', 'dag/second', 'contacts[-1]', 0, '{{}}')"
-    )
-    for number in range(120):
+    plans = (("sent", "{}", "null", 100), ("open", "{}", "0", 7), ("parked", '{"is_parked": true}', "1", 20))
+    for plan, state, file, changes in (*plans, ("rejected", '{"is_parked": true}', "-1", 3)):
         journal.query(
-            "insert into connectif_journal_pending (plan_id, number, contact_key) "
-            f"values ('p', {number}, 'user{number}')"
+            "insert into connectif_journal_plans (plan_id, sync_id, run_id, task, kept_until, state) "
+            f"values ('{plan}', '{OF_DOCS}', 'dag/second', 'contacts[-1]', 0, '{state}')"
         )
+        for number in range(changes):
+            journal.query(
+                "insert into connectif_journal_pending (plan_id, number, contact_key, file) "
+                f"values ('{plan}', {number}, 'user{number}', {file})"
+            )
     by_reason, one_contact, new_and_known, a_day, not_green, backlog = (block.text for block in QUERIES)
 
     refused = {(outcome, int(count)) for _, outcome, count in journal.query(by_reason)}
