@@ -10,7 +10,8 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
-from airflow_provider_connectif.records.raw_rows import RawBatch, joined
+from airflow_provider_connectif.journal.row_texts import is_unstable, row_text, text_of_invalid
+from airflow_provider_connectif.records.raw_rows import RawBatch, RawRow, joined
 from airflow_provider_connectif.records.rows import Batch, Row, RowBatch
 
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
@@ -76,6 +77,7 @@ class RowDigester:
         key = bytes.fromhex(mapping_digest(mapping, way))
         self._seed = hashlib.blake2b(key=key, digest_size=_SIZE)
         self._seed_of_texts = hashlib.blake2b(key=key, digest_size=_SIZE, person=b"texts")
+        self._seed_of_invalid = hashlib.blake2b(key=key, digest_size=_SIZE, person=b"invalid")
         self._columns = mapping.columns
 
     def __call__(self, row: Row) -> str:
@@ -84,9 +86,23 @@ class RowDigester:
         :raises Exception: any error that a value's class raises for its text.
         """
         if self._columns is None:
-            return _digest(self._seed, f"{tuple(row)}{tuple(row.values())}".encode("utf-8", "surrogatepass"))
-        values = tuple([row.get(column, ...) for column in self._columns])
-        return _digest(self._seed, repr(values).encode("utf-8", "surrogatepass"))
+            text = f"{tuple(row)}{row_text(tuple(row.values()))}"
+        else:
+            text = row_text(tuple([row.get(column, ...) for column in self._columns]))
+        return _digest(self._seed, text.encode("utf-8", "surrogatepass"))
+
+    def of_invalid(self, row: Row, digest: str) -> str:
+        """Return the digest by which an invalid row is known in the next run.
+
+        :param digest: of its values. It differs in each process if a value is printed with its address, or has no text.
+        """
+        if isinstance(row, RawRow):
+            return digest
+        columns = tuple(row) if self._columns is None else self._columns
+        values = tuple([row.get(column, ...) for column in columns])
+        if not is_unstable(values):
+            return digest
+        return _digest(self._seed_of_invalid, f"{columns}{text_of_invalid(values)}".encode("utf-8", "surrogatepass"))
 
     def of_batch(self, batch: Batch) -> list[str]:
         """Return the digests of a batch: of its texts, if these always become the same values, otherwise of its values.
@@ -100,10 +116,10 @@ class RowDigester:
         texts: Iterable[str]
         if self._columns is None:
             names = repr(batch.columns)
-            texts = (f"{names}{tuple(values)}" for values in batch.values)
+            texts = (f"{names}{row_text(tuple(values))}" for values in batch.values)
         else:
             pick = _picker([batch.position(column) for column in self._columns])
-            texts = map(repr, map(pick, batch.values))
+            texts = map(row_text, map(pick, batch.values))
         return [_digest(self._seed, text.encode("utf-8", "surrogatepass")) for text in texts]
 
     def _of_texts(self, batch: RawBatch, types: Sequence[int]) -> list[str]:

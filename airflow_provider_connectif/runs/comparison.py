@@ -179,7 +179,7 @@ class Comparison:
         """Whether Connectif has rejected this row in an earlier run."""
         return seen.line is not None and self._journal.lines.is_known_refusal(seen.line)
 
-    def is_known_invalid(self, seen: Seen, keyless: int, reasons: Sequence[str] = ()) -> bool:
+    def is_known_invalid(self, row: Row, seen: Seen, keyless: int, reasons: Sequence[str] = ()) -> bool:
         """Return whether an earlier run has seen the same invalid row; record it if it is new.
 
         :param keyless: number of rows read without a valid key, including this one.
@@ -188,7 +188,8 @@ class Comparison:
         if seen.key is None:
             # Such rows cannot be distinguished: as many as before are known, further ones are new.
             return keyless <= self._journal.series.keyless_before
-        return self._journal.lines.meets_invalid(seen.key, seen.row_digest, seen.line, "; ".join(reasons))
+        digest = self._identity.digest_of_invalid(row, seen.row_digest)
+        return self._journal.lines.meets_invalid(seen.key, digest, seen.line, "; ".join(reasons))
 
     def change(self, seen: Seen, patch: Patch) -> PendingChange | None:
         """Return the change to send for a row, or ``None`` if Connectif already holds all of it."""

@@ -127,7 +127,7 @@ class Preparer:
             return self._resource.prepare(number, row)
         except InvalidRow as invalid:
             self._tally.keyless += seen.key is None
-            is_known = comparison.is_known_invalid(seen, self._tally.keyless, invalid.reasons)
+            is_known = comparison.is_known_invalid(row, seen, self._tally.keyless, invalid.reasons)
             self._report.refuse(
                 number, row, Outcome.INVALID, None, invalid.reasons, contact=seen.key, is_known=is_known
             )

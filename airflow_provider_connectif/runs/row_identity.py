@@ -41,6 +41,13 @@ class RowIdentity:
                 return [self.digest(row) for row in batch]
         return [self.digest(row) for row in batch]
 
+    def digest_of_invalid(self, row: Row, digest: str) -> str:
+        """Return the digest by which the next run knows an invalid row.
+
+        :param digest: of the row.
+        """
+        return self._digester.of_invalid(row, digest) if isinstance(row, Mapping) else digest
+
     def digest(self, row: Row) -> str:
         """Return the digest of a row; where its values cannot be read, one that equals no other."""
         try:

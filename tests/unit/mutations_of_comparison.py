@@ -258,8 +258,8 @@ def every_invalid_row_is_new(original, self, *given):
     "runs.comparison:Comparison.is_known_invalid",
     _PREPARE + "test_of_rows_without_a_key_as_many_as_before_are_known",
 )
-def rows_without_a_key_are_always_new(original, self, seen, keyless, *given):
-    return original(self, seen, 10**9, *given)
+def rows_without_a_key_are_always_new(original, self, row, seen, keyless, *given):
+    return original(self, row, seen, 10**9, *given)
 
 
 @COMPARISON.instead_of(

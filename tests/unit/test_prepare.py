@@ -353,11 +353,12 @@ def test_a_refusal_is_held_only_where_it_is_about_the_row(status: int | None, is
     journal.close()
 
 
-def test_an_invalid_row_is_new_once_and_known_from_the_next_run_on(open_journal: OpenJournal) -> None:
-    rows = [of(ANA, _birthdate="yesterday")]
+@pytest.mark.parametrize("value", [lambda: "yesterday", object, lambda: {object()}, lambda: memoryview(b"x")])
+def test_an_invalid_row_is_new_once_and_known_from_the_next_run_on(value: Any, open_journal: OpenJournal) -> None:
+    birthdates = [value(), value()]
     for run_id, known in (("monday", 0), ("tuesday", 1)):
         journal = open_journal(run_id)
-        planned = plan(journal, rows)
+        planned = plan(journal, [of(ANA, _birthdate=birthdates[known])])
         assert (planned.counts, planned.tally.known_refusals) == ({"invalid": 1}, known)
         journal.close(Verdict.FAILED)
 
