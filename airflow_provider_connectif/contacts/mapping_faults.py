@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
+
+# No field's id has an @ or begins with a digit. Rows by e-mail address or phone number have such columns.
+_LIKE_A_PERSON = re.compile(r".*(?:@|%40).*|\+?\d(?:[\s.()/-]*\d){4,}[\s.()/-]*", re.DOTALL)
 
 
 class Step(NamedTuple):
@@ -59,10 +63,12 @@ def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Col
     :param needed: columns without which no row can be sent.
     :param used: columns that are read if they exist.
     """
+    known = [column for column in columns if not _is_like_a_person(column)]
     return [
-        f'column "{column}" is missing{did_you_mean(column, columns)}' for column in needed if column not in columns
+        f'column "{column}" is missing{did_you_mean(column, known)}' for column in needed if column not in columns
     ] + [
-        f'column "{column}" is {columns.count(column)} times in the result: give each its own name'
+        f'column "{"***" if _is_like_a_person(column) else column}" is {columns.count(column)} times in the result: '
+        "give each its own name"
         for column in dict.fromkeys(used)
         if columns.count(column) > 1
     ]
@@ -80,11 +86,20 @@ def column_faults(columns: Iterable[Any], no_properties: Collection[str | None],
             faults.append("a column's name is not text")
         elif column in no_properties:
             continue
+        elif _is_like_a_person(column):
+            faults.append(
+                "a column's name is like an e-mail address or a phone number: each row must be a mapping of columns "
+                "to values, with the contact's key in a column"
+            )
         elif len(column) > _LONGEST_ID or not column.isprintable():
             faults.append(f"a column's name has unprintable characters, or more than {_LONGEST_ID}")
         elif why := fields.fault(column):
             faults.append(f'column "{column}" {why}')
-    return faults
+    return list(dict.fromkeys(faults))
+
+
+def _is_like_a_person(column: Any) -> bool:
+    return isinstance(column, str) and _LIKE_A_PERSON.fullmatch(column) is not None
 
 
 def readable(value: Any) -> Any:

@@ -119,6 +119,30 @@ def test_reasons_can_be_printed_and_are_short_whatever_the_options_are(kind: str
     assert reason.isprintable()
 
 
+@pytest.mark.parametrize(
+    "column",
+    ["ana.luna@example.com", "Ana @ example.com", "ana%40example.com", "+34 600 123 456", "12345", "600.123.456"],
+)
+@pytest.mark.parametrize("definitions", [None, []])
+def test_a_column_that_names_a_person_is_not_quoted(column: str, definitions: list[Field] | None) -> None:
+    mapping = ContactMapping(definitions=definitions)
+    with pytest.raises(MappingError, match="name is like an e-mail address or a phone number: each row") as fault:
+        mapping.check([column, column, "email"])
+    assert column not in str(fault.value)
+    with pytest.raises(InvalidRow) as invalid:
+        mapping.patch(1, {"email": "a@example.com", column: {}, f"{column}1": {}})
+    assert len(invalid.value.reasons) == 1
+    assert column not in str(invalid.value)
+    with pytest.raises(MappingError) as missing:
+        ContactMapping(key_column=f"{column[:-1]}x", properties={}).check([column])
+    assert column not in str(missing.value)
+
+
+@pytest.mark.parametrize("column", ["address2024", "a1234", "points_12345", "1234", "b-12345"])
+def test_a_column_with_digits_names_nobody(column: str) -> None:
+    assert patch(ContactMapping(), {"email": "a@example.com", column: "x"}) == ("a@example.com", {column: "x"})
+
+
 def test_a_row_is_never_invalid_without_a_reason() -> None:
     class Once(float):
         """Not a number the first time, and one from then on."""
