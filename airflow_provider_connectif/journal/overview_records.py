@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 REFUSED = ("invalid", "rejected", "held")
-NOT_IN_STEP = (*REFUSED, "undelivered")
+DELIVERED = ("created", "updated", "imported", "deleted")
+NOT_IN_STEP = (*REFUSED, "undelivered", "skipped", "not_taken")
 """The outcomes of rows that Connectif may not hold."""
 
 
@@ -40,7 +41,7 @@ class RunTotals:
     @property
     def delivered(self) -> int:
         """Number of rows that Connectif has accepted."""
-        return sum(self.counts[name] for name in ("created", "updated", "imported", "deleted"))
+        return sum(self.counts[name] for name in DELIVERED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,13 @@ def test_a_sync_is_in_step_only_after_all_tasks_of_a_run(records: RecordedJourna
     assert f"{overview.in_step_at:%m-%d %H:%M}" == "11-03 03:05"
 
 
+@pytest.mark.parametrize("outcome", ["undelivered", "skipped", "not_taken"])
+def test_a_run_that_left_rows_out_is_not_in_step(outcome: str, records: RecordedJournal) -> None:
+    records.add_run(rows_read=10, created=5, **{outcome: 5})
+    overview = overview_of(records)
+    assert (overview.runs[0].is_in_step, overview.in_step_at) == (False, None)
+
+
 def test_the_chart_has_the_last_runs_of_a_dag(records: RecordedJournal) -> None:
     for number in range(MOST_RUNS_OF_A_CHART + 2):
         for map_index in range(2):
