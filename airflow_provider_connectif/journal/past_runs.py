@@ -11,11 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.overview_records import DELIVERED, REFUSED
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting.verdict import Verdict
-
-_DELIVERED = ("created", "updated", "imported")
-_REFUSED = ("invalid", "rejected", "held")
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class PastRun:
     :param ended_at: end of the last one.
     :param duration_s: seconds between both.
     :param read: rows read.
-    :param delivered: rows that Connectif has accepted.
+    :param delivered: rows that Connectif has accepted, deletions included.
     :param refused: rows invalid, rejected or held.
     :param undelivered: rows whose attempts all failed, or that were not sent.
     :param requests: HTTP requests.
@@ -95,8 +93,8 @@ def _run_of(row: Mapping[str, Any]) -> PastRun:
         ended_at,
         None if started_at is None or ended_at is None else round((ended_at - started_at).total_seconds(), 1),
         _first(row["rows_read"], counts.get("read")),
-        sum(outcomes.get(name, 0) for name in _DELIVERED),
-        sum(outcomes.get(name, 0) for name in _REFUSED),
+        sum(outcomes.get(name, 0) for name in DELIVERED),
+        sum(outcomes.get(name, 0) for name in REFUSED),
         outcomes.get("undelivered", 0),
         _first(row["requests"], counts.get("requests")),
         outcomes,
