@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
-from airflow_provider_connectif.journal.faults import check_tables, faults_of, is_about_tables
+from airflow_provider_connectif.journal.faults import check_not_newer, check_tables, faults_of, is_about_tables
 from airflow_provider_connectif.journal.tables import MIGRATIONS, SPELLING, VERSION, columns_of, journal_tables
 from airflow_provider_connectif.records.outcomes import JournalError
 
@@ -205,13 +205,8 @@ class JournalDatabase:
                     raise
                 time.sleep(0.2 * (attempt + 1))
             version = self._version(read_only)
-        if version is not None and version > VERSION:
-            raise JournalError(
-                f"the journal {self._name!r} has version {version}, this provider knows up to {VERSION}: "
-                "update the provider, or name another table",
-                final=True,
-            )
         if version is not None:
+            check_not_newer(self._name, version)
             self._check(version, read_only)
         return version
 

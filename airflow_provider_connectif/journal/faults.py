@@ -1,4 +1,4 @@
-"""Finds the fault in a journal's tables after a statement has failed because of them."""
+"""Finds the faults of a journal's tables: before they are used, and after a statement has failed because of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.dialects import DIALECTS
+from airflow_provider_connectif.journal.tables import VERSION
+from airflow_provider_connectif.records.outcomes import JournalError
 
 
 def is_about_tables(error: Exception, dialect: str) -> bool:
@@ -23,6 +25,20 @@ def is_about_tables(error: Exception, dialect: str) -> bool:
         return True
     cause = getattr(error, "orig", None)
     return cause is not None and dialect in DIALECTS and DIALECTS[dialect].is_about_tables(cause)
+
+
+def check_not_newer(name: str, version: int) -> None:
+    """Check that this package knows the version of a journal's tables.
+
+    :param name: of the table of lines, with its schema.
+    :raises JournalError: it was made by a newer version.
+    """
+    if version > VERSION:
+        raise JournalError(
+            f"the journal {name!r} has version {version}, this provider knows up to {VERSION}: "
+            "update the provider, or name another table",
+            final=True,
+        )
 
 
 def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_write: Iterable[sa.Table]) -> None:

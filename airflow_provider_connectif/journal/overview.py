@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.faults import check_not_newer
 from airflow_provider_connectif.journal.overview_records import REFUSED, RowOutcome, RunRecord
 from airflow_provider_connectif.journal.record_tables import RUN_COUNTS
 from airflow_provider_connectif.journal.tables import VERSION, JournalTables
@@ -44,8 +45,13 @@ def version_of(connection: sa.Connection, tables: JournalTables) -> int | None:
 
 
 def has_history(connection: sa.Connection, tables: JournalTables) -> bool:
-    """Whether the tables exist and have this version."""
-    return (version_of(connection, tables) or 0) >= VERSION
+    """Whether the tables exist and have this version.
+
+    :raises JournalError: they were made by a newer version.
+    """
+    version = version_of(connection, tables) or 0
+    check_not_newer(tables.lines.fullname, version)
+    return version == VERSION
 
 
 def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str, set[str]]:

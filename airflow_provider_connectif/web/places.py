@@ -43,7 +43,8 @@ class Places:
     def reading(self, place: JournalPlace) -> Iterator[tuple[sa.Connection, JournalTables]]:
         """Yield a connection to a journal's database, and its tables.
 
-        :raises Unreachable: the connection does not exist, or the database failed, also within the block.
+        :raises Unreachable: the connection does not exist, or the database failed, also within the block; or the block
+            found that the journal cannot be used.
         """
         try:
             with self._engine(place.conn_id).connect() as connection:
@@ -53,6 +54,8 @@ class Places:
             self._forget(place.conn_id)
             # The driver's message may quote a contact key or the address of the database.
             raise Unreachable(f"its database failed ({type(error).__name__})") from None
+        except RunFailed as fault:
+            raise Unreachable(str(fault)) from None
 
     @contextmanager
     def asking(self, place: JournalPlace) -> Iterator[JournalDatabase]:
