@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -23,6 +24,8 @@ from airflow_provider_connectif.records.changes import JsonValue
 # The API allows at most 5,000 for a custom field; for a system field no limit is documented. Connectif or a proxy would
 # refuse a request with a text of megabytes.
 _LONGEST_TEXT = 100_000
+
+_MANY_DIGITS = re.compile(r"[0-9]{8}|e\+")  # in every whole number that a float cannot hold
 
 _iso_date = iso_date()
 
@@ -62,12 +65,28 @@ _any_text = text()
 
 
 def json_text(value: Mapping[Any, Any]) -> str:
-    """Return the JSON of a database's structure, such as a STRUCT; values without a JSON form become text."""
+    """Return the JSON of a database's structure, such as a STRUCT; values without a JSON form become text.
+
+    A driver reads the numbers of JSON as doubles. Those that may have lost digits are refused, as they are alone.
+    """
     try:
         written = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     except (ValueError, TypeError, RecursionError):  # NaN, keys that are not text, a structure that contains itself
         raise InvalidValue("cannot be written as JSON") from None
+    if _MANY_DIGITS.search(written):
+        _check_exact(value)
     return valid_text(written)
+
+
+def _check_exact(value: Any) -> None:
+    if isinstance(value, float):
+        certain_number(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _check_exact(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_exact(item)
 
 
 def by_value(value: Any) -> JsonValue:
