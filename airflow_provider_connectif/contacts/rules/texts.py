@@ -70,12 +70,23 @@ def json_text(value: Mapping[Any, Any]) -> str:
     A driver reads the numbers of JSON as doubles. Those that may have lost digits are refused, as they are alone.
     """
     try:
-        written = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):  # NaN, keys that are not text, a structure that contains itself
+        written = json.dumps(value, ensure_ascii=False, default=_json_form, allow_nan=False)
+    # NaN, keys or objects without a text, a structure that contains itself
+    except (ValueError, TypeError, RecursionError):
         raise InvalidValue("cannot be written as JSON") from None
     if _MANY_DIGITS.search(written):
         _check_exact(value)
     return valid_text(written)
+
+
+def _json_form(value: Any) -> Any:
+    """Return a form that JSON knows, and that is the same in every process: otherwise it would be sent each time."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    text = str(value)
+    if text.startswith("<") and " at 0x" in text:
+        raise TypeError("an object that is printed with its address")
+    return text
 
 
 def _check_exact(value: Any) -> None:
