@@ -120,8 +120,7 @@ class ConnectifClient(ImportEndpoints):
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
             API key that cannot read contacts.
         :raises NoResponseError: no complete response.
-        :raises NotConnectifError: a 2xx whose body is not a JSON object, or an error document.
-        :raises MalformedResponseError: a 2xx without a body.
+        :raises NotConnectifError: a 2xx without a body, or whose body is not a JSON object, or an error document.
         :raises QuotaClosed: the run must stop; the request waited for the window.
         """
         return self._get_contact(f"/contacts/{path_segment(email)}")

@@ -66,7 +66,7 @@ class MalformedResponseError(ConnectifError):
 
 
 class NotConnectifError(NoResponseError, MalformedResponseError):
-    """A 2xx whose body cannot be Connectif's, such as a proxy's page: Connectif itself did not respond."""
+    """A 2xx whose body cannot be Connectif's, such as a proxy's page or none: Connectif itself did not respond."""
 
 
 class ErrorReportError(ConnectifError):

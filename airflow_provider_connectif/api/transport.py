@@ -18,7 +18,6 @@ from airflow_provider_connectif.api.bodies import decoded_json, describe_body, h
 from airflow_provider_connectif.api.connections import Adapter
 from airflow_provider_connectif.api.credentials import ApiKey
 from airflow_provider_connectif.api.errors import (
-    MalformedResponseError,
     NoResponseError,
     NotConnectifError,
     describe_status,
@@ -104,10 +103,12 @@ class Transport:
         self.close()
 
     def get_object(self, path: str) -> Mapping[str, Any]:
-        """``GET`` a JSON object; :class:`NotConnectifError` if the body is not one, or is an error document."""
+        """``GET`` a JSON object; :class:`NotConnectifError` if there is no body, or one that is not a JSON object of
+        Connectif's.
+        """
         body = self.request("GET", path, read_body=True, only_objects=True).body
         if not isinstance(body, Mapping):
-            raise MalformedResponseError("the response has no body")
+            raise NotConnectifError("the response has no body")
         return body
 
     def send_object(

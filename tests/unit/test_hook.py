@@ -13,7 +13,6 @@ from airflow_provider_connectif import __version__
 from airflow_provider_connectif.api.errors import (
     ConnectifConfigError,
     ForbiddenError,
-    MalformedResponseError,
     NoResponseError,
     NotConnectifError,
     NotFoundError,
@@ -86,7 +85,7 @@ def test_a_contact_that_cannot_be_looked_up_is_an_error_without_key_and_address(
     responses.get(url, json=document)
     responses.get(url, body="")
     responses.get(url, body=requests.ConnectionError(f"no way to {url} with {KEY}"))
-    expected = [ForbiddenError, NotConnectifError, NotConnectifError, MalformedResponseError, NoResponseError]
+    expected = [ForbiddenError, NotConnectifError, NotConnectifError, NotConnectifError, NoResponseError]
     for error in expected:
         with pytest.raises(error) as raised:
             client.get_contact("eva@example.com")

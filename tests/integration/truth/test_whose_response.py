@@ -204,3 +204,16 @@ def test_the_state_of_another_import_is_not_taken_for_ours(connection: Callable[
         client = ConnectifHook().get_conn()
         with pytest.raises(MalformedResponseError, match="another import"):
             client.get_import("ours")
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_a_look_up_without_a_body_is_no_response(
+    status: int, journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(requests_per_minute=FAST, retries=1))
+    rows = [{"email": f"user{n}@example.com", "_newsletterSubscriptionStatus": "subscribed"} for n in range(3)]
+    assert deliver("first", rows=rows).state == "success"
+    strict.update(faults=[{"method": "GET", "status": status, "text": ""}])
+    night = deliver("night", rows=[{**row, "_newsletterSubscriptionStatus": "unsubscribed"} for row in rows])
+    assert (night.state, night.summary["updated"]) == ("success", 3)
+    assert {contact["_newsletterSubscriptionStatus"] for contact in strict.contacts.values()} == {"unsubscribed"}
