@@ -34,6 +34,17 @@ class _KeyAuth(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """A session that handles a 3xx like any other response.
+
+    Without following it, ``requests`` would still parse its address and read its whole body, without a size limit or a
+    deadline.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that there is none."""
+
+
 class KeyScrubber:
     """Removes the API key from a server's words: a gateway may quote the header that it refuses."""
 
@@ -114,7 +125,7 @@ def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> 
 
     :raises ConnectifConfigError: a CA bundle or a proxy cannot be used.
     """
-    session = requests.Session()
+    session = _Session()
     # Proxies and CA bundle of the environment are looked up here once, not for each request.
     settings = network_settings(url, verify)
     session.trust_env = False

@@ -13,6 +13,16 @@ def redirects_are_followed(original, self, *given, **named):
     original(self, *given, **named)
     request = self._session.request
     self._session.request = lambda *to, **options: request(*to, **options | {"allow_redirects": True})
+    self._session.get_redirect_target = lambda response: response.headers.get("location")
+
+
+@SERVER.instead_of(
+    "api.session:_Session.get_redirect_target",
+    "test_server.py::test_a_redirect_is_read_like_any_other_response",
+    "test_server.py::test_a_redirect_to_an_address_that_cannot_be_read_is_one",
+)
+def requests_reads_redirects(original, self, resp):
+    return requests.Session.get_redirect_target(self, resp)
 
 
 @SERVER.instead_of("api.transport:origin", "test_server.py::test_a_next_page_on_another_host_is_not_asked_for")

@@ -108,6 +108,22 @@ def test_a_body_that_trickles_in_has_a_deadline() -> None:
         client(server, read_timeout=0.5).patch_contact(EMAIL, {})
 
 
+def test_a_redirect_is_read_like_any_other_response() -> None:
+    huge, elsewhere = b"x" * 9_000_000, "Location: https://elsewhere.example.com/"
+    with serving(always(http(302, huge, elsewhere))) as server, pytest.raises(NoResponseError, match="broke"):
+        client(server).patch_contact(EMAIL, {})
+    cut = gzip.compress(b"moved" * 1000)[:-20]
+    packed = http(302, cut, elsewhere, "Content-Encoding: gzip").replace(b"Content-Length: ", b"Content-Length: 9")
+    with serving(always(packed)) as server, pytest.raises(NoResponseError, match="broke"):
+        client(server).patch_contact(EMAIL, {})
+
+
+@pytest.mark.parametrize("location", ["http://[x/", "http://elsewhere.example.com:port/"])
+def test_a_redirect_to_an_address_that_cannot_be_read_is_one(location: str) -> None:
+    with serving(always(http(302, b"", f"Location: {location}"))) as server, pytest.raises(RedirectError):
+        client(server).patch_contact(EMAIL, {})
+
+
 @pytest.mark.parametrize("part", [b"X", b"HTTP/1.1 100 Continue\r\n\r\n"])
 def test_a_head_that_never_ends_has_a_deadline(part: bytes) -> None:
     def script(connection: socket.socket, _: bytes) -> None:
