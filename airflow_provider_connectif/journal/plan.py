@@ -68,12 +68,17 @@ class Plan:
         return sa.and_(plans.sync_id == self._sync_id, plans.run_id == self.run_id, plans.task == self._task)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state of the previous process, or ``None`` if there is no plan."""
+        """Return the state of the previous process, or ``None`` if there is no plan.
+
+        :meth:`add` continues the numbers of its patches.
+        """
         query = sa.select(self._plans.c.plan_id, self._plans.c.state).where(self._is_mine)
         found = self._database.read(lambda connection: connection.execute(query).first())
         if found is None:
             return None
         self._plan_id = found.plan_id
+        last = sa.select(sa.func.max(self._pending.c.number)).where(self._pending.c.plan_id == self._plan_id)
+        self._last_place = self._database.read(lambda connection: connection.execute(last).scalar()) or 0
         state: dict[str, Any] = json.loads(found.state)
         return state
 

@@ -25,6 +25,13 @@ def what_is_in_the_plan_is_not_known(original, self, patches, same_contact):
     original(self, patches, same_contact)
 
 
+@SINK.instead_of("journal.plan:Plan.load", _TESTS + "test_a_plan_that_is_continued_continues_its_numbers")
+def a_continued_plan_begins_at_one_again(original, self):
+    state = original(self)
+    self._last_place = 0
+    return state
+
+
 @SINK.instead_of("journal.plan:Plan.settle", _TESTS + "test_what_was_put_off_twice_is_not_written_twice")
 def what_is_settled_stays_in_the_plan(original, self, connection, places):
     return None

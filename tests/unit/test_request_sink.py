@@ -187,6 +187,18 @@ def test_what_was_put_off_twice_is_not_written_twice(parked: Callable[..., Deliv
     assert (run.stop, rows_of(path, "pending")) == (StopKind.DEFERRED, 1)
 
 
+def test_a_plan_that_is_continued_continues_its_numbers(new_journal: OpenJournal) -> None:
+    first = Delivery(new_journal()).journal
+    assert first is not None
+    first.plan.add([patch(1), patch(2)], str.lower)
+    first.plan.save({})
+    second = new_journal()
+    second.plan.load()
+    second.plan.add([patch(3)], str.lower)
+    assert [found.place for batch in second.plan.patches() for found in batch] == [1, 2, 3]
+    first.close()
+
+
 def test_a_server_that_only_ever_puts_off_is_given_up_after_so_many_deferrals(new_journal: OpenJournal) -> None:
     run = Delivery(new_journal(), asks(600.0, 1), attempts=2)
     run.deliver(1)
