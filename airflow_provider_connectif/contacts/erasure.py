@@ -57,6 +57,11 @@ class ContactErasure(Resource):
         """The kind of key."""
         return ("erasure", self._kind)
 
+    @property
+    def plan_kind(self) -> str:
+        """The class, and the kind of key."""
+        return f"{super().plan_kind} by {self._kind}"
+
     def describe(self) -> str:
         """Describe the deletions in one line, for the log."""
         return f'key {self._kind} from column "{self.key_column}"'

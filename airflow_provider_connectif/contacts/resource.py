@@ -79,6 +79,11 @@ class ContactResource(Resource):
         # Without modes the form is that of earlier journals, whose digests stay valid.
         return (*self.mapping.definition, sorted(self.modes.items())) if self.modes else self.mapping.definition
 
+    @property
+    def plan_kind(self) -> str:
+        """The class, and the kind of key."""
+        return f"{super().plan_kind} by {self.mapping.key}"
+
     def describe(self) -> str:
         """Describe the mapping in one line, for the log."""
         return self.mapping.describe()

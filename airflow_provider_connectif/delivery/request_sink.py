@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
@@ -110,8 +110,9 @@ class RequestSink:
         journal, report = self._journal, self._report
         state = journal.plan.load() if journal is not None and self._comes_back else None
         self.summary_is_complete = True
-        if state is not None and "quota" not in state:
-            state = None  # of an import: its author has changed the way since
+        if journal is not None and state is not None and not self._is_ours(state):
+            journal.plan.drop()
+            state = None
         if state is not None:
             report.effort.restore(state["effort"], window_opens_at=state["quota"]["until"])
             self._sender.restore(state.get("asked_deferrals", 0))
@@ -141,6 +142,16 @@ class RequestSink:
         self._send(self._while_young(journal.plan.patches()))
         self._count_removed(journal)
         return True
+
+    def _is_ours(self, state: Mapping[str, Any]) -> bool:
+        """Whether this resource may send a stored plan: the DAG may have changed since."""
+        if "quota" not in state:
+            return False  # of an import, or of a process that died while it stored its plan
+        of_plan, ours = state.get("plan_kind"), self._resource.plan_kind
+        if of_plan in (None, ours):  # older states have none
+            return True
+        self._report.log.warning(wording.PLAN_OF_ANOTHER_KIND, of_plan, ours)
+        return False
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
         """Return the cost of a plan, at least one request for each change."""
@@ -252,6 +263,7 @@ class RequestSink:
         state = {
             "is_read": self._planned_at is not None,
             "planned_at": self._planned_at,
+            "plan_kind": self._resource.plan_kind,
             "quota": self._quota.remember(self._window_opens_at(until)),
             "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
             "asked_deferrals": self._sender.asked_deferrals,

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, PlannedContacts, StoredContacts
@@ -133,10 +134,12 @@ class ImportJob:
             self._restore()
             self._continue(folder)
             return True
-        if self._rules.comes_back:
+        if (of_plan := self._key_of_state) != self._mapping.key:
+            self._log.warning(wording.PLAN_OF_ANOTHER_KIND, f"key {of_plan}", f"key {self._mapping.key}")
+        elif self._rules.comes_back:
             self._log.info(wording.UPLOADS_UNKNOWN)
         if is_known and self._journal is not None:
-            settle_attempt(self._context, self.watch, self._mapping, self.state, folder)
+            settle_attempt(self._context, self.watch, ContactMapping(self._key_of_state), self.state, folder)
             self.state = ImportState()
         elif self._rules.comes_back or (self._journal is None and self._rules.has_earlier_attempts):
             self.watch.waiting.begin()
@@ -150,6 +153,7 @@ class ImportJob:
     def saved_state(self) -> dict[str, Any]:
         """The state that the next process needs to continue; JSON-ready, without personal data."""
         self.state.run = {
+            "key": self._mapping.key,
             "unaccounted": self.account.unaccounted,
             "on_existing": self._rules.on_existing,
             "generation": self._journal.generation if self._journal is not None else 0,
@@ -181,8 +185,16 @@ class ImportJob:
         return state is not None
 
     @property
+    def _key_of_state(self) -> KeyKind:
+        """The kind of key of the loaded state: the DAG may have changed since."""
+        found = self.state.run.get("key")
+        return next((kind for kind in get_args(KeyKind) if kind == found), self._mapping.key)
+
+    @property
     def _needs_no_row(self) -> bool:
         state, journal = self.state, self._journal
+        if self._key_of_state != self._mapping.key:
+            return False
         if self._rules.comes_back:
             return state.is_complete or state.is_parked
         # A cleared task imports again if an import was cancelled or could not be accounted for.

@@ -104,6 +104,11 @@ class Resource(Protocol):
 
     # The following members have a default.
 
+    @property
+    def plan_kind(self) -> str:
+        """The kind of changes and keys, for the log; a stored plan of another kind is not sent. Default: the class."""
+        return type(self).__name__
+
     takes_parts: bool = False
     is_compared: bool = True
     """Whether the journal keeps a line for each key, to compare rows with."""

@@ -39,6 +39,9 @@ RATE_LIMIT_DEFERRED = "Rate limit: %s; deferred until %s%s"
 PAUSE_DEFERRED = "%s; deferred until %s%s"
 CONTINUING = "Continuing after the rate limit: %s pending, %s"
 CONTINUING_WITHOUT_PLAN = "Continuing after the rate limit: %sreading the source from its first row"
+PLAN_OF_ANOTHER_KIND = (
+    "The DAG has changed since the plan was stored: reading the source from its first row\n  Plan: %s; task: %s"
+)
 DEFERRED_EARLY = "Stopped before the progress of the run was loaded; the log before the deferral shows it"
 
 # Imports

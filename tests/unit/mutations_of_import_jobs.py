@@ -26,6 +26,14 @@ JOBS.value(
 )
 
 
+JOBS.value(
+    "the kind of key is not compared",
+    "imports.job:ImportJob._key_of_state",
+    "property(lambda self: self._mapping.key)",
+    _JOB + "test_a_later_process_with_another_kind_of_key_reads_again",
+)
+
+
 @JOBS.instead_of(
     "imports.job:ImportJob.resume", _READS_AGAIN, _JOB + "test_a_retry_that_remembers_nothing_waits_for_open_imports"
 )

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import sqlalchemy as sa
 
 from airflow_provider_connectif.api.errors import NoResponseError, NotFoundError
 from airflow_provider_connectif.contacts.erasure import ContactErasure
+from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.identity import FORMS, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.named_people import people_beside, people_named, people_of_row
@@ -299,6 +300,13 @@ def test_each_spelling_is_deleted_and_the_common_one_where_none_was_there() -> N
     assert sent(both, True, False) == (["Ana@Example.com", "ANA@example.com"], "deleted")
     assert sent(both, False, False, False) == (["Ana@Example.com", "ANA@example.com", "ana@example.com"], "absent")
     assert sent(both, False, False, True)[1] == "deleted"
+
+
+def test_a_plan_is_not_taken_for_one_of_another_operator_or_key() -> None:
+    resources = [
+        each for key in get_args(KeyKind) for each in (ContactErasure(key), ContactResource(ContactMapping(key)))
+    ]
+    assert len({resource.plan_kind for resource in resources}) == 4
 
 
 def test_a_404_without_the_error_document_is_no_response() -> None:

@@ -133,6 +133,16 @@ def test_a_later_process_keeps_the_moment_of_the_plan_and_the_end_of_the_time(
     assert [later.carried["run"][name] for name in kept] == [deferred.carried["run"][name] for name in kept]
 
 
+def test_a_later_process_with_another_kind_of_key_reads_again(deferred: Process, tmp_path: Path) -> None:
+    carried = deferred.carried
+    carried["run"]["key"] = "external_id"
+    later = Process(tmp_path, carried=carried, deferrable=True, comes_back=True)
+    assert not later.resume()
+    assert later.log.all[0].endswith("Plan: key external_id; task: key email")
+    del carried["run"]["key"]  # an older state
+    assert Process(tmp_path, carried=carried, deferrable=True, comes_back=True).resume()
+
+
 def test_requests_of_the_trigger_are_counted(deferred: Process, tmp_path: Path) -> None:
     later = Process(tmp_path, carried=deferred.carried, comes_back=True, trigger_requests=7, trigger_rate_limited=2)
     later.resume()

@@ -243,6 +243,35 @@ def test_a_plan_that_is_gone_is_made_again(parked: Callable[..., Delivery], path
     run.close()
 
 
+def test_a_plan_of_another_kind_is_dropped_and_made_again(parked: Callable[..., Delivery], path: Path) -> None:
+    run = parked()
+    with statements(path) as run_sql:
+        kind = "'ContactErasure by email'"
+        run_sql(f"update connectif_journal_plans set state = json_set(state, '$.plan_kind', {kind})")
+    assert not run.sink.resume()
+    assert (run.account.sent, rows_of(path, "plans"), rows_of(path, "pending")) == ([], 0, 0)
+    assert run.log.all[0].endswith("Plan: ContactErasure by email; task: ContactResource by email")
+    run.close()
+
+
+def test_a_plan_that_was_stored_without_its_kind_is_sent(parked: Callable[..., Delivery], path: Path) -> None:
+    run = parked()
+    with statements(path) as run_sql:
+        run_sql("update connectif_journal_plans set state = json_remove(state, '$.plan_kind')")
+    assert run.sink.resume()
+    assert len(run.account.sent) == 15
+    run.close()
+
+
+def test_a_plan_without_a_state_is_not_added_to(parked: Callable[..., Delivery], path: Path) -> None:
+    run = parked()
+    with statements(path) as run_sql:
+        run_sql("update connectif_journal_plans set state = '{}'")  # its process died while it stored the plan
+    assert not run.sink.resume()
+    assert (rows_of(path, "plans"), rows_of(path, "pending")) == (0, 0)
+    run.close()
+
+
 def test_a_run_that_was_deferred_before_it_had_read_keeps_its_effort_and_reads(new_journal: OpenJournal) -> None:
     first = Delivery(new_journal())
     first.sink.leave_alone(None, 600.0)  # as where the definitions have to be waited for
