@@ -260,7 +260,11 @@ class RequestSink:
         for batch in self._sender.unsent():
             journal.plan.add([patch for patch in batch if patch.place is None], self._resource.same_key)
         self._count_removed(journal)
-        state = {
+        journal.park(self._state(until), until)
+
+    def _state(self, until: float) -> dict[str, Any]:
+        """Return the state for the next process, JSON-ready."""
+        return {
             "is_read": self._planned_at is not None,
             "planned_at": self._planned_at,
             "plan_kind": self._resource.plan_kind,
@@ -269,4 +273,3 @@ class RequestSink:
             "asked_deferrals": self._sender.asked_deferrals,
             **self._report.as_state(),
         }
-        journal.park(state, until)

@@ -20,6 +20,8 @@ from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
 
+ERASES = "erases"
+"""Marks the state of an erasure's plan: its pending rows are deletions."""
 _LINES_AT_ONCE = 500
 _PROPERTIES = {"_email": "email", "_externalId": "external_id"}
 
@@ -58,8 +60,8 @@ class Forgetting:
     :param database: the journal's.
     :param suppressions: returns the HMACs for receipts.
     :param settings: of the erasure's journal: its identity, and the secret with which keys and pending rows may be
-        stored. Its own pending rows are its list of deletions, and stay until they are done; so do those of the other
-        instances of a mapped task.
+        stored. The pending rows of an erasure are its list of deletions, and stay until they are done: its own, those
+        of the other instances of a mapped task, and those of other erasures, which may be for another account.
     :param same_key: one form for all spellings of a key, by its kind.
     """
 
@@ -92,9 +94,9 @@ class Forgetting:
         :return: spellings by key in the journal's form.
         """
         lines, found = self._tables.lines.c, dict[str, set[str]]()
-        # External ids have one spelling only, and one may look like a person's e-mail.
+        # An external id may look like a person's e-mail.
         is_there = self._tables.has_spellings
-        keys = {person.key for person in people if person.kind == "email"} if is_there else set()
+        keys = {person.key for person in people if person.has_spellings} if is_there else set()
         key_of = {written(key): key for key in keys for written in self._digesters}
         forms = sorted(key_of)
         for first in range(0, len(forms), _LINES_AT_ONCE):
@@ -127,8 +129,8 @@ class Forgetting:
         plans = self._tables.plans.c
         query = sa.select(plans.plan_id, plans.state, plans.sync_id, plans.run_id, plans.task).order_by(plans.plan_id)
         for plan in connection.execute(query).fetchall():
-            if not self._is_mine(plan):
-                state = json.loads(plan.state)
+            state = json.loads(plan.state)
+            if not (self._is_mine(plan) or state.get(ERASES)):
                 self._forget_in_plan(connection, plan.plan_id, state, people, written, waits_for_uploads)
 
     def open_uploads(self, people: Collection[PersonKey]) -> list[OpenUpload]:

@@ -152,9 +152,7 @@ class Plan:
 
         :raises JournalError: another attempt has taken over, and this plan with it.
         """
-        self._write_gathered()
-        self._made()
-        self._database.write(lambda connection: self.save_in(connection, state))
+        self._write_gathered(state=json.dumps(state))
 
     @property
     def import_lines(self) -> ImportLines:
@@ -257,15 +255,17 @@ class Plan:
             self._plan_id = made
         return self._plan_id
 
-    def _write_gathered(self) -> None:
-        if not self._gathered:
+    def _write_gathered(self, **values: Any) -> None:
+        """Write the gathered patches, and columns of the plan in the same transaction."""
+        if not (self._gathered or values):
             return
         plan_id = self._made()
         lines = [{"plan_id": plan_id, **line} for line in self._gathered]
 
         def write(connection: sa.Connection) -> None:
-            self._keep(connection)  # a line without its plan would never be deleted
-            connection.execute(sa.insert(self._pending), lines)
+            self._keep(connection, **values)  # a line without its plan would never be deleted
+            if lines:
+                connection.execute(sa.insert(self._pending), lines)
 
         self._database.write(write)
         self._gathered.clear()

@@ -13,3 +13,8 @@ class PersonKey(NamedTuple):
 
     kind: str
     key: str
+
+    @property
+    def has_spellings(self) -> bool:
+        """Whether several spellings may name the person; an external id has one only."""
+        return self.kind == "email"

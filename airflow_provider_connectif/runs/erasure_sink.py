@@ -15,7 +15,7 @@ from airflow_provider_connectif.delivery.sender import RequestSender, Spread, no
 from airflow_provider_connectif.imports.rules import Fate
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.confirmation import Confirmation
-from airflow_provider_connectif.journal.forgetting import Forgetting, OpenUpload
+from airflow_provider_connectif.journal.forgetting import ERASES, Forgetting, OpenUpload
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
@@ -180,6 +180,9 @@ class ErasureSink(RequestSink):
         left = self._without_done(batches)
         if self._wait_for_others(left):
             self._sender.deliver(left, planned_at=self._planned_at, resource=resource)
+
+    def _state(self, until: float) -> dict[str, Any]:
+        return {**super()._state(until), ERASES: True}
 
     def _window_opens_at(self, until: float) -> float:
         return time.time() if self._is_put_off else until  # it waits for an import, not for a window

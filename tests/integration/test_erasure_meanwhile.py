@@ -225,3 +225,21 @@ def killed_at(run_id: str, before: Any = None, keys: Any = (), step: str = "", *
 
     setattr(owner, method, then_die)
     return erase(*keys, run_id=run_id, before=before, **arguments)
+
+
+@pytest.mark.slow
+def test_an_erasure_that_fails_takes_nobody_out_of_one_that_waits(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(import_hold="queued", deletes_nobody_with=404)
+    rows = [{"email": f"{name}@example.com", "_name": name} for name in ("ana", "ben", "eva", "leo")]
+    load = import_rows("load", rows=rows, **JOURNAL, deferrable=True, patch_leftovers=False)
+    first = erase("ana@example.com", deferrable=True)
+    assert (load.state, first.state) == ("deferred", "deferred"), (load.error, first.error)
+    strict.update(import_hold=None, may_delete_contacts=False)
+    assert erase("ana@example.com", run_id="second", sync_id="another task").state == "failed"
+    strict.update(may_delete_contacts=True)
+    while first.state == "deferred":
+        first = erase("ana@example.com", deferrable=True, method="execute_complete")
+    assert (first.state, first.summary["deleted"]) == ("success", 1), first.error
+    assert "ana@example.com" not in strict.contacts

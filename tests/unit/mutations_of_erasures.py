@@ -51,6 +51,14 @@ def a_typed_key_is_taken_as_it_is(original, key):
     return [person(kind, key.strip()) for kind in _COERCERS]
 
 
+ERASURES.value(
+    "the plan of another erasure looks like that of a sync",
+    "journal.forgetting:ERASES",
+    "'something else'",
+    _TEST + "test_an_erasure_takes_nobody_out_of_the_plan_of_another_one",
+)
+
+
 @ERASURES.instead_of(
     "runs.suppressed_rows:SuppressedRows._suppressed_beside",
     _TEST + "test_a_row_counts_as_suppressed_whether_or_not_it_has_changed",

@@ -248,6 +248,14 @@ def test_only_the_task_itself_is_not_waited_for(
     assert journal.plan.count() == int(not is_waited_for)
 
 
+def test_an_erasure_takes_nobody_out_of_the_plan_of_another_one(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    journal.plan.add([patch(1, ANA.key)], lambda key: key)
+    journal.plan.save({"erases": True})
+    forget(journal, ANA)
+    assert (journal.plan.count(), journal.plan.take_removed()) == (1, 0)
+
+
 # Receipts
 
 
