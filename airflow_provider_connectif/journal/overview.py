@@ -82,22 +82,6 @@ def run_of(
     return None if row is None else _run(row)
 
 
-def refused_by_reason(
-    connection: sa.Connection, tables: JournalTables, run: RunRecord, most: int = 50
-) -> list[tuple[str, str, int]]:
-    """Return outcome, reason and number of rows that were not delivered, the commonest first."""
-    outcomes = tables.outcomes.c
-    number = sa.func.count().label("number")
-    query = (
-        sa.select(outcomes.outcome, outcomes.reason, number)
-        .where(*_of_run(tables, run), outcomes.outcome.in_(NOT_DELIVERED))
-        .group_by(outcomes.outcome, outcomes.reason)
-        .order_by(number.desc(), outcomes.outcome, outcomes.reason)
-        .limit(most)
-    )
-    return [(row.outcome, row.reason or "", int(row.number)) for row in connection.execute(query)]
-
-
 def refused_rows(
     connection: sa.Connection,
     tables: JournalTables,
@@ -115,7 +99,7 @@ def refused_rows(
     """
     outcomes = tables.outcomes
     query = sa.select(outcomes).where(
-        *_of_run(tables, run), outcomes.c.outcome.in_(NOT_DELIVERED), outcomes.c.id > after
+        *of_run(tables, run), outcomes.c.outcome.in_(NOT_DELIVERED), outcomes.c.id > after
     )
     if reason is not None:
         query = query.where(sa.func.coalesce(outcomes.c.reason, "") == reason)
@@ -128,7 +112,8 @@ def _columns(tables: JournalTables) -> list[sa.Column[Any]]:
     return [tables.runs.c[name] for name in (*_FACTS, *RUN_COUNTS)]
 
 
-def _of_run(tables: JournalTables, run: RunRecord) -> list[Any]:
+def of_run(tables: JournalTables, run: RunRecord) -> list[Any]:
+    """Return the conditions for a run's outcomes."""
     outcomes = tables.outcomes.c
     return [outcomes.sync_id == run.sync_id, outcomes.run_key == run.run_key]
 

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from airflow_provider_connectif.databases.journal_places import JournalPlace, configured_journals
 from airflow_provider_connectif.journal import overview
+from airflow_provider_connectif.journal.overview_reasons import reasons_of
 from airflow_provider_connectif.journal.overview_records import RunRecord
 from airflow_provider_connectif.journal.overview_syncs import syncs
 from airflow_provider_connectif.journal.tables import JournalTables
@@ -104,7 +105,7 @@ def make_app() -> FastAPI:
                     record = _run_of(connection, tables, dag_id, run_id, task_id, index)
                     if record is None:
                         continue
-                    reasons = overview.refused_by_reason(connection, tables, record)
+                    reasons = reasons_of(connection, tables, record)
                     rows = overview.refused_rows(
                         connection, tables, record, reason=reason, after=after, most=ROWS_OF_A_PAGE + 1
                     )

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.journal.explanation import SENT_AS, Explanation
+from airflow_provider_connectif.journal.overview_reasons import ReasonCount, Reasons
 from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, RunTotals, SyncOverview
 from airflow_provider_connectif.look.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
@@ -92,7 +93,7 @@ class Frame(NamedTuple):
     def run(
         self,
         run: RunRecord,
-        reasons: Sequence[tuple[str, str, int]],
+        reasons: Reasons,
         rows: Sequence[RowOutcome],
         reason: str | None,
         *,
@@ -100,7 +101,7 @@ class Frame(NamedTuple):
     ) -> str:
         """Return a run's page.
 
-        :param reasons: outcome, reason and number of rows that were not delivered.
+        :param reasons: why rows were not delivered.
         :param rows: one page of them.
         :param reason: the selected reason.
         """
@@ -132,21 +133,26 @@ class Frame(NamedTuple):
         ]
         return self.document(f"Connectif run: {run.sync_id}", "".join(parts))
 
-    def _reasons(self, run: RunRecord, reasons: Sequence[tuple[str, str, int]]) -> str:
+    def _reasons(self, run: RunRecord, reasons: Reasons) -> str:
+        more = []
+        if reasons.more:
+            more.append(f"{number(reasons.more)} more reason{'s' * (reasons.more > 1)}.")
+        if reasons.rows_without:
+            more.append(f"Rows without a recorded reason: {number(reasons.rows_without)}.")
+        note = f"<p>{' '.join(more)}</p>" if more else ""
+        if not reasons.counts:
+            return f"<h2>Reasons</h2>{note or '<p>No row was refused, none is left undelivered.</p>'}"
         rows = "".join(
-            f"<tr><td>{shown(outcome)}</td><td>{self.run_link(run, shown(reason or 'no reason'), reason=reason)}</td>"
-            f'<td class="n" data-name="rows">{number(count)}</td></tr>'
-            for outcome, reason, count in reasons
+            f"<tr><td>{shown(entry.outcome)}</td><td>{self._reason(run, entry)}</td>"
+            f'<td class="n" data-name="rows">{number(entry.rows)}</td></tr>'
+            for entry in reasons.counts
         )
-        if not rows:  # the history of the run may be deleted; the run's own line is kept for longer
-            rows = "".join(
-                f'<tr><td></td><td>{shown(reason)}</td><td class="n" data-name="rows">{number(count)}</td></tr>'
-                for reason, count in run.reasons.items()
-            )
-        if not rows:
-            return "<h2>Reasons</h2><p>No row was refused, none is left undelivered.</p>"
         head = '<thead><tr><th>Outcome</th><th>Reason</th><th class="n">Rows</th></tr></thead>'
-        return f"<h2>Reasons</h2><table>{head}<tbody>{rows}</tbody></table>"
+        return f"<h2>Reasons</h2><table>{head}<tbody>{rows}</tbody></table>{note}"
+
+    def _reason(self, run: RunRecord, entry: ReasonCount) -> str:
+        words = shown(entry.reason or "no reason")
+        return self.run_link(run, words, reason=entry.reason) if entry.is_listed else words
 
     def _rows(self, run: RunRecord, rows: Sequence[RowOutcome], reason: str | None, *, has_more: bool) -> str:
         if not rows:

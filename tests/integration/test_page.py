@@ -94,6 +94,17 @@ def test_a_contact_is_found_by_key_spelling_and_hmac(page_journal: RecordedJourn
     assert "State never seen" in find("nobody@example.com")
 
 
+def test_reasons_beyond_the_listed_rows_are_counted(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
+    key = page_journal.add_run(rows_read=90, invalid=20, rejected=60, reasons={"no e-mail": 20})
+    lines: list[tuple[str, str, str]] = [
+        (f"r{number}@example.com", "rejected", f"reason {number}") for number in range(60)
+    ]
+    page_journal.add_outcomes(key, NIGHTLY, [("i@example.com", "invalid", "no e-mail"), *lines])
+    reasons = text_of(client("nightly").get("/run", params=RUN).text.partition("<h2>Reasons")[2].partition("<h2>")[0])
+    assert "invalid no e-mail 20 rejected reason 0 1 " in reasons
+    assert reasons.endswith("11 more reasons.")
+
+
 def test_what_comes_from_outside_is_text(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:
     run_id = HOSTILE[:200]
     sync_id = HOSTILE[:240]
