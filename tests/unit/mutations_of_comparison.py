@@ -254,6 +254,19 @@ def every_invalid_row_is_new(original, self, *given):
     return False
 
 
+@COMPARISON.instead_of("journal.digests:row_text", "test_row_texts.py::test_equal_values_have_one_text")
+def a_set_has_the_order_of_its_process(original, values):
+    return repr(values)
+
+
+@COMPARISON.instead_of(
+    "journal.digests:RowDigester.of_invalid",
+    _PREPARE + "test_an_invalid_row_is_new_once_and_known_from_the_next_run_on",
+)
+def an_invalid_row_is_known_by_the_addresses_of_its_objects(original, self, row, digest):
+    return digest
+
+
 @COMPARISON.instead_of(
     "runs.comparison:Comparison.is_known_invalid",
     _PREPARE + "test_of_rows_without_a_key_as_many_as_before_are_known",
