@@ -107,6 +107,7 @@ class OutOfRange:
 
 
 Moment = type("datetime64", (OutOfRange,), {"__module__": "numpy"})
+Array = type("ndarray", (OutOfRange,), {"__module__": "numpy"})
 Duration = type("timedelta64", (OutOfRange,), {"__module__": "numpy", "__int__": OutOfRange.item})
 numbers.Integral.register(Duration)  # as NumPy does
 
@@ -132,6 +133,7 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (INTEGER, "9007199254740993", 9007199254740993),
     (DATE, dt.date(1990, 5, 17), "1990-05-17"),
     (DATE, Moment("ns"), "1988-03-24T00:00:00Z"),
+    (by_value, Array("ns"), "1988-03-24T00:00:00Z"),
     (by_value, Moment("25ns"), "1988-03-24T00:00:00Z"),
     (DATE, dt.datetime(1990, 5, 17), "1990-05-17T00:00:00Z"),
     (DATE, dt.datetime(1990, 5, 17, tzinfo=MADRID), "1990-05-17T00:00:00Z"),
@@ -317,6 +319,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (DATE, dt.datetime(1990, 5, 17, 1, tzinfo=TooFar()), "24 hours or more"),
     *[(coerce, Moment("D"), "in the years 1 to 9999") for coerce in (DATE, by_value)],
     *[(coerce, Moment("D"), "not a datetime64") for coerce in (TEXT, INTEGER, DECIMAL, addresses.external_id)],
+    *[(coerce, Array("D"), "not a ndarray") for coerce in (TEXT, INTEGER, DATE, by_value)],
     *[(coerce, Duration("Y"), "not a timedelta64") for coerce in (TEXT, INTEGER, DECIMAL, by_value)],
     (addresses.external_id, Duration("Y"), "not a timedelta64"),
     (BIRTHDATE, Far(1990, 5, 17), "in the years 1 to 9999"),

@@ -28,7 +28,7 @@ def plain(value: Any) -> Any:
     if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
     exact = value.item()
-    if is_time_of_numpy(value) and isinstance(exact, int):
+    if value.dtype.kind in "mM" and isinstance(exact, int):  # also in an array of no dimension
         # Finer than Python's, as in pandas; others are out of its range, and in microseconds could become any date.
         return value.astype(f"{value.dtype.kind}8[us]").item() if _FINER.search(value.dtype.str) else value
     return exact
