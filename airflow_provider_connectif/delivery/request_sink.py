@@ -6,7 +6,6 @@ source nor the field definitions: it sends the plan.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -71,8 +70,6 @@ class RequestSink:
         self._comes_back = comes_back
         self._max_age_s = plan_max_age_s
         self._planned_at: float | None = None
-        self._overdue: Iterator[Sequence[Patch]] = iter(())
-        """The rest of a plan that became too old."""
         self._is_parked = False
         self.summary_is_complete = not comes_back
         """Whether the summary covers the whole run; ``False`` while this process has not loaded the state of earlier
@@ -138,8 +135,8 @@ class RequestSink:
             plural(pending, self._resource.noun),
             report.progress.describe_left(),
         )
-        journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
-        self._send(self._while_young(journal.plan.patches()))
+        journal.left_behind = ChangesLeft(self._sender.left_behind, self._resource.same_key)
+        self._send(journal.plan.patches())
         self._count_removed(journal)
         return True
 
@@ -168,8 +165,8 @@ class RequestSink:
         self._planned_at = time.time()
         self._report.progress.begin_sending(len(changes) - changes.beside - changes.counts.removals)
         if self._journal is not None:
-            self._journal.left_behind = ChangesLeft(self._left_behind, self._resource.same_key)
-        self._send(self._while_young(changes.batches()), changes.spread, resource)
+            self._journal.left_behind = ChangesLeft(self._sender.left_behind, self._resource.same_key)
+        self._send(changes.batches(), changes.spread, resource)
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal; the plan stays only if the run was deferred."""
@@ -229,7 +226,9 @@ class RequestSink:
         self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, resource: Resource | None = None
     ) -> None:
         """Send the pending changes of this process or of an earlier one, which does not have the definitions."""
-        self._sender.deliver(batches, spread, planned_at=self._planned_at, resource=resource)
+        self._sender.deliver(
+            batches, spread, planned_at=self._planned_at, is_too_old=self._is_too_old, resource=resource
+        )
 
     def _window_opens_at(self, until: float) -> float:
         """Return the time of the next request, in seconds since the epoch.
@@ -243,18 +242,8 @@ class RequestSink:
         journal.lines.commit()  # what is counted already must not be counted as removed, see Plan.settle_counted
         self._report.tally.count_many(Outcome.SUPPRESSED, journal.plan.take_removed())
 
-    def _while_young(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
-        """Yield the batches until the plan is too old to be sent."""
-        for batch in batches:
-            if self._planned_at is not None and time.time() - self._planned_at > self._max_age_s:
-                self._sender.end(Stop(StopKind.PLAN_TOO_OLD))
-                self._overdue = itertools.chain([batch], batches)
-                return
-            yield batch
-
-    def _left_behind(self) -> Iterator[Sequence[Patch]]:
-        yield from self._sender.left_behind()
-        yield from self._overdue
+    def _is_too_old(self) -> bool:
+        return self._planned_at is not None and time.time() - self._planned_at > self._max_age_s
 
     def _park(self, journal: Journal, until: float) -> None:
         for batch in self._sender.unsent():

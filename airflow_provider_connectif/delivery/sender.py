@@ -28,6 +28,10 @@ def nothing_more(most: int) -> Sequence[Patch]:
     return ()
 
 
+def _never() -> bool:
+    return False
+
+
 class RequestSender:
     """Sends changes and settles them by their responses.
 
@@ -66,6 +70,7 @@ class RequestSender:
         self._handed_over: deque[Settled] = deque()
         self._batches: Iterator[Sequence[Patch]] = iter(())
         self._spread: Spread = nothing_more
+        self._is_too_old: Callable[[], bool] = _never
         self._left: deque[Patch] = deque()
         self._is_all_handed_over = False
         self._delivered_before = 0
@@ -142,6 +147,7 @@ class RequestSender:
         spread: Spread = nothing_more,
         *,
         planned_at: float | None = None,
+        is_too_old: Callable[[], bool] = _never,
         resource: Resource | None = None,
     ) -> None:
         """Send changes until all are settled, or the run ends early.
@@ -149,17 +155,18 @@ class RequestSender:
         :param batches: in the order of sending; read when there is room.
         :param spread: returns a number of patches spread evenly over the batches that are not read yet.
         :param planned_at: seconds since the epoch. Default: now.
+        :param is_too_old: returns whether nothing more of the plan may be sent; called several times a second.
         :param resource: of these changes, with the account's definitions. Default: that of the sender.
         """
         self._let_erasures_watch()
         self._delivery.begin(self._clock.now() if planned_at is None else planned_at, resource)
-        self._batches, self._spread = batches, spread
+        self._batches, self._spread, self._is_too_old = batches, spread, is_too_old
         is_whole = False
         try:
             with self._delivery:
-                for batch in batches:
-                    if not self._hand_over(batch):
-                        break
+                self._end_if_too_old()
+                while not self.stop and (batch := next(batches, None)) is not None:
+                    self._hand_over(batch)
                 self._is_all_handed_over = True
                 self._delivery.drain(self._tick)
                 self._delivery.finish()
@@ -208,7 +215,8 @@ class RequestSender:
         self._delivery.end(Stop(StopKind.DEFERRED))
 
     def look_at_the_clock(self) -> None:
-        """End early if the time limit is reached, or a wait is too long for a worker."""
+        """End early if the time limit is reached, the plan is too old, or a wait is too long for a worker."""
+        self._end_if_too_old()
         if self.stop:
             return
         if self.time_left_s == 0.0:
@@ -221,6 +229,10 @@ class RequestSender:
             self.leave_alone(None, wait.until - self._clock.now())
         elif wait is None and (asked := self._asked_wait()) is not None:
             self.leave_alone(asked[1], asked[0].until - self._clock.now())
+
+    def _end_if_too_old(self) -> None:
+        if self._is_too_old():
+            self._delivery.end(Stop(StopKind.PLAN_TOO_OLD))
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
@@ -244,18 +256,17 @@ class RequestSender:
         # Until all changes are submitted, others may follow that can be sent at once.
         return self._delivery.asked_wait if self._is_all_handed_over or self._delivery.is_full else None
 
-    def _hand_over(self, batch: Sequence[Patch]) -> bool:
-        """Submit a batch; return whether to continue."""
+    def _hand_over(self, batch: Sequence[Patch]) -> None:
+        """Submit a batch, until the run ends early."""
         batch = self._without_suppressed(batch)
         if self._confirmation is not None:
             self._confirmation.before_sending(batch)
         self._left = deque(batch)
         while self._left:
             if not self._delivery.submit(self._left[0], self._tick):
-                return False
+                return
             self._left.popleft()
             self._tick()
-        return True
 
     def _without_suppressed(self, batch: Sequence[Patch]) -> list[Patch]:
         """Return a batch without changes of suppressed people, which are settled."""

@@ -179,7 +179,7 @@ class ErasureSink(RequestSink):
         self._of_journal.left_behind = None  # it would name people
         left = self._without_done(batches)
         if self._wait_for_others(left):
-            self._sender.deliver(left, planned_at=self._planned_at, resource=resource)
+            super()._send(left, resource=resource)
 
     def _state(self, until: float) -> dict[str, Any]:
         return {**super()._state(until), ERASES: True}

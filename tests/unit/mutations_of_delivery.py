@@ -298,6 +298,15 @@ def what_waits_for_a_retry_was_never_answered(original, self):
 _SENDER = "test_sender.py::"
 
 
+@DELIVERY.instead_of(
+    "delivery.sender:RequestSender.look_at_the_clock",
+    _SENDER + "test_a_plan_becomes_too_old_while_the_server_has_it_wait",
+)
+def only_a_batch_can_be_too_old(original, self):
+    self._is_too_old = bool
+    return original(self)
+
+
 @DELIVERY.instead_of("delivery.sender:RequestSender.time_left_s", _SENDER + "test_a_time_limit_that_is_over_ends_it")
 def there_is_always_time(original, self):
     return None

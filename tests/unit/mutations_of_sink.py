@@ -177,28 +177,20 @@ def kept_back_refusals_do_not_come_back(original, self, *given, **named):
 
 
 @SINK.instead_of(
-    "delivery.request_sink:RequestSink._while_young",
+    "delivery.request_sink:RequestSink._is_too_old",
     _TESTS + "test_a_plan_that_is_too_old_is_not_sent",
     _TESTS + "test_the_age_of_a_plan_counts_over_its_deferrals",
 )
-def plans_do_not_age(original, self, batches):
-    return batches
+def plans_do_not_age(original, self):
+    return False
 
 
 @SINK.instead_of(
-    "delivery.request_sink:RequestSink._while_young", _TESTS + "test_the_age_of_a_plan_counts_over_its_deferrals"
+    "delivery.request_sink:RequestSink._is_too_old", _TESTS + "test_the_age_of_a_plan_counts_over_its_deferrals"
 )
-def a_deferral_makes_a_plan_young(original, self, batches):
+def a_deferral_makes_a_plan_young(original, self):
     self._planned_at = time.time()
-    return original(self, batches)
-
-
-@SINK.instead_of("delivery.request_sink:RequestSink._while_young", _TESTS + "test_a_plan_that_is_too_old_is_not_sent")
-def an_old_plan_ends_as_if_all_was_sent(original, self, batches):
-    for batch in batches:
-        if time.time() - self._planned_at > self._max_age_s:
-            return
-        yield batch
+    return original(self)
 
 
 @SINK.instead_of(

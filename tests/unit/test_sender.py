@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import QuotaClosed, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.api.window import Cause
@@ -154,6 +154,19 @@ def test_what_ends_it_from_outside_lets_nothing_further_go(kind: StopKind) -> No
     assert sending.account.sent == []
     assert sending.stop is kind
     assert len(sending.unsent) == 10
+
+
+def test_a_plan_becomes_too_old_while_the_server_has_it_wait() -> None:
+    def used_up(number: int) -> Response:
+        sending.clock.advance(1.0)
+        raise error_class(429)(429, retry_after=1.0)
+
+    sending = Sending(Patience(longest_wait_s=60.0), used_up)
+    batches = iter(
+        [[Patch(n, f"user{n}@example.com", {}, {}) for n in (1, 2)], [Patch(3, "user3@example.com", {}, {})]]
+    )
+    sending.sender.deliver(batches, is_too_old=lambda: sending.clock.monotonic() > 5.0)
+    assert (sending.stop, sending.unsent) == (StopKind.PLAN_TOO_OLD, [1, 2, 3])
 
 
 def test_a_kill_is_a_stop_and_closes_the_quota() -> None:
