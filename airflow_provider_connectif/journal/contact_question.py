@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -234,7 +233,7 @@ class ContactQuestion:
         (run,) = found
         of_run = sa.and_(claims.sync_id == self.sync_id, claims.run_id == run.run_id, claims.task == run.task)
         held = self._database.rows(sa.select(sa.func.max(claims.lease_until)).where(of_run))[0][0]
-        holds = run.ended_at is None and held is not None and held > time.time()
+        holds = run.ended_at is None and held is not None and held > self._database.now()
         return LastRun(
             run.run_id,
             run.verdict,

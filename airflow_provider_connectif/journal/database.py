@@ -82,6 +82,10 @@ class JournalDatabase:
         """Return all rows of a query, with the columns as attributes."""
         return self.read(lambda connection: connection.execute(query).fetchall())
 
+    def now(self) -> float:
+        """Return the seconds since the epoch by the database's clock, by which claims end."""
+        return float(self.read(lambda connection: connection.execute(dialect_named(self.dialect).clock).scalar_one()))
+
     def write(self, action: Callable[[sa.Connection], T]) -> T:
         """Run an action in one transaction."""
 

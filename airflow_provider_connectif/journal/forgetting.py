@@ -150,8 +150,7 @@ class Forgetting:
 
     def now(self) -> float:
         """Return the seconds since the epoch by the database's clock."""
-        clock = dialect_named(self._database.dialect).clock
-        return float(self._database.read(lambda connection: connection.execute(clock).scalar_one()))
+        return self._database.now()
 
     def write_receipts(
         self, connection: sa.Connection, results: Mapping[PersonKey, str], run_id: str, map_index: int

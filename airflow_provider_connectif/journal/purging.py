@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -47,7 +46,7 @@ class Purge:
         """Return the run that has a claim to the sync now, also during a deferral."""
         claims = self._tables.claims.c
         query = sa.select(claims.run_id, claims.task).where(
-            claims.sync_id == self._sync_id, claims.lease_until > time.time()
+            claims.sync_id == self._sync_id, claims.lease_until > self._database.now()
         )
         return next((f"{row.run_id}, task {row.task}" for row in self._database.rows(query.limit(1))), None)
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -415,13 +416,15 @@ def test_journal_purge(
 
 
 def test_journal_purge_leaves_a_sync_alone_that_is_held(
-    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
+    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night(1, row("ana", _points=1))
     journal.query(
         "insert into connectif_journal_claims (holder, sync_id, run_id, task, lease_until) "
-        "values ('holder', 'nightly', 'dag/night 2', 'patch[-1]', 9000000000)"
+        f"values ('holder', 'nightly', 'dag/night 2', 'patch[-1]', {time.time() + 60})"
     )
+    at = time.time
+    monkeypatch.setattr(time, "time", lambda: at() + 120)  # this machine's clock is ahead of the database's
     shown = command("journal", "purge", "--everything", "--sync-id", "nightly", "--yes")
     assert shown.code == 1
     assert "is held by dag/night 2, task patch[-1]" in shown.err
