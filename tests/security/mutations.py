@@ -227,8 +227,8 @@ def a_trigger_for_a_claim_takes_the_key_along(original, self):
 
 
 @OTHERS.instead_of("databases.journals:_engine", "test_task.py::test_a_journal_s_statements_are_logged_without_values")
-def values_of_statements_are_logged(original, hook, conn_id):
-    engine = original(hook, conn_id)
+def values_of_statements_are_logged(original, hook, conn_id, access):
+    engine = original(hook, conn_id, access)
     engine.hide_parameters = False
     return engine
 
