@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import BaseHook
 from sqlalchemy.dialects import mysql as mysql_dialect
 
-from airflow_provider_connectif.databases.journals import engine_of_existing
+from airflow_provider_connectif.databases.journals import _checked_engine
 from airflow_provider_connectif.journal.database import JournalDatabase as Database
 from airflow_provider_connectif.journal.dialects import DIALECTS
 from airflow_provider_connectif.journal.forgetting import Forgetting
@@ -41,7 +42,7 @@ def mysql(request: pytest.FixtureRequest, airflow_db: None) -> Callable[..., Jou
 @contextlib.contextmanager
 def opened() -> Iterator[Database]:
     """The journal of the connection ``journal``, with its tables, on an engine as runs have it."""
-    engine = engine_of_existing("journal")
+    engine = _checked_engine(BaseHook.get_hook("journal"), "journal", "create")
     database = Database(engine, "connectif_journal")
     database.create()
     try:
