@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, get_args
 
@@ -90,6 +90,11 @@ class ContactErasure(Resource):
         """Return every spelling of both rows, once."""
         spellings = dict.fromkeys(str(value) for value in (*earlier.values(), *later.values()))
         return {str(number): spelling for number, spelling in enumerate(spellings, 1)}
+
+    def with_spellings(self, change: Patch, spellings: Collection[str]) -> Patch:
+        """Return the deletion with more spellings, without those that were sent already."""
+        more = [spelling for spelling in spellings if spelling not in _tried(change)]
+        return change._replace(properties=self.merged(change.properties, {str(n): each for n, each in enumerate(more)}))
 
     def requests(self, change: Patch) -> tuple[int, int]:
         """Return one request for each spelling, and one more if Connectif has none of them."""

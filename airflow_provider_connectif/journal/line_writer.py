@@ -91,13 +91,13 @@ class LineWriter:
         self._gathers()
 
     def forget(self, keys: Collection[str]) -> None:
-        """Delete the lines of suppressed contacts.
+        """Delete the lines of suppressed contacts; a spelling stays until the person has a receipt.
 
         :param keys: in the journal's form.
         """
         if keys and self._gathers():
-            self._gathered.drop(keys)
-            self._forgotten.update(self.written_key(key) for key in keys)
+            self._gathered.drop(keys, spelled=self._spelled(keys).values())
+            self._forgotten.update(keys)
 
     def settle_suppressed(self, place: int) -> bool:
         """Remove the change of a suppressed person from the plan.
@@ -198,9 +198,7 @@ class LineWriter:
         if self.history is not None:
             self.history.write(connection)
         if self._forgotten:
-            lines = self.database.tables.lines
-            of_these = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(sorted(self._forgotten)))
-            connection.execute(sa.delete(lines).where(of_these))
+            self._delete_forgotten(connection)
         for write in self._beside:
             write(connection)
         doubts, reason = self._doubted
@@ -221,6 +219,26 @@ class LineWriter:
         people = {person: key for key in keys if (person := self.person_of(key)) is not None}
         if people and (suppressed := self.suppressions.among_in(connection, people)):
             forgotten = {people[person] for person in suppressed}
-            self._gathered.drop(forgotten)
+            self._gathered.drop(forgotten, spelled=self._not_erased(connection, forgotten))
             if self.history is not None:
                 self.history.forget(forgotten)
+
+    def _delete_forgotten(self, connection: sa.Connection) -> None:
+        lines = self.database.tables.lines
+        waiting = self._not_erased(connection, self._forgotten)
+        for keys, which in ((self._forgotten - waiting, sa.true()), (waiting, lines.c.spelling.is_(None))):
+            written = sorted(map(self.written_key, keys))
+            if written:
+                of_these = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(written))
+                connection.execute(sa.delete(lines).where(of_these, which))
+
+    def _not_erased(self, connection: sa.Connection, keys: Collection[str]) -> set[str]:
+        """Return the contacts whose erasure still needs the spelling in which they were sent."""
+        people = self._spelled(keys)
+        erased = self.suppressions.erased_in(connection, people) if people else set()
+        return {key for person, key in people.items() if person not in erased}
+
+    def _spelled(self, keys: Collection[str]) -> dict[PersonKey, str]:
+        """Return the contacts of whose key there may be several spellings."""
+        found = ((self.person_of(key), key) for key in keys)
+        return {person: key for person, key in found if person is not None and person.has_spellings}

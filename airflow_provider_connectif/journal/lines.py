@@ -187,11 +187,15 @@ class GatheredLines:
         """Return the contacts whose lines are not written yet."""
         return set(self.restored_properties).union(*(gathered for gathered, _ in self._in_order))
 
-    def drop(self, keys: Collection[str]) -> None:
-        """Drop the lines of these contacts."""
+    def drop(self, keys: Collection[str], *, spelled: Collection[str] = ()) -> None:
+        """Drop the lines of these contacts.
+
+        :param spelled: contacts whose lines with a spelling stay.
+        """
         for gathered in (*(gathered for gathered, _ in self._in_order), self.restored_properties):
             for key in gathered.keys() & set(keys):
-                del gathered[key]
+                if key not in spelled or gathered[key].get(SPELLING) is None:
+                    del gathered[key]
 
     def clear(self) -> None:
         """Note that they are written."""

@@ -96,6 +96,20 @@ class SuppressionList:
         """As :meth:`among`, within a transaction."""
         return self._among(connection, set(people)) if self.is_there else set()
 
+    def erased_in(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
+        """Return which of some suppressed people have a receipt since they were suppressed, within a transaction."""
+        by_digest = {_hmac(secret, person): person for secret in self._secrets(connection) for person in people}
+        asked, found = list(by_digest), set[PersonKey]()
+        suppressed, receipts = self._tables.suppressed.c, self._tables.receipts.c
+        for first in range(0, len(asked), _KEYS_AT_ONCE):
+            query = sa.select(suppressed.key_hmac).where(
+                suppressed.key_hmac.in_(asked[first : first + _KEYS_AT_ONCE]),
+                receipts.key_hmac == suppressed.key_hmac,
+                receipts.at >= suppressed.at,
+            )
+            found.update(by_digest[digest] for digest in connection.execute(query).scalars())
+        return found
+
     def snapshot(self) -> Among | None:
         """Return the current list, for checks of a million people: a short list is held in memory.
 

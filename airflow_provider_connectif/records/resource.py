@@ -227,6 +227,10 @@ class Resource(Protocol):
         """
         return Step(change) if isinstance(came, Response) else None
 
+    def with_spellings(self, change: Patch, spellings: Collection[str]) -> Patch:
+        """Return a deletion with more spellings of its key to delete; default: the change as it is."""
+        return change
+
     def urgent_part(self, change: Patch) -> Patch | None:
         """Return the part of a rejected change that must be sent all the same; ``None``: nothing, or it was sent
         already.

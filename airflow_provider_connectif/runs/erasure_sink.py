@@ -16,6 +16,7 @@ from airflow_provider_connectif.imports.rules import Fate
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.forgetting import ERASES, Forgetting, OpenUpload
+from airflow_provider_connectif.journal.line_writer import COMMIT_EVERY_S
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
@@ -32,6 +33,8 @@ from airflow_provider_connectif.runs.check_sink import RequestPreview
 from airflow_provider_connectif.runs.plan import ERASE
 
 _LOOK_EVERY_S = 0.5
+_LONG_S = 60.0  # runs have renewed their claims before then
+_WRITTEN_AFTER_S = COMMIT_EVERY_S + 0.5  # a response, with the spelling of the key; it may have come just now
 _LOOKS_AT_ONE_THAT_IS_GONE = 3
 _LOOK_WITHOUT_WORKER_S = 60.0
 
@@ -177,7 +180,7 @@ class ErasureSink(RequestSink):
         self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, resource: Resource | None = None
     ) -> None:
         self._of_journal.left_behind = None  # it would name people
-        left = self._without_done(batches)
+        left = self._with_sent_keys(self._without_done(batches))
         if self._wait_for_others(left):
             super()._send(left, resource=resource)
 
@@ -200,6 +203,15 @@ class ErasureSink(RequestSink):
                         journal.lines.settle_planned(planned)
             yield [patch for place, patch in enumerate(batch) if people[place] not in found]
 
+    def _with_sent_keys(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
+        """Add the spellings that other runs have sent. Read when the wait for them has ended, since only then the
+        journal has them all.
+        """
+        resource = self._resource
+        for batch in batches:
+            sent = self._forgetting.sent_keys([person for patch in batch for person in resource.people_of(patch)])
+            yield [resource.with_spellings(patch, sent.get(resource.same_key(patch.key), ())) for patch in batch]
+
     def _wait_for_others(self, left: Iterator[Sequence[Patch]]) -> bool:
         """Wait for everything that was sent about these people before they were suppressed; return whether that has
         ended.
@@ -209,7 +221,11 @@ class ErasureSink(RequestSink):
         if not self._people:  # of a process before this one, which was deferred
             self._people = [person for batch in self._kept() for person in batch]
         try:
-            return self._is_alone(self._forgetting.now(), left)
+            if not self._is_alone(self._forgetting.now(), left):
+                return False
+            if self._forgetting.runs_at_work_since(self._forgetting.now() + _LONG_S):
+                self._watch.waiting.pause(_WRITTEN_AFTER_S)
+            return True
         except QuotaClosed:
             return False
 

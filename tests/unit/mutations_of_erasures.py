@@ -52,6 +52,18 @@ def a_typed_key_is_taken_as_it_is(original, key):
 
 
 ERASURES.value(
+    "no erasure needs a spelling any more",
+    "journal.line_writer:LineWriter._not_erased",
+    "lambda self, connection, keys: set()",
+    _TEST + "test_the_spelling_of_a_late_response_stays_until_the_receipt",
+)
+ERASURES.value(
+    "every erasure still needs the spellings",
+    "journal.suppression:SuppressionList.erased_in",
+    "lambda self, connection, people: set()",
+    _TEST + "test_a_late_response_after_the_receipt_leaves_no_line",
+)
+ERASURES.value(
     "the plan of another erasure looks like that of a sync",
     "journal.forgetting:ERASES",
     "'something else'",

@@ -150,6 +150,42 @@ def test_a_row_counts_as_suppressed_whether_or_not_it_has_changed(
 # What is forgotten
 
 
+def acknowledge_suppressed(journal: Journal, *, is_erased: bool) -> None:
+    """A request that was under way is accepted after its person was suppressed."""
+    journal.lines.person_of = ContactErasure().person_of
+    journal.suppressions.add([ANA], "run")
+    if is_erased:
+        it = forgetting(journal)
+        journal.database.write(lambda connection: it.write_receipts(connection, {ANA: "absent"}, "forget", -1))
+    journal.lines.acknowledge(ANA.key, DIGESTS, sent="Ana@Example.com")
+    journal.lines.commit()
+
+
+def test_the_spelling_of_a_late_response_stays_until_the_receipt(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    acknowledge_suppressed(journal, is_erased=False)
+    assert forgetting(journal).sent_keys([ANA]) == {ANA.key: ["Ana@Example.com"]}
+
+
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_a_sync_forgets_the_spelling_of_a_suppressed_person_after_the_receipt_only(
+    is_erased: bool, open_journal: OpenJournal
+) -> None:
+    journal = open_journal()
+    journal.lines.acknowledge(ANA.key, DIGESTS, sent="Ana@Example.com")
+    journal.lines.commit()
+    acknowledge_suppressed(journal, is_erased=is_erased)
+    journal.lines.forget([ANA.key])
+    journal.lines.commit()
+    assert keys_of(journal) == (set() if is_erased else {ANA.key})
+
+
+def test_a_late_response_after_the_receipt_leaves_no_line(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    acknowledge_suppressed(journal, is_erased=True)
+    assert keys_of(journal) == set()
+
+
 def test_lines_and_history_of_every_sync_are_deleted_plain_and_as_digests(open_journal: OpenJournal) -> None:
     journal = open_journal(key_secret=SECRET)
     plain = open_journal(task="other[-1]")
@@ -315,6 +351,13 @@ def test_a_plan_is_not_taken_for_one_of_another_operator_or_key() -> None:
         each for key in get_args(KeyKind) for each in (ContactErasure(key), ContactResource(ContactMapping(key)))
     ]
     assert len({resource.plan_kind for resource in resources}) == 4
+
+
+def test_a_spelling_that_was_sent_already_is_not_added_again() -> None:
+    erasure = ContactErasure()
+    change = erasure.prepare(1, {"email": "ana@example.com"})._replace(others={"tried": ["ANA@example.com"]})
+    more = erasure.with_spellings(change, ["ANA@example.com", "Ana@Example.com", "ana@example.com"])
+    assert list(more.properties.values()) == ["ana@example.com", "Ana@Example.com"]
 
 
 def test_a_404_without_the_error_document_is_no_response() -> None:
