@@ -6,7 +6,8 @@ Threads send; the submitting thread collects the outcome of each change, so that
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -94,6 +95,8 @@ class Delivery:
             ahead, self._work_there, self._progress, client.quota, clock, max_in_flight=max_in_flight
         )
         self._request = OneRequest(resource, client, self._gate, clock, POLL_S, asks_before_sending=asks_before_sending)
+        self._tries_before: dict[int, int] = {}
+        """Attempts of earlier processes for changes that are not submitted yet, by the numbers of their rows."""
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -214,9 +217,22 @@ class Delivery:
             if sample is not None and self._watch.rejects_everything and not self._queue.unsettled:
                 self._end(Stop(sample.kind, self._watch.last_error))
 
-    def count_before(self, accepted: int, rejected: int) -> None:
-        """Count the responses to an earlier process of the run."""
-        self._watch.count_before(accepted, rejected)
+    def as_state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs after a deferral, JSON-ready."""
+        with self._progress:
+            tries = self._tries_before | self._queue.tries()
+            return {"tries": list(tries.items()), "watch": self._watch.as_state()}
+
+    def restore(self, accepted: int, rejected: int, state: Mapping[str, Any]) -> None:
+        """Continue an earlier process of the run, before the first change.
+
+        :param accepted: number of changes that Connectif has accepted.
+        :param rejected: number of changes that it has rejected.
+        :param state: from :meth:`as_state`; empty if that process stored none.
+        """
+        self._tries_before = dict(state.get("tries", ()))
+        self._watch.restore(accepted, rejected, state.get("watch", {}))
+        self._queue.continue_sample()
 
     def end(self, stop: Stop) -> None:
         """Send nothing more; requests in flight end normally, waiting changes are returned by :meth:`unsent`."""
@@ -284,6 +300,7 @@ class Delivery:
     def _job(self, patch: Patch) -> Job:
         urgent = self._resource.is_urgent(patch.properties)
         job = Job(patch, self._resource.same_key(patch.key), goes_before=urgent)
+        job.tries = self._tries_before.pop(patch.number, 0)
         job.is_created, job.is_recreated = patch.created_as is not None, patch.created_as == "recreated"
         return job
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_connectif.delivery.response_policy import Rule
 from airflow_provider_connectif.records.outcomes import Error, Outcome, StopKind
@@ -46,9 +48,26 @@ class RejectionWatch:
         self.last_error: Error | None = None
         """The last response that did not accept its change."""
 
-    def count_before(self, accepted: int, rejected: int) -> None:
-        """Count the responses to an earlier process of the run."""
+    def as_state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs after a deferral, JSON-ready."""
+        sample = None
+        if self.sample is not None:
+            sample = {
+                "kind": self.sample.kind.value,
+                "size": self.sample.size,
+                "left": self.sample.left + self.sample.open,
+            }
+        return {"blocked_in_a_row": self._blocked_in_a_row, "sample": sample}
+
+    def restore(self, accepted: int, rejected: int, state: Mapping[str, Any]) -> None:
+        """Count the responses to an earlier process of the run, and continue its sample.
+
+        :param state: of the earlier process; empty if it stored none.
+        """
         self._responses, self._rejections = accepted + rejected, rejected
+        self._blocked_in_a_row = state.get("blocked_in_a_row", 0)
+        if (sample := state.get("sample")) is not None:
+            self.sample = Sample(StopKind(sample["kind"]), sample["size"], sample["left"])
 
     @property
     def rejects_everything(self) -> bool:

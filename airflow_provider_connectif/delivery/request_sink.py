@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.delivery.sender import RequestSender, Spread, nothing_more
+from airflow_provider_connectif.delivery.sender import NOTHING_SENT, RequestSender, Spread, nothing_more
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -122,7 +122,7 @@ class RequestSink:
                 )
             return False
         report.restore(state)
-        self._sender.restore(state.get("asked_deferrals", 0))
+        self._sender.restore(state.get("asked_deferrals", 0), state.get("sending", NOTHING_SENT))
         if self._confirmation is not None:
             is_alive = bool(report.tally.delivered or report.tally.outcomes[Outcome.SKIPPED])
             self._confirmation.restore(state.get("held_back", ()), is_alive=is_alive)
@@ -260,5 +260,6 @@ class RequestSink:
             "quota": self._quota.remember(self._window_opens_at(until)),
             "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
             "asked_deferrals": self._sender.asked_deferrals,
+            "sending": self._sender.as_state(),
             **self._report.as_state(),
         }

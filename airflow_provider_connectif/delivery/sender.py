@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.quota import Wait
@@ -21,6 +23,8 @@ from airflow_provider_connectif.records.samples import evenly
 from airflow_provider_connectif.reporting.report import Report
 
 Spread = Callable[[int], Sequence[Patch]]
+NOTHING_SENT: Mapping[str, Any] = MappingProxyType({})
+"""The state of a sender before its first request."""
 
 
 def nothing_more(most: int) -> Sequence[Patch]:
@@ -123,15 +127,23 @@ class RequestSender:
         is_in_a_row = self._report.tally.delivered + self._report.tally.erased == self._delivered_before
         return 1 + (self._asked_deferrals if is_in_a_row else 0)
 
-    def restore(self, asked_deferrals: int) -> None:
+    def as_state(self) -> dict[str, Any]:
+        """Return the state of sending for the process that continues after a deferral, JSON-ready."""
+        state = self._delivery.as_state()
+        if self.wait is not None and self.wait.cause is Cause.ASKED:
+            state["tries"] = []  # these deferrals have a limit of their own: see ``asked_deferrals``
+        return state
+
+    def restore(self, asked_deferrals: int, state: Mapping[str, Any] = NOTHING_SENT) -> None:
         """Continue after a deferral, with the counts of the report.
 
         :param asked_deferrals: as in :attr:`asked_deferrals`.
+        :param state: from :meth:`as_state`.
         """
         tally = self._report.tally
         self._asked_deferrals = asked_deferrals
         self._delivered_before = tally.delivered + tally.erased
-        self._delivery.count_before(self._delivered_before, tally.outcomes[Outcome.REJECTED])
+        self._delivery.restore(self._delivered_before, tally.outcomes[Outcome.REJECTED], state)
 
     def end(self, stop: Stop) -> None:
         """Send nothing more; requests in flight end normally."""

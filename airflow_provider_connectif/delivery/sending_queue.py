@@ -235,6 +235,19 @@ class SendingQueue:
             return []
         return list(itertools.islice(self._ready, max(0, most)))
 
+    def continue_sample(self) -> None:
+        """Ask for the rest of a sample that an earlier process of the run began."""
+        if self._watch.sample is not None:
+            self.wanted, self._watch.sample.is_there = self._watch.sample.left, False
+
+    def tries(self) -> dict[int, int]:
+        """Return the attempts for changes that are not settled and not in flight, by the numbers of their rows.
+
+        Changes without a row, all of the number 0, are left out.
+        """
+        tries = ((job, job.rejection.tries if job.rejection else job.tries) for job in self._waiting())
+        return {job.patch.number: count for job, count in tries if count and job.patch.number}
+
     def unsent(self) -> list[Patch]:
         """Return the patches that are not settled and not in flight, in their order."""
         return [job.whole for job in sorted(self._waiting(), key=lambda job: job.place)]

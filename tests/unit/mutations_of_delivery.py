@@ -333,8 +333,20 @@ def a_worker_waits_for_every_window(original, self, wait):
 @DELIVERY.instead_of(
     "delivery.sender:RequestSender.restore", _SENDER + "test_a_server_that_only_ever_puts_off_is_not_there"
 )
-def deferrals_in_a_row_are_forgotten(original, self, asked_deferrals):
+def deferrals_in_a_row_are_forgotten(original, self, asked_deferrals, *state):
     return None
+
+
+@DELIVERY.instead_of("delivery.delivery:Delivery.restore", _SENDER + "test_attempts_are_counted_over_deferrals")
+def a_deferral_forgets_attempts(original, self, accepted, rejected, state):
+    original(self, accepted, rejected, {**state, "tries": []})
+
+
+@DELIVERY.instead_of(
+    "delivery.rejection_watch:RejectionWatch.restore", _SENDER + "test_a_sample_goes_on_after_a_deferral"
+)
+def a_deferral_begins_another_sample(original, self, accepted, rejected, state):
+    original(self, accepted, rejected, {})
 
 
 @DELIVERY.instead_of("delivery.sender:RequestSender.kill", _SENDER + "test_a_kill_is_a_stop_and_closes_the_quota")

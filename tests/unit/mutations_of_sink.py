@@ -157,8 +157,8 @@ def the_window_is_forgotten_over_a_deferral(original, self, remembered):
     "delivery.sender:RequestSender.restore",
     _TESTS + "test_a_server_that_only_ever_puts_off_is_given_up_after_so_many_deferrals",
 )
-def every_deferral_is_the_first(original, self, asked_deferrals):
-    original(self, 0)
+def every_deferral_is_the_first(original, self, asked_deferrals, *state):
+    original(self, 0, *state)
 
 
 SINK.value(

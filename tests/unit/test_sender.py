@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -167,6 +168,39 @@ def test_a_plan_becomes_too_old_while_the_server_has_it_wait() -> None:
     )
     sending.sender.deliver(batches, is_too_old=lambda: sending.clock.monotonic() > 5.0)
     assert (sending.stop, sending.unsent) == (StopKind.PLAN_TOO_OLD, [1, 2, 3])
+
+
+def after_deferral(first: Sending, answer: Callable[[int], Response], window: int = 1) -> Sending:
+    assert first.stop is StopKind.DEFERRED
+    sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), answer, window=window)
+    sending.report.tally.restore(first.report.tally.as_state())
+    sending.sender.restore(0, json.loads(json.dumps(first.sender.as_state())))
+    return sending
+
+
+def test_attempts_are_counted_over_deferrals() -> None:
+    def fail(number: int) -> Response:
+        raise error_class(500)(500)
+
+    sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), fail, window=1)
+    for _ in range(2):
+        sending.deliver(1)
+        sending = after_deferral(sending, fail)
+    sending.deliver(1)
+    assert (sending.stop, sending.account.sent) == (None, [1])
+    assert sending.report.tally.outcomes[Outcome.UNDELIVERED] == 1
+
+
+def test_a_sample_goes_on_after_a_deferral() -> None:
+    def reject(number: int) -> Response:
+        raise error_class(422)(422)
+
+    first = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), reject, window=25)
+    first.deliver(100)
+    second = after_deferral(first, reject, window=1_000)
+    second.sender.deliver(iter([[Patch(n, f"user{n}@example.com", {}, {}) for n in first.unsent]]))
+    assert second.stop is StopKind.ALL_REJECTED
+    assert len(first.account.sent) + len(second.account.sent) == 40
 
 
 def test_a_kill_is_a_stop_and_closes_the_quota() -> None:
