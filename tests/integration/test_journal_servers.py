@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.journals import deliver, journal_database
+from tests.support.journals import deliver
 from tests.support.strict_server import StrictServer
 
 ROWS = [{"email": "ana@example.com", "visits": 1}]
@@ -38,13 +38,3 @@ def test_a_connection_that_is_none_for_sql_is_refused(connection: Callable[..., 
     end = deliver("night", rows=ROWS)
     assert (end.state, strict.received) == ("failed", 0)
     assert "no journal on connection 'journal': it is not an SQL connection" in str(end.error)
-
-
-@pytest.mark.usefixtures("airflow_db")
-def test_a_name_that_is_too_long_is_named(
-    request: pytest.FixtureRequest, strict: StrictServer, connection: Callable[..., None]
-) -> None:
-    journal_database("sqlite", request)
-    end = deliver("n" * 247, rows=ROWS)  # after the DAG's id and a slash
-    assert (end.state, strict.received) == ("failed", 0)
-    assert str(end.error) == ("the journal's names have at most 250 characters; dag_id and run_id together has 251")
