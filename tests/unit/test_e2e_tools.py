@@ -45,9 +45,13 @@ def test_a_night_is_possible() -> None:
 def test_imports_that_a_log_only_counts_are_known_to_the_task() -> None:
     uploaded = r"Uploaded 5 files, 300 rows\n  Imports: 01, 02, 03 and 2 more"
     continued = r"Continuing with the imports of an earlier process\n  Imports: %s, 2 files not uploaded"
-    assert imports_not_named("\n".join([uploaded, continued % "01, 02, 03 and 2 more", continued % "06, 07"])) == 2
+    ids = [f"{number:02}" for number in range(1, 10)]
+    log = "\n".join([uploaded, continued % "01, 02, 03 and 2 more", continued % "06, 07"])
+    assert imports_not_named(log, ids) == 2
     # The process of the second list died before it had uploaded its last file, and wrote no line of its own.
-    assert imports_not_named("\n".join([uploaded, continued % "06, 07, 08 and 1 more"])) == 3
+    assert imports_not_named("\n".join([uploaded, continued % "06, 07, 08 and 1 more"]), ids) == 3
+    # One of those that the list only counts has a line of its own; then the others are fewer.
+    assert imports_not_named("\n".join([uploaded, "Waiting for import 05"]), ids) == 1
 
 
 def test_what_a_mutation_replaces_is_there() -> None:

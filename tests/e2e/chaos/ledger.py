@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Collection
 from typing import Any
 
 from tests.e2e.chaos.night import KINDS, Night
@@ -18,15 +19,19 @@ PERSONAL = ("@example.com", "Name ", "no address ")
 _INVALID, _REFUSED = "no address ", "refused"
 
 
-_LISTED = re.compile(r"Imports: (\w+(?:, \w+)*) and ([\d,]+) more")
+_LISTED = re.compile(r"Imports: (\w+(?:, \w+)*)(?: and ([\d,]+) more)?")
 
 
-def imports_not_named(log: str) -> int:
+def imports_not_named(log: str, ids: Collection[str]) -> int:
     """How many imports a task knew and its log does not name: a line names three, and says how many more there are.
 
     :param log: each list counts once, also where the next process continues with the same imports.
+    :param ids: of the imports; one of the others may be named in another line.
     """
-    return sum(int(more.replace(",", "")) for _, more in set(_LISTED.findall(log)))
+    lists = set(_LISTED.findall(log))
+    listed = {import_id for names, _ in lists for import_id in names.split(", ")}
+    elsewhere = sum(import_id in log for import_id in set(ids) - listed)
+    return max(0, sum(int(more.replace(",", "")) for _, more in lists if more) - elsewhere)
 
 
 class Ledger:
@@ -106,12 +111,10 @@ class Ledger:
 
         :param log: of the task, all runs and tries.
         """
-        unnamed = [
-            one["success"]
-            for one in self._connectif.imports()
-            if one["id"] not in self._imports_before and one["id"] not in log
-        ]
-        return sorted(unnamed, reverse=True)[: max(0, len(unnamed) - imports_not_named(log))]
+        tonight = {one["id"]: one["success"] for one in self._connectif.imports()}
+        tonight = {id_: accepted for id_, accepted in tonight.items() if id_ not in self._imports_before}
+        unnamed = [accepted for id_, accepted in tonight.items() if id_ not in log]
+        return sorted(unnamed, reverse=True)[: max(0, len(unnamed) - imports_not_named(log, tonight))]
 
     @property
     def needed(self) -> int:
