@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,7 +209,11 @@ def _engine(hook: Any, conn_id: str, access: Access) -> Any:
     from airflow_provider_connectif.databases.drivers import driver_of_engine
     from airflow_provider_connectif.journal.dialects import dialect_named
 
-    found = hook.get_sqlalchemy_engine()
+    with warnings.catch_warnings():
+        # Of this engine only the address is used. SQLite's dialect warns that it does not know the secret in it, and
+        # Airflow logs warnings to stdout, where a command's output is.
+        warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
+        found = hook.get_sqlalchemy_engine()
     try:
         dialect_named(found.dialect.name)
     except ValueError as unknown:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from airflow_provider_connectif.databases.drivers import DRIVERS
 from airflow_provider_connectif.databases.engines import mysql_engine
+from airflow_provider_connectif.databases.journals import engine_of_existing
 from airflow_provider_connectif.journal.dialects import DIALECTS
 
 REDSHIFT = "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017, Redshift 1.0.12103"
@@ -74,3 +78,13 @@ def test_a_statement_of_mysql_that_selects_its_lines_names_no_other_line() -> No
         lambda new: {"generation": sa.case((table.c.generation <= new.generation, new.generation), else_=0)},
     )
     assert "inserted." not in str(statement.compile(dialect=mysql.dialect()))
+
+
+def test_a_secret_in_the_address_is_no_warning(
+    airflow_db: None, connection: Callable[..., None], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """A command's output would begin with it, since Airflow logs warnings to stdout."""
+    extra = {"connectif_journal_secret": "pepper"}
+    connection("journal", conn_type="sqlite", host=str(tmp_path / "journal.db"), extra=extra)
+    engine_of_existing("journal").dispose()
+    assert [str(warning.message) for warning in recwarn if warning.category is sa.exc.SAWarning] == []
