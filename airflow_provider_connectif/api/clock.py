@@ -36,6 +36,7 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         """Wait for some seconds."""
+        # Senders and imports are handed their clock, so that unit tests hand in one that does not sleep.
         time.sleep(seconds)
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
