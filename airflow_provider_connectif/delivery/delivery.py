@@ -14,12 +14,13 @@ from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.delivery.doubts import DoubtGate, Doubts
+from airflow_provider_connectif.delivery.jobs import Job
 from airflow_provider_connectif.delivery.one_request import OneRequest
 from airflow_provider_connectif.delivery.open_requests import OpenRequests
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.responses import Responses
-from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
+from airflow_provider_connectif.delivery.sending_queue import SendingQueue
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Settled, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client
@@ -95,8 +96,6 @@ class Delivery:
             ahead, self._work_there, self._progress, client.quota, clock, max_in_flight=max_in_flight
         )
         self._request = OneRequest(resource, client, self._gate, clock, POLL_S, asks_before_sending=asks_before_sending)
-        self._tries_before: dict[int, int] = {}
-        """Attempts of earlier processes for changes that are not submitted yet, by the numbers of their rows."""
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -220,8 +219,7 @@ class Delivery:
     def as_state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs after a deferral, JSON-ready."""
         with self._progress:
-            tries = self._tries_before | self._queue.tries()
-            return {"tries": list(tries.items()), "watch": self._watch.as_state()}
+            return {"tries": list(self._queue.tries().items()), "watch": self._watch.as_state()}
 
     def restore(self, accepted: int, rejected: int, state: Mapping[str, Any]) -> None:
         """Continue an earlier process of the run, before the first change.
@@ -230,7 +228,7 @@ class Delivery:
         :param rejected: number of changes that it has rejected.
         :param state: from :meth:`as_state`; empty if that process stored none.
         """
-        self._tries_before = dict(state.get("tries", ()))
+        self._queue.restore_tries(dict(state.get("tries", ())))
         self._watch.restore(accepted, rejected, state.get("watch", {}))
         self._queue.continue_sample()
 
@@ -300,7 +298,6 @@ class Delivery:
     def _job(self, patch: Patch) -> Job:
         urgent = self._resource.is_urgent(patch.properties)
         job = Job(patch, self._resource.same_key(patch.key), goes_before=urgent)
-        job.tries = self._tries_before.pop(patch.number, 0)
         job.is_created, job.is_recreated = patch.created_as is not None, patch.created_as == "recreated"
         return job
 

@@ -10,7 +10,8 @@ from typing import Protocol
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import QuotaClosed
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
+from airflow_provider_connectif.delivery.jobs import Job
+from airflow_provider_connectif.delivery.sending_queue import SendingQueue
 from airflow_provider_connectif.records.changes import Patch
 
 MOST_WRITTEN_AHEAD = 50

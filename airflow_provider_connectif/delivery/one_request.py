@@ -6,7 +6,7 @@ from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError
 from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.delivery.doubts import DoubtGate, is_in_doubt_once_sent
-from airflow_provider_connectif.delivery.sending_queue import Job
+from airflow_provider_connectif.delivery.jobs import Job
 from airflow_provider_connectif.records.outcomes import Error
 from airflow_provider_connectif.records.protocols import Client
 from airflow_provider_connectif.records.resource import Resource

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_connectif.delivery.sending_queue import Job
+from airflow_provider_connectif.delivery.jobs import Job
 from airflow_provider_connectif.records.changes import Patch
 
 

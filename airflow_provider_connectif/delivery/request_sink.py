@@ -83,10 +83,10 @@ class RequestSink:
     @property
     def deferral(self) -> Deferral | None:
         """The deferral for a window or a delay, if it ended sending."""
-        wait = self._sender.wait
+        wait = self._sender.waits.deferred
         if wait is None or self.stop != Stop(StopKind.DEFERRED):
             return None
-        return Deferral(wait.until, self._sender.time_left_s)
+        return Deferral(wait.until, self._sender.waits.time_left_s)
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
         """Open the journal, if there is one, and wait until no other run of the sync is running.
@@ -195,7 +195,7 @@ class RequestSink:
     @property
     def longest_pause_s(self) -> float:
         """The longest pause in seconds that the run waits out if Connectif asks for one."""
-        return self._sender.longest_pause_s
+        return self._sender.waits.longest_pause_s
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
@@ -208,16 +208,16 @@ class RequestSink:
         A deferred run also has ``pending`` and ``predicted_end``: see :meth:`Progress.forecast`.
         """
         summary = self._report.shown.summary()
-        if self._sender.may_defer:
+        if self._sender.waits.may_defer:
             summary["deferrals"] = self._report.effort.deferrals
-        if self._is_parked and self._sender.wait is not None:
-            summary |= self._report.progress.forecast(max(0.0, self._sender.wait.until - time.time()))
+        if self._is_parked and self._sender.waits.deferred is not None:
+            summary |= self._report.progress.forecast(max(0.0, self._sender.waits.deferred.until - time.time()))
         return summary
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the end of the run, or its deferral."""
-        if self._is_parked and self._sender.wait is not None:
-            self._report.progress.log_deferral(self._sender.wait)
+        if self._is_parked and self._sender.waits.deferred is not None:
+            self._report.progress.log_deferral(self._sender.waits.deferred)
         else:
             self._report.shown.log_end()
             self._report.progress.log_end(how, notes)
@@ -259,7 +259,7 @@ class RequestSink:
             "plan_kind": self._resource.plan_kind,
             "quota": self._quota.remember(self._window_opens_at(until)),
             "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
-            "asked_deferrals": self._sender.asked_deferrals,
+            "asked_deferrals": self._sender.waits.asked_deferrals,
             "sending": self._sender.as_state(),
             **self._report.as_state(),
         }

@@ -8,9 +8,10 @@ from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError
 from airflow_provider_connectif.api.response import CREATED, OK, Response
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
+from airflow_provider_connectif.delivery.jobs import Job, Rejection
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy, Rule
-from airflow_provider_connectif.delivery.sending_queue import Job, Rejection, SendingQueue
+from airflow_provider_connectif.delivery.sending_queue import SendingQueue
 from airflow_provider_connectif.journal.properties import (
     entries_of,
     kept_marks,

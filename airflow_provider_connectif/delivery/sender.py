@@ -10,10 +10,10 @@ from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.api.quota import Wait
-from airflow_provider_connectif.api.window import TOLD_BY_SERVER, Cause
 from airflow_provider_connectif.delivery.delivery import Delivery
 from airflow_provider_connectif.delivery.patience import Patience
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.delivery.waits import Waits
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled, Stop, StopKind
@@ -66,22 +66,17 @@ class RequestSender:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
-        self._quota = client.quota
         self._report = report
         self._confirmation = confirmation
-        self._attempts = attempts
-        self._patience = patience
         self._handed_over: deque[Settled] = deque()
         self._batches: Iterator[Sequence[Patch]] = iter(())
         self._spread: Spread = nothing_more
         self._is_too_old: Callable[[], bool] = _never
         self._left: deque[Patch] = deque()
         self._is_all_handed_over = False
-        self._delivered_before = 0
-        self._asked_deferrals = 0
         self._other_request_at: float | None = None
-        self.wait: Wait | None = None
-        """The wait of a deferred run, once ``stop`` says that it is deferred."""
+        self.waits = Waits(patience, client.quota, report, attempts, clock)
+        """The waits of the run, and their limits."""
         self._delivery = Delivery(
             resource,
             client,
@@ -101,49 +96,22 @@ class RequestSender:
         """The reason why sending ended early; ``None`` if it did not."""
         return self._delivery.stop
 
-    @property
-    def may_defer(self) -> bool:
-        """Whether the run may be deferred."""
-        return self._patience.defer_after_s is not None
-
-    @property
-    def longest_pause_s(self) -> float:
-        """The longest pause in seconds that the run waits out if Connectif asks for one."""
-        return self._patience.longest_pause_s
-
-    @property
-    def time_left_s(self) -> float | None:
-        """Seconds that are left of the run's time limit."""
-        limit = self._patience.time_limit_s
-        return None if limit is None else max(0.0, limit - self._report.effort.duration_s)
-
-    @property
-    def asked_deferrals(self) -> int:
-        """Number of deferrals in a row because of Connectif's requests for a pause, including this one, without a
-        delivery between them.
-        """
-        if self.wait is None or self.wait.cause is not Cause.ASKED:
-            return 0
-        is_in_a_row = self._report.tally.delivered + self._report.tally.erased == self._delivered_before
-        return 1 + (self._asked_deferrals if is_in_a_row else 0)
-
     def as_state(self) -> dict[str, Any]:
         """Return the state of sending for the process that continues after a deferral, JSON-ready."""
         state = self._delivery.as_state()
-        if self.wait is not None and self.wait.cause is Cause.ASKED:
-            state["tries"] = []  # these deferrals have a limit of their own: see ``asked_deferrals``
+        if self.waits.is_deferred_as_asked:
+            state["tries"] = []  # these deferrals have a limit of their own
         return state
 
     def restore(self, asked_deferrals: int, state: Mapping[str, Any] = NOTHING_SENT) -> None:
         """Continue after a deferral, with the counts of the report.
 
-        :param asked_deferrals: as in :attr:`asked_deferrals`.
+        :param asked_deferrals: as in :attr:`Waits.asked_deferrals`.
         :param state: from :meth:`as_state`.
         """
         tally = self._report.tally
-        self._asked_deferrals = asked_deferrals
-        self._delivered_before = tally.delivered + tally.erased
-        self._delivery.restore(self._delivered_before, tally.outcomes[Outcome.REJECTED], state)
+        self.waits.restore(asked_deferrals)
+        self._delivery.restore(tally.delivered + tally.erased, tally.outcomes[Outcome.REJECTED], state)
 
     def end(self, stop: Stop) -> None:
         """Send nothing more; requests in flight end normally."""
@@ -223,24 +191,13 @@ class RequestSender:
         :param batches: to send after the deferral.
         """
         self._batches = batches
-        self.wait = wait
-        self._delivery.end(Stop(StopKind.DEFERRED))
+        self._delivery.end(self.waits.defer(wait))
 
     def look_at_the_clock(self) -> None:
         """End early if the time limit is reached, the plan is too old, or a wait is too long for a worker."""
         self._end_if_too_old()
-        if self.stop:
-            return
-        if self.time_left_s == 0.0:
-            self._delivery.end(Stop(StopKind.TIMED_OUT))
-            return
-        wait = self._quota.wait
-        if wait is not None and self.may_defer:
-            self._defer_for(wait)
-        elif wait is not None and wait.cause in TOLD_BY_SERVER:
-            self.leave_alone(None, wait.until - self._clock.now())
-        elif wait is None and (asked := self._asked_wait()) is not None:
-            self.leave_alone(asked[1], asked[0].until - self._clock.now())
+        if not self.stop and (stop := self.waits.stop_for(self._asked_wait())) is not None:
+            self._delivery.end(stop)
 
     def _end_if_too_old(self) -> None:
         if self._is_too_old():
@@ -248,21 +205,8 @@ class RequestSender:
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
-        if not self.may_defer:
-            if asked_s > self._patience.longest_wait_s:
-                self._delivery.end(Stop(StopKind.LEFT_ALONE, error, asked_s, self._patience.longest_wait_s))
-            return
-        if self._asked_deferrals >= self._attempts:  # a server that always asks for a pause counts as down
-            self._delivery.end(Stop(StopKind.NOT_RESPONDING, error))
-            return
-        self._defer_for(Wait(self._clock.now() + asked_s, Cause.ASKED))
-
-    def _defer_for(self, wait: Wait) -> None:
-        if self._quota.reserved:
-            return  # the window still has room for these requests
-        if not self.stop and wait.until - self._clock.now() > self.longest_pause_s:
-            self.wait = wait
-            self._delivery.end(Stop(StopKind.DEFERRED))
+        if not self.stop and (stop := self.waits.stop_for_pause(error, asked_s)) is not None:
+            self._delivery.end(stop)
 
     def _asked_wait(self) -> tuple[Wait, Error] | None:
         # Until all changes are submitted, others may follow that can be sent at once.

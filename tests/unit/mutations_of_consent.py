@@ -151,7 +151,7 @@ CONSENT.value(
 )
 CONSENT.value(
     "what is sent alone stands for the whole change",
-    "delivery.sending_queue:Job.whole",
+    "delivery.jobs:Job.whole",
     "property(lambda self: self.patch)",
     _DELIVERY + "test_what_ends_the_run_while_a_withdrawal_goes_alone_leaves_the_whole_change",
 )

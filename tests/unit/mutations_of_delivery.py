@@ -307,13 +307,13 @@ def only_a_batch_can_be_too_old(original, self):
     return original(self)
 
 
-@DELIVERY.instead_of("delivery.sender:RequestSender.time_left_s", _SENDER + "test_a_time_limit_that_is_over_ends_it")
+@DELIVERY.instead_of("delivery.waits:Waits.time_left_s", _SENDER + "test_a_time_limit_that_is_over_ends_it")
 def there_is_always_time(original, self):
     return None
 
 
 @DELIVERY.instead_of(
-    "delivery.sender:RequestSender.leave_alone",
+    "delivery.waits:Waits.stop_for_pause",
     _SENDER + "test_a_window_that_opens_late_ends_it_where_it_cannot_be_deferred",
     _SENDER + "test_a_response_that_asks_for_more_than_a_worker_waits_ends_it",
     _SENDER + "test_a_response_that_asks_for_a_long_pause_defers_it_too",
@@ -323,7 +323,7 @@ def every_pause_is_waited_for(original, self, error, asked_s):
 
 
 @DELIVERY.instead_of(
-    "delivery.sender:RequestSender._defer_for",
+    "delivery.waits:Waits._deferred_for",
     _SENDER + "test_a_long_wait_for_a_window_defers_it_where_that_is_possible",
 )
 def a_worker_waits_for_every_window(original, self, wait):

@@ -51,8 +51,8 @@ def what_is_settled_stays_in_the_plan(original, self, connection, places):
     _TESTS + "test_a_kill_after_the_decision_to_defer_is_no_deferral",
 )
 def a_killed_run_is_parked(original, self, verdict, keyless):
-    if self._journal is not None and self._sender.wait is not None:
-        self._park(self._journal, self._sender.wait.until)
+    if self._journal is not None and (wait := self._sender.waits.deferred) is not None:
+        self._park(self._journal, wait.until)
     else:
         original(self, verdict, keyless)
 
@@ -80,7 +80,7 @@ def the_journal_stays_open(original, self, verdict, keyless):
 SINK.value(
     "a kill after the decision to defer defers",
     "delivery.request_sink:RequestSink.deferral",
-    "property(lambda self: self._sender.wait and Deferral(self._sender.wait.until, self._sender.time_left_s))",
+    "property(lambda self: (wait := self._sender.waits.deferred) and Deferral(wait.until, None))",
     _TESTS + "test_a_kill_after_the_decision_to_defer_is_no_deferral",
 )
 SINK.value(
@@ -163,7 +163,7 @@ def every_deferral_is_the_first(original, self, asked_deferrals, *state):
 
 SINK.value(
     "deferrals in a row are not parked",
-    "delivery.sender:RequestSender.asked_deferrals",
+    "delivery.waits:Waits.asked_deferrals",
     "property(lambda self: 0)",
     _TESTS + "test_a_server_that_only_ever_puts_off_is_given_up_after_so_many_deferrals",
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from airflow_provider_connectif.delivery.jobs import Job
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import Action, Rule
-from airflow_provider_connectif.delivery.sending_queue import Job, SendingQueue
+from airflow_provider_connectif.delivery.sending_queue import SendingQueue
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 

@@ -118,18 +118,18 @@ def test_a_long_wait_for_a_window_defers_it_where_that_is_possible() -> None:
     sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), window=5)
     sending.deliver(20)
     assert sending.stop is StopKind.DEFERRED
-    assert sending.sender.wait is not None
-    assert sending.sender.wait.cause is Cause.USED_UP
-    assert sending.sender.wait.until - sending.clock.now() > WINDOW_S - 5
-    assert sending.sender.asked_deferrals == 0
+    assert sending.sender.waits.deferred is not None
+    assert sending.sender.waits.deferred.cause is Cause.USED_UP
+    assert sending.sender.waits.deferred.until - sending.clock.now() > WINDOW_S - 5
+    assert sending.sender.waits.asked_deferrals == 0
 
 
 def test_a_response_that_asks_for_a_long_pause_defers_it_too() -> None:
     sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), asks(600.0, 3))
     sending.deliver(3)
     assert sending.stop is StopKind.DEFERRED
-    assert sending.sender.wait is not None
-    assert sending.sender.wait.cause is Cause.ASKED
+    assert sending.sender.waits.deferred is not None
+    assert sending.sender.waits.deferred.cause is Cause.ASKED
     assert sending.unsent == [3]
 
 
