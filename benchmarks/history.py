@@ -147,4 +147,7 @@ def main(unchanged: int, changed: int, rounds: int) -> int:
 
 if __name__ == "__main__":
     given = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*given, *(UNCHANGED, CHANGED, ROUNDS)[len(given) :]))
+    unchanged, changed, rounds = (*given, *(UNCHANGED, CHANGED, ROUNDS)[len(given) :])
+    if changed > unchanged:
+        sys.exit("the changed rows are some of the others: give at most as many")
+    sys.exit(main(unchanged, changed, rounds))
