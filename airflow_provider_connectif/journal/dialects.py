@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -50,6 +51,9 @@ class Dialect:
     :param among_keys: whether a column is among the parameter ``keys``.
     :param pack_keys: returns keys as that parameter: one text if the database can unpack it, since a thousand
         parameters would cost more than the look-up.
+    :param insert_lines: one statement that inserts lines with these columns into a table with an identity.
+    :param pack_lines: returns lines as its parameters: one text if the database can unpack it, since a parameter for
+        each value takes twice the time of this process.
     :param is_deadlock: returns whether the database has rolled back a statement to end a deadlock.
     :param is_about_tables: returns whether a driver's error means that a table or column is missing or not accessible.
     """
@@ -60,6 +64,8 @@ class Dialect:
     insert_if_absent: Callable[[sa.Table], Any]
     among_keys: Callable[[Any], Any]
     pack_keys: Callable[[Collection[str]], Any]
+    insert_lines: Callable[[sa.Table, Sequence[str]], Any]
+    pack_lines: Callable[[Sequence[Mapping[str, Any]]], Any]
     is_deadlock: Callable[[BaseException], bool]
     is_about_tables: Callable[[BaseException], bool]
 
@@ -130,6 +136,24 @@ def _as_json(keys: Collection[str]) -> str:
     return json.dumps(list(keys))
 
 
+def _insert_each(table: sa.Table, columns: Sequence[str]) -> Any:
+    return sa.insert(table)
+
+
+def _insert_recordset(table: sa.Table, columns: Sequence[str]) -> Any:
+    packed = sa.cast(sa.bindparam("lines", type_=sa.String), postgresql.JSON)
+    parts = [sa.column(name, table.c[name].type) for name in columns]
+    unpacked = sa.func.json_to_recordset(packed).table_valued(*parts).render_derived(with_types=True)
+    return sa.insert(table).from_select(columns, sa.select(*(unpacked.c[name] for name in columns)))
+
+
+def _as_recordset(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+    return {"lines": _recordset(lines)}
+
+
+_recordset = json.JSONEncoder(separators=(",", ":"), default=datetime.isoformat).encode  # built once
+
+
 def sqlstate(error: BaseException) -> str:
     """Return the SQLSTATE of a driver's error; empty if it has none."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
@@ -176,6 +200,8 @@ _MYSQL = Dialect(
     insert_if_absent=_or_the_same,
     among_keys=_among_parameters,
     pack_keys=list,
+    insert_lines=_insert_each,
+    pack_lines=list,
     is_deadlock=partial(_has_number, _MYSQL_DEADLOCKS),
     is_about_tables=partial(_has_number, _MYSQL_OF_TABLES),
 )
@@ -188,6 +214,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             insert_if_absent=partial(_or_nothing, postgresql.insert),
             among_keys=_among_array,
             pack_keys=_KEY_SEPARATOR.join,
+            insert_lines=_insert_recordset,
+            pack_lines=_as_recordset,
             is_deadlock=partial(_has_state, _POSTGRES_DEADLOCKS),
             is_about_tables=partial(_has_state, _POSTGRES_OF_TABLES),
         ),
@@ -198,6 +226,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             insert_if_absent=partial(_or_nothing, sqlite.insert),
             among_keys=_among_json,
             pack_keys=_as_json,
+            insert_lines=_insert_each,
+            pack_lines=list,
             is_deadlock=partial(_has_words, ()),  # it has one writer at a time
             is_about_tables=partial(_has_words, _SQLITE_OF_TABLES),
         ),

@@ -17,6 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
 from airflow_provider_connectif.journal.tables import JournalTables
 
@@ -47,7 +48,7 @@ class History:
         most_lines: int,
     ) -> None:
         self._outcomes = tables.outcomes
-        self._insert = sa.insert(tables.outcomes)  # built once, since each transaction needs it
+        self._insert: Any = None  # built once, since each transaction needs it
         self._names = {"sync_id": sync_id, "run_id": run_id, "run_key": run_key}
         self._written_key = written_key
         self._most_lines = most_lines
@@ -202,7 +203,10 @@ class History:
             not_sent = {line["contact_key"] for line in named} - keys
             self._replace(connection, keys, not_sent, has_nameless=len(named) < len(self._new))
         if self._new:
-            connection.execute(self._insert, self._new)
+            dialect = dialect_named(connection.dialect.name)
+            if self._insert is None:
+                self._insert = dialect.insert_lines(self._outcomes, list(self._new[0]))
+            connection.execute(self._insert, dialect.pack_lines(self._new))
         for correction in self._corrected:
             self._correct(connection, dict(correction))
 

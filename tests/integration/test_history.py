@@ -265,3 +265,21 @@ def test_the_documented_queries_find_what_they_promise(journal: JournalDatabase,
     ((_, last_green),) = journal.query(not_green.replace("2026-01-31", tomorrow))
     assert last_green is not None
     assert journal.query(not_green.replace("2026-01-31", "2020-01-31")) == []
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_every_text_of_a_line_is_as_it_was(
+    kind: str, airflow_db: None, request: pytest.FixtureRequest, strict: StrictServer
+) -> None:
+    """Databases get many lines by one statement, each in its own way."""
+    database = journal_database(kind, request)
+    keys = ["it's", '"a\\b', "{1,null}", "%s :at", "\u05d0\u05d1", "\U0001f600 ü"]
+    rows = [{"id": key, "name": "Ana"} for key in keys]
+    strict.update(faults=[{"keys": keys[:1], "status": 422}])
+    deliver("1", rows=rows, key="external_id", key_column="id", properties={"_name": "name"}, failure_budget=1)
+    columns = "contact_key, outcome, properties, status_code, reason, at"
+    lines = database.query(f"select {columns} from connectif_journal_outcomes")
+    assert {key: (outcome, status) for key, outcome, _, status, *_ in lines} == {
+        key: ("rejected", 422) if key == keys[0] else ("created", None) for key in keys
+    }
+    assert all(line[2] == '["_name"]' and line[5] is not None for line in lines)
