@@ -51,8 +51,7 @@ def purge(arguments: Namespace) -> None:
             require_sync(journal.database, arguments.sync_id)
         action = Purge(journal.database, arguments.sync_id, before, everything=arguments.everything)
         counts = action.counts()
-        if arguments.everything and (holder := action.holder()) is not None:
-            raise CommandFailed(f"sync {arguments.sync_id!r} is held by {holder}: try again when it has ended")
+        action.check_not_held()
         is_done = not arguments.dry_run and any(counts.values())
         if is_done:
             _confirm(arguments, counts)

@@ -8,6 +8,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.dialects import dialect_named
+from airflow_provider_connectif.records.outcomes import JournalError
 
 _ROWS_AT_ONCE = 500
 
@@ -42,24 +44,41 @@ class Purge:
             counts |= {"lines": self._count(self._tables.lines), "plans": self._count(self._tables.plans)}
         return counts
 
-    def holder(self) -> str | None:
-        """Return the run that has a claim to the sync now, also during a deferral."""
-        claims = self._tables.claims.c
-        query = sa.select(claims.run_id, claims.task).where(
-            claims.sync_id == self._sync_id, claims.lease_until > self._database.now()
-        )
-        return next((f"{row.run_id}, task {row.task}" for row in self._database.rows(query.limit(1))), None)
+    def check_not_held(self) -> None:
+        """Check that no run has a claim to the sync now, also during a deferral; its lines must not be deleted.
+
+        :raises JournalError: a run has one, or the database failed.
+        """
+        if self._everything:
+            self._database.read(self._refuse_held)
 
     def carry_out(self) -> dict[str, int]:
         """Delete, in one transaction.
 
         :return: the numbers of deleted rows, by kind.
-        :raises JournalError: the database failed; nothing was deleted.
+        :raises JournalError: a run has begun in the meantime, or the database failed; nothing was deleted.
         """
         return self._database.write(self._delete)
 
+    def _refuse_held(self, connection: sa.Connection) -> None:
+        claims = self._tables.claims.c
+        now = connection.execute(dialect_named(connection.dialect.name).clock).scalar_one()
+        query = sa.select(claims.run_id, claims.task).where(
+            claims.sync_id == self._sync_id, claims.lease_until > float(now)
+        )
+        if (claim := connection.execute(query.limit(1)).first()) is not None:
+            raise JournalError(
+                f"sync {self._sync_id!r} is held by {claim.run_id}, task {claim.task}: try again when it has ended"
+            )
+
     def _delete(self, connection: sa.Connection) -> dict[str, int]:
         tables = self._tables
+        if self._everything:
+            syncs = tables.syncs.c
+            # A run that takes the sync locks this line, too: it has its claim already, or waits for the end of this.
+            of_sync = sa.update(tables.syncs).where(syncs.sync_id == self._sync_id)
+            connection.execute(of_sync.values(generation=syncs.generation))
+            self._refuse_held(connection)
         deleted = {"outcomes": self._deleted(connection, tables.outcomes), "runs": 0}
         runs = tables.runs.c
         old = self._old_runs()

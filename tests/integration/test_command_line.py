@@ -431,6 +431,26 @@ def test_journal_purge_leaves_a_sync_alone_that_is_held(
     assert journal.acknowledged() == {"ana@example.com"}
 
 
+def test_journal_purge_leaves_a_sync_alone_that_a_run_takes_before_the_answer(
+    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(1, row("ana", _points=1))
+
+    class Answer(io.StringIO):
+        def readline(self, *_: Any) -> str:
+            journal.query(
+                "insert into connectif_journal_claims (holder, sync_id, run_id, task, lease_until) "
+                f"values ('holder', 'nightly', 'dag/night 2', 'patch[-1]', {time.time() + 60})"
+            )
+            return "yes\n"
+
+    monkeypatch.setattr("sys.stdin", Answer())
+    shown = command("journal", "purge", "--everything", "--sync-id", "nightly")
+    assert (shown.code, "is held by dag/night 2, task patch[-1]" in shown.err, shown.out) == (1, True, "")
+    assert journal.acknowledged() == {"ana@example.com"}
+    assert journal.query("select count(*) from connectif_journal_outcomes") == [(1,)]
+
+
 # What goes wrong
 
 EXPLAIN = ["explain", "ana@example.com", "--sync-id", "nightly"]
