@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -17,10 +18,10 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from airflow_provider_connectif.operators.imports import ContactImportOperator
 from airflow_provider_connectif.operators.parts import Parts
-from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.resource import Resource
-from airflow_provider_connectif.records.rows import Row, RowBatch, renamed
+from airflow_provider_connectif.records.rows import InvalidRow, Row, RowBatch, renamed
 from airflow_provider_connectif.runs.check_sink import CheckSink, RequestPreview
 from airflow_provider_connectif.runs.column_names import other_case
 
@@ -61,6 +62,18 @@ class ContactCheck(PatchCheck):
         self._on_existing = on_existing
         self.patches: list[Patch] = []
         """The change that a run would send for the contact; empty if there is none."""
+        self._rows: list[Row] = []
+
+    @property
+    def whole(self) -> dict[str, JsonValue]:
+        """The properties of the contact's valid rows together, sent or not; after the check."""
+        whole: dict[str, JsonValue] = {}
+        if self._run is not None:
+            resource = self._run.resource
+            for row in self._rows:
+                with suppress(InvalidRow):
+                    whole = resource.merged(whole, resource.prepare(0, row).whole)
+        return whole
 
     def _way(self) -> str:
         return way_of(self._on_existing)
@@ -72,7 +85,7 @@ class ContactCheck(PatchCheck):
 
     def _open_source(self, context: Any) -> Any:
         source = super()._open_source(context)
-        return _RowsOfContact(source, self.make_resource(), self._contact)
+        return _RowsOfContact(source, self.make_resource(), self._contact, self._rows)
 
 
 class _KeepingPreview(RequestPreview):
@@ -95,12 +108,14 @@ class _RowsOfContact:
     :param source: of the query.
     :param resource: returns the key of a row.
     :param contact: the key, in one form for all spellings.
+    :param rows: receives the contact's rows, with the mapping's names of columns.
     """
 
-    def __init__(self, source: Any, resource: Resource, contact: str) -> None:
+    def __init__(self, source: Any, resource: Resource, contact: str, rows: list[Row]) -> None:
         self._source = source
         self._resource = resource
         self._contact = contact
+        self._rows = rows
         self.size: int | None = None
 
     @property
@@ -110,11 +125,13 @@ class _RowsOfContact:
         return columns
 
     def __iter__(self) -> Iterator[Sequence[Row]]:
-        key_column = self._resource.key_column
+        wanted = self._resource.columns or (self._resource.key_column,)
         for batch in self._source:
             columns = self._source.columns
-            keyed = renamed(batch, other_case((key_column,), columns)) if columns else batch
-            yield _picked(batch, [place for place in self._may_be(keyed) if self._is_contacts(keyed[place])])
+            named = renamed(batch, other_case(wanted, columns)) if columns else batch
+            places = [place for place in self._may_be(named) if self._is_contacts(named[place])]
+            self._rows.extend(named[place] for place in places)
+            yield _picked(batch, places)
 
     def cancel(self) -> None:
         """Stop the query."""

@@ -138,7 +138,8 @@ def _as_data(
     if planned is not None:
         data["row"] = planned.as_dict()
     if live is not None:
-        data["live"] = {"exists": live.contact is not None, "compared_with": "row" if planned else "journal"}
+        compared_with = "row" if planned is not None and planned.row else "journal"
+        data["live"] = {"exists": live.contact is not None, "compared_with": compared_with}
     return data
 
 

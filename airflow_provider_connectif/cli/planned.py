@@ -29,7 +29,7 @@ class Planned:
     :param outcome: ``left`` (there are no rows), ``unchanged``, ``invalid``, ``held``, ``suppressed``, or ``sent``.
     :param rows: rows of the contact.
     :param reasons: rows by reason, if they are refused.
-    :param row: all properties of the change, by id; empty if there is none.
+    :param row: all properties of the contact's valid rows, by id, sent or not; empty if they are suppressed.
     :param first: ids of the properties in the first request.
     :param later: ids of the properties that wait for its response.
     :param looks_up: whether the contact is looked up before anything is sent.
@@ -93,8 +93,9 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
     }
     outcome = "left" if not summary["read"] else "sent" if summary["valid"] else next(iter(refused), "unchanged")
     rows, reasons = summary["read"], summary["reasons"]
+    whole = {} if outcome == "suppressed" else operator.whole
     if not patches:
-        return Planned(outcome, rows, reasons)
+        return Planned(outcome, rows, reasons, whole)
     (patch,) = patches
     first = frozenset(patch.properties)
-    return Planned(outcome, rows, reasons, patch.whole, first, frozenset(patch.later), patch.looks_up)
+    return Planned(outcome, rows, reasons, whole | patch.whole, first, frozenset(patch.later), patch.looks_up)

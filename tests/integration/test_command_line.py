@@ -244,6 +244,31 @@ def test_explain_unchanged_and_changed(
     assert gone.data["row"]["outcome"] == "left"
 
 
+@pytest.mark.parametrize("state", ["unchanged", "held"])
+def test_explain_compares_and_shows_a_row_that_is_not_sent(
+    state: str,
+    explain: Callable[..., Shown],
+    journal: JournalDatabase,
+    strict: StrictServer,
+    query: Callable[..., list[str]],
+) -> None:
+    source = row("ana", segment="regular", visits=1)
+    if state == "held":
+        night(1, source | {"visits": 0}, fields="live")
+        strict.update(faults=[{"keys": ["ana@example.com"], "status": 422}])
+    strict.update(stores="other forms")  # an option by its label
+    night(2, source, fields="live")
+
+    shown = explain("ana", *query(source), "--live", "--show-values")
+
+    assert (shown.data["row"]["outcome"], shown.data["live"]["compared_with"]) == (state, "row"), shown.err
+    line = property_of(shown, "segment")
+    assert (line["next_run"], line["connectif"], line["value_of_row"]) == ("not sent", "equal", "regular")
+    assert property_of(shown, "visits")["connectif"] == ("equal" if state == "unchanged" else "differs")
+    gone = explain("ana", *query(row("bea", segment="regular", visits=1)), "--live")
+    assert (gone.data["row"]["outcome"], gone.data["live"]["compared_with"]) == ("left", "journal")
+
+
 def test_explain_live_shows_what_somebody_else_has_changed(
     explain: Callable[..., Shown], command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
 ) -> None:
