@@ -26,6 +26,8 @@ _WRONG_KEY = {
     "external_id": "KEY is not a valid external id: it is empty, or has more than 50 characters",
 }
 
+_MAY_BE_FOLLOWED = "If the operator has on_removed, that is carried out once, when its conditions are met."
+
 
 def explain(arguments: Namespace) -> None:
     """Explain one contact of a sync: its state, its history, what the next run does about it, and why."""
@@ -151,7 +153,10 @@ def _sections(
         step = explanation.next_step
         sections.append(("Next run", f"{step.words}\nWhy: {step.why}"))
     else:
-        sections.append(("Next run, by the query's rows of the contact", planned.words))
+        words = planned.words
+        if planned.outcome == "left" and explanation.last is not None and explanation.last.delivered_at is not None:
+            words = f"{words}\n{_MAY_BE_FOLLOWED}"
+        sections.append(("Next run, by the query's rows of the contact", words))
     if live is not None:
         sections.append(("At Connectif", live.words))
     if properties:

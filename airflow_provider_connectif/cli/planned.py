@@ -13,7 +13,7 @@ from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.records.changes import JsonValue
 
 _WORDS = {
-    "left": "Nothing: the query has no row of the contact.",
+    "left": "No row is sent: the query has none of the contact.",
     "unchanged": "Nothing: Connectif has accepted the row as it is.",
     "invalid": "Nothing: the row is invalid.",
     "held": "Nothing: Connectif has rejected the row, and neither row, mapping nor fields have changed since.",

@@ -87,8 +87,9 @@ _IN_DOUBT = NextStep(
 )
 _LEFT = NextStep(
     Action.NOTHING,
-    "Nothing, while the source does not have the contact. If it comes back, its row is compared and sent.",
-    "The contact is no longer in the source.",
+    "While the source does not have the contact, nothing is sent unless the operator has on_removed: that is carried "
+    "out once, when its conditions are met. If the contact comes back, its row is compared and sent.",
+    "The contact is no longer in the source, and nothing was done about that at Connectif.",
 )
 _REMOVED = NextStep(
     Action.NOTHING,

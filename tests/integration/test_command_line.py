@@ -269,6 +269,30 @@ def test_explain_compares_and_shows_a_row_that_is_not_sent(
     assert (gone.data["row"]["outcome"], gone.data["live"]["compared_with"]) == ("left", "journal")
 
 
+def test_explain_does_not_say_that_nothing_is_done_about_a_contact_that_left(
+    explain: Callable[..., Shown],
+    command: Callable[..., Shown],
+    journal: JournalDatabase,
+    strict: StrictServer,
+    query: Callable[..., list[str]],
+) -> None:
+    sql, words = "select * from people", "If the operator has on_removed, that is carried out once"
+    sync = {"kind": "ContactSyncOperator", "sql": sql, "sql_conn_id": "source", "max_removed": None, "min_rows": 0}
+    query(row("ana", visits=1), row("bea", visits=1))
+    deliver("night 1", **sync)
+    source = query(row("bea", visits=1))
+    arguments = ("explain", "ana@example.com", "--sync-id", "nightly", *source, "--fields", "builtin")
+    assert words in command(*arguments).out  # it has been in no run's source for the first time
+    deliver("night 2", **sync)
+    assert words in command(*arguments).out
+    step = explain("ana").data["next_step"]
+    assert (step["action"], "unless the operator has on_removed" in step["words"]) == ("nothing", True)
+    assert deliver("night 3", on_removed="delete", **sync).summary["removed"] == 1
+    assert "ana@example.com" not in strict.contacts
+    assert words not in command(*arguments).out
+    assert "on_removed" not in explain("ana").data["next_step"]["words"]
+
+
 def test_explain_live_shows_what_somebody_else_has_changed(
     explain: Callable[..., Shown], command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
 ) -> None:
