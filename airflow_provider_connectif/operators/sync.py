@@ -47,8 +47,9 @@ class ContactSyncOperator(ContactPatchOperator):
     ``journal_conn_id``. The guards have other defaults: ``max_removed``, ``max_lowered`` and ``max_raised`` are 0.05.
 
     Contacts that left are followed only where it is certain that they did: the source was read to its end, and every
-    read since they were shown asked the same question (task, host, key, key column, ``sql_conn_id`` and SQL text
-    before it is rendered). Otherwise a run only counts them, and says why. See "Rows that left" in the docs.
+    read since they were shown asked the same question (task, host, key, key column, ``sql_conn_id``, ``hook_params``
+    and SQL text, the last two before they are rendered). Otherwise a run only counts them, and says why. See "Rows that
+    left" in the docs.
 
     :param on_removed: what is done about contacts that left: ``None`` (default) counts them, a dict of properties is
         sent to each, such as ``{"active_customer": False}`` or

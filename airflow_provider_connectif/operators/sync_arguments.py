@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -96,6 +97,7 @@ class SyncArguments(GuardArguments):
     ui_color = "#e3f0ff"
     operator_extra_links = (ConnectifRunLink(),)
     _sql_digest: str | None = None
+    _hook_digest: str | None = None
 
     def __init__(
         self,
@@ -224,15 +226,25 @@ class SyncArguments(GuardArguments):
         """
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the arguments; the SQL text before rendering is kept, since it is the same in two runs."""
-        self._sql_digest = self._digest_of_sql()
+        """Render the arguments; what they were before is kept of the source's, since it is the same in two runs."""
+        self._sql_digest, self._hook_digest = self._digest_of_sql(), self._digest_of_hook()
         super().render_template_fields(context, jinja_env)
 
     def _digest_of_sql(self) -> str | None:
         """Return the digest of the SQL text; ``None`` if there is none, or it is the name of a file."""
         if not isinstance(self.sql, str) or self.sql.endswith(tuple(self.template_ext)):
             return None
-        return hashlib.blake2b(self.sql.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return _digest(self.sql)
+
+    def _digest_of_hook(self) -> str | None:
+        """Return the digest of the parameters of the source's hook; ``None`` if there are none.
+
+        Of a value that is no JSON only the class counts: it may have another text in each process.
+        """
+        if not self.hook_params or not isinstance(self.hook_params, Mapping):
+            return None
+        given = dict(self.hook_params)
+        return _digest(json.dumps(given, sort_keys=True, default=lambda value: type(value).__qualname__))
 
     def _key_kind(self) -> str:
         """The kind of key, if the resource has several."""
@@ -253,6 +265,7 @@ class SyncArguments(GuardArguments):
             key_column=resource.key_column,
             sql_conn_id=self.sql_conn_id,
             sql_digest=self._sql_digest or self._digest_of_sql(),
+            hook_digest=self._hook_digest or self._digest_of_hook(),
         )
         return ReadSettings(identity, counts_left=self.max_removed is not None and not mapped)
 
@@ -271,6 +284,10 @@ class SyncArguments(GuardArguments):
             self.history_lines,
             self.history_retention,
         )
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def work_folder() -> Path | None:

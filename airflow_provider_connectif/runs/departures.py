@@ -222,5 +222,6 @@ _IN_WORDS = {
     "key": "kind of key",
     "key_column": "key column",
     "sql_conn_id": "sql_conn_id",
+    "hook_params": "argument hook_params",
     "sql": "SQL text",
 }

@@ -112,6 +112,23 @@ def test_another_task_that_has_only_read_leaves_its_contacts_alone(
     assert requests(strict) == [("DELETE", KEYS[0])]
 
 
+def test_the_same_sql_with_other_parameters_of_its_hook_is_another_question(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, said: Callable[[], str]
+) -> None:
+    """Such as another database, schema or role of the same connection."""
+    before, after = ({"on_removed": "delete", "hook_params": {"log_sql": value}} for value in (True, False))
+    warehouse.fill(KEYS)
+    assert sync("1", **before).state == "success"
+    strict.take_log()
+    warehouse.fill(KEYS[1:])
+    assert sync("2", **after).state == "success"
+    assert requests(strict) == []
+    assert "the argument hook_params has changed since the last complete read" in said()
+    warehouse.fill(KEYS[2:])
+    assert sync("3", **after).summary["removed"] == 1
+    assert requests(strict) == [("DELETE", KEYS[1])]
+
+
 @pytest.mark.slow
 def test_who_left_while_a_key_was_unreadable_is_followed_once_all_are_readable(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
