@@ -15,14 +15,14 @@ class GuardArguments(BaseOperator):
 
     A whole number counts contacts. A share (float from 0 to 1) is a share of the contacts that were known after the
     last run that sent its whole plan, whether it succeeded or failed; until there is such a run, a share sets no limit.
-    Airflow does not retry a task that a guard stops.
+    A share above 0.0 allows at least one contact. Airflow does not retry a task that a guard stops.
 
     :param max_created: the most contacts that the sync has not delivered before; some may exist at Connectif.
     :param max_changed: the most contacts that it has delivered and that differ now. Contacts sent only because of
         ``full_refresh`` do not count.
     :param max_removed: the most contacts that left the source since the last complete read.
-    :param max_lowered: the most contacts with a consent below the value that Connectif accepted last. A share always
-        allows 20.
+    :param max_lowered: the most contacts with a consent below the value that Connectif accepted last. A share above 0.0
+        always allows 20.
     :param max_raised: the same for consents above that value.
     :param min_rows: the least rows that the source must have: a number, or a share of the rows of this task's last
         complete read. Without it, a warning names both numbers if a source that had at least half of the contacts

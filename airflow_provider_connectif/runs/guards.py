@@ -63,7 +63,7 @@ class Guard(NamedTuple):
     """One guard.
 
     ``name``: of the argument. ``count``: the number of a plan that it limits. ``noun``: what is counted, for messages.
-    ``least``: a share allows at least so many. ``is_minimum``: the number must not be lower.
+    ``least``: a share above 0.0 allows at least so many. ``is_minimum``: the number must not be lower.
     """
 
     name: str
@@ -149,7 +149,7 @@ def _allowed(guard: Guard, limit: Limit, last: LastRead | None) -> int | None:
     if last is None:
         return None
     share = share_of(limit, _base(guard, last), rounds_up=guard.is_minimum)
-    return share if guard.is_minimum else max(guard.least, share)
+    return share if guard.is_minimum or not limit else max(guard.least, share)
 
 
 def _base(guard: Guard, last: LastRead) -> int:

@@ -65,6 +65,13 @@ def test_a_share_of_few_allows_one_and_of_consents_twenty(name: str) -> None:
         assert beyond(name, 0.01, least + 1, last(contacts))
 
 
+@pytest.mark.parametrize("name", MAXIMA)
+def test_a_share_of_nothing_allows_nobody(name: str) -> None:
+    for contacts in (0, 30, 10_000):
+        assert not beyond(name, 0.0, 0, last(contacts))
+        assert beyond(name, 0.0, 1, last(contacts))
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_before_the_first_complete_read_a_share_is_no_limit(name: str) -> None:
     assert not beyond(name, 0.05, 0 if name == "min_rows" else 10**6, None)
