@@ -257,7 +257,8 @@ def describe_failure(error: Exception, timeouts: Timeouts) -> str:
 
 def is_without_connection(error: Exception) -> bool:
     """Whether a transport error means that there was no connection, so that nothing of the request was sent."""
-    marks = ("NewConnectionError", "NameResolutionError", "CERTIFICATE_VERIFY_FAILED")
+    # Not every ProxyError: urllib3 also raises it if a tunnel breaks after the request was sent.
+    marks = ("NewConnectionError", "NameResolutionError", "CERTIFICATE_VERIFY_FAILED", "Tunnel connection failed")
     return isinstance(error, requests.exceptions.ConnectTimeout) or any(mark in repr(error) for mark in marks)
 
 

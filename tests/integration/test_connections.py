@@ -69,6 +69,29 @@ def test_a_proxy_s_tunnel_carries_tls(tmp_path: Path, monkeypatch: pytest.Monkey
     assert KEY.secret.encode() not in b"".join(heads)
 
 
+@pytest.mark.parametrize(
+    ("response", "may_have_arrived"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy", False),
+        (b"HTTP/1.1 200 Connection established\r\n\r\n", True),  # the tunnel breaks after it was made
+    ],
+    ids=["no password", "busy", "broken"],
+)
+def test_a_request_whose_tunnel_a_proxy_refuses_was_not_sent(
+    response: bytes, may_have_arrived: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(lambda connection, _: connection.sendall(response)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "http://somebody:proxy-password@"))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "")
+        client = ConnectifClient(KEY, "https://connectif.example", quota=Quota(1_000_000))
+        with pytest.raises(NoResponseError) as caught:
+            client.patch_contact("a@example.com", {})
+    assert caught.value.was_sent == may_have_arrived
+    assert "proxy-password" not in repr(caught.value)
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_request_of_another_thread_can_be_ended(scheme: str, tmp_path: Path) -> None:
     arrived = threading.Event()
