@@ -15,7 +15,7 @@ from airflow_provider_connectif.operators.endings import raise_end
 from airflow_provider_connectif.operators.kept_rejects import KeptRejects
 from airflow_provider_connectif.operators.lineage import lineage
 from airflow_provider_connectif.operators.made_run import made_run
-from airflow_provider_connectif.operators.metrics import send_effort, send_end
+from airflow_provider_connectif.operators.metrics import send_effort, send_end, send_other_end
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
@@ -191,8 +191,12 @@ class SyncOperator(SyncArguments):
         self._run = None
         self._source = None
         show_link(self, start.context)
+        other: BaseException | None = None
         try:
             failure = self._carry_out(start, check_only=check_only)
+        except BaseException as error:
+            other = error
+            raise
         finally:
             summary = self._summary = self.summary
             if self._run is not None:
@@ -201,6 +205,8 @@ class SyncOperator(SyncArguments):
             # Otherwise the summary that was pushed at the deferral is more complete.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+            if other is not None:
+                send_other_end(other, summary, start.context, self._metric_tags())
         self.outlets = report_outlets(self.outlets, start.context, summary, self._removals)
         send_end(self._run, failure, summary, start.context, self._metric_tags())
         self._end(start, failure)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Stats
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Stats
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.errors import RunFailed
@@ -52,6 +52,25 @@ def send_end(
         verdict = run.verdict()[0].value
         may_retry = verdict == "try_again"
         word = "failed" if may_retry else verdict
+    _send_end(word, summary, context, tags, may_retry=may_retry)
+
+
+def send_other_end(
+    error: BaseException, summary: Mapping[str, Any], context: Mapping[str, Any], tags: Mapping[str, str]
+) -> None:
+    """Send the end of a run by an error that is not its own, as :func:`send_end`: of the author's function, or
+    ``execution_timeout``.
+
+    :param error: that Airflow gets.
+    """
+    word = "skipped" if isinstance(error, AirflowSkipException) else "failed"
+    is_final = isinstance(error, (AirflowSkipException, AirflowFailException))
+    _send_end(word, summary, context, tags, may_retry=not is_final)
+
+
+def _send_end(
+    word: str, summary: Mapping[str, Any], context: Mapping[str, Any], tags: Mapping[str, str], *, may_retry: bool
+) -> None:
     ti = context.get("ti")
     if may_retry and getattr(ti, "try_number", 1) <= (getattr(ti, "max_tries", 0) or 0):
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from airflow_provider_connectif.assets import create_asset
 from airflow_provider_connectif.operators import metrics
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from tests.support.strict_server import StrictServer
-from tests.support.task_runs import Run, run_in_airflow
+from tests.support.task_runs import FakeTI, Run, run_in_airflow
 
 ROWS = [{"email": f"p{n}@example.com", "_points": n} for n in range(4)]
 INVALID = {"email": "nobody", "_points": 1}
@@ -74,6 +74,36 @@ def test_a_failure_that_airflow_tries_again_counts_once(
     assert run(**arguments).state == "up_for_retry"
     assert stats.counts["connectif.runs.failed"] == 1  # the fake task has no retry left
     assert stats.counts["connectif.rows.undelivered"] == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "retries", "counted"),
+    [
+        ("RuntimeError", 0, ["failed"]),
+        ("RuntimeError", 1, []),
+        ("AirflowTaskTimeout", 0, ["failed"]),  # of execution_timeout
+        ("AirflowFailException", 1, ["failed"]),
+        ("AirflowSkipException", 1, ["skipped"]),
+    ],
+)
+def test_a_run_that_another_error_ends_is_counted(
+    strict: StrictServer, airflow_db: None, stats: Recorder, raised: str, retries: int, counted: list[str]
+) -> None:
+    from airflow.providers.common.compat import sdk
+
+    kind: type[BaseException] = RuntimeError if raised == "RuntimeError" else getattr(sdk, raised)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield ROWS[0]
+        raise kind("nobody knows it")
+
+    operator = ContactPatchOperator(task_id="patch", rows=rows(), fields="builtin")
+    with pytest.raises(kind):
+        operator.execute({"ti": FakeTI(max_tries=retries)})
+    assert [name for name in stats.counts if name.startswith("connectif.runs.")] == [
+        f"connectif.runs.{word}" for word in counted
+    ]
+    assert ("connectif.run_duration" in stats.times) == bool(counted)
 
 
 @pytest.mark.slow
