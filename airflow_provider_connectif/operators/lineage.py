@@ -1,4 +1,4 @@
-"""The OpenLineage facets of an operator: the tables of its query, and the contacts that it writes.
+"""The OpenLineage facets of an operator: the tables of its query, and the things that it writes.
 
 They contain names of tables, connections and properties, and counts. They contain no SQL text, since it may have a
 person's value.
@@ -44,7 +44,7 @@ def _output(operator: SyncArguments, fields: list[tuple[str, str]], written: int
         SchemaDatasetFacetFields,
     )
 
-    namespace, name = dataset_names(str(operator.connectif_conn_id))
+    namespace, name = dataset_names(str(operator.connectif_conn_id), operator.make_resource().dataset)
     facets, statistics = {}, {}
     if fields:
         named = [SchemaDatasetFacetFields(name=property_id, type=kind or None) for property_id, kind in fields]

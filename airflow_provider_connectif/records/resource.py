@@ -109,6 +109,11 @@ class Resource(Protocol):
         """The kind of changes and keys, for the log; a stored plan of another kind is not sent. Default: the class."""
         return type(self).__name__
 
+    @property
+    def dataset(self) -> str:
+        """The name of all things in lineage, beside the connection's id. Default: the noun with an s."""
+        return f"{self.noun}s"
+
     takes_parts: bool = False
     is_compared: bool = True
     """Whether the journal keeps a line for each key, to compare rows with."""
