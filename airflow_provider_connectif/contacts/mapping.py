@@ -230,6 +230,15 @@ class ContactMapping:
         )
 
     @property
+    def property_ids(self) -> Sequence[str]:
+        """The ids of the properties that are written; if each column is a property, those of the rows so far."""
+        if self.properties is not None:
+            return tuple(self.properties)
+        plans = [plan for each in (self, *self._of_regions.values()) for plan in each._plans.values()]
+        steps = [step for plan in plans if not isinstance(plan, InvalidRow) for step in plan]
+        return tuple(dict.fromkeys(step.property_id for step in steps))
+
+    @property
     def definition(self) -> tuple[object, ...]:
         """Everything that decides what is sent for a row: the mapping, and the definitions of its fields."""
         ids = self.properties if self.properties is not None else self.fields.ids

@@ -85,7 +85,7 @@ class ContactsArguments(SyncArguments):
         mapping = self._mapping() if run is None else run.resource.mapping
         return [
             (property_id, "" if field is None else field.type)
-            for property_id in mapping.properties or ()
+            for property_id in mapping.property_ids
             for field in [mapping.fields.get(property_id)]
         ]
 

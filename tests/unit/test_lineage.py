@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.things import ThingOperator
 
 
@@ -43,3 +45,15 @@ def test_another_resource_is_another_dataset(parsed: list[list[str]]) -> None:
     assert (output.namespace, output.name) == ("connectif://connectif_default", "things")
     (output,) = ContactPatchOperator(task_id="contacts", rows=[]).get_openlineage_facets_on_start().outputs
     assert output.name == "contacts"
+
+
+def test_columns_that_are_properties_are_known_after_the_rows(parsed: list[list[str]]) -> None:
+    operator = ContactPatchOperator(task_id="contacts", rows=[], region_column="country")
+    mapping = operator._mapping()
+    operator._run = SimpleNamespace(  # type: ignore[assignment]
+        resource=SimpleNamespace(mapping=mapping), report=SimpleNamespace(tally=SimpleNamespace(removals={}))
+    )
+    for number, row in enumerate(({"_name": "Ana"}, {"_points": 1, "country": "ES"}, {"_nome": 1}), 1):
+        with contextlib.suppress(InvalidRow):
+            mapping.patch(number, {"email": "a@example.com", "country": None, **row})
+    assert operator._written_fields() == [("_name", "text"), ("_points", "integer")]
