@@ -56,7 +56,7 @@ def _output(operator: SyncArguments, fields: list[tuple[str, str]], written: int
 
 def _source_tables(operator: SyncArguments) -> list[Any]:
     """Return the tables that the query reads, parsed from its text; only the default schema is read from the
-    database.
+    database. Empty if they are not known.
     """
     if not isinstance(operator.sql, str) or not operator.sql.strip():
         return []
@@ -65,23 +65,22 @@ def _source_tables(operator: SyncArguments) -> list[Any]:
     except ImportError:
         return []
     from airflow_provider_connectif.databases.hooks import sql_hook
+    from airflow_provider_connectif.operators.lineage_statements import statements_of
 
-    hook = sql_hook(str(operator.sql_conn_id), operator.hook_params)
     try:
+        hook = sql_hook(str(operator.sql_conn_id), operator.hook_params)
         connection = hook.get_connection(str(operator.sql_conn_id))
         database = hook.get_openlineage_database_info(connection)
         dialect = hook.get_openlineage_database_dialect(connection)
-    except (AttributeError, NotImplementedError):  # a hook without lineage
+        if database is None:
+            return []
+        # PostgreSQL's hook asks the database, which may be down.
+        parser = SQLParser(dialect=dialect, default_schema=hook.get_openlineage_default_schema())
+        statements = statements_of(operator.sql, has_parameters=bool(operator.parameters))
+        found = parser.generate_openlineage_metadata_from_sql(
+            statements, hook=hook, database_info=database, use_connection=False
+        )
+    except Exception as error:  # noqa: BLE001 - of a connection, a driver or a hook without lineage; the target is known
+        operator.log.debug("The tables of the source are not known: %s", type(error).__name__)
         return []
-    if database is None:
-        return []
-    try:
-        schema = hook.get_openlineage_default_schema()
-    except Exception as error:  # noqa: BLE001 - a driver's; PostgreSQL's hook asks the database, which may be down
-        operator.log.debug("The source's default schema is not known: %s", type(error).__name__)
-        return []
-    parser = SQLParser(dialect=dialect, default_schema=schema)
-    found = parser.generate_openlineage_metadata_from_sql(
-        operator.sql, hook=hook, database_info=database, use_connection=False
-    )
     return list(found.inputs)

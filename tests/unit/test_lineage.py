@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.operators import lineage
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.operators.lineage_statements import statements_of
 from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.things import ThingOperator
 
@@ -57,3 +59,76 @@ def test_columns_that_are_properties_are_known_after_the_rows(parsed: list[list[
         with contextlib.suppress(InvalidRow):
             mapping.patch(number, {"email": "a@example.com", "country": None, **row})
     assert operator._written_fields() == [("_name", "text"), ("_points", "integer")]
+
+
+def test_without_the_source_s_connection_the_target_is_known(
+    parsed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_connectif.databases import hooks
+
+    def no_hook(conn_id: str, _: Any) -> Any:
+        raise LookupError(conn_id)
+
+    monkeypatch.setattr(hooks, "sql_hook", no_hook)
+    operator = ContactPatchOperator(
+        task_id="contacts", sql="select 1", sql_conn_id="nowhere", properties={"_name": "n"}
+    )
+    found = lineage.lineage(operator, operator._written_fields())
+    assert (found.inputs, found.outputs[0].facets["schema"].fields) == ([], [("_name", "text")])
+
+
+def test_the_parser_gets_no_placeholder_of_a_driver(parsed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_connectif.databases import hooks
+
+    hook = SimpleNamespace(
+        get_connection=lambda _: None,
+        get_openlineage_database_info=lambda _: "warehouse",
+        get_openlineage_database_dialect=lambda _: "postgres",
+        get_openlineage_default_schema=lambda: "public",
+    )
+    monkeypatch.setattr(hooks, "sql_hook", lambda *_: hook)
+    sql = "select email from contacts where region in %(region)s and name like 'a%%'"
+    operator = ContactPatchOperator(task_id="contacts", sql=sql, sql_conn_id="w", parameters={"region": ("n", "s")})
+    assert operator.get_openlineage_facets_on_start().inputs == ["table"]
+    assert parsed == [["select email from contacts where region in (NULL) and name like 'a%'"]]
+
+
+def test_without_parameters_a_percent_sign_is_one() -> None:
+    assert statements_of("select a %s from t where b like '%s'", has_parameters=False) == [
+        "select a %s from t where b like '%s'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "more"),
+    [
+        ("select a from t", []),
+        ("with a as (select * from t) select * from a", ["SELECT * FROM (select * from t) AS expression"]),
+        # An expression may have the name of its own table, and sees those before it.
+        (
+            "WITH t AS (select * from t), b (x) AS NOT MATERIALIZED (select ')' from t join u) select * from b",
+            [
+                "SELECT * FROM (select * from t) AS expression",
+                "WITH t AS (SELECT 1) SELECT * FROM (select ')' from t join u) AS expression",
+            ],
+        ),
+        (
+            "with recursive r as (select id from t union all select r.id from r) select * from r",
+            [
+                "WITH r AS (SELECT 1) SELECT * FROM (select id from t union all select r.id from r) AS expression",
+            ],
+        ),
+        (
+            'select * from (with "A (b" as (select 1 from t) select * from "A (b")',
+            ["SELECT * FROM (select 1 from t) AS expression"],
+        ),
+        ("select 'x as (select 1 from t)' -- as (select 2 from t)", []),
+        ("select $$ as (select $$ /* y as (select */ from t", []),
+        ("select sum(a) over w, cast(b as decimal(3, 1)) from t window w as (partition by c)", []),
+        ("with a as (delete from t returning *) select * from a", []),
+        ("select a as (select", []),
+        (") as (select 1)", []),
+    ],
+)
+def test_each_common_table_expression_is_a_statement_of_its_own(sql: str, more: list[str]) -> None:
+    assert statements_of(sql, has_parameters=False) == [sql, *more]
