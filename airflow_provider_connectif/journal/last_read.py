@@ -104,7 +104,8 @@ class ReadRecord:
             is_known = False
         contacts = last.contacts if is_known and last is not None else self._known()
         at = datetime.now(UTC).isoformat()
-        read = LastRead(run_id, generation, at, rows, contacts, keyless, **more)
+        is_first = last is None or (last.is_of_first_run and last.run_id == run_id)
+        read = LastRead(run_id, generation, at, rows, contacts, keyless, is_of_first_run=is_first, **more)
         asker = known.asker and replace(known.asker, is_shared=known.asker.is_shared or is_shared, came_back=False)
         self._save(Reads(asker, read), rows)
 

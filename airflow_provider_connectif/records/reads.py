@@ -97,6 +97,7 @@ class LastRead:
     :param has_looked: whether it has marked the contacts that it did not show.
     :param looked_since: the generation of the first process of the series that has marked them; 0: none has.
     :param always_keyless: those of them that every complete read of the series has had.
+    :param is_of_first_run: whether no other run had completed a read before.
     """
 
     run_id: str
@@ -110,6 +111,7 @@ class LastRead:
     has_looked: bool = False
     looked_since: int = 0
     always_keyless: Keyless = field(default_factory=Keyless)
+    is_of_first_run: bool = False
 
     def is_of(self, asker: Asker) -> bool:
         """Whether no other reader has read for the sync since, or reads at the same time."""

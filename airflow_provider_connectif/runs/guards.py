@@ -64,6 +64,7 @@ class Guard(NamedTuple):
 
     ``name``: of the argument. ``count``: the number of a plan that it limits. ``noun``: what is counted, for messages.
     ``least``: a share above 0.0 allows at least so many. ``is_minimum``: the number must not be lower.
+    ``is_of_load``: a share does not limit the first run, whose tasks and attempts add to what the sync knows.
     """
 
     name: str
@@ -71,11 +72,12 @@ class Guard(NamedTuple):
     noun: str
     least: int = 1
     is_minimum: bool = False
+    is_of_load: bool = False
 
 
 GUARDS: tuple[Guard, ...] = (
     Guard("min_rows", lambda plan: plan.rows, "rows read", is_minimum=True),
-    Guard("max_created", lambda plan: plan.created, "contacts to create"),
+    Guard("max_created", lambda plan: plan.created, "contacts to create", is_of_load=True),
     Guard("max_changed", lambda plan: plan.changed, "contacts to change"),
     Guard("max_removed", lambda plan: plan.removed, "contacts that left the source"),
     Guard("max_lowered", lambda plan: plan.lowered, "contacts whose consent is lowered", least=20),
@@ -86,7 +88,8 @@ GUARDS: tuple[Guard, ...] = (
 def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[str]:
     """Describe the guards that a plan exceeds, with the number and the limit of each. Pure.
 
-    :param last: the last run that sent its whole plan; ``None``: there is none, and shares are no limit.
+    :param last: the last run that sent its whole plan; ``None``: there is none, and shares are no limit. It is of the
+        first run only while that run goes on.
     """
     found = []
     for guard in GUARDS:
@@ -146,7 +149,7 @@ def share_of(share: float, number: int, *, rounds_up: bool = False) -> int:
 def _allowed(guard: Guard, limit: Limit, last: LastRead | None) -> int | None:
     if limit is None or isinstance(limit, int):
         return limit
-    if last is None:
+    if last is None or (guard.is_of_load and last.is_of_first_run):
         return None
     share = share_of(limit, _base(guard, last), rounds_up=guard.is_minimum)
     return share if guard.is_minimum or not limit else max(guard.least, share)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
-from airflow_provider_connectif.records.reads import Keyless
+from airflow_provider_connectif.records.reads import Keyless, LastRead, Reads
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison
@@ -50,7 +50,7 @@ class Planning:
         self._shown = shown
         self._tell_plan = tell_plan
         self._last = None if journal is None else journal.reads.last
-        self._last_of_task = None if journal is None else journal.reads.last_of_task
+        self._last_of_task = None if journal is None else _last_of_task(journal)
 
     def decide(self, changes: PendingChanges, comparison: Comparison | None, resource: Any, sink: Sink[Any]) -> None:
         """Complete the plan, and allow it to be sent.
@@ -142,13 +142,18 @@ class Planning:
             )
 
 
+def _last_of_task(journal: Journal) -> LastRead | None:
+    last = journal.reads.last_of_task
+    return last and replace(last, is_of_first_run=last.is_of_first_run and last.run_id == journal.run_id)
+
+
 def note_complete_read(journal: Journal, report: Report) -> None:
     """Record that the source was read to its end and that its whole plan was sent.
 
     :raises JournalError: the journal's database failed.
     """
     noted = report.complete_read
-    if noted is None:
+    if noted is None or (report.tally.outcomes[Outcome.UNDELIVERED] and _is_first_load(journal, noted)):
         return
     journal.lines.commit()
     tally = report.tally
@@ -157,3 +162,15 @@ def note_complete_read(journal: Journal, report: Report) -> None:
     keyless = {name: Keyless.from_json(noted[name]) for name in ("keyless", "always_keyless")}
     noted = {**noted, **keyless}
     journal.reads.save(run_id=journal.run_id, generation=journal.generation, is_same=is_same, **noted)
+
+
+def _is_first_load(journal: Journal, noted: Mapping[str, Any]) -> bool:
+    """Whether no run before this one has read the source: a share of the contacts that the first one has delivered
+    would stop the run that delivers the others.
+
+    :param noted: the record of this read; the process that sends the last change may not have read the source itself.
+    """
+    return Reads.parse(noted["seen"]).last is None and noted["asked_since"] in {
+        *journal.series.earlier,
+        journal.generation,
+    }

@@ -256,3 +256,33 @@ def test_a_withdrawal_that_is_sent_again_alone_lies_in_the_range(
         run = sync(run_id, sql, properties=mapping, failure_budget=3)
     assert (run.state, run.summary["rejected"]) == ("success", 3), run.error
     assert run.plan["requests_least"] < len(requests(strict)) == run.plan["requests_most"] == 9
+
+
+def test_a_share_does_not_stop_a_first_load_that_an_outage_has_interrupted(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(requests_per_minute=10**6, timeout=5, retries=1))
+    warehouse.fill_rows([(key(number), "Ana", 1, 1) for number in range(30)])
+    arguments = {"properties": {"_name": "name"}, "sql": "select email, name from contacts", "max_created": 0.1}
+    strict.update(faults=[{"keys": [key(number) for number in range(10, 30)], "status": 503}])
+    for tries_before in (0, 1):
+        run = sync("1", tries_before=tries_before, **arguments)
+        assert (run.state, run.summary["undelivered"]) == ("up_for_retry", 20), run.error
+    # One contact that never arrives does not keep the guards from the runs that follow.
+    strict.update(faults=[{"keys": [key(29)], "status": 503}])
+    assert sync("2", **arguments).summary["undelivered"] == 1
+    warehouse.fill_rows([(key(number), "Ana", 1, 1) for number in range(40)])
+    stopped = sync("3", **arguments)
+    assert "11 contacts to create, max_created=0.1 of 29 allows 2" in str(stopped.error)
+
+
+def test_a_share_does_not_stop_the_mapped_tasks_of_a_first_load(journal: JournalDatabase, strict: StrictServer) -> None:
+    def load(run_id: str, index: int, count: int = 10) -> Run:
+        rows = [{"email": key(100 * index + number), "_name": "Ana"} for number in range(count)]
+        return deliver(run_id, rows=rows, map_index=index, max_created=0.5)
+
+    for index in range(3):  # one after the other
+        run = load("1", index)
+        assert run.state == "success", run.error
+    assert load("2", 0, 25).state == "success"
+    assert "28 contacts to create, max_created=0.5 of 45 allows 22" in str(load("2", 1, 38).error)

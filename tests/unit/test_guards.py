@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_connectif.records.reads import Keyless, LastRead
@@ -75,6 +77,13 @@ def test_a_share_of_nothing_allows_nobody(name: str) -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_before_the_first_complete_read_a_share_is_no_limit(name: str) -> None:
     assert not beyond(name, 0.05, 0 if name == "min_rows" else 10**6, None)
+
+
+@pytest.mark.parametrize("name", MAXIMA)
+def test_a_share_does_not_stop_the_tasks_of_a_first_load(name: str) -> None:
+    first = replace(last(100), is_of_first_run=True)
+    assert beyond(name, 0.5, 100, first) is (name != "max_created")
+    assert beyond(name, 50, 100, first)
 
 
 def test_the_least_rows() -> None:
