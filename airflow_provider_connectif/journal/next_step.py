@@ -99,7 +99,8 @@ _REMOVED = NextStep(
 _SUPPRESSED = NextStep(Action.NOTHING, "The row is not sent, whatever it holds.", "The contact was erased.")
 _PENDING = NextStep(
     Action.SEND,
-    "A deferred task continues its plan, in which a change of the contact waits.",
+    "A deferred task continues its plan, in which a change of the contact waits. If that task was ended instead, the "
+    "next run drops the plan and compares the row with the journal.",
     "The task waits without a worker, for the rate limit or for an import.",
 )
 _IN_IMPORT = NextStep(

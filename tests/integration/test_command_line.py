@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,23 @@ def test_explain_compares_and_shows_a_row_that_is_not_sent(
     assert property_of(shown, "visits")["connectif"] == ("equal" if state == "unchanged" else "differs")
     gone = explain("ana", *query(row("bea", segment="regular", visits=1)), "--live")
     assert (gone.data["row"]["outcome"], gone.data["live"]["compared_with"]) == ("left", "journal")
+
+
+def test_explain_of_a_change_whose_deferred_task_never_returns(
+    explain: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=5))
+    strict.reset(limit=2, headers="fraction")
+    rows = [row(name, visits=1) for name in ("ana", "bea", "cai", "dan")]
+    assert night(1, *rows, deferrable=True, defer_after=timedelta(seconds=0.2)).state == "deferred"
+    strict.update(limit=0)
+    connection("connectif_default", **strict.connection(requests_per_minute=FAST, timeout=5))
+    journal.query("update connectif_journal_claims set lease_until = 0")
+    shown = explain("dan")
+    assert (shown.data["is_pending"], shown.data["last_run"]["holds_until"]) == (True, None)
+    assert "If that task was ended instead, the next run drops the plan" in shown.data["next_step"]["words"]
+    assert night(2, *rows).summary["created"] == 2
+    assert not explain("dan").data["is_pending"]
 
 
 def test_explain_does_not_say_that_nothing_is_done_about_a_contact_that_left(
