@@ -10,6 +10,9 @@ from typing import Any
 from airflow_provider_connectif.cli.checking import ContactCheck, check_rows, made_operator, operator_arguments
 from airflow_provider_connectif.cli.running import CommandFailed
 from airflow_provider_connectif.databases.journal_places import JournalPlace
+from airflow_provider_connectif.imports.rules import way_of
+from airflow_provider_connectif.imports.shapes import blank_in
+from airflow_provider_connectif.imports.writing import sets_nothing
 from airflow_provider_connectif.records.changes import JsonValue
 
 _WORDS = {
@@ -97,5 +100,9 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
     if not patches:
         return Planned(outcome, rows, reasons, whole)
     (patch,) = patches
-    first = frozenset(patch.properties)
-    return Planned(outcome, rows, reasons, whole | patch.whole, first, frozenset(patch.later), patch.looks_up)
+    row, first = whole | patch.whole, frozenset(patch.properties)
+    if way_of(arguments.on_existing):  # of an import: no file has a blank value
+        first = first.difference(blank_in(patch.properties))
+        if sets_nothing(patch):
+            return Planned("unchanged", rows, reasons, row)
+    return Planned(outcome, rows, reasons, row, first, frozenset(patch.later), patch.looks_up)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +25,9 @@ def journal(request: pytest.FixtureRequest, airflow_db: None, monkeypatch: pytes
     return journal_database("sqlite", request)
 
 
-def explained(capfd: pytest.CaptureFixture[str], key: str) -> dict[str, Any]:
+def explained(capfd: pytest.CaptureFixture[str], key: str, *more: str) -> dict[str, Any]:
     capfd.readouterr()
-    main(["explain", key, "--sync-id", "nightly", "-o", "json"])
+    main(["explain", key, "--sync-id", "nightly", "-o", "json", *more])
     found: dict[str, Any] = json.loads(capfd.readouterr().out)
     return found
 
@@ -42,6 +44,33 @@ def test_a_contact_in_an_import_that_no_task_waits_for(
     assert (found["is_pending"], found["is_in_import"]) == (False, True)
     assert "waits for the contact's import" in found["next_step"]["words"]
     assert not explained(capfd, "user5@example.com")["is_in_import"]
+
+
+@pytest.mark.parametrize("on_existing", ["fill_empty", "keep"])
+def test_a_row_of_which_only_a_blank_text_differs_is_unchanged(
+    on_existing: str,
+    strict: StrictServer,
+    journal: JournalDatabase,
+    connection: Callable[..., None],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    connection("source", conn_type="sqlite", host=str(tmp_path / "source.db"))
+    source = [{"email": f"{name}@example.com", "_name": "Ana", "visits": 1} for name in ("ana", "bea")]
+    import_rows("night", rows=source, on_existing=on_existing, **ARGUMENTS)
+    names = "select 'ana@example.com' as email, ' ' as _name, 1 as visits"
+    query = f"{names} union select 'bea@example.com', ' ', 2 union select 'cai@example.com', ' ', 1"
+
+    def planned(name: str) -> tuple[str, list[str]]:
+        more = ("--sql", query, "--sql-conn-id", "source", "--on-existing", on_existing)
+        row = explained(capfd, f"{name}@example.com", *more)["row"]
+        return row["outcome"], row["sent_first"]
+
+    assert planned("ana") == ("unchanged", [])
+    assert (planned("bea"), planned("cai")) == (("sent", ["visits"]), ("sent", ["visits"]))
+    more = {"sql": query, "sql_conn_id": "source", "on_existing": on_existing}
+    run = import_rows("next night", **more, **ARGUMENTS)
+    assert (run.summary["read"], run.summary["unchanged"]) == (3, 1)
 
 
 def test_a_rejected_contact_waits_for_no_other_file(
