@@ -222,3 +222,10 @@ def path_segment(key: str) -> str:
     if key in ("", ".", ".."):
         raise ValueError("a key that is empty, '.' or '..' cannot be part of a URL")
     return quote(key, safe="")
+
+
+def is_path_key(key: str) -> bool:
+    """Whether a key can be sent by :func:`path_segment` and be written to a journal: printable, and neither empty nor
+    dots.
+    """
+    return key not in ("", ".", "..") and key.isprintable()

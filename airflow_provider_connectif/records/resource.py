@@ -80,7 +80,11 @@ class Resource(Protocol):
         """
 
     def key_of(self, row: Row) -> str | None:
-        """Return a row's key, in one form for all its spellings; ``None`` if it has no valid key."""
+        """Return a row's key, in one form for all its spellings; ``None`` if it has no valid key.
+
+        A key that :meth:`send` cannot put into a URL ends the run, so it is not valid: see
+        :func:`airflow_provider_connectif.api.client.is_path_key`.
+        """
 
     def prepare(self, number: int, row: Row) -> Patch:
         """Return the change for a row. Pure: the same row gives the same change.

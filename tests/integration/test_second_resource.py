@@ -193,6 +193,17 @@ def test_the_example_of_the_docs_works(things: ThingServer, journal: JournalData
     assert (again.state, again.summary["valid"], len(things.puts)) == ("success", 3, 3)
 
 
+def test_a_key_that_no_url_can_have_stops_nobody_in_the_example_of_the_docs(
+    things: ThingServer, journal: JournalDatabase
+) -> None:
+    (example,) = (block.text for block in blocks_of(ROOT / "docs" / "architecture.md") if "ThingOperator" in block.text)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    odd = [{"id": key, "size": 1} for key in (".", "..", "", "\ud800", "a\0b")]
+    run = sync(kind=names["ThingOperator"], rows=[*odd, *rows(3)], failure_budget=5)
+    assert (run.state, run.summary["created"], run.summary["invalid"]) == ("success", 3, 5)
+
+
 def test_no_line_speaks_of_contacts(things: ThingServer, journal: JournalDatabase, tmp_path: Path) -> None:
     process = Process(tmp_path, "night", sync, rows=[*rows(3), {"id": "", "size": 1}])
     process.end()
