@@ -18,6 +18,7 @@ from airflow_provider_connectif.links import ConnectifRunLink
 from airflow_provider_connectif.operators import switches
 from airflow_provider_connectif.operators.guard_arguments import GuardArguments
 from airflow_provider_connectif.operators.switches import TEMPLATED_SWITCHES
+from airflow_provider_connectif.operators.upstream import PartialWithRows, has_xcom_arg
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 
@@ -217,6 +218,12 @@ class SyncArguments(GuardArguments):
         if not getattr(self, "_BaseOperator__from_mapped", False):
             # Airflow sets the upstream tasks only for templated arguments.
             XComArg.apply_upstream_relationship(self, rows)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the operator to be mapped, as Airflow's ``partial``; its tasks also wait for those that make rows."""
+        made = super().partial(**kwargs)
+        return PartialWithRows(made) if has_xcom_arg(kwargs.get("rows")) else made
 
     @abstractmethod
     def make_resource(self) -> Resource:

@@ -19,3 +19,30 @@ def resolved(rows: Any, context: Any) -> Any:
     if isinstance(rows, XComArg):
         return rows.resolve(context)
     return [resolved(item, context) for item in rows] if has_xcom_arg(rows) else rows
+
+
+class PartialWithRows:
+    """An operator's ``partial`` whose rows come from upstream tasks: the mapped tasks wait for these.
+
+    Airflow sets the upstream tasks only for templated arguments.
+
+    :param partial: from the operator's class.
+    """
+
+    def __init__(self, partial: Any) -> None:
+        self._partial = partial
+
+    def expand(self, **mapped_kwargs: Any) -> Any:
+        """Return the mapped operator, as Airflow's ``expand``."""
+        return self._waiting(self._partial.expand(**mapped_kwargs))
+
+    def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
+        """Return the mapped operator, as Airflow's ``expand_kwargs``."""
+        return self._waiting(self._partial.expand_kwargs(kwargs, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._partial, name)
+
+    def _waiting(self, operator: Any) -> Any:
+        XComArg.apply_upstream_relationship(operator, self._partial.kwargs["rows"])
+        return operator

@@ -80,6 +80,11 @@ def expanded_over_lists(task: Any, operator: Any) -> None:
     operator.partial(task_id="patch").expand(rows=task(pages)())
 
 
+def expanded_over_something_else(task: Any, operator: Any) -> None:
+    made = task(lambda: [row_in_task(n) for n in range(4)], task_id="rows")()
+    operator.partial(task_id="patch", rows=made).expand(max_in_flight=[1])
+
+
 def a_literal(task: Any, operator: Any) -> None:
     operator(task_id="patch", rows=[row_in_task(n) for n in range(4)])
 
@@ -97,6 +102,7 @@ FORMS = {
     a_key_of_an_xcom: 1,
     expanded_over_rows: 4,
     expanded_over_lists: 2,
+    expanded_over_something_else: 1,
     a_literal: 1,
 }
 """How many instances of the operator run."""
@@ -116,6 +122,17 @@ def test_rows_arrive_in_every_form_that_airflow_hands_over(
     assert sum(xcom(dag_run, "patch", "summary", index)["read"] for index in indexes) == 4
     upstream = {task_id for task_id in dag.task_ids if task_id != "patch"}
     assert dag.get_task("patch").upstream_task_ids == upstream
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_mapped_tasks_wait_for_the_tasks_that_make_their_rows(many: bool) -> None:
+    def mapped(task: Any, operator: Any) -> None:
+        made = [task(lambda: [row_in_task(0)], task_id=f"rows_{n}")() for n in range(2)]
+        partial = operator.partial(task_id="patch", rows=made if many else made[0])
+        partial.expand_kwargs([{"max_in_flight": 1}]) if many else partial.expand(max_in_flight=[1])
+
+    waits_for = {"rows_0", "rows_1"} if many else {"rows_0"}
+    assert _dag(mapped).get_task("patch").upstream_task_ids == waits_for
 
 
 def test_rows_are_neither_rendered_nor_serialized(strict: StrictServer, run_dag: Callable[..., Any]) -> None:
