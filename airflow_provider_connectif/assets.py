@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 SCHEME = "connectif"
 COUNTS_OF_AN_EVENT = (
     *("read", "created", "updated", "imported", "deleted", "invalid", "rejected", "held", "undelivered"),
+    "lowered_alone",
 )
-_DELIVERED = ("created", "updated", "imported", "deleted")
+_DELIVERED = ("created", "updated", "imported", "deleted", "lowered_alone")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
@@ -62,7 +63,7 @@ def to_openlineage(asset: Asset, lineage_context: Any = None) -> Dataset:
 
 
 def delivered(summary: Mapping[str, Any]) -> int:
-    """Return the number of rows that Connectif has accepted, from a summary."""
+    """Return the number of rows of which Connectif has accepted at least the consents, from a summary."""
     return sum(int(summary.get(name) or 0) for name in _DELIVERED)
 
 

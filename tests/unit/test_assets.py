@@ -66,6 +66,13 @@ def test_nothing_delivered_is_no_event_of_ours() -> None:
     assert report_outlets([asset, other], {"outlet_events": {}}, summary) == [other]
 
 
+def test_consents_that_were_lowered_for_invalid_rows_are_an_event() -> None:
+    asset, events = create_asset(), _Events()
+    summary = {"read": 2, "created": 0, "updated": 0, "invalid": 2, "lowered_alone": 1}
+    assert report_outlets([asset], {"outlet_events": events}, summary) == [asset]
+    assert events[asset].extra["lowered_alone"] == 1
+
+
 def test_contacts_that_left_and_were_followed_are_an_event() -> None:
     asset, events = create_asset(), _Events()
     assert report_outlets([asset], {"outlet_events": events}, {"read": 5, "unchanged": 5, "removed": 2}, 2) == [asset]
