@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from airflow_provider_connectif.api.errors import ConnectifConfigError
 DEFAULT_BASE_URL = "https://api.connectif.cloud"
 
 _LARGEST_PORT = 65_535
+_HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def base_url(host: str | None, port: int | None = None) -> str:
     name = parts.hostname
     if parts.scheme not in ("https", "http") or not name:
         raise ConnectifConfigError("the connection's host must be a host name, or a URL that starts with https://")
+    if not _is_host(name):
+        raise ConnectifConfigError("the connection's host is not a valid address")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ConnectifConfigError(
             "the connection's host must be an address only: no user, password, query or fragment"
@@ -85,6 +89,16 @@ def base_url(host: str | None, port: int | None = None) -> str:
     if effective and effective != {"https": 443, "http": 80}[parts.scheme]:
         shown = f"{shown}:{effective}"
     return f"{parts.scheme}://{shown}{parts.path.rstrip('/')}"
+
+
+def _is_host(name: str) -> bool:
+    """Whether a name can be looked up, or is an IP address; another one would fail at each request."""
+    try:
+        if ":" in name:
+            return bool(ipaddress.ip_address(name))
+        return _HOST_NAME.fullmatch(name.encode("idna").decode()) is not None
+    except ValueError:  # also an empty or a long part of a name
+        return False
 
 
 def is_loopback(name: str) -> bool:

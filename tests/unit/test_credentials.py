@@ -59,6 +59,9 @@ def test_a_key_is_not_in_its_repr() -> None:
         ("http://127.8.9.1", 8765, "http://127.8.9.1:8765"),
         ("http://localhost:8765", 443, "http://localhost:8765"),
         ("http://[::1]:8765/", None, "http://[::1]:8765"),
+        ("[2001:db8::1]/api", 8443, "https://[2001:db8::1]:8443/api"),
+        ("my_gateway.", None, "https://my_gateway."),
+        ("bücher.example", None, "https://bücher.example"),
     ],
 )
 def test_a_host_becomes_an_address(host: str | None, port: int | None, url: str) -> None:
@@ -79,6 +82,11 @@ def test_a_host_becomes_an_address(host: str | None, port: int | None, url: str)
         ("https://api.connectif.cloud/#x", "fragment"),
         ("https://api.connectif.cloud:port", "not a valid address"),
         ("https://[::1", "not a valid address"),
+        ("https://api connectif.cloud", "not a valid address"),
+        ("https://api..connectif.cloud", "not a valid address"),
+        ("https://*.connectif.cloud", "not a valid address"),
+        ("https://<host>", "not a valid address"),
+        (f"https://{'a' * 64}.example", "not a valid address"),
     ],
 )
 def test_an_address_that_would_give_the_key_away_is_refused(host: str, words: str) -> None:
