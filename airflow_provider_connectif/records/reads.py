@@ -98,6 +98,7 @@ class LastRead:
     :param looked_since: the generation of the first process of the series that has marked them; 0: none has.
     :param always_keyless: those of them that every complete read of the series has had.
     :param is_of_first_run: whether no other run had completed a read before.
+    :param has_undelivered: whether not everything of its plan has arrived.
     """
 
     run_id: str
@@ -112,6 +113,7 @@ class LastRead:
     looked_since: int = 0
     always_keyless: Keyless = field(default_factory=Keyless)
     is_of_first_run: bool = False
+    has_undelivered: bool = False
 
     def is_of(self, asker: Asker) -> bool:
         """Whether no other reader has read for the sync since, or reads at the same time."""

@@ -89,7 +89,7 @@ def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[
     """Describe the guards that a plan exceeds, with the number and the limit of each. Pure.
 
     :param last: the last run that sent its whole plan; ``None``: there is none, and shares are no limit. It is of the
-        first run only while that run goes on.
+        first run only in that run, and in the next one if not everything has arrived.
     """
     found = []
     for guard in GUARDS:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
-from airflow_provider_connectif.records.reads import Keyless, LastRead, Reads
+from airflow_provider_connectif.records.reads import Keyless, LastRead
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison
@@ -144,7 +144,10 @@ class Planning:
 
 def _last_of_task(journal: Journal) -> LastRead | None:
     last = journal.reads.last_of_task
-    return last and replace(last, is_of_first_run=last.is_of_first_run and last.run_id == journal.run_id)
+    if last is None:
+        return None
+    goes_on = last.run_id == journal.run_id or last.has_undelivered
+    return replace(last, is_of_first_run=last.is_of_first_run and goes_on)
 
 
 def note_complete_read(journal: Journal, report: Report) -> None:
@@ -153,24 +156,12 @@ def note_complete_read(journal: Journal, report: Report) -> None:
     :raises JournalError: the journal's database failed.
     """
     noted = report.complete_read
-    if noted is None or (report.tally.outcomes[Outcome.UNDELIVERED] and _is_first_load(journal, noted)):
+    if noted is None:
         return
     journal.lines.commit()
     tally = report.tally
     is_same = not (tally.delivered or tally.outcomes[Outcome.IMPORTED] or tally.left or tally.removals)
     is_same &= not noted["has_looked"] or tally.left is not None  # not counted, but marked
     keyless = {name: Keyless.from_json(noted[name]) for name in ("keyless", "always_keyless")}
-    noted = {**noted, **keyless}
+    noted = {**noted, **keyless, "has_undelivered": bool(tally.outcomes[Outcome.UNDELIVERED])}
     journal.reads.save(run_id=journal.run_id, generation=journal.generation, is_same=is_same, **noted)
-
-
-def _is_first_load(journal: Journal, noted: Mapping[str, Any]) -> bool:
-    """Whether no run before this one has read the source: a share of the contacts that the first one has delivered
-    would stop the run that delivers the others.
-
-    :param noted: the record of this read; the process that sends the last change may not have read the source itself.
-    """
-    return Reads.parse(noted["seen"]).last is None and noted["asked_since"] in {
-        *journal.series.earlier,
-        journal.generation,
-    }
