@@ -78,6 +78,8 @@ def _check_proxy(proxy: str, named_by: str) -> None:
     else:
         if parts.scheme not in (*_PROXY_SCHEMES, *_SOCKS_SCHEMES):
             fault = f"has the scheme {parts.scheme!r}: http, https or socks5 is needed"
+            if "://" not in proxy:  # of host:port, requests takes a host without a dot for the scheme
+                fault = "has no scheme: write http:// before the host"
         elif not parts.host:
             fault = "has no host"
         elif parts.scheme in _SOCKS_SCHEMES and importlib.util.find_spec("socks") is None:

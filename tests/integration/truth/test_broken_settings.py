@@ -83,6 +83,7 @@ def test_a_bundle_that_is_missing_ends_a_real_task_at_once(
         (f"ftp://user:{SECRET}@host", "has the scheme 'ftp'"),
         (f"socks5://user:{SECRET}@host:1080", "is a SOCKS proxy, which needs the package PySocks"),
         ("socks9://host", "has the scheme 'socks9'"),
+        ("proxy:3128", "has no scheme: write http:// before the host"),
     ],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
