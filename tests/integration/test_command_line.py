@@ -276,7 +276,7 @@ def test_explain_of_a_change_whose_deferred_task_never_returns(
     connection("connectif_default", **strict.connection(timeout=5))
     strict.reset(limit=2, headers="fraction")
     rows = [row(name, visits=1) for name in ("ana", "bea", "cai", "dan")]
-    assert night(1, *rows, deferrable=True, defer_after=timedelta(seconds=0.2)).state == "deferred"
+    assert night(1, *rows, deferrable=True, max_in_flight=1, defer_after=timedelta(seconds=0.2)).state == "deferred"
     strict.update(limit=0)
     connection("connectif_default", **strict.connection(requests_per_minute=FAST, timeout=5))
     journal.query("update connectif_journal_claims set lease_until = 0")

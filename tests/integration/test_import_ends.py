@@ -209,8 +209,9 @@ def test_the_timeout_says_what_the_next_try_does_where_that_is_known(
     if memory == "journal":
         remembering = {"journal_conn_id": journal_database("sqlite", request).conn_id}
     strict.update(import_hold="inProgress")
-    run = import_rows(rows=rows(100), timeout=SHORT, **remembering)
+    run = import_rows(rows=rows(100), timeout=timedelta(seconds=2), **remembering)  # time for the upload on any machine
     assert run.state == "up_for_retry"
+    assert len(strict.uploads) == 1
     assert str(run.error).partition("(inProgress)")[2] == (f"; {words}" if words else "")
 
     strict.update(import_hold=None)
