@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,8 +27,11 @@ def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection
     of_these = tables.runs.c.sync_id.in_(sorted(sync_ids))
     by_sync: dict[str, list[DagRunRecord]] = {}
     for row in connection.execute(_last_runs(tables, of_these)):
-        by_sync.setdefault(row.sync_id, []).append(_dag_run(row))
-    in_step = _in_step_at(connection, tables, of_these)
+        if len(of_sync := by_sync.setdefault(row.sync_id, [])) < MOST_RUNS_OF_A_CHART:
+            of_sync.append(_dag_run(row))
+    in_step = {sync_id: at for sync_id, runs in by_sync.items() if (at := _last_in_step(runs)) is not None}
+    if others := sorted(by_sync.keys() - in_step.keys()):
+        in_step |= _in_step_at(connection, tables, tables.runs.c.sync_id.in_(others))
     pending: Counter[str] = Counter()
     for waiting in waiting_changes(connection.execute(waiting_query(tables))):
         pending[waiting.sync_id] += waiting.to_send
@@ -38,28 +41,32 @@ def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection
 
 
 def _last_runs(tables: JournalTables, of_these: Any) -> Any:
-    """Return the query for the last DAG runs of each sync: one row for each, by sync, the newest first."""
+    """Return the query for the last DAG runs of each sync: one row for each, by sync, the newest first.
+
+    There may be older ones among them: those of other syncs' DAG runs.
+    """
     runs = tables.runs
-    begun = sa.func.max(runs.c.started_at).over(partition_by=(runs.c.sync_id, runs.c.run_id)).label("begun")
-    dated = sa.select(runs.c.sync_id, runs.c.run_key, runs.c.run_id, begun).where(of_these).subquery()
-    newest_first = (dated.c.begun.desc(), dated.c.run_id)
-    place = sa.func.dense_rank().over(partition_by=dated.c.sync_id, order_by=newest_first).label("place")
-    ranked = sa.select(dated.c.sync_id, dated.c.run_key, place).subquery()
-    is_same = sa.and_(runs.c.sync_id == ranked.c.sync_id, runs.c.run_key == ranked.c.run_key)
+    begun = sa.func.max(runs.c.started_at).label("begun")
+    dated = sa.select(runs.c.sync_id, runs.c.run_id, begun).where(of_these)
+    dag_runs = dated.group_by(runs.c.sync_id, runs.c.run_id).subquery().c
+    newest_first = (dag_runs.begun.desc(), dag_runs.run_id)
+    place = sa.func.row_number().over(partition_by=dag_runs.sync_id, order_by=newest_first).label("place")
+    ranked = sa.select(dag_runs.run_id, place).subquery().c
+    last = sa.select(ranked.run_id).where(ranked.place <= MOST_RUNS_OF_A_CHART)
     # The wide rows are read only for the runs that are shown.
     shown = sa.select(
         runs.c.sync_id,
         runs.c.run_id,
+        begun,
         sa.func.max(runs.c.dag_id).label("dag_id"),
         *(sa.func.max(sa.case((_is(runs, verdict), runs.c.task))).label(_task_label(verdict)) for verdict in _WORST),
         sa.func.count().label("tasks"),
         sa.func.min(runs.c.started_at).label("started_at"),
         sa.func.max(runs.c.ended_at).label("ended_at"),
         *(sa.func.sum(runs.c[name]).label(name) for name in RUN_COUNTS),
-    ).select_from(runs.join(ranked, is_same))
-    grouped = shown.where(ranked.c.place <= MOST_RUNS_OF_A_CHART)
-    grouped = grouped.group_by(runs.c.sync_id, runs.c.run_id, ranked.c.place)
-    return grouped.order_by(runs.c.sync_id, ranked.c.place)
+    )
+    grouped = shown.where(of_these, runs.c.run_id.in_(last)).group_by(runs.c.sync_id, runs.c.run_id)
+    return grouped.order_by(runs.c.sync_id, begun.desc(), runs.c.run_id)
 
 
 def _is(runs: sa.Table, verdict: str | None) -> Any:
@@ -68,6 +75,10 @@ def _is(runs: sa.Table, verdict: str | None) -> Any:
 
 def _task_label(verdict: str | None) -> str:
     return f"task_{verdict or 'open'}"
+
+
+def _last_in_step(runs: Iterable[DagRunRecord]) -> datetime | None:
+    return max((run.ended_at for run in runs if run.is_in_step and run.ended_at is not None), default=None)
 
 
 def _in_step_at(connection: sa.Connection, tables: JournalTables, of_these: Any) -> dict[str, datetime]:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.versions
 needs_page = pytest.mark.skipif(not has_external_views(), reason="Airflow has no pages of plugins before 3.1")
 
 NIGHTLY = "nightly.contacts"
+CHARTS = (NIGHTLY, "leads")
 
 
 @pytest.fixture(params=usually("sqlite"))
@@ -95,6 +96,27 @@ def test_the_chart_has_the_last_runs_of_a_dag(records: RecordedJournal) -> None:
     assert [(run.run_id, run.delivered) for run in runs] == [
         (f"{number}", 2 * number) for number in range(MOST_RUNS_OF_A_CHART + 1, 1, -1)
     ]
+
+
+def test_the_charts_of_two_syncs_in_the_same_dag_runs(records: RecordedJournal) -> None:
+    records.add_run(run_id="only leads", sync_id="leads")
+    for number in range(MOST_RUNS_OF_A_CHART):
+        records.add_run(run_id=f"{number}", sync_id="leads")
+        records.add_run(run_id=f"{number}")
+    records.add_run(run_id="only contacts")
+    with records.engine.connect() as database:
+        charts = {sync.sync_id: [run.run_id for run in sync.runs] for sync in syncs(database, records.tables, CHARTS)}
+    numbers = [f"{number}" for number in reversed(range(MOST_RUNS_OF_A_CHART))]
+    assert charts == {NIGHTLY: ["only contacts", *numbers[:-1]], "leads": numbers}
+
+
+def test_a_sync_was_last_in_step_before_the_runs_of_the_chart(records: RecordedJournal) -> None:
+    records.add_run(run_id="old", is_old=True)
+    for number in range(MOST_RUNS_OF_A_CHART):
+        records.add_run(run_id=f"{number}", held=1)
+    overview = overview_of(records)
+    assert len(overview.runs) == MOST_RUNS_OF_A_CHART
+    assert f"{overview.in_step_at:%m-%d %H:%M}" == "11-02 03:05"
 
 
 @pytest.mark.parametrize(("is_parked", "pending"), [(False, 1), (True, 3)])
