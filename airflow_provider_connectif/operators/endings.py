@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
@@ -10,6 +11,7 @@ from airflow_provider_connectif.reporting.folding import folded
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.errors import RunFailed
+    from airflow_provider_connectif.reporting.verdict import Verdict
     from airflow_provider_connectif.runs.run import Run
 
 
@@ -34,3 +36,10 @@ def raise_end(run: Run[Any] | None, failure: RunFailed | None) -> None:
         raise AirflowFailException(words)
     if failure is not None or verdict is Verdict.TRY_AGAIN:
         raise AirflowException(words)
+
+
+def verdicts_of_authors() -> Mapping[type[BaseException], Verdict]:
+    """Return the verdicts on runs that an exception from the author's own function ends, by its class."""
+    from airflow_provider_connectif.reporting.verdict import Verdict
+
+    return {AirflowSkipException: Verdict.SKIPPED, AirflowFailException: Verdict.FAILED}

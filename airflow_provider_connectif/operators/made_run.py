@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
+from airflow_provider_connectif.operators.endings import verdicts_of_authors
 from airflow_provider_connectif.operators.kept_rejects import KeptRejects
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
@@ -131,6 +132,7 @@ def _run_settings(operator: SyncOperator, start: Start, client: ConnectifClient,
         way=operator._way(),
         without_definitions=operator._without_definitions(),
         definitions_timeout_s=operator._definitions_timeout_s(),
+        verdicts=verdicts_of_authors(),
         guards=operator._limits(is_off=is_on("guards_off", operator.guards_off)),
         read=operator._read_settings(start.context, resource, client.base_url),
     )

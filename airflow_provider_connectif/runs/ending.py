@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
@@ -29,13 +30,22 @@ class Ending:
     :param report: of the run.
     :param budget: the failure budget.
     :param account: the account that the run sends to, for messages.
+    :param verdicts: see :class:`~airflow_provider_connectif.runs.settings.RunSettings`.
     """
 
-    def __init__(self, sink: Sink[Any], report: Report, budget: FailureBudget, account: Account) -> None:
+    def __init__(
+        self,
+        sink: Sink[Any],
+        report: Report,
+        budget: FailureBudget,
+        account: Account,
+        verdicts: Mapping[type[BaseException], Verdict],
+    ) -> None:
         self._sink = sink
         self._report = report
         self._budget = budget
         self._account = account
+        self._verdicts = verdicts
         self._own_stop: Stop | None = None
         self._troubles: list[ImportFailed] = []
         self._scope: str | None = None
@@ -67,7 +77,11 @@ class Ending:
     def break_off(self, error: BaseException) -> None:
         """Note that an exception, which the caller raises again, ends the run."""
         self._is_broken = True
-        self._breaks_as = Verdict.FAILED if isinstance(error, RunFailed) and error.final else Verdict.TRY_AGAIN
+        if isinstance(error, RunFailed):
+            self._breaks_as = Verdict.FAILED if error.final else Verdict.TRY_AGAIN
+        else:
+            found = (verdict for kind, verdict in self._verdicts.items() if isinstance(error, kind))
+            self._breaks_as = next(found, Verdict.TRY_AGAIN)
 
     def come_to_its_end(self) -> None:
         """Note that the run ended without an exception."""
@@ -99,7 +113,8 @@ class Ending:
         """The reason why rows were left, in a few words for the journal."""
         if self.stop is not None:
             return f"the run ended early ({self.stop.kind.value.replace('_', ' ')})"
-        return "the run failed" if self._is_broken else "the run ended early"
+        is_failed = self._is_broken and self._breaks_as is not Verdict.SKIPPED
+        return "the run failed" if is_failed else "the run ended early"
 
     def verdict(self) -> tuple[Verdict, str]:
         """Return the verdict on the run, and the reason in one sentence; reasons of refusals are in the log and in the
@@ -110,7 +125,7 @@ class Ending:
     @property
     def words(self) -> str:
         """The way the run ended, as the beginning of a line."""
-        return "Failed" if self._is_broken else describe_end(self._ended()[0], self.stop)
+        return describe_end(self._breaks_as, None) if self._is_broken else describe_end(self._ended()[0], self.stop)
 
     def notes(self, attempts: int) -> list[str]:
         """Return the lines below the counts: the failure budget, the file of rows that were not delivered, the

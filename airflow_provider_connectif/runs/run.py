@@ -89,7 +89,7 @@ class Run(Generic[ResourceT]):
         self._tell_plan = tell_plan
         self._clock = clock
         account = Account(settings.conn_id, client.base_url)
-        self._ending = Ending(sink, report, settings.budget, account)
+        self._ending = Ending(sink, report, settings.budget, account, settings.verdicts)
         self._wait_for_another: Deferral | None = None
         self._is_read = False
         self._open = ExitStack()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_provider_connectif.journal.pending import PENDING_LIMIT_BYTES
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
+from airflow_provider_connectif.reporting.verdict import Verdict
 from airflow_provider_connectif.runs.departures import ReadSettings
 from airflow_provider_connectif.runs.guards import GuardLimits
 
@@ -30,6 +32,8 @@ class RunSettings:
     :param time_limit_s: time limit in seconds for a run that can be deferred, deferrals included.
     :param conn_id: the client's connection, for messages.
     :param guards: the limits on the plan.
+    :param verdicts: on runs that an exception of the author's own function ends, by its class. Default: another attempt
+        may succeed.
     :param read: the settings for the read, and for contacts that left the source.
     """
 
@@ -45,5 +49,6 @@ class RunSettings:
     read_timeout_s: float = READ_TIMEOUT_S
     time_limit_s: float | None = None
     conn_id: str = ""
+    verdicts: Mapping[type[BaseException], Verdict] = field(default_factory=dict)
     guards: GuardLimits = field(default_factory=GuardLimits)
     read: ReadSettings = field(default_factory=ReadSettings)

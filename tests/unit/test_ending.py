@@ -42,6 +42,12 @@ class NoLog:
     def warning(self, message: str, /, *args: Any) -> None: ...
 
 
+class Skip(Exception): ...
+
+
+class Fail(Exception): ...
+
+
 def ending(
     read: int = 0, sink: FakeSink | None = None, budget: float = 0, is_broken: bool = False, **outcomes: int
 ) -> Ending:
@@ -49,7 +55,8 @@ def ending(
     report.tally.read = read
     for name, count in outcomes.items():
         report.tally.count_many(Outcome(name), count, f"reason of {name}")
-    made = Ending(sink or FakeSink(), report, FailureBudget(budget), Account("conn", "https://host"))
+    verdicts = {Skip: Verdict.SKIPPED, Fail: Verdict.FAILED}
+    made = Ending(sink or FakeSink(), report, FailureBudget(budget), Account("conn", "https://host"), verdicts)
     if not is_broken:
         made.come_to_its_end()
     return made
@@ -152,3 +159,20 @@ def test_what_earlier_runs_left_fails_by_its_own_scope() -> None:
     made.fail_by(ImportFailed(Verdict.TRY_AGAIN, "still running"))
     assert (made.stop, made.may_continue) == (None, False)
     assert made.verdict() == (Verdict.TRY_AGAIN, "still running")
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "words", "reason"),
+    [
+        (Skip("no rows today"), Verdict.SKIPPED, "Skipped", "the run ended early"),
+        (Fail("no use"), Verdict.FAILED, "Failed", "the run failed"),
+        (ValueError("may go away"), Verdict.TRY_AGAIN, "Failed", "the run failed"),
+        (RunFailed("wrong", final=True), Verdict.FAILED, "Failed", "the run failed"),
+    ],
+)
+def test_an_exception_of_the_author_decides_on_the_end(
+    error: BaseException, verdict: Verdict, words: str, reason: str
+) -> None:
+    made = ending(3, is_broken=True)
+    made.break_off(error)
+    assert (made.recorded, made.words, made.reason_of_early_end) == (verdict, words, reason)
