@@ -13,7 +13,7 @@ from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.suppressed import without_suppressed
 from airflow_provider_connectif.imports.writing import Split
-from airflow_provider_connectif.journal.confirmation import remaining
+from airflow_provider_connectif.journal.patch_columns import remaining
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Stop
 from airflow_provider_connectif.reporting import wording

@@ -18,8 +18,8 @@ from airflow_provider_connectif.imports.layout import Lines
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Shapes, Survey, blank_in
 from airflow_provider_connectif.imports.suppressed import account_for_removed, suppressed_in, without_suppressed
-from airflow_provider_connectif.journal.confirmation import accepted, remaining
 from airflow_provider_connectif.journal.import_state import ImportState
+from airflow_provider_connectif.journal.patch_columns import accepted, remaining
 from airflow_provider_connectif.journal.pending import PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import entries_of, only, updated, without
 from airflow_provider_connectif.journal.states import REMOVED

@@ -6,19 +6,15 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from airflow_provider_connectif.journal.held_back import HeldBackRefusals
-from airflow_provider_connectif.journal.properties import (
-    Mark,
-    changed,
-    doubted,
-    entries_of,
-    kept_marks,
-    marked_kept,
-    only,
-    refused_marks,
-    unseen_marks,
-    updated,
-    without_marks,
+from airflow_provider_connectif.journal.patch_columns import (
+    known_before,
+    refusable,
+    remaining,
+    unchanged,
+    with_kept,
+    without_seen,
 )
+from airflow_provider_connectif.journal.properties import entries_of, marked_kept, only, refused_marks, updated
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import IN_DOUBT, INVALID, REJECTED, UNDELIVERED
 from airflow_provider_connectif.records.changes import Digests, Patch
@@ -69,8 +65,8 @@ class Confirmation:
     def before_sending(self, patches: Sequence[Patch]) -> None:
         """Look up the journal's lines of these keys, before :meth:`begin` marks them as not known."""
         known = {self._same_key(patch.key): patch for patch in patches if patch.digests and not patch.is_new}
-        self._refused_before |= self._lines.refused_before({key: _refusable(known[key]) for key in known})
-        self._restorable |= self._lines.holding({key: _before(patch) for key, patch in known.items()})
+        self._refused_before |= self._lines.refused_before({key: refusable(known[key]) for key in known})
+        self._restorable |= self._lines.holding({key: known_before(patch) for key, patch in known.items()})
 
     def begin(self, patches: Sequence[Patch]) -> None:
         """Record that changes are about to be sent, so that the record outlives a kill.
@@ -84,7 +80,7 @@ class Confirmation:
                 doubts_of = {self._same_key(patch.key): remaining(patch) for patch in going}
                 self._lines.doubt(doubts_of, are_rows=are_rows)
             return
-        doubts = {self._same_key(patch.key): _refusable(patch) for patch in patches if patch.digests}
+        doubts = {self._same_key(patch.key): refusable(patch) for patch in patches if patch.digests}
         self._lines.begin_doubts(doubts, _KILLED)
         self._doubted |= doubts
 
@@ -105,7 +101,7 @@ class Confirmation:
         for patch in unsent:
             key = self._same_key(patch.key)
             if patch.digests is not None and key in self._restorable:
-                self._lines.restore_properties(key, with_kept(_unchanged(patch), patch))
+                self._lines.restore_properties(key, with_kept(unchanged(patch), patch))
             if patch.digests is not None and patch.counted_as is None:
                 self._lines.note(key, UNDELIVERED, None, _NOT_SENT)
 
@@ -143,7 +139,7 @@ class Confirmation:
             self._lines.forget([key])
             return False
         if settled.is_in_doubt:
-            self._lines.begin_doubts({key: self._doubted.pop(key, _refusable(patch))}, "; ".join(reasons))
+            self._lines.begin_doubts({key: self._doubted.pop(key, refusable(patch))}, "; ".join(reasons))
         elif settled.outcome in _ACCEPTED:
             self._doubted.pop(key, None)
         else:
@@ -152,7 +148,7 @@ class Confirmation:
         self._note(key, settled, patch, status, "; ".join(reasons))
         if patch.counted_as is None and settled.is_remembered:
             is_known = key in self._refused_before
-            self._refusals.add(key, _refusable(patch), status, "; ".join(reasons))
+            self._refusals.add(key, refusable(patch), status, "; ".join(reasons))
         elif settled.outcome is Outcome.UNDELIVERED:
             self._lines.leave_in_doubt([key])  # it may have arrived after another process's patch
         self._refused_before.discard(key)
@@ -185,7 +181,7 @@ class Confirmation:
         elif settled.outcome is Outcome.UNDELIVERED:
             self._lines.leave_in_doubt([key])
         elif settled.alone is None and settled.tries == 1 and key in self._restorable:
-            self._lines.restore_properties(key, with_kept(_unchanged(settled.patch), settled.patch))
+            self._lines.restore_properties(key, with_kept(unchanged(settled.patch), settled.patch))
         self._restorable.discard(key)
         if settled.patch.place is not None:
             self._lines.settle_planned(settled.patch.place)
@@ -202,7 +198,7 @@ class Confirmation:
             if settled.is_recreated and after is not None:
                 # Properties that are no longer in the mapping were deleted with the contact.
                 after = updated(only(after, patch.whole), entries_of(marked_kept(after, patch.standings)))
-            digests = digests._replace(properties=with_kept(_seen(after, settled, patch), patch))
+            digests = digests._replace(properties=with_kept(without_seen(after, settled, patch), patch))
             if settled.outcome is Outcome.UNCHANGED and not patch.was_removed:
                 self._lines.confirm(key, digests)
             else:
@@ -211,7 +207,7 @@ class Confirmation:
             pass  # its accepted part is written, and nothing else is known
         elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:
             # After several attempts, one without a response may have arrived.
-            self._lines.restore_properties(key, with_kept(_unchanged(patch), patch))
+            self._lines.restore_properties(key, with_kept(unchanged(patch), patch))
 
     def _write_part(self, key: str, settled: Settled, part: Patch, digests: Digests) -> None:
         """Write that the urgent part of a row was accepted or rejected."""
@@ -220,12 +216,12 @@ class Confirmation:
         if digests.properties is not None and is_accepted:
             entries, sent = entries_of(only(digests.properties, part.whole)), part.key
         elif outcome in (Outcome.REJECTED, Outcome.SKIPPED):
-            entries, sent = refused_marks(part.properties, _refusable(part)), None
+            entries, sent = refused_marks(part.properties, refusable(part)), None
         else:
             return
-        before = _unchanged(settled.patch, but=part.whole) or b""
+        before = unchanged(settled.patch, but=part.whole) or b""
         if settled.is_recreated:  # the other properties were deleted with the contact
-            before = marked_kept(_before(settled.patch) or b"", settled.patch.standings)
+            before = marked_kept(known_before(settled.patch) or b"", settled.patch.standings)
         now = with_kept(updated(before, entries), part)
         state = INVALID if part.counted_as == Outcome.INVALID else REJECTED
         self._lines.acknowledge_part(key, digests._replace(before=now), state, sent=sent)
@@ -270,74 +266,3 @@ class Confirmation:
         if self._writes_doubts and self.unwritten:
             self._lines.commit()
         self._lines.commit_if_due()
-
-
-def remaining(patch: Patch) -> bytes | None:
-    """Return the digests of the properties that are not in doubt while a patch is in flight; ``None`` if none are
-    known.
-    """
-    before = _before(patch)
-    if patch.removal == "delete" and patch.digests is not None:
-        before = with_kept(patch.digests.properties, patch)
-    elif patch.removal is not None:
-        before = before or b""
-    in_flight = [*patch.properties, *patch.later, *_changed_ranks(patch)]
-    return None if before is None else doubted(before, in_flight, patch.standings)
-
-
-def _unchanged(patch: Patch, but: Collection[str] = ()) -> bytes | None:
-    """Return the digests of properties before a patch that was not accepted, without ranked ones that the row has
-    changed.
-
-    Even if nothing was sent of these: a response may have shown that Connectif holds the row's value already, or that
-    the person has decided. If the source takes its change back, that must not look as if nothing had happened.
-
-    :param but: properties whose digests stay.
-    """
-    before = _before(patch)
-    return None if before is None else doubted(before, _changed_ranks(patch) - set(but), patch.standings)
-
-
-def _changed_ranks(patch: Patch) -> set[str]:
-    """Return the ranked properties of a row whose values differ from the accepted ones, sent or not."""
-    digests = patch.digests
-    if not patch.standings or digests is None or digests.properties is None:
-        return set()
-    return changed(digests.before or b"", digests.properties, patch.standings.keys() & patch.whole.keys())
-
-
-def accepted(patch: Patch) -> Digests | None:
-    """Return the digests that the journal stores after an import has accepted a whole patch."""
-    digests = patch.digests
-    if digests is None or digests.properties is None:
-        return digests
-    column = digests.properties
-    if patch.counted_as is not None:
-        column = updated(digests.before or b"", entries_of(only(column, patch.properties)))
-    # A file sets its properties whatever Connectif has; what it only fills, and what it leaves out, nobody has seen.
-    column = without_marks(column, patch.standings.keys() & patch.properties.keys(), Mark.UNSEEN)
-    column = updated(column, unseen_marks(_changed_ranks(patch) - patch.properties.keys()))
-    return digests._replace(properties=with_kept(column, patch))
-
-
-def _seen(column: bytes | None, settled: Settled, patch: Patch) -> bytes | None:
-    """Return digests of properties without the marks of those that a response has shown, or that were sent."""
-    if column is None or not patch.standings:
-        return column
-    is_shown = settled.outcome is Outcome.UNCHANGED or (settled.shown is not None and settled.shown.is_there)
-    sent = patch.properties.keys() | patch.later.keys()
-    return without_marks(column, patch.standings.keys() if is_shown else patch.standings.keys() & sent, Mark.UNSEEN)
-
-
-def with_kept(column: bytes | None, patch: Patch) -> bytes | None:
-    """Return digests of properties, with marks for those that have become the person's own."""
-    return updated(column or b"", kept_marks(patch.kept)) if patch.kept else column
-
-
-def _before(patch: Patch) -> bytes | None:
-    return None if patch.digests is None else patch.digests.before
-
-
-def _refusable(patch: Patch) -> str:
-    """Return the digest to hold if the patch is rejected: of its row, or of several rows together."""
-    return "" if patch.digests is None else patch.digests.row or patch.digests.patch

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
 from airflow_provider_connectif.journal.faults import check_not_newer, check_tables, faults_of, is_about_tables
-from airflow_provider_connectif.journal.tables import MIGRATIONS, SPELLING, VERSION, columns_of, journal_tables
+from airflow_provider_connectif.journal.migrations import MIGRATIONS
+from airflow_provider_connectif.journal.tables import SPELLING, VERSION, columns_of, journal_tables
 from airflow_provider_connectif.records.outcomes import JournalError
 
 T = TypeVar("T")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -295,46 +294,6 @@ def journal_tables(name: str, schema: str | None) -> JournalTables:
 _described = functools.lru_cache(maxsize=16)(JournalTables)
 
 
-def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
-    """Migrate to claims of single tasks, and to stored plans."""
-    tables.metadata.create_all(connection, tables=[tables.claims, tables.plans, tables.pending])
-    # MySQL commits each of these by itself, so a killed process may have done a part.
-    left = {column["name"] for column in sa.inspect(connection).get_columns(tables.syncs.name, tables.syncs.schema)}
-    for column in [name for name in ("run_id", "holders", "lease_until") if name in left]:
-        connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s DROP COLUMN {column}").against(tables.syncs))
-
-
-def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
-    """Migrate to lines with single properties, and to records of runs, outcomes and erasures."""
-    recorded = [tables.runs, tables.outcomes, tables.suppressed, tables.receipts, tables.rejects_files]
-    tables.metadata.create_all(connection, tables=recorded)
-    changed = (tables.lines, tables.pending, tables.syncs, tables.runs, tables.meta, tables.claims, tables.plans)
-    for table in changed:
-        there = columns_of(table, connection)
-        for column in table.columns:
-            kind = column.type.compile(connection.dialect).replace("%", "%%")
-            if column.name not in there:  # a killed process may have added some on MySQL
-                connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(table))
-            elif kind.startswith("LONGTEXT"):  # up to version 2 it accepted only the letters of MySQL's database
-                kind += "" if column.nullable else " NOT NULL"
-                connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s MODIFY {column.name} {kind}").against(table))
-    # Up to version 2 these columns were only about the last rejection, even if other outcomes followed.
-    lines = tables.lines.c
-    is_to_do = sa.and_(lines.refused_digest.is_not(None), lines.refused_reason.is_(None))
-    refusal = {
-        "refused_reason": sa.func.coalesce(lines.reason, ""),
-        "refused_status": lines.status_code,
-        "refused_run": sa.func.coalesce(lines.refused_run, lines.run_id),
-    }
-    connection.execute(sa.update(tables.lines).where(is_to_do).values(refusal))
-
-
 def columns_of(table: sa.Table, connection: sa.Connection | sa.Engine) -> set[str]:
     """Return the columns of a table in the database."""
     return {column["name"] for column in sa.inspect(connection).get_columns(table.name, table.schema)}
-
-
-MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType(
-    {2: _from_1_to_2, 3: _from_2_to_3}
-)
-"""The migrations: for each version, the function that migrates the previous one."""

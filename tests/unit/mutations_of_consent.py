@@ -130,7 +130,7 @@ CONSENT.value(
 )
 CONSENT.value(
     "nobody knows what a consent was before a doubt",
-    "journal.confirmation:doubted",
+    "journal.patch_columns:doubted",
     "lambda column, property_ids, ranked: original(column, property_ids, ())",
     _DIFFERENCES + "test_while_a_consent_is_on_its_way_its_rank_of_before_is_known_and_its_value_is_not",
 )

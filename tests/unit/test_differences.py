@@ -10,9 +10,9 @@ import pytest
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.journal.confirmation import remaining
 from airflow_provider_connectif.journal.differences import Difference, Differences
 from airflow_provider_connectif.journal.digests import patch_digest
+from airflow_provider_connectif.journal.patch_columns import remaining
 from airflow_provider_connectif.journal.properties import (
     Known,
     PropertyDigester,
