@@ -5,12 +5,12 @@ errors.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
 from airflow_provider_connectif.journal.faults import check_not_newer, check_tables, faults_of, is_about_tables
 from airflow_provider_connectif.journal.migrations import MIGRATIONS
@@ -35,6 +35,7 @@ class JournalDatabase:
     :param schema: its schema, if not the connection's default.
     :param conn_id: the connection's, for messages.
     :param broken_setting: returns the setting of the connection that a driver's error refuses, if it is such an error.
+    :param clock: of the waits before another try.
     """
 
     def __init__(
@@ -44,8 +45,11 @@ class JournalDatabase:
         schema: str | None = None,
         conn_id: str = "",
         broken_setting: Callable[[BaseException], str | None] = lambda _: None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.engine = engine
+        self._clock = clock
         if engine.dialect.name == "sqlite" and not sa.event.contains(engine, "connect", _delete_securely):
             sa.event.listen(engine, "connect", _delete_securely)
         self._broken_setting = broken_setting
@@ -172,7 +176,7 @@ class JournalDatabase:
             except sa.exc.DBAPIError as error:  # MySQL's own connector raises an InternalError
                 if error.orig is None or not dialect_named(self.dialect).is_deadlock(error.orig):
                     raise
-                time.sleep(random.uniform(0.0, 0.2))
+                self._clock.sleep(random.uniform(0.0, 0.2))
         return action()
 
     def _read(self, action: Callable[[sa.Connection], T]) -> T:
@@ -208,7 +212,7 @@ class JournalDatabase:
                 # Another task may create them at the same moment; a lasting error is raised.
                 if attempt == _TRIES_TO_CREATE - 1:
                     raise
-                time.sleep(0.2 * (attempt + 1))
+                self._clock.sleep(0.2 * (attempt + 1))
             version = self._version(read_only)
         if version is not None:
             check_not_newer(self._name, version)
