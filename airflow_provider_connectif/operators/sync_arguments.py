@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import XComArg, conf
@@ -17,6 +16,7 @@ from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.links import ConnectifRunLink
 from airflow_provider_connectif.operators import switches
 from airflow_provider_connectif.operators.guard_arguments import GuardArguments
+from airflow_provider_connectif.operators.question import digests_of_question
 from airflow_provider_connectif.operators.switches import TEMPLATED_SWITCHES
 from airflow_provider_connectif.operators.upstream import PartialWithRows, has_xcom_arg
 from airflow_provider_connectif.records.resource import Resource
@@ -97,8 +97,7 @@ class SyncArguments(GuardArguments):
     }
     ui_color = "#e3f0ff"
     operator_extra_links = (ConnectifRunLink(),)
-    _sql_digest: str | None = None
-    _hook_digest: str | None = None
+    _question: Mapping[str, str] = MappingProxyType({})  # until it is rendered
 
     def __init__(
         self,
@@ -234,24 +233,8 @@ class SyncArguments(GuardArguments):
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the arguments; what they were before is kept of the source's, since it is the same in two runs."""
-        self._sql_digest, self._hook_digest = self._digest_of_sql(), self._digest_of_hook()
+        self._question = digests_of_question(self)
         super().render_template_fields(context, jinja_env)
-
-    def _digest_of_sql(self) -> str | None:
-        """Return the digest of the SQL text; ``None`` if there is none, or it is the name of a file."""
-        if not isinstance(self.sql, str) or self.sql.endswith(tuple(self.template_ext)):
-            return None
-        return _digest(self.sql)
-
-    def _digest_of_hook(self) -> str | None:
-        """Return the digest of the parameters of the source's hook; ``None`` if there are none.
-
-        Of a value that is no JSON only the class counts: it may have another text in each process.
-        """
-        if not self.hook_params or not isinstance(self.hook_params, Mapping):
-            return None
-        given = dict(self.hook_params)
-        return _digest(json.dumps(given, sort_keys=True, default=lambda value: type(value).__qualname__))
 
     def _key_kind(self) -> str:
         """The kind of key, if the resource has several."""
@@ -271,8 +254,8 @@ class SyncArguments(GuardArguments):
             key=self._key_kind(),
             key_column=resource.key_column,
             sql_conn_id=self.sql_conn_id,
-            sql_digest=self._sql_digest or self._digest_of_sql(),
-            hook_digest=self._hook_digest or self._digest_of_hook(),
+            # The text of a file is known only now.
+            **{**digests_of_question(self), **self._question},
         )
         return ReadSettings(identity, counts_left=self.max_removed is not None and not mapped)
 
@@ -291,10 +274,6 @@ class SyncArguments(GuardArguments):
             self.history_lines,
             self.history_retention,
         )
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def work_folder() -> Path | None:

@@ -1,8 +1,8 @@
 """Records of the reads of a sync's source: the one in progress, and the last complete one.
 
 A read is complete when the source was read to its end and the whole plan was sent. The question of a read is the
-combination of task, host, key, connection, parameters of its hook and SQL (:func:`identity_of`). Contacts that left the
-source are found only by comparison with reads that asked the same question.
+combination of task, host, key, connection, parameters of its hook, SQL and its parameters (:func:`identity_of`).
+Contacts that left the source are found only by comparison with reads that asked the same question.
 """
 
 from __future__ import annotations
@@ -165,8 +165,9 @@ def identity_of(
     key: str,
     key_column: str,
     sql_conn_id: str | None,
-    sql_digest: str | None,
+    sql_digest: str | None = None,
     hook_digest: str | None = None,
+    parameters_digest: str | None = None,
 ) -> dict[str, Any]:
     """Return the digest of the question that a read asks; only reads with the same one are compared.
 
@@ -177,8 +178,9 @@ def identity_of(
     :param sql_conn_id: the connection of the source.
     :param sql_digest: of the SQL text before rendering; ``None`` if the rows do not come from SQL.
     :param hook_digest: of ``hook_params`` before rendering; ``None`` if there are none.
+    :param parameters_digest: of the SQL's ``parameters`` before rendering; ``None`` if there are none.
     """
-    of_hook = {} if hook_digest is None else {"hook_params": hook_digest}
+    given = {"hook_params": hook_digest, "parameters": parameters_digest}
     return {
         "rule": IDENTITY_RULE,
         "task": task,
@@ -187,5 +189,5 @@ def identity_of(
         "key_column": key_column,
         "sql_conn_id": sql_conn_id,
         "sql": sql_digest,
-        **of_hook,
+        **{name: digest for name, digest in given.items() if digest is not None},
     }

@@ -224,4 +224,5 @@ _IN_WORDS = {
     "sql_conn_id": "sql_conn_id",
     "hook_params": "argument hook_params",
     "sql": "SQL text",
+    "parameters": "argument parameters",
 }

@@ -130,6 +130,23 @@ def test_the_same_sql_with_other_parameters_of_its_hook_is_another_question(
 
 
 @pytest.mark.slow
+def test_the_same_sql_with_other_parameters_is_another_question(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, said: Callable[[], str]
+) -> None:
+    most = {"on_removed": "delete", "sql": f"{SQL} where email < :end", "parameters": {"end": "{"}}
+    some = most | {"parameters": {"end": KEYS[-1]}}
+    warehouse.fill(KEYS)
+    assert sync("1", **most).state == "success"
+    strict.take_log()
+    assert sync("2", **some).state == "success"
+    assert requests(strict) == []
+    assert "the argument parameters has changed since the last complete read" in said()
+    warehouse.fill(KEYS[1:])
+    assert sync("3", **some).summary["removed"] == 1
+    assert requests(strict) == [("DELETE", KEYS[0])]
+
+
+@pytest.mark.slow
 def test_who_left_while_a_key_was_unreadable_is_followed_once_all_are_readable(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:

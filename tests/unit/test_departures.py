@@ -41,7 +41,9 @@ def test_the_same_question_of_a_complete_read_is_followed() -> None:
     assert why_only_counted(ASKER, last(), keyless=keyless("a")) == ""
 
 
-@pytest.mark.parametrize("name", ["rule", "task", "host", "key", "key_column", "sql_conn_id", "hook_params", "sql"])
+@pytest.mark.parametrize(
+    "name", ["rule", "task", "host", "key", "key_column", "sql_conn_id", "hook_params", "sql", "parameters"]
+)
 def test_another_question_is_only_counted(name: str) -> None:
     asker = Asker(IDENTITY | {name: "another"}, since=4)
     assert why_only_counted(asker, last(), keyless=keyless()).endswith("changed since the last complete read")
