@@ -20,11 +20,15 @@ from airflow_provider_connectif.api.errors import (
     RedirectError,
 )
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
+from airflow_provider_connectif.versions import airflow_version
 
 pytestmark = pytest.mark.versions
 
 KEY = "key-id:KEYSECRET"
 API = "https://api.connectif.cloud"
+_finds_any_extra = pytest.mark.skipif(
+    (3, 0) <= airflow_version() < (3, 2), reason="Airflow 3.0 and 3.1 do not find a connection whose extra is no object"
+)
 
 
 @pytest.fixture
@@ -195,8 +199,8 @@ def test_a_broken_connection_is_told_in_words_without_the_url(
         ({"password": KEY, "extra": {"timeout": True}}, "extra 'timeout'"),
         ({"password": KEY, "extra": {"timeout": 1e10}}, "extra 'timeout' must be .* at most 30 days"),
         ({"password": KEY, "extra": {"retries": 10**400}}, "extra 'retries' must be a whole number"),
-        ({"password": KEY, "extra": "{not json"}, "extra is not valid JSON"),
-        ({"password": KEY, "extra": "[1, 2]"}, "extra must be a JSON object"),
+        pytest.param({"password": KEY, "extra": "{not json"}, "extra is not valid JSON", marks=_finds_any_extra),
+        pytest.param({"password": KEY, "extra": "[1, 2]"}, "extra must be a JSON object", marks=_finds_any_extra),
         ({"password": KEY, "extra": {"requests_per_minute": 0}}, "extra 'requests_per_minute' must be a whole number"),
         ({"password": KEY, "extra": {"requests_per_minute": 1.5}}, "extra 'requests_per_minute'"),
     ],
