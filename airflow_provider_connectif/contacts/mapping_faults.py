@@ -17,6 +17,7 @@ _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 
 # No field's id has an @ or begins with a digit. Rows by e-mail address or phone number have such columns.
 _LIKE_A_PERSON = re.compile(r".*(?:@|%40).*|\+?\d(?:[\s.()/-]*\d){4,}[\s.()/-]*", re.DOTALL)
+_BLANK = "is blank text: use NULL where there is no value"
 
 
 class Step(NamedTuple):
@@ -46,6 +47,8 @@ def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coe
     elif row[key_column] is None:
         faults.append(f'column "{key_column}" is empty, and it is the contact key')
     elif rule := _broken_rule(coerce_key, row[key_column]):
+        if rule == _BLANK:
+            rule = "is blank text, and it is the contact key"
         faults.append(f'column "{key_column}" {rule}')
     for step in steps:
         if step.column not in row:
@@ -125,5 +128,5 @@ def _broken_rule(coerce: Coercer, value: Any) -> str | None:
         if is_missing(value):
             return "is NaN, a missing value: use None (df.astype(object).where(df.notna(), None))"
         if isinstance(value, str) and not value.strip():
-            return "is blank text: use NULL where there is no value"
+            return _BLANK
     return rule

@@ -38,7 +38,8 @@ def connection_named_by(argument: str, conn_id: str | None) -> Iterator[None]:
         fault = f"the package of its type cannot be imported ({error.name or type(error).__name__})"
     except AirflowException as error:
         if str(error).startswith(_UNKNOWN_TYPE):
-            fault = "no installed provider has its type, or the package for it is missing"
+            kind = str(error).removeprefix(_UNKNOWN_TYPE).strip(" \"'")
+            fault = f"no installed provider has its type {kind!r}, or a package of that provider is missing"
         elif str(error).startswith(_MALFORMED):
             fault = "its URI cannot be read"
         else:

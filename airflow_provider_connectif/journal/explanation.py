@@ -200,7 +200,7 @@ class Explanation:
                 "delivered as": last.delivered_as,
                 SENT_AS: last.spelling,
                 "held row": last.held_row,
-                "first invalid in run": last.invalid_run,
+                "invalid row first met in run": last.invalid_run,
             }
         facts["pending in a deferred task"] = "yes" if self.is_pending else None
         facts["in an import without a recorded result"] = "yes" if self.is_in_import else None

@@ -135,7 +135,7 @@ class Planning:
     def _warn(self, plan: Plan) -> None:
         if self._settings.guards.min_rows is None and shrank_by_half(plan.read, self._last_of_task):
             self._report.log.warning(
-                "The source has shrunk by half: %s rows now, %s in the last complete read\n"
+                "The source has less than half of its rows: %s now, %s in the last complete read\n"
                 "  If the query is at fault, set min_rows=0.5: the task then fails before it sends anything",
                 f"{plan.read:,}",
                 f"{0 if self._last_of_task is None else self._last_of_task.rows:,}",

@@ -87,7 +87,8 @@ def _add_account_options(group: argparse._ArgumentGroup) -> None:
         "--requests-per-minute",
         type=_whole_number,
         default=100,
-        help="requests in a window; 0: no limit (%(default)s)",
+        help="requests in a window; 0: no limit, but no headers either, so that tasks assume 100 a minute: rather "
+        "give a large number (%(default)s)",
     )
     group.add_argument("--window-seconds", type=_seconds, default=60.0, help="length of a window (%(default)g)")
     group.add_argument(

@@ -186,10 +186,10 @@ def test_the_source_that_shrank(
     logged()
     warned = deliver("warned", rows=rows(3, "Eva"))
     assert (warned.state, len(requests(strict))) == ("success", 3)
-    (warning,) = [text for text in logged() if "shrunk by half" in text]
+    (warning,) = [text for text in logged() if "less than half of its rows" in text]
     assert "3 rows now, 295 in the last complete read" in warning
     deliver("incremental", rows=rows(1, "Eva"))
-    assert [text for text in logged() if "shrunk by half" in text] == []
+    assert [text for text in logged() if "less than half of its rows" in text] == []
 
 
 @pytest.mark.slow
@@ -205,7 +205,7 @@ def test_a_task_is_measured_by_what_it_has_read_itself(
         logged()
         unguarded = deliver(f"{run_id}, without min_rows", rows=sources[1], map_index=1)
         assert unguarded.state == "success"
-        assert [text for text in logged() if "shrunk by half" in text] == []
+        assert [text for text in logged() if "less than half of its rows" in text] == []
     other_task = {"more_context": {"dag": SimpleNamespace(dag_id="another")}}
     assert deliver("nightly", rows=rows(3), min_rows=0.9, **other_task).state == "success"
     shrunk = deliver("third", rows=rows(29), map_index=0, min_rows=0.5)

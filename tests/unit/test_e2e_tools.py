@@ -52,6 +52,8 @@ def test_imports_that_a_log_only_counts_are_known_to_the_task() -> None:
     assert imports_not_named("\n".join([uploaded, continued % "06, 07, 08 and 1 more"]), ids) == 3
     # One of those that the list only counts has a line of its own; then the others are fewer.
     assert imports_not_named("\n".join([uploaded, "Waiting for import 05"]), ids) == 1
+    # The attempt before has uploaded another file.
+    assert imports_not_named("\n".join(["still running: 09 (uploaded)", uploaded]), ids) == 2
 
 
 def test_what_a_mutation_replaces_is_there() -> None:

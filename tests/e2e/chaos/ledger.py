@@ -28,9 +28,12 @@ def imports_not_named(log: str, ids: Collection[str]) -> int:
     :param log: each list counts once, also where the next process continues with the same imports.
     :param ids: of the imports; one of the others may be named in another line.
     """
-    lists = set(_LISTED.findall(log))
+    found = list(_LISTED.finditer(log))
+    lists = {list_.groups() for list_ in found}
     listed = {import_id for names, _ in lists for import_id in names.split(", ")}
-    elsewhere = sum(import_id in log for import_id in set(ids) - listed)
+    # One of them may have a line of its own later; what was named before the first list is in none.
+    after = log[found[0].start() :] if found else ""
+    elsewhere = sum(import_id in after for import_id in set(ids) - listed)
     return max(0, sum(int(more.replace(",", "")) for _, more in lists if more) - elsewhere)
 
 

@@ -172,13 +172,13 @@ def test_the_log_and_the_summary_list_new_refusals_first(
     run = deliver("night 2", rows=[*old, fresh], failure_budget=1.0)
     assert (run.summary["new_refusals"], run.summary["invalid"]) == (1, 31)
     assert next(iter(run.summary["reasons"].items())) == (
-        'column "email" is blank text: use NULL where there is no value',
+        'column "email" is blank text, and it is the contact key',
         1,
     )
     told = capsys.readouterr()
     lines = (told.out + told.err).splitlines()
     where = next(n for n, line in enumerate(lines) if "Rows not delivered, by reason:" in line)
-    assert '1 x column "email" is blank text: use NULL where there is no value (row 31)' in lines[where + 1]
+    assert '1 x column "email" is blank text, and it is the contact key (row 31)' in lines[where + 1]
 
 
 # What is written down of an invalid row must not change what is known of its contact.
