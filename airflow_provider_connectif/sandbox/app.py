@@ -127,8 +127,9 @@ class SandboxApp:
             return http_error(404, "There is no such endpoint")
         endpoint = route.endpoints.get(request.method)
         if endpoint is None:
-            # Assumption: 405 is documented nowhere.
-            return http_error(405, f"The endpoint takes {', '.join(route.endpoints)}")
+            # Assumption: 405 is documented nowhere. RFC 9110 demands the header.
+            allowed = ", ".join(route.endpoints)
+            return _with_headers(http_error(405, f"The endpoint takes {allowed}"), {"Allow": allowed})
         if route.scope_for(request.method) not in scopes:
             return http_error(403, f"The API key does not have the scope {route.scope_for(request.method)}")
         return endpoint(self.state, request)

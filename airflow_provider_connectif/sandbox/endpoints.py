@@ -170,12 +170,21 @@ class BadJsonError(ValueError):
 
 def _json_object(body: bytes) -> dict[str, object]:
     try:
-        content: object = json.loads(body, parse_constant=_refuse_constant)
+        # Decoded here: json.loads() itself would also take UTF-16 and lone surrogates, which JSON does not allow.
+        text = body.decode("utf-8")
+        content: object = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise BadJsonError("The body is not valid JSON") from error
     if not isinstance(content, dict):
         raise BadJsonError("The body must be a JSON object")
     return content
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Assumption: RFC 8259 leaves it open what a name that stands twice means. A guess would hide a client's mistake.
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a name stands twice")
+    return dict(pairs)
 
 
 def _refuse_constant(name: str) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import signal
 import socket
 import sys
@@ -58,6 +59,8 @@ def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.s
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again after it has ended; nothing is left to do by then.
         signal.signal(stop_signal, _exit_in_order)
+    # A request that is not HTTP is a warning to uvicorn; the standard error is for the sandbox's own faults.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     address = _address(listener)
     app = SandboxApp(SandboxState(settings, address))
     config = uvicorn.Config(

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from unicodedata import category
 
 from airflow_provider_connectif.sandbox.catalogue import ContactField, parse_iso_8601
 
@@ -17,6 +16,7 @@ KEY_PROPERTIES = frozenset({"_email", "_externalId"})
 """The two properties that identify a contact."""
 
 EXTERNAL_ID_MAX_LENGTH = 50
+_EMAIL_MAX_LENGTH = 254  # assumption: that of RFC 5321, since none is documented for the API
 
 _EMAIL = re.compile(
     r'(?:"(?:\\[^\x00-\x1f]|[^"\\\x00-\x1f])+"|[^\s@"(),:;<>\[\\\]\x00-\x1f]+)'
@@ -62,23 +62,18 @@ def is_email(text: str) -> bool:
     """Return whether ``text`` is a full e-mail address.
 
     The exact rules of the service are not known. Assumption: a quoted local part and letters of any script are valid, a
-    domain without a dot is not.
+    domain without a dot is not, nor is a character that cannot be seen.
     """
-    return _EMAIL.fullmatch(text) is not None and not has_invisible_characters(text)
-
-
-def has_invisible_characters(text: str) -> bool:
-    """Return whether ``text`` has characters that belong in no key: control characters, marks of width or direction."""
-    unseen = ("Cc", "Cf", "Zl", "Zp", "Zs")
-    return not text.isascii() and any(category(character) in unseen for character in text.replace(" ", ""))
+    return len(text) <= _EMAIL_MAX_LENGTH and text.isprintable() and _EMAIL.fullmatch(text) is not None
 
 
 def is_external_id(text: str) -> bool:
     """Return whether ``text`` can be an external id: 1 to 50 characters.
 
-    Assumption: an id with NUL or invisible marks is refused, since it would differ from its display.
+    Assumption: an id with characters that cannot be seen, or with a blank at an end, is refused, since it would differ
+    from its display.
     """
-    return 0 < len(text) <= EXTERNAL_ID_MAX_LENGTH and "\0" not in text and not has_invisible_characters(text)
+    return 0 < len(text) <= EXTERNAL_ID_MAX_LENGTH and text.isprintable() and text == text.strip()
 
 
 def _refusal(name: str, value: object, rules: PatchRules) -> str | None:
@@ -95,8 +90,8 @@ def _refusal(name: str, value: object, rules: PatchRules) -> str | None:
         return "custom fields are not accepted by this endpoint"
     if value is None:
         return _null_refusal(contact_field, rules)
-    if value == "" and name == "_externalId":
-        return "must not be empty"
+    if name == "_externalId" and isinstance(value, str) and not is_external_id(value):
+        return f"must have 1 to {EXTERNAL_ID_MAX_LENGTH} visible characters, and no blank at an end"
     return CHECKS[contact_field.type](contact_field, value)
 
 
@@ -192,9 +187,10 @@ def _check_radio(contact_field: ContactField, value: object) -> str | None:
 def _check_checkbox(contact_field: ContactField, value: object) -> str | None:
     if not isinstance(value, list) or not _is_text_list(value):
         return "must be a list of option ids"
-    if contact_field.option_ids.issuperset(value):
-        return None
-    return f"must hold only {', '.join(sorted(contact_field.option_ids))}"
+    if not contact_field.option_ids.issuperset(value):
+        return f"must hold only {', '.join(sorted(contact_field.option_ids))}"
+    # Documented for a field's default value only, so for a contact it is an assumption.
+    return None if len(set(value)) == len(value) else "must hold each option once"
 
 
 def _is_text_list(value: object) -> bool:
