@@ -40,6 +40,7 @@ def warehouse(tmp_path: Path, connection: Callable[..., None]) -> Warehouse:
 def test_who_left_is_followed_in_the_spelling_that_was_sent(
     on_removed: Any, journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
+    strict.update(email_case=True)
     warehouse.fill([SENT, COMPOSED, *OTHERS])
     sync("1", on_removed=on_removed)
     strict.change_contacts({NAMESAKE: {"_name": "of another sync"}})

@@ -14,12 +14,13 @@ from tests.support import strict_import_endpoints as endpoints
 from tests.support import strict_rules as rules
 from tests.support.catalogue import is_email
 from tests.support.strict_bodies import error, fault_content
-from tests.support.strict_contacts import Contacts, overwrite
+from tests.support.strict_contacts import KEY_PROPERTIES, Contacts, TakenError, overwrite
 from tests.support.strict_fields import FieldPages
 from tests.support.strict_imports import Imports, open_folder
 from tests.support.strict_stored import documented, shown, stored
 from tests.support.strict_uploads import Upload
 
+LARGEST_BODY = 1 << 20  # no document names a limit
 # What a careful client of these documents has reason to send.
 _KNOWN_HEADERS = {
     *("host", "user-agent", "accept", "accept-encoding", "connection"),
@@ -36,7 +37,7 @@ class Account:
         self.violations: list[str] = []
         self._folder = open_folder()
         self.folder = Path(self._folder.name)
-        self.contacts = Contacts(self.folder)
+        self.contacts = Contacts(self.folder, self)
         self.imports = Imports(self, self.folder)
         self.field_pages = FieldPages(self)
         self.url = ""
@@ -143,7 +144,7 @@ def judge(
         status, fault, answer = 401, {}, b""
     elif not account.count_in_window():
         status, fault, answer = 429, {}, b""
-    elif target.startswith(b"/imports/"):
+    elif target.partition(b"?")[0] == b"/imports" or target.startswith(b"/imports/"):
         status, fault, answer = _about_imports(account, method, target, upload, entry, wrong)
     else:
         status, fault, answer = _decide(account, method, target, headers, content, entry, wrong)
@@ -182,14 +183,20 @@ def _decide(
     entry: dict[str, Any],
     wrong: list[str],
 ) -> tuple[int, dict[str, Any], bytes]:
-    if target.startswith((b"/contact-fields/", b"/contact-fields?")):
+    path = target.partition(b"?")[0]
+    if path.startswith(b"/contact-fields/") or path == b"/contact-fields":
         return account.field_pages.respond(method, target, wrong)
-    by, segment = "email", target.removeprefix(b"/contacts/")
-    if segment.startswith(b"external-id/"):
-        by, segment = "external_id", segment.removeprefix(b"external-id/")
-    if method not in (b"PATCH", b"GET", b"DELETE") or not target.startswith(b"/contacts/") or b"/" in segment:
+    if path in (b"/store", b"/store/"):
+        return _store(method, wrong)
+    by, form, segment = _contact_path(path)
+    if path != target or path.endswith(b"/"):  # a reader ignores both, and no client has a reason to send them
+        wrong.append("no documented endpoint")
+    if not segment:
         wrong.append("no documented endpoint")
         return 404, {}, error(404)
+    if method not in (b"PATCH", b"GET", b"DELETE"):
+        wrong.append("no documented endpoint")
+        return 405, {"headers": {"Allow": "GET, PATCH, DELETE"}}, error(405)
     key, faults = rules.decoded_segment(segment)
     wrong += faults
     entry.update(key=key, by=by, order_key=f"{by}:{rules.one_spelling(key, by)}")
@@ -197,15 +204,18 @@ def _decide(
         return _looked_up(account, key, by, content, wrong, entry)
     if method == b"DELETE":
         return _deleted(account, key, by, content, wrong, entry)
-    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         wrong.append("content type is not application/json")
         return 415, {}, error(415)
+    if len(content) > LARGEST_BODY:
+        wrong.append("body is larger than any contact")
+        return 413, {}, error(413)
     body, faults = rules.parsed_object(content)
     wrong += faults
     entry["body"] = body
     fault = account.fault_for("PATCH", key)
     if account.log_states:
-        before = account.contacts.get(key)
+        before = account.contacts.get(key, by)
         entry.update(before=before, after=before, applied=None, is_shown=False)
     if fault.get("hang") == "before" or fault.get("drop") == "before":
         return 0, fault, b""
@@ -216,16 +226,20 @@ def _decide(
         return 400, {}, error(400)
     if account.stores == "documented":
         body = documented(body, by)
-    errors = rules.property_errors(body, by, account.fields)
+    errors = rules.property_errors(body, form, account.fields)
     if errors:
         return 422, {}, error(422, validationErrors=errors)
-    created = key not in account.contacts
+    created = account.contacts.get(key, by) is None
     kept = stored(account.stores, body, by)
     if account.keep_contacts:
         if created:
             kept = account.created_with | kept
-        account.contacts.change([(key, kept)], overwrite)
-        applied, kept = kept, account.contacts.get(key) or {}
+        try:
+            account.contacts.change([(key, kept)], overwrite, by)
+        except TakenError as taken:
+            errors = [{"name": str(taken), "path": f"/{taken}", "reason": "is another contact's"}]
+            return 422, {}, error(422, validationErrors=errors)
+        applied, kept = kept, account.contacts.get(key, by) or {}
         if account.log_states:
             lost = bool(fault.get("drop") or fault.get("hang") or fault.get("half"))
             applied = {name: value for name, value in applied.items() if name in body}
@@ -233,7 +247,8 @@ def _decide(
     status = fault.get("status") or (201 if created else 200)
     if status == 204:
         return status, fault, b""
-    contact = _contact(kept, fault.get("shows", key), by)
+    whole = account.contacts.shown(key, by) if account.keep_contacts else {"id": "5f" + 22 * "0", **kept}
+    contact = whole | {KEY_PROPERTIES[by]: fault["shows"]} if "shows" in fault or not account.keep_contacts else whole
     answer, content_type = shown("contact" if "shows" in fault else account.shows, contact, by)
     return status, {"content_type": content_type} | fault, answer
 
@@ -246,7 +261,7 @@ def _looked_up(
         wrong.append("a GET has a body")
     fault = account.fault_for("GET", key)
     if account.log_states:
-        held = account.contacts.get(key)
+        held = account.contacts.get(key, by)
         entry.update(before=held, after=held, applied=None, is_shown=False)
     if fault.get("hang") or fault.get("drop"):
         return 0, fault, b""
@@ -257,12 +272,12 @@ def _looked_up(
         return 403, fault, error(403)
     if not _can_be(key, by, account):
         return 400, fault, error(400)
-    properties = account.contacts.get(key)
-    if properties is None:
+    if account.contacts.get(key, by) is None:
         return 404, fault, error(404)
     if account.log_states:
         entry["is_shown"] = True
-    return 200, fault, json.dumps(_contact(properties, fault.get("shows", key), by)).encode()
+    shown_key = {KEY_PROPERTIES[by]: fault["shows"]} if "shows" in fault else {}
+    return 200, fault, json.dumps(account.contacts.shown(key, by) | shown_key).encode()
 
 
 def _deleted(
@@ -272,7 +287,7 @@ def _deleted(
     if content:
         wrong.append("a DELETE has a body")
     fault = account.fault_for("DELETE", key)
-    before = account.contacts.get(key)
+    before = account.contacts.get(key, by)
     entry.update(existed=before is not None)
     if account.log_states:
         entry.update(before=before, after=before, applied=None, is_shown=False)
@@ -285,7 +300,7 @@ def _deleted(
         return 403, fault, error(403)
     if not _can_be(key, by, account):
         return 400, fault, error(400)
-    account.contacts.replace({key: None})
+    account.contacts.delete(key, by)
     if account.log_states:
         entry["after"] = None
     if before is None and account.deletes_nobody_with == 404:
@@ -293,9 +308,23 @@ def _deleted(
     return fault.get("status") or 204, fault, b""
 
 
-def _contact(properties: dict[str, Any], key: str, by: str) -> dict[str, Any]:
-    key_property = "_email" if by == "email" else "_externalId"
-    return {"id": "5f0000000000000000000000"} | properties | {key_property: key}
+def _store(method: bytes, wrong: list[str]) -> tuple[int, dict[str, Any], bytes]:
+    """``GET /store/``, whose properties no page that is known documents."""
+    if method != b"GET":
+        wrong.append("no documented endpoint")
+        return 405, {"headers": {"Allow": "GET"}}, error(405)
+    return 200, {}, json.dumps({"id": "5f" + 22 * "0", "name": "Strict store"}).encode()
+
+
+def _contact_path(path: bytes) -> tuple[str, str, bytes]:
+    """The kind of the key in a path, the documented body of the path, and the key as it was sent; empty: no contact."""
+    segment = path.removesuffix(b"/").removeprefix(b"/contacts/")
+    by = form = "email"
+    if segment.startswith(b"external-id/"):
+        by, form, segment = "external_id", "external_id", segment.removeprefix(b"external-id/")
+    elif segment.startswith(b"email/"):
+        form, segment = "newer_email", segment.removeprefix(b"email/")
+    return by, form, b"" if b"/" in segment or not path.startswith(b"/contacts/") else segment
 
 
 def _can_be(key: str, by: str, account: Account) -> bool:

@@ -24,6 +24,8 @@ def error(status: int, **more: Any) -> bytes:
 
 
 def phrase(status: int) -> str:
+    if status == 422:  # as the API words it; the standard has another word, and Python one for each version
+        return "Unprocessable entity"
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -13,14 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.strict_rules import FIELDS, is_email, is_external_id
+from tests.support.strict_rules import FIELDS, is_email, is_external_id, is_phone
 
 KEY_COLUMNS = ("_externalId", "_email")  # the first that is there has priority
 _FIELDS = {field["id"]: field for field in FIELDS}
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,18}|0")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_PHONE = re.compile(r"(\+[1-9])?[0-9]{6,14}")
+_PHONE = re.compile(r"(\+)?[0-9]{1,15}")
 
 Check = Callable[[str], Any]
 """The typed value of a cell; raises :class:`CellError`."""
@@ -119,6 +119,7 @@ class Header:
         if not keys:
             self.faults.append("there is no column of contact keys")
         self.key = keys[0] if keys else ""
+        self.has_both_keys = len(keys) == 2
         self.key_at = columns.index(self.key) if keys else 0
         self._checks = [(at, name, _check_of(name, zero)) for at, name in enumerate(columns) if not _is_unknown(name)]
 
@@ -191,9 +192,10 @@ def _email(_field: dict[str, Any], _: bool) -> Check:
 def _phone(field: dict[str, Any], _: bool) -> Check:
     def check(cell: str) -> str:
         match = _PHONE.fullmatch(cell)
-        if match is None:
+        number = cell if match is None or match[1] else f"+{field['defaultCountryCode']}{cell}"
+        if not is_phone(number):
             raise CellError("must be a phone number without spaces")
-        return cell if match[1] else f"+{field['defaultCountryCode']}{cell}"
+        return number
 
     return check
 
@@ -253,7 +255,7 @@ def _checkbox(field: dict[str, Any], _: bool) -> Check:
 
     @lru_cache(1000)
     def check(cell: str) -> list[str]:
-        chosen = cell.split("|")
+        chosen = cell.split("|") if cell else []  # not among the types whose cells must not be blank
         if len(set(chosen)) != len(chosen) or not options.issuperset(chosen):
             raise CellError("must be ids of options, joined by |")
         return chosen

@@ -220,7 +220,9 @@ class Import:
         left, line, seen = self.at_rows, 0, set[str]()
         with self.report.open("w", encoding="utf-8", newline="") as report:
             report.write(_report_head(self, header))
-            while left > 0 and (batch := list(islice(rows, int(min(_BATCH, left))))):
+            # With a second key in the file each row is changed alone, since it may be another contact's.
+            size = 1 if header.has_both_keys else _BATCH
+            while left > 0 and (batch := list(islice(rows, int(min(size, left))))):
                 left -= len(batch)
                 self._apply_batch(header, batch, line, seen, report)
                 line += len(batch)
@@ -245,19 +247,25 @@ class Import:
             seen.add(same)
             good.append((key, properties))
         account = self.imports.account
-        held = [account.contacts.get(key) for key, _ in good] if account.log_states else []
-        existed = account.contacts.change(good, self._change())
+        by = "email" if header.key == "_email" else "external_id"
+        held = [account.contacts.get(key, by) for key, _ in good] if account.log_states else []
+        try:
+            existed = account.contacts.change(good, self._change(), by)
+        except strict_contacts.TakenError as taken:
+            self.errors += 1
+            report.write(_report_line(self, header, batch[0], line, f"{taken}: is another contact's"))
+            return
         if account.log_states:
-            account.log += [self._entry(*row, before) for row, before in zip(good, held, strict=True)]
+            account.log += [self._entry(by, *row, before) for row, before in zip(good, held, strict=True)]
         left_alone = sum(existed) if self._change() is strict_contacts.keep else 0
         self.success += len(good) - left_alone
         counter = account.import_existing
         if left_alone and counter:
             setattr(self, counter, getattr(self, counter) + left_alone)
 
-    def _entry(self, key: str, properties: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    def _entry(self, by: str, key: str, properties: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
         """The log's entry of a row, as of :meth:`StrictServer.take_log`."""
-        after = self.imports.account.contacts.get(key) or {}
+        after = self.imports.account.contacts.get(key, by) or {}
         applied = {name: value for name, value in properties.items() if after.get(name, ...) == value}
         entry = {"t": time.time(), "method": "IMPORT", "target": "", "key": key, "status": 200, "body": properties}
         return entry | {"before": before, "after": after, "applied": applied, "is_shown": False}

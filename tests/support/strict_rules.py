@@ -19,9 +19,11 @@ _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(rb"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+")  # RFC 3986, and no character left in doubt
 _ATOM = r"[^\s@\"(),:;<>\[\\\]\x00-\x20\x7f]+"
 _QUOTED = r'"(?:[^"\\\r\n]|\\.)+"'
-_EMAIL = re.compile(rf"(?:{_QUOTED}|{_ATOM})@{_ATOM}\.{_ATOM}")
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?:Z|[+-]\d\d:\d\d))?")
-_PHONE = re.compile(r"\+[1-9]\d{6,14}")
+_LABEL = r"[^\s@\"(),./:;<>\[\\\]\x00-\x20\x7f]+"  # of a domain: never empty, and no path
+_EMAIL = re.compile(rf"(?:{_QUOTED}|{_ATOM})@{_LABEL}(?:\.{_LABEL})+")
+# "ISO 8601" without more, so seconds and an offset may be missing; but no week dates and no basic form.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+_PHONE = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
 
 
 def _field(field_id: str, kind: str, options: str = "", **more: Any) -> dict[str, Any]:
@@ -56,6 +58,8 @@ FIELDS = [
 ]
 """The account's fields: the system's, some read-only ones, and one custom field of each type."""
 _BY_ID = {field["id"]: field for field in FIELDS}
+NO_KEY = ""
+"""In place of a key that cannot be read."""
 
 
 def decoded_segment(raw: bytes) -> tuple[str, list[str]]:
@@ -65,7 +69,7 @@ def decoded_segment(raw: bytes) -> tuple[str, list[str]]:
     try:
         return plain.decode("utf-8"), wrong
     except UnicodeDecodeError:
-        return plain.decode("utf-8", "replace"), [*wrong, "contact key is not UTF-8"]
+        return NO_KEY, [*wrong, "contact key is not UTF-8"]
 
 
 def is_email(key: str) -> bool:
@@ -76,6 +80,11 @@ def is_email(key: str) -> bool:
 def is_external_id(key: str) -> bool:
     """1 to 50 characters that can be seen, none of them at an end a blank."""
     return 0 < len(key) <= 50 and key.isprintable() and key == key.strip()
+
+
+def is_phone(text: str) -> bool:
+    """E.164 with its plus: at most 15 digits; no document names a least number."""
+    return _PHONE.fullmatch(text) is not None
 
 
 def one_spelling(key: str, by: str) -> str:
@@ -112,7 +121,7 @@ def parsed_object(content: bytes) -> tuple[dict[str, Any] | None, list[str]]:
 def property_errors(body: dict[str, Any], by: str, fields: list[dict[str, Any]] | None) -> list[dict[str, str]]:
     """``validationErrors`` of a patch.
 
-    :param by: ``email`` or ``external_id``; only a patch by external id may set ``_email``.
+    :param by: ``email``, ``newer_email`` (``/contacts/email/``) or ``external_id``: the newer two set the other key.
     :param fields: of the account, if they are not :data:`FIELDS`.
     """
     errors = []
@@ -125,23 +134,35 @@ def property_errors(body: dict[str, Any], by: str, fields: list[dict[str, Any]] 
 
 
 def _refusal(name: str, value: Any, by: str) -> str | None:
+    if name == "_externalId" and _may_be_set(name, by):
+        return None if value is None else _refusal_of_an_id(value)
     field = _BY_ID.get(name)
     if field is None:
         return "is not a property of a contact"
     if field["readOnly"] and not _may_be_set(name, by):
         return "is read-only"
+    if value is None:  # no document says what it does: as an assumption, it empties what may be empty
+        return "is never null" if field["required"] or field["type"] in ("boolean", "checkbox") else None
     return None if _has_type(value, field["type"]) and _is_within(value, field) else f"must be {field['type']}"
 
 
 def _refusal_of_a_catalogue(by_id: dict[str, dict[str, Any]], name: str, value: Any, by: str) -> str | None:
-    if _may_be_set(name, by):
+    if _may_be_set(name, by) and value is not None:
+        if by == "newer_email":
+            return _refusal_of_an_id(value)
         return None if catalogue.is_email(value) else "no e-mail address"
+    if _may_be_set(name, by):
+        return None
     return catalogue.refusal(by_id.get(name), value)
 
 
 def _may_be_set(name: str, by: str) -> bool:
     """Whether a patch may set it, although the list of fields calls it read-only."""
-    return name == "_email" and by == "external_id"
+    return (name, by) in (("_email", "external_id"), ("_externalId", "newer_email"))
+
+
+def _refusal_of_an_id(value: Any) -> str | None:
+    return None if isinstance(value, str) and is_external_id(value) else "is no external id"
 
 
 def _has_type(value: Any, kind: str) -> bool:
@@ -159,7 +180,7 @@ def _has_type(value: Any, kind: str) -> bool:
         return _is_date(value)
     if kind == "email":
         return is_email(value)
-    return _PHONE.fullmatch(value) is not None if kind == "phone" else True
+    return is_phone(value) if kind == "phone" else True
 
 
 def _is_within(value: Any, field: dict[str, Any]) -> bool:

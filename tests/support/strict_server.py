@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     # What a PATCH responds with: the "contact", its "id" only, "nothing", "empty" ({}), a "page", "another" contact.
     "shows": "contact",
     "stores": "as sent",  # or otherwise: a name in strict_stored.STORES
+    "email_case": False,  # whether e-mails in other case are other contacts, as no document rules out
     "created_with": {},  # what a PATCH that creates a contact sets beside its body: no document says that it is nothing
     "may_read_contacts": True,  # whether the key has the scope "Contacts: Read"
     "may_delete_contacts": True,  # likewise "Contacts: Delete"
