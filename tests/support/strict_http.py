@@ -32,6 +32,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self.buffer = bytearray()  # a head that is arriving, or a body
         self.head: Head | None = None
+        self.chunks: bytearray | None = None  # as they arrive
         self.left = 0  # bytes of the body that are still to come
         self.upload: Upload | None = None  # which takes the body
         self.upload_fault: dict[str, Any] = {}
@@ -51,6 +52,9 @@ class Connection(asyncio.Protocol):
             self.buffer += data
             self.account.violations.append("a request was sent before the answer to the one before")
             return
+        if self.chunks is not None:
+            self.add_chunks(self.chunks, data)
+            return
         if self.head is None:
             self.buffer += data
             head, separator, rest = bytes(self.buffer).partition(b"\r\n\r\n")
@@ -59,7 +63,17 @@ class Connection(asyncio.Protocol):
             data = rest
             self.buffer.clear()
             self.head = self.read_head(head)
-            self.left = int(self.head[2].get("content-length", 0))
+            length = self.head[2].get("content-length", "0")
+            if "host" not in self.head[2] or not (length.isascii() and length.isdigit()):  # RFC 9112: it is a 400
+                self.account.violations.append("no Host header, or a Content-Length that is no number")
+                self.send(400, b"")
+                self.transport.close()
+                return
+            if self.head[2].get("transfer-encoding", "").lower() == "chunked":
+                self.chunks = bytearray()
+                self.add_chunks(self.chunks, data)
+                return
+            self.left = int(length)
             self.begin_body()
         part, over = data[: self.left], data[self.left :]
         self.left -= len(part)
@@ -70,6 +84,21 @@ class Connection(asyncio.Protocol):
         if not self.left:
             content, self.buffer = bytes(self.buffer), bytearray(over)
             self.respond(content)
+
+    def add_chunks(self, chunks: bytearray, data: bytes) -> None:
+        """A body in chunks (RFC 9112); no upload, since the package sends none this way."""
+        chunks += data
+        content, at = b"", 0
+        while (end := chunks.find(b"\r\n", at)) >= 0:
+            size = int(chunks[at:end].partition(b";")[0], 16)
+            at = end + 2 + size + 2
+            if len(chunks) < at:
+                return
+            if not size:
+                self.chunks = None
+                self.respond(content)
+                return
+            content += chunks[end + 2 : end + 2 + size]
 
     def read_head(self, head: bytes) -> Head:
         lines = head.split(b"\r\n")
@@ -85,7 +114,7 @@ class Connection(asyncio.Protocol):
     def begin_body(self) -> None:
         assert self.head
         method, target, headers = self.head
-        if (method, target) == (b"POST", b"/imports/"):
+        if method == b"POST" and target.partition(b"?")[0].removesuffix(b"/") == b"/imports":
             self.upload = Upload(headers.get("content-type", ""), self.account.folder)
             self.upload_fault = self.account.imports.fault_for("POST")
             self.asked = self.account
@@ -93,7 +122,7 @@ class Connection(asyncio.Protocol):
     def feed(self, upload: Upload, part: bytes) -> bool:
         """Whether the upload goes on: it may be meant to break, or to be slow."""
         assert self.head
-        fault, sent = self.upload_fault, int(self.head[2]["content-length"]) - self.left
+        fault, sent = self.upload_fault, int(self.head[2].get("content-length", 0)) - self.left
         if fault.get("drop") == "during" and sent >= fault.get("at_bytes", 1):
             self.transport.abort()
             return False

@@ -21,7 +21,7 @@ def judge_upload(imports: Imports, upload: Upload, fault: dict[str, Any], entry:
     entry["options"] = {name: value for name, value in upload.fields.items() if name != "type"}
     if not upload.is_multipart:
         entry["violations"] = upload.wrong
-        return 415, fault, {}
+        return 400 if upload.is_meant_as_multipart else 415, fault, {}
     imports.last_total = strict_csv.count_rows(upload.path, upload.fields.get("delimiter", ","))
     if fault.get("drop") == "before" or fault.get("hang") == "before":
         return 0, fault, None
@@ -30,7 +30,8 @@ def judge_upload(imports: Imports, upload: Upload, fault: dict[str, Any], entry:
     if upload.size > LARGEST_FILE:
         return 413, fault, {}
     if wrong:
-        errors = [{"name": "file", "path": "/file", "reason": "is not as documented"}]
+        named = dict.fromkeys(_field_of(words) for words in wrong)
+        errors = [{"name": name, "path": f"/{name}", "reason": "is not as documented"} for name in named]
         return 422, fault, {"validationErrors": errors}
     if imports.is_full():
         return 400, fault, {"code": "E0401"}
@@ -56,14 +57,25 @@ def _faulty_fields(upload: Upload) -> list[str]:
     return wrong
 
 
+def _field_of(words: str) -> str:
+    """The part of the form that a fault is about; the file, where it is about no other one."""
+    first = words.partition(" ")[0]
+    return first if first in ("type", "delimiter", "overrideExisting", "updateOnlyEmptyFields") else "file"
+
+
 def judge_question(imports: Imports, method: bytes, target: bytes, wrong: list[str]) -> Judgement:
     """``GET /imports/``, ``GET`` and ``DELETE /imports/{id}``."""
     path, _, query = target.decode("latin-1").partition("?")
-    import_id = path.removeprefix("/imports/")
-    kind = {b"DELETE": "DELETE", b"GET": "GET" if import_id else "LIST"}.get(method)
-    if kind is None or "/" in import_id or (kind == "DELETE" and not import_id) or (query and kind != "LIST"):
+    import_id = path.removesuffix("/").removeprefix("/imports").removeprefix("/")
+    kinds = {b"GET": "GET", b"DELETE": "DELETE"} if import_id else {b"GET": "LIST", b"POST": "POST"}
+    kind = kinds.get(method)
+    is_none = "/" in import_id or path.endswith("//")
+    if kind is None or is_none or (query and kind != "LIST"):
         wrong.append("no documented endpoint")
-        return 404, {}, {}
+        if is_none:
+            return 404, {}, {}
+    if kind is None:
+        return 405, {"headers": {"Allow": ", ".join(name.decode() for name in kinds)}}, {}
     fault = imports.fault_for(kind)
     if "drop" in fault or "hang" in fault:
         return 0, fault, None

@@ -23,6 +23,7 @@ class Upload:
 
     def __init__(self, content_type: str, folder: Path) -> None:
         kind, _, boundary = content_type.partition("; boundary=")
+        self.is_meant_as_multipart = content_type.partition(";")[0].strip().lower() == "multipart/form-data"
         self.is_multipart = kind == "multipart/form-data" and bool(
             re.fullmatch(r"[A-Za-z0-9'()+_,./:=? -]{1,70}", boundary)
         )
@@ -95,9 +96,9 @@ class Upload:
             self.wrong.append(f"part {name!r} is unknown, stands twice or has a strange head")
         self._part = name
         if name == "file":
-            self.has_file = True
+            self.has_file = match is not None and match[2] is not None  # without a file name it is a text
             self.file_name = (match and match[2]) or ""
-            if headers.get("content-type") != "text/csv":
+            if headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
                 self.wrong.append("the file is not text/csv")
         else:
             self.fields[name] = ""
