@@ -58,13 +58,36 @@ def test_options_that_are_not_as_documented_are_a_422(peer: Peer, options: dict[
     """5.1: booleans as words, updateOnlyEmptyFields requires overrideExisting, the file is text/csv."""
     response = peer.imports.upload(TWO, **options)
     assert (response.status_code, response.json()["status"]) == (422, 422)
+    wrong = "file" if "kind" in options else list(options)[-1]
+    assert [(error["name"], error["path"]) for error in response.json()["validationErrors"]] == [(wrong, f"/{wrong}")]
     assert peer.all_of("/imports/") == []
 
 
 def test_what_is_not_multipart_is_a_415(peer: Peer) -> None:
     """5.1."""
-    response = peer.ask("POST", "/imports/", data=b"{}", headers={"Content-Type": "application/json"})
-    assert response.status_code == 415
+    for path in ("/imports/", "/imports"):
+        response = peer.ask("POST", path, data=b"{}", headers={"Content-Type": "application/json"})
+        assert response.status_code == 415
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary="])
+def test_a_form_without_a_border_is_a_400(peer: Peer, kind: str) -> None:
+    """RFC 7578; the status is an assumption."""
+    assert peer.ask("POST", "/imports/", data=b"--x--", headers={"Content-Type": kind}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["text/csv; charset=utf-8", "Text/CSV"])
+def test_the_type_of_the_file_has_no_case_and_may_have_parameters(peer: Peer, kind: str) -> None:
+    """RFC 9110, 8.3.1."""
+    assert peer.imports.upload(TWO, kind=kind).status_code == 201
+
+
+def test_a_file_without_a_name_is_none(peer: Peer) -> None:
+    """RFC 7578, 4.2: without a file name a part is a text."""
+    fields = {"type": "contacts", "delimiter": ",", "overrideExisting": "true", "updateOnlyEmptyFields": "false"}
+    files = {name: (None, text) for name, text in (fields | {"file": TWO}).items()}
+    response = peer.ask("POST", "/imports/", files=files)
+    assert (response.status_code, [error["name"] for error in response.json()["validationErrors"]]) == (422, ["file"])
 
 
 def test_a_file_above_50_mb_is_a_413(peer: Peer) -> None:
@@ -111,7 +134,7 @@ def test_only_what_has_finished_or_is_in_error_can_be_deleted(peer: Peer) -> Non
 SYSTEM_CELLS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "_name": ({'"Ana ""la, roja""\r\nñ 🙂"': 'Ana "la, roja"\r\nñ 🙂', "=1+1": "=1+1"}, []),
     "_birthdate": ({"2000-02-29": "2000-02-29"}, ["", "2001-02-29", "17/05/1990", "20000229", "1990-05-17T00:00:00Z"]),
-    "_mobilePhone": ({"+34600111222": "+34600111222"}, ["", "600 111 222"]),
+    "_mobilePhone": ({"+34600111222": "+34600111222"}, ["", "600 111 222", "+", "6" * 14]),
     "_points": ({"7": 7, "0": 0, "-7": -7}, ["", "010", "1.0", "x"]),
     "_newsletterSubscriptionStatus": ({"none": "none"}, ["", "Subscribed"]),
 }
@@ -160,8 +183,8 @@ def test_options_are_ids_with_bars_between(peer: Peer) -> None:
     judge(
         peer,
         fields["checkbox"]["id"],
-        {"|".join(checkbox[:2]): checkbox[:2], checkbox[0]: checkbox[:1]},
-        [f"{checkbox[0]}|no such", f'"{checkbox[0]},{checkbox[1]}"'],
+        {"|".join(checkbox[:2]): checkbox[:2], checkbox[0]: checkbox[:1], "": []},
+        [f"{checkbox[0]}|no such", f"{checkbox[0]}|{checkbox[0]}", f'"{checkbox[0]},{checkbox[1]}"'],
     )
 
 
@@ -182,9 +205,20 @@ def test_a_file_that_cannot_be_read_ends_in_error(peer: Peer, content: str | byt
 
 
 def test_an_external_id_has_priority_over_an_email(peer: Peer) -> None:
-    """5.3: both keys are allowed."""
+    """5.3: both keys are allowed. That a row with a key of another contact is refused is an assumption."""
     peer.imports.imported("_email,_externalId\na@example.com,A/1\n")
     assert (peer.contact("A/1", "external-id/") or {}).get("_email") == "a@example.com"
+    assert (peer.contact() or {}).get("_externalId") == "A/1"
+    state = peer.imports.imported("_email,_externalId\nA@example.com,B/2\nb@example.com,B/3\n")
+    assert (state["success"], state["errors"]) == (1, 1)
+    assert peer.contact("B/2", "external-id/") is None
+
+
+def test_the_letter_case_of_an_email_does_not_matter(peer: Peer) -> None:
+    """Section 10: unknown, so an assumption; as for a PATCH."""
+    peer.patch({"_name": "Ana"}, "Ana@example.com")
+    peer.imports.imported("_email,_surname\nANA@example.com,Ruiz\n")
+    assert (peer.contact("ana@example.com") or {}).items() >= {"_name": "Ana", "_surname": "Ruiz"}.items()
 
 
 @pytest.mark.parametrize(
@@ -202,6 +236,14 @@ def test_existing_contacts_are_changed_as_the_options_say(
     shown, new = peer.contact() or {}, peer.contact("b@example.com") or {}
     assert (shown["_name"], shown["_surname"]) == expected
     assert (new["_name"], new["_surname"]) == ("Bea", "Ruiz")
+
+
+def test_zero_and_false_are_not_empty(peer: Peer) -> None:
+    """5.1: updateOnlyEmptyFields."""
+    boolean = peer.fields()["boolean"]["id"]
+    peer.patch({"_points": 0, boolean: False, "_name": ""})
+    peer.imports.imported(f"_email,_points,{boolean},_name\na@example.com,7,true,Ana\n", updateOnlyEmptyFields="true")
+    assert (peer.contact() or {}).items() >= {"_points": 0, boolean: False, "_name": "Ana"}.items()
 
 
 def test_an_address_of_a_report_is_fetched_without_the_key(peer: Peer) -> None:
