@@ -187,7 +187,7 @@ def test_a_limit_is_the_last_value_that_is_taken(peer: Peer) -> None:
 @pytest.mark.parametrize(("by", "key"), [("", "a@example.com"), ("email/", "a@example.com"), ("external-id/", "a")])
 def test_what_a_patch_does_not_name_stays(peer: Peer, by: str, key: str) -> None:
     """Section 3.1: an upsert."""
-    whole = {name: good[0] for name, good, _ in SYSTEM}
+    whole = {name: good[0] for name, good, _ in SYSTEM} | {"_surname": "Ruiz"}
     whole |= {peer.fields()[kind]["id"]: good[0] for kind, (good, _) in CUSTOM.items()}
     peer.patch(whole, key, by)
     for changes in ({}, {"_points": 0}, {"_name": "", "_emailStatus": "paused"}):
