@@ -20,21 +20,33 @@ _INVALID, _REFUSED = "no address ", "refused"
 
 
 _LISTED = re.compile(r"Imports: (\w+(?:, \w+)*)(?: and ([\d,]+) more)?")
+_OF_A_KILLED_ATTEMPT = re.compile(
+    r'An earlier attempt did not upload everything\W+n?\W*[\d,]+ of ([\d,]+) imports? ([^"]*)'
+)
 
 
 def imports_not_named(log: str, ids: Collection[str]) -> int:
-    """How many imports a task knew and its log does not name: a line names three, and says how many more there are.
+    """How many imports a task knew and its log does not name: a line names three, and says how many there are.
 
     :param log: each list counts once, also where the next process continues with the same imports.
     :param ids: of the imports; one of the others may be named in another line.
     """
     found = list(_LISTED.finditer(log))
+    killed = list(_OF_A_KILLED_ATTEMPT.finditer(log))
     lists = {list_.groups() for list_ in found}
     listed = {import_id for names, _ in lists for import_id in names.split(", ")}
+    not_named = sum(_number(more) for _, more in lists if more)
+    for attempt in killed:
+        named = {import_id for import_id in ids if import_id in attempt[2]}
+        listed |= named
+        not_named += _number(attempt[1]) - len(named)
     # One of them may have a line of its own later; what was named before the first list is in none.
-    after = log[found[0].start() :] if found else ""
-    elsewhere = sum(import_id in after for import_id in set(ids) - listed)
-    return max(0, sum(int(more.replace(",", "")) for _, more in lists if more) - elsewhere)
+    after = log[min((match.start() for match in (*found, *killed)), default=len(log)) :]
+    return max(0, not_named - sum(import_id in after for import_id in set(ids) - listed))
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 class Ledger:
