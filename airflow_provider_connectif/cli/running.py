@@ -61,7 +61,8 @@ def run_command(run: str, arguments: Namespace) -> int:
     except CommandFailed as failure:
         return _said(str(failure), FAILED)
     except ConnectifError as failure:
-        return _said(describe(failure), FAILED)
+        conn_id = getattr(arguments, "connectif_conn_id", None)
+        return _said(f"{describe(failure)} (connection {conn_id!r})" if conn_id else describe(failure), FAILED)
     except RunFailed as failure:
         return _said(str(failure), FAILED)
     except BrokenPipeError:  # the reader of the output has closed it

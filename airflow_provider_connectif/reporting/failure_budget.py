@@ -73,9 +73,11 @@ class FailureBudget:
         return f"{' and '.join(parts)} {verb} refused; failure_budget allows {self}"
 
     def describe_use(self, tally: Tally) -> str:
-        """Return how much of the budget is used, in words; empty if nothing is allowed and nothing was used."""
+        """Return how much of the budget is used, in words; empty if nothing is allowed and nothing was used, or nothing
+        was read.
+        """
         every, *needed = self._shares(tally)
-        if not (self.allowed or every.refused):
+        if not ((self.allowed and tally.read) or every.refused):
             return ""
         is_share = isinstance(self.allowed, float)
         share = f", {self} of the rows read" if is_share else ""

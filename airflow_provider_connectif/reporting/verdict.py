@@ -124,7 +124,7 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
     ),
     StopKind.NOT_RESPONDING: (
         Verdict.TRY_AGAIN,
-        "Connectif does not respond as it should: {response}, after every attempt of a request",
+        "Connectif does not respond as it should: {response}, after every attempt of a request ({connection}, {host})",
     ),
     StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
     StopKind.TIMED_OUT: (
