@@ -49,9 +49,11 @@ def people(visits: int = 1) -> list[dict[str, Any]]:
 
 
 def by_external_id(visits: int = 1) -> list[dict[str, Any]]:
+    """The same person of the erasure, and others: an e-mail belongs to one contact."""
+    emails = [row["email"] if row["email"] == ANA else f"by-id-{row['email']}" for row in people()]
     return [
-        {"external_id": f"C{n}", "_email": row["email"], "_name": row["_name"], "visits": visits}
-        for n, row in enumerate(people())
+        {"external_id": f"C{n}", "_email": email, "_name": row["_name"], "visits": visits}
+        for n, (row, email) in enumerate(zip(people(), emails, strict=True))
     ]
 
 
