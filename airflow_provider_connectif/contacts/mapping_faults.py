@@ -91,8 +91,8 @@ def column_faults(columns: Iterable[Any], no_properties: Collection[str | None],
             continue
         elif _is_like_a_person(column):
             faults.append(
-                "a column's name is like an e-mail address or a phone number: each row must be a mapping of columns "
-                "to values, with the contact's key in a column"
+                "a column's name is like an e-mail address or a phone number: each row must map columns to values, "
+                "with the contact's key in a column"
             )
         elif len(column) > _LONGEST_ID or not column.isprintable():
             faults.append(f"a column's name has unprintable characters, or more than {_LONGEST_ID}")

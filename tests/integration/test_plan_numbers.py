@@ -187,7 +187,7 @@ def test_the_source_that_shrank(
     warned = deliver("warned", rows=rows(3, "Eva"))
     assert (warned.state, len(requests(strict))) == ("success", 3)
     (warning,) = [text for text in logged() if "less than half of its rows" in text]
-    assert "3 rows now, 295 in the last complete read" in warning
+    assert ": 3 now, 295 in the last complete read" in warning
     deliver("incremental", rows=rows(1, "Eva"))
     assert [text for text in logged() if "less than half of its rows" in text] == []
 

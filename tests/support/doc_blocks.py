@@ -71,6 +71,7 @@ RUN_ELSEWHERE = MappingProxyType(
         "make test-warehouses": "Makefile",
         'pip install "airflow-provider-connectif[sql]"': "Makefile",  # installs the same extra, from here
         'pip install ".[sql]"': "Makefile",
+        'pip install ".[sql,sandbox]"': "docs/tutorial.md",
     }
 )
 # Texts that other tests hold to the code.
