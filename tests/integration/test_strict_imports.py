@@ -131,7 +131,7 @@ def test_ten_may_wait_and_imports_of_the_app_wait_too(server: StrictServer, acco
 
 
 def test_states_take_the_time_they_are_given(server: StrictServer, account: ImportRequests) -> None:
-    server.reset(import_queue_s=0.1, import_run_s=0.1)
+    server.reset(import_queue_s=0.1, import_run_s=0.4)  # a busy machine asks less often
     import_id = account.upload(TWO).json()["id"]
     seen: list[dict[str, Any]] = []
     until(lambda: seen.append(account.state(import_id)) or seen[-1]["status"] == "finished")
