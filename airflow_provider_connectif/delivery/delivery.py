@@ -21,6 +21,8 @@ from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.responses import Responses
 from airflow_provider_connectif.delivery.sending_queue import SendingQueue
+from airflow_provider_connectif.delivery.sending_threads import SendingThreads
+from airflow_provider_connectif.delivery.unfinished import Unfinished
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Error, Settled, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client
@@ -29,7 +31,6 @@ from airflow_provider_connectif.records.rows import BATCH_BYTES
 from airflow_provider_connectif.reporting.effort import Effort
 
 POLL_S = 0.25  # the time in which a stop, or a caller's turn, is noticed
-_HURRY_S = 1.0  # the time for requests in flight when the task is killed or fails
 _ROWS_AHEAD = 8  # queued ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
 _BYTES_AHEAD = 2 * BATCH_BYTES  # of queued rows; beyond that only one row is queued at a time
@@ -99,13 +100,14 @@ class Delivery:
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
-        self._threads = [
-            threading.Thread(target=self._work, name=f"connectif-{n}", daemon=True) for n in range(max_in_flight)
-        ]
+        self._threads = SendingThreads(max_in_flight, self._next, self._attempt, self._lose)
+        self.unfinished = Unfinished(
+            self._progress, self._queue, self._open, self._gate, is_idempotent=resource.is_idempotent
+        )
+        """The changes without an outcome; after an early end, those that it leaves."""
 
     def __enter__(self) -> Delivery:
-        for thread in self._threads:
-            thread.start()
+        self._threads.start()
         return self
 
     def __exit__(self, exc_type: object, *_: object) -> None:
@@ -117,9 +119,7 @@ class Delivery:
             self._client.quota.close()
         with self._work_there:
             self._work_there.notify_all()
-        deadline = SYSTEM_CLOCK.monotonic() + _HURRY_S  # a thread ends in real time, not by a test's clock
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()) if hurried else None)
+        self._threads.join(hurried=hurried)
 
     @property
     def stop(self) -> Stop | None:
@@ -233,34 +233,9 @@ class Delivery:
         self._queue.continue_sample()
 
     def end(self, stop: Stop) -> None:
-        """Send nothing more; requests in flight end normally, waiting changes are returned by :meth:`unsent`."""
+        """Send nothing more; requests in flight end normally, waiting changes stay :attr:`unfinished`."""
         with self._progress:
             self._end(stop)
-
-    def busy_since(self) -> float | None:
-        """Time of the check of the suppression list before the oldest running request; ``None`` if there is none.
-
-        In seconds on a clock that only goes forward; safe to call from any thread.
-        """
-        with self._progress:
-            since = (self._open.busy_since(), self._gate.busy_since())
-        return min((at for at in since if at is not None), default=None)
-
-    def unsent(self) -> list[Patch]:
-        """Return the patches that were queued but not settled when the run ended early, in their order."""
-        with self._progress:
-            return self._queue.unsent()
-
-    def only_written_down(self) -> list[Patch]:
-        """Return the patches that are in doubt, see :meth:`write_doubts`, although no request for them was sent."""
-        with self._progress:
-            return self._queue.only_written_down() if self._resource.is_idempotent else []
-
-    def unanswered(self) -> list[Patch]:
-        """Return the patches that are or were in flight without a response that shows their outcome."""
-        with self._progress:
-            # A change that is not idempotent is sent again only if it was not carried out.
-            return self._open.changes() + (self._queue.sent_before() if self._resource.is_idempotent else [])
 
     def write_doubts(self, doubts: Doubts | None) -> None:
         """Record in the journal that waiting changes are about to be sent, and release them; for the submitting thread.
@@ -301,19 +276,6 @@ class Delivery:
         job.is_created, job.is_recreated = patch.created_as is not None, patch.created_as == "recreated"
         return job
 
-    def _work(self) -> None:
-        job: Job | None = None
-        clean = False
-        try:
-            while (job := self._next()) is not None:
-                self._attempt(job)
-            clean = True
-        finally:
-            if not clean:  # a fault of ours: the thread's traceback goes to the log, the run must not hang
-                with self._progress:
-                    self._open.lose(job)
-                    self._end(Stop(StopKind.CRASHED))
-
     def _next(self) -> Job | None:
         with self._work_there:
             while not (self._closing or self._killed or self._stop):
@@ -350,6 +312,11 @@ class Delivery:
             if not self._is_behind:  # else :meth:`written` wakes them
                 self._work_there.notify_all()
             self._progress.notify()
+
+    def _lose(self, job: Job | None) -> None:
+        with self._progress:
+            self._open.lose(job)
+            self._end(Stop(StopKind.CRASHED))
 
     @property
     def _is_behind(self) -> bool:

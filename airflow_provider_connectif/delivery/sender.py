@@ -158,12 +158,12 @@ class RequestSender:
 
     def unsent(self) -> Iterator[Sequence[Patch]]:
         """Yield the changes that were not settled when sending ended early, in batches."""
-        yield [*self._delivery.unsent(), *self._left]
+        yield [*self._delivery.unfinished.unsent(), *self._left]
         yield from self._batches
 
     def left_behind(self) -> Iterator[Sequence[Patch]]:
         """Yield the changes that were not settled when sending ended early, including those in flight, in batches."""
-        yield self._delivery.unanswered()
+        yield self._delivery.unfinished.unanswered()
         yield from self.unsent()
 
     def begin_other_request(self) -> None:
@@ -182,7 +182,7 @@ class RequestSender:
 
     def _busy_since(self) -> float | None:
         """Return the start of the oldest running request."""
-        began = (self._delivery.busy_since(), self._other_request_at)
+        began = (self._delivery.unfinished.busy_since(), self._other_request_at)
         return min((at for at in began if at is not None), default=None)
 
     def put_off(self, batches: Iterator[Sequence[Patch]], wait: Wait) -> None:
@@ -283,9 +283,9 @@ class RequestSender:
         # have followed.
         if self._confirmation is None:
             return
-        unanswered = self._delivery.unanswered()
+        unanswered = self._delivery.unfinished.unanswered()
         self._confirmation.end_doubts(unanswered)
-        self._confirmation.take_back(self._delivery.only_written_down())
+        self._confirmation.take_back(self._delivery.unfinished.only_written_down())
         if self.stop != Stop(StopKind.DEFERRED):
             self._confirmation.end(unanswered, drops_refusals=not is_whole)
 

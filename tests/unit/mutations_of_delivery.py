@@ -147,11 +147,11 @@ def a_kill_is_no_stop(original, self):
 
 
 @DELIVERY.instead_of(
-    "delivery.delivery:Delivery._work", _TESTS + "test_a_fault_of_ours_ends_the_run_instead_of_hanging_it"
+    "delivery.sending_threads:SendingThreads._work", _TESTS + "test_a_fault_of_ours_ends_the_run_instead_of_hanging_it"
 )
 def a_fault_ends_a_thread_and_not_the_run(original, self):
-    while (job := self._next()) is not None:
-        self._attempt(job)
+    while (job := self._take()) is not None:
+        self._send(job)
 
 
 @DELIVERY.instead_of(
@@ -288,7 +288,7 @@ DELIVERY.value(
 
 
 @DELIVERY.instead_of(
-    "delivery.delivery:Delivery.unanswered",
+    "delivery.unfinished:Unfinished.unanswered",
     _DOUBTS + "test_what_waits_for_a_retry_is_in_no_doubt_when_the_run_ends",
 )
 def what_waits_for_a_retry_was_never_answered(original, self):

@@ -214,16 +214,16 @@ def test_a_row_that_the_closed_quota_held_back_is_unsent_and_not_lost() -> None:
             delivery.submit(Patch(number, f"k{number}", {}, {}), lambda: None)
         delivery.drain(lambda: None)
     assert [one.patch.number for one in delivery.collect()] == [1, 2]
-    assert [patch.number for patch in delivery.unsent()] == [3, 4, 5]
+    assert [patch.number for patch in delivery.unfinished.unsent()] == [3, 4, 5]
 
 
 def test_a_row_that_waits_for_its_retry_is_without_an_answer_when_the_run_ends() -> None:
     server = Server({1: [503]})
 
     def end(delivery: Delivery) -> None:
-        until(lambda: delivery.unanswered())
+        until(lambda: delivery.unfinished.unanswered())
         delivery.end(Stop(StopKind.TIMED_OUT))
-        assert [patch.number for patch in delivery.unanswered()] == [1]
+        assert [patch.number for patch in delivery.unfinished.unanswered()] == [1]
 
     class Still(FakeClock):
         def wait(self, condition: threading.Condition, seconds: float) -> None:
@@ -350,7 +350,7 @@ def test_a_fault_of_ours_ends_the_run_instead_of_hanging_it() -> None:
         delivery.offer(Patch(1, "a", {}, {}))
         delivery.drain(lambda: None, lambda: time.monotonic() > hangs_at)
     assert delivery.stop == Stop(StopKind.CRASHED)
-    assert [patch.number for patch in delivery.unanswered()] == [1]
+    assert [patch.number for patch in delivery.unfinished.unanswered()] == [1]
 
 
 def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:

@@ -144,8 +144,8 @@ def test_a_change_that_waits_for_a_window_is_not_written_down() -> None:
         delivery.drain(lambda: delivery.write_doubts(server), lambda: server.quota.wait is not None)
         delivery.kill()
     assert (server.written, server.sent) == ([], 0)
-    assert [patch.number for patch in delivery.unsent()] == [1]
-    assert delivery.unanswered() == []
+    assert [patch.number for patch in delivery.unfinished.unsent()] == [1]
+    assert delivery.unfinished.unanswered() == []
 
 
 def test_a_stop_before_it_is_written_down_lets_nothing_go() -> None:
@@ -155,8 +155,8 @@ def test_a_stop_before_it_is_written_down_lets_nothing_go() -> None:
         delivery.submit(Patch(1, "a", {}, {}), lambda: None)
         delivery.drain(lambda: None, lambda: delivery._gate.is_waited_at)
         delivery.kill()
-    until(lambda: [patch.number for patch in delivery.unsent()] == [1])
-    assert (server.written, server.sent, delivery.unanswered()) == ([], 0, [])
+    until(lambda: [patch.number for patch in delivery.unfinished.unsent()] == [1])
+    assert (server.written, server.sent, delivery.unfinished.unanswered()) == ([], 0, [])
 
 
 def test_what_waits_for_a_retry_is_in_no_doubt_when_the_run_ends() -> None:
@@ -166,8 +166,8 @@ def test_what_waits_for_a_retry_is_in_no_doubt_when_the_run_ends() -> None:
         delivery.submit(Patch(1, "a", {}, {}), lambda: None)
         delivery.drain(lambda: delivery.write_doubts(server), lambda: server.written == ["begin a", "withdraw a"])
         delivery.kill()
-    assert delivery.unanswered() == []
-    assert [patch.number for patch in delivery.unsent()] == [1]
+    assert delivery.unfinished.unanswered() == []
+    assert [patch.number for patch in delivery.unfinished.unsent()] == [1]
 
 
 def _stopped(quota: Quota) -> Callable[[], float]:
@@ -242,7 +242,7 @@ def test_changes_that_go_next_are_written_down_together_and_not_too_many(max_in_
     assert len(set(server.sent_keys)) == len(server.sent_keys) == 200
     assert MOST_WRITTEN_AHEAD // 2 <= server.most_ahead <= MOST_WRITTEN_AHEAD + max_in_flight
     assert len(server.writes) <= 3 + 200 // 10  # mostly 5 to 11; more on a machine whose threads wait for each other
-    assert delivery.only_written_down() == []
+    assert delivery.unfinished.only_written_down() == []
 
 
 class CountingClock(FakeClock):
@@ -343,7 +343,7 @@ def test_the_suppression_list_is_asked_of_many_changes_at_once_and_of_each_just_
 ) -> None:
     server = Erasable(takes_s)
     delivery = made(server, max_in_flight=max_in_flight, asks_before_sending=True)
-    server.busy_since = delivery.busy_since
+    server.busy_since = delivery.unfinished.busy_since
     with delivery:
         for number in range(200):
             assert delivery.offer(Patch(number, f"user{number}", {}, {}, DIGESTS))
@@ -352,7 +352,7 @@ def test_the_suppression_list_is_asked_of_many_changes_at_once_and_of_each_just_
     if max_in_flight == 1:  # others let time pass between the look and the request
         assert server.longest_ago < ASKED_FOR_S
         assert least <= server.asks <= most
-    assert delivery.busy_since() is None or takes_s < ASKED_FOR_S
+    assert delivery.unfinished.busy_since() is None or takes_s < ASKED_FOR_S
 
 
 def test_no_more_is_written_ahead_than_the_window_has_left_and_what_is_not_sent_is_named() -> None:
@@ -361,8 +361,8 @@ def test_no_more_is_written_ahead_than_the_window_has_left_and_what_is_not_sent_
     assert server.most_ahead <= 10
     written = {key for keys in server.writes for key in keys}
     assert len(written) <= 1 + 10
-    unsent = {patch.key for patch in delivery.only_written_down()}
-    assert unsent == written - set(server.sent_keys) - {patch.key for patch in delivery.unanswered()}
+    unsent = {patch.key for patch in delivery.unfinished.only_written_down()}
+    assert unsent == written - set(server.sent_keys) - {patch.key for patch in delivery.unfinished.unanswered()}
 
 
 def test_what_may_be_sent_once_only_is_not_written_ahead() -> None:

@@ -1,0 +1,59 @@
+"""The threads that send."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from airflow_provider_connectif.api.clock import SYSTEM_CLOCK
+from airflow_provider_connectif.delivery.jobs import Job
+
+_HURRY_S = 1.0  # the time for requests in flight when the task is killed or fails
+
+
+class SendingThreads:
+    """Threads that take one job after the other, and send it.
+
+    :param number: of threads.
+    :param take: waits for the next job; ``None``: there is none for this thread any more.
+    :param send: sends it, with everything that may go wrong at Connectif.
+    :param lose: called with the job, if there is one, when a fault of this package ends a thread. Its traceback goes to
+        the log; without the call the run would wait for ever.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        take: Callable[[], Job | None],
+        send: Callable[[Job], None],
+        lose: Callable[[Job | None], None],
+    ) -> None:
+        self._take = take
+        self._send = send
+        self._lose = lose
+        self._threads = [threading.Thread(target=self._work, name=f"connectif-{n}", daemon=True) for n in range(number)]
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, *, hurried: bool) -> None:
+        """Wait until every thread has ended.
+
+        :param hurried: wait for a second at most; requests in flight are left to themselves.
+        """
+        deadline = SYSTEM_CLOCK.monotonic() + _HURRY_S  # a thread ends in real time, not by a test's clock
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()) if hurried else None)
+
+    def _work(self) -> None:
+        job: Job | None = None
+        clean = False
+        try:
+            while (job := self._take()) is not None:
+                self._send(job)
+            clean = True
+        finally:
+            if not clean:
+                self._lose(job)

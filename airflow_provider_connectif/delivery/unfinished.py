@@ -1,0 +1,63 @@
+"""The changes of a delivery that have no outcome: what an early end leaves, and what the journal must say of it."""
+
+from __future__ import annotations
+
+import threading
+
+from airflow_provider_connectif.delivery.doubts import DoubtGate
+from airflow_provider_connectif.delivery.open_requests import OpenRequests
+from airflow_provider_connectif.delivery.sending_queue import SendingQueue
+from airflow_provider_connectif.records.changes import Patch
+
+
+class Unfinished:
+    """Answers questions about changes without an outcome; safe to call from any thread.
+
+    :param lock: of the delivery.
+    :param queue: of its changes.
+    :param open_requests: those in flight.
+    :param gate: where changes wait for the journal.
+    :param is_idempotent: whether sending a change twice is not harmful.
+    """
+
+    def __init__(
+        self,
+        lock: threading.Condition,
+        queue: SendingQueue,
+        open_requests: OpenRequests,
+        gate: DoubtGate,
+        *,
+        is_idempotent: bool,
+    ) -> None:
+        self._lock = lock
+        self._queue = queue
+        self._open = open_requests
+        self._gate = gate
+        self._is_idempotent = is_idempotent
+
+    def unsent(self) -> list[Patch]:
+        """Return the patches that were queued but not settled when the run ended early, in their order."""
+        with self._lock:
+            return self._queue.unsent()
+
+    def only_written_down(self) -> list[Patch]:
+        """Return the patches that are in doubt, see :meth:`Delivery.write_doubts`, although no request for them was
+        sent.
+        """
+        with self._lock:
+            return self._queue.only_written_down() if self._is_idempotent else []
+
+    def unanswered(self) -> list[Patch]:
+        """Return the patches that are or were in flight without a response that shows their outcome."""
+        with self._lock:
+            # A change that is not idempotent is sent again only if it was not carried out.
+            return self._open.changes() + (self._queue.sent_before() if self._is_idempotent else [])
+
+    def busy_since(self) -> float | None:
+        """Time of the check of the suppression list before the oldest running request; ``None`` if there is none.
+
+        In seconds on a clock that only goes forward.
+        """
+        with self._lock:
+            since = (self._open.busy_since(), self._gate.busy_since())
+        return min((at for at in since if at is not None), default=None)
