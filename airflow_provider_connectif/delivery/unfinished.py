@@ -11,7 +11,7 @@ from airflow_provider_connectif.records.changes import Patch
 
 
 class Unfinished:
-    """Answers questions about changes without an outcome; safe to call from any thread.
+    """Lists changes without an outcome; safe to call from any thread.
 
     :param lock: of the delivery.
     :param queue: of its changes.

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
-from airflow_provider_connectif.journal.import_state import ImportState, has_open_files
+from airflow_provider_connectif.journal.open_uploads import OpenUpload, group_of, open_files_by_group, uploads_of
 from airflow_provider_connectif.journal.payloads import Payloads, names_people
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.spellings import sent_key
@@ -24,22 +24,6 @@ ERASES = "erases"
 """Marks the state of an erasure's plan: its pending rows are deletions."""
 _LINES_AT_ONCE = 500
 _PROPERTIES = {"_email": "email", "_externalId": "external_id"}
-
-
-class OpenUpload(NamedTuple):
-    """A file that is or may be at Connectif, and is not accounted for.
-
-    ``plan_id``, ``file``: its identity. ``import_id``: ``None`` while there is no response to its upload. ``since``:
-    start of the upload, in seconds since the epoch. ``known_ids``: the imports of the same plan. ``is_at_work``:
-    whether a process of its run is running.
-    """
-
-    plan_id: str
-    file: int
-    import_id: str | None
-    since: float
-    known_ids: frozenset[str]
-    is_at_work: bool
 
 
 class _Line(NamedTuple):
@@ -222,9 +206,9 @@ class Forgetting:
         written: Collection[str],
         waits_for_uploads: bool,
     ) -> None:
-        open_groups = set(_open_files_by_group(state)) if waits_for_uploads else set[int]()
+        open_groups = set(open_files_by_group(state)) if waits_for_uploads else set[int]()
         lines = list(self._lines_of(connection, plan_id, people, written))
-        numbers = [line.number for line in lines if _group(line.file) not in open_groups]
+        numbers = [line.number for line in lines if group_of(line.file) not in open_groups]
         pending, plans = self._tables.pending, self._tables.plans
         for first in range(0, len(numbers), _LINES_AT_ONCE):
             of_these = pending.c.number.in_(numbers[first : first + _LINES_AT_ONCE])
@@ -282,19 +266,13 @@ class Forgetting:
         query = sa.select(plans.plan_id, plans.sync_id, plans.run_id, plans.task, plans.state)
         for plan in connection.execute(query).fetchall():
             state = {} if self._is_mine(plan) else json.loads(plan.state)
-            groups = _open_files_by_group(state)
+            groups = open_files_by_group(state)
             if not groups:
                 continue
             lines = self._lines_of(connection, plan.plan_id, people, written)
-            files = {number for line in lines for number in groups.get(_group(line.file), ())}
-            saved = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False})
-            if saved is None or not files:
-                continue
-            is_at_work = self._is_at_work(connection, plan)
-            for sent in saved.files:
-                if sent.file in files:
-                    ids = frozenset(saved.known_ids)
-                    yield OpenUpload(plan.plan_id, sent.file, sent.import_id, sent.since or 0.0, ids, is_at_work)
+            files = {number for line in lines for number in groups.get(group_of(line.file), ())}
+            if files:
+                yield from uploads_of(plan.plan_id, state, files, is_at_work=self._is_at_work(connection, plan))
 
     def _is_at_work(self, connection: sa.Connection, plan: Any) -> bool:
         """Whether a process of the plan's task holds its claim and is not deferred."""
@@ -308,24 +286,3 @@ class Forgetting:
 def _erasure(sync_id: str, run_id: str, task: str) -> tuple[str, str, str]:
     """Return the identity that the instances of a mapped task share; ``task`` ends with the map index, in brackets."""
     return sync_id, run_id, task.rpartition("[")[0]
-
-
-def _group(file: int | None) -> int | None:
-    """Return the group of contacts that a pending row of an import belongs to.
-
-    :param file: the stored number of the group; ``-1 - number`` for rejected contacts.
-    """
-    return file if file is None or file >= 0 else -1 - file
-
-
-def _open_files_by_group(state: Mapping[str, Any]) -> dict[int | None, set[int]]:
-    """Return the open files of groups of contacts, by the number of the group."""
-    if not has_open_files(state):
-        return {}
-    saved = ImportState.from_json({**state, "is_all_sent": False, "is_parked": False})
-    if saved is None:
-        return {}
-    open_files = {sent.file for sent in saved.files if sent.is_open}
-    return {
-        number: files for number, group in enumerate(saved.groups) if (files := open_files.intersection(group.files))
-    }

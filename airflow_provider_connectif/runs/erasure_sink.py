@@ -15,8 +15,9 @@ from airflow_provider_connectif.delivery.sender import RequestSender, Spread, no
 from airflow_provider_connectif.imports.rules import Fate
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.confirmation import Confirmation
-from airflow_provider_connectif.journal.forgetting import ERASES, Forgetting, OpenUpload
+from airflow_provider_connectif.journal.forgetting import ERASES, Forgetting
 from airflow_provider_connectif.journal.line_writer import COMMIT_EVERY_S
+from airflow_provider_connectif.journal.open_uploads import OpenUpload
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch

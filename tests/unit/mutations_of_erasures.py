@@ -113,7 +113,7 @@ def a_line_of_a_file_names_its_key_only(original, self, people):
 
 ERASURES.value(
     "what says for which upload to wait is deleted",
-    "journal.forgetting:_open_files_by_group",
+    "journal.forgetting:open_files_by_group",
     "lambda state: {}",
     _TEST + "test_what_says_for_which_upload_to_wait_stays_until_it_has_ended",
 )
