@@ -36,7 +36,8 @@ class Outcome:
     :param customers: the table of the first night.
     :param customers_at_end: the table of the last one.
     :param answers: the survey.
-    :param after_kill: what the sandbox held when the task had been killed, by e-mail.
+    :param after_kill: what the sandbox held when the task had been killed and its last requests were carried out, by
+        e-mail.
     :param after_resume: what it held once the task had run again.
     :param contacts: what it holds at the end.
     :param faults_struck: how often each fault came about.
@@ -68,7 +69,7 @@ class Outcome:
 
     @property
     def arrived_before_kill(self) -> int:
-        """How many contacts had the campaign's points when the task was killed."""
+        """How many contacts had the campaign's points before the second attempt."""
         return with_campaign_points(self.after_kill)
 
     @property
@@ -121,7 +122,7 @@ def _killed_night(outcome: Outcome) -> list[Result]:
     arrived, twice = outcome.arrived_before_kill, outcome.sent_twice
     return [
         Result(
-            f"the task was killed when {arrived} of {nights.CAMPAIGN} changes had arrived; its second attempt lost "
+            f"{arrived} of {nights.CAMPAIGN} changes arrived by the process that was killed; the second attempt lost "
             "none",
             0 < arrived < nights.CAMPAIGN
             and with_campaign_points(outcome.after_resume) == nights.CAMPAIGN

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,23 @@ from demo.log_lines import Message
 from demo.result_page import result_page
 from demo.screen import Screen
 from demo.story import TITLES, Story, without_proxy
+from demo.sums import OUTCOMES
 
 _NEEDED = ("apache-airflow", "apache-airflow-providers-sqlite", "requests", "starlette", "uvicorn")
 _REQUESTS, _WINDOW_S = 100, 4
 _COLUMNS = ("1 first", "2 killed", "3 quiet", "4 person", "5 import", "6 key")
+_LABELS = {"invalid": "invalid, not sent"}
+
+
+def _count(outcome: str, run: Run) -> int:
+    count: int = run.summary.get(outcome, 0)
+    return count
+
+
 _ROWS: tuple[tuple[str, Callable[[Run], Any]], ...] = (
     ("task ended", lambda run: run.state),
     ("rows read", lambda run: run.summary["read"]),
-    ("  created", lambda run: run.summary["created"]),
-    ("  updated", lambda run: run.summary["updated"]),
-    ("  imported", lambda run: run.summary.get("imported", 0)),
-    ("  unchanged", lambda run: run.summary.get("unchanged", 0)),
-    ("  merged", lambda run: run.summary["merged"]),
-    ("  invalid, not sent", lambda run: run.summary["invalid"]),
-    ("  rejected", lambda run: run.summary["rejected"]),
-    ("  held", lambda run: run.summary.get("held", 0)),
+    *((f"  {_LABELS.get(name, name)}", partial(_count, name)) for name in OUTCOMES),
     ("requests", lambda run: run.summary["requests"]),
     ("seconds", lambda run: f"{run.summary['duration_s']:.1f}"),
     ("  of these waited", lambda run: f"{run.summary['waited_s']:.1f}"),

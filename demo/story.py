@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from urllib.parse import quote
 
 from demo import nights
 from demo.airflow_home import AirflowHome, Run
-from demo.checks import Outcome
+from demo.checks import Outcome, with_campaign_points
 from demo.flaws import REFUSALS
 from demo.screen import Screen
+from demo.sums import KilledNight, bad_rows_in_words, rows_in_words
 from demo.warehouse import SUBSCRIPTION, Row
 
 DAG, SURVEY = "customers_every_night", "survey_by_import"
@@ -107,38 +109,45 @@ class Story:
         run = self._run("first", "dags", "test", DAG, "2026-03-01")
         refused = run.summary["invalid"] + run.summary["rejected"]
         self._screen.result(
-            f"{run.summary['created']} contacts created. {refused} rows refused, each with its reason in the rejects "
-            f"file: the failure budget is 15 % of the rows, so the task is green."
+            f"{rows_in_words(run.summary)}. {bad_rows_in_words(bad, run.summary)}. The {refused} that are invalid or "
+            "rejected are in the rejects file, each with its reason. The failure budget is 15 % of the rows, so the "
+            "task is green."
         )
         return run
 
     def _killed_night(self, customers: Sequence[Row]) -> tuple[Run, Any, Any]:
         self._begin(
             "resumed",
-            f"A campaign has given {nights.CAMPAIGN} customers new points. After {_KILLED_AFTER} requests kill -9 ends "
-            "the task's process, which has no time to write anything down. The task then runs again, as a retry by "
-            "Airflow would: the journal knows what Connectif has acknowledged.",
+            f"A campaign has given {nights.CAMPAIGN} customers new points. After {_KILLED_AFTER} responses kill "
+            "-9 ends the task's process, which has no time to write anything down. The task then runs again, as a "
+            "retry by Airflow would: the journal knows what Connectif has acknowledged.",
         )
         # As over the internet. Without it a hundred requests would be sent before this process could kill anything.
         self._sandbox.add_fault({"delay_s": _RESPONSE_S}, match={"method": "PATCH"})
         nights.store(self._folder / "warehouse.db", customers)
         arguments = ("tasks", "test", DAG, "deliver", "2026-03-02")
-        before = self._count()
+        before, total_before = self._count(), self._total()
         self._announce(arguments)
         pid = self._airflow.run_and_kill(
             arguments, self._environment(), lambda: self._count() - before >= _KILLED_AFTER
         )
-        self._patches["killed"] = self._count() - before
+        self._patches["killed"] = self._settled_count() - before
         after_kill = self._sandbox.contacts()
         self._screen.command(f"kill -9 {pid}")
         run = self._run("resumed", *arguments)
+        after_resume = self._sandbox.contacts()
         killed, resumed = self._patches["killed"], self._patches["resumed"]
-        self._screen.result(
-            f"{killed} requests before the kill and {resumed} after it, for {nights.CAMPAIGN} changes: none is lost. "
-            f"The kill came in the middle of a burst, so {killed + resumed - nights.CAMPAIGN} were sent twice, which "
-            "changes nothing at Connectif."
+        night = KilledNight(
+            changes=nights.CAMPAIGN,
+            arrived=with_campaign_points(after_kill),
+            after=with_campaign_points(after_resume),
+            first=killed,
+            second=resumed,
+            others=self._total() - total_before - killed - resumed,
+            recorded=run.summary["requests"],
         )
-        return run, after_kill, self._sandbox.contacts()
+        self._screen.result(f"{night.words} {rows_in_words(run.summary)}.")
+        return run, after_kill, after_resume
 
     def _quiet_night(self, customers: Sequence[Row]) -> Run:
         self._begin(
@@ -148,10 +157,10 @@ class Story:
         )
         nights.store(self._folder / "warehouse.db", customers)
         run = self._run("quiet", "dags", "test", DAG, "2026-03-03")
-        unchanged = run.summary["unchanged"] + run.summary["merged"]
+        patches, requests = self._patches["quiet"], run.summary["requests"]
         self._screen.result(
-            f"{self._patches['quiet']} requests for {run.summary['updated']} changed rows. The {unchanged} good rows "
-            "that have not changed cost none."
+            f"{rows_in_words(run.summary)}. {requests} requests = {patches} for the changed rows + "
+            f"{requests - patches} to read the account's fields. The other rows cost none."
         )
         return run
 
@@ -169,7 +178,7 @@ class Story:
         contact = self._sandbox.contacts()[her.email]
         self._screen.result(
             f"Connectif holds: {contact['_name']} {contact['_surname']}, newsletter {contact[SUBSCRIPTION]}. "
-            f"Consents kept: {run.summary.get('consent_kept', 0)}."
+            f"Consents kept: {run.summary.get('consent_kept', 0)}. {rows_in_words(run.summary)}."
         )
         return run
 
@@ -183,8 +192,8 @@ class Story:
         )
         run = self._run("imported", "dags", "test", SURVEY, "2026-03-05")
         self._screen.result(
-            f"{run.summary['imported']:,} contacts in {run.summary['requests']} requests. {run.summary['invalid']} bad "
-            "rows were left out, and are reported."
+            f"{rows_in_words(run.summary)}. {run.summary['requests']} requests in all. The bad rows were left out, and "
+            "are reported."
         )
         return run
 
@@ -195,7 +204,9 @@ class Story:
             "right: it should fail at the first one, and say what to do.",
         )
         run = self._run("refused", "dags", "test", DAG, "2026-03-06", secret=WRONG_SECRET)
-        self._screen.result(f"The task {run.state} at attempt {run.tries} of {run.may_try}. No contact was changed.")
+        self._screen.result(
+            f"The task {run.state} at attempt {run.tries} of {run.may_try}. No row was read, and no contact changed."
+        )
         return run
 
     def _begin(self, name: str, words: str) -> None:
@@ -216,6 +227,18 @@ class Story:
     def _count(self) -> int:
         """PATCH requests so far, as the sandbox counts them."""
         return int(self._sandbox.requests()["by_endpoint"].get(_PATCH, 0))
+
+    def _settled_count(self) -> int:
+        """PATCH requests, once those that were in flight when their sender was killed have been carried out."""
+        counted = -1
+        while (count := self._count()) != counted:
+            counted = count
+            time.sleep(2 * _RESPONSE_S)
+        return counted
+
+    def _total(self) -> int:
+        """Requests so far, as the sandbox counts them."""
+        return int(self._sandbox.requests()["total"])
 
     def _environment(self, secret: str | None = None) -> dict[str, str]:
         key_id, _, right = self._sandbox.api_key.partition(":")
