@@ -19,6 +19,7 @@ from airflow_provider_connectif.journal.past_runs import past_runs
 from airflow_provider_connectif.journal.purging import Purge
 from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.journal.tables import VERSION
+from airflow_provider_connectif.reporting.verdict import verdict_in_words
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def show_runs(arguments: Namespace) -> None:
             require_sync(journal.database, arguments.sync_id)
         runs = past_runs(journal.database, arguments.sync_id, arguments.last, not_green=arguments.not_green)
     rows = [run.as_dict() for run in runs]
-    table = [{name: row[name] for name in _IN_TABLE} | {"task": row["task"].removesuffix("[-1]")} for row in rows]
+    table = [{name: row[name] for name in _IN_TABLE} | {"verdict": verdict_in_words(row["verdict"])} for row in rows]
     show(arguments.output, rows, [("", table)])
 
 

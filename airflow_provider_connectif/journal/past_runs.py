@@ -22,7 +22,7 @@ class PastRun:
 
     :param sync_id: the sync.
     :param run_id: DAG and run.
-    :param task: the task, with its map index in brackets; ``-1`` if it is not mapped.
+    :param task: the task, with its map index in brackets if it is mapped.
     :param tries: number of attempts.
     :param verdict: on the last attempt; ``None`` if it has not ended, or its process was killed.
     :param started_at: start of the first attempt.
@@ -86,7 +86,7 @@ def _run_of(row: Mapping[str, Any]) -> PastRun:
     return PastRun(
         row["sync_id"],
         row["run_id"],
-        row["task"],
+        row["task"].removesuffix("[-1]"),
         row["tries"],
         row["verdict"],
         started_at or datetime.min,

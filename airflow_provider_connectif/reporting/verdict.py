@@ -23,6 +23,14 @@ class Verdict(StrEnum):
     """Failed, but another attempt may succeed: Airflow retries."""
 
 
+def verdict_in_words(verdict: str | None) -> str:
+    """Describe the end of a run that is recorded.
+
+    :param verdict: ``None`` if the run has not ended, or its process was killed.
+    """
+    return {Verdict.TRY_AGAIN.value: "failed, to be retried", None: "not ended"}.get(verdict, str(verdict))
+
+
 class ImportFailed(RunFailed):
     """The imports cannot continue.
 

@@ -13,7 +13,8 @@ from airflow_provider_connectif.journal.explanation import SENT_AS, Explanation
 from airflow_provider_connectif.journal.overview_reasons import ReasonCount, Reasons
 from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, RunTotals, SyncOverview
 from airflow_provider_connectif.look.markup import duration, masked, moment, number, plain, shown
-from airflow_provider_connectif.web.pictures import last_runs, verdict_words, way_of_rows
+from airflow_provider_connectif.reporting.verdict import verdict_in_words
+from airflow_provider_connectif.web.pictures import last_runs, way_of_rows
 
 ROWS_OF_A_PAGE = 50
 _REQUESTS_A_MINUTE = 100  # documented for every account
@@ -258,7 +259,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _verdict(run: RunTotals) -> str:
-    return f'<span class="verdict {plain(run.verdict or "open")}">{plain(verdict_words(run))}</span>'
+    return f'<span class="verdict {plain(run.verdict or "open")}">{plain(verdict_in_words(run.verdict))}</span>'
 
 
 def _pending(changes: int) -> str:

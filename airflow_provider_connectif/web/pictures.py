@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_connectif.journal.overview_records import DagRunRecord, RunRecord, RunTotals
+from airflow_provider_connectif.journal.overview_records import DagRunRecord, RunRecord
 from airflow_provider_connectif.look import bands
 from airflow_provider_connectif.look.markup import number, plain
+from airflow_provider_connectif.reporting.verdict import verdict_in_words
 
 
 def way_of_rows(run: RunRecord) -> str:
@@ -24,7 +25,9 @@ def last_runs(runs: Sequence[DagRunRecord]) -> str:
     drawn = []
     for place, (run, height) in enumerate(reversed(list(zip(runs, heights, strict=True)))):
         size = 3 + 27 * height / most
-        words = f"{run.started_at:%Y-%m-%d %H:%M} UTC: {verdict_words(run)}, {number(run.delivered)} delivered"
+        words = (
+            f"{run.started_at:%Y-%m-%d %H:%M} UTC: {verdict_in_words(run.verdict)}, {number(run.delivered)} delivered"
+        )
         drawn.append(
             f'<rect class="v-{run.verdict or "open"}" x="{place * 7}" y="{32 - size:.1f}" width="5" '
             f'height="{size:.1f}"><title>{plain(words)}, {number(run.refused)} refused</title></rect>'
@@ -32,8 +35,3 @@ def last_runs(runs: Sequence[DagRunRecord]) -> str:
     good = sum(run.verdict == "success" for run in runs)
     label = f"The last {len(runs)} runs; {good} succeeded"
     return f'<svg class="runs" viewBox="0 0 210 32" role="img" aria-label="{label}">{"".join(drawn)}</svg>'
-
-
-def verdict_words(run: RunTotals) -> str:
-    """Describe the end of a run."""
-    return {"try_again": "failed, to be retried", None: "not ended"}.get(run.verdict, str(run.verdict))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_connectif.delivery import backoff
+from tests.support.commands import Shown, run_command
 from tests.support.journal_records import RecordedJournal
 from tests.support.page_clients import page_client
 from tests.support.strict_server import StrictServer
@@ -74,3 +77,29 @@ def page_journal(tmp_path: Path, connection: Callable[..., None], monkeypatch: p
 def client(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Make a client of the Connectif page for a user who may read some DAGs; see ``page_client``."""
     return partial(page_client, monkeypatch)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], airflow_db: None) -> Callable[..., Shown]:
+    """Run a command of the command line in this process."""
+    return partial(run_command, capsys)
+
+
+@pytest.fixture
+def query(tmp_path: Path, connection: Callable[..., None]) -> Callable[..., list[str]]:
+    """Makes a table of rows, and gives the arguments of a query of it."""
+    path = tmp_path / "source.db"
+    connection("source", conn_type="sqlite", host=str(path))
+
+    def make(*rows: dict[str, Any]) -> list[str]:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("drop table if exists people")
+            database.execute(f"create table people ({', '.join(columns)})")
+            marks = ", ".join("?" * len(columns))
+            database.executemany(
+                f"insert into people values ({marks})", [[row.get(name) for name in columns] for row in rows]
+            )
+        return ["--sql", "select * from people", "--sql-conn-id", "source"]
+
+    return make

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from typing import Any
 import airflow
 import pytest
 
-from airflow_provider_connectif.cli.main import main
 from airflow_provider_connectif.databases import engines
 from airflow_provider_connectif.journal.tables import JournalTables
 from tests.integration.conftest import FAST
+from tests.support.commands import Shown
 from tests.support.journals import JournalDatabase, deliver, journal_database, usually
-from tests.support.strict_server import API_KEY, StrictServer
+from tests.support.strict_server import StrictServer
 
 pytestmark = pytest.mark.versions
 
@@ -32,39 +31,6 @@ SECRET_VALUE = "Quetzalcoatl"
 _AS_MODULE = [sys.executable, "-m", "airflow_provider_connectif"]
 _IN_AIRFLOW = [str(Path(sys.executable).parent / "airflow"), "connectif"]
 PROGRAMS = [_AS_MODULE, *([_IN_AIRFLOW] if tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 2) else [])]
-
-
-@dataclass
-class Shown:
-    """What a command has printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """What it has printed as JSON."""
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], airflow_db: None) -> Callable[..., Shown]:
-    """Run a command in this process; its output never has the API key."""
-
-    def run(*arguments: str) -> Shown:
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main(list(arguments))
-        except SystemExit as end:
-            code = end.code
-        out, err = capsys.readouterr()
-        assert API_KEY.partition(":")[2] not in out + err
-        assert "Traceback" not in err
-        return Shown(code, out, err)
-
-    return run
 
 
 @pytest.fixture
@@ -83,26 +49,6 @@ def journal(
 ) -> JournalDatabase:
     monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal")
     return journal_database(request.param, request)
-
-
-@pytest.fixture
-def query(tmp_path: Path, connection: Callable[..., None]) -> Callable[..., list[str]]:
-    """Makes a table of rows, and gives the arguments of a query of it."""
-    path = tmp_path / "source.db"
-    connection("source", conn_type="sqlite", host=str(path))
-
-    def make(*rows: dict[str, Any]) -> list[str]:
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        with closing(sqlite3.connect(path)) as database, database:
-            database.execute("drop table if exists people")
-            database.execute(f"create table people ({', '.join(columns)})")
-            marks = ", ".join("?" * len(columns))
-            database.executemany(
-                f"insert into people values ({marks})", [[row.get(name) for name in columns] for row in rows]
-            )
-        return ["--sql", "select * from people", "--sql-conn-id", "source"]
-
-    return make
 
 
 def row(name: str, **values: Any) -> dict[str, Any]:
