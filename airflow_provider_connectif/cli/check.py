@@ -17,8 +17,11 @@ from airflow_provider_connectif.cli.journals import opened_journal
 from airflow_provider_connectif.cli.output import Section, pairs, show
 from airflow_provider_connectif.cli.running import CommandFailed, WrongUse
 from airflow_provider_connectif.journal.contact_question import are_keys_digests, known_syncs
+from airflow_provider_connectif.journal.overview_records import REFUSED
+from airflow_provider_connectif.reporting.formats import describe_seconds, plural
+from airflow_provider_connectif.reporting.requests import Requests
 
-_NOT_SHOWN = frozenset({"reasons", "rejects_path", "duplicates", "check_only", "run_requests"})
+_NOT_SHOWN = frozenset({"reasons", "rejects_path", "duplicates", "check_only", "run_requests", "tries"})
 
 
 def check(arguments: Namespace) -> None:
@@ -48,7 +51,7 @@ def check(arguments: Namespace) -> None:
         failure = error
     summary = operator.summary
     if failure is None or summary["read"]:  # otherwise there is no plan
-        show(arguments.output, summary, _sections(summary, has_journal=place is not None))
+        show(arguments.output, summary, _sections(summary, failure, has_journal=place is not None))
     if failure is not None:
         raise failure
 
@@ -64,12 +67,25 @@ def require_sync(database: Any, sync_id: str) -> None:
         raise CommandFailed(f"the journal has no sync {sync_id!r}: {listed}")
 
 
-def _sections(summary: Mapping[str, Any], *, has_journal: bool) -> list[Section]:
-    counts = {name: value for name, value in summary.items() if name not in _NOT_SHOWN}
-    sections: list[Section] = [
-        ("Plan" if has_journal else "Plan without a journal: every valid row is sent", pairs(counts))
-    ]
+def _sections(summary: Mapping[str, Any], failure: CommandFailed | None, *, has_journal: bool) -> list[Section]:
+    counts = {name: value for name, value in summary.items() if name not in _NOT_SHOWN and value}
+    verdict = "The query could be delivered" if failure is None else f"The check failed: {failure}".splitlines()[0]
+    sections: list[Section] = [(verdict, _answer(summary, has_journal=has_journal)), ("Counts", pairs(counts))]
     if summary["reasons"]:
         rows = [{"rows": count, "reason": reason} for reason, count in summary["reasons"].items()]
         sections.append(("Refused rows", rows))
     return sections
+
+
+def _answer(summary: Mapping[str, Any], *, has_journal: bool) -> str:
+    """Describe what a run would send and refuse."""
+    read, refused = plural(summary["read"], "row"), sum(summary.get(outcome, 0) for outcome in REFUSED)
+    lines = [f"{summary['valid']:,} of {read} would be sent, {refused:,} refused."]
+    requests = Requests(summary.get("requests_least", 0), summary.get("requests_most", 0))
+    if requests.most:
+        seconds = summary.get("run_duration_s")
+        time = f"at least {describe_seconds(seconds)}" if seconds else "less than a minute"
+        lines.append(f"A run would take {requests.describe()}, {time}.")
+    if not has_journal:
+        lines.append("Without a journal every valid row counts as new.")
+    return "\n".join(lines)

@@ -39,3 +39,34 @@ def test_journal_runs_names_a_task_as_airflow_does(
     journal.query(f"update connectif_journal_runs set task = '{task}'")
     assert command("journal", "runs", "-o", "json").data[0]["task"] == name
     assert f"\n  task: {name}\n" in command("journal", "runs", "-o", "yaml").out
+
+
+def test_check_answers_first_and_shows_no_zeros(
+    command: Callable[..., Shown], journal: JournalDatabase, query: Callable[..., list[str]]
+) -> None:
+    people = [{"email": "ana@example.com", "_points": 1}, {"email": "bea@example.com", "_points": 1}]
+    deliver("night 1", rows=people)
+    source = query({**people[0], "_points": 2}, people[1], {"email": "cai@example.com", "_points": "x"})
+    shown = command("check", *source, "--sync-id", "nightly", "--fields", "builtin", "--failure-budget", "1")
+    assert shown.out.splitlines()[:4] == [
+        "The query could be delivered",
+        "1 of 3 rows would be sent, 1 refused.",
+        "A run would take 1 request, less than a minute.",
+        "",
+    ]
+    assert not [line for line in shown.out.splitlines() if line.endswith(("| 0", "| 0.0"))]
+    assert "| 0 " not in shown.out
+    failed = command("check", *source, "--fields", "builtin")
+    assert failed.out.splitlines()[:4] == [
+        "The check failed: 1 of 3 rows was refused; failure_budget allows 0",
+        "2 of 3 rows would be sent, 1 refused.",
+        "A run would take 2 requests, less than a minute.",
+        "Without a journal every valid row counts as new.",
+    ]
+
+
+def test_check_as_json_has_its_zeros(
+    command: Callable[..., Shown], query: Callable[..., list[str]], strict: StrictServer
+) -> None:
+    shown = command("check", *query({"email": "ana@example.com"}), "--fields", "builtin", "-o", "json").data
+    assert (shown["invalid"], shown["rejected"], shown["valid"]) == (0, 0, 1)
