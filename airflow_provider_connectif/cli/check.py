@@ -67,6 +67,24 @@ def require_sync(database: Any, sync_id: str) -> None:
         raise CommandFailed(f"the journal has no sync {sync_id!r}: {listed}")
 
 
+def chosen_sync(database: Any, sync_id: str | None) -> str:
+    """Return the sync that a command is about.
+
+    :param sync_id: as it was given; without it, the only sync of the journal.
+    :raises WrongUse: none is given, and the journal has several; the message lists them.
+    :raises CommandFailed: the journal does not have it, or has none.
+    """
+    if sync_id is not None:
+        require_sync(database, sync_id)
+        return sync_id
+    known = known_syncs(database)
+    if not known:
+        raise CommandFailed("the journal has no sync yet")
+    if len(known) > 1:
+        raise WrongUse(f"the journal has several syncs ({', '.join(known)}): choose one with --sync-id")
+    return known[0]
+
+
 def _sections(summary: Mapping[str, Any], failure: CommandFailed | None, *, has_journal: bool) -> list[Section]:
     counts = {name: value for name, value in summary.items() if name not in _NOT_SHOWN and value}
     verdict = "The query could be delivered" if failure is None else f"The check failed: {failure}".splitlines()[0]

@@ -81,11 +81,18 @@ class ContactCheck(PatchCheck):
     def _make_check(self, parts: Parts) -> CheckSink[Resource]:
         preview = _KeepingPreview(parts.report.log, parts.client.quota, self.patches)
         wait_s = parts.client.longest_wait_s
-        return CheckSink(parts.resource, parts.report, parts.journal, preview, longest_wait_s=wait_s)
+        return _SilentCheck(parts.resource, parts.report, parts.journal, preview, longest_wait_s=wait_s)
 
     def _open_source(self, context: Any) -> Any:
         source = super()._open_source(context)
         return _RowsOfContact(source, self.make_resource(), self._contact, self._rows)
+
+
+class _SilentCheck(CheckSink[Resource]):
+    """Logs nothing about the rows: the command shows their reasons, and their numbers are not those of the query."""
+
+    def log_end(self, how: str, notes: Sequence[str]) -> None:
+        """Log nothing."""
 
 
 class _KeepingPreview(RequestPreview):

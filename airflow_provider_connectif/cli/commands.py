@@ -163,7 +163,7 @@ COMMANDS = Group(
             "explain:explain",
             (
                 _option("contact", metavar="KEY", type=str, help="the contact's key; - reads it from standard input"),
-                _option("--sync-id", required=True, help="the sync in the journal"),
+                _option("--sync-id", help="the sync in the journal (the only one)"),
                 _JOURNAL_CONN,
                 _CONNECTIF,
                 _option("--live", action="store_true", help="ask Connectif for the contact, and compare"),

@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
-from airflow_provider_connectif.cli.check import require_sync
+from airflow_provider_connectif.cli.check import chosen_sync
 from airflow_provider_connectif.cli.journals import opened_journal
 from airflow_provider_connectif.cli.live import LiveContact, live_contact, with_live
 from airflow_provider_connectif.cli.output import Section, pairs, show
@@ -36,7 +36,7 @@ def explain(arguments: Namespace) -> None:
     key, contact = _contact(arguments)
     failures: list[str] = []
     with opened_journal(arguments.journal_conn_id) as journal:
-        require_sync(journal.database, arguments.sync_id)
+        arguments.sync_id = chosen_sync(journal.database, arguments.sync_id)
         place, secret = journal.place, key_secret(journal.place.conn_id)
         check_key_secret(journal.database, arguments.sync_id, secret, conn_id=place.conn_id, version=journal.version)
         people = [person(arguments.key, key)]

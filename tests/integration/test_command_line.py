@@ -474,7 +474,7 @@ EXPLAIN = ["explain", "ana@example.com", "--sync-id", "nightly"]
     [
         ([], "required"),
         (["explian"], "invalid choice"),
-        (["explain", "ana@example.com"], "--sync-id"),
+        (["explain"], "KEY"),
         (["fields", "--output", "xml"], "invalid choice"),
         (["check", "--sql", "select 1"], "--sql-conn-id"),
         (["check", "--sql", "select 1", "--sql-conn-id", "source", "--properties", "[]"], "must be a JSON object"),

@@ -70,3 +70,28 @@ def test_check_as_json_has_its_zeros(
 ) -> None:
     shown = command("check", *query({"email": "ana@example.com"}), "--fields", "builtin", "-o", "json").data
     assert (shown["invalid"], shown["rejected"], shown["valid"]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("verbose", [(), ("--verbose",)], ids=["usual", "verbose"])
+def test_explain_gives_a_reason_once_and_without_a_number_of_its_own(
+    command: Callable[..., Shown], journal: JournalDatabase, query: Callable[..., list[str]], verbose: tuple[str, ...]
+) -> None:
+    deliver("night 1", rows=[{"email": "ana@example.com"}])
+    source = query({"email": "bea@example.com", "_points": 1}, {"email": "ana@example.com", "_points": "x"})
+    shown = command("explain", "ana@example.com", *source, "--fields", "builtin", *verbose)
+    assert shown.code == 0, shown.err
+    assert 'Reason: column "_points" must be a whole number' in shown.out
+    assert "(row 1)" not in shown.err
+    assert bool(shown.err) == bool(verbose)
+
+
+def test_explain_is_about_the_only_sync(command: Callable[..., Shown], journal: JournalDatabase) -> None:
+    deliver("night 1", rows=[{"email": "ana@example.com"}])
+    arguments = ["explain", "ana@example.com", "-o", "json"]
+    assert command(*arguments).data["sync_id"] == "nightly"
+    deliver("week 1", rows=[{"email": "ana@example.com"}], sync_id="weekly")
+    several = command(*arguments)
+    assert (several.code, several.out) == (2, "")
+    assert several.err == "the journal has several syncs (nightly, weekly): choose one with --sync-id\n"
+    journal.query("delete from connectif_journal_syncs")
+    assert (command(*arguments).code, command(*arguments).err) == (1, "the journal has no sync yet\n")
