@@ -16,7 +16,10 @@ NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
 # The source
 
-NO_ROWS = "The source had no rows: if that is unexpected, check its query"
+NO_ROWS = "The source had no rows: if that is unexpected, check its query%s"
+ROWS_BEFORE = "Rows in the last complete read: {rows:,}"
+MIN_ROWS = "min_rows=1 makes the task fail instead"
+MIN_ROWS_NEEDS_JOURNAL = "With a journal, min_rows=1 makes the task fail instead"
 NO_DRY_RUN_OF_UPSTREAM = "The rows come from an upstream task, which a dry run cannot read: use check_only=True"
 NO_DRY_RUN_OF_FUNCTION = "The rows come from a function, which a dry run does not call: use check_only=True"
 SCOPE_MISSING = "The API key does not have the scope %s (403), or the account is blocked:\n  %s"

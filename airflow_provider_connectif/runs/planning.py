@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.reads import Keyless, LastRead
+from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison
@@ -67,7 +68,9 @@ class Planning:
         self._report.log.info("%s", plan.describe(was_chosen=cost.was_chosen))
         self._report.plan = plan.as_dict()
         self._tell_plan(self._report.plan)
-        self._warn(plan)
+        min_rows = self._settings.guards.min_rows
+        if min_rows is None:
+            self._warn(plan)
         guarded = Guarded(
             plan.read,
             plan.to_create,
@@ -79,6 +82,8 @@ class Planning:
         passed = check_guards(guarded, self._settings.guards, self._last_of_task)
         if passed:
             self._report.log.warning("guards_off: the plan is sent although it exceeds %s", "; ".join(passed))
+        elif min_rows and not plan.read:  # a share before the first complete read
+            self._report.log.warning(wording.NO_ROWS, "")
         if comparison is not None:
             self._note_sending(departures, comparison.keyless.record)
 
@@ -133,12 +138,18 @@ class Planning:
         }
 
     def _warn(self, plan: Plan) -> None:
-        if self._settings.guards.min_rows is None and shrank_by_half(plan.read, self._last_of_task):
+        """Warn of a source without rows, or of one that shrank by half."""
+        last = self._last_of_task
+        if not plan.read:
+            before = wording.ROWS_BEFORE.format(rows=last.rows) if last is not None and last.rows else ""
+            how = wording.MIN_ROWS_NEEDS_JOURNAL if self._journal is None else wording.MIN_ROWS
+            self._report.log.warning(wording.NO_ROWS, wording.details(before, how))
+        elif shrank_by_half(plan.read, last):
             self._report.log.warning(
                 "The source has less than half of its rows: %s now, %s in the last complete read\n"
                 "  If the query is at fault, set min_rows=0.5: the task then fails before it sends anything",
                 f"{plan.read:,}",
-                f"{0 if self._last_of_task is None else self._last_of_task.rows:,}",
+                f"{0 if last is None else last.rows:,}",
             )
 
 

@@ -109,8 +109,6 @@ class Run(Generic[ResourceT]):
                 self._begin()
                 if not ending.stop:
                     self._work(open_source)
-                if ending.may_continue and not report.tally.read:
-                    report.log.warning(wording.NO_ROWS)
                 report.rejects.flush()  # before the journal says how the run has ended
                 self._note_complete_read()
                 ending.come_to_its_end()

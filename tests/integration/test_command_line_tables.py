@@ -85,6 +85,15 @@ def test_explain_gives_a_reason_once_and_without_a_number_of_its_own(
     assert bool(shown.err) == bool(verbose)
 
 
+def test_explain_does_not_warn_that_the_query_has_no_row_of_the_contact(
+    command: Callable[..., Shown], journal: JournalDatabase, query: Callable[..., list[str]]
+) -> None:
+    deliver("night 1", rows=[{"email": "ana@example.com"}])
+    shown = command("explain", "ana@example.com", *query({"email": "bea@example.com"}), "--fields", "builtin")
+    assert (shown.code, shown.err) == (0, "")
+    assert "the query has none of the contact" in shown.out
+
+
 def test_explain_is_about_the_only_sync(command: Callable[..., Shown], journal: JournalDatabase) -> None:
     deliver("night 1", rows=[{"email": "ana@example.com"}])
     arguments = ["explain", "ana@example.com", "-o", "json"]

@@ -40,6 +40,9 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
     return journal_database("sqlite", request)
 
 
+NO_ROWS = "The source had no rows: if that is unexpected, check its query"
+
+
 def rows(count: int) -> list[dict[str, Any]]:
     return [{"email": f"user{n}@example.com", "visits": n} for n in range(count)]
 
@@ -321,7 +324,27 @@ def test_a_source_without_rows_is_a_warning(
 ) -> None:
     run = run_operator(kind=kind, rows=iter([]), fields="builtin", check_only=check_only)
     assert run.state == "success"
-    assert lines(level="warning") == ["The source had no rows: if that is unexpected, check its query"]
+    (warning,) = lines(level="warning")
+    assert warning == NO_ROWS + "\n  With a journal, min_rows=1 makes the task fail instead"
+
+
+@pytest.mark.parametrize("min_rows", [None, 0, 1, 0.5])
+def test_a_source_without_rows_is_one_warning_that_says_how_to_fail(
+    min_rows: float | None, journal: JournalDatabase, strict: StrictServer, lines: Lines
+) -> None:
+    deliver("night 1", rows=rows(3))
+    lines()
+    run = deliver("night 2", rows=[], min_rows=min_rows)
+    assert run.state == ("failed" if min_rows else "success")
+    details = "\n  Rows in the last complete read: 3\n  min_rows=1 makes the task fail instead"
+    assert lines(level="warning") == ([NO_ROWS + details] if min_rows is None else [])
+
+
+def test_a_share_of_no_earlier_rows_does_not_hide_that_there_are_none(
+    journal: JournalDatabase, strict: StrictServer, lines: Lines
+) -> None:
+    assert deliver("night 1", rows=[], min_rows=0.5).state == "success"
+    assert lines(level="warning") == [NO_ROWS]
 
 
 # The journal
