@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-_LINE_KEY = ("sync_id", "contact_key")
+LINE_KEY = ("sync_id", "contact_key")
 _KEY_SEPARATOR = "\n"  # all characters of contact keys can be printed
 
 # PostgreSQL's SQLSTATEs: deadlock, serialization failure; syntax error or access rule violation, invalid schema name.
@@ -51,9 +50,11 @@ class Dialect:
     :param among_keys: whether a column is among the parameter ``keys``.
     :param pack_keys: returns keys as that parameter: one text if the database can unpack it, since a thousand
         parameters would cost more than the look-up.
-    :param insert_lines: one statement that inserts lines with these columns into a table with an identity.
-    :param pack_lines: returns lines as its parameters: one text if the database can unpack it, since a parameter for
-        each value takes twice the time of this process.
+    :param select_packed: a query for the lines of a table with these columns that ``pack_lines`` has packed; ``None``:
+        the database cannot unpack them.
+    :param pack_lines: returns lines as the parameters of an INSERT: one text if the database can unpack it, since a
+        parameter for each value takes twice the time of this process, and a statement for each line that of the
+        database.
     :param is_deadlock: returns whether the database has rolled back a statement to end a deadlock.
     :param is_about_tables: returns whether a driver's error means that a table or column is missing or not accessible.
     """
@@ -64,10 +65,15 @@ class Dialect:
     insert_if_absent: Callable[[sa.Table], Any]
     among_keys: Callable[[Any], Any]
     pack_keys: Callable[[Collection[str]], Any]
-    insert_lines: Callable[[sa.Table, Sequence[str]], Any]
+    select_packed: Callable[[sa.Table, Sequence[str]], Any]
     pack_lines: Callable[[Sequence[Mapping[str, Any]]], Any]
     is_deadlock: Callable[[BaseException], bool]
     is_about_tables: Callable[[BaseException], bool]
+
+    def insert_lines(self, table: sa.Table, columns: Sequence[str]) -> Any:
+        """Return a statement that inserts the lines of ``pack_lines`` into a table with an identity."""
+        packed = self.select_packed(table, columns)
+        return sa.insert(table) if packed is None else sa.insert(table).from_select(columns, packed)
 
 
 def exact_text(length: int) -> Any:
@@ -97,7 +103,7 @@ def moment() -> Any:
 
 def _on_conflict(insert_into: Callable[[sa.Table], Any], lines: sa.Table, fill: Fill, values: NewValues) -> Any:
     insert = insert_into(lines)
-    return fill(insert).on_conflict_do_update(index_elements=list(_LINE_KEY), set_=values(insert.excluded))
+    return fill(insert).on_conflict_do_update(index_elements=list(LINE_KEY), set_=values(insert.excluded))
 
 
 def _or_nothing(insert_into: Callable[[sa.Table], Any], table: sa.Table) -> Any:
@@ -136,22 +142,26 @@ def _as_json(keys: Collection[str]) -> str:
     return json.dumps(list(keys))
 
 
-def _insert_each(table: sa.Table, columns: Sequence[str]) -> Any:
-    return sa.insert(table)
+def _no_query(table: sa.Table, columns: Sequence[str]) -> None:
+    return None
 
 
-def _insert_recordset(table: sa.Table, columns: Sequence[str]) -> Any:
+def _select_recordset(table: sa.Table, columns: Sequence[str]) -> Any:
     packed = sa.cast(sa.bindparam("lines", type_=sa.String), postgresql.JSON)
     parts = [sa.column(name, table.c[name].type) for name in columns]
     unpacked = sa.func.json_to_recordset(packed).table_valued(*parts).render_derived(with_types=True)
-    return sa.insert(table).from_select(columns, sa.select(*(unpacked.c[name] for name in columns)))
+    return sa.select(*(unpacked.c[name] for name in columns))
 
 
 def _as_recordset(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
     return {"lines": _recordset(lines)}
 
 
-_recordset = json.JSONEncoder(separators=(",", ":"), default=datetime.isoformat).encode  # built once
+def _as_text(value: Any) -> str:
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else value.isoformat()
+
+
+_recordset = json.JSONEncoder(separators=(",", ":"), default=_as_text).encode  # built once
 
 
 def sqlstate(error: BaseException) -> str:
@@ -200,7 +210,7 @@ _MYSQL = Dialect(
     insert_if_absent=_or_the_same,
     among_keys=_among_parameters,
     pack_keys=list,
-    insert_lines=_insert_each,
+    select_packed=_no_query,
     pack_lines=list,
     is_deadlock=partial(_has_number, _MYSQL_DEADLOCKS),
     is_about_tables=partial(_has_number, _MYSQL_OF_TABLES),
@@ -214,7 +224,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             insert_if_absent=partial(_or_nothing, postgresql.insert),
             among_keys=_among_array,
             pack_keys=_KEY_SEPARATOR.join,
-            insert_lines=_insert_recordset,
+            select_packed=_select_recordset,
             pack_lines=_as_recordset,
             is_deadlock=partial(_has_state, _POSTGRES_DEADLOCKS),
             is_about_tables=partial(_has_state, _POSTGRES_OF_TABLES),
@@ -226,7 +236,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             insert_if_absent=partial(_or_nothing, sqlite.insert),
             among_keys=_among_json,
             pack_keys=_as_json,
-            insert_lines=_insert_each,
+            select_packed=_no_query,
             pack_lines=list,
             is_deadlock=partial(_has_words, ()),  # it has one writer at a time
             is_about_tables=partial(_has_words, _SQLITE_OF_TABLES),

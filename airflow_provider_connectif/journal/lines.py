@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.line import Line
 from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
 from airflow_provider_connectif.journal.states import (
@@ -277,10 +278,12 @@ class GatheredLines:
     def _upsert(
         self, connection: sa.Connection, lines: list[dict[str, Any]], columns: Sequence[str], *, is_late: bool = False
     ) -> None:
-        # In the same order everywhere, so that two tasks never block each other.
-        lines.sort(key=lambda line: str(line["contact_key"]))
-        statement = self._tables.upsert(connection.dialect.name, list(columns), is_late=is_late)
-        connection.execute(statement, lines)
+        # In the same order everywhere, so that two tasks never block each other; and a key once, as the database wants.
+        by_key = {str(line["contact_key"]): line for line in lines}
+        lines = [by_key[key] for key in sorted(by_key)]
+        dialect = connection.dialect.name
+        statement = self._tables.upsert(dialect, list(columns), is_late=is_late)
+        connection.execute(statement, dialect_named(dialect).pack_lines(lines))
 
 
 def _refusal(names: Mapping[str, Any], row_digest: str, status: int | None, reason: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_connectif.journal.dialects import dialect_named, exact_text, long_text, moment
+from airflow_provider_connectif.journal.dialects import LINE_KEY, dialect_named, exact_text, long_text, moment
 from airflow_provider_connectif.journal.record_tables import (
     LONGEST_DIGEST,
     LONGEST_KEY,
@@ -168,17 +168,17 @@ class JournalTables:
         An older attempt that writes late with another patch than the newer one leaves a doubt: it is not known which
         reached Connectif last. The digests are then cleared, and the next run sends the contact once more.
 
-        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns, instead of values.
+        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns. Default: lines with exactly these
+            values are the parameters, packed by the dialect.
         :param is_late: set the columns for any generation of the line.
         :raises ValueError: the dialect is not PostgreSQL, SQLite, MySQL or MariaDB.
         """
         if source is None:
             return self._kept(
                 ("upsert", dialect, tuple(columns), is_late),
-                lambda: self._upsert(dialect, columns, lambda insert: insert, is_late),
+                lambda: self._upsert(dialect, columns, self._packed(dialect, columns), is_late),
             )
-        names = ["sync_id", "contact_key", *columns]
-        return self._upsert(dialect, columns, lambda insert: insert.from_select(names, source), is_late)
+        return self._upsert(dialect, columns, source, is_late)
 
     def update_properties(self, more: Sequence[str], *, is_doubt: bool) -> Any:
         """Return a statement that sets a line's digests of the properties at Connectif, unless a newer process has
@@ -245,8 +245,16 @@ class JournalTables:
             self._statements[name] = build()
         return self._statements[name]
 
-    def _upsert(self, dialect: str, columns: list[str], fill: Callable[[Any], Any], is_late: bool) -> Any:
-        return dialect_named(dialect).insert_or_set(self.lines, fill, lambda new: self._set(columns, new, is_late))
+    def _packed(self, dialect: str, columns: list[str]) -> Any:
+        packed = dialect_named(dialect).select_packed(self.lines, [*LINE_KEY, *columns])
+        return None if packed is None else packed.order_by("contact_key")
+
+    def _upsert(self, dialect: str, columns: list[str], source: Any, is_late: bool) -> Any:
+        return dialect_named(dialect).insert_or_set(
+            self.lines,
+            lambda insert: insert if source is None else insert.from_select([*LINE_KEY, *columns], source),
+            lambda new: self._set(columns, new, is_late),
+        )
 
     def _update_properties(self, columns: Sequence[str], is_doubt: bool) -> Any:
         lines = self.lines

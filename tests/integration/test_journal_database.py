@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.databases.journals import engine_of_existing
 from airflow_provider_connectif.journal.database import JournalDatabase as Database
+from airflow_provider_connectif.journal.lines import GatheredLines
 from airflow_provider_connectif.journal.tables import VERSION
+from airflow_provider_connectif.records.changes import Digests
 from tests.support.journals import DATABASES, TABLES, JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
@@ -297,3 +300,42 @@ def _psycopg2(dsn: str) -> Any:
     import psycopg2
 
     return psycopg2.connect(dsn)
+
+
+def test_a_batch_of_lines_is_written_as_it_is_whatever_its_letters_and_each_key_once(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    """A key may come in its own form and in that of the tables; where a statement writes the whole batch, the database
+    refuses to change a line twice.
+    """
+    deliver("the tables", rows=[])
+    engine = engine_of_existing(journal.conn_id, writes=True)
+    database = Database(engine, "connectif_journal")
+    lines = GatheredLines(database.tables)
+    names = {"sync_id": "nightly", "run_id": "dag/it's: %s $1 \\x00", "generation": 3}
+    bytes_of_every_kind = bytes(range(256))
+    for key in ('o"brien\\@example.com', "ñandú@example.com", "%s@example.com"):
+        digests = Digests("row", "patch", "mapping", bytes_of_every_kind)
+        lines.acknowledge(key, {**names, "contact_key": key}, digests, "created", None)
+    for key in ("its own form", "that of the tables"):
+        lines.reject(key, {**names, "contact_key": "ana"}, f"row, {key}", 422, 'reason "\\u0041\n')
+
+    database.write(lines.write)
+    database.write(lines.write)  # a transaction may be repeated
+    engine.dispose()
+
+    written = (
+        "select contact_key, state, run_id, generation, properties, status_code, reason, row_digest, refused_digest"
+    )
+    expected: list[tuple[Any, ...]] = [
+        (key, "acknowledged", names["run_id"], 3, bytes_of_every_kind, None, None, "row", None)
+        for key in ("%s@example.com", 'o"brien\\@example.com', "ñandú@example.com")
+    ]
+    expected.append(
+        ("ana", "rejected", names["run_id"], 3, None, 422, 'reason "\\u0041\n', None, "row, that of the tables")
+    )
+    found = [
+        (*line[:4], line[4] and bytes(line[4]), *line[5:])
+        for line in journal.query(f"{written} from connectif_journal")
+    ]
+    assert sorted(found) == sorted(expected)
