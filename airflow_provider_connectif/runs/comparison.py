@@ -77,6 +77,8 @@ class Comparison:
         """Rows of contacts that an earlier read has marked as left."""
         self.keyless = KeylessRows(resource)
         """The rows that have no valid key."""
+        self.reads_key_at: int | None = None
+        """The index, in its batch, of the row whose key is being read; ``None``: no key is."""
         self._delivered_earlier: set[str] = set()
         # Changes in doubt are held only if sending them twice is not harmless.
         self._states_of_held_rows = (REJECTED,) if resource.is_idempotent else (REJECTED, IN_DOUBT)
@@ -256,7 +258,10 @@ class Comparison:
         A row whose key is not obvious from its value is always among them, with or without a valid key.
         """
         unknown = [place for place, key in enumerate(keys) if key is None or (key in lines and lines[key] is None)]
-        looked_at = {place: self._resource.key_of(batch[place]) for place in unknown}
+        looked_at: dict[int, str | None] = {}
+        for self.reads_key_at in unknown:
+            looked_at[self.reads_key_at] = self._resource.key_of(batch[self.reads_key_at])
+        self.reads_key_at = None
         spelled = {place: key for place, key in looked_at.items() if key is None or key != keys[place]}
         proper = {key for key in spelled.values() if key is not None}
         lines |= self._journal.lines.differing(dict.fromkeys(proper, _ANOTHER), all_differ=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -12,6 +13,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import InvalidRow, Row
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.runs.comparison import Comparison, rank_of
+from airflow_provider_connectif.runs.row_errors import RowFailed
 from airflow_provider_connectif.runs.seen_rows import Seen
 
 _CONTACTS_AT_ONCE = 1000
@@ -25,28 +27,43 @@ class Preparer:
     :param comparison: with the journal; ``None``: every valid row is sent.
     :param pending: receives the changes.
     :param report: receives the other rows: unchanged, held, invalid and merged.
+    :param passed_on: errors that an author raises to end the task, which are passed on unchanged.
     """
 
     def __init__(
-        self, resource: Resource, comparison: Comparison | None, pending: PendingChanges, report: Report
+        self,
+        resource: Resource,
+        comparison: Comparison | None,
+        pending: PendingChanges,
+        report: Report,
+        passed_on: Collection[type[BaseException]] = (),
     ) -> None:
         self._resource = resource
         self._comparison = comparison
         self._pending = pending
         self._report = report
         self._tally = report.tally
+        self._passed_on: tuple[type[BaseException], ...] = (RunFailed, MemoryError, *passed_on)
+        self._at = 0  # the row that is being processed; 0: one of its batch
 
     def prepare(self, batch: Sequence[Row]) -> None:
         """Settle the rows of a batch, or turn them into changes.
 
         :raises PendingError: the changes cannot be stored.
+        :raises RowFailed: the resource, which may be of any author, raised an error that says nothing about the row.
         """
         first = self._tally.read + 1
         self._tally.read += len(batch)
         comparison = self._comparison
         changes = self._all(first, batch) if comparison is None else self._differing(first, batch, comparison)
         merged = self._pending.merged
-        self._pending.add(changes)
+        self._at = 0
+        try:
+            self._pending.add(changes)
+        except self._passed_on:
+            raise
+        except Exception as error:
+            raise RowFailed(self._resource.noun, self._rows_at(first, len(batch)), error) from error
         self._tally.outcomes[Outcome.MERGED] += self._pending.merged - merged
         if self._report.history is not None:
             for contact in self._pending.merged_contacts:
@@ -70,8 +87,15 @@ class Preparer:
                 change.patch.number, change.patch.row, Outcome.HELD, self._comparison.refusal(change.contact)
             )
 
+    def _rows_at(self, first: int, count: int) -> range:
+        """Return the number of the row that is being processed, or the numbers of its batch."""
+        place = None if self._comparison is None else self._comparison.reads_key_at
+        number = self._at if place is None else first + place
+        return range(number, number + 1) if number else range(first, first + count)
+
     def _all(self, first: int, batch: Sequence[Row]) -> Iterator[PendingChange]:
         for number, row in enumerate(batch, first):
+            self._at = number
             try:
                 patch = self._resource.prepare(number, row)
             except InvalidRow as invalid:
@@ -95,6 +119,7 @@ class Preparer:
             # A step for some rows at once, then the next step: a fifth less time than all steps for one row at a time.
             patches: list[tuple[Seen, Patch]] = []
             for seen in some:
+                self._at = first + seen.place
                 if seen.place in suppressed:
                     # Before all other checks, so that the person is in no file of refused rows either.
                     self._tally.count(Outcome.SUPPRESSED, first + seen.place)
@@ -110,6 +135,7 @@ class Preparer:
             changes = [self._change(seen, patch, comparison) for seen, patch in patches]
             for change in changes:
                 if change is not None:
+                    self._at = change.patch.number
                     in_this_batch.add(change.contact)
                     yield change
 
@@ -135,6 +161,7 @@ class Preparer:
 
     def _change(self, seen: Seen, patch: Patch, comparison: Comparison) -> PendingChange | None:
         """Return the change of a row; ``None``: Connectif holds all of it."""
+        self._at = patch.number
         change = comparison.change(seen, patch)
         if change is None:
             outcome = comparison.outcome_of_held(seen)

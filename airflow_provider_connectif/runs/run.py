@@ -239,7 +239,8 @@ class Run(Generic[ResourceT]):
         if self._journal is not None:
             self._journal.begin_reading(None if comparison is None else settings.read.identity)
             self._journal.left_behind = ChangesLeft(changes.batches, resource.same_key)
-        self._read(open_source(), resource, Preparer(resource, comparison, changes, self.report))
+        preparer = Preparer(resource, comparison, changes, self.report, self._settings.verdicts)
+        self._read(open_source(), resource, preparer)
         if not self._ending.stop:
             planning = Planning(self._journal, settings, self.report, shown, self._tell_plan)
             planning.decide(changes, comparison, resource, self.sink)

@@ -55,6 +55,26 @@ def held_rows_give_no_reason(original, self, number, row, outcome, seen):
     original(self, number, row, outcome, seen._replace(line=None))
 
 
+_ERROR = "test_an_error_of_a_resource_names_the_row_and_the_place_and_no_value"
+
+
+@COMPARISON.instead_of(
+    "runs.prepare:Preparer._rows_at",
+    _PREPARE + _ERROR + "[True-prepare]",
+    _PREPARE + "test_an_error_for_a_key_names_the_row",
+)
+def an_error_names_the_batch_only(original, self, first, count):
+    return range(first, first + count)
+
+
+@COMPARISON.instead_of("runs.prepare:Preparer.prepare", _PREPARE + _ERROR + "[False-prepare]")
+def errors_of_a_resource_are_raised_as_they_are(original, self, batch):
+    try:
+        original(self, batch)
+    except RowFailed as failure:
+        raise failure.__cause__ from None
+
+
 # Several rows of one contact
 
 _WHATEVER = "test_rows_of_a_contact_are_compared_together_whatever_its_last_outcome[True-left]"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import Verdict
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.prepare import Preparer
+from airflow_provider_connectif.runs.row_errors import RowFailed
 from tests.unit.conftest import OpenJournal
 
 Row = dict[str, Any]
@@ -552,3 +555,55 @@ def test_what_joins_an_unchanged_row_is_not_written_down_before_it_is_sent(toget
     journal.lines.commit()
     assert plan(journal, *batches).sent == {}
     journal.close()
+
+
+# Resources of any author
+
+
+class Faulty(ContactResource):
+    """Has a fault that Ana's row meets, in one of its methods."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(ContactMapping())
+        self._where = where
+
+    def _meet(self, where: str, key: str) -> None:
+        if where == self._where and key == ANA:
+            raise KeyError(key)
+
+    def keys_at_a_glance(self, values: Any) -> list[str | None]:
+        return [None] * len(values)
+
+    def key_of(self, row: Any) -> str | None:
+        self._meet("key_of", row["email"])
+        return super().key_of(row)
+
+    def prepare(self, number: int, row: Any) -> Patch:
+        self._meet("prepare", row["email"])
+        patch = super().prepare(number, row)
+        is_odd = self._where == "a type" and patch.key == ANA
+        return patch._replace(properties={"since": date(2026, 1, 1)}) if is_odd else patch  # type: ignore[dict-item]
+
+    def arrange(self, change: Patch, differing: Any) -> Patch:
+        self._meet("arrange", change.key)
+        return super().arrange(change, differing)
+
+
+@pytest.mark.parametrize("where", ["prepare", "arrange", "a type"])
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_an_error_of_a_resource_names_the_row_and_the_place_and_no_value(
+    open_journal: OpenJournal, where: str, has_journal: bool
+) -> None:
+    journal = open_journal() if has_journal else None
+    rows = [[of(BEA), of("cleo@example.com")], [of("dora@example.com"), of(ANA), of("eva@example.com")]]
+    place = "a property has a type" if where == "a type" else r"in _meet\(\) at line \d+ of test_prepare.py"
+    with pytest.raises(RowFailed, match=rf"preparing row 4 as a contact failed with \w+Error.*{place}") as failure:
+        plan(journal, *rows, resource=Faulty(where))
+    assert isinstance(failure.value.__cause__, (KeyError, TypeError))
+    assert ANA not in str(failure.value)
+    assert not failure.value.final
+
+
+def test_an_error_for_a_key_names_the_row(open_journal: OpenJournal) -> None:
+    with pytest.raises(RowFailed, match=re.escape("preparing row 3 as a contact failed with KeyError")):
+        plan(open_journal(), [of(BEA)], [of("cleo@example.com"), of(ANA)], resource=Faulty("key_of"))
