@@ -20,6 +20,7 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.history import History
 from airflow_provider_connectif.journal.history_retention import delete_in_pieces, delete_older
+from airflow_provider_connectif.journal.import_state import has_open_files
 from airflow_provider_connectif.journal.last_read import ReadRecord
 from airflow_provider_connectif.journal.lease import Claim, Lease, wait_for_claim
 from airflow_provider_connectif.journal.left_behind import LeftBehind
@@ -99,6 +100,7 @@ class Journal:
         """The lines with what Connectif has acknowledged and rejected, for reading and writing."""
         self.left_behind: LeftBehind | None = None
         """The changes without an outcome, in case the run ends early."""
+        self._is_parked = False
         self.ended_early = ""
         """The reason why changes have no outcome; empty if there are none."""
 
@@ -233,10 +235,23 @@ class Journal:
         self.lines.commit()
         self._database.write(self._attempts.note)
         self.plan.save(state)
+        self._is_parked = True
         self._database.guarded(lambda: self._lease.park(until))
         if self._lease.is_lost:
             raise taken_over(self._settings.sync_id)
         self._database.close()
+
+    def end_parked(self, verdict: Verdict) -> None:
+        """End the attempt of a run that was parked and is not deferred after all; otherwise do nothing.
+
+        Without this, other runs would wait for its claim until ten minutes after the planned end of the deferral.
+
+        :param verdict: on the attempt.
+        :raises JournalError: the database failed.
+        """
+        if self._is_parked:
+            self.ended_early = ""  # the changes that were not sent are no longer at hand
+            self.close(verdict, keeps_plan=has_open_files(self.plan.load() or {}))
 
     def close(self, verdict: Verdict | None = None, *, keyless: int | None = None, keeps_plan: bool = False) -> None:
         """Write the collected lines and the end of the attempt, and release the claim.
@@ -245,6 +260,7 @@ class Journal:
         :param keyless: number of rows without a valid key, if the source was read to its end.
         :param keeps_plan: keep the plan for the next attempt of the task.
         """
+        self._is_parked = False
         try:
             if self.lines.has_unanswered:
                 self._database.write(self._lease.hold)

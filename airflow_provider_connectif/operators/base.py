@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import TaskDeferred
+
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.assets import report_outlets
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
@@ -188,6 +190,16 @@ class SyncOperator(SyncArguments):
         return 1
 
     def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
+        try:
+            return self._carried_out_and_told(start, check_only=check_only)
+        except TaskDeferred:
+            raise
+        except BaseException:
+            if self._run is not None:
+                self._run.end_parked()
+            raise
+
+    def _carried_out_and_told(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
         self._run = None
         self._source = None
         show_link(self, start.context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from airflow_provider_connectif.api.errors import QuotaClosed
@@ -13,7 +13,7 @@ from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.records.deferrals import Deferral
-from airflow_provider_connectif.records.outcomes import Outcome, Stop, StopKind
+from airflow_provider_connectif.records.outcomes import JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.protocols import Client, Source
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
@@ -144,6 +144,12 @@ class Run(Generic[ResourceT]):
         more = self.sink.kill()
         self._client.quota.close()
         return self.report.progress.counts_at_stop() + more
+
+    def end_parked(self) -> None:
+        """End what a deferral keeps, since the task ends without it: it was stopped, or an error came after it."""
+        if self._journal is not None:
+            with suppress(JournalError):  # the claim and the plan then end by themselves, and the task by its own error
+                self._journal.end_parked(Verdict.TRY_AGAIN)
 
     @property
     def deferral(self) -> Deferral | None:

@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.support.airflow_runs import task_states, xcom
 from tests.support.journals import DATABASES, JournalDatabase, Process, deliver, journal_database, unreachable, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
-from tests.support.task_runs import Run
+from tests.support.task_runs import FakeTI, Run
 
 LIMIT, WINDOW_S = 20, 2.0
 DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2)}
@@ -268,6 +269,29 @@ def test_a_newer_run_waits_for_a_deferred_one_and_then_takes_the_place_of_its_pl
     assert newer.end().state == "success"  # nobody came back for the other
     assert journal.pending() == 0
     assert {entry["body"]["visits"] - int(entry["key"][4:].partition("@")[0]) for entry in strict.log[20:]} == {1}
+
+
+@pytest.mark.parametrize("ends_by", ["a stop signal", "an error"])
+def test_a_task_that_ends_after_its_plan_was_parked_leaves_no_claim(
+    journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch, ends_by: str
+) -> None:
+    operators: list[Any] = []
+    push = FakeTI.xcom_push
+
+    def push_and_end(self: FakeTI, key: str, value: Any) -> None:
+        push(self, key, value)
+        if key == "summary":
+            operators[0].on_kill()
+            if ends_by == "an error":
+                raise ConnectionError("no XCom")
+
+    monkeypatch.setattr(FakeTI, "xcom_push", push_and_end)
+    with suppress(ConnectionError):
+        run = deliver("night", before=operators.append, rows=rows(30), **DEFERRABLE)
+        assert (ends_by, run.state) == ("a stop signal", "up_for_retry")
+    assert journal.query("select * from connectif_journal_claims") == []
+    assert journal.pending() == 0
+    assert journal.query("select verdict from connectif_journal_runs") == [("try_again",)]
 
 
 @pytest.mark.slow
