@@ -13,11 +13,11 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import requests
 
 from airflow_provider_connectif.api.credentials import is_loopback
+from airflow_provider_connectif.api.decoding import pieces_of
 from airflow_provider_connectif.api.errors import ErrorReportError, QuotaClosed, describe_status
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
 from airflow_provider_connectif.api.session import hidden_in_logs, open_keyless_session
 from airflow_provider_connectif.api.transport import (
-    CHUNK,
     TRANSPORT_ERRORS,
     Timeouts,
     Transport,
@@ -128,12 +128,13 @@ def _response(transport: Transport, session: requests.Session, target: SplitResu
 
 
 def _content(response: requests.Response) -> Iterator[bytes]:
+    pieces = pieces_of(response)
     while True:
         failure, is_passing = "", False
         part = b""
         try:
             check_encoding(response)
-            part = response.raw.read1(CHUNK, decode_content=True)
+            part = next(pieces, b"")
         except TRANSPORT_ERRORS as error:
             failure, is_passing = describe_failure(error, _STEP_TIMEOUTS), not isinstance(error, _LASTING_ERRORS)
         if failure:

@@ -17,6 +17,7 @@ import urllib3.exceptions
 from airflow_provider_connectif.api.bodies import decoded_json, describe_body, hides_an_error, http_error
 from airflow_provider_connectif.api.connections import Adapter
 from airflow_provider_connectif.api.credentials import ApiKey
+from airflow_provider_connectif.api.decoding import pieces_of
 from airflow_provider_connectif.api.errors import (
     NoResponseError,
     NotConnectifError,
@@ -28,8 +29,6 @@ from airflow_provider_connectif.api.response import Answer as Answer
 from airflow_provider_connectif.api.response import IsOwn, Response
 from airflow_provider_connectif.api.session import KeyScrubber, open_session
 
-CHUNK = 64 * 1024
-"""Number of bytes of a response to read at once."""
 LARGEST_BODY = 8 * 1024 * 1024
 """The largest response body, in bytes. Documented bodies are much smaller; an endless one must not fill the memory."""
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
@@ -224,8 +223,8 @@ def _read(response: requests.Response, within_s: float) -> bytes:
     content = bytearray()
     deadline = time.monotonic() + within_s
     # Piece by piece: a plain read would wait for the end of a response that arrives slowly.
-    while chunk := response.raw.read1(CHUNK, decode_content=True):
-        content += chunk
+    for piece in pieces_of(response):
+        content += piece
         if len(content) > LARGEST_BODY:
             raise requests.ConnectionError(f"response larger than {LARGEST_BODY} bytes")
         if time.monotonic() > deadline:

@@ -157,6 +157,13 @@ def test_an_error_report_that_is_packed_twice_is_not_unpacked() -> None:
         client(server).download_error_report(f"{server.url}/report.csv", io.BytesIO())
 
 
+def test_a_packed_error_report_that_is_cut_off_is_not_taken_for_the_whole_one() -> None:
+    report = gzip.compress(b"".join(b"user%d@example.com,refused\n" % number for number in range(20_000)))
+    answer = always(http(200, report[: len(report) // 2], "Content-Encoding: gzip"))
+    with serving(answer) as server, pytest.raises(ErrorReportError, match="the connection broke"):
+        client(server).download_error_report(f"{server.url}/report.csv", io.BytesIO())
+
+
 @pytest.mark.parametrize("depth", [600, 900, 100_000])
 def test_an_error_that_is_nested_deep_is_an_error_like_others(depth: int) -> None:
     body = b'{"detail": ' + b"[" * depth + b"]" * depth + b"}"

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -221,6 +222,9 @@ def test_a_well_behaved_connection_is_kept() -> None:
             message(204, length=None),
             message(204),
             message(201, gzip.compress(b"{}"), "Content-Encoding: gzip"),
+            message(200, gzip.compress(b""), "Content-Encoding: gzip"),
+            message(200, zlib.compress(b"{}"), "Content-Encoding: deflate"),
+            message(200, zlib.compress(b"{}")[2:-4], "Content-Encoding: deflate"),
             message(422, refusal()),
             message(400),
             message(200),
@@ -228,19 +232,26 @@ def test_a_well_behaved_connection_is_kept() -> None:
     )
     with keeping_alive(lambda connection, *_: connection.sendall(next(bodies))) as server:
         sender = client(server)
-        assert [outcome(sender, "k")[:3] for _ in range(8)] == ["200", "200", "204", "204", "201", "422", "400", "200"]
+        assert [outcome(sender, "k")[:3] for _ in range(11)] == [
+            *("200", "200", "204", "204", "201", "200", "200", "200", "422", "400", "200")
+        ]
         assert server.connections == 1
 
 
 # A response that did not come whole is none.
 
+_GZIP = "Content-Encoding: gzip"
 CUT_OFF: dict[str, bytes] = {
     "a length that is too long": message(200, b"{}", length=20),
     "a chunk cut off": message(200, b"20\r\n{}", "Transfer-Encoding: chunked", length=None),
     "chunks without an end": message(200, b"2\r\n{}\r\n", "Transfer-Encoding: chunked", length=None),
     "a body without a length, cut off": message(200, b'{"_email": "a@exa', length=None),
     "HTTP/1.0, cut off": b'HTTP/1.0 200 OK\r\n\r\n{"_email": ',
-    "gzip cut off": message(200, gzip.compress(contact("a@example.com") * 50)[:40], "Content-Encoding: gzip"),
+    "gzip cut off": message(200, gzip.compress(contact("a@example.com") * 50)[:40], _GZIP),
+    "gzip cut off before any content": message(200, gzip.compress(contact("a@example.com"))[:10], _GZIP),
+    "gzip cut off before its end": message(200, gzip.compress(contact("a@example.com"))[:-4], _GZIP),
+    "deflate cut off": message(200, zlib.compress(contact("a@example.com"))[:2], "Content-Encoding: deflate"),
+    "not packed as it says": message(200, contact("a@example.com"), _GZIP),
     "a head cut off": b"HTTP/1.1 200 OK\r\nX-A",
     "two hundred headers": message(200, b"{}", *[f"X-{n}: {n}" for n in range(200)]),
     "a header of 100 KB": message(200, b"{}", "X-Long: " + "x" * 100_000),
