@@ -63,7 +63,7 @@ class Comparison:
         self._full_refresh = full_refresh
         self._retry_rejected = retry_rejected
         self._shown = shown
-        self._keys = None if full_refresh or not resource.ranks else shown or keys
+        self._keys = (shown or keys) if resource.ranks else None
         self._are_keys_plain = shown is None or journal.key_secret is None
         self.mapping_digest = mapping_digest(resource, way)
         """The digest of the mapping and of the definitions that it uses."""

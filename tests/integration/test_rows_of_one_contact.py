@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -211,3 +211,19 @@ def test_two_rows_that_both_changed_raise_their_consent_at_once(journal: Journal
     rows = [ana(visits=visits, _newsletterSubscriptionStatus="subscribed") for visits in (2, 3)]
     assert deliver("night 2", rows=rows).state == "success"
     assert strict.contacts["ana@example.com"] == {"visits": 3, "_newsletterSubscriptionStatus": "subscribed"}
+
+
+@pytest.mark.parametrize("full_refresh", [False, True])
+def test_a_row_that_joins_one_of_an_earlier_attempt_does_not_raise_its_consent(
+    full_refresh: bool, journal: JournalDatabase, strict: StrictServer, connection: Callable[..., None]
+) -> None:
+    connection("connectif_default", **strict.connection(timeout=5, retries=1))
+    strict.update(faults=[{"keys": ["bea@example.com"], "status": 503, "times": 1}])
+    rows = [ana(_name="Ana", _newsletterSubscriptionStatus="unsubscribed"), {"email": "bea@example.com"}]
+    assert deliver("night", rows=rows, full_refresh=full_refresh).state == "up_for_retry"
+    rows.append(ana(_name="Anna", _newsletterSubscriptionStatus="subscribed"))
+    assert deliver("night", rows=rows, full_refresh=full_refresh, tries_before=1).state == "success"
+    held = {"_name": "Anna", "_newsletterSubscriptionStatus": "unsubscribed"}
+    assert strict.contacts["ana@example.com"] == held
+    deliver("next night", rows=rows)
+    assert strict.contacts["ana@example.com"] == held
