@@ -10,6 +10,7 @@ from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import mapping_digest
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
+from airflow_provider_connectif.journal.record_tables import LONGEST_KEY
 from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, IN_DOUBT, LEFT, REJECTED, REMOVED
 from airflow_provider_connectif.records.changes import Digests, Patch
@@ -114,6 +115,7 @@ class Comparison:
                 key = spelled[place]
             elif key not in lines:
                 continue
+            key = _storable(key)
             line = lines.get(key) if key is not None else None
             digest = digests[place]
             if line is not None and line.state == LEFT:
@@ -260,7 +262,7 @@ class Comparison:
         unknown = [place for place, key in enumerate(keys) if key is None or (key in lines and lines[key] is None)]
         looked_at: dict[int, str | None] = {}
         for self.reads_key_at in unknown:
-            looked_at[self.reads_key_at] = self._resource.key_of(batch[self.reads_key_at])
+            looked_at[self.reads_key_at] = _storable(self._resource.key_of(batch[self.reads_key_at]))
         self.reads_key_at = None
         spelled = {place: key for place, key in looked_at.items() if key is None or key != keys[place]}
         proper = {key for key in spelled.values() if key is not None}
@@ -292,6 +294,11 @@ class Comparison:
 def rank_of(resource: Resource, patch: Patch, rank: Rank = Rank.NEW) -> Rank:
     """Return the rank of a change: the first one if the resource calls it urgent, otherwise ``rank``."""
     return Rank.URGENT if resource.is_urgent(patch.properties) else rank
+
+
+def _storable(key: str | None) -> str | None:
+    """Return a key that the journal's database can hold, or ``None``: its row is invalid."""
+    return key if key is not None and len(key) <= LONGEST_KEY and key.isprintable() else None
 
 
 def _line_that_says(seen: Seen) -> Line | None:

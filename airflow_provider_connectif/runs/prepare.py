@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
+from airflow_provider_connectif.journal.record_tables import LONGEST_KEY
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.resource import Resource
@@ -18,6 +19,7 @@ from airflow_provider_connectif.runs.seen_rows import Seen
 
 _CONTACTS_AT_ONCE = 1000
 _ROWS_AT_ONCE = 500
+_NO_KEY = f"the row has no key that the journal can hold: printable, with at most {LONGEST_KEY} characters"
 
 
 class Preparer:
@@ -150,7 +152,10 @@ class Preparer:
             self._keep_in_history(outcome, seen.key)
             return None
         try:
-            return self._resource.prepare(number, row)
+            patch = self._resource.prepare(number, row)
+            if seen.key is None:
+                raise InvalidRow([_NO_KEY])
+            return patch
         except InvalidRow as invalid:
             self._tally.keyless += seen.key is None
             is_known = comparison.is_known_invalid(row, seen, self._tally.keyless, invalid.reasons)

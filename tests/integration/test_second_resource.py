@@ -56,6 +56,15 @@ def test_only_what_changed_is_sent(things: ThingServer, journal: JournalDatabase
     assert things.puts == ["t29"]
 
 
+def test_a_key_that_no_journal_can_hold_makes_its_row_invalid(things: ThingServer, journal: JournalDatabase) -> None:
+    some = [{"id": "t" * 321, "size": 1}, {"id": "t" * 320, "size": 1}, *rows(1)]
+    for number, created in ((1, 2), (2, 0)):
+        run = sync(f"night {number}", rows=some, failure_budget=1)
+        assert (run.state, run.summary["created"], run.summary["invalid"]) == ("success", created, 1)
+    assert "no key that the journal can hold" in "".join(run.summary["reasons"])
+    assert len(things.puts) == 2
+
+
 def test_a_check_sends_nothing_and_needs_no_journal(things: ThingServer, airflow_db: None) -> None:
     checked = sync(rows=[*rows(3), {"id": "t9", "size": "large"}], check_only=True, journal_conn_id=None)
     assert (checked.state, checked.summary["valid"], checked.summary["invalid"]) == ("failed", 3, 1)

@@ -576,7 +576,7 @@ class Faulty(ContactResource):
 
     def key_of(self, row: Any) -> str | None:
         self._meet("key_of", row["email"])
-        return super().key_of(row)
+        return {"no key": None, "NUL": "a\0b"}.get(self._where, super().key_of(row))
 
     def prepare(self, number: int, row: Any) -> Patch:
         self._meet("prepare", row["email"])
@@ -607,3 +607,11 @@ def test_an_error_of_a_resource_names_the_row_and_the_place_and_no_value(
 def test_an_error_for_a_key_names_the_row(open_journal: OpenJournal) -> None:
     with pytest.raises(RowFailed, match=re.escape("preparing row 3 as a contact failed with KeyError")):
         plan(open_journal(), [of(BEA)], [of("cleo@example.com"), of(ANA)], resource=Faulty("key_of"))
+
+
+@pytest.mark.parametrize("where", ["no key", "NUL"])
+def test_a_row_without_a_key_for_the_journal_is_invalid_though_it_can_be_prepared(
+    open_journal: OpenJournal, where: str
+) -> None:
+    planned = plan(open_journal(), [of(BEA), of(ANA)], resource=Faulty(where))
+    assert (planned.sent, planned.counts) == ({}, {"invalid": 2})
