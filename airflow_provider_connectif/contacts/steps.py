@@ -88,7 +88,7 @@ class ContactSteps:
                 (later if turn is Turn.BY_RESPONSE else first)[property_id] = value
             elif (mode := self._modes.get(property_id)) is None:
                 first[property_id] = value
-            elif mode == "on_create" and change.was_delivered:
+            elif mode == "on_create" and change.was_delivered and not change.stands(property_id).is_created:
                 others[property_id] = value
             else:
                 later[property_id] = value
@@ -231,9 +231,16 @@ class ContactSteps:
                     send[property_id] = value
                 if decision is Decision.KEEP or is_below(property_id, standing.rank, shown[property_id]):
                     kept.add(property_id)
-            elif self._modes.get(property_id) == "if_empty" and is_empty(contact.get(property_id)):
+            elif self._fills(change, property_id) and is_empty(contact.get(property_id)):
                 send[property_id] = value
         return _Split(send, frozenset(kept))
+
+    def _fills(self, change: Patch, property_id: str) -> bool:
+        """Whether a property is written where the contact has no value: also one that did not arrive after the sync
+        had created the contact.
+        """
+        mode = self._modes.get(property_id)
+        return mode == "if_empty" or (mode == "on_create" and change.stands(property_id).is_created)
 
     def _shown(self, change: Patch, response: Response) -> Shown:
         sent = compare(change.properties, response.body, self._fields)
@@ -302,6 +309,8 @@ def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact
         return []
     shown, lowered = shown_consents(contact), []
     for name, standing in change.standings.items():
+        if name not in RANKS:
+            continue
         is_of_row = name in accepted
         accepted_rank = rank(name, accepted[name]) if is_of_row else standing.rank
         if not standing.is_kept and name not in change.later and is_below(name, accepted_rank, shown[name]):

@@ -150,7 +150,8 @@ class Responses:
             before, unseen = digests.before or b"", set[str]()
             if job.is_created:
                 before = marked_kept(before, patch.standings)
-                unseen = patch.standings.keys() & (patch.properties.keys() | patch.later.keys())
+                conditional = patch.standings.keys() | self._resource.modes.keys()
+                unseen = conditional & (patch.properties.keys() | patch.later.keys())
             sent = entries_of(only(digests.properties, job.patch.properties))
             now = updated(before, [*sent, *kept_marks(patch.kept), *unseen_marks(unseen)])
             patch = patch._replace(digests=digests._replace(before=now))

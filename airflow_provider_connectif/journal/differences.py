@@ -79,6 +79,7 @@ class Differences:
         self._takes_parts = resource.takes_parts
         self._ranks = resource.ranks
         self._ranked = resource.ranks.keys()
+        self._moded = resource.modes.keys()
         self._conditional = resource.ranks.keys() | resource.modes.keys()
         self._digester = PropertyDigester(way if secret is None else f"{way}\n{secret.hex()}", resource.modes)
         self._seed = hashlib.blake2b(digest_size=_SIZE)
@@ -132,6 +133,8 @@ class Differences:
             before = column or b""
             known_ids = dict.fromkeys([*ranked, *(self._digester.are_known(before, self._ranks) if has_more else ())])
             standings = self._standings(whole, contact, known_ids, differing, before)
+        if has_more and not self._moded.isdisjoint(differing):
+            standings = {**standings, **self._left_of_creation(contact, self._moded & differing, column or b"")}
         patch = patch.planned(
             digests,
             standings,
@@ -243,6 +246,11 @@ class Differences:
                 standing = standing._replace(rank=self._rank_of(name, whole[name]))
             standings[name] = standing
         return standings
+
+    def _left_of_creation(self, contact: str, property_ids: Iterable[str], column: bytes) -> dict[str, Standing]:
+        """Return the knowledge of properties with a write mode that were to follow when the sync created the thing."""
+        standings = {name: self._digester.standing(contact, name, (), column) for name in property_ids}
+        return {name: standing for name, standing in standings.items() if standing.is_created}
 
     def _rank_of(self, property_id: str, value: JsonValue) -> int | None:
         values = self._ranks[property_id]

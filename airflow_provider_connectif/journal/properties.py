@@ -6,7 +6,8 @@ eight for its value. A property without an entry is not known, so it is sent wit
 
 A property whose values have ranks may have marks, too. They are entries under names that no property has: it is *kept*
 for the person; the value *before* a request whose response has not arrived; the row with which it was *refused* when it
-was sent alone; *unseen*, since the sync created the contact or imported the value, and no response has shown it.
+was sent alone; *unseen*, since the sync created the contact or imported the value, and no response has shown it. A
+property with a write mode has that last mark while it is to follow the request that created the contact.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Digests(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The journal's knowledge of a property whose values have ranks.
+    """The journal's knowledge of a property whose values have ranks, or of one with a write mode.
 
     ``rank``: of the value that Connectif accepted last, 0 is the lowest; ``None``: not known. ``is_kept``: a response
     has shown a lower rank than the one that was sent or planned; since then the value belongs to the person.
@@ -60,12 +60,13 @@ class Patch(NamedTuple):
     made. ``was_delivered``: the journal knew that Connectif had accepted something of the contact. ``others``: the
     row's other properties, which Connectif has accepted before. ``later``: properties that wait for the next response.
     ``looks_up``: the next request reads the contact and sets nothing. ``standings``: the journal's knowledge of the
-    row's ranked properties, by id. ``kept``: ranked properties that responses have shown to be the person's own since
-    the plan was made. ``counted_as``: the outcome (invalid or held) that the row already has; only the urgent part is
-    sent. ``removal``: the key has left the source, so there is no row: ``patch`` sets the properties, ``delete``
-    deletes. ``sent_before``: the key as Connectif accepted it before, if the row has another spelling; it is then also
-    ``key``. ``created_as``: the change is the rest of one whose first request has created the thing: ``created`` or
-    ``recreated``. ``was_removed``: the contact left the source, ``on_removed`` was carried out, and it has come back.
+    row's ranked properties, by id, and of those that were to follow after the sync had created the contact. ``kept``:
+    ranked properties that responses have shown to be the person's own since the plan was made. ``counted_as``: the
+    outcome (invalid or held) that the row already has; only the urgent part is sent. ``removal``: the key has left the
+    source, so there is no row: ``patch`` sets the properties, ``delete`` deletes. ``sent_before``: the key as Connectif
+    accepted it before, if the row has another spelling; it is then also ``key``. ``created_as``: the change is the rest
+    of one whose first request has created the thing: ``created`` or ``recreated``. ``was_removed``: the contact left
+    the source, ``on_removed`` was carried out, and it has come back.
     """
 
     number: int

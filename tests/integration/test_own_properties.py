@@ -229,6 +229,24 @@ def test_where_the_rest_of_a_deleted_contact_does_not_arrive_it_is_sent_again(
     assert bodies(strict) == [{"visits": 2}, *2 * [{"_name": "Ana", "tier": "gold"}]]
 
 
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 422}, {"drop": "after"}])
+def test_what_is_written_at_creation_arrives_though_its_own_request_failed(
+    fault: dict[str, Any], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.update(faults=[{"keys": ["ana@example.com"], "nth": [2, 2], **fault}])
+    rows = [row(_name="Ana", tier="gold", segment="new")]
+    modes = {"tier": "on_create", "segment": "on_create"}
+    assert night(1, rows, write_modes=modes).state in ("failed", "up_for_retry")
+    strict.update(faults=[])
+    strict.change_contacts({"ana@example.com": {"segment": "lapsed"}})
+    assert night(2, rows, write_modes=modes, retry_rejected=True).state == "success"
+    expected = {"_name": "Ana", "tier": "gold", "segment": "lapsed"}
+    assert strict.contacts["ana@example.com"] == expected
+    count = len(strict.log)
+    night(3, [row(_name="Ana", tier="silver", segment="regular")], write_modes=modes)
+    assert (strict.contacts["ana@example.com"], len(strict.log)) == (expected, count)
+
+
 @pytest.mark.slow
 def test_a_full_refresh_sends_every_property(journal: JournalDatabase, strict: StrictServer) -> None:
     night(1, [row(_name="Ana", visits=1)])
