@@ -231,7 +231,7 @@ class ContactSteps:
                     send[property_id] = value
                 if decision is Decision.KEEP or is_below(property_id, standing.rank, shown[property_id]):
                     kept.add(property_id)
-            elif self._fills(change, property_id) and is_empty(contact.get(property_id)):
+            elif self._fills(change, property_id) and is_empty(contact.get(property_id)) and not is_empty(value):
                 send[property_id] = value
         return _Split(send, frozenset(kept))
 
@@ -260,9 +260,13 @@ def _not_kept(change: Patch) -> Properties:
 
 
 def _sent_to_new(change: Patch) -> Properties:
-    """Return the waiting properties that a contact gets which a request has just created."""
+    """Return the waiting properties that a contact gets which a request has just created: it has none to clear."""
     waiting = _not_kept(change).items()
-    return {name: value for name, value in waiting if name not in RANKS or on_creation(value) is Decision.SEND}
+    return {name: value for name, value in waiting if not is_empty(value) and _is_sent_to_new(name, value)}
+
+
+def _is_sent_to_new(property_id: str, value: JsonValue) -> bool:
+    return property_id not in RANKS or on_creation(value) is Decision.SEND
 
 
 def _raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:

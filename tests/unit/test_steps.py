@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError
-from airflow_provider_connectif.api.response import Response
+from airflow_provider_connectif.api.response import CREATED, OK, Response
 from airflow_provider_connectif.contacts.fields import FieldTable
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
@@ -60,6 +60,14 @@ def test_what_is_written_at_creation_only_is_no_business_of_a_contact_that_is_kn
     found = arranged({"_name": "Ana", "source": "web"}, was_delivered=True)
     assert (found.properties, found.later, found.others) == ({"_name": "Ana"}, {}, {"source": "web"})
     assert steps().requests(found) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [OK, CREATED])
+def test_an_empty_value_is_not_sent_where_there_is_none_to_clear(status: int) -> None:
+    by = steps()
+    patch = arranged({"_name": "Ana", "source": None, "city": None}, by)
+    found = step(by, patch, Response(status, contact(_name="Ana")))
+    assert (found.goes_on, found.patch.others) == (False, {"source": None, "city": None, "_name": "Ana"})
 
 
 def test_what_does_not_differ_is_not_sent() -> None:
