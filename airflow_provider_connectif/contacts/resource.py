@@ -16,6 +16,7 @@ from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.contacts.named_people import names_people_beside, people_beside, people_of_row
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 from airflow_provider_connectif.contacts.steps import ContactSteps
+from airflow_provider_connectif.contacts.stored import shows_contact
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.outcomes import Error
 from airflow_provider_connectif.records.people import PersonKey
@@ -123,6 +124,8 @@ class ContactResource(Resource):
         if change.looks_up:
             get_contact = client.get_contact if kind == "email" else client.get_contact_by_external_id
             contact = get_contact(change.key)
+            if contact is not None and not shows_contact(contact, self.mapping.fields):
+                raise NoResponseError("the response to a look-up shows no contact")
             if shows_another_contact(contact, kind, change.key):
                 raise NoResponseError("the response to a look-up shows another contact")
             return Response(OK, contact)

@@ -6,7 +6,7 @@ and only :func:`shown_consents` returns values of the contact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -51,7 +51,7 @@ def compare(sent: Mapping[str, JsonValue], body: Any, fields: FieldTable) -> Com
     :param fields: the definitions, for the type of each property. A property without a definition is compared by the
         type of the value that was sent.
     """
-    if not isinstance(body, Mapping) or not _shows_contact(body, sent, fields):
+    if not isinstance(body, Mapping) or not shows_contact(body, fields, sent):
         return Comparison(shows_contact=False)
     differences = {}
     for property_id, value in sent.items():
@@ -65,13 +65,13 @@ def shown_consents(body: Any) -> dict[str, ShownConsent | None]:
     """Return the consent that a response shows, for each property of :data:`consent.RANKS`; ``None`` if it shows none.
 
     :param body: as in :func:`compare`, or a contact that was looked up. The case of a listed value does not matter.
-        Values other than text count as not shown.
+        A value that is no text counts as one that is not listed: it may be lower.
     """
     shown = body if isinstance(body, Mapping) else {}
     return {property_id: _consent(property_id, shown.get(property_id)) for property_id in RANKS}
 
 
-def _shows_contact(body: Mapping[Any, Any], sent: Mapping[str, JsonValue], fields: FieldTable) -> bool:
+def shows_contact(body: Mapping[Any, Any], fields: FieldTable, sent: Collection[str] = ()) -> bool:
     """Whether the object is a contact: it has a contact key, or a property that is known or was sent."""
     if any(not is_empty(body.get(key)) for key in _KEY_PROPERTIES):
         return True
@@ -83,9 +83,9 @@ def _shows_contact(body: Mapping[Any, Any], sent: Mapping[str, JsonValue], field
 
 
 def _consent(property_id: str, shown: Any) -> ShownConsent | None:
-    if not isinstance(shown, str) or not shown.strip():
+    if is_empty(shown):
         return None
-    value = shown.strip()
+    value = shown.strip() if isinstance(shown, str) else ""
     if value.lower() in RANKS[property_id]:
         value = value.lower()
     return ShownConsent(value, rank(property_id, value))

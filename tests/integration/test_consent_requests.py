@@ -130,6 +130,23 @@ def test_a_kept_consent_costs_nothing_on_later_nights(journal: JournalDatabase, 
         assert many(night, strict, **SUBSCRIBER) == COUNT * [[]]
 
 
+@pytest.mark.parametrize(
+    ("body", "state", "kept"),
+    [
+        ({"status": "open"}, "up_for_retry", 0),  # and the title of an error, but nothing of a contact
+        ({"_email": KEY, N: [UNSUBSCRIBED]}, "success", 1),
+    ],
+)
+def test_a_look_up_that_does_not_show_the_consent_raises_none(
+    body: dict[str, Any], state: str, kept: int, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.change_contacts({KEY: news(UNSUBSCRIBED)})
+    strict.update(shows="nothing", faults=[{"method": "GET", "keys": [KEY], "status": 200, "json": body}])
+    run = deliver("night", rows=[{"email": KEY, **SUBSCRIBER}])
+    assert (run.state, run.summary.get("consent_kept", 0)) == (state, kept)
+    assert strict.contacts[KEY] == name(**news(UNSUBSCRIBED))
+
+
 @pytest.mark.slow
 def test_a_lowered_consent_takes_one_look_up(journal: JournalDatabase, strict: StrictServer) -> None:
     many("first", strict, **SUBSCRIBER)

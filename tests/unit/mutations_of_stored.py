@@ -22,24 +22,24 @@ _LOOK_UP = "test_hook.py::"
 # Whether there is something to compare
 
 
-@STORED.instead_of("contacts.stored:_shows_contact", _NO_CONTACT)
-def every_object_shows_a_contact(original, body, sent, fields):
+@STORED.instead_of("contacts.stored:shows_contact", _NO_CONTACT)
+def every_object_shows_a_contact(original, body, fields, sent=()):
     return True
 
 
-@STORED.instead_of("contacts.stored:_shows_contact", _CONTACT)
-def only_a_key_shows_a_contact(original, body, sent, fields):
+@STORED.instead_of("contacts.stored:shows_contact", _CONTACT)
+def only_a_key_shows_a_contact(original, body, fields, sent=()):
     return any(not is_empty(body.get(key)) for key in _KEY_PROPERTIES)
 
 
-@STORED.instead_of("contacts.stored:_shows_contact", _CONTACT)
-def what_was_sent_shows_no_contact(original, body, sent, fields):
-    return original(body, {}, fields)
+@STORED.instead_of("contacts.stored:shows_contact", _CONTACT)
+def what_was_sent_shows_no_contact(original, body, fields, sent=()):
+    return original(body, fields)
 
 
-@STORED.instead_of("contacts.stored:_shows_contact", _CONTACT)
-def a_field_of_the_account_shows_no_contact(original, body, sent, fields):
-    return original(body, sent, FieldTable("email"))
+@STORED.instead_of("contacts.stored:shows_contact", _CONTACT)
+def a_field_of_the_account_shows_no_contact(original, body, fields, sent=()):
+    return original(body, FieldTable("email"), sent)
 
 
 STORED.value("an id shows a contact", "contacts.stored:_SYSTEM_PROPERTIES", 'original | {"id"}', _NO_CONTACT)
