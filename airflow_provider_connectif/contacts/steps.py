@@ -6,11 +6,11 @@ A change evolves: properties that wait for a response (``later``) become propert
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
 from airflow_provider_connectif.api.response import CREATED, Response
-from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part
+from airflow_provider_connectif.contacts.consent import RANKS, urgent_part
 from airflow_provider_connectif.contacts.decisions import (
     Decision,
     Resubscribe,
@@ -19,9 +19,21 @@ from airflow_provider_connectif.contacts.decisions import (
     is_below,
     is_lowered_by_person,
     is_own_rise,
-    on_creation,
     on_response,
     turn_of,
+)
+from airflow_provider_connectif.contacts.evolution import (
+    Properties,
+    Split,
+    above_the_lowest,
+    created_again,
+    decided,
+    decided_by_person,
+    not_kept,
+    raised,
+    sent_to_new,
+    unseen,
+    with_kept,
 )
 from airflow_provider_connectif.contacts.fields import FieldTable
 from airflow_provider_connectif.contacts.shown_difference import Difference
@@ -35,15 +47,6 @@ OLD_PLAN_S = 3600.0
 """Seconds after which a raised consent of a plan is sent only if the contact still allows it."""
 _ABOUT_THE_KEY, _FORBIDDEN, _ABOUT_THE_WINDOW = 401, 403, 429
 _PASSING = frozenset({408, 421, 423, 425})  # and every status outside 4xx: another attempt may find the contact
-
-Properties = dict[str, JsonValue]
-
-
-class _Split(NamedTuple):
-    """The decision of a response about the properties that waited for it."""
-
-    send: Properties
-    kept: frozenset[str] = frozenset()
 
 
 class ContactSteps:
@@ -144,8 +147,8 @@ class ContactSteps:
         """Return a change whose consents are lowered without a look-up, and count as the person's own from now on;
         likewise all consents of a contact to delete.
         """
-        lowered = _above_the_lowest(change) if change.removal == "delete" else urgent_part(change.properties).keys()
-        return _with_kept(change._replace(looks_up=False), lowered)
+        lowered = above_the_lowest(change) if change.removal == "delete" else urgent_part(change.properties).keys()
+        return with_kept(change._replace(looks_up=False), lowered)
 
     def _looked_up(self, change: Patch, came: Response | Error) -> Step | None:
         if isinstance(came, Response):
@@ -159,7 +162,7 @@ class ContactSteps:
             return Step(self._lowered_unseen(change), goes_on=True)
         self._may_look_up = self._may_look_up and status != _FORBIDDEN
         change = self._lowered_unseen(change)
-        change = _decided(change, _unseen(change))
+        change = decided(change, unseen(change))
         is_deletion = change.removal == "delete"
         return Step(change, goes_on=bool(change.properties) or is_deletion, shown=Shown(True, unreadable=came))
 
@@ -167,10 +170,10 @@ class ContactSteps:
         """Continue after the contact was looked up; ``None``: it does not exist."""
         if contact is None and change.removal is not None:
             # Somebody has deleted it already. The reason is unknown, so a row that comes back raises no consent.
-            return Step(_with_kept(change._replace(properties={}, looks_up=False), _above_the_lowest(change)))
+            return Step(with_kept(change._replace(properties={}, looks_up=False), above_the_lowest(change)))
         if contact is not None and change.removal == "delete":
-            lowered_since = _decided_by_person({}, change, contact)
-            return Step(_with_kept(change._replace(looks_up=False), lowered_since), goes_on=True)
+            lowered_since = decided_by_person({}, change, contact)
+            return Step(with_kept(change._replace(looks_up=False), lowered_since), goes_on=True)
         shown = shown_consents(contact)
         lowered = [
             name
@@ -179,18 +182,18 @@ class ContactSteps:
         ]
         # The values at Connectif are known now, so a raise of the source needs neither a second look-up nor another
         # check.
-        change = self._with_raises_waiting(_with_kept(change._replace(looks_up=False), lowered))
+        change = self._with_raises_waiting(with_kept(change._replace(looks_up=False), lowered))
         if contact is not None:
-            change = _with_kept(change, _decided_by_person(change.others, change, contact))
+            change = with_kept(change, decided_by_person(change.others, change, contact))
             split = self._split(change, contact)
         elif change.was_delivered:
-            split = _Split({}, _raised(change.later))
+            split = Split({}, raised(change.later))
         else:
-            split = _Split(_not_kept(change))  # all of them, since a property is needed to create it
-        change = _decided(change, split)
+            split = Split(not_kept(change))  # all of them, since a property is needed to create it
+        change = decided(change, split)
         if contact is None and not change.properties:
             # Somebody has deleted it: its whole row creates it again, except for raised consents.
-            change = _created_again(change)
+            change = created_again(change)
             return Step(change, goes_on=bool(change.properties), is_recreated=bool(change.properties))
         return Step(change, goes_on=bool(change.properties))
 
@@ -198,27 +201,27 @@ class ContactSteps:
         shown = self._shown(change, response)
         shows_contact = shown.is_there
         if response.status == CREATED and change.was_delivered:
-            change = _created_again(change)
+            change = created_again(change)
             return Step(change, goes_on=bool(change.properties), shown=shown, is_recreated=True)
         if shows_contact:
             accepted = {**change.others, **change.properties}
-            change = _with_kept(change, _decided_by_person(accepted, change, response.body))
+            change = with_kept(change, decided_by_person(accepted, change, response.body))
         if not change.later:
             return Step(change, shown=shown)
         if response.status == CREATED:
-            split = _Split(_sent_to_new(change))
+            split = Split(sent_to_new(change))
         elif shows_contact:
             split = self._split(change, response.body)
         else:
             self._responses_show_contacts = False
             if not self._may_look_up:
-                return Step(_decided(change, _unseen(change)), shown=shown)
+                return Step(decided(change, unseen(change)), shown=shown)
             sent = {**change.others, **change.properties}
             return Step(change._replace(properties={}, others=sent, looks_up=True), goes_on=True, shown=shown)
-        change = _decided(change._replace(properties={}, others={**change.others, **change.properties}), split)
+        change = decided(change._replace(properties={}, others={**change.others, **change.properties}), split)
         return Step(change, goes_on=bool(change.properties), shown=shown)
 
-    def _split(self, change: Patch, contact: Mapping[str, Any]) -> _Split:
+    def _split(self, change: Patch, contact: Mapping[str, Any]) -> Split:
         """Return which of the waiting properties are sent to an existing contact."""
         shown = shown_consents(contact)
         send: Properties = {}
@@ -233,7 +236,7 @@ class ContactSteps:
                     kept.add(property_id)
             elif self._fills(change, property_id) and is_empty(contact.get(property_id)) and not is_empty(value):
                 send[property_id] = value
-        return _Split(send, frozenset(kept))
+        return Split(send, frozenset(kept))
 
     def _fills(self, change: Patch, property_id: str) -> bool:
         """Whether a property is written where the contact has no value: also one that did not arrive after the sync
@@ -252,84 +255,3 @@ class ContactSteps:
     def _is_held(self, change: Patch, property_id: str) -> bool:
         """Whether Connectif should hold the value of the row: it was sent, and nobody else may change it."""
         return property_id not in self._modes and not change.stands(property_id).is_kept
-
-
-def _not_kept(change: Patch) -> Properties:
-    """Return the waiting properties without consents that were kept before: these stay kept after a deletion, too."""
-    return {name: value for name, value in change.later.items() if not change.stands(name).is_kept}
-
-
-def _sent_to_new(change: Patch) -> Properties:
-    """Return the waiting properties that a contact gets which a request has just created: it has none to clear."""
-    waiting = _not_kept(change).items()
-    return {name: value for name, value in waiting if not is_empty(value) and _is_sent_to_new(name, value)}
-
-
-def _is_sent_to_new(property_id: str, value: JsonValue) -> bool:
-    return property_id not in RANKS or on_creation(value) is Decision.SEND
-
-
-def _raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:
-    return frozenset(name for name, value in properties.items() if name in RANKS and rank(name, value) > 0)
-
-
-def _unseen(change: Patch) -> _Split:
-    """Return the decision if the contact cannot be seen: no waiting property is sent."""
-    return _Split({}, frozenset(change.later.keys() & RANKS.keys()))
-
-
-def _decided(change: Patch, split: _Split) -> Patch:
-    """Return a change whose waiting properties are sent with the next request, or left out."""
-    properties = {**change.properties, **split.send}
-    left = {name: value for name, value in change.later.items() if name not in split.send}
-    standings = dict(change.standings)
-    for property_id in split.send.keys() & RANKS.keys():
-        # Decided: it no longer counts as a raise of an old plan that needs another look-up.
-        standings[property_id] = change.stands(property_id)._replace(rank=None)
-    change = change._replace(
-        properties=properties, later={}, others={**change.others, **left}, looks_up=False, standings=standings
-    )
-    return _with_kept(change, split.kept)
-
-
-def _created_again(change: Patch) -> Patch:
-    """Return the rest of a contact that was deleted at Connectif. The reason is unknown, so it raises no consent."""
-    unsent = {**change.others, **change.later}
-    kept = _raised(unsent)
-    rest = {name: value for name, value in unsent.items() if name not in kept}
-    left = {name: value for name, value in unsent.items() if name in kept}
-    # Consents that are no longer in the mapping were deleted with the contact, and belong to the person, too.
-    lost = {name for name, standing in change.standings.items() if standing.rank and name not in change.whole}
-    change = change._replace(properties=rest, later={}, others={**left, **change.properties}, was_delivered=False)
-    return _with_kept(change, kept | lost)
-
-
-def _decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact: Mapping[str, Any]) -> list[str]:
-    """Return the consents that a response shows with a lower rank than Connectif has accepted.
-
-    :param accepted: the accepted values.
-    """
-    if not change.standings:
-        return []
-    shown, lowered = shown_consents(contact), []
-    for name, standing in change.standings.items():
-        if name not in RANKS:
-            continue
-        is_of_row = name in accepted
-        accepted_rank = rank(name, accepted[name]) if is_of_row else standing.rank
-        if not standing.is_kept and name not in change.later and is_below(name, accepted_rank, shown[name]):
-            lowered.append(name)
-    return lowered
-
-
-def _above_the_lowest(change: Patch) -> frozenset[str]:
-    """Return the consents that Connectif has accepted above the lowest rank."""
-    return frozenset(name for name, standing in change.standings.items() if standing.rank)
-
-
-def _with_kept(change: Patch, property_ids: Collection[str]) -> Patch:
-    """Return a change with consents that are the person's own from now on."""
-    if not property_ids:
-        return change
-    standings = {**change.standings, **{name: change.stands(name)._replace(is_kept=True) for name in property_ids}}
-    return change._replace(standings=standings, kept=change.kept | frozenset(property_ids))

@@ -13,6 +13,7 @@ from typing import Any
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.drivers import Driver, driver_of
 from airflow_provider_connectif.databases.error_rules import is_of_a_database, sqlstate
+from airflow_provider_connectif.reporting.formats import describe_frame
 
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
 
@@ -75,11 +76,7 @@ def _is_of_a_driver(error: BaseException) -> bool:
 def _raised_at(error: BaseException) -> str:
     """Return the place where an error was raised, for the message; its own text may quote a value."""
     frames = traceback.extract_tb(error.__traceback__)
-    return (
-        f", in {frames[-1].name}() at line {frames[-1].lineno} of {os.path.basename(frames[-1].filename)}"
-        if frames
-        else ""
-    )
+    return describe_frame(frames[-1]) if frames else ""
 
 
 def connection_error(error: Exception, conn_id: str, extra: Mapping[str, Any]) -> ReadError | None:
@@ -177,7 +174,7 @@ def function_error(error: Exception, rows_made: int | None = None) -> ReadError 
         return None
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_OWN_FOLDER)]
-    place = f", in {own[0].name}() at line {own[0].lineno} of {os.path.basename(own[0].filename)}" if own else ""
+    place = describe_frame(own[0]) if own else ""
     what = "the rows" if rows_made is None else f"row {rows_made + 1:,}"
     return ReadError(
         f"making {what} failed with {type(error).__name__}{place}. Its message may quote a value and is not shown"

@@ -1,8 +1,10 @@
-"""Moments, durations, sizes and counts in words, the same in the log, in summaries and in exceptions."""
+"""Moments, durations, sizes, counts and places in words, the same in the log, in summaries and in exceptions."""
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from traceback import FrameSummary
 
 
 def iso_time(moment: float) -> str:
@@ -40,3 +42,8 @@ def describe_seconds(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def describe_frame(frame: FrameSummary) -> str:
+    """Describe a place in the code, for the message of an error whose own text may quote a value."""
+    return f", in {frame.name}() at line {frame.lineno} of {os.path.basename(frame.filename)}"

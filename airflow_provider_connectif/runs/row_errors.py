@@ -9,6 +9,7 @@ import traceback
 from types import TracebackType
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.reporting.formats import describe_frame
 
 _PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARY_FOLDERS = tuple(
@@ -41,5 +42,4 @@ def _place_of(trace: TracebackType | None) -> str:
     if frames[-1].filename == json.encoder.__file__:
         return ", since a property has a type that JSON does not have"
     theirs = [frame for frame in frames if not frame.filename.startswith((_PACKAGE_FOLDER, *_LIBRARY_FOLDERS))]
-    frame = (theirs or frames)[-1]
-    return f", in {frame.name}() at line {frame.lineno} of {os.path.basename(frame.filename)}"
+    return describe_frame((theirs or frames)[-1])

@@ -82,25 +82,25 @@ CONSENT.value(
 )
 CONSENT.value(
     "a look-up before a deletion remembers nothing",
-    "contacts.steps:_decided_by_person",
+    "contacts.steps:decided_by_person",
     "lambda *_: frozenset()",
     _STEPS + "test_a_look_up_before_a_deletion_remembers_what_the_person_has_lowered",
 )
 CONSENT.value(
     "a deletion without a look-up remembers nothing",
-    "contacts.steps:_above_the_lowest",
+    "contacts.steps:above_the_lowest",
     "lambda *_: frozenset()",
     _STEPS + "test_without_the_right_to_look_a_deletion_is_sent_at_once",
 )
 CONSENT.value(
     "a response that shows less marks nothing",
-    "contacts.steps:is_below",
+    "contacts.evolution:is_below",
     "lambda *_: False",
     _STEPS + "test_a_response_that_shows_less_than_was_accepted_marks_the_consent_once",
 )
 CONSENT.value(
     "a deleted contact is created again with its consents",
-    "contacts.steps:_raised",
+    "contacts.evolution:raised",
     "lambda properties: frozenset()",
     _STEPS + "test_a_deleted_contact_is_created_again_with_what_raises_nothing",
 )

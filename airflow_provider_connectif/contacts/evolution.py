@@ -1,0 +1,103 @@
+"""How the change of a contact evolves with responses: what is sent next, and what belongs to the person from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from airflow_provider_connectif.contacts.consent import RANKS, rank
+from airflow_provider_connectif.contacts.decisions import Decision, is_below, on_creation
+from airflow_provider_connectif.contacts.shown_values import is_empty
+from airflow_provider_connectif.contacts.stored import shown_consents
+from airflow_provider_connectif.records.changes import JsonValue, Patch
+
+Properties = dict[str, JsonValue]
+
+
+class Split(NamedTuple):
+    """The decision of a response about the properties that waited for it."""
+
+    send: Properties
+    kept: frozenset[str] = frozenset()
+
+
+def not_kept(change: Patch) -> Properties:
+    """Return the waiting properties without consents that were kept before: these stay kept after a deletion, too."""
+    return {name: value for name, value in change.later.items() if not change.stands(name).is_kept}
+
+
+def sent_to_new(change: Patch) -> Properties:
+    """Return the waiting properties that a contact gets which a request has just created: it has none to clear."""
+    waiting = not_kept(change).items()
+    return {name: value for name, value in waiting if not is_empty(value) and _is_sent_to_new(name, value)}
+
+
+def _is_sent_to_new(property_id: str, value: JsonValue) -> bool:
+    return property_id not in RANKS or on_creation(value) is Decision.SEND
+
+
+def raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:
+    """Return the consents among these properties that are above the lowest rank."""
+    return frozenset(name for name, value in properties.items() if name in RANKS and rank(name, value) > 0)
+
+
+def unseen(change: Patch) -> Split:
+    """Return the decision if the contact cannot be seen: no waiting property is sent."""
+    return Split({}, frozenset(change.later.keys() & RANKS.keys()))
+
+
+def decided(change: Patch, split: Split) -> Patch:
+    """Return a change whose waiting properties are sent with the next request, or left out."""
+    properties = {**change.properties, **split.send}
+    left = {name: value for name, value in change.later.items() if name not in split.send}
+    standings = dict(change.standings)
+    for property_id in split.send.keys() & RANKS.keys():
+        # Decided: it no longer counts as a raise of an old plan that needs another look-up.
+        standings[property_id] = change.stands(property_id)._replace(rank=None)
+    change = change._replace(
+        properties=properties, later={}, others={**change.others, **left}, looks_up=False, standings=standings
+    )
+    return with_kept(change, split.kept)
+
+
+def created_again(change: Patch) -> Patch:
+    """Return the rest of a contact that was deleted at Connectif. The reason is unknown, so it raises no consent."""
+    unsent = {**change.others, **change.later}
+    kept = raised(unsent)
+    rest = {name: value for name, value in unsent.items() if name not in kept}
+    left = {name: value for name, value in unsent.items() if name in kept}
+    # Consents that are no longer in the mapping were deleted with the contact, and belong to the person, too.
+    lost = {name for name, standing in change.standings.items() if standing.rank and name not in change.whole}
+    change = change._replace(properties=rest, later={}, others={**left, **change.properties}, was_delivered=False)
+    return with_kept(change, kept | lost)
+
+
+def decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact: Mapping[str, Any]) -> list[str]:
+    """Return the consents that a response shows with a lower rank than Connectif has accepted.
+
+    :param accepted: the accepted values.
+    """
+    if not change.standings:
+        return []
+    shown, lowered = shown_consents(contact), []
+    for name, standing in change.standings.items():
+        if name not in RANKS:
+            continue
+        is_of_row = name in accepted
+        accepted_rank = rank(name, accepted[name]) if is_of_row else standing.rank
+        if not standing.is_kept and name not in change.later and is_below(name, accepted_rank, shown[name]):
+            lowered.append(name)
+    return lowered
+
+
+def above_the_lowest(change: Patch) -> frozenset[str]:
+    """Return the consents that Connectif has accepted above the lowest rank."""
+    return frozenset(name for name, standing in change.standings.items() if standing.rank)
+
+
+def with_kept(change: Patch, property_ids: Collection[str]) -> Patch:
+    """Return a change with consents that are the person's own from now on."""
+    if not property_ids:
+        return change
+    standings = {**change.standings, **{name: change.stands(name)._replace(is_kept=True) for name in property_ids}}
+    return change._replace(standings=standings, kept=change.kept | frozenset(property_ids))
