@@ -11,7 +11,7 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.delivery.sender import RequestSender
 from airflow_provider_connectif.imports.context import ImportContext
-from airflow_provider_connectif.imports.suppressed import without_suppressed
+from airflow_provider_connectif.imports.suppressed import suppressed_in, without_suppressed
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.patch_columns import remaining
 from airflow_provider_connectif.records.changes import Patch
@@ -93,7 +93,9 @@ class Patching:
                 f"{LOOK_UPS_AT_MOST:,}",
                 "1 consent is" if split.kept == 1 else f"{split.kept:,} consents are",
             )
-        if (first := self._first(patches, mapping)) is None:
+        suppressed: list[Patch] = []
+        if (first := self._first(patches, mapping, suppressed)) is None:
+            without_suppressed(self._context, mapping, suppressed)
             return
         first_patch = self._make_first_patch(self._resource)
         if self._context.rules.leftovers is not True:
@@ -109,18 +111,24 @@ class Patching:
                         "1 consent is" if split.kept == 1 else f"{split.kept:,} consents are",
                     )
                 return
+        without_suppressed(self._context, mapping, suppressed)
         self._sender.end_other_request()
         log.info(wording.BY_PATCH, plural(split.patches, "contact"))
         patches = itertools.chain([first], patches)
         batches = iter(lambda: list(itertools.islice(patches, _PATCHES_AT_ONCE)), [])
         self._sender.deliver(batches, resource=first_patch)
 
-    def _first(self, patches: Iterator[Patch], mapping: ContactMapping) -> Patch | None:
-        """Return the first contact that may be sent; suppressed ones before it are counted."""
+    def _first(self, patches: Iterator[Patch], mapping: ContactMapping, suppressed: list[Patch]) -> Patch | None:
+        """Return the first contact that may be sent.
+
+        :param suppressed: receives the suppressed contacts before it. They are not counted yet: if all contacts go into
+            files, these count them.
+        """
         for patch in patches:
             self._sender.begin_other_request()  # before reading the suppression list, so that an erasure waits
-            if without_suppressed(self._context, mapping, [patch]):
+            if not suppressed_in(self._context, mapping, [patch]):
                 return patch
+            suppressed.append(patch)
         self._sender.end_other_request()
         return None
 

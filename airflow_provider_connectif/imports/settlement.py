@@ -97,6 +97,16 @@ class Settlement:
             if self._watch.due_in(import_id, sent.since or 0.0) <= 0:
                 self._poll(sent)
 
+    def settle_empty(self, sent: SentFile) -> None:
+        """Settle a file that needs no upload, since all its contacts are suppressed.
+
+        Its contacts may have parts in files that are settled already, so that no other file counts them.
+        """
+        sent.since = None
+        sent.is_settled = sent.is_finished = True
+        self._state.is_all_sent = all(other.is_sent for other in self._state.files)
+        self._end_or_undo(sent, is_whole=True)
+
     @property
     def _open(self) -> dict[str, SentFile]:
         """The files whose imports are not settled, by import id."""
@@ -122,13 +132,7 @@ class Settlement:
             sent.began_at, sent.ended_at = self._watch.times_of(one, sent)
         sent.is_settled, sent.is_finished = True, fate is Fate.FINISHED
         sent.is_failed = fate in (Fate.BROKEN, Fate.GONE)
-        is_written = False
-        try:
-            self._end(sent, is_whole=contacts is not None or not numbers.refused)
-            is_written = True
-        finally:
-            if not is_written:  # such as after a failure of the journal's database: another process has to settle it
-                sent.is_settled = sent.is_finished = sent.is_failed = False
+        self._end_or_undo(sent, is_whole=contacts is not None or not numbers.refused)
         self._context.log.debug(
             wording.IMPORT_ENDED,
             one.id,
@@ -207,6 +211,15 @@ class Settlement:
         is_first = not self._refused[found.number]
         self._refused[found.number] = True
         return is_first
+
+    def _end_or_undo(self, sent: SentFile, *, is_whole: bool) -> None:
+        is_written = False
+        try:
+            self._end(sent, is_whole=is_whole)
+            is_written = True
+        finally:
+            if not is_written:  # such as after a failure of the journal's database: another process has to settle it
+                sent.is_settled = sent.is_finished = sent.is_failed = False
 
     def _end(self, sent: SentFile, *, is_whole: bool) -> None:
         """Count the groups whose last file this was, and write their outcomes into the journal."""

@@ -93,7 +93,7 @@ class Uploads:
                     continue
                 one = self._upload(files[sent.file], sent, state.known_ids, take_out)
                 if one is None:
-                    self._settle_empty(state, sent)
+                    settlement.settle_empty(sent)
                     continue
                 if isinstance(one, _QueueFull):
                     if may_give_back():
@@ -140,12 +140,6 @@ class Uploads:
         if not self._is_full_logged:
             self._context.log.info(wording.QUEUE_FULL)
             self._is_full_logged = True
-
-    def _settle_empty(self, state: ImportState, sent: SentFile) -> None:
-        """Settle a file that has no contact left, since all are suppressed."""
-        sent.is_settled = sent.is_finished = sent.is_whole = True
-        state.is_all_sent = all(other.is_sent for other in state.files)
-        self._forget(sent)
 
     def _upload(
         self, file: ImportFile, sent: SentFile, ours: set[str], take_out: TakeOut
