@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part, withdraws
 from airflow_provider_connectif.contacts.decisions import Decision, is_own_rise, on_creation
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import Outcome
 
 LOOK_UPS_AT_MOST = 1000
 """The most contacts with a lowered consent that one import looks up; if there are more, none is looked up."""
@@ -73,6 +74,15 @@ class Ways:
 def is_without_effect(change: Patch) -> bool:
     """Whether files need no line for a change, since its contact exists and nothing is left to set."""
     return change.was_delivered and not change.properties and not change.later
+
+
+def withdrawn_part(change: Patch) -> Patch | None:
+    """Return the withdrawn consents of a change whose row no file can contain; ``None`` if there are none."""
+    withdrawn = urgent_part(change.properties)
+    if not withdrawn or change.counted_as is not None:
+        return None
+    kept, counted_as = change.kept & withdrawn.keys(), Outcome.INVALID.value
+    return change._replace(properties=withdrawn, others={}, later={}, looks_up=False, kept=kept, counted_as=counted_as)
 
 
 def _falls(change: Patch) -> bool:

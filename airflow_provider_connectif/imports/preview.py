@@ -13,7 +13,7 @@ from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
 from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL
 from airflow_provider_connectif.imports.work_folder import work_folder
-from airflow_provider_connectif.imports.writing import Split, sets_nothing
+from airflow_provider_connectif.imports.writing import Split, add_withdrawn_part, sets_nothing
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
@@ -69,6 +69,7 @@ class ImportPreview:
                     if patch.counted_as is None:
                         self._report.refuse(patch.number, patch.row, Outcome.INVALID, None, invalid.reasons)
                         self.valid -= 1
+                        add_withdrawn_part(files, patch, self._rules)
             self._files = len(files.close())
         self._own += (UPLOAD_AND_POLL * self._files, UPLOAD_AND_POLL * self._files)
 

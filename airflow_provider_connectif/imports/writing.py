@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect
+from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect, withdrawn_part
 from airflow_provider_connectif.contacts.identity import people_in
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
@@ -174,6 +174,7 @@ def write_files(
                     is_known = journal is not None and _is_known_invalid(journal, contact, patch, "; ".join(reasons))
                     row = (patch.number, patch.row)
                     report.refuse(*row, Outcome.INVALID, None, reasons, contact=contact, is_known=is_known)
+                    written += add_withdrawn_part(files, patch, context.rules)
         if lines is not None and written:
             lines.add(written, mapping.same_contact, lambda patch: people_in(patch.whole))
         report.progress.tick()
@@ -192,6 +193,21 @@ def write_files(
             "1 contact has" if files.incomplete == 1 else f"{files.incomplete:,} contacts have",
         )
     return made
+
+
+def add_withdrawn_part(files: ImportFiles, patch: Patch, rules: ImportRules) -> list[tuple[Patch, int, bool]]:
+    """Write the withdrawn consents of a contact whose row no file can contain, alone; return the contact with its
+    group, if there are any.
+
+    A file that only creates contacts would create one that never gets the rest of the row.
+    """
+    if rules.on_existing == "keep" or (part := withdrawn_part(patch)) is None:
+        return []
+    if part.digests is not None:
+        part = part._replace(digests=accepted(part))
+    with contextlib.suppress(InvalidRow):  # its key
+        return [(part, *files.add(part))]
+    return []
 
 
 def _settle_unsent(

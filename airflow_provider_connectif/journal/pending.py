@@ -179,14 +179,20 @@ class PendingChanges:
         """
         if self._differences is None:
             return None
-        ((line_id, *line),) = self._found([contact]).values()
+        ((_, *line),) = self._found([contact]).values()
         change = self._lines.unpacked(line)
         patch = self._differences.unraised(change.patch)
         now = change._replace(patch=patch, is_merged=True, is_held=not (patch.properties or patch.later))
-        self.counts.add(change, -1)
-        self.counts.add(now)
-        self._file.guarded(lambda: self._write([], [(*self._lines.packed(now), line_id)]), 0)
+        self.replace(now)
         return patch.digests if now.is_held else None
+
+    def replace(self, change: PendingChange) -> None:
+        """Replace the change of a contact."""
+        ((line_id, *line),) = self._found([change.contact]).values()
+        self.counts.add(self._lines.unpacked(line), -1)
+        self.counts.add(change)
+        self._file.guarded(lambda: self._write([], [(*self._lines.packed(change), line_id)]), 0)
+        self._ranks.add(change.rank)
 
     def drop(self, contacts: Collection[str]) -> None:
         """Remove the changes of these contacts."""

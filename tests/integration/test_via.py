@@ -16,7 +16,7 @@ from airflow_provider_connectif.sandbox import SandboxProcess
 from tests.integration.test_sync import SQL, requests, states
 from tests.integration.test_sync import sync as sync_of_sql
 from tests.support.import_runs import event_of
-from tests.support.journals import JournalDatabase, Process, journal_database, usually
+from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
 from tests.support.task_logs import provider_lines
 from tests.support.task_runs import Run
@@ -411,6 +411,24 @@ def test_a_plan_goes_by_patch_where_connectif_forbids_the_import(
     again = sync("again", **arguments)
     assert (again.state, again.summary["unchanged"]) == ("success", COUNT - 3), again.error
     assert {entry["method"] for entry in strict.take_log() if "key" in entry} <= {"GET"}
+
+
+@pytest.mark.slow
+def test_where_the_import_is_forbidden_a_row_that_no_file_can_contain_withdraws_its_consent_by_patch(
+    short_windows: None, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.update(import_faults=[FORBIDDEN])
+    fields: dict[str, Any] = {"interests": {"type": "checkbox", "options": ["hats", "a|b"]}}
+    rows = [{"email": key, NEWS: "unsubscribed", "interests": ["hats"]} for key in KEYS]
+    rows[2]["interests"] = ["a|b"]
+    arguments: dict[str, Any] = {"kind": "ContactSyncOperator", "sync_id": "other", "fields": fields, "rows": rows}
+    run = deliver("next", failure_budget=1, import_after=timedelta(0), **arguments)
+    counts = (run.state, run.plan["way"], run.summary["invalid"], run.summary["updated"], run.summary["lowered_alone"])
+    assert counts == ("success", "import", 1, COUNT - 1, 1), run.error
+    assert {contact[NEWS] for contact in strict.contacts.values()} == {"unsubscribed"}
+    rows[2]["interests"] = ["hats"]
+    assert deliver("again", **arguments).summary["updated"] == 1
+    assert strict.contacts[KEYS[2]]["interests"] == ["hats"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,64 @@
+"""Consents that the source withdraws, in rows that no file of an import can contain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.test_import_consent import NEWS, NIGHTS, email
+from tests.support.import_runs import account, import_rows
+from tests.support.journals import JournalDatabase, journal_database
+from tests.support.strict_server import StrictServer
+
+BAR: dict[str, Any] = {"interests": {"type": "checkbox", "options": ["shoes", "hats", "a|b"]}}
+"""Options with a character that separates them in a file."""
+THERE, NEW, FITS = map(email, range(3))
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database("sqlite", request)
+
+
+def leavers(*interests: str, new: str = "unsubscribed") -> list[dict[str, Any]]:
+    values = zip((THERE, NEW, FITS), interests, ("unsubscribed", new, "unsubscribed"), strict=True)
+    return [{"email": key, "_name": "Ana", NEWS: consent, "interests": [value]} for key, value, consent in values]
+
+
+def night(run_id: str, source: list[dict[str, Any]], **arguments: Any) -> dict[str, Any]:
+    run = import_rows(run_id, rows=source, failure_budget=2, **(NIGHTS | {"fields": BAR} | arguments))
+    assert (run.state, account(run.summary)) == ("success", len(source)), run.error
+    return run.summary
+
+
+def test_a_withdrawn_consent_of_a_row_that_no_file_can_contain_goes_alone(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.change_contacts({THERE: {NEWS: "subscribed", "_name": "Old"}})
+    source = leavers("a|b", "a|b", "hats")
+    check = import_rows("check", rows=source, failure_budget=2, check_only=True, **(NIGHTS | {"fields": BAR}))
+    summary = night("load", source)
+    counts = (summary["imported"], summary["invalid"], summary["lowered_alone"], summary["files"])
+    assert counts == (1, 2, 2, 2)
+    assert (check.state, check.summary["files"]) == ("success", 2)
+    consents = {key: contact[NEWS] for key, contact in strict.contacts.items()}
+    assert consents == dict.fromkeys((THERE, NEW, FITS), "unsubscribed")
+    assert strict.contacts[THERE]["_name"] == "Old"
+    assert night("again", source)["files"] == 0
+    assert night("mended", leavers("shoes", "shoes", "hats"))["imported"] == 2
+    assert strict.contacts[NEW] == {NEWS: "unsubscribed", "_name": "Ana", "interests": ["shoes"]}
+
+
+def test_so_it_does_without_a_journal(strict: StrictServer, airflow_db: None) -> None:
+    strict.change_contacts({THERE: {NEWS: "subscribed"}})
+    summary = night("load", leavers("a|b", "a|b", "hats", new="subscribed"), journal_conn_id=None)
+    assert (summary["imported"], summary["invalid"], summary["lowered_alone"]) == (1, 2, 1)
+    assert strict.contacts[THERE] == {NEWS: "unsubscribed"}
+    assert NEW not in strict.contacts
+
+
+def test_an_import_that_only_creates_makes_no_contact_of_it(strict: StrictServer, airflow_db: None) -> None:
+    summary = night("load", leavers("a|b", "a|b", "hats"), journal_conn_id=None, on_existing="keep")
+    assert (summary["imported"], summary["invalid"], "lowered_alone" in summary) == (1, 2, False)
+    assert strict.contacts.keys() == {FITS}
