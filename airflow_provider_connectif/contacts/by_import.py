@@ -44,7 +44,8 @@ class Ways:
                 # For a refused row, a file that only creates contacts would create one that never gets the rest of the
                 # row.
                 properties = {**change.properties, **change.later}
-                yield change._replace(properties=properties, later={}, looks_up=False)
+                change = change._replace(properties=properties, later={}, looks_up=False)
+                yield _left_out(change, _kept_above_the_lowest(change), kept=())
 
     def needs_patch(self, change: Patch) -> bool:
         """Whether a change goes by PATCH before the files: a response has to decide about it, or it must not wait."""
@@ -83,6 +84,17 @@ def withdrawn_part(change: Patch) -> Patch | None:
         return None
     kept, counted_as = change.kept & withdrawn.keys(), Outcome.INVALID.value
     return change._replace(properties=withdrawn, others={}, later={}, looks_up=False, kept=kept, counted_as=counted_as)
+
+
+def _kept_above_the_lowest(change: Patch) -> list[str]:
+    """Return the kept consents that would be raised if the contact was deleted at Connectif, so that its file creates
+    it again.
+    """
+    return [
+        name
+        for name in change.standings.keys() & change.properties.keys()
+        if change.stands(name).is_kept and rank(name, change.properties[name]) > 0
+    ]
 
 
 def _falls(change: Patch) -> bool:

@@ -1,4 +1,4 @@
-"""Consents that the source withdraws, in rows that no file of an import can contain."""
+"""Consents that are withdrawn, by the source or by the person, beyond what each file of an import can contain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.test_import_consent import NEWS, NIGHTS, email
 from tests.support.import_runs import account, import_rows
-from tests.support.journals import JournalDatabase, journal_database
+from tests.support.journals import JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
 BAR: dict[str, Any] = {"interests": {"type": "checkbox", "options": ["shoes", "hats", "a|b"]}}
@@ -62,3 +62,16 @@ def test_an_import_that_only_creates_makes_no_contact_of_it(strict: StrictServer
     summary = night("load", leavers("a|b", "a|b", "hats"), journal_conn_id=None, on_existing="keep")
     assert (summary["imported"], summary["invalid"], "lowered_alone" in summary) == (1, 2, False)
     assert strict.contacts.keys() == {FITS}
+
+
+@pytest.mark.parametrize("on_existing", ["fill_empty", "keep"])
+def test_a_contact_that_was_deleted_at_connectif_gets_no_kept_consent(
+    on_existing: str, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    source = [{"email": THERE, "_name": "Ana", NEWS: "subscribed"}]
+    assert deliver("first", rows=source).summary["created"] == 1
+    strict.change_contacts({THERE: {NEWS: "unsubscribed"}})
+    assert deliver("kept", rows=[{**source[0], "_name": "Eva"}]).summary["consent_kept"] == 1
+    strict.reset()
+    night("load", source, on_existing=on_existing)
+    assert strict.contacts[THERE] == {"_name": "Ana"}

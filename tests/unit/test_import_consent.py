@@ -114,6 +114,16 @@ def test_files_that_leave_contacts_alone_carry_all_at_once() -> None:
     assert (lowered.looks_up, lowered.kept) == (False, set())
 
 
+@pytest.mark.parametrize("sets_empty", [True, False])
+def test_files_that_leave_contacts_alone_have_no_kept_consent(sets_empty: bool) -> None:
+    """A contact may have been deleted at Connectif, and its file creates it again."""
+    standings = {NEWS: Standing(2, is_kept=True), SMS: Standing(2, is_kept=True), MAIL: Standing(2)}
+    patch = change(first={"_name": "x", SMS: "unsubscribed"}, later={NEWS: "subscribed", MAIL: "active"})
+    (found,) = routed(patch._replace(standings=standings), may_patch=False, sets_empty=sets_empty)
+    assert found.properties == {"_name": "x", SMS: "unsubscribed", MAIL: "active"}
+    assert (found.later, found.others, found.kept) == ({}, {NEWS: "subscribed"}, set())
+
+
 def test_a_refused_row_makes_no_contact_that_would_never_get_the_rest_of_it() -> None:
     alone = change(first={NEWS: "unsubscribed"}, counted_as="invalid")
     assert routed(alone, may_patch=False, sets_empty=False) == []
