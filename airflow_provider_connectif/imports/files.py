@@ -23,7 +23,9 @@ MAX_FILE_BYTES = 48_000_000
 
 NO_GROUP = -1
 _MOST_HELD_BYTES = 1_000_000  # of lines, before they are written to their files
-_MOST_GROUPS = 1000  # further groups share one, which is settled with the last of all their files
+_MOST_GROUPS = (
+    1000  # further ones with the same first file share one, which is settled with the last of all their files
+)
 
 
 class ImportFile:
@@ -128,7 +130,7 @@ class ImportFiles:
         self._held_bytes = 0
         self._group_numbers: dict[tuple[object, ...], int] = {}
         self._group_of = array("i")
-        self._shared_group: int | None = None
+        self._shared_groups: dict[int, int] = {}  # by the first file of their contacts
         self.groups: list[Group] = []
         """The groups of contacts, each with the files that contain them."""
         self.rows = self.incomplete = 0
@@ -230,7 +232,7 @@ class ImportFiles:
         if len(header) + length >= self._max_file_bytes:
             raise InvalidRow([f"the row takes {length:,} bytes, too many for a file of {self._max_file_bytes:,}"])
         if part.file is not None:
-            self._shared_group = None  # in a group, no two files have the same columns
+            self._shared_groups.clear()  # in a group, no two files have the same columns
         number, switches = len(self._all), {"only_empty": part.only_empty, "is_first": part.is_alone}
         part.file = ImportFile(self.folder, number, part.columns, header, **switches)
         self._all.append(part.file)
@@ -241,12 +243,13 @@ class ImportFiles:
             self.groups.append(Group(list(files), counted_as=counted_as))
             self._group_numbers[files if counted_as is None else (counted_as, *files)] = len(self.groups) - 1
             return len(self.groups) - 1
-        if self._shared_group is None:
-            self._shared_group = len(self.groups)
+        # The columns of one contact's first file may be among those of another's.
+        number = self._shared_groups.setdefault(files[0], len(self.groups))
+        if number == len(self.groups):
             self.groups.append(Group([]))
-        group = self.groups[self._shared_group]
-        group.files += [number for number in files if number not in group.files]
-        return self._shared_group
+        group = self.groups[number]
+        group.files += [file for file in files if file not in group.files]
+        return number
 
     def _write_out(self) -> None:
         for file in self._all:

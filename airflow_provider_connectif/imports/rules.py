@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from airflow_provider_connectif.api.import_record import Import
+from airflow_provider_connectif.contacts.consent import RANKS
+from airflow_provider_connectif.contacts.fields import FieldTable
 from airflow_provider_connectif.imports.files import MAX_FILE_BYTES
 from airflow_provider_connectif.imports.shapes import FileLayout, Layout, Survey, choose
 
@@ -162,11 +164,16 @@ class ImportRules:
         """``patch_leftovers``; a PATCH changes contacts that exist, so only an update may use it."""
         return self.patch_leftovers if self.on_existing == "update" else False
 
-    def layout(self, survey: Survey, *, may_patch: bool = True) -> Layout:
+    def layout(self, survey: Survey, fields: FieldTable | None = None, *, may_patch: bool = True) -> Layout:
         """The files of a plan.
 
+        :param fields: of the account.
         :param may_patch: whether the API key may write contacts, as far as is known.
         """
+        at_once: list[str] = []
+        if self.on_existing == "fill_empty" and fields is not None:
+            # A new contact gets their default values with its first file, so that no later file would fill them.
+            at_once = [name for name in survey.optional if may_have_default(name, fields)]
         return choose(
             survey,
             self.file_layout,
@@ -174,7 +181,14 @@ class ImportRules:
             may_split=self.on_existing != "keep",
             leftovers=self.leftovers if may_patch else False,
             must_fit=may_patch and self.leftovers is None and self.deferrable and not self.has_journal,
+            at_once=at_once,
         )
+
+
+def may_have_default(property_id: str, fields: FieldTable) -> bool:
+    """Whether a new contact may get a value for a property that its file does not set."""
+    field = fields.get(property_id)
+    return property_id in RANKS or (field is not None and not field.can_be_cleared)
 
 
 def poll_delay_s(poll_interval_s: float, open_imports: int) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -189,6 +189,7 @@ def choose(
     may_split: bool,
     leftovers: bool | None,
     must_fit: bool = False,
+    at_once: Collection[str] = (),
 ) -> Layout:
     """Return the layout with the fewest requests; contacts that take fewer requests by PATCH go by PATCH.
 
@@ -197,14 +198,15 @@ def choose(
         takes fewer requests than its file.
     :param must_fit: files beyond the queue would hold a worker, so a few contacts without any property go by PATCH if
         their file is the one that does not fit.
+    :param at_once: columns that must be in the first file of a contact.
     """
     ways, more = [], survey.more_files(max_file_bytes)
     if file_layout != "column":
         ways.append(_by_shape(survey, max_file_bytes, leftovers))
     if file_layout != "shape" and may_split:
-        layout = _by_column(survey, max_file_bytes, leftovers)
+        layout = _by_column(survey, max_file_bytes, leftovers, at_once)
         if must_fit and layout.files + more > QUEUE_LENGTH and 0 < survey.rows[()] <= _MOST_WITHOUT_PROPERTIES:
-            layout = _by_column(survey, max_file_bytes, leftovers, frozenset({()}))
+            layout = _by_column(survey, max_file_bytes, leftovers, at_once, frozenset({()}))
         ways.append(layout)
     layout = min(ways, key=lambda layout: layout.requests)
     layout = replace(layout, files=layout.files + more)
@@ -227,14 +229,18 @@ def _by_shape(survey: Survey, max_file_bytes: int, leftovers: bool | None) -> La
 
 
 def _by_column(
-    survey: Survey, max_file_bytes: int, leftovers: bool | None, patched: frozenset[Columns] = frozenset()
+    survey: Survey,
+    max_file_bytes: int,
+    leftovers: bool | None,
+    at_once: Collection[str],
+    patched: frozenset[Columns] = frozenset(),
 ) -> Layout:
-    rows = {name: survey.rows_with(name) for name in survey.optional}
+    rows = {name: survey.rows_with(name) for name in survey.optional if name not in at_once}
     files = {name: survey.files((name,), count, max_file_bytes) for name, count in rows.items()}
     rare = _patched(files, rows, QUEUE_LENGTH - 1 - survey.more_files(max_file_bytes), leftovers)
     patched |= {shape for shape in survey.rows if not rare.isdisjoint(shape)}
     left = survey.without(patched)
-    columns = frozenset(left.optional)
+    columns = frozenset(left.optional).difference(at_once)
     layout = Layout(columns, patched)
     lines = Counter[Columns]()
     for shape, count in left.rows.items():

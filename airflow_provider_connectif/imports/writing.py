@@ -109,7 +109,7 @@ class Split:
     def _look(self) -> None:
         self.decided = self.kept = 0
         survey = Survey.of(self._undecided(), self._shapes)
-        self.layout = self._rules.layout(survey, may_patch=self._ways.may_patch)
+        self.layout = self._rules.layout(survey, self.mapping.fields, may_patch=self._ways.may_patch)
         self.lines = self.layout.lines(survey)
 
     def _undecided(self) -> Iterator[list[Patch]]:

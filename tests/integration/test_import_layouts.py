@@ -114,6 +114,23 @@ def test_a_realistic_table_holds_no_worker_while_it_waits(
     assert strict.requests <= 60
 
 
+def test_a_new_contact_gets_its_value_and_not_the_default_of_a_field(strict: StrictServer, airflow_db: None) -> None:
+    default = {"vip": False, "interests": ["shoes"]}
+    strict.update(import_created_with=default)
+    strict.change_contacts({"u0@example.com": {"vip": False, "_surname": "There"}})
+    filled = {"vip": True, "interests": ["hats"], "_surname": "New", "tier": "gold", "visits": 1}
+    source: list[dict[str, Any]] = [
+        {"email": f"u{n}@example.com", "_name": "Ana"}
+        | {name: None if n >> bit & 1 else value for bit, (name, value) in enumerate(filled.items())}
+        for n in range(32)
+    ]
+    run = import_rows(rows=source, on_existing="fill_empty")
+    assert (run.state, run.summary["imported"], run.summary["files"]) == ("success", 32, 7), run.error
+    wanted = {key: default | values for key, values in as_contacts(source).items()}
+    wanted["u0@example.com"] |= {"vip": False, "_surname": "There"}
+    assert strict.contacts == wanted
+
+
 @pytest.mark.slow
 def test_in_airflow_it_defers_with_a_journal(
     strict: StrictServer, journal: JournalDatabase, run_dag: Callable[..., Any]

@@ -30,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "import_hold": None,  # imports stay in this state, "queued" or "inProgress", until it is None
     "import_workers": 10,  # imports in progress together
     "import_zero": True,  # whether 0 is an integer; the documents can be read both ways
+    "import_created_with": {},  # what a row that creates a contact sets besides, as the defaults of required fields
     "import_existing": "success",  # what a row that is left alone counts as: "success", "errors" or nothing
     "import_order": "newest",  # of the list, or "oldest"
     "imports_a_page": 5,
@@ -250,7 +251,7 @@ class Import:
         by = "email" if header.key == "_email" else "external_id"
         held = [account.contacts.get(key, by) for key, _ in good] if account.log_states else []
         try:
-            existed = account.contacts.change(good, self._change(), by)
+            existed = account.contacts.change(good, self._change_or_create, by)
         except strict_contacts.TakenError as taken:
             self.errors += 1
             report.write(_report_line(self, header, batch[0], line, f"{taken}: is another contact's"))
@@ -269,6 +270,12 @@ class Import:
         applied = {name: value for name, value in properties.items() if after.get(name, ...) == value}
         entry = {"t": time.time(), "method": "IMPORT", "target": "", "key": key, "status": 200, "body": properties}
         return entry | {"before": before, "after": after, "applied": applied, "is_shown": False}
+
+    def _change_or_create(
+        self, before: strict_contacts.Properties | None, properties: strict_contacts.Properties
+    ) -> strict_contacts.Properties | None:
+        after = self._change()(before, properties)
+        return after if before is not None or after is None else self.imports.account.import_created_with | after
 
     def _change(self) -> strict_contacts.Change:
         if not self.options["overrideExisting"]:

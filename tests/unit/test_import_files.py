@@ -235,9 +235,10 @@ def test_groups_are_few_and_what_is_beyond_shares_one(tmp_path: Path) -> None:
 
 
 # Where groups share one, the files that are begun later must not get the contacts of those before them.
+@pytest.mark.parametrize("at_once", [set(), {"vip", "tier"}])  # columns in the first file of a contact
 @pytest.mark.parametrize(("most_groups", "max_file_bytes"), [(1000, 48_000_000), (3, 48_000_000), (3, 700), (1, 300)])
 def test_files_that_were_kept_are_written_as_they_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_groups: int, max_file_bytes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_groups: int, max_file_bytes: int, at_once: set[str]
 ) -> None:
     monkeypatch.setattr(import_files, "_MOST_GROUPS", most_groups)
     random_ = random.Random(3)
@@ -245,17 +246,17 @@ def test_files_that_were_kept_are_written_as_they_were(
         patch(n, f"u{n}@example.com", note=f"n{n}", **{c: VALUES[c] for c in TYPED if random_.random() < 0.5})
         for n in range(100)
     ]
-    layout = Layout(frozenset(TYPED))
+    layout = Layout(frozenset(TYPED).difference(at_once))
     with ImportFiles(tmp_path / "x", MAPPING, layout, max_file_bytes=max_file_bytes) as files:
         made = write(files, patches)
-        wanted = [SentFile(file.number, file.rows, list(file.columns)) for file in made[2:5]]
+        wanted = [SentFile(file.number, file.rows, list(file.columns)) for file in made[1:]]
         kept = [[(files.groups[files.group_of(p.number)], p) for p in patches]]
         # Without definitions: the types are what is left of them.
         again = write_again(tmp_path / "y", ContactMapping(), ",", files.types, wanted, kept)
         assert {number: file.path.read_bytes() for number, file in again.items()} == {
-            file.number: file.path.read_bytes() for file in made[2:5]
+            file.number: file.path.read_bytes() for file in made[1:]
         }
-        assert [(file.rows, file.columns) for file in again.values()] == [(f.rows, f.columns) for f in made[2:5]]
+        assert [(file.rows, file.columns) for file in again.values()] == [(f.rows, f.columns) for f in made[1:]]
 
 
 LONG = "x" * 200_000  # more than the csv module reads as one cell

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.contacts.fields import Field, FieldTable
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Layout, Shapes, Survey
 from airflow_provider_connectif.records.changes import Patch
 
+NEWS = "_newsletterSubscriptionStatus"
 NAMES = tuple(f"p{n}" for n in range(10))
 
 
@@ -124,6 +126,19 @@ def test_a_file_layout_can_be_forced() -> None:
     survey = survey_of({("a", "b"): 500, ("a",): 300})
     assert ImportRules(file_layout="column").layout(survey).columns == {"b"}
     assert ImportRules(file_layout="shape").layout(survey).columns is None
+
+
+def test_files_that_fill_set_what_may_have_a_default_when_they_create_the_contact() -> None:
+    names = ("_name", NEWS, "a", "b", "must", "options", "vip")
+    kinds = dict.fromkeys(names, "text") | {"options": "checkbox", "vip": "boolean"}
+    fields = FieldTable("email", (Field(name, kind, required=name == "must") for name, kind in kinds.items()))
+    shapes = [("a", "b"), ("a", "vip"), ("_name", "b", "must"), ("b", "options"), (NEWS,), ("_name", "a", "b")]
+    survey = survey_of(dict.fromkeys(shapes, 500))
+    layout = ImportRules(on_existing="fill_empty", file_layout="column").layout(survey, fields)
+    assert layout.columns == {"_name", "a", "b"}
+    assert layout.parts(("_name", "a", "must", "vip")) == [("must", "vip"), ("_name",), ("a",)]
+    assert layout.files == 7
+    assert ImportRules(file_layout="column").layout(survey, fields).columns == set(names)
 
 
 def test_large_files_are_counted_too() -> None:
