@@ -135,10 +135,14 @@ class Survey:
 
     def _sample(self, patch: Patch, columns: Columns) -> None:
         self._sampled += 1
-        self._key_bytes += len(patch.key)
+        self._key_bytes += _bytes_in(patch.key)
         for name in columns:
             self._cells[name] += 1
-            self._cell_bytes[name] += len(str(patch.whole[name]))
+            self._cell_bytes[name] += _bytes_in(str(patch.whole[name]))
+
+
+def _bytes_in(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 @dataclass(frozen=True)

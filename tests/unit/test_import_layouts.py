@@ -141,6 +141,12 @@ def test_files_that_fill_set_what_may_have_a_default_when_they_create_the_contac
     assert ImportRules(file_layout="column").layout(survey, fields).columns == set(names)
 
 
+@pytest.mark.parametrize(("letter", "count"), [("y", 300), ("ñ", 150), ("本", 100), ("🎉", 75)])
+def test_files_are_counted_by_their_bytes(letter: str, count: int) -> None:
+    patches = [Patch(n, f"u{n:04}@example.com", {"x": letter * count}, {}) for n in range(1000)]
+    assert ImportRules(max_file_bytes=100_000).layout(Survey.of([patches], Shapes())).files == 4
+
+
 def test_large_files_are_counted_too() -> None:
     """By column each contact's key stands in several files: where these are large, files by shape are fewer."""
     shapes = Shapes()
