@@ -115,5 +115,7 @@ class Account:
         file.unnamed -= unnamed
         self.report.tally.outcomes[counted_as] -= missing
         self.report.tally.count_many(Outcome.UNDELIVERED, missing)
-        self.report.shown.lowered_alone += left - missing - unnamed
+        taken = left - missing - unnamed
+        self.report.shown.lowered_alone += taken
+        self.report.shown.consent_kept += group.kept if taken else 0
         return missing

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_import_consent import NEWS, NIGHTS, email
+from tests.integration.test_import_consent import FORBIDDEN, NEWS, NIGHTS, email
 from tests.support.import_runs import account, import_rows
 from tests.support.journals import JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
@@ -75,3 +75,14 @@ def test_a_contact_that_was_deleted_at_connectif_gets_no_kept_consent(
     strict.reset()
     night("load", source, on_existing=on_existing)
     assert strict.contacts[THERE] == {"_name": "Ana"}
+
+
+def test_a_consent_that_nobody_looked_up_counts_as_kept_in_an_invalid_row_too(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    source = [{"email": key, NEWS: "subscribed", "_points": 1} for key in (THERE, FITS)]
+    night("load", source)
+    strict.update(faults=[FORBIDDEN])
+    summary = night("next", [{**source[0], NEWS: "unsubscribed", "_points": "x"}, {**source[1], NEWS: "unsubscribed"}])
+    assert (summary["lowered_alone"], summary["imported"], summary["consent_kept"]) == (1, 1, 2)
+    assert {contact[NEWS] for contact in strict.contacts.values()} == {"unsubscribed"}
