@@ -86,10 +86,12 @@ class Watch:
         """
         queued: list[str] = []
         for sent in files:
-            seen = None if sent.import_id is None else self._seen.get(sent.import_id)
+            if sent.import_id is None:
+                continue  # settled without an import, since all its contacts are suppressed, or not uploaded yet
+            seen = self._seen.get(sent.import_id)
             if sent.is_settled or (seen is not None and seen.status != "queued"):
                 queued.clear()
-            elif sent.import_id is not None:
+            else:
                 queued.append(sent.import_id)
         return queued
 

@@ -201,6 +201,14 @@ def test_no_file_is_uploaded_into_a_queue_that_this_run_fills() -> None:
     assert (evening.names, evening.settled) == ([], 2)
 
 
+def test_a_file_that_is_settled_without_an_import_makes_no_room() -> None:
+    evening = crowded("b")
+    evening.state.files.insert(10, SentFile(7, 0, is_settled=True, is_finished=True))
+    evening.polled = ["queued"]
+    assert not evening.upload(may_give_back=True)
+    assert evening.names == []
+
+
 @pytest.mark.parametrize("status", ["inProgress", "finished"])
 def test_one_poll_that_shows_room_is_enough(status: str) -> None:
     evening = crowded("b")
