@@ -1,4 +1,4 @@
-"""How the change of a contact evolves with responses: what is sent next, and what belongs to the person from now on."""
+"""Turns a contact's change into the next one: what is sent, and what belongs to the person from now on."""
 
 from __future__ import annotations
 
