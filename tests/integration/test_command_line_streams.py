@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_command_line import _AS_MODULE, command, journal, night, query, row  # noqa: F401
+from tests.integration.test_command_line import _AS_MODULE, journal, night, row  # noqa: F401
 from tests.support.journals import deliver
 from tests.support.strict_server import StrictServer
 
