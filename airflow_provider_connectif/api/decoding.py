@@ -34,14 +34,15 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
         if not is_packed:
             yield packed
             continue
-        while packed:
+        piece = b""
+        while packed or len(piece) == CHUNK:  # a whole piece: the decoder may have more
             if decoder is None:
                 decoder = zlib.decompressobj(_GZIP if "gzip" in encoding else _bits_of_deflated(packed))
             try:
-                piece = decoder.decompress(packed)
+                piece = decoder.decompress(packed, CHUNK)  # a small response may unpack to a huge one
             except zlib.error:
                 raise urllib3.exceptions.DecodeError("not compressed as its header says") from None
-            packed = b""
+            packed = b"" if decoder.eof else decoder.unconsumed_tail
             if decoder.eof and decoder.unused_data.startswith(_GZIP_BEGINS):
                 packed, decoder = decoder.unused_data, None
             if piece:

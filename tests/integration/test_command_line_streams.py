@@ -58,8 +58,8 @@ def test_a_stream_that_is_unusual_gives_a_message_and_a_code(
 
 
 def test_of_a_sync_whose_imports_keep_contacts_the_next_import_is_explained(
-    command: Any,  # noqa: F811
-    query: Any,  # noqa: F811
+    command: Any,
+    query: Any,
     strict: StrictServer,
 ) -> None:
     contacts = {"sync_id": "nightly", "rows": [row("ana", _points=1)], "journal_conn_id": "journal"}
